@@ -1,0 +1,113 @@
+"""Drives, takes and watches tdata/tvalid/tready streams with seeded stalls, alike on every simulator.
+
+Everything is driven on the falling edge and read there in ReadOnly: what is read is what the next rising edge
+sees, so no race remains.
+"""
+
+import random
+
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, ReadOnly
+
+PATIENCE = 20_000  # cycles without a transfer until a stream counts as hung
+
+
+async def start(dut, **initial) -> None:
+    """Give the inputs named in `initial` their values, start `clk` (10 ns) and reset the design."""
+    for name, value in initial.items():
+        getattr(dut, name).value = value
+    dut.rst.value = 1
+    Clock(dut.clk, 10, "ns").start()
+    await reset(dut)
+
+
+async def reset(dut, cycles: int = 2) -> None:
+    """Hold `rst` over some rising edges; returns on the falling edge that releases it."""
+    await FallingEdge(dut.clk)
+    dut.rst.value = 1
+    for _ in range(cycles):
+        await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+
+class _Stream:
+    """The signals of one stream, and the random stalls of the side that the bench plays."""
+
+    def __init__(self, dut, prefix: str, stall: float = 0.0, seed: int = 0):
+        self.clk, self.prefix = dut.clk, prefix
+        self.data = getattr(dut, f"{prefix}_tdata")
+        self.valid = getattr(dut, f"{prefix}_tvalid")
+        self.ready = getattr(dut, f"{prefix}_tready")
+        self.stall, self.random = stall, random.Random(f"{prefix} {seed}")
+
+    def stalled(self) -> bool:
+        return self.random.random() < self.stall
+
+    async def transferred(self) -> bool:
+        """Whether the next rising edge moves a word; to be asked after a falling edge."""
+        await ReadOnly()
+        return bool(int(self.valid.value)) and bool(int(self.ready.value))
+
+
+class Source(_Stream):
+    """Offers words; `stall` is the chance of an idle cycle before each."""
+
+    async def send(self, words) -> None:
+        """Send all words; returns on the falling edge after the last went."""
+        await FallingEdge(self.clk)
+        for sent, word in enumerate(words):
+            while self.stalled():
+                self.idle()
+                await FallingEdge(self.clk)
+            self.valid.value = 1
+            self.data.value = word
+            for _ in range(PATIENCE):
+                moved = await self.transferred()
+                await FallingEdge(self.clk)
+                if moved:
+                    break
+            else:
+                raise AssertionError(f"{self.prefix} took {sent} of {len(words)} words, then hung")
+        self.idle()
+
+    def idle(self) -> None:
+        """Offer nothing; the data changes all the same, for nobody may look at it."""
+        self.valid.value = 0
+        self.data.value = self.random.getrandbits(len(self.data))
+
+
+class Sink(_Stream):
+    """Takes words; `stall` is the chance of each cycle to be not ready."""
+
+    async def take(self, count: int) -> list[int]:
+        """The next `count` words, unsigned; returns on the falling edge after the last came."""
+        words, waited = [], 0
+        await FallingEdge(self.clk)
+        while len(words) < count:
+            self.ready.value = 0 if self.stalled() else 1
+            if await self.transferred():
+                words.append(int(self.data.value))
+                waited = 0
+            waited += 1
+            if waited > PATIENCE:
+                raise AssertionError(f"{self.prefix} gave {len(words)} of {count} words, then hung")
+            await FallingEdge(self.clk)
+        self.ready.value = 0
+        return words
+
+
+async def watch(dut, prefix: str) -> None:
+    """Fail when an offered word is withdrawn or changed before it is taken; for cocotb.start_soon."""
+    stream = _Stream(dut, prefix)
+    held = None
+    while True:
+        await FallingEdge(stream.clk)
+        moved = await stream.transferred()
+        if int(dut.rst.value):
+            held = None
+            continue
+        valid = int(stream.valid.value)
+        if held is not None:
+            assert valid, f"{prefix}_tvalid fell before tready"
+            assert int(stream.data.value) == held, f"{prefix}_tdata changed before tready"
+        held = int(stream.data.value) if valid and not moved else None
