@@ -32,7 +32,7 @@ def test_module_has_a_bench(module):
 @pytest.mark.sim
 @pytest.mark.parametrize(("module", "config", "simulator"), list(cases()))
 def test_bench(module, config, simulator, tmp_path):
-    """A bench may hold prepare(folder, config), which writes the files that its ROMs read."""
+    """A bench may hold prepare(folder, config), which writes the files that its ROMs read, and INTERNALS = True."""
     bench = BENCHES[module]
     if hasattr(bench, "prepare"):
         bench.prepare(tmp_path, config)
@@ -44,6 +44,7 @@ def test_bench(module, config, simulator, tmp_path):
         build_dir=tmp_path / "build",
         parameters=config,
         environment={"BENCH_CONFIG": json.dumps(config)},
+        internals=getattr(bench, "INTERNALS", False),
         cwd=tmp_path,
         timeout=600,
     )
