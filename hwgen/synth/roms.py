@@ -1,7 +1,7 @@
 """Proves that a synthesizer read every ROM of a build, word by word.
 
-A $readmemh file that is not found, or is too short, leaves a memory without contents; it is trimmed away with all that it
-feeds, and synthesis still succeeds.
+A $readmemh file that is not found, or is too short, leaves a memory without contents; it is trimmed away with
+all that it feeds, and synthesis still succeeds.
 """
 
 import re
@@ -16,9 +16,10 @@ def read(build_dir: Path, manifest: dict) -> dict[str, list[int]]:
 
 
 def compare(build_dir: Path, manifest: dict, contents: dict[str, list[int]], modules: dict) -> None:
-    """ToolFailed unless every ROM is a memory of the design, and every memory that names a ROM holds its words.
+    """ToolFailed unless every ROM is a memory of the design that holds its file's words.
 
-    modules -- of the JSON that yosys writes after `proc; memory_collect`; a ROM's module has a parameter that names its file
+    modules -- of the JSON that yosys writes after `proc; memory_collect`; a ROM's module is one with a
+    parameter that names its file, and below it no other module with such a parameter
     """
     unread = set(contents)
     for module in modules.values():

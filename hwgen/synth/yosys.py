@@ -1,7 +1,7 @@
-"""Yosys: counts a build's cells, of each unit, of the core and of the AXI top, and proves that its ROMs were read.
+"""Yosys: counts the cells of each unit, of the core and of the AXI top, once it is sure the ROMs were read.
 
-Every run is a process of its own, its script and log in DIR/synth/. Vivado packs two small LUTs into one LUT6 where it
-can; yosys does not, so its LUT count is the higher one.
+Every run is a process of its own, its script and log in DIR/synth/. Vivado packs two small LUTs into one LUT6
+where it can; yosys does not, so its LUT count is an upper bound.
 """
 
 import hashlib
@@ -58,10 +58,11 @@ def synthesize(
     top -- the module `total` counts; the manifest's AXI top unless given
     progress -- called with one line of text at each step
 
-    Keys: tool, version, flags, seconds; total and core: counts by RESOURCES; units: for each of the manifest's units,
-    name, instance, module, parameters, sha256 (of its sources, parameters and ROM contents), resources, seconds.
-    Raises ToolFailed if a ROM is not as its file says, if yosys stops, or if the netlist holds a latch, a DSP block, an
-    unknown cell, or a wire with no driver or two.
+    Keys: tool, version, flags, seconds; total and core: counts by RESOURCES; units: name, instance, module,
+    parameters, sha256 (of sources, parameters and ROM contents), resources, seconds of each of the manifest's
+    units. Each is synthesized by itself, with the parameters the core gives it, once if two are equal.
+    Raises ToolFailed if a ROM is not as its file says, if yosys stops, or if the netlist holds a latch, a DSP
+    block, an unknown cell, or a wire with no driver or two.
     """
     if importlib.util.find_spec("pyosys") is None:
         raise MissingTool("the Python package pyosys is not installed", hint="pip install pyosys==0.70")
@@ -75,12 +76,8 @@ def synthesize(
 
     contents = roms.read(build_dir, manifest)
     progress("yosys reads the sources and the ROMs")
-    elaborate = [
-        f"hierarchy -check -top {top}",
-        "proc",
-        "memory_collect",
-        "write_json -selected synth/elaborate.json",
-    ]
+    elaborate = [f"hierarchy -check -top {top}", "proc", "check", "memory_collect"]
+    elaborate += ["write_json -selected synth/elaborate.json"]
     _run_all(build_dir, {"elaborate": _read_commands(manifest) + elaborate}, 1, lambda *_: None)
     modules = json.loads((work / "elaborate.json").read_text())["modules"]
     roms.compare(build_dir, manifest, contents, modules)
@@ -121,7 +118,7 @@ def _read_commands(manifest: dict) -> list[str]:
     return [
         "read_verilog -lib -specify +/xilinx/cells_sim.v",
         "read_verilog -lib +/xilinx/cells_xtra.v",
-        # deferred: a module is read only with the parameters it is used with, so no ROM is read with an empty name
+        # deferred: a module is read with the parameters it is used with, so no ROM is read with an empty name
         *(f"read_verilog -defer {source}" for source in manifest["sources"]),
     ]
 
@@ -215,7 +212,7 @@ def _source_name(name: str, module: dict) -> str:
 
 
 def _find_units(build_dir: Path, manifest: dict, modules: dict) -> list[dict]:
-    """name, instance, module, parameters, sha256 and derived (yosys's name) of each of the manifest's units."""
+    """name, instance, module, parameters, sha256, derived (yosys's name for the module) of each unit."""
     core = _core(manifest, modules)
     units = []
     for unit in manifest["units"]:
@@ -239,7 +236,7 @@ def _find_units(build_dir: Path, manifest: dict, modules: dict) -> list[dict]:
 
 
 def _plain(value: str) -> int | str:
-    """A parameter as yosys writes it in JSON: up to 32 bits stand for a number, more are shown in hex, the rest is text."""
+    """A parameter of yosys's JSON: up to 32 bits are a number, more are shown in hex, the rest is text."""
     if not re.fullmatch("[01]+", value):
         return value
     return int(value, 2) if len(value) <= 32 else hex(int(value, 2))
