@@ -106,6 +106,8 @@ def run_cocotb(
             log.unlink(missing_ok=True)
     verilator = simulator == "verilator"
     sources = [str(Path(source).resolve()) for source in sources]
+    if verilator and rebuild:
+        _forget_other_root(build_dir, environ["VERILATOR_ROOT"])
     if verilator and not internals:
         environ["HWGEN_TOP_ONLY"] = "1"
         visible = build_dir / "visible.vlt"
@@ -216,6 +218,15 @@ def _environment(simulator: str, build_dir: Path) -> dict[str, str]:
                 hint=f"install the Debian package {package}",
             )
     return environ
+
+
+def _forget_other_root(build_dir: Path, root: str) -> None:
+    """Remove a build made with another Verilator: its makefile and dependencies name files that may be gone."""
+    made = build_dir / "verilator.d"
+    if made.is_file() and root not in made.read_text():
+        for pattern in ("V*", "*.o", "*.d"):
+            for old in build_dir.glob(pattern):
+                old.unlink()
 
 
 def _literal(value: int | str) -> str:
