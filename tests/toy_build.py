@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-# `adder`: W cells LUT6_2, (W + 7) / 8 CARRY8, a ROM.  `delay`: one SRL16E a bit.  `scratch`: 64 words of LUTRAM.
+# `adder`: W cells LUT6_2, (W + 7) / 8 CARRY8, a ROM.  `delay`: one SRL16E a bit.  `scratch`: 64 words.
 TOY_V = """
 `default_nettype none
 module term_rom #(parameter FILE = "", parameter DEPTH = 2, parameter WIDTH = 8) (

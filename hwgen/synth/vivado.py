@@ -100,7 +100,8 @@ def run(build_dir: Path, mode: str) -> dict:
             hint=f"where Vivado is installed, in {build_dir}: {command}",
         )
     result_file, start = build_dir / f"vivado/{mode}.json", time.monotonic()
-    result_file.unlink(missing_ok=True)
+    for stale in (result_file, build_dir / f"vivado/{mode}.log"):
+        stale.unlink(missing_ok=True)
     process = subprocess.Popen(
         command.split(),
         cwd=build_dir,

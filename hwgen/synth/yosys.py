@@ -7,6 +7,7 @@ where it can; yosys does not, so its LUT count is an upper bound.
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import re
 import signal
@@ -195,7 +196,9 @@ def _counts(build_dir: Path, job: str) -> dict:
             )
         for resource, each in CELLS[cell].items():
             counts[resource] += each * number
-    counts["CARRY8"] = -int(-counts["CARRY8"] // 1)
+    # a lone CARRY4 fills a CARRY8; a lone half of a block RAM stays a half
+    counts["CARRY8"] = math.ceil(counts["CARRY8"])
+    counts = {key: int(count) if count == int(count) else count for key, count in counts.items()}
     return {"resources": counts, "version": stat["creator"]}
 
 
@@ -236,10 +239,13 @@ def _find_units(build_dir: Path, manifest: dict, modules: dict) -> list[dict]:
 
 
 def _plain(value: str) -> int | str:
-    """A parameter of yosys's JSON: up to 32 bits are a number, more are shown in hex, the rest is text."""
+    """A parameter of yosys's JSON: 32 bits are a Verilog integer, so signed; wider ones in hex; else text."""
     if not re.fullmatch("[01]+", value):
         return value
-    return int(value, 2) if len(value) <= 32 else hex(int(value, 2))
+    number = int(value, 2)
+    if len(value) > 32:
+        return hex(number)
+    return number - (1 << 32) if len(value) == 32 and value[0] == "1" else number
 
 
 def _below(modules: dict, name: str) -> list[str]:
