@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hwgen.synth import table, vivado
 
 HERE = Path(__file__).resolve().parent / "vivado"
 BOARD = load_board("zcu104")
+pytestmark = pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
 REPORTS = {name: (HERE / f"{name}.rpt").read_text() for name in ("utilization", "hierarchy", "timing")}
 LAST_STEPS = ["report utilization", "report hierarchy", "report timing", "write_checkpoint"]
 
@@ -51,7 +53,7 @@ def standin(build, mode, cwd=None):
         "-source",
         build / f"vivado/{mode}.tcl",
     ]
-    return subprocess.run(command, cwd=cwd or build).returncode, log.read_text()
+    return subprocess.run(command, cwd=cwd or build, check=False).returncode, log.read_text()
 
 
 def steps(log):

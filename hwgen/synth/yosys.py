@@ -1,7 +1,7 @@
 """Yosys: counts the cells of each unit, of the core and of the AXI top, once it is sure the ROMs were read.
 
 Every run is a process of its own, its script and log in DIR/synth/. Vivado packs two small LUTs into one LUT6
-where it can; yosys does not, so its LUT count is an upper bound.
+where it can; yosys does not, and tends to count more LUTs.
 """
 
 import hashlib

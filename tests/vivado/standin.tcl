@@ -1,4 +1,4 @@
-# Stands in for Vivado in the tests: runs a script with commands that check their files and their order, and log the call.
+# Stands in for Vivado in the tests: its commands check their files and their order, and log the call.
 #
 #   tclsh standin.tcl -mode batch -nojournal -log FILE -source SCRIPT
 #
@@ -61,7 +61,13 @@ proc read_xdc {file} {
     uplevel #0 [list source $file]
 }
 
-proc synth_design {args} { step created synthesized; call synth_design $args; flag $args -top; flag $args -part }
+proc synth_design {args} {
+    step created synthesized
+    call synth_design $args
+    flag $args -top
+    flag $args -part
+}
+
 proc opt_design {} { step synthesized optimized; call opt_design {} }
 proc place_design {} { step optimized placed; call place_design {} }
 proc phys_opt_design {} { step placed physically_optimized; call phys_opt_design {} }
@@ -73,7 +79,10 @@ proc report {kind arguments} {
     file copy -force [file join $::reports $kind.rpt] [flag $arguments -file]
 }
 
-proc report_utilization {args} { report [expr {"-hierarchical" in $args ? "hierarchy" : "utilization"}] $args }
+proc report_utilization {args} {
+    report [expr {"-hierarchical" in $args ? "hierarchy" : "utilization"}] $args
+}
+
 proc report_timing_summary {args} { report timing $args }
 proc write_checkpoint {args} { step {synthesized routed} written; call write_checkpoint $args }
 
