@@ -22,8 +22,7 @@ async def start(dut, **initial) -> None:
 
 
 async def reset(dut, cycles: int = 2) -> None:
-    """Hold `rst` over some rising edges; returns on the falling edge that releases it."""
-    await FallingEdge(dut.clk)
+    """Raise `rst` now, hold it over some rising edges; returns on the falling edge that releases it."""
     dut.rst.value = 1
     for _ in range(cycles):
         await FallingEdge(dut.clk)

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Holds up to DEPTH + 1 words of a stream: one word in and one out every cycle, in order.
+//
+// DEPTH words lie in a memory, the oldest one in the output register: a word appears two cycles after it
+// came. The level is kept less one, so its sign says empty and its other bits address the shift register.
+// s_axis_tready comes from registers alone. The memory is a shift register up to DEPTH 64 (a LUT for 32 bits
+// and no pointers: smaller than LUT RAM for narrow words), a RAM of the synthesizer's choice above.
+//
+// bench: sim/bench_stream_fifo.py
+`default_nettype none
+module stream_fifo #(
+    parameter DATA_W = 8,               // bits in a word
+    parameter DEPTH  = 16               // words in the memory, 2 or more
+) (
+    input  wire              clk,
+    input  wire              rst,       // synchronous, active high
+
+    // words in
+    input  wire [DATA_W-1:0] s_axis_tdata,
+    input  wire              s_axis_tvalid,
+    output wire              s_axis_tready,
+
+    // words out
+    output wire [DATA_W-1:0] m_axis_tdata,
+    output wire              m_axis_tvalid,
+    input  wire              m_axis_tready
+);
+
+    localparam ADDR_W = $clog2(DEPTH);
+    localparam [ADDR_W:0] LAST = DEPTH - 1;
+
+    generate
+        if (DATA_W < 1) begin : gen_check_data
+            stream_fifo_DATA_W_must_be_at_least_1 error_i ();
+        end
+        if (DEPTH < 2) begin : gen_check_depth
+            stream_fifo_DEPTH_must_be_at_least_2 error_i ();
+        end
+    endgenerate
+
+    reg  [ADDR_W:0]   level_q;          // words in the memory, less one
+    reg  [DATA_W-1:0] head_q;
+    reg               head_valid_q;
+
+    wire push = s_axis_tvalid && s_axis_tready;
+    wire free = m_axis_tready || !head_valid_q;  // the head may be replaced
+    wire pop  = free && !level_q[ADDR_W];
+
+    assign s_axis_tready = level_q != LAST;
+    assign m_axis_tdata  = head_q;
+    assign m_axis_tvalid = head_valid_q;
+
+    always @(posedge clk) begin
+        if (rst) begin
+            level_q      <= {(ADDR_W + 1){1'b1}};
+            head_valid_q <= 1'b0;
+        end else begin
+            if (push != pop) level_q <= level_q + {{ADDR_W{pop}}, 1'b1};  // down or up
+            if (free) head_valid_q <= pop;
+        end
+    end
+
+    generate
+        if (DEPTH <= 64) begin : gen_shift
+            genvar i;
+            for (i = 0; i < DATA_W; i = i + 1) begin : gen_bit
+                reg [DEPTH-1:0] shift_q;
+                always @(posedge clk) begin
+                    if (push) shift_q <= {shift_q[DEPTH-2:0], s_axis_tdata[i]};
+                end
+                always @(posedge clk) begin
+                    if (free) head_q[i] <= shift_q[level_q[ADDR_W-1:0]];
+                end
+            end
+        end else begin : gen_memory
+            localparam [ADDR_W-1:0] TOP = DEPTH - 1;
+
+            reg [ADDR_W-1:0] write_q;
+            reg [ADDR_W-1:0] read_q;
+
+            always @(posedge clk) begin
+                if (rst) begin
+                    write_q <= {ADDR_W{1'b0}};
+                    read_q  <= {ADDR_W{1'b0}};
+                end else begin
+                    if (push) write_q <= write_q == TOP ? {ADDR_W{1'b0}} : write_q + 1'b1;
+                    if (pop) read_q <= read_q == TOP ? {ADDR_W{1'b0}} : read_q + 1'b1;
+                end
+            end
+
+            // never read and written at one address in one cycle: an empty memory is not read
+            (* no_rw_check *)
+            reg [DATA_W-1:0] memory_q [0:DEPTH-1];
+            always @(posedge clk) begin
+                if (push) memory_q[write_q] <= s_axis_tdata;
+                if (free) head_q <= memory_q[read_q];
+            end
+        end
+    endgenerate
+
+endmodule
+`default_nettype wire

@@ -1,0 +1,105 @@
+"""stream_fifo gives every word once, in order, holds at least DEPTH of them, and never costs a cycle."""
+
+import random
+
+import cocotb
+from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.utils import get_sim_time
+from parts import config
+from parts.stream import Sink, Source, reset, start, watch
+
+CONFIGS = [
+    {"DATA_W": 8, "DEPTH": 2},
+    {"DATA_W": 1, "DEPTH": 3},
+    {"DATA_W": 33, "DEPTH": 16},
+    {"DATA_W": 8, "DEPTH": 64},
+    {"DATA_W": 8, "DEPTH": 65},
+    {"DATA_W": 12, "DEPTH": 128},
+]
+
+
+async def begin(dut, source_stall=0.0, sink_stall=0.0):
+    source = Source(dut, "s_axis", source_stall, seed=1)
+    sink = Sink(dut, "m_axis", sink_stall, seed=2)
+    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
+    cocotb.start_soon(watch(dut, "m_axis"))
+    words = random.Random(3)
+    return source, sink, lambda count: [words.getrandbits(config()["DATA_W"]) for _ in range(count)]
+
+
+async def held(dut, source, words):
+    """The words that go in before the input stalls, the output being stalled."""
+    count = 0
+    await FallingEdge(dut.clk)
+    source.valid.value = 1
+    for _ in range(config()["DEPTH"] + 8):
+        source.data.value = words[count]
+        await ReadOnly()
+        count += int(dut.s_axis_tready.value)
+        await FallingEdge(dut.clk)
+    source.idle()
+    return words[:count]
+
+
+@cocotb.test()
+@cocotb.parametrize(source_stall=[0.0, 0.5], sink_stall=[0.0, 0.5, 0.9])
+async def words_cross_once_and_in_order(dut, source_stall, sink_stall):
+    source, sink, words = await begin(dut, source_stall, sink_stall)
+    sent = words(200 + 2 * config()["DEPTH"])
+    cocotb.start_soon(source.send(sent))
+    assert await sink.take(len(sent)) == sent
+
+
+@cocotb.test()
+async def a_word_crosses_every_cycle(dut):
+    source, sink, words = await begin(dut)
+    sent = words(100 + 2 * config()["DEPTH"])
+    cocotb.start_soon(source.send(sent))
+    before = get_sim_time("ns")
+    assert await sink.take(len(sent)) == sent
+    assert get_sim_time("ns") - before <= (len(sent) + 3) * 10
+
+
+@cocotb.test()
+async def a_word_crosses_every_cycle_after_a_jam(dut):
+    source, sink, words = await begin(dut)
+    sent = words(4 * config()["DEPTH"] + 20)
+    inside = await held(dut, source, sent)
+    cocotb.start_soon(source.send(sent[len(inside) :]))
+    before = get_sim_time("ns")
+    assert await sink.take(len(sent)) == sent
+    assert get_sim_time("ns") - before <= (len(sent) + 3) * 10
+
+
+@cocotb.test()
+async def it_holds_depth_and_one_words(dut):
+    source, sink, words = await begin(dut)
+    inside = await held(dut, source, words(config()["DEPTH"] + 8))
+    assert len(inside) == config()["DEPTH"] + 1
+    assert await sink.take(len(inside)) == inside
+
+
+@cocotb.test()
+async def input_ready_ignores_output_ready_within_a_cycle(dut):
+    source, _, words = await begin(dut)
+    await held(dut, source, words(config()["DEPTH"] + 8))
+    dut.m_axis_tready.value = 1
+    await ReadOnly()
+    assert int(dut.s_axis_tready.value) == 0
+
+
+@cocotb.test()
+@cocotb.parametrize(inside=[1, 2, 100])
+async def reset_in_mid_stream_forgets_the_words_inside(dut, inside):
+    source, sink, words = await begin(dut, 0.2, 0.5)
+    sending = cocotb.start_soon(source.send(words(300)))
+    await sink.take(20)
+    for _ in range(inside):  # not ready: the memory fills
+        await FallingEdge(dut.clk)
+    sending.cancel()
+    source.idle()
+    await reset(dut)
+    assert int(dut.m_axis_tvalid.value) == 0
+    sent = words(50 + config()["DEPTH"])
+    cocotb.start_soon(source.send(sent))
+    assert await sink.take(len(sent)) == sent
