@@ -43,3 +43,7 @@ class Mismatch(HwgenError):
 
 class ToolFailed(HwgenError):
     """A simulator or synthesizer ended with an error of its own."""
+
+
+class MissingActQuant(HwgenError):
+    """An activation reaches a layer without having been put on a grid."""

@@ -1,0 +1,172 @@
+"""Design -> files, as a dict of path -> text: the network's core, its top, the units' ROMs, the rtl/ modules they use."""
+
+import hashlib
+import json
+import re
+
+from hwgen.board import Board
+from hwgen.design import Design, Stream
+from hwgen.share import share
+from hwgen.templates import render
+from hwgen.units.term_lanes import TermLanes
+from hwgen.version import VERSION
+
+
+def emit(design: Design, board: Board) -> dict[str, str]:
+    """Every file of the build but the golden graph and the manifest; the same design gives the same bytes."""
+    core, top = f"{design.name}_core", f"{design.name}_top"
+    files = {f"rtl/{core}.v": render_core(design, core)}
+    for placed in design.placed:
+        files.update(placed.unit.files())
+    fingerprint = hashlib.sha256("".join(f"{path}\0{text}\0" for path, text in sorted(files.items())).encode()).digest()
+    files[f"rtl/{top}.v"] = render(
+        "top.v.j2",
+        top=top,
+        core=core,
+        in_bits=design.input.type.qtype.bits,
+        out_bits=design.output.type.qtype.bits,
+        out_signed=design.output.type.qtype.signed,
+        in_beats=design.input.order.beats,
+        out_beats=design.output.order.beats,
+        build_id=int.from_bytes(fingerprint[:4], "big"),
+        version=_version_number(),
+    )
+    files.update(library([files[f"rtl/{top}.v"], files[f"rtl/{core}.v"]]))
+    return files
+
+
+def render_core(design: Design, core: str, stalls: bool = False) -> str:
+    """The Verilog of the netlist; `stalls` puts a stream_stall on every stream inside it (simulation only)."""
+    return render(
+        "core.v.j2",
+        core=core,
+        banner=f"{core}: {design.name}, made by hwgen {VERSION}. One instance per layer, one activation per beat.",
+        stalls=stalls,
+        input=border_wires(design.input),
+        output=border_wires(design.output),
+        streams=[border_wires(stream) for stream in design.streams()],
+        units=[_instance(placed) for placed in design.placed],
+    )
+
+
+def library(texts: list[str]) -> dict[str, str]:
+    """The modules of rtl/ that the given Verilog texts instantiate, and those that these do."""
+    known = {path.stem: path for path in sorted(share("rtl").glob("*.v"))}
+    found: dict[str, str] = {}
+    texts = list(texts)
+    while texts:
+        text = texts.pop()
+        for name in re.findall(r"^\s*(\w+)\s+(?:#\s*\(|\w+\s*\()", text, re.MULTILINE):
+            if name in known and f"rtl/{name}.v" not in found:
+                found[f"rtl/{name}.v"] = known[name].read_text()
+                texts.append(found[f"rtl/{name}.v"])
+    return dict(sorted(found.items()))
+
+
+def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes: dict[str, int]) -> dict:
+    """hwgen.json: what later commands need to know of a build."""
+    roms, units = {}, []
+    for placed in design.placed:
+        unit = placed.unit
+        entry = {
+            "name": unit.name,
+            "module": unit.module,
+            "instance": unit.instance,
+            "cycles": unit.cycles(),
+            "parameters": {name: _parameter(value) for name, value in unit.parameters().items()},
+        }
+        if isinstance(unit, TermLanes):
+            roms.update(unit.roms())
+            _, rows, columns = unit.layer.y.shape
+            entry |= {
+                "lanes": unit.lanes,
+                "terms": unit.layer.program.terms,
+                "entries": len(unit.words[0]),
+                "positions": rows * unit.windows.out_stripe,
+                "pixels": rows * columns,
+            }
+        units.append(entry)
+    return {
+        "hwgen": VERSION,
+        "name": design.name,
+        "core": f"{design.name}_core",
+        "top": f"{design.name}_top",
+        "board": board.name,
+        "lanes": lanes,
+        "sources": sorted(path for path in files if path.endswith(".v")),
+        "roms": roms,
+        "interval": design.interval(),
+        "units": units,
+        "input": _border(design.input, design.graph.input_shape),
+        "output": _border(design.output, design.graph.output_shape),
+        "files": {path: _digest(content) for path, content in sorted(files.items())},
+    }
+
+
+def _digest(content: str | bytes) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def to_json(value: dict) -> str:
+    return json.dumps(value, indent=1) + "\n"
+
+
+def _border(stream: Stream, shape: tuple[int, ...]) -> dict:
+    kind = stream.type
+    return {
+        "shape": list(shape),
+        "bits": kind.qtype.bits,
+        "signed": kind.qtype.signed,
+        "exponent": kind.exponent,
+        "beats": stream.order.beats,
+        "order": "row, column, channel",
+    }
+
+
+def border_wires(stream: Stream) -> dict:
+    bits = stream.type.qtype.bits
+    lanes = f", {stream.order.lanes} lanes" if stream.order.lanes > 1 else ""
+    return {
+        "name": stream.name,
+        "bits": bits,
+        "range": f"[{bits - 1}:0] ",
+        "beats": stream.order.beats,
+        "note": f"{stream.tensor}: {stream.type}{lanes}",
+    }
+
+
+def _instance(placed) -> dict:
+    unit = placed.unit
+    parameters = [{"name": name, "value": literal(value)} for name, value in unit.parameters().items()]
+    if isinstance(unit, TermLanes):
+        parameters.append({"name": "XILINX", "value": "XILINX"})
+    return {
+        "module": unit.module,
+        "instance": unit.instance,
+        "note": unit.note(),
+        "parameters": parameters,
+        "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
+        "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],
+    }
+
+
+def literal(value: int | str | tuple[int, int]) -> str:
+    """A Verilog literal: a string, a plain number, a signed 64-bit number, or (value, bits) in hexadecimal."""
+    if isinstance(value, tuple):
+        return f"{value[1]}'h{value[0]:x}"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if -(1 << 31) < value < 1 << 31:
+        return str(value)
+    if 0 <= value < 1 << 32:
+        return f"32'h{value:x}"
+    return f"64'sh{value & ((1 << 64) - 1):x}"
+
+
+def _parameter(value):
+    return literal(value) if isinstance(value, tuple) else value
+
+
+def _version_number() -> int:
+    major, minor, patch = (int(part) for part in VERSION.split("."))
+    return major << 16 | minor << 8 | patch

@@ -1,0 +1,79 @@
+"""The whole path on one screen: from a PyTorch network to a folder of RTL, and back from that folder to its design."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from hwgen import store
+from hwgen.board import load_board
+from hwgen.config import BuildConfig
+from hwgen.design import Design, place
+from hwgen.emit import emit, manifest, to_json
+from hwgen.errors import BadInput
+from hwgen.folder import check_writable, write
+from hwgen.frontend import import_model
+from hwgen.lint import lint
+from hwgen.lower import lower
+from hwgen.passes import run_passes
+from hwgen.schedule import schedule
+
+
+def build(
+    model: nn.Module | ExportedProgram,
+    example_inputs: tuple[torch.Tensor, ...] | None = None,
+    *,
+    out: str | Path,
+    config: BuildConfig = BuildConfig(),
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Design:
+    """Writes the RTL of `model` into the folder `out`, whole or not at all; the same model gives the same bytes.
+
+    model, example_inputs -- a module in the form that torch.export takes, and a tuple with one tensor [1, ...]; or an exported program
+    progress -- called with the name of each stage as it starts
+    Raises an HwgenError that names the layer and what to do.
+    """
+    out = Path(out)
+    check_writable(out)
+    board = load_board(config.board)
+    progress("import")
+    graph = run_passes(import_model(model, example_inputs))
+    progress("schedule")
+    stages = lower(graph)
+    lanes = schedule(stages, config.lanes)
+    design = place(config.name or _name(out), graph, stages, lanes)
+    progress("emit")
+    files = emit(design, board)
+    lint(files)
+    files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
+    files["hwgen.json"] = to_json(manifest(design, board, files, lanes))
+    progress("write")
+    write(out, files)
+    return design
+
+
+def read_manifest(folder: str | Path) -> dict:
+    """hwgen.json of a build; raises BadInput when the folder is none."""
+    path = Path(folder) / "hwgen.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BadInput("the folder is no build: it has no hwgen.json", str(folder), "make one with hwgen build NET -o DIR") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"hwgen.json cannot be read: {error}", str(path), "build again") from error
+
+
+def read_design(folder: str | Path) -> Design:
+    """The design of a build, with its golden graph, from what the folder holds."""
+    known = read_manifest(folder)
+    graph = store.load(Path(folder))
+    return place(known["name"], graph, lower(graph), known["lanes"])
+
+
+def _name(out: Path) -> str:
+    name = re.sub(r"\W+", "_", out.resolve().name).strip("_").lower()
+    return name if name[:1].isalpha() else f"net_{name}"

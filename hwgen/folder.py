@@ -1,0 +1,72 @@
+"""Writes a build into a folder: all files or none, and never over anything that hwgen did not write."""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from hwgen.errors import BadInput
+
+MANIFEST = "hwgen.json"
+DERIVED = ("sim", "synth", "vivado", "report.json", "report.md")  # made from a build by later commands: stale after a new one
+
+
+def check_writable(out: Path) -> None:
+    """Raises BadInput if `out` is neither new, empty, nor a build whose files are as hwgen left them."""
+    if out.exists() and not out.is_dir():
+        raise BadInput("it is a file", str(out), "name a new folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise BadInput("the folder is not empty and is no build of hwgen", str(out), "name a new or an empty folder")
+    parent = next(p for p in [out.resolve(), *out.resolve().parents] if p.exists())
+    if not os.access(parent, os.W_OK):
+        raise BadInput("the folder cannot be written", str(parent), "name a folder of your own")
+
+
+def write(out: Path, files: dict[str, str | bytes]) -> None:
+    """Puts `files` into `out`. They are written beside it first, and moved once they are complete."""
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        for name, content in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with _uninterrupted():
+            _replace(out, fresh, files)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _replace(out: Path, fresh: Path, files: dict[str, str | bytes]) -> None:
+    old = out / MANIFEST
+    if old.is_file():
+        for name in json.loads(old.read_text())["files"]:
+            (out / name).unlink(missing_ok=True)
+        for name in DERIVED:
+            path = out / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for name in [*(name for name in files if name != MANIFEST), MANIFEST]:
+        target = out / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (fresh / name).replace(target)
+
+
+@contextmanager
+def _uninterrupted():
+    """Ctrl-C waits until the block is through; only the main thread can be interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

@@ -1,0 +1,222 @@
+"""Reads a network: nn.Module or `.pt2` file -> torch.export program -> Graph of integers."""
+
+import importlib.util
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+import hwgen.nn  # noqa: F401  registers the custom ops that a program may hold
+from hwgen.errors import BadInput, HwgenError, MissingActQuant, UnsupportedLayer
+from hwgen.ir import Graph, Node, Op, TensorType
+from hwgen.ops import importers
+from hwgen.ops.flatten import Flatten
+from hwgen.ops.quantize import Quantize
+from hwgen.qtype import QType
+
+
+def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgram:
+    """What NET on the command line names: `file.pt2`, or `file.py:function` returning (module, example_inputs).
+
+    A `.py` file is the user's own program and is run; a `.pt2` file is data, and nothing in it is executed: pickled example
+    inputs or other objects in it are refused by torch's weights-only loader.
+    """
+    name, _, function = net.partition(":")
+    path = Path(name)
+    if not path.is_file():
+        raise BadInput(f"there is no file {name}", net, "name a .pt2 file, or path.py:function")
+    if path.suffix == ".pt2":
+        return _load_program(path)
+    if path.suffix != ".py" or not function:
+        raise BadInput(f"{net} is neither a .pt2 file nor path.py:function", net, "save with torch.export.save, or name a function")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+        result = getattr(module, function)()
+    except HwgenError:
+        raise
+    except AttributeError as error:
+        raise BadInput(f"{path.name}: {error}", net, f"define {function}() in that file") from error
+    except Exception as error:
+        raise BadInput(f"{path.name} ends with {type(error).__name__}: {error}", net, f"run it alone: python {name}") from error
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], nn.Module)):
+        raise BadInput(f"{function}() returned {type(result).__name__}", net, "return (module, example_inputs)")
+    return result
+
+
+def _load_program(path: Path) -> ExportedProgram:
+    try:
+        # an archive of old form unpickles: only a zip of the present form is read
+        names = zipfile.ZipFile(path).namelist()
+        if any(name.startswith(("/", "..")) or "/../" in name for name in names):
+            raise BadInput("the archive names files outside itself", str(path), "make it again with torch.export.save")
+        if not any(name.endswith("archive_format") for name in names):
+            raise BadInput("the archive is not one that torch.export.save writes", str(path), "make it again with torch.export.save")
+        pickles = [name for name in names if name.endswith((".pkl", ".pickle"))]
+        if pickles:
+            raise BadInput(f"the archive holds pickled code ({pickles[0]})", str(path), "make it again with torch.export.save")
+        return torch.export.load(path)
+    except HwgenError:
+        raise
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise BadInput(f"it cannot be read as a torch.export program: {type(error).__name__}: {first}", str(path),
+                       "write it with torch.export.save(torch.export.export(module, inputs), path)") from error  # fmt: skip
+
+
+def import_model(model: nn.Module | ExportedProgram, example_inputs: tuple[torch.Tensor, ...] | None = None) -> Graph:
+    """The graph of integers that equals model.double() in eval mode on every input."""
+    if isinstance(model, nn.Module):
+        if not isinstance(example_inputs, tuple) or not all(isinstance(x, torch.Tensor) for x in example_inputs):
+            raise BadInput(f"example_inputs is {type(example_inputs).__name__}", "build", "pass a tuple of tensors: (x,)")
+        was_training = [m for m in model.modules() if m.training]
+        try:
+            model.eval()
+            with torch.no_grad():
+                model = torch.export.export(model, example_inputs)
+        except HwgenError:
+            raise
+        except Exception as error:
+            first = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise UnsupportedLayer(f"torch.export fails: {type(error).__name__}: {first}", type(model).__name__,
+                                   "make torch.export.export(module, example_inputs) work first") from error  # fmt: skip
+        finally:
+            for module in was_training:
+                module.training = True
+    return Importer(model).graph()
+
+
+class Importer:
+    """Walks one exported program; ops/ call `add`, `type`, `shape`, `path` and `flatten`."""
+
+    def __init__(self, program: ExportedProgram):
+        self.program = program
+        self.nodes: list[Node] = []
+        self.types: dict[str, TensorType] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}  # the user's shapes, no batch
+        self.path = ""
+        self.raw: set[str] = set()  # tensors that are still the user's floats
+        self.input_type: TensorType | None = None
+
+    def graph(self) -> Graph:
+        signature = self.program.graph_signature
+        constants = {**self.program.state_dict, **self.program.constants}
+        owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+        values: dict[str, object] = {}
+        known = importers()
+        result = None
+        for node in self.program.graph.nodes:
+            if node.op == "placeholder":
+                if node.name in owners:
+                    values[node.name] = constants[owners[node.name]].detach().double().numpy()
+                else:
+                    values[node.name] = self._input(node)
+            elif node.op == "call_function":
+                self.path = _module_path(node)
+                target = str(node.target)
+                if target not in known:
+                    raise UnsupportedLayer(
+                        f"no op imports {target}", self.path or node.name,
+                        "replace the layer, or add a file to hwgen/ops/ (see CONTRIBUTING.md)",
+                    )  # fmt: skip
+                args = [_resolve(a, values) for a in node.args]
+                kwargs = {k: _resolve(a, values) for k, a in node.kwargs.items()}
+                values[node.name] = known[target](self, *args, **kwargs)
+                if isinstance(values[node.name], str):
+                    expected = tuple(node.meta["val"].shape[1:])
+                    self.shapes.setdefault(values[node.name], expected)
+            elif node.op == "output":
+                results = node.args[0]
+                if len(results) != 1:
+                    raise UnsupportedLayer(f"the network has {len(results)} outputs", "output", "return one tensor")
+                result = values[results[0].name]
+        if self.input_type is None or result in self.raw:
+            raise MissingActQuant("the input never meets a quantizer", "input", "make hwgen.nn.ActQuant the first layer")
+        return Graph("input", self.input_type, self.input_shape, tuple(self.nodes), result, self.shapes[result])
+
+    def _input(self, node) -> str:
+        if self.shapes:
+            raise UnsupportedLayer("the network has several inputs", node.name, "join them before the network")
+        shape = tuple(node.meta["val"].shape)
+        if len(shape) not in (2, 3, 4):
+            raise UnsupportedLayer(f"an input of shape {list(shape)}", node.name,
+                                   "take [N, channels, rows, columns], [N, channels, columns] or [N, features]")  # fmt: skip
+        self.input_shape = shape[1:]
+        self.shapes["raw"] = shape[1:]
+        self.raw.add("raw")
+        return "raw"
+
+    def is_tensor(self, value) -> bool:
+        return isinstance(value, str)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The user's shape of a tensor, without the batch."""
+        return self.shapes[name]
+
+    def type(self, name: str) -> TensorType:
+        if name in self.raw:
+            raise MissingActQuant("the network's input reaches it as floats", self.path, "make hwgen.nn.ActQuant the first layer")
+        return self.types[name]
+
+    def flatten(self, x: str) -> str:
+        shape = self.shapes[x]
+        features = int(np.prod(shape))
+        if x in self.raw:
+            self.raw.add("raw_flat")
+            self.shapes["raw_flat"] = (features,)
+            return "raw_flat"
+        name = self.add(Flatten(), x)
+        self.shapes[name] = (features,)
+        return name
+
+    def add(self, op: Op, *inputs: str) -> str:
+        """Appends a node and returns its tensor's name."""
+        if isinstance(op, Quantize) and inputs[0] in self.raw:
+            return self._quantize_input(op, inputs[0])
+        kinds = [self.type(name) for name in inputs]
+        name = self._unique(self.path or type(op).__name__)
+        result = op.infer(*kinds)
+        if min(result.shape) < 1:
+            raise UnsupportedLayer(f"its output would have shape {list(result.shape)}", self.path, "the window is larger than the input")
+        self.types[name] = result
+        self.nodes.append(Node(name, op, inputs))
+        return name
+
+    def _quantize_input(self, op: Quantize, raw: str) -> str:
+        shape = self.shapes[raw]
+        shape = {1: lambda f: (f, 1, 1), 2: lambda c, n: (c, 1, n), 3: lambda *s: s}[len(shape)](*shape)
+        kind = TensorType(shape, QType(op.low, op.high), op.exponent)
+        if self.input_type not in (None, kind):
+            raise UnsupportedLayer("the input is quantized in two ways", self.path, "quantize it once, and use the result twice")
+        self.input_type = self.types["input"] = kind
+        self.shapes["input"] = self.shapes[raw]
+        return "input"
+
+    def _unique(self, path: str) -> str:
+        base = re.sub(r"\W+", "_", path).strip("_").lower() or "layer"
+        base = base if base[0].isalpha() else f"layer_{base}"
+        name, count = base, 2
+        while name in self.types:
+            name, count = f"{base}_{count}", count + 1
+        return name
+
+
+def _resolve(argument, values):
+    if isinstance(argument, torch.fx.Node):
+        return values[argument.name]
+    if isinstance(argument, (list, tuple)):
+        return [_resolve(a, values) for a in argument]
+    return argument
+
+
+def _module_path(node) -> str:
+    stack = node.meta.get("nn_module_stack") or {}
+    path = list(stack.values())[-1][0] if stack else ""
+    return path or str(node.target).split(".")[-2]

@@ -1,0 +1,69 @@
+"""Checks emitted Verilog as pyverilog reads it: every instance names ports and parameters that its module has, all ports connected."""
+
+import functools
+import tempfile
+
+from pyverilog.vparser import ast
+from pyverilog.vparser.parser import VerilogParser
+
+from hwgen.errors import ToolFailed
+
+PRIMITIVES = {
+    "LUT6_2": ({"I0", "I1", "I2", "I3", "I4", "I5", "O5", "O6"}, {"INIT"}),
+    "CARRY8": ({"CI", "CI_TOP", "DI", "S", "O", "CO"}, {"CARRY_TYPE"}),
+}
+
+
+def lint(files: dict[str, str]) -> None:
+    """Raises ToolFailed at the first instance that does not fit its module, or file that does not parse."""
+    modules = {}
+    for path, text in files.items():
+        if path.endswith(".v"):
+            modules.update(_modules(path, text))
+    known = {name: (ports, parameters) for name, (ports, parameters, _) in modules.items()} | PRIMITIVES
+    for name, (_, _, instances) in modules.items():
+        for module, instance, ports, parameters in instances:
+            where = f"{name}: {module} {instance}"
+            if module not in known:
+                if module.endswith(_CHECK):
+                    continue
+                raise ToolFailed(f"no file defines the module {module}", where, "this is an error of hwgen: report it")
+            wrong = (ports ^ known[module][0]) | (parameters - known[module][1])
+            if wrong:
+                raise ToolFailed(f"{sorted(wrong)[0]} does not fit the module's ports and parameters", where,
+                                 "this is an error of hwgen: report it")  # fmt: skip
+
+
+# the instances inside "check configuration" blocks name modules that must not exist
+_CHECK = ("_must_divide", "_at_least_1", "_at_least_2")
+
+
+@functools.cache
+def _parser() -> VerilogParser:
+    return VerilogParser(outputdir=tempfile.mkdtemp(prefix="hwgen-parser-"), debug=False)
+
+
+@functools.lru_cache(maxsize=256)
+def _modules(path: str, text: str) -> dict[str, tuple[set[str], set[str], list]]:
+    """Module name -> (ports, parameters, instances as (module, name, ports, parameters))."""
+    try:
+        description = _parser().parse(text).description
+    except Exception as error:
+        raise ToolFailed(f"pyverilog cannot read it: {error}", path, "this is an error of hwgen: report it") from error
+    result = {}
+    for module in description.definitions:
+        if isinstance(module, ast.ModuleDef):
+            ports = {getattr(port, "first", port).name for port in module.portlist.ports}
+            parameters = {p.name for d in _find(module, ast.Decl) for p in d.list if isinstance(p, ast.Parameter)}
+            parameters |= {p.name for p in _find(module.paramlist, ast.Parameter)}
+            instances = [
+                (i.module, i.name, {p.portname for p in i.portlist}, {p.paramname for p in i.parameterlist})
+                for i in _find(module, ast.Instance)
+            ]
+            result[module.name] = (ports, parameters, instances)
+    return result
+
+
+def _find(node, kind) -> list:
+    found = [node] if isinstance(node, kind) else []
+    return found + [match for child in (node.children() if node is not None else ()) for match in _find(child, kind)]

@@ -1,0 +1,195 @@
+"""Conv: a convolution with exact accumulators: Conv2d, Conv1d and Linear; batch norm as a depthwise 1x1."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from hwgen.errors import DoesNotFit, MissingActQuant, OffGrid, UnsupportedLayer
+from hwgen.ir import Op, TensorType
+from hwgen.ops import imports
+from hwgen.qtype import QType
+from hwgen.terms import significant_bits, trailing_exponent
+
+ACCUMULATOR_BITS = 48
+ACTIVATION_BITS = 16
+WEIGHT_BITS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Op):
+    """acc = sum(w * x) + b, exact, on the finest grid that weights, activations and bias need.
+
+    weight    float64 [outputs, channels / groups, tap rows, tap columns], read by value: each a multiple of a power of two,
+              at most 16 significant bits
+    bias      float64 [outputs]
+    stride, padding (top, bottom, left, right), dilation, groups: as in torch
+    path      the layer's path in the module, for messages
+    activations_limited  False for layers that hwgen makes itself, which take any width
+    """
+
+    weight: np.ndarray = field(repr=False)
+    bias: np.ndarray = field(repr=False)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    path: str = ""
+    activations_limited: bool = True
+
+    def __str__(self) -> str:
+        outputs, _, rows, columns = self.weight.shape
+        zeros = 1 - np.count_nonzero(self.weight) / max(1, self.weight.size)
+        return f"Conv[{outputs} outputs, {rows}x{columns}, groups {self.groups}, {zeros:.0%} zeros]"
+
+    @cached_property
+    def exponents(self) -> tuple[int, int]:
+        """Exponents of the weights' grid and of the bias's; the bias's is large when all are zero."""
+        for what, values in (("weight", self.weight), ("bias", self.bias)):
+            bad = np.argwhere(~np.isfinite(values))
+            if len(bad):
+                where = tuple(int(i) for i in bad[0])
+                raise OffGrid(f"{what}{list(where)} = {values[where]} is not finite", self.path,
+                              "look for a diverged training run, or a division by zero in a scale")  # fmt: skip
+        nonzero = self.weight != 0
+        wide = np.argwhere(nonzero & (significant_bits(np.where(nonzero, self.weight, 1.0)) > WEIGHT_BITS))
+        if len(wide):
+            where = tuple(int(i) for i in wide[0])
+            raise OffGrid(
+                f"weight{list(where)} = {float(self.weight[where])!r} is no multiple of a power of two within {WEIGHT_BITS} bits",
+                self.path,
+                "project the weights on a grid (powers of two, APoT, integers times a power of two) before the build; "
+                "fold a batch norm into its convolution before projecting, not after",
+            )
+        smallest = trailing_exponent(self.weight[nonzero]).min() if nonzero.any() else 0
+        bias = self.bias[self.bias != 0]
+        return int(smallest), int(trailing_exponent(bias).min()) if bias.size else 1 << 20
+
+    @cached_property
+    def integers(self) -> np.ndarray:
+        """The weights as int64, each worth 2^exponents[0]."""
+        return self._scaled(self.weight, self.exponents[0])
+
+    @staticmethod
+    def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:
+        return np.ldexp(values, -exponent).astype(np.int64)
+
+    def out_exponent(self, x: TensorType) -> int:
+        return min(x.exponent + self.exponents[0], self.exponents[1])
+
+    def spread(self, x: TensorType) -> float:
+        """The accumulator's largest magnitude over all outputs, as a float (it may exceed int64)."""
+        reach = max(abs(x.qtype.low), abs(x.qtype.high))
+        sums = np.abs(self.weight).sum(axis=(1, 2, 3)) * reach * 2.0**x.exponent + np.abs(self.bias)
+        return float(sums.max() * 2.0 ** -self.out_exponent(x))
+
+    def infer(self, x: TensorType) -> TensorType:
+        channels, rows, columns = x.shape
+        if self.activations_limited and x.qtype.bits > ACTIVATION_BITS:
+            raise MissingActQuant(f"its input has {x.qtype.bits} bits", self.path,
+                                  "put hwgen.nn.ActQuant(bits, exponent, signed) before this layer")  # fmt: skip
+        if self.spread(x) >= 2.0 ** (ACCUMULATOR_BITS - 1):
+            needed = int(np.ceil(np.log2(self.spread(x)))) + 1
+            raise DoesNotFit(
+                f"the accumulator needs {needed} bits, above {ACCUMULATOR_BITS}", self.path,
+                "narrow the spread of the weights, or round the biases to a coarser grid: the finest bias bit is "
+                f"2^{self.exponents[1]}, the finest product bit 2^{x.exponent + self.exponents[0]}",
+            )  # fmt: skip
+        outputs, _, tap_rows, tap_columns = self.weight.shape
+        top, bottom, left, right = self.padding
+        out_rows = (rows + top + bottom - self.dilation[0] * (tap_rows - 1) - 1) // self.stride[0] + 1
+        out_columns = (columns + left + right - self.dilation[1] * (tap_columns - 1) - 1) // self.stride[1] + 1
+        low, high = self.bounds(x)
+        return TensorType((outputs, out_rows, out_columns), QType(low, high), self.out_exponent(x))
+
+    def bounds(self, x: TensorType) -> tuple[int, int]:
+        """The least and the greatest accumulator over all outputs (METHODS: overflow-free accumulation)."""
+        weights = self.integers.reshape(len(self.integers), -1)
+        up = x.exponent + self.exponents[0] - self.out_exponent(x)
+        bias = self._scaled(self.bias, self.out_exponent(x))
+        positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
+        low = ((positive * x.qtype.low + negative * x.qtype.high) << up) + bias
+        high = ((positive * x.qtype.high + negative * x.qtype.low) << up) + bias
+        return int(min(low.min(), 0)), int(max(high.max(), 0))
+
+    def eval(self, types, x):
+        (kind,) = types
+        top, bottom, left, right = self.padding
+        # float64 is exact here: |acc| < 2^47
+        acc = functional.conv2d(
+            functional.pad(x.double(), (left, right, top, bottom)),
+            torch.from_numpy(self.integers.astype(np.float64)),
+            stride=self.stride,
+            dilation=self.dilation,
+            groups=self.groups,
+        ).long()
+        up = kind.exponent + self.exponents[0] - self.out_exponent(kind)
+        bias = torch.from_numpy(self._scaled(self.bias, self.out_exponent(kind)))
+        return (acc << up) + bias[None, :, None, None]
+
+    def scaled(self, scale: np.ndarray, shift: np.ndarray, path: str) -> "Conv":
+        """This convolution followed by y * scale + shift per output, exactly; OffGrid when float64 cannot hold it."""
+        product = self.bias * scale
+        bias = product + shift
+        exact = np.isfinite(bias) & ((bias - shift == product) & (bias - product == shift))
+        if not exact.all():
+            channel = int(np.argmin(exact))
+            raise OffGrid(f"bias[{channel}] = {self.bias[channel]} * {scale[channel]} + {shift[channel]} is inexact", path,
+                          "fold the batch norm into the convolution and round its bias before the build")  # fmt: skip
+        return replace(self, weight=self.weight * scale[:, None, None, None], bias=bias, path=f"{self.path} with {path} folded in")
+
+
+def identity(channels: int) -> Conv:
+    """A layer that passes its input on: what a lone Quantize, or a change of stream order, becomes."""
+    return Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), groups=channels, activations_limited=False)
+
+
+def _bias(bias: np.ndarray | None, outputs: int) -> np.ndarray:
+    return np.zeros(outputs) if bias is None else bias
+
+
+def _pair(value, default: int = 1) -> tuple[int, int]:
+    value = [default] if value is None or value == [] else value
+    value = [value] if isinstance(value, int) else list(value)
+    return tuple(value * 2) if len(value) == 1 else tuple(value)
+
+
+@imports("aten.conv2d.default", "aten.conv2d.padding")
+def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    dilation = _pair(dilation)
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        sides = (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
+    else:
+        vertical, horizontal = (0, 0) if padding == "valid" else _pair(padding, 0)
+        sides = (vertical, vertical, horizontal, horizontal)
+    op = Conv(weight, _bias(bias, len(weight)), _pair(stride), sides, dilation, groups, importer.path)
+    return importer.add(op, x)
+
+
+@imports("aten.conv1d.default", "aten.conv1d.padding")
+def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    first = lambda v: v if isinstance(v, (int, str)) else v[0]  # noqa: E731
+    dilation = (1, first(dilation))
+    if padding not in ("same", "valid"):
+        padding = (0, first(padding))
+    return conv2d(importer, x, weight[:, :, None, :], bias, (1, first(stride)), padding, dilation, groups)
+
+
+@imports("aten.linear.default")
+def linear(importer, x, weight, bias=None):
+    if len(importer.shape(x)) != 1:
+        raise UnsupportedLayer(f"Linear on an input of shape {importer.shape(x)}", importer.path, "flatten the input before it")
+    return importer.add(Conv(weight[:, :, None, None], _bias(bias, len(weight)), path=importer.path), x)
+
+
+@imports("aten.batch_norm.default")
+def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, eps, cudnn):
+    """y * scale + shift; the pass fold_scale then puts it into the convolution before it."""
+    if training:
+        raise UnsupportedLayer("batch norm in training mode", importer.path, "call module.eval() before the export")
+    scale = 1 / np.sqrt(variance + eps) * (1 if weight is None else weight)
+    shift = (0 if bias is None else bias) - mean * scale
+    return importer.add(Conv(scale[:, None, None, None], shift, groups=len(scale), path=importer.path), x)

@@ -1,0 +1,41 @@
+"""Flatten: (channels, rows, columns) to one column of features, in torch's order; no hardware."""
+
+from dataclasses import dataclass
+from math import prod
+
+from hwgen.errors import UnsupportedLayer
+from hwgen.ir import Op, TensorType
+from hwgen.ops import imports
+
+
+@dataclass(frozen=True)
+class Flatten(Op):
+    def infer(self, x: TensorType) -> TensorType:
+        return TensorType((prod(x.shape), 1, 1), x.qtype, x.exponent)
+
+    def eval(self, types, x):
+        return x.reshape(len(x), -1, 1, 1)
+
+
+@imports("aten.flatten.using_ints")
+def flatten(importer, x, start=0, end=-1):
+    rank = len(importer.shape(x)) + 1
+    if start % rank != 1 or end % rank != rank - 1:
+        raise UnsupportedLayer(f"flatten from dimension {start} to {end}", importer.path, "flatten all but the batch: start_dim=1")
+    return importer.flatten(x)
+
+
+@imports("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default")
+def view(importer, x, shape):
+    features = prod(importer.shape(x))
+    if len(shape) != 2 or shape[1] not in (-1, features):
+        raise UnsupportedLayer(f"a view of shape {list(shape)}", importer.path, "only flattening all but the batch is built")
+    return importer.flatten(x)
+
+
+@imports("aten.dropout.default", "aten.alias.default", "aten.clone.default", "aten.detach.default", "aten.contiguous.default",
+         "aten.feature_dropout.default")  # fmt: skip
+def nothing(importer, x, probability=0.0, training=False):
+    if training:
+        raise UnsupportedLayer("dropout in training mode", importer.path, "call module.eval() before the export")
+    return x

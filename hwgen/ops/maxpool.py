@@ -1,0 +1,50 @@
+"""MaxPool: the greatest activation of a window; padding never wins."""
+
+from dataclasses import dataclass
+
+from torch.nn import functional
+
+from hwgen.errors import UnsupportedLayer
+from hwgen.ir import Op, TensorType
+from hwgen.ops import imports
+from hwgen.ops.conv import _pair
+
+
+@dataclass(frozen=True)
+class MaxPool(Op):
+    """kernel, stride, padding, dilation: (rows, columns), as in torch."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    def __str__(self) -> str:
+        return f"MaxPool[{self.kernel[0]}x{self.kernel[1]}, stride {self.stride[0]}x{self.stride[1]}]"
+
+    def infer(self, x: TensorType) -> TensorType:
+        channels, *size = x.shape
+        rows, columns = (
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        )
+        return TensorType((channels, rows, columns), x.qtype, x.exponent)
+
+    def eval(self, types, x):
+        # float64 holds every accumulator exactly, and pads with minus infinity
+        return functional.max_pool2d(x.double(), self.kernel, self.stride, self.padding, self.dilation).long()
+
+
+@imports("aten.max_pool2d.default")
+def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
+    if ceil_mode:
+        raise UnsupportedLayer("MaxPool with ceil_mode", importer.path, "use ceil_mode=False, or pad the input")
+    kernel = _pair(kernel)
+    return importer.add(MaxPool(kernel, _pair(stride) if stride else kernel, _pair(padding, 0), _pair(dilation)), x)
+
+
+@imports("aten.max_pool1d.default")
+def max_pool1d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
+    flat = lambda v, other: (other, v if isinstance(v, int) else v[0])  # noqa: E731
+    kernel = flat(kernel, 1)
+    return max_pool2d(importer, x, kernel, flat(stride, 1) if stride else kernel, flat(padding, 0), flat(dilation, 1), ceil_mode)

@@ -1,0 +1,197 @@
+"""A layer's term program: what its ROM holds, and how wide its accumulator must be.
+
+Per output channel the terms are sorted from the lowest exponent to the highest, and the accumulator shifts right by one where the
+exponent rises. So after the terms of exponent e it holds floor(partial sum / 2^e); the bits shifted out are final. Requantization
+drops `shift` low bits of the exact sum: with the highest exponent E, max(0, shift - E) more bits are dropped from the accumulator at the
+end, or max(0, E - shift) of the bits shifted out are kept below it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwgen.ir import TensorType
+from hwgen.ops.conv import Conv
+from hwgen.ops.quantize import Quantize
+from hwgen.qtype import ceil_log2, width
+from hwgen.terms import term_table
+
+LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Entries in issue order, as parallel arrays, and the numbers of the datapath.
+
+    flags       LAST | SHIFT | NEGATE | IMMEDIATE of each entry
+    channel, tap_row, tap_column   the activation that it adds, in the window; zero for an immediate
+    immediate   the signed number that it adds; zero for a term
+    lengths     entries of each output channel
+    terms       how many entries are terms of weights: the useful ones
+    accumulator, below, drop, immediate_bits   widths W, F, DROP and IMMEDIATE_W of rtl/term_lanes.v
+    """
+
+    flags: np.ndarray
+    channel: np.ndarray
+    tap_row: np.ndarray
+    tap_column: np.ndarray
+    immediate: np.ndarray
+    lengths: np.ndarray
+    terms: int
+    accumulator: int
+    below: int
+    drop: int
+    immediate_bits: int
+
+    def words(self, tap_row_bits: int, tap_column_bits: int, channel_bits: int) -> tuple[np.ndarray, int]:
+        """The ROM words as int64, and their width, for the given fields of the payload."""
+        payload_bits = max(tap_row_bits + tap_column_bits + channel_bits, self.immediate_bits)
+        payload = (self.tap_row << (tap_column_bits + channel_bits)) | (self.tap_column << channel_bits) | self.channel
+        payload = np.where(self.flags & IMMEDIATE, self.immediate & ((1 << payload_bits) - 1), payload)
+        return (self.flags << payload_bits) | payload, payload_bits + 4
+
+
+def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
+    """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None)."""
+    outputs, group_channels, tap_rows, tap_columns = conv.weight.shape
+    if quantize is None:
+        grid, shift = conv.out_exponent(x), 0
+    else:
+        grid = min(x.exponent + conv.exponents[0], quantize.exponent)
+        shift = quantize.exponent - grid
+    # every term's exponent is relative to the grid
+    lift = x.exponent + conv.exponents[0] - grid
+    table = term_table(conv.integers.reshape(outputs, -1))
+    exponents = table.exponent + lift
+    top = int(exponents.max()) if len(table) else 0
+    constants = _constants(conv, grid, shift, quantize is not None)
+
+    # above an unsigned activation an immediate's bits cost no lookup table: as many as the payload has anyway
+    fields = sum(ceil_log2(n) for n in (conv.dilation[0] * (tap_rows - 1) + 1, conv.dilation[1] * (tap_columns - 1) + 1, x.shape[0]))
+    immediate_bits = max(2, x.qtype.bits, 0 if x.qtype.signed else fields)
+    chunks = [_chunks(constant, top, immediate_bits) for constant in constants]
+    rows = [(m, level, value) for m, parts in enumerate(chunks) for level, value in parts]
+    immediate_output, immediate_level, immediate_value = np.array(rows, np.int64).reshape(-1, 3).T
+    used_bits = [width(min(int(v), 0), int(v)) + (int(v) > 0) for v in immediate_value]
+    immediate_bits = max([x.qtype.bits, *used_bits])
+
+    # the last level must be reached: channels that end lower get an empty immediate there
+    levels = np.full(outputs, -1)
+    np.maximum.at(levels, table.output, exponents)
+    np.maximum.at(levels, immediate_output, immediate_level)
+    ends = np.flatnonzero(levels < top)
+
+    output = np.concatenate([table.output, immediate_output, ends])
+    level = np.concatenate([exponents, immediate_level, np.full(len(ends), top)])
+    source = np.concatenate([table.input, np.zeros(len(immediate_output) + len(ends), np.int64)])
+    negative = np.concatenate([table.negative, np.zeros(len(immediate_output) + len(ends), np.int64)])
+    is_immediate = np.concatenate([np.zeros(len(table), np.int64), np.ones(len(immediate_output) + len(ends), np.int64)])
+    value = np.concatenate([np.zeros(len(table), np.int64), immediate_value, np.zeros(len(ends), np.int64)])
+    order = np.lexsort((source, is_immediate, level, output))
+    output, level, source, negative, is_immediate, value = (
+        a[order] for a in (output, level, source, negative, is_immediate, value)
+    )
+
+    # a rise by one is a flag; each further step of it is an entry of its own before this one
+    first = np.diff(output, prepend=-1) != 0
+    rise = np.where(first, 0, np.diff(level, prepend=0))
+    fillers = np.maximum(rise - 1, 0)
+    here = np.cumsum(fillers + 1) - 1
+    size = int(here[-1]) + 1
+
+    def spread(values: np.ndarray, filler: int = 0) -> np.ndarray:
+        result = np.full(size, filler, np.int64)
+        result[here] = values
+        return result
+
+    last = np.append(first[1:], True)
+    flags = spread(last * LAST + (rise > 0) * SHIFT + negative * NEGATE + is_immediate * IMMEDIATE, SHIFT | IMMEDIATE)
+    group = output // (outputs // conv.groups)
+    inside, tap = np.divmod(source, tap_rows * tap_columns)
+    is_term = is_immediate == 0
+    lengths = np.bincount(output, weights=fillers + 1, minlength=outputs).astype(np.int64)
+    below, drop = max(0, top - shift), max(0, shift - top)
+    accumulator = _accumulator(table, exponents, chunks, x, outputs, conv.integers[0].size)
+    return Program(
+        flags=flags,
+        channel=spread(np.where(is_term, group * group_channels + inside, 0)),
+        tap_row=spread(np.where(is_term, tap // tap_columns * conv.dilation[0], 0)),
+        tap_column=spread(np.where(is_term, tap % tap_columns * conv.dilation[1], 0)),
+        immediate=spread(value),
+        lengths=lengths,
+        terms=len(table),
+        accumulator=max(accumulator, immediate_bits, x.qtype.bits, drop + 1),
+        below=below,
+        drop=drop,
+        immediate_bits=immediate_bits,
+    )
+
+
+def max_program(channels: int, kernel: tuple[int, int], dilation: tuple[int, int], x: TensorType) -> Program:
+    """The program of a max pool: every tap of each channel once."""
+    taps = kernel[0] * kernel[1]
+    tap = np.tile(np.arange(taps), channels)
+    return Program(
+        flags=np.where(tap == taps - 1, LAST, 0),
+        channel=np.repeat(np.arange(channels), taps),
+        tap_row=tap // kernel[1] * dilation[0],
+        tap_column=tap % kernel[1] * dilation[1],
+        immediate=np.zeros(len(tap), np.int64),
+        lengths=np.full(channels, taps),
+        terms=len(tap),
+        accumulator=x.qtype.bits,
+        below=0,
+        drop=0,
+        immediate_bits=x.qtype.bits,
+    )
+
+
+def _constants(conv: Conv, grid: int, shift: int, rounded: bool) -> list[int]:
+    """Per output, bias plus the half of the rounding, in units of 2^grid; what lies below the grid can never reach a result."""
+    result = []
+    for bias in conv.bias:
+        numerator, denominator = float(bias).as_integer_ratio()
+        numerator, denominator = (numerator << -grid, denominator) if grid < 0 else (numerator, denominator << grid)
+        # floor(bias + 2^(shift-1)), the half being 1/2 where shift is 0
+        result.append((2 * numerator + (denominator << shift)) // (2 * denominator) if rounded else numerator // denominator)
+    return result
+
+
+def _chunks(constant: int, top: int, bits: int) -> list[tuple[int, int]]:
+    """Splits a constant into (level, signed value) with levels up to `top`; a value below the top level has at most `bits` bits."""
+    if constant == 0:
+        return []
+    level = min((constant & -constant).bit_length() - 1, top)
+    value = constant >> level
+    if level == top or width(min(value, 0), value) + (value > 0) <= bits:
+        return [(level, value)]
+    step = min(bits - 1, top - level)
+    low = value & ((1 << step) - 1)
+    rest = _chunks(constant - (low << level), top, bits)
+    return ([(level, low)] if low else []) + rest
+
+
+def _accumulator(table, exponents, chunks, x: TensorType, outputs: int, inputs: int) -> int:
+    """Bits that hold floor(partial sum / 2^e) for every output after the terms of every exponent e, over the input's range.
+
+    Between two shifts the sum may wrap; the ends are reached by the input that is x.high where the partial weight is positive and
+    x.low elsewhere, or the reverse (Ponzina, Rios et al., TECS 2023, applied to each level).
+    """
+    immediate = {}
+    for m, parts in enumerate(chunks):
+        for level, value in parts:
+            immediate.setdefault(level, []).append((m, value << level))
+    base = int(exponents.min()) if len(table) else 0
+    partial = np.zeros((outputs, inputs), np.int64)
+    constant = np.zeros(outputs, np.int64)
+    bits = 1
+    for level in sorted({*np.unique(exponents).tolist(), *immediate}):
+        chosen = exponents == level
+        partial[table.output[chosen], table.input[chosen]] += (1 - 2 * table.negative[chosen]) << (level - base)
+        for m, value in immediate.get(level, ()):
+            constant[m] += value
+        positive, negative = np.maximum(partial, 0).sum(axis=1), np.minimum(partial, 0).sum(axis=1)
+        low = ((positive * x.qtype.low + negative * x.qtype.high) << base) + constant
+        high = ((positive * x.qtype.high + negative * x.qtype.low) << base) + constant
+        bits = max(bits, width(int(min(low.min(), 0)) >> level, int(max(high.max(), 0)) >> level) + int(low.min() >= 0))
+    return bits

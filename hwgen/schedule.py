@@ -1,0 +1,22 @@
+"""Chooses the lanes of every layer."""
+
+from hwgen.lower import Stage
+
+
+def schedule(stages: list[Stage], most_lanes: int) -> dict[str, int]:
+    """Lanes by the stage's result: as fast as the slowest layer can be with `most_lanes`, and no lane more than that takes.
+
+    The two sides of an addition get the same fold where both have it, so that their beats meet in one order.
+    """
+    layers = {stage.result: stage.layer for stage in stages if stage.layer is not None}
+    legal = {name: layer.legal_lanes(most_lanes) for name, layer in layers.items()}
+    cycles = {name: {n: layer.cycles(n) for n in legal[name]} for name, layer in layers.items()}
+    slowest = max((min(cycles[name].values()) for name in layers), default=0)
+    lanes = {name: next(n for n in legal[name] if cycles[name][n] <= slowest) for name in layers}
+    for stage in stages:
+        if stage.layer is None:
+            sides = [name for name in stage.inputs if name in lanes]
+            most = max((lanes[name] for name in sides), default=1)
+            if all(most in legal[name] for name in sides):
+                lanes.update(dict.fromkeys(sides, most))
+    return lanes

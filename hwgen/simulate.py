@@ -1,0 +1,168 @@
+"""Runs the emitted network on a batch: words by file through a compiled harness, on Verilator or Icarus."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hwgen.design import Design, Stream
+from hwgen.emit import border_wires, library, render_core
+from hwgen.errors import BadInput, ToolFailed
+from hwgen.flow import read_design
+from hwgen.share import share
+from hwgen.simulators import run_cocotb
+from hwgen.templates import render
+
+SLACK = 1000  # clocks without a handshake beyond what a frame can take
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a simulation gave.
+
+    words    int64 [N, beats]: the output stream, signed values
+    traces   stream name -> int64 [N, beats], for the streams inside, if traced
+    cycles   clocks from the first word in to the last word out
+    interval clocks from one frame's last word to the next one's, the median; None for fewer than three frames
+    """
+
+    words: np.ndarray
+    traces: dict[str, np.ndarray]
+    cycles: int
+    interval: int | None
+
+
+def simulate(
+    folder: str | Path, x: np.ndarray, *, simulator: str = "verilator", stall: float = 0.0, seed: int = 1
+) -> tuple[np.ndarray, Run]:
+    """Runs the build in `folder` on floats [N, *input shape]; returns float64 [N, *output shape] and the run.
+
+    The result equals module.double()(x.double()). `stall` is the chance, 0 to below 1, that a stream is held up in a clock: each one at
+    both ends and, when above 0, inside too.
+    """
+    design = read_design(folder)
+    frames = check_input(design, x)
+    run = run_words(Path(folder), design, design.input.order.to_beats(frames), simulator, stall, seed)
+    result = design.graph.dequantize_output(design.output.order.from_beats(run.words))
+    return result.numpy(), run
+
+
+def check_input(design: Design, x: np.ndarray) -> torch.Tensor:
+    """The input integers [N, channels, rows, columns] for a user's array; raises BadInput if it does not fit."""
+    shape = design.graph.input_shape
+    if not (isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)):
+        raise BadInput(f"the input is {getattr(x, 'dtype', type(x).__name__)}", "--input", "give an array of floats, as the module takes them")
+    if x.shape[1:] != tuple(shape) or len(x) == 0:
+        raise BadInput(f"the input has shape {list(x.shape)}", "--input", f"give [N, {', '.join(map(str, shape))}], N at least 1")
+    if not np.isfinite(x).all():
+        raise BadInput("the input holds NaN or infinity", "--input", "give finite numbers")
+    return design.graph.quantize_input(torch.from_numpy(x))
+
+
+def run_words(
+    folder: Path, design: Design, words: np.ndarray, simulator: str, stall: float, seed: int, traced: bool = False
+) -> Run:
+    """Plays input words [N, beats] into the emitted core, and reads what comes out of it and, if `traced`, runs inside it."""
+    if not 0 <= stall < 1:
+        raise BadInput(f"stall = {stall}", "--stall", "use a chance from 0 to below 1")
+    work = _prepare(folder, design, simulator, stall > 0, traced)
+    # what is read back must be of this run
+    for old in [*work.glob("*.hex"), work / "settings.json"]:
+        old.unlink(missing_ok=True)
+    _write_words(work / "input.hex", words, design.input)
+    settings = {
+        "chance": round(stall * 65536),
+        "seed": seed % (1 << 32) or 1,
+        "words_out": len(words) * design.output.order.beats,
+        "patience": int((2 * sum(p.unit.cycles() for p in design.placed) + SLACK) / (1 - stall) ** 2),
+    }
+    (work / "settings.json").write_text(json.dumps(settings))
+    built = work / "built.json"
+    run_cocotb(
+        simulator=simulator,
+        sources=[folder / name for name in json.loads((work / "sources.json").read_text())],
+        toplevel=HARNESS,
+        module="bulk",
+        build_dir=work / "build",
+        environment={"BULK": str((work / "settings.json").resolve())},
+        rebuild=not built.is_file(),
+        cwd=folder,
+    )
+    built.write_text("true")
+    result = json.loads((work / "settings.json").read_text())["result"]
+    if result["hung"] or not result["done"]:
+        raise ToolFailed(
+            f"the network stopped: no word moved for {settings['patience']} clocks", str(work), "report it, with the build folder"
+        )
+    ends = np.loadtxt(work / "frames.txt", dtype=np.int64, ndmin=1)
+    return Run(
+        words=_read_words(work / "output.hex", design.output),
+        traces={s.name: _read_words(work / f"{s.name}.hex", s, len(words)) for s in _inside(design)} if traced else {},
+        cycles=result["last_out"] - result["first_in"] + 1,
+        interval=int(np.median(np.diff(ends))) if len(ends) > 2 else None,
+    )
+
+
+HARNESS = "hwgen_harness"
+
+
+def _inside(design: Design) -> list[Stream]:
+    return design.streams()
+
+
+def _prepare(folder: Path, design: Design, simulator: str, stalls: bool, traced: bool) -> Path:
+    """The folder of this kind of run, with its sources; a simulator built from other sources is forgotten."""
+    kind = simulator + ("-stalls" if stalls else "") + ("-traced" if traced else "")
+    work = folder / "sim" / kind
+    work.mkdir(parents=True, exist_ok=True)
+    core = f"{design.name}_core"
+    harness = render(
+        "harness.v.j2",
+        harness=HARNESS,
+        core=core,
+        folder=f"sim/{kind}",
+        input=border_wires(design.input),
+        output=border_wires(design.output),
+        traced=[border_wires(stream) for stream in _inside(design)] if traced else [],
+        stalls=stalls,
+    )
+    texts = {"harness.v": harness}
+    core_path = f"rtl/{core}.v"
+    if stalls:
+        texts["core.v"] = render_core(design, core, stalls=True)
+        core_path = f"sim/{kind}/core.v"
+    texts["stream_stall.v"] = (share("sim") / "stream_stall.v").read_text()
+    for name, text in texts.items():
+        (work / name).write_text(text)
+    emitted = (folder / f"rtl/{core}.v").read_text()
+    sources = [*library([emitted]), core_path, *(f"sim/{kind}/{name}" for name in ("harness.v", "stream_stall.v"))]
+    (work / "sources.json").write_text(json.dumps(sources))
+    digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in sources)).hexdigest()
+    built = work / "built.json"
+    if not (work / "digest").is_file() or (work / "digest").read_text() != digest:
+        built.unlink(missing_ok=True)
+        (work / "digest").write_text(digest)
+    return work
+
+
+def _write_words(path: Path, words: np.ndarray, stream: Stream) -> None:
+    mask = (1 << stream.type.qtype.bits) - 1
+    np.savetxt(path, words.reshape(-1) & mask, fmt="%x")
+
+
+def _read_words(path: Path, stream: Stream, frames: int | None = None) -> np.ndarray:
+    """int64 [N, beats] of a stream's file; `frames` leaves out what was sent after the last whole frame wanted."""
+    beats, qtype = stream.order.beats, stream.type.qtype
+    text = path.read_text().split()
+    unknown = [word for word in text if not set(word) <= set("0123456789abcdef")]
+    if unknown:
+        raise ToolFailed(f"the network sent a word that is not known: {unknown[0]}", str(path), "report it, with the build folder")
+    words = np.array([int(word, 16) for word in text], np.int64)
+    if frames is not None:
+        words = words[: frames * beats]
+    if qtype.signed:
+        words = np.where(words >> (qtype.bits - 1), words - (1 << qtype.bits), words)
+    return words[: len(words) // beats * beats].reshape(-1, beats)

@@ -1,0 +1,18 @@
+"""rtl/stream_fifo.v: room for the beats that one branch is ahead of the other."""
+
+from dataclasses import dataclass
+
+from hwgen.stream import Order
+from hwgen.units.unit import BeatByBeat
+
+
+@dataclass(frozen=True, eq=False)
+class StreamFifo(BeatByBeat):
+    name: str
+    bits: int
+    depth: int
+    order: Order
+    module = "stream_fifo"
+
+    def parameters(self):
+        return {"DATA_W": self.bits, "DEPTH": self.depth}

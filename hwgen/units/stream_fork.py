@@ -1,0 +1,18 @@
+"""rtl/stream_fork.v: one stream to two readers."""
+
+from dataclasses import dataclass
+
+from hwgen.stream import Order
+from hwgen.units.unit import BeatByBeat
+
+
+@dataclass(frozen=True, eq=False)
+class StreamFork(BeatByBeat):
+    name: str
+    bits: int
+    order: Order
+    module = "stream_fork"
+    gives = ("m0_axis", "m1_axis")
+
+    def parameters(self):
+        return {"DATA_W": self.bits}

@@ -1,0 +1,237 @@
+"""rtl/term_lanes.v: a layer, LANES output pixels at a time, one term a cycle."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.ir import TensorType
+from hwgen.ops.conv import Conv
+from hwgen.ops.maxpool import MaxPool
+from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
+from hwgen.program import Program, max_program, sum_program
+from hwgen.qtype import QType, ceil_log2
+from hwgen.stream import Order
+from hwgen.units.unit import Unit
+
+MOST_LEGS = 3  # with the immediate the select is then one LUT6 a bit
+LUTRAM_DEPTH = 64
+BRAM_DEPTH = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What a term_lanes computes, whatever its fold: the op, its requantization (None: exact), its types."""
+
+    name: str
+    op: Conv | MaxPool
+    quantize: Quantize | None
+    x: TensorType
+    y: TensorType
+
+    @cached_property
+    def program(self) -> Program:
+        if isinstance(self.op, MaxPool):
+            return max_program(self.x.shape[0], self.op.kernel, self.op.dilation, self.x)
+        return sum_program(self.op, self.x, self.quantize)
+
+    @property
+    def unclamped(self) -> QType:
+        """The range of the result before the clamp."""
+        acc = self.op.infer(self.x)
+        return Quantize(self.y.exponent, -UNBOUNDED, UNBOUNDED).infer(acc).qtype
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.op.kernel if isinstance(self.op, MaxPool) else self.op.weight.shape[2:]
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns of the window, dilation counted."""
+        return tuple(d * (k - 1) + 1 for d, k in zip(self.op.dilation, self.kernel, strict=True))
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Rows above and columns to the left."""
+        return (self.op.padding[0], self.op.padding[2] if isinstance(self.op, Conv) else self.op.padding[1])
+
+    def legal_lanes(self, limit: int) -> list[int]:
+        """Folds up to `limit`: each fills its lanes, and reaches at most MOST_LEGS stripes (one lane always can)."""
+        columns = self.y.shape[2]
+        counts = sorted({-(-columns // stripe) for stripe in range(1, columns + 1)})
+        return [n for n in counts if n == 1 or (n <= limit and Windows.of(self, n).legs <= MOST_LEGS)]
+
+    def cycles(self, lanes: int) -> int:
+        """Cycles of a frame at this fold: a channel takes its entries, or the beats it sends where these are more."""
+        _, rows, columns = self.y.shape
+        stripe = -(-columns // lanes)
+        sent = [len(range(s, columns, stripe)) for s in range(stripe)]
+        lengths = self.program.lengths
+        work = rows * sum(int(np.maximum(lengths, beats).sum()) for beats in sent)
+        return max(work, Order(self.x.shape).beats)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How the input's columns are cut into stripes so that each lane finds its window in a few of them."""
+
+    lanes: int
+    out_stripe: int
+    in_stripe: int
+    stripes: int
+    first_leg: int
+    legs: int
+
+    @staticmethod
+    def of(layer: Layer, lanes: int) -> "Windows":
+        columns, step = layer.x.shape[2], layer.op.stride[1]
+        out_stripe = -(-layer.y.shape[2] // lanes)
+        in_stripe = out_stripe * step if lanes > 1 else max(columns, out_stripe * step)
+        left, reach = layer.padding[1], layer.reach[1]
+        first = -left // in_stripe
+        last = ((out_stripe - 1) * step + reach - 1 - left) // in_stripe
+        return Windows(lanes, out_stripe, in_stripe, -(-columns // in_stripe), first, last - first + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class TermLanes(Unit):
+    layer: Layer
+    lanes: int
+    order: Order  # of the input
+    module = "term_lanes"
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def out_order(self) -> Order:
+        return Order(self.layer.y.shape, self.lanes)
+
+    @property
+    def rom_path(self) -> str:
+        return f"rom/{self.name}.hex"
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """The vertical geometry: a frame is padding rows, real rows, padding rows; see rtl/line_memory.v."""
+        layer = self.layer
+        _, rows, _ = layer.x.shape
+        _, out_rows, _ = layer.y.shape
+        reach, step, top = layer.reach[0], layer.op.stride[0], layer.padding[0]
+        virtual = max((out_rows - 1) * step + reach, top + rows)
+        last_step = virtual - (out_rows - 1) * step
+        need = max(reach, step) if out_rows > 1 else last_step
+        least = max(need, last_step) + (step if out_rows > 1 else last_step)
+        # room for a whole window of the next frame hides its loading: taken where it costs no memory
+        words = 1 << (ceil_log2(self.windows.in_stripe) + ceil_log2(layer.x.shape[0]))
+        depth = LUTRAM_DEPTH if least * words <= LUTRAM_DEPTH else max(BRAM_DEPTH, 1 << ceil_log2(least * words))
+        ring = max(least, min(need + last_step, depth // words))
+        return {
+            "ROWS": rows,
+            "PAD_TOP": top,
+            "PAD_BOTTOM": virtual - top - rows,
+            "OUT_ROWS": out_rows,
+            "ROW_STEP": step,
+            "NEED": need,
+            "LAST_STEP": last_step,
+            "FREED_W": max(step if out_rows > 1 else 0, last_step).bit_length(),
+            "RING": ring,
+        }
+
+    @cached_property
+    def windows(self) -> Windows:
+        return Windows.of(self.layer, self.lanes)
+
+    @cached_property
+    def fields(self) -> dict[str, int]:
+        """Bits of the fields of addresses and payloads."""
+        reach = self.layer.reach
+        return {
+            "ROW_BITS": ceil_log2(self.rows["RING"]),
+            "COLUMN_BITS": ceil_log2(self.windows.in_stripe),
+            "CHANNEL_BITS": ceil_log2(self.layer.x.shape[0]),
+            "TAP_ROW_BITS": ceil_log2(reach[0]),
+            "TAP_COLUMN_BITS": ceil_log2(reach[1]),
+        }
+
+    @cached_property
+    def words(self) -> tuple[np.ndarray, int]:
+        fields = self.fields
+        return self.layer.program.words(fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"], fields["CHANNEL_BITS"])
+
+    def note(self):
+        layer, program = self.layer, self.layer.program
+        return (
+            f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {program.terms} terms, "
+            f"{len(self.words[0])} entries, {self.lanes} lanes, {self.cycles()} cycles a frame"
+        )
+
+    def parameters(self):
+        layer, program, windows = self.layer, self.layer.program, self.windows
+        words, word_bits = self.words
+        maximum = isinstance(layer.op, MaxPool)
+        columns = layer.x.shape[2]
+        table, entry_bits = self._table()
+        return {
+            "X_W": layer.x.qtype.bits,
+            "X_SIGNED": int(layer.x.qtype.signed),
+            "MAXIMUM": int(maximum),
+            "W": program.accumulator,
+            "F": program.below,
+            "DROP": program.drop,
+            "OUT_W": layer.y.qtype.bits,
+            **clamp_ends(layer.unclamped, layer.quantize),
+            "IMMEDIATE_W": program.immediate_bits,
+            "PAD_VALUE": 1 << (layer.x.qtype.bits - 1) if maximum and layer.x.qtype.signed else 0,
+            "FILE": self.rom_path,
+            "TERMS": len(words),
+            "CHECK": int(words.sum() % (1 << 32)),
+            "PAYLOAD_W": word_bits - 4,
+            "LANES": windows.lanes,
+            "OUT_STRIPE": windows.out_stripe,
+            "SHORT_FROM": layer.y.shape[2] - (windows.lanes - 1) * windows.out_stripe,
+            "COLUMN_STEP": layer.op.stride[1],
+            "FIRST_LEG": windows.first_leg,
+            "LEGS": windows.legs,
+            "PAD_LEFT": layer.padding[1],
+            "STRIPES": windows.stripes,
+            "STRIPE": windows.in_stripe,
+            "CHANNELS": layer.x.shape[0],
+            "COLUMNS": columns,
+            **self.rows,
+            **self.fields,
+            "ENTRY_W": entry_bits,
+            "TABLE": (table, columns * entry_bits),
+        }
+
+    def _table(self) -> tuple[int, int]:
+        """TABLE of rtl/line_memory.v, as one integer, and the bits of an entry."""
+        columns, last = self.order.columns()
+        lane, inside = np.divmod(columns, self.windows.in_stripe)
+        column_bits, lane_bits = self.fields["COLUMN_BITS"], ceil_log2(self.windows.stripes)
+        bits = 1 + lane_bits + column_bits
+        table = 0
+        for i, entry in enumerate((last.astype(np.int64) << (bits - 1)) | (lane << column_bits) | inside):
+            table |= int(entry) << (i * bits)
+        return table, bits
+
+    def files(self):
+        words, bits = self.words
+        digits = -(-bits // 4)
+        return {self.rom_path: "".join(f"{word:0{digits}x}\n" for word in words.tolist())}
+
+    def roms(self) -> dict[str, dict[str, int]]:
+        words, bits = self.words
+        return {self.rom_path: {"depth": len(words), "width": bits}}
+
+    def cycles(self):
+        return self.layer.cycles(self.lanes)
+
+    def needs(self):
+        rows = self.rows
+        out_rows = rows["OUT_ROWS"]
+        until = np.arange(out_rows) * rows["ROW_STEP"] + rows["NEED"]
+        until[-1] = (out_rows - 1) * rows["ROW_STEP"] + rows["LAST_STEP"]
+        real = np.clip(until - rows["PAD_TOP"], 0, rows["ROWS"])
+        return np.repeat(real * (self.order.beats // rows["ROWS"]), self.out_order.beats // out_rows)

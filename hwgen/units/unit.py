@@ -1,0 +1,54 @@
+"""What every hardware block tells the rest: ports, parameters, files, and the pace of a frame."""
+
+import numpy as np
+
+from hwgen.stream import Order
+
+
+class Unit:
+    """One instance of an rtl/ module. Subclasses are frozen dataclasses with a `name`, unique in the design.
+
+    module        the Verilog module
+    takes, gives  prefixes of its stream ports: prefix p has p_tdata, p_tvalid, p_tready
+    """
+
+    name: str
+    module: str
+    takes: tuple[str, ...] = ("s_axis",)
+    gives: tuple[str, ...] = ("m_axis",)
+
+    @property
+    def instance(self) -> str:
+        return f"u_{self.module}_{self.name}"
+
+    def note(self) -> str:
+        """One line that tells a reader of the Verilog what the instance does."""
+        return f"{self.name}: {self.module}"
+
+    def parameters(self) -> dict[str, int | str]:
+        """Verilog parameters by name; a (value, width) pair is a sized literal."""
+        raise NotImplementedError(f"{type(self).__name__}.parameters")
+
+    def files(self) -> dict[str, str]:
+        """Files this instance reads, by their path in the build directory."""
+        return {}
+
+    def cycles(self) -> int:
+        """Cycles between two frames when nothing else holds the unit up."""
+        raise NotImplementedError(f"{type(self).__name__}.cycles")
+
+    def needs(self) -> np.ndarray:
+        """For each beat of an output frame, how many beats of an input frame must have come."""
+        raise NotImplementedError(f"{type(self).__name__}.needs")
+
+
+class BeatByBeat(Unit):
+    """A unit that sends one beat for each that it takes, in the same order."""
+
+    order: Order
+
+    def cycles(self):
+        return self.order.beats
+
+    def needs(self):
+        return np.arange(1, self.order.beats + 1)

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gives each of LANES accumulators its operand: the stripe of a neighbour at the distance FIRST_LEG + leg, or an immediate.
+//
+// Stripe `s` of the memory's word belongs to lane `s`; a lane that reaches past either end reads PAD_VALUE. A wide immediate (B > X_W)
+// rides above an unsigned activation, where it costs no lookup table in the lanes. Combinational.
+`default_nettype none
+
+module lane_select #(
+    parameter X_W = 8,               // bits in an activation
+    parameter X_SIGNED = 0,          // 1: two's complement
+    parameter STRIPES = 4,           // activations in the memory's word
+    parameter LANES = 4,             // accumulators
+    parameter FIRST_LEG = -1,
+    parameter LEGS = 3,
+    parameter LEG_W = 2,
+    parameter B = 8,                 // bits of the immediate, at least X_W
+    parameter W = 16,                // bits of an operand, at least B
+    parameter [B-1:0] PAD_VALUE = 0
+) (
+    input  wire [STRIPES*X_W-1:0] word,
+    input  wire [LEG_W-1:0]       leg,
+    input  wire                   use_immediate,
+    input  wire [B-1:0]           immediate,
+    output wire [LANES*W-1:0]     operands
+);
+
+    generate
+        genvar l, k;
+        for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+            wire [LEGS*X_W-1:0] reach;
+            for (k = 0; k < LEGS; k = k + 1) begin : gen_leg
+                if (l + FIRST_LEG + k >= 0 && l + FIRST_LEG + k < STRIPES) begin : gen_inside
+                    assign reach[k*X_W +: X_W] = word[(l+FIRST_LEG+k)*X_W +: X_W];
+                end else begin : gen_outside
+                    assign reach[k*X_W +: X_W] = PAD_VALUE[X_W-1:0];
+                end
+            end
+            wire [X_W-1:0] x = reach[leg*X_W +: X_W];
+            assign operands[l*W +: X_W] = use_immediate ? immediate[X_W-1:0] : x;
+            if (B > X_W) begin : gen_wide_immediate
+                assign operands[l*W+X_W +: B-X_W] = use_immediate ? immediate[B-1:X_W]
+                    : {(B-X_W){(X_SIGNED != 0) && x[X_W-1]}};
+            end
+            if (W > B) begin : gen_sign
+                if (B > X_W || X_SIGNED != 0) begin : gen_top
+                    assign operands[l*W+B +: W-B] = {(W-B){operands[l*W+B-1]}};
+                end else begin : gen_unsigned
+                    assign operands[l*W+B +: W-B] = {(W-B){use_immediate && immediate[B-1]}};
+                end
+            end
+        end
+    endgenerate
+
+endmodule

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Takes a stream into a ring of rows, each row cut into LANES column stripes, and gives one word of LANES pixels a cycle.
+//
+// A frame is PAD_TOP padding rows, ROWS real rows and PAD_BOTTOM padding rows; a padding row takes a slot of the ring but no beats,
+// and row_is_padding says which slots hold one. Beats come in the order of the stream (ARCHITECTURE.md): TABLE has one entry
+// for each column of a row, in the order the columns arrive, {last of its group, lane, column in stripe}; a group of columns comes
+// once per channel. row_written pulses after a row can be read; the reader gives slots back, rows_freed at a time.
+// Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable.
+`default_nettype none
+
+module line_memory #(
+    parameter X_W = 8,               // bits in an activation
+    parameter LANES = 4,             // stripes
+    parameter STRIPE = 8,            // columns in a stripe
+    parameter CHANNELS = 4,
+    parameter RING = 4,              // slots, one row each
+    parameter ROWS = 32,             // real rows in a frame
+    parameter PAD_TOP = 0,
+    parameter PAD_BOTTOM = 0,
+    parameter COLUMNS = 32,          // columns in a row, entries in TABLE
+    parameter FREED_W = 2,           // bits in rows_freed
+    parameter ROW_BITS = 2,          // bits of the fields of an address, 0 where there is only one
+    parameter COLUMN_BITS = 3,
+    parameter CHANNEL_BITS = 2,
+    parameter ENTRY_W = 6,           // 1 + bits of lane + COLUMN_BITS
+    parameter [COLUMNS*ENTRY_W-1:0] TABLE = 0,
+    parameter ADDRESS_W = (ROW_BITS + COLUMN_BITS + CHANNEL_BITS > 0) ? ROW_BITS + COLUMN_BITS + CHANNEL_BITS : 1
+) (
+    input  wire                 clk,
+    input  wire                 rst,
+
+    input  wire [X_W-1:0]       s_axis_tdata,
+    input  wire                 s_axis_tvalid,
+    output wire                 s_axis_tready,
+
+    output wire                 row_written,
+    output wire [RING-1:0]      row_is_padding,
+    input  wire [FREED_W-1:0]   rows_freed,
+
+    input  wire                 read_enable,
+    input  wire [ADDRESS_W-1:0] read_address,
+    output wire [LANES*X_W-1:0] read_word
+);
+
+    localparam DEPTH = (RING << (COLUMN_BITS + CHANNEL_BITS));
+    localparam VIRTUAL_ROWS = PAD_TOP + ROWS + PAD_BOTTOM;
+    localparam V_W = (VIRTUAL_ROWS > 1) ? $clog2(VIRTUAL_ROWS) : 1;
+    localparam SLOT_W = (RING > 1) ? $clog2(RING) : 1;
+    localparam USED_W = $clog2(RING + 1);
+    localparam INDEX_W = (COLUMNS > 1) ? $clog2(COLUMNS) : 1;
+    localparam CHANNEL_W = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
+
+    // where the next beat goes
+    reg  [V_W-1:0]       virtual_row_q;
+    reg  [SLOT_W-1:0]    slot_q;
+    reg  [INDEX_W-1:0]   index_q;
+    reg  [INDEX_W-1:0]   group_q;
+    reg  [CHANNEL_W-1:0] channel_q;
+    reg  [USED_W-1:0]    used_q;
+    reg  [RING-1:0]      row_is_padding_q;
+    reg                  written_q;
+
+    wire is_padding;
+    generate
+        if (PAD_TOP > 0 && PAD_BOTTOM > 0) begin : gen_pad_both
+            assign is_padding = virtual_row_q < PAD_TOP || virtual_row_q >= PAD_TOP + ROWS;
+        end else if (PAD_TOP > 0) begin : gen_pad_top
+            assign is_padding = virtual_row_q < PAD_TOP;
+        end else if (PAD_BOTTOM > 0) begin : gen_pad_bottom
+            assign is_padding = virtual_row_q >= ROWS;
+        end else begin : gen_pad_none
+            assign is_padding = 1'b0;
+        end
+    endgenerate
+
+    wire room = used_q != RING;
+    assign s_axis_tready = room && !is_padding;
+    wire beat = s_axis_tvalid && s_axis_tready;
+
+    wire [ENTRY_W-1:0] entry = TABLE[index_q * ENTRY_W +: ENTRY_W];
+    wire last_in_group = entry[ENTRY_W-1];
+    wire last_channel = channel_q == CHANNELS - 1;
+    wire row_ends = (beat && last_in_group && last_channel && index_q == COLUMNS - 1) || (room && is_padding);
+
+    always @(posedge clk) begin
+        if (rst) begin
+            index_q <= 0;
+            group_q <= 0;
+            channel_q <= 0;
+        end else if (beat) begin
+            if (!last_in_group) begin
+                index_q <= index_q + 1'b1;
+            end else if (!last_channel) begin
+                index_q <= group_q;
+                channel_q <= channel_q + 1'b1;
+            end else begin
+                index_q <= (index_q == COLUMNS - 1) ? {INDEX_W{1'b0}} : index_q + 1'b1;
+                group_q <= (index_q == COLUMNS - 1) ? {INDEX_W{1'b0}} : index_q + 1'b1;
+                channel_q <= 0;
+            end
+        end
+    end
+
+    always @(posedge clk) begin
+        if (rst) begin
+            virtual_row_q <= 0;
+            slot_q <= 0;
+            used_q <= 0;
+            written_q <= 1'b0;
+        end else begin
+            written_q <= row_ends;
+            used_q <= used_q + {{(USED_W-1){1'b0}}, row_ends} - rows_freed[FREED_W-1:0];
+            if (row_ends) begin
+                virtual_row_q <= (virtual_row_q == VIRTUAL_ROWS - 1) ? {V_W{1'b0}} : virtual_row_q + 1'b1;
+                slot_q <= (slot_q == RING - 1) ? {SLOT_W{1'b0}} : slot_q + 1'b1;
+                row_is_padding_q[slot_q] <= is_padding;
+            end
+        end
+    end
+
+    assign row_written = written_q;
+    assign row_is_padding = row_is_padding_q;
+
+    // the address is made wide, then cut: a field of no bits is a constant zero
+    wire [31:0] slot_wide = {{(32-SLOT_W){1'b0}}, slot_q};
+    wire [31:0] column_wide = {{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << COLUMN_BITS) - 1);
+    wire [31:0] lane_wide = ({{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << (ENTRY_W - 1)) - 1)) >> COLUMN_BITS;
+    wire [31:0] channel_wide = {{(32-CHANNEL_W){1'b0}}, channel_q};
+    wire [31:0] address_wide = (slot_wide << (COLUMN_BITS + CHANNEL_BITS)) | (column_wide << CHANNEL_BITS) | channel_wide;
+
+    // one clock later the beat is written
+    reg  [LANES-1:0]     write_q;
+    reg  [ADDRESS_W-1:0] address_q;
+    reg  [X_W-1:0]       data_q;
+    integer l;
+    always @(posedge clk) begin
+        for (l = 0; l < LANES; l = l + 1) write_q[l] <= beat && !rst && lane_wide == l;
+        address_q <= address_wide[ADDRESS_W-1:0];
+        data_q <= s_axis_tdata;
+    end
+
+    generate
+        genvar g;
+        if (DEPTH <= 64) begin : gen_lutram
+            for (g = 0; g < LANES; g = g + 1) begin : gen_lane
+                (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
+                reg [X_W-1:0] word_q;
+                always @(posedge clk) if (write_q[g]) memory[address_q] <= data_q;
+                always @(posedge clk) if (read_enable) word_q <= memory[read_address];
+                assign read_word[g*X_W +: X_W] = word_q;
+            end
+        end else begin : gen_block
+            (* ram_style = "block" *) (* no_rw_check *) reg [LANES*X_W-1:0] memory [0:DEPTH-1];
+            reg [LANES*X_W-1:0] word_q;
+            for (g = 0; g < LANES; g = g + 1) begin : gen_lane
+                always @(posedge clk) if (write_q[g]) memory[address_q][g*X_W +: X_W] <= data_q;
+            end
+            always @(posedge clk) if (read_enable) word_q <= memory[read_address];
+            assign read_word = word_q;
+        end
+    endgenerate
+
+endmodule

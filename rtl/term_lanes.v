@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// One layer: a stream in, a stream out, LANES output pixels at once, one term a cycle for all of them.
+//
+//   line_memory -> lane_select -> LANES x pe -> serializer -> requantize
+//        ^ address, command: term_sequencer
+//
+// MAXIMUM = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
+// The result sent is clamp(sum >> DROP, LOW, HIGH), where sum is the accumulator with its F bits below. See the parts for
+// the meaning of each parameter; hwgen/units/term_lanes.py computes them all.
+`default_nettype none
+
+module term_lanes #(
+    // numbers
+    parameter X_W = 8,               // bits of an input activation
+    parameter X_SIGNED = 0,
+    parameter MAXIMUM = 0,
+    parameter W = 16,                // accumulator bits
+    parameter F = 0,                 // bits kept below the accumulator
+    parameter DROP = 0,              // low bits of the sum that are not sent
+    parameter OUT_W = 8,
+    parameter signed [63:0] LOW = 0,
+    parameter signed [63:0] HIGH = 255,
+    parameter IMMEDIATE_W = 8,
+    parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0,
+    // terms
+    parameter FILE = "",
+    parameter TERMS = 2,
+    parameter CHECK = 0,
+    parameter PAYLOAD_W = 6,
+    // the window and the output
+    parameter LANES = 4,
+    parameter OUT_ROWS = 32,
+    parameter OUT_STRIPE = 8,
+    parameter SHORT_FROM = 8,
+    parameter ROW_STEP = 1,
+    parameter COLUMN_STEP = 1,
+    parameter NEED = 3,
+    parameter LAST_STEP = 3,
+    parameter FREED_W = 2,
+    parameter FIRST_LEG = -1,
+    parameter LEGS = 3,
+    parameter PAD_LEFT = 1,
+    parameter PAD_TOP = 1,
+    parameter PAD_BOTTOM = 1,
+    // the input and its memory
+    parameter STRIPES = 4,
+    parameter STRIPE = 8,
+    parameter CHANNELS = 4,
+    parameter ROWS = 32,
+    parameter COLUMNS = 32,
+    parameter RING = 4,
+    parameter ROW_BITS = 2,
+    parameter COLUMN_BITS = 3,
+    parameter CHANNEL_BITS = 2,
+    parameter TAP_ROW_BITS = 2,
+    parameter TAP_COLUMN_BITS = 2,
+    parameter ENTRY_W = 6,
+    parameter [COLUMNS*ENTRY_W-1:0] TABLE = 0,
+    parameter XILINX = 0
+) (
+    input  wire             clk,
+    input  wire             rst,
+
+    input  wire [X_W-1:0]   s_axis_tdata,
+    input  wire             s_axis_tvalid,
+    output wire             s_axis_tready,
+
+    output wire [OUT_W-1:0] m_axis_tdata,
+    output wire             m_axis_tvalid,
+    input  wire             m_axis_tready
+);
+
+    localparam ADDRESS_BITS = ROW_BITS + COLUMN_BITS + CHANNEL_BITS;
+    localparam ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1;
+    localparam LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1;
+    localparam SUM_W = W + F;
+    localparam SENT_W = SUM_W - DROP;
+
+    wire                    row_written;
+    wire [RING-1:0]         row_is_padding;
+    wire [FREED_W-1:0]      rows_freed;
+    wire [ADDRESS_W-1:0]    address_2;
+    wire [STRIPES*X_W-1:0]  word_3;
+    wire [LEG_W-1:0]        leg_3;
+    wire                    use_immediate_3;
+    wire [IMMEDIATE_W-1:0]  immediate_3;
+    wire                    shift_3;
+    wire                    negate_3;
+    wire                    last_3;
+    wire                    short_3;
+    wire                    enable;
+
+    line_memory #(
+        .X_W(X_W),
+        .LANES(STRIPES),
+        .STRIPE(STRIPE),
+        .CHANNELS(CHANNELS),
+        .RING(RING),
+        .ROWS(ROWS),
+        .PAD_TOP(PAD_TOP),
+        .PAD_BOTTOM(PAD_BOTTOM),
+        .COLUMNS(COLUMNS),
+        .FREED_W(FREED_W),
+        .ROW_BITS(ROW_BITS),
+        .COLUMN_BITS(COLUMN_BITS),
+        .CHANNEL_BITS(CHANNEL_BITS),
+        .ENTRY_W(ENTRY_W),
+        .TABLE(TABLE)
+    ) u_line_memory (
+        .clk(clk),
+        .rst(rst),
+        .s_axis_tdata(s_axis_tdata),
+        .s_axis_tvalid(s_axis_tvalid),
+        .s_axis_tready(s_axis_tready),
+        .row_written(row_written),
+        .row_is_padding(row_is_padding),
+        .rows_freed(rows_freed),
+        .read_enable(enable),
+        .read_address(address_2),
+        .read_word(word_3)
+    );
+
+    term_sequencer #(
+        .FILE(FILE),
+        .TERMS(TERMS),
+        .CHECK(CHECK),
+        .TAP_ROW_BITS(TAP_ROW_BITS),
+        .TAP_COLUMN_BITS(TAP_COLUMN_BITS),
+        .CHANNEL_BITS(CHANNEL_BITS),
+        .PAYLOAD_W(PAYLOAD_W),
+        .ROW_BITS(ROW_BITS),
+        .COLUMN_BITS(COLUMN_BITS),
+        .ADDRESS_W(ADDRESS_W),
+        .RING(RING),
+        .OUT_ROWS(OUT_ROWS),
+        .OUT_STRIPE(OUT_STRIPE),
+        .SHORT_FROM(SHORT_FROM),
+        .ROW_STEP(ROW_STEP),
+        .COLUMN_STEP(COLUMN_STEP),
+        .NEED(NEED),
+        .LAST_STEP(LAST_STEP),
+        .FREED_W(FREED_W),
+        .IN_STRIPE(STRIPE),
+        .FIRST_LEG(FIRST_LEG),
+        .LEGS(LEGS),
+        .LEG_W(LEG_W),
+        .PAD_LEFT(PAD_LEFT),
+        .IMMEDIATE_W(IMMEDIATE_W),
+        .PAD_VALUE(PAD_VALUE)
+    ) u_term_sequencer (
+        .clk(clk),
+        .rst(rst),
+        .enable(enable),
+        .row_written(row_written),
+        .row_is_padding(row_is_padding),
+        .rows_freed(rows_freed),
+        .address_2(address_2),
+        .leg_3(leg_3),
+        .use_immediate_3(use_immediate_3),
+        .immediate_3(immediate_3),
+        .shift_3(shift_3),
+        .negate_3(negate_3),
+        .last_3(last_3),
+        .short_3(short_3)
+    );
+
+    // stage 4: operands and command at the accumulators
+    wire [LANES*W-1:0] operands_3;
+    reg  [LANES*W-1:0] operands_4q;
+    reg                shift_4q;
+    reg                negate_4q;
+    reg                last_4q;
+    reg                short_4q;
+    reg                rst_q;
+
+    lane_select #(
+        .X_W(X_W),
+        .X_SIGNED(X_SIGNED),
+        .STRIPES(STRIPES),
+        .LANES(LANES),
+        .FIRST_LEG(FIRST_LEG),
+        .LEGS(LEGS),
+        .LEG_W(LEG_W),
+        .B(IMMEDIATE_W),
+        .W(W),
+        .PAD_VALUE(PAD_VALUE)
+    ) u_lane_select (
+        .word(word_3),
+        .leg(leg_3),
+        .use_immediate(use_immediate_3),
+        .immediate(immediate_3),
+        .operands(operands_3)
+    );
+
+    always @(posedge clk) begin
+        if (enable) begin
+            operands_4q <= operands_3;
+            short_4q <= short_3;
+        end
+    end
+
+    always @(posedge clk) begin
+        rst_q <= rst;
+        if (rst) begin
+            shift_4q <= 1'b0;
+            negate_4q <= 1'b0;
+            last_4q <= 1'b0;
+        end else if (enable) begin
+            shift_4q <= shift_3;
+            negate_4q <= negate_3;
+            last_4q <= last_3;
+        end
+    end
+
+    // the whole pipeline holds while a finished sum finds the serializer full
+    wire full;
+    assign enable = !(last_4q && full);
+    // the operand register has no reset: one clock more and its old content is gone
+    wire clear = rst || rst_q || (enable && last_4q);
+
+    wire [LANES*SENT_W-1:0] sums;
+    generate
+        genvar l;
+        for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+            wire [SUM_W-1:0] sum;
+            if (MAXIMUM != 0) begin : gen_max
+                pe_max #(
+                    .W(W),
+                    .SIGNED(X_SIGNED)
+                ) u_pe_max (
+                    .clk(clk),
+                    .clear(clear),
+                    .enable(enable),
+                    .x(operands_4q[l*W +: W]),
+                    .sum(sum)
+                );
+            end else begin : gen_sum
+                pe #(
+                    .W(W),
+                    .F(F),
+                    .XILINX(XILINX)
+                ) u_pe (
+                    .clk(clk),
+                    .clear(clear),
+                    .enable(enable),
+                    .shift(shift_4q),
+                    .negate(negate_4q),
+                    .x(operands_4q[l*W +: W]),
+                    .sum(sum)
+                );
+            end
+            assign sums[l*SENT_W +: SENT_W] = sum[SUM_W-1:DROP];
+        end
+    endgenerate
+
+    wire [SENT_W-1:0] serial_tdata;
+    wire              serial_tvalid;
+    wire              serial_tready;
+
+    serializer #(
+        .LANES(LANES),
+        .W(SENT_W)
+    ) u_serializer (
+        .clk(clk),
+        .rst(rst),
+        .load(enable && last_4q),
+        .short(short_4q),
+        .sums(sums),
+        .full(full),
+        .m_axis_tdata(serial_tdata),
+        .m_axis_tvalid(serial_tvalid),
+        .m_axis_tready(serial_tready)
+    );
+
+    requantize #(
+        .IN_W(SENT_W),
+        .IN_SIGNED((MAXIMUM != 0) ? X_SIGNED : 1),
+        .OUT_W(OUT_W),
+        .LOW(LOW),
+        .HIGH(HIGH)
+    ) u_requantize (
+        .clk(clk),
+        .rst(rst),
+        .s_axis_tdata(serial_tdata),
+        .s_axis_tvalid(serial_tvalid),
+        .s_axis_tready(serial_tready),
+        .m_axis_tdata(m_axis_tdata),
+        .m_axis_tvalid(m_axis_tvalid),
+        .m_axis_tready(m_axis_tready)
+    );
+
+endmodule

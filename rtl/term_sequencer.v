@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// Walks a layer's term list once for every output position and issues one term a cycle: an address, a lane select, a command.
+//
+// ROM word: {last, shift, negate, immediate, payload}; payload = {tap row, tap column, channel}, or a signed immediate. `last` ends an
+// output channel. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
+// it reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
+// Everything but the counters of written rows holds while `enable` is low.
+// Stage 1 holds the ROM word, stage 2 the address, stage 3 (beside the memory's word) and so the outputs of name *_3.
+`default_nettype none
+
+module term_sequencer #(
+    parameter FILE = "",
+    parameter TERMS = 2,             // words in the ROM
+    parameter CHECK = 0,             // see term_rom.v
+    parameter TAP_ROW_BITS = 2,      // bits of the fields of a payload, 0 where there is only one
+    parameter TAP_COLUMN_BITS = 2,
+    parameter CHANNEL_BITS = 2,
+    parameter PAYLOAD_W = 6,         // enough for the three fields, and for an immediate
+    parameter ROW_BITS = 2,          // bits of the fields of a memory address
+    parameter COLUMN_BITS = 3,
+    parameter ADDRESS_W = 7,
+    parameter RING = 4,              // slots of the line memory
+    parameter OUT_ROWS = 32,
+    parameter OUT_STRIPE = 8,        // output columns in a stripe
+    parameter SHORT_FROM = 8,        // from this column in the stripe on the last lane is past the row's end
+    parameter ROW_STEP = 1,          // vertical stride
+    parameter COLUMN_STEP = 1,       // horizontal stride
+    parameter NEED = 3,              // rows that must be written before an output row starts
+    parameter LAST_STEP = 3,         // rows from the frame's last output row to the next frame: waited for, then freed
+    parameter FREED_W = 2,
+    parameter IN_STRIPE = 8,         // input columns in a stripe
+    parameter FIRST_LEG = -1,        // least lane distance that a tap reaches
+    parameter LEGS = 3,              // lane distances
+    parameter LEG_W = 2,
+    parameter PAD_LEFT = 1,
+    parameter IMMEDIATE_W = 8,       // bits of the immediate bus
+    parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0
+) (
+    input  wire                   clk,
+    input  wire                   rst,
+    input  wire                   enable,
+
+    input  wire                   row_written,
+    input  wire [RING-1:0]        row_is_padding,
+    output wire [FREED_W-1:0]     rows_freed,
+
+    output wire [ADDRESS_W-1:0]   address_2,
+    output wire [LEG_W-1:0]       leg_3,
+    output wire                   use_immediate_3,
+    output wire [IMMEDIATE_W-1:0] immediate_3,
+    output wire                   shift_3,
+    output wire                   negate_3,
+    output wire                   last_3,
+    output wire                   short_3      // with last: the last lane holds no pixel
+);
+
+    localparam WORD_W = 4 + PAYLOAD_W;
+    localparam PC_W = (TERMS > 1) ? $clog2(TERMS) : 1;
+    localparam S_W = (OUT_STRIPE > 1) ? $clog2(OUT_STRIPE) : 1;
+    localparam R_W = (OUT_ROWS > 1) ? $clog2(OUT_ROWS) : 1;
+    localparam SLOT_W = (RING > 1) ? $clog2(RING) : 1;
+    localparam AVAILABLE_W = $clog2(RING + 1);
+    // columns of a stripe's window, counted from its left end
+    localparam COLUMN_W = $clog2(OUT_STRIPE * COLUMN_STEP + (1 << TAP_COLUMN_BITS) + 1);
+
+    // stage 0 to 1: fetch
+    reg  [PC_W-1:0]   pc_q;
+    reg               valid_1q;
+    reg               wrap_1q;
+    wire [WORD_W-1:0] word_1;
+    wire              issue_1;
+    wire              fetch = enable && (issue_1 || !valid_1q);
+    wire              pc_last = pc_q == TERMS - 1;
+
+    term_rom #(
+        .FILE(FILE),
+        .DEPTH(TERMS),
+        .WIDTH(WORD_W),
+        .CHECK(CHECK)
+    ) u_term_rom (
+        .clk(clk),
+        .enable(fetch),
+        .address(pc_q),
+        .word(word_1)
+    );
+
+    always @(posedge clk) begin
+        if (rst) begin
+            pc_q <= 0;
+            valid_1q <= 1'b0;
+            wrap_1q <= 1'b0;
+        end else if (fetch) begin
+            pc_q <= pc_last ? {PC_W{1'b0}} : pc_q + 1'b1;
+            valid_1q <= 1'b1;
+            wrap_1q <= pc_last;
+        end
+    end
+
+    // stage 1: the position of this term's output, and of its tap
+    reg  [S_W-1:0]         stripe_column_q;
+    reg  [COLUMN_W-1:0]    column_q;        // stripe_column_q * COLUMN_STEP
+    reg  [R_W-1:0]         out_row_q;
+    reg  [SLOT_W-1:0]      slot_q;          // of the window's first row
+    reg  [AVAILABLE_W-1:0] available_q;     // written rows from the window's first on
+
+    wire row_last = out_row_q == OUT_ROWS - 1;
+    wire stripe_last = stripe_column_q == OUT_STRIPE - 1;
+    wire row_ready = row_last ? available_q >= LAST_STEP : available_q >= NEED;
+    assign issue_1 = enable && valid_1q && row_ready;
+    wire row_ends = issue_1 && wrap_1q && stripe_last;
+
+    wire [31:0] step = row_last ? LAST_STEP : ROW_STEP;
+    wire [31:0] available_d = {{(32-AVAILABLE_W){1'b0}}, available_q} + {31'd0, row_written} - (row_ends ? step : 32'd0);
+    wire [31:0] next_slot = {{(32-SLOT_W){1'b0}}, slot_q} + step;
+    wire [31:0] next_slot_wrapped = (next_slot >= RING) ? next_slot - RING : next_slot;
+
+    always @(posedge clk) begin
+        if (rst) begin
+            stripe_column_q <= 0;
+            column_q <= 0;
+            out_row_q <= 0;
+            slot_q <= 0;
+            available_q <= 0;
+        end else begin
+            available_q <= available_d[AVAILABLE_W-1:0];
+            if (issue_1 && wrap_1q) begin
+                stripe_column_q <= stripe_last ? {S_W{1'b0}} : stripe_column_q + 1'b1;
+                column_q <= stripe_last ? {COLUMN_W{1'b0}} : column_q + COLUMN_STEP;
+            end
+            if (row_ends) begin
+                out_row_q <= row_last ? {R_W{1'b0}} : out_row_q + 1'b1;
+                slot_q <= next_slot_wrapped[SLOT_W-1:0];
+            end
+        end
+    end
+
+    wire last_1 = word_1[WORD_W-1];
+    wire shift_1 = word_1[WORD_W-2];
+    wire negate_1 = word_1[WORD_W-3];
+    wire immediate_1 = word_1[WORD_W-4];
+    wire [31:0] payload_1 = {{(32-PAYLOAD_W){1'b0}}, word_1[PAYLOAD_W-1:0]};
+    wire [31:0] channel_1 = payload_1 & ((32'd1 << CHANNEL_BITS) - 1);
+    wire [31:0] tap_column_1 = (payload_1 >> CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
+    wire [31:0] tap_row_1 = (payload_1 >> (CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
+
+    wire [31:0] tap_slot = {{(32-SLOT_W){1'b0}}, slot_q} + tap_row_1;
+    wire [31:0] tap_slot_wrapped = (tap_slot >= RING) ? tap_slot - RING : tap_slot;
+    wire padding_1 = row_is_padding[tap_slot_wrapped[SLOT_W-1:0]];
+
+    // which neighbour's stripe holds the column, and where in it
+    wire [COLUMN_W-1:0] window_column = column_q + tap_column_1[COLUMN_W-1:0];
+    reg  [LEG_W-1:0]    leg_1;
+    reg  [31:0]         tap_column_in_stripe;
+    integer i;
+    always @* begin
+        leg_1 = 0;
+        tap_column_in_stripe = {{(32-COLUMN_W){1'b0}}, window_column} - (PAD_LEFT + FIRST_LEG * IN_STRIPE);
+        for (i = 1; i < LEGS; i = i + 1) begin
+            if ({{(32-COLUMN_W){1'b0}}, window_column} >= PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE) begin
+                leg_1 = i[LEG_W-1:0];
+                tap_column_in_stripe = {{(32-COLUMN_W){1'b0}}, window_column} - (PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE);
+            end
+        end
+    end
+
+    wire [31:0] address_1 = (tap_slot_wrapped << (COLUMN_BITS + CHANNEL_BITS))
+        | ((tap_column_in_stripe & ((32'd1 << COLUMN_BITS) - 1)) << CHANNEL_BITS) | channel_1;
+
+    // the payload as a signed number of the immediate bus's width
+    wire [IMMEDIATE_W+PAYLOAD_W-1:0] payload_extended = {{IMMEDIATE_W{word_1[PAYLOAD_W-1]}}, word_1[PAYLOAD_W-1:0]};
+
+    // stage 2: address and command; stage 3: the command beside the memory's word; a reset makes both bubbles
+    reg  [ADDRESS_W-1:0]   address_2q;
+    reg  [LEG_W-1:0]       leg_2q;
+    reg  [LEG_W-1:0]       leg_3q;
+    reg                    use_immediate_2q;
+    reg                    use_immediate_3q;
+    reg  [IMMEDIATE_W-1:0] immediate_2q;
+    reg  [IMMEDIATE_W-1:0] immediate_3q;
+    reg                    shift_2q;
+    reg                    shift_3q;
+    reg                    negate_2q;
+    reg                    negate_3q;
+    reg                    last_2q;
+    reg                    last_3q;
+    reg                    short_2q;
+    reg                    short_3q;
+    reg  [FREED_W-1:0]     freed_2q;
+    wire [31:0]            freed_1 = row_ends ? step : 32'd0;
+
+    always @(posedge clk) begin
+        if (enable) begin
+            address_2q <= address_1[ADDRESS_W-1:0];
+            leg_2q <= leg_1;
+            leg_3q <= leg_2q;
+            short_2q <= (SHORT_FROM < OUT_STRIPE) && (stripe_column_q >= SHORT_FROM);
+            short_3q <= short_2q;
+        end
+    end
+
+    always @(posedge clk) begin
+        if (rst) begin
+            use_immediate_2q <= 1'b1;
+            use_immediate_3q <= 1'b1;
+            immediate_2q <= PAD_VALUE;
+            immediate_3q <= PAD_VALUE;
+            negate_2q <= 1'b0;
+            negate_3q <= 1'b0;
+            shift_2q <= 1'b0;
+            shift_3q <= 1'b0;
+            last_2q <= 1'b0;
+            last_3q <= 1'b0;
+            freed_2q <= 0;
+        end else if (enable) begin
+            use_immediate_2q <= !issue_1 || immediate_1 || padding_1;
+            use_immediate_3q <= use_immediate_2q;
+            immediate_2q <= (issue_1 && immediate_1) ? payload_extended[IMMEDIATE_W-1:0] : PAD_VALUE;
+            immediate_3q <= immediate_2q;
+            negate_2q <= negate_1 && issue_1;
+            negate_3q <= negate_2q;
+            shift_2q <= shift_1 && issue_1;
+            shift_3q <= shift_2q;
+            last_2q <= last_1 && issue_1;
+            last_3q <= last_2q;
+            freed_2q <= freed_1[FREED_W-1:0];
+        end
+    end
+
+    // a slot is free once its last read, a stage after its address, has been done
+    assign rows_freed = enable ? freed_2q : {FREED_W{1'b0}};
+    assign address_2 = address_2q;
+    assign leg_3 = leg_3q;
+    assign use_immediate_3 = use_immediate_3q;
+    assign immediate_3 = immediate_3q;
+    assign shift_3 = shift_3q;
+    assign negate_3 = negate_3q;
+    assign last_3 = last_3q;
+    assign short_3 = short_3q;
+
+endmodule
