@@ -140,10 +140,11 @@ def run_cocotb(
     _judge(code, logs, f"{module} on {toplevel}, {simulator}", timeout)
 
 
-def lint(sources: Sequence[str | Path], top: str) -> None:
-    """Verilator's full set of warnings on `top`; any warning is an error."""
+def lint(sources: Sequence[str | Path], top: str, parameters: Mapping[str, int | str] | None = None) -> None:
+    """Verilator's full set of warnings on `top`, built with `parameters`; any warning is an error."""
     root = verilator_root()
     command = [str(root / "bin" / "verilator"), "--lint-only", "-Wall", "--top-module", top]
+    command += [f"-G{name}={_literal(value)}" for name, value in (parameters or {}).items()]
     command += [str(source) for source in sources]
     done = subprocess.run(
         command, env=os.environ | {"VERILATOR_ROOT": str(root)}, capture_output=True, text=True, check=False

@@ -28,7 +28,7 @@ module stream_fifo #(
 );
 
     localparam ADDR_W = $clog2(DEPTH);
-    localparam [ADDR_W:0] LAST = DEPTH - 1;
+    localparam LAST = DEPTH - 1;
 
     generate
         if (DATA_W < 1) begin : gen_check_data
@@ -47,7 +47,7 @@ module stream_fifo #(
     wire free = m_axis_tready || !head_valid_q;  // the head may be replaced
     wire pop  = free && !level_q[ADDR_W];
 
-    assign s_axis_tready = level_q != LAST;
+    assign s_axis_tready = level_q != LAST[ADDR_W:0];
     assign m_axis_tdata  = head_q;
     assign m_axis_tvalid = head_valid_q;
 
@@ -74,8 +74,6 @@ module stream_fifo #(
                 end
             end
         end else begin : gen_memory
-            localparam [ADDR_W-1:0] TOP = DEPTH - 1;
-
             reg [ADDR_W-1:0] write_q;
             reg [ADDR_W-1:0] read_q;
 
@@ -84,8 +82,8 @@ module stream_fifo #(
                     write_q <= {ADDR_W{1'b0}};
                     read_q  <= {ADDR_W{1'b0}};
                 end else begin
-                    if (push) write_q <= write_q == TOP ? {ADDR_W{1'b0}} : write_q + 1'b1;
-                    if (pop) read_q <= read_q == TOP ? {ADDR_W{1'b0}} : read_q + 1'b1;
+                    if (push) write_q <= write_q == LAST[ADDR_W-1:0] ? {ADDR_W{1'b0}} : write_q + 1'b1;
+                    if (pop) read_q <= read_q == LAST[ADDR_W-1:0] ? {ADDR_W{1'b0}} : read_q + 1'b1;
                 end
             end
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Copies every word of one stream to two: each side takes it at its own time, a word a cycle when both are ready.
+// Copies every word of one stream to two: each side takes it at its own time, a word a cycle if both are ready.
 //
 // A side that has taken the word is marked and offered nothing until the other has it too; only then
 // does the input move on. tready depends on both treadys combinationally, tvalid on s_axis_tvalid.

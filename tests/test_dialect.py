@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from pyverilog.vparser.parser import VerilogParser
@@ -22,7 +23,9 @@ def test_pyverilog_parses(path, tmp_path):
 
 @_every_module
 def test_verilator_lint_is_clean(path):
-    lint(SOURCES, path.stem)
+    """With the default parameters and with all that the bench runs."""
+    for config in [{}, *import_module(f"bench_{path.stem}").CONFIGS]:
+        lint(SOURCES, path.stem, config)
 
 
 @_every_module
