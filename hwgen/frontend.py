@@ -34,21 +34,30 @@ def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgr
         return _load_program(path)
     if path.suffix != ".py" or not function:
         raise BadInput(f"{net} is neither a .pt2 file nor path.py:function", net, "save with torch.export.save, or name a function")
+    result = call(net)
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], nn.Module)):
+        raise BadInput(f"{function}() returned {type(result).__name__}", net, "return (module, example_inputs)")
+    return result
+
+
+def call(source: str):
+    """The result of `path.py:function`, the file run as a module of its own; raises BadInput if it cannot be had."""
+    name, _, function = source.partition(":")
+    path = Path(name)
+    if not path.is_file():
+        raise BadInput(f"there is no file {name}", source, "name path.py:function")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
-        result = getattr(module, function)()
+        if not hasattr(module, function):
+            raise BadInput(f"{path.name} has no function {function}", source, f"define {function}() in that file")
+        return getattr(module, function)()
     except HwgenError:
         raise
-    except AttributeError as error:
-        raise BadInput(f"{path.name}: {error}", net, f"define {function}() in that file") from error
     except Exception as error:
-        raise BadInput(f"{path.name} ends with {type(error).__name__}: {error}", net, f"run it alone: python {name}") from error
-    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], nn.Module)):
-        raise BadInput(f"{function}() returned {type(result).__name__}", net, "return (module, example_inputs)")
-    return result
+        raise BadInput(f"{path.name} ends with {type(error).__name__}: {error}", source, f"run it alone: python {name}") from error
 
 
 def _load_program(path: Path) -> ExportedProgram:

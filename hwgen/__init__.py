@@ -1,0 +1,13 @@
+"""Pruned, power-of-two and mixed-precision PyTorch networks as verified, readable Verilog.
+
+import_model, build, simulate, verify and report are the command line's verbs as functions; see hwgen/flow.py.
+"""
+
+from hwgen.config import BuildConfig
+from hwgen.errors import HwgenError
+from hwgen.flow import build
+from hwgen.report import report
+from hwgen.simulate import simulate
+from hwgen.verify import verify
+
+__all__ = ["BuildConfig", "HwgenError", "build", "report", "simulate", "verify"]

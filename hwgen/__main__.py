@@ -1,0 +1,5 @@
+"""python -m hwgen"""
+
+from hwgen.cli import main
+
+main()

@@ -1,0 +1,214 @@
+"""The command line: one verb per stage."""
+
+import json
+import logging
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from hwgen.errors import BadInput, HwgenError
+
+console = Console(stderr=True)
+
+
+class Verbs(click.Group):
+    """Prints an HwgenError as its text, without a traceback."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except HwgenError as error:
+            console.print(str(error), style="red", markup=False, highlight=False)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            console.print("interrupted: nothing was left half done", style="red")
+            sys.exit(130)
+
+
+@contextmanager
+def _stages(what: str):
+    """A spinner with the stage at work; yields the function that names it."""
+    start = time.monotonic()
+    with console.status(what) as status:
+        yield lambda stage: status.update(f"{what}: {stage}")
+    console.print(f"{what}: {time.monotonic() - start:.1f} s")
+
+
+@click.group(cls=Verbs)
+@click.version_option(package_name="hwgen")
+def main():
+    """Turns a pruned, power-of-two or mixed-precision PyTorch network into verified Verilog.
+
+    \b
+      hwgen build examples/digits/model.py:load -o build/digits
+      hwgen verify build/digits --input examples/digits/model.py:test_data
+      hwgen synth build/digits
+      hwgen report build/digits
+    """
+    # what torch logs while it exports is not for a user of this command
+    logging.getLogger("torch").setLevel(logging.ERROR)
+
+
+folder_argument = click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+input_option = click.option(
+    "--input", "source", required=True, metavar="X",
+    help="x.npy, floats [N, ...] as the module takes them; or path.py:function returning (x, labels).",
+)  # fmt: skip
+count_option = click.option("--count", type=click.IntRange(min=1), help="Use only the first COUNT frames.")
+simulator_option = click.option(
+    "--simulator", type=click.Choice(["verilator", "icarus"]), default="verilator", show_default=True,
+    help="icarus starts at once and runs slowly; verilator compiles first and runs fast.",
+)  # fmt: skip
+stall_option = click.option(
+    "--stall", type=float, default=0.0, show_default=True, help="Chance that a stream is held up in a clock, on every stream."
+)
+seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
+
+
+@main.command()
+@click.argument("net", metavar="NET")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder to write; new, empty, or an earlier build.")
+@click.option("--board", default="zcu104", show_default=True, help="A board of boards/.")
+@click.option("--lanes", type=int, default=16, show_default=True, help="At most so many accumulators per layer.")
+@click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
+def build(net, out, board, lanes, name):
+    """Write the RTL of NET into a folder.
+
+    NET is a file that torch.export.save wrote (net.pt2), or path.py:function, a function that returns (module, example_inputs).
+    Weights are taken by value and must lie on a grid of powers of two; activations meet hwgen.nn.ActQuant before each layer.
+    """
+    from hwgen import flow, frontend
+    from hwgen.config import BuildConfig
+
+    config = BuildConfig(board=board, lanes=lanes, name=name)
+    with _stages(f"build {out}") as stage:
+        stage("load")
+        loaded = frontend.load(net)
+        model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
+        design = flow.build(model, inputs, out=out, config=config, progress=stage)
+    table = Table("unit", "kind", "lanes", "terms", "cycles a frame")
+    for unit in flow.read_manifest(out)["units"]:
+        row = (unit["name"], unit["module"], unit.get("lanes", "-"), unit.get("terms", "-"), unit["cycles"])
+        table.add_row(*(str(cell) for cell in row))
+    console.print(table)
+    click.echo(f"{out}: {len(design.placed)} units, {design.interval()} cycles from frame to frame (predicted)")
+
+
+@main.command()
+@folder_argument
+@input_option
+@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="y.npy to write: float64 [N, ...].")
+@count_option
+@simulator_option
+@stall_option
+@seed_option
+def simulate(folder, source, output, count, simulator, stall, seed):
+    """Run the emitted RTL in DIR on a batch and write what comes out.
+
+    The outputs equal module.double()(x.double()) exactly.
+    """
+    import numpy as np
+
+    from hwgen.simulate import simulate as run
+
+    x, _ = _read_input(source, count)
+    with _stages(f"simulate {len(x)} frames on {simulator}"):
+        y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed)
+    with output.open("wb") as file:
+        np.save(file, y)
+    click.echo(f"{output}: {list(y.shape)} float64, {done.cycles} cycles")
+
+
+@main.command()
+@folder_argument
+@input_option
+@count_option
+@simulator_option
+@stall_option
+@seed_option
+def verify(folder, source, count, simulator, stall, seed):
+    """Compare the RTL in DIR with the golden integers, frame by frame.
+
+    Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel is named.
+    """
+    from hwgen.report import VERIFICATION
+    from hwgen.verify import verify as compare
+
+    x, labels = _read_input(source, count)
+    with _stages(f"verify {len(x)} frames on {simulator}"):
+        result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed)
+    (folder / VERIFICATION).write_text(json.dumps(result, indent=1) + "\n")
+    accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
+    click.echo(
+        f"{folder}: bit-exact {result['equal']} of {result['frames']} frames, {result['cycles']} cycles, "
+        f"{result['frames'] / result['seconds']:.0f} frames/s simulated{accuracy}"
+    )
+
+
+@main.command()
+@folder_argument
+@click.option("--tool", type=click.Choice(["yosys", "vivado"]), default="yosys", show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes at once.")
+@click.option("--mode", type=click.Choice(["synth", "implement"]), default="synth", show_default=True,
+              help="vivado only: synthesize the core out of context, or implement the AXI top.")  # fmt: skip
+def synth(folder, tool, jobs, mode):
+    """Synthesize DIR for its board and count what it takes.
+
+    yosys comes with hwgen. For Vivado the project scripts are written in any case, and run if vivado is on PATH.
+    """
+    from hwgen.board import load_board
+    from hwgen.flow import read_manifest
+    from hwgen.synth import table, vivado, yosys
+
+    board = load_board(read_manifest(folder)["board"])
+    if tool == "vivado":
+        for path in vivado.write_project(folder, board):
+            click.echo(str(path))
+        if shutil.which("vivado") is None:
+            click.echo("vivado is not on PATH: the scripts were written, not run")
+            return
+    with _stages(f"synthesize {folder} with {tool}") as stage:
+        result = vivado.run(folder, mode) if tool == "vivado" else yosys.synthesize(folder, jobs=jobs, progress=stage)
+    click.echo(table(result, board))
+
+
+@main.command()
+@folder_argument
+def report(folder):
+    """Gather what is known of the build in DIR into report.md and report.json, and show it."""
+    from hwgen.report import report as gather
+
+    _, text = gather(folder)
+    if sys.stdout.isatty():
+        Console().print(Markdown(text))
+    else:
+        click.echo(text)
+    click.echo(f"files: {folder}/report.md, report.json, hwgen.json, rtl/, rom/, synth/, sim/")
+
+
+def _read_input(source: str, count: int | None):
+    """(x, labels or None) from x.npy or from path.py:function."""
+    import numpy as np
+
+    from hwgen.frontend import call
+
+    name, _, function = source.partition(":")
+    labels = None
+    if function:
+        result = call(source)
+        x, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    else:
+        try:
+            x = np.load(name, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
+    if not isinstance(x, np.ndarray):
+        raise BadInput(f"it holds {type(x).__name__}, no array", source, "give one array, [N, ...]")
+    return x[:count], None if labels is None else np.asarray(labels)[:count]

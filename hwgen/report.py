@@ -1,0 +1,55 @@
+"""What is known of a build, in one place: report.json and report.md."""
+
+import json
+from pathlib import Path
+
+from hwgen.board import load_board
+from hwgen.flow import read_manifest
+from hwgen.synth import table
+from hwgen.templates import render
+
+VERIFICATION = "sim/verify.json"
+SYNTHESIS = "synth/yosys.json"
+
+
+def report(folder: str | Path) -> tuple[dict, str]:
+    """Writes report.json and report.md into the build, and returns both; what was not run is said to be missing."""
+    folder = Path(folder)
+    known = read_manifest(folder)
+    board = load_board(known["board"])
+    verification = _read(folder / VERIFICATION)
+    synthesis = _read(folder / SYNTHESIS)
+    measured = verification and verification["stall"] == 0 and verification["interval"]
+    interval = measured or known["interval"]
+    source = "measured" if measured else "predicted"
+    for unit in known["units"]:
+        # the terms each pixel needs, over what the lanes could have added in the network's interval
+        useful = unit["terms"] * unit["pixels"] / (unit["lanes"] * interval) if "terms" in unit else None
+        unit["utilisation"] = "-" if useful is None else f"{useful:.1%}"
+        for key in ("lanes", "terms", "entries"):
+            unit.setdefault(key, "-")
+    rates = [
+        {"what": "cycles from frame to frame", "value": interval, "source": source},
+        {
+            "what": f"frames/s at an assumed {board.clock_mhz:g} MHz",
+            "value": f"{board.clock_mhz * 1e6 / interval:,.0f}",
+            "source": f"{source} cycles; the clock is an assumption",
+        },
+    ]
+    values = {
+        "name": known["name"],
+        "version": known["hwgen"],
+        "board": {"name": board.name, "part": board.part, "clock_mhz": board.clock_mhz, "resources": board.resources},
+        "build": {"interval": interval, "interval_source": source, "units": known["units"]},
+        "verification": verification,
+        "synthesis": synthesis,
+        "rates": rates,
+    }
+    text = render("report.md.j2", **values, table=table(synthesis, board) if synthesis else "")
+    for name, content in (("report.json", json.dumps(values, indent=1) + "\n"), ("report.md", text)):
+        (folder / name).write_text(content)
+    return values, text
+
+
+def _read(path: Path) -> dict | None:
+    return json.loads(path.read_text()) if path.is_file() else None
