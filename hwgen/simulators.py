@@ -78,7 +78,7 @@ def run_cocotb(
     toplevel: str,
     module: str,
     build_dir: str | Path,
-    parameters: Mapping[str, int | str] | None = None,
+    parameters: Mapping[str, int | str | tuple[int, int]] | None = None,
     environment: Mapping[str, str] | None = None,
     rebuild: bool = True,
     waves: bool = False,
@@ -140,7 +140,7 @@ def run_cocotb(
     _judge(code, logs, f"{module} on {toplevel}, {simulator}", timeout)
 
 
-def lint(sources: Sequence[str | Path], top: str, parameters: Mapping[str, int | str] | None = None) -> None:
+def lint(sources: Sequence[str | Path], top: str, parameters: Mapping[str, int | str | tuple[int, int]] | None = None) -> None:
     """Verilator's full set of warnings on `top`, built with `parameters`; any warning is an error."""
     root = verilator_root()
     command = [str(root / "bin" / "verilator"), "--lint-only", "-Wall", "--top-module", top]
@@ -230,13 +230,15 @@ def _forget_other_root(build_dir: Path, root: str) -> None:
                 old.unlink()
 
 
-def _literal(value: int | str) -> str:
-    """A parameter as Verilog text; what does not fit an integer gets its own width."""
+def _literal(value: int | str | tuple[int, int]) -> str:
+    """A parameter as Verilog text; (value, bits) is sized, and so is what does not fit an integer."""
     if isinstance(value, str):
         return json.dumps(value)
+    if isinstance(value, tuple):
+        return f"{value[1]}'h{value[0]:x}"
     if -(2**31) <= value < 2**31:
         return str(int(value))
-    return f"{max(value.bit_length(), 33)}'h{value:x}"
+    return f"{value.bit_length()}'h{value:x}"
 
 
 def _run(job: dict, environ: dict[str, str], log: Path, timeout: float | None) -> int | None:

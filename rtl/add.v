@@ -34,6 +34,8 @@ module add #(
     input  wire             m_axis_tready
 );
 
+    // 64 bits hold every sum; those above W repeat the sign, those below DROP are rounded away
+    /* verilator lint_off UNUSEDSIGNAL */
     wire [63:0] a = {{(64-A_W){(A_SIGNED != 0) && a_axis_tdata[A_W-1]}}, a_axis_tdata};
     wire [63:0] b = {{(64-B_W){(B_SIGNED != 0) && b_axis_tdata[B_W-1]}}, b_axis_tdata};
     wire [63:0] sum = (a << A_SHIFT) + (b << B_SHIFT) + CONSTANT;

@@ -96,7 +96,7 @@ module dataflow_controller #(
     wire in_ends = in_moves && in_beat_q == IN_LAST[IN_W-1:0];
     wire out_ends = out_moves && m_axis_tlast;
     wire all_in_d = all_in_q || (in_ends && !endless_q && frames_in_q == last_frame_q);
-    wire all_out_d = all_out_q || (out_ends && !endless_q && frames_out_q == last_frame_q);
+    wire all_out_d = all_out_q || (out_ends && frames_out_q == last_frame_q);
 
     assign busy        = running_q;
     assign done        = done_q;

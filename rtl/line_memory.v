@@ -11,7 +11,6 @@
 module line_memory #(
     parameter X_W = 8,               // bits in an activation
     parameter LANES = 4,             // stripes
-    parameter STRIPE = 8,            // columns in a stripe
     parameter CHANNELS = 4,
     parameter RING = 4,              // slots, one row each
     parameter ROWS = 32,             // real rows in a frame
@@ -42,6 +41,8 @@ module line_memory #(
     output wire [LANES*X_W-1:0] read_word
 );
 
+    // words of 32 bits below are cut to the width of a register: their upper bits are zero
+    /* verilator lint_off UNUSEDSIGNAL */
     localparam DEPTH = (RING << (COLUMN_BITS + CHANNEL_BITS));
     localparam VIRTUAL_ROWS = PAD_TOP + ROWS + PAD_BOTTOM;
     localparam V_W = (VIRTUAL_ROWS > 1) ? $clog2(VIRTUAL_ROWS) : 1;
@@ -49,6 +50,11 @@ module line_memory #(
     localparam USED_W = $clog2(RING + 1);
     localparam INDEX_W = (COLUMNS > 1) ? $clog2(COLUMNS) : 1;
     localparam CHANNEL_W = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
+    localparam LAST_CHANNEL = CHANNELS - 1;
+    localparam LAST_INDEX = COLUMNS - 1;
+    localparam LAST_ROW = VIRTUAL_ROWS - 1;
+    localparam LAST_SLOT = RING - 1;
+    localparam REAL_END = PAD_TOP + ROWS;
 
     // where the next beat goes
     reg  [V_W-1:0]       virtual_row_q;
@@ -63,24 +69,24 @@ module line_memory #(
     wire is_padding;
     generate
         if (PAD_TOP > 0 && PAD_BOTTOM > 0) begin : gen_pad_both
-            assign is_padding = virtual_row_q < PAD_TOP || virtual_row_q >= PAD_TOP + ROWS;
+            assign is_padding = virtual_row_q < PAD_TOP[V_W-1:0] || virtual_row_q >= REAL_END[V_W-1:0];
         end else if (PAD_TOP > 0) begin : gen_pad_top
-            assign is_padding = virtual_row_q < PAD_TOP;
+            assign is_padding = virtual_row_q < PAD_TOP[V_W-1:0];
         end else if (PAD_BOTTOM > 0) begin : gen_pad_bottom
-            assign is_padding = virtual_row_q >= ROWS;
+            assign is_padding = virtual_row_q >= REAL_END[V_W-1:0];
         end else begin : gen_pad_none
             assign is_padding = 1'b0;
         end
     endgenerate
 
-    wire room = used_q != RING;
+    wire room = used_q != RING[USED_W-1:0];
     assign s_axis_tready = room && !is_padding;
     wire beat = s_axis_tvalid && s_axis_tready;
 
     wire [ENTRY_W-1:0] entry = TABLE[index_q * ENTRY_W +: ENTRY_W];
     wire last_in_group = entry[ENTRY_W-1];
-    wire last_channel = channel_q == CHANNELS - 1;
-    wire row_ends = (beat && last_in_group && last_channel && index_q == COLUMNS - 1) || (room && is_padding);
+    wire last_channel = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
+    wire row_ends = (beat && last_in_group && last_channel && index_q == LAST_INDEX[INDEX_W-1:0]) || (room && is_padding);
 
     always @(posedge clk) begin
         if (rst) begin
@@ -94,12 +100,14 @@ module line_memory #(
                 index_q <= group_q;
                 channel_q <= channel_q + 1'b1;
             end else begin
-                index_q <= (index_q == COLUMNS - 1) ? {INDEX_W{1'b0}} : index_q + 1'b1;
-                group_q <= (index_q == COLUMNS - 1) ? {INDEX_W{1'b0}} : index_q + 1'b1;
+                index_q <= (index_q == LAST_INDEX[INDEX_W-1:0]) ? {INDEX_W{1'b0}} : index_q + 1'b1;
+                group_q <= (index_q == LAST_INDEX[INDEX_W-1:0]) ? {INDEX_W{1'b0}} : index_q + 1'b1;
                 channel_q <= 0;
             end
         end
     end
+
+    wire [31:0] used_d = {{(32-USED_W){1'b0}}, used_q} + {31'd0, row_ends} - {{(32-FREED_W){1'b0}}, rows_freed};
 
     always @(posedge clk) begin
         if (rst) begin
@@ -109,10 +117,10 @@ module line_memory #(
             written_q <= 1'b0;
         end else begin
             written_q <= row_ends;
-            used_q <= used_q + {{(USED_W-1){1'b0}}, row_ends} - rows_freed[FREED_W-1:0];
+            used_q <= used_d[USED_W-1:0];
             if (row_ends) begin
-                virtual_row_q <= (virtual_row_q == VIRTUAL_ROWS - 1) ? {V_W{1'b0}} : virtual_row_q + 1'b1;
-                slot_q <= (slot_q == RING - 1) ? {SLOT_W{1'b0}} : slot_q + 1'b1;
+                virtual_row_q <= (virtual_row_q == LAST_ROW[V_W-1:0]) ? {V_W{1'b0}} : virtual_row_q + 1'b1;
+                slot_q <= (slot_q == LAST_SLOT[SLOT_W-1:0]) ? {SLOT_W{1'b0}} : slot_q + 1'b1;
                 row_is_padding_q[slot_q] <= is_padding;
             end
         end

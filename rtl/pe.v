@@ -24,7 +24,8 @@ module pe #(
 
     reg  [W-1:0] acc_q;
     wire [W-1:0] acc_d;
-    // arithmetic shift right by one
+    // bit i + 1 is what bit i becomes in an arithmetic shift right by one; bit 0 leaves
+    /* verilator lint_off UNUSEDSIGNAL */
     wire [W:0]   acc_extended = {acc_q[W-1], acc_q};
 
     always @(posedge clk) begin

@@ -13,7 +13,9 @@ module serializer #(
     input  wire               rst,
 
     input  wire               load,
-    input  wire               short,
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire               short,         // a single lane is never short
+    /* verilator lint_on UNUSEDSIGNAL */
     input  wire [LANES*W-1:0] sums,
     output wire               full,
 

@@ -70,6 +70,8 @@ module term_lanes #(
     input  wire             m_axis_tready
 );
 
+    // a maximum uses neither shift nor sign; DROP leaves the low bits of a sum unused
+    /* verilator lint_off UNUSEDSIGNAL */
     localparam ADDRESS_BITS = ROW_BITS + COLUMN_BITS + CHANNEL_BITS;
     localparam ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1;
     localparam LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1;
@@ -93,7 +95,6 @@ module term_lanes #(
     line_memory #(
         .X_W(X_W),
         .LANES(STRIPES),
-        .STRIPE(STRIPE),
         .CHANNELS(CHANNELS),
         .RING(RING),
         .ROWS(ROWS),
@@ -128,7 +129,6 @@ module term_lanes #(
         .TAP_COLUMN_BITS(TAP_COLUMN_BITS),
         .CHANNEL_BITS(CHANNEL_BITS),
         .PAYLOAD_W(PAYLOAD_W),
-        .ROW_BITS(ROW_BITS),
         .COLUMN_BITS(COLUMN_BITS),
         .ADDRESS_W(ADDRESS_W),
         .RING(RING),

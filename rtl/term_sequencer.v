@@ -16,8 +16,7 @@ module term_sequencer #(
     parameter TAP_COLUMN_BITS = 2,
     parameter CHANNEL_BITS = 2,
     parameter PAYLOAD_W = 6,         // enough for the three fields, and for an immediate
-    parameter ROW_BITS = 2,          // bits of the fields of a memory address
-    parameter COLUMN_BITS = 3,
+    parameter COLUMN_BITS = 3,       // bits of the column in a memory address
     parameter ADDRESS_W = 7,
     parameter RING = 4,              // slots of the line memory
     parameter OUT_ROWS = 32,
@@ -54,12 +53,17 @@ module term_sequencer #(
     output wire                   short_3      // with last: the last lane holds no pixel
 );
 
+    // words of 32 bits below are cut to the width of a register: their upper bits are zero
+    /* verilator lint_off UNUSEDSIGNAL */
     localparam WORD_W = 4 + PAYLOAD_W;
     localparam PC_W = (TERMS > 1) ? $clog2(TERMS) : 1;
     localparam S_W = (OUT_STRIPE > 1) ? $clog2(OUT_STRIPE) : 1;
     localparam R_W = (OUT_ROWS > 1) ? $clog2(OUT_ROWS) : 1;
     localparam SLOT_W = (RING > 1) ? $clog2(RING) : 1;
     localparam AVAILABLE_W = $clog2(RING + 1);
+    localparam LAST_PC = TERMS - 1;
+    localparam LAST_ROW = OUT_ROWS - 1;
+    localparam LAST_COLUMN = OUT_STRIPE - 1;
     // columns of a stripe's window, counted from its left end
     localparam COLUMN_W = $clog2(OUT_STRIPE * COLUMN_STEP + (1 << TAP_COLUMN_BITS) + 1);
 
@@ -70,7 +74,7 @@ module term_sequencer #(
     wire [WORD_W-1:0] word_1;
     wire              issue_1;
     wire              fetch = enable && (issue_1 || !valid_1q);
-    wire              pc_last = pc_q == TERMS - 1;
+    wire              pc_last = pc_q == LAST_PC[PC_W-1:0];
 
     term_rom #(
         .FILE(FILE),
@@ -103,9 +107,9 @@ module term_sequencer #(
     reg  [SLOT_W-1:0]      slot_q;          // of the window's first row
     reg  [AVAILABLE_W-1:0] available_q;     // written rows from the window's first on
 
-    wire row_last = out_row_q == OUT_ROWS - 1;
-    wire stripe_last = stripe_column_q == OUT_STRIPE - 1;
-    wire row_ready = row_last ? available_q >= LAST_STEP : available_q >= NEED;
+    wire row_last = out_row_q == LAST_ROW[R_W-1:0];
+    wire stripe_last = stripe_column_q == LAST_COLUMN[S_W-1:0];
+    wire row_ready = available_q >= (row_last ? LAST_STEP[AVAILABLE_W-1:0] : NEED[AVAILABLE_W-1:0]);
     assign issue_1 = enable && valid_1q && row_ready;
     wire row_ends = issue_1 && wrap_1q && stripe_last;
 
@@ -125,7 +129,7 @@ module term_sequencer #(
             available_q <= available_d[AVAILABLE_W-1:0];
             if (issue_1 && wrap_1q) begin
                 stripe_column_q <= stripe_last ? {S_W{1'b0}} : stripe_column_q + 1'b1;
-                column_q <= stripe_last ? {COLUMN_W{1'b0}} : column_q + COLUMN_STEP;
+                column_q <= stripe_last ? {COLUMN_W{1'b0}} : column_q + COLUMN_STEP[COLUMN_W-1:0];
             end
             if (row_ends) begin
                 out_row_q <= row_last ? {R_W{1'b0}} : out_row_q + 1'b1;
@@ -193,7 +197,7 @@ module term_sequencer #(
             address_2q <= address_1[ADDRESS_W-1:0];
             leg_2q <= leg_1;
             leg_3q <= leg_2q;
-            short_2q <= (SHORT_FROM < OUT_STRIPE) && (stripe_column_q >= SHORT_FROM);
+            short_2q <= (SHORT_FROM < OUT_STRIPE) && (stripe_column_q >= SHORT_FROM[S_W-1:0]);
             short_3q <= short_2q;
         end
     end

@@ -7,7 +7,7 @@ from hwgen.ops.add import Add as AddOp
 from hwgen.ops.quantize import Quantize, clamp_ends
 from hwgen.qtype import QType, width
 from hwgen.stream import Order
-from hwgen.units.unit import BeatByBeat
+from hwgen.units.unit import BeatByBeat, signed64
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,8 @@ class Add(BeatByBeat):
             "B_SIGNED": int(self.b.qtype.signed),
             "B_SHIFT": up_b,
             "W": bits,
-            "CONSTANT": constant,
+            **signed64({"CONSTANT": constant}),
             "DROP": drop,
             "OUT_W": self.y.qtype.bits,
-            **clamp_ends(QType(low >> drop, high >> drop), self.quantize),
+            **signed64(clamp_ends(QType(low >> drop, high >> drop), self.quantize)),
         }

@@ -12,7 +12,7 @@ from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
 from hwgen.program import Program, max_program, sum_program
 from hwgen.qtype import QType, ceil_log2
 from hwgen.stream import Order
-from hwgen.units.unit import Unit
+from hwgen.units.unit import Unit, signed64
 
 MOST_LEGS = 3  # with the immediate the select is then one LUT6 a bit
 LUTRAM_DEPTH = 64
@@ -181,7 +181,7 @@ class TermLanes(Unit):
             "F": program.below,
             "DROP": program.drop,
             "OUT_W": layer.y.qtype.bits,
-            **clamp_ends(layer.unclamped, layer.quantize),
+            **signed64(clamp_ends(layer.unclamped, layer.quantize)),
             "IMMEDIATE_W": program.immediate_bits,
             "PAD_VALUE": 1 << (layer.x.qtype.bits - 1) if maximum and layer.x.qtype.signed else 0,
             "FILE": self.rom_path,

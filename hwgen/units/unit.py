@@ -5,6 +5,11 @@ import numpy as np
 from hwgen.stream import Order
 
 
+def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """Parameters declared `signed [63:0]`: the values as (bits, 64)."""
+    return {name: (value & ((1 << 64) - 1), 64) for name, value in values.items()}
+
+
 class Unit:
     """One instance of an rtl/ module. Subclasses are frozen dataclasses with a `name`, unique in the design.
 
