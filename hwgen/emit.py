@@ -91,6 +91,8 @@ def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes:
         "name": design.name,
         "core": f"{design.name}_core",
         "top": f"{design.name}_top",
+        "clocks": {"core": "clk", "top": "aclk"},
+        "synthesis": {"XILINX": 1},
         "board": board.name,
         "lanes": lanes,
         "sources": sorted(path for path in files if path.endswith(".v")),

@@ -175,14 +175,12 @@ class Importer:
         return self.types[name]
 
     def flatten(self, x: str) -> str:
-        shape = self.shapes[x]
-        features = int(np.prod(shape))
         if x in self.raw:
             self.raw.add("raw_flat")
-            self.shapes["raw_flat"] = (features,)
+            self.shapes["raw_flat"] = (int(np.prod(self.shapes[x])),)
             return "raw_flat"
         name = self.add(Flatten(), x)
-        self.shapes[name] = (features,)
+        self.shapes[name] = self.types[name].shape[:1]
         return name
 
     def add(self, op: Op, *inputs: str) -> str:

@@ -140,7 +140,11 @@ def run_cocotb(
     _judge(code, logs, f"{module} on {toplevel}, {simulator}", timeout)
 
 
-def lint(sources: Sequence[str | Path], top: str, parameters: Mapping[str, int | str | tuple[int, int]] | None = None) -> None:
+def lint(
+    sources: Sequence[str | Path],
+    top: str,
+    parameters: Mapping[str, int | str | tuple[int, int]] | None = None,
+) -> None:
     """Verilator's full set of warnings on `top`, built with `parameters`; any warning is an error."""
     root = verilator_root()
     command = [str(root / "bin" / "verilator"), "--lint-only", "-Wall", "--top-module", top]
@@ -280,7 +284,8 @@ def _judge(code: int | None, logs: dict[str, Path], what: str, timeout: float | 
     ran = [case for case in cases if case.find("skipped") is None]
     if failed:
         raise ToolFailed(
-            f"{what}: {len(failed)} of {len(ran)} tests failed: {', '.join(failed)}", _tail(logs["run.log"])
+            f"{what}: {len(failed)} of {len(ran)} tests failed: {', '.join(failed)}",
+            _tracebacks(logs["run.log"]) or _tail(logs["run.log"]),
         )
     unread = [line for line in logs["run.log"].read_text(errors="replace").splitlines() if "$readmem" in line]
     if unread:  # both simulators carry on with an empty memory
@@ -291,6 +296,19 @@ def _judge(code: int | None, logs: dict[str, Path], what: str, timeout: float | 
         raise ToolFailed(
             f"{what}: the simulator ended with code {code}", _tail(logs["run.log"], logs["runner.log"])
         )
+
+
+def _tracebacks(log: Path) -> str:
+    """The path of a cocotb log and what it says on its failed tests: the lines without a time under each."""
+    lines, inside = [str(log)], False
+    for line in log.read_text(errors="replace").splitlines():
+        if line.rstrip().endswith(" failed"):
+            inside = True
+        elif line[:20].strip():  # a new entry: simulation time, level, logger
+            inside = False
+        if inside:
+            lines.append(line.strip())
+    return "\n".join(lines[: 2 * TAIL]) if len(lines) > 1 else ""
 
 
 def _tail(*logs: Path) -> str:

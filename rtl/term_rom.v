@@ -21,7 +21,7 @@ module term_rom #(
 
     generate
         if (DEPTH <= 64) begin : gen_lut
-            (* rom_style = "distributed" *) reg [WIDTH-1:0] memory [0:DEPTH-1];
+            reg [WIDTH-1:0] memory [0:DEPTH-1];
             reg [WIDTH-1:0] word_q;
             initial $readmemh(FILE, memory);
             always @(posedge clk) if (enable) word_q <= memory[address];

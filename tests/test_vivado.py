@@ -64,7 +64,13 @@ def steps(log):
 
 def test_project_files_are_those_returned(tmp_path):
     files = vivado.write_project(write_build(tmp_path), BOARD)
-    assert sorted(path.name for path in files) == ["clocks.xdc", "implement.tcl", "synth.tcl", "zcu104.xdc"]
+    assert sorted(path.name for path in files) == [
+        "implement.tcl",
+        "implement_clocks.xdc",
+        "synth.tcl",
+        "synth_clocks.xdc",
+        "zcu104.xdc",
+    ]
     assert sorted(files) == sorted((tmp_path / "vivado").iterdir())
 
 
@@ -96,7 +102,7 @@ def test_script_takes_every_file_part_and_clock(build, tmp_path):
     assert f"CALL create_project -in_memory -part {BOARD.part}\n" in log
     assert re.findall(r"CALL (?:read_verilog|read_xdc) (.*)", log) == [
         "rtl/toy.v",
-        "vivado/clocks.xdc",
+        "vivado/synth_clocks.xdc",
         "vivado/zcu104.xdc",
     ]
     roms = re.findall(r"CALL set_property file_type \{Memory Initialization Files\} (.*)", log)
@@ -117,7 +123,7 @@ def test_rom_not_found_by_vivado_stops_its_run(build):
         ("synth.tcl", "write_checkpoint", "write_chekpoint", "invalid command name"),
         ("implement.tcl", "place_design\n", "", "physically_optimized after optimized"),
         (
-            "clocks.xdc",
+            "synth_clocks.xdc",
             "create_clock",
             "# create_clock",
             "no clock reaches toy_(core|top): .* names port clk",
@@ -131,14 +137,15 @@ def test_standin_refuses_a_wrong_script(build, file, old, new, message):
     assert code == 1 and re.search(f"ERROR: {message}", log)
 
 
-def test_clock_port_is_the_manifests(tmp_path):
+def test_clock_ports_and_parameters_are_the_manifests(tmp_path):
     manifest = json.loads((write_build(tmp_path) / "hwgen.json").read_text())
-    (tmp_path / "hwgen.json").write_text(json.dumps(manifest | {"clock": "aclk"}))
+    chosen = {"clocks": {"core": "clk", "top": "aclk"}, "synthesis": {"XILINX": 1}}
+    (tmp_path / "hwgen.json").write_text(json.dumps(manifest | chosen))
     vivado.write_project(tmp_path, BOARD)
-    assert (
-        "create_clock -name aclk -period 4.000 [get_ports aclk]"
-        in (tmp_path / "vivado/clocks.xdc").read_text()
-    )
+    for mode, port in (("synth", "clk"), ("implement", "aclk")):
+        clocks = (tmp_path / f"vivado/{mode}_clocks.xdc").read_text()
+        assert f"create_clock -name {port} -period 4.000 [get_ports {port}]" in clocks
+        assert "-mode out_of_context -generic XILINX=1\n" in (tmp_path / f"vivado/{mode}.tcl").read_text()
 
 
 def test_missing_source_or_rom_is_an_error(tmp_path):

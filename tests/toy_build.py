@@ -117,6 +117,7 @@ def write_build(folder: Path) -> Path:
         "name": "toy",
         "core": "toy_core",
         "top": "toy_top",
+        "clocks": {"core": "clk", "top": "clk"},
         "board": "zcu104",
         "sources": ["rtl/toy.v"],
         "roms": {path: {"depth": len(words), "width": width} for path, (words, width) in ROMS.items()},

@@ -192,4 +192,6 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
         raise UnsupportedLayer("batch norm in training mode", importer.path, "call module.eval() before the export")
     scale = 1 / np.sqrt(variance + eps) * (1 if weight is None else weight)
     shift = (0 if bias is None else bias) - mean * scale
-    return importer.add(Conv(scale[:, None, None, None], shift, groups=len(scale), path=importer.path), x)
+    # the accumulators that it scales are as wide as they come
+    op = Conv(scale[:, None, None, None], shift, groups=len(scale), path=importer.path, activations_limited=False)
+    return importer.add(op, x)

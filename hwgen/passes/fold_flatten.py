@@ -1,6 +1,12 @@
-"""Fold Flatten into the Linear after it, which becomes a convolution over the whole map; else move it down, or off the output."""
+"""Fold Flatten into the Linear after it, which becomes a convolution over the whole map; else move it down, or off the output.
+
+One that stays, before a batch norm of features or on one side of an addition, becomes a convolution that picks each activation.
+"""
 
 from dataclasses import replace
+from math import prod
+
+import numpy as np
 
 from hwgen.ir import Graph
 from hwgen.ops.add import Add
@@ -11,19 +17,20 @@ from hwgen.ops.quantize import Quantize
 
 def fold_flatten(graph: Graph) -> Graph:
     types = graph.types()
+    for node in graph.nodes:
+        if isinstance(node.op, Flatten) and types[node.name] == types[node.inputs[0]]:
+            return fold_flatten(graph.replacing(node, output=node.inputs[0]))
     flattens = {node.name: node.inputs[0] for node in graph.nodes if isinstance(node.op, Flatten)}
     for node in graph.nodes:
         sources = [flattens.get(name) for name in node.inputs]
         if None in sources:
             continue
-        if isinstance(node.op, Conv):
+        if isinstance(node.op, Conv) and node.op.groups == 1:
             weight = node.op.weight.reshape(len(node.op.weight), *types[sources[0]].shape)
             new = (replace(node, op=replace(node.op, weight=weight), inputs=tuple(sources)),)
         elif isinstance(node.op, Quantize) or (isinstance(node.op, Add) and len({types[s].shape for s in sources}) == 1):
             flat = f"{node.name}_flat"
             new = (replace(node, inputs=tuple(sources)), replace(graph[node.inputs[0]], name=flat, inputs=(node.name,)))
-        elif isinstance(node.op, Flatten):
-            new = (replace(node, inputs=tuple(sources)),)
         else:
             continue
         nodes = tuple(n for old in graph.nodes for n in (new if old is node else (old,)))
@@ -35,5 +42,11 @@ def fold_flatten(graph: Graph) -> Graph:
             output = moved.get(graph.output_name, graph.output_name)
             return fold_flatten(replace(graph, nodes=nodes, output_name=output))
         return fold_flatten(replace(graph, nodes=nodes))
+    nodes = tuple(replace(n, op=_pick(types[flattens[n.name]].shape)) if n.name in flattens else n for n in graph.nodes)
     # the user's output shape is applied at the border
-    return replace(graph, output_name=flattens.get(graph.output_name, graph.output_name))
+    return replace(graph, nodes=nodes, output_name=flattens.get(graph.output_name, graph.output_name))
+
+
+def _pick(shape: tuple[int, int, int]) -> Conv:
+    features = prod(shape)
+    return Conv(np.eye(features).reshape(features, *shape), np.zeros(features), activations_limited=False)

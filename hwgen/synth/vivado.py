@@ -38,8 +38,8 @@ _ROWS = {
 def write_project(build_dir: Path, board: Board) -> list[Path]:
     """Writes DIR/vivado/, a script per mode (synth.tcl, implement.tcl) and constraints; returns the files.
 
-    synth synthesizes the core; implement synthesizes, places and routes the AXI top. The clock's port is the
-    manifest's "clock", or clk if it names none. BadInput if a source is missing; ToolFailed if a ROM is.
+    synth synthesizes the core, implement synthesizes, places and routes the AXI top; `clocks` of the manifest
+    names the clock port of each, `synthesis` the parameters they are given. BadInput if a source is missing; ToolFailed if a ROM is.
     """
     build_dir = Path(build_dir)
     manifest = json.loads((build_dir / "hwgen.json").read_text())
@@ -48,26 +48,25 @@ def write_project(build_dir: Path, board: Board) -> list[Path]:
         if not (build_dir / source).is_file():
             raise BadInput(f"{source} is missing", at="hwgen.json, sources", hint="emit the build again")
     clock = {
-        "clock_port": manifest.get("clock", "clk"),
         "clock_mhz": f"{board.clock_mhz:g}",
         "period_ns": f"{board.period_ns:.3f}",
     }
-    texts = {
-        "vivado/clocks.xdc": render("clocks.xdc.j2", design=manifest["name"], **clock),
-        f"vivado/{board.name}.xdc": board.constraints.read_text(),
-    }
-    constraints = list(texts)
+    texts = {f"vivado/{board.name}.xdc": board.constraints.read_text()}
     for mode, (top, _, steps) in MODES.items():
+        port = manifest["clocks"][top]
+        clocks = f"vivado/{mode}_clocks.xdc"
+        texts[clocks] = render("clocks.xdc.j2", design=manifest["name"], clock_port=port, **clock)
         texts[f"vivado/{mode}.tcl"] = render(
             "vivado.tcl.j2",
             design=manifest["name"],
             mode=mode,
             part=board.part,
             top=manifest[top],
+            generics=[f"{name}={value}" for name, value in manifest.get("synthesis", {}).items()],
             sources=manifest["sources"],
             roms=list(manifest["roms"]),
-            constraints=constraints,
-            clock_port=clock["clock_port"],
+            constraints=[clocks, f"vivado/{board.name}.xdc"],
+            clock_port=port,
             steps=steps,
         )
     (build_dir / "vivado").mkdir(exist_ok=True)

@@ -77,7 +77,7 @@ def synthesize(
 
     contents = roms.read(build_dir, manifest)
     progress("yosys reads the sources and the ROMs")
-    elaborate = [f"hierarchy -check -top {top}", "proc", "check", "memory_collect"]
+    elaborate = [_hierarchy(manifest, top), "proc", "check", "memory_collect"]
     elaborate += ["write_json -selected synth/elaborate.json"]
     _run_all(build_dir, {"elaborate": _read_commands(manifest) + elaborate}, 1, lambda *_: None)
     modules = json.loads((work / "elaborate.json").read_text())["modules"]
@@ -124,9 +124,15 @@ def _read_commands(manifest: dict) -> list[str]:
     ]
 
 
+def _hierarchy(manifest: dict, top: str) -> str:
+    """Elaborates from `top`, with the parameters that synthesis wants and simulation does not."""
+    chosen = "".join(f" -chparam {name} {value}" for name, value in manifest.get("synthesis", {}).items())
+    return f"hierarchy -check -top {top}{chosen}"
+
+
 def _synth_commands(manifest: dict, top: str, derived: str, job: str) -> list[str]:
     return _read_commands(manifest) + [
-        f"hierarchy -check -top {top}",
+        _hierarchy(manifest, top),
         f"hierarchy -check -top {derived}",
         f"{FLAGS} -run prepare:",
         f"tee -q -o synth/{job}.stat.json stat -json",
