@@ -8,7 +8,7 @@
 // all flags are as after `rst`. m_axis_tvalid may then fall before tready, and words still upstream are the
 // host's to drop.
 //
-// Counters hold their values from done to the next start. Each counts cycles of the run:
+// Counters hold their values from done to the next start or reset. Each counts cycles of the run:
 //   cycles        all, up to and with the last transfer
 //   input_stalls  a word offered, the core not ready for it
 //   output_stalls the core offers a word, the sink is not ready
@@ -126,11 +126,15 @@ module dataflow_controller #(
     assign core_m_axis_tready = m_axis_tready && running_q;
     assign m_axis_tlast       = out_beat_q == OUT_LAST[OUT_W-1:0];
 
-    // data: what a run leaves behind, cleared by its start
     always @(posedge clk) begin
         if (start && !running_q) begin
-            endless_q       <= frames == 32'd0;
-            last_frame_q    <= frames - 32'd1;
+            endless_q    <= frames == 32'd0;
+            last_frame_q <= frames - 32'd1;
+        end
+    end
+
+    always @(posedge clk) begin
+        if (rst || soft_reset || (start && !running_q)) begin
             frames_in_q     <= 32'd0;
             frames_out_q    <= 32'd0;
             cycles_q        <= {COUNTER_W{1'b0}};

@@ -202,6 +202,7 @@ async def soft_reset_in_mid_frame_leaves_all_clean(dut, cycles):
     await FallingEdge(dut.clk)
     world.wrong_tlast = -1
     world.forget()
+    world.check_counters()
     await world.run(3)
     assert not int(dut.tlast_error.value)
 

@@ -1,0 +1,234 @@
+"""axil_registers answers every AXI4-Lite access as docs/registers.md says, in any order and under back-pressure."""
+
+import random
+
+import cocotb
+from cocotb.triggers import Combine, FallingEdge, ReadOnly
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+from parts import config
+from parts.stream import reset, start
+
+CONFIGS = [{"IN_BEATS": 784, "OUT_BEATS": 10, "VERSION": 0x00010203, "BUILD_ID": 0xDEADBEEF}]
+
+ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT = range(0x00, 0x1C, 4)
+WIDE = {"cycles": 0x1C, "input_stalls": 0x24, "output_stalls": 0x2C, "starved": 0x34}
+IN_BEATS, OUT_BEATS, BUILD_ID = 0x3C, 0x40, 0x44
+READ_ONLY = [address for address in range(0, 0x48, 4) if address not in (CONTROL, FRAMES)]
+UNMAPPED = [0x48, 0x7C, 0x80, 0x100, 0x800, 0xFFC]
+
+
+def flips(chance, seed):
+    """True with that chance, without end."""
+    draw = random.Random(seed)
+    while True:
+        yield draw.random() < chance
+
+
+class Host:
+    """A cocotbext-axi master, and a log of the pulses that the registers give."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst)
+        self.pulses = []
+
+    def pause(self, chance):
+        """Hold every channel back at random."""
+        write, read = self.axi.write_if, self.axi.read_if
+        channels = write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel
+        for seed, channel in enumerate(channels):
+            channel.set_pause_generator(flips(chance, seed))
+
+    async def log_pulses(self):
+        while True:
+            await FallingEdge(self.dut.clk)
+            await ReadOnly()
+            for name in ("start", "soft_reset"):
+                if int(getattr(self.dut, name).value):
+                    self.pulses.append(name)
+
+    async def read(self, address):
+        answer = await self.axi.read(address, 4)
+        assert answer.resp == AxiResp.OKAY, hex(address)
+        return int.from_bytes(answer.data, "little")
+
+    async def write(self, address, value, size=4):
+        answer = await self.axi.write(address, value.to_bytes(size, "little"))
+        return answer.resp
+
+
+async def begin(dut, pause=0.0):
+    dut.rst.value = 1
+    host = Host(dut)
+    host.pause(pause)
+    values = dict.fromkeys(("busy", "done", "tlast_error", "frames_in", "frames_out", *WIDE), 0)
+    await start(dut, **values)
+    cocotb.start_soon(host.log_pulses())
+    return host
+
+
+@cocotb.test()
+@cocotb.parametrize(pause=[0.0, 0.6])
+async def what_the_design_says_is_read(dut, pause):
+    host = await begin(dut, pause)
+    assert await host.read(ID) == int.from_bytes(b"HWGN", "big")
+    for address, name in (
+        (VERSION, "VERSION"),
+        (BUILD_ID, "BUILD_ID"),
+        (IN_BEATS, "IN_BEATS"),
+        (OUT_BEATS, "OUT_BEATS"),
+    ):
+        assert await host.read(address) == config()[name]
+    draw = random.Random(1)
+    for _ in range(10):
+        await FallingEdge(dut.clk)
+        values = {name: draw.getrandbits(32) for name in ("frames_in", "frames_out")}
+        values |= {name: draw.getrandbits(64) for name in WIDE}
+        values |= {name: draw.getrandbits(1) for name in ("busy", "done", "tlast_error")}
+        for name, value in values.items():
+            getattr(dut, name).value = value
+        assert await host.read(STATUS) == values["busy"] | values["done"] << 1 | values["tlast_error"] << 2
+        assert await host.read(FRAMES_IN) == values["frames_in"]
+        assert await host.read(FRAMES_OUT) == values["frames_out"]
+        for name, address in WIDE.items():
+            assert await host.read(address) | await host.read(address + 4) << 32 == values[name], name
+
+
+@cocotb.test()
+@cocotb.parametrize(pause=[0.0, 0.6])
+async def frames_is_written_byte_by_byte(dut, pause):
+    host = await begin(dut, pause)
+    assert await host.read(FRAMES) == 0
+    assert await host.write(FRAMES, 0x11223344) == AxiResp.OKAY
+    expected = bytearray(0x11223344.to_bytes(4, "little"))
+    for offset, size in ((0, 1), (1, 1), (2, 1), (3, 1), (1, 2), (0, 3)):
+        value = 0xA1B2C3D4 >> offset & (1 << 8 * size) - 1
+        assert await host.write(FRAMES + offset, value, size) == AxiResp.OKAY
+        expected[offset : offset + size] = value.to_bytes(size, "little")
+        assert await host.read(FRAMES) == int.from_bytes(expected, "little")
+        assert int(dut.frames.value) == int.from_bytes(expected, "little")
+
+
+@cocotb.test()
+@cocotb.parametrize(pause=[0.0, 0.6])
+async def control_gives_one_pulse_a_write(dut, pause):
+    host = await begin(dut, pause)
+    for value, expected in (
+        (1, ["start"]),
+        (2, ["soft_reset"]),
+        (0, []),
+        (0xFFFFFFFC, []),
+        (3, ["start", "soft_reset"]),
+    ):
+        host.pulses.clear()
+        assert await host.write(CONTROL, value) == AxiResp.OKAY
+        for _ in range(5):
+            await FallingEdge(dut.clk)
+        assert host.pulses == expected
+        assert await host.read(CONTROL) == 0
+    host.pulses.clear()
+    assert await host.write(CONTROL + 1, 0xFF, 1) == AxiResp.OKAY  # WSTRB leaves byte 0 out
+    assert not host.pulses
+
+
+@cocotb.test()
+@cocotb.parametrize(pause=[0.0, 0.6])
+async def what_cannot_be_done_answers_slverr_and_changes_nothing(dut, pause):
+    host = await begin(dut, pause)
+    await host.write(FRAMES, 77)
+    host.pulses.clear()
+    for address in UNMAPPED:
+        assert (await host.axi.read(address, 4)).resp == AxiResp.SLVERR
+    for address in UNMAPPED + READ_ONLY:
+        assert await host.write(address, 0xFFFFFFFF) == AxiResp.SLVERR
+    assert await host.read(FRAMES) == 77
+    assert await host.read(ID) == 0x4857474E
+    assert not host.pulses
+
+
+@cocotb.test()
+async def reads_and_writes_cross_under_back_pressure(dut):
+    host = await begin(dut, 0.5)
+
+    async def writes():
+        for value in range(40):
+            assert await host.write(FRAMES, value) == AxiResp.OKAY
+
+    async def reads():
+        last = 0
+        for _ in range(40):
+            value = await host.read(FRAMES)
+            assert last <= value < 40
+            last = value
+
+    await Combine(cocotb.start_soon(writes()), cocotb.start_soon(reads()))
+    assert await host.read(FRAMES) == 39
+
+
+@cocotb.test()
+@cocotb.parametrize(first=["aw", "w"])
+async def address_and_data_come_in_either_order_and_answers_wait(dut, first):
+    dut.s_axi_arvalid.value = dut.s_axi_rready.value = 0
+    await start(dut, s_axi_awvalid=0, s_axi_wvalid=0, s_axi_bready=0, s_axi_wstrb=15)
+    second = "w" if first == "aw" else "aw"
+    dut.s_axi_awaddr.value, dut.s_axi_wdata.value = FRAMES, 5
+    for channel in (first, second):
+        getattr(dut, f"s_axi_{channel}valid").value = 1
+        await ReadOnly()
+        assert int(getattr(dut, f"s_axi_{channel}ready").value), "ready does not wait for the other channel"
+        await FallingEdge(dut.clk)
+        getattr(dut, f"s_axi_{channel}valid").value = 0
+        dut.s_axi_awaddr.value = dut.s_axi_wdata.value = 0
+        if channel == first:
+            for _ in range(5):
+                await FallingEdge(dut.clk)
+                assert not int(dut.s_axi_bvalid.value) and int(dut.frames.value) == 0
+            dut.s_axi_awaddr.value, dut.s_axi_wdata.value = FRAMES, 5
+    await FallingEdge(dut.clk)
+    for _ in range(5):
+        assert int(dut.s_axi_bvalid.value) and int(dut.frames.value) == 5
+        await FallingEdge(dut.clk)
+    dut.s_axi_bready.value = 1
+    await FallingEdge(dut.clk)
+    assert not int(dut.s_axi_bvalid.value)
+
+
+@cocotb.test()
+async def every_write_gets_an_answer_of_its_own(dut):
+    dut.s_axi_arvalid.value = dut.s_axi_rready.value = 0
+    await start(dut, s_axi_awvalid=1, s_axi_wvalid=1, s_axi_bready=0, s_axi_wstrb=15, s_axi_awaddr=FRAMES)
+    for value in (1, 2):  # two writes at once, no answer taken
+        dut.s_axi_wdata.value = value
+        while True:
+            await ReadOnly()
+            accepted = int(dut.s_axi_awready.value)
+            await FallingEdge(dut.clk)
+            if accepted:
+                break
+    dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = 0
+    for _ in range(5):
+        await FallingEdge(dut.clk)
+    assert int(dut.frames.value) == 1, "the second write waits for the first answer"
+    dut.s_axi_bready.value = 1
+    answers = 0
+    for _ in range(6):
+        await ReadOnly()
+        answers += int(dut.s_axi_bvalid.value)
+        await FallingEdge(dut.clk)
+    assert answers == 2 and int(dut.frames.value) == 2
+
+
+@cocotb.test()
+async def reset_forgets_half_a_write(dut):
+    dut.s_axi_arvalid.value = dut.s_axi_rready.value = 0
+    await start(dut, s_axi_awvalid=0, s_axi_wvalid=0, s_axi_bready=1, s_axi_wstrb=15)
+    dut.s_axi_awaddr.value, dut.s_axi_awvalid.value = CONTROL, 1
+    await FallingEdge(dut.clk)
+    dut.s_axi_awvalid.value = 0
+    await reset(dut)
+    dut.s_axi_wdata.value, dut.s_axi_wvalid.value = 1, 1
+    await FallingEdge(dut.clk)
+    dut.s_axi_wvalid.value = 0
+    for _ in range(5):
+        assert not int(dut.start.value) and not int(dut.s_axi_bvalid.value)
+        await FallingEdge(dut.clk)

@@ -1,0 +1,249 @@
+"""An emitted top answers its host, bit for bit, run after run, whatever pauses and resets happen.
+
+TOP_DATA names an .npz: inputs [F, in_beats] and outputs [F, out_beats], whole numbers.
+"""
+
+import os
+import random
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
+from cocotbext.axi import (
+    AxiLiteBus,
+    AxiLiteMaster,
+    AxiResp,
+    AxiStreamBus,
+    AxiStreamFrame,
+    AxiStreamSink,
+    AxiStreamSource,
+)
+
+ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT = range(0x00, 0x1C, 4)
+CYCLES, INPUT_STALLS, OUTPUT_STALLS, STARVED = 0x1C, 0x24, 0x2C, 0x34
+IN_BEATS, OUT_BEATS = 0x3C, 0x40
+START, SOFT_RESET = 1, 2
+BUSY, DONE, TLAST_ERROR = 1, 2, 4
+
+
+def flips(chance, seed):
+    """True with that chance, without end."""
+    draw = random.Random(seed)
+    while True:
+        yield draw.random() < chance
+
+
+class Board:
+    """The host around a top: registers, two streams with random pauses, and the data to compare with."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        with np.load(os.environ["TOP_DATA"]) as data:
+            self.inputs, self.outputs = data["inputs"], data["outputs"]
+        reset = {"reset": dut.aresetn, "reset_active_level": False}
+        self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.aclk, **reset)
+        stream = {"clock": dut.aclk, "byte_lanes": 1, **reset}
+        self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), **stream)
+        self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), **stream)
+
+    async def power_up(self):
+        self.dut.aresetn.value = 0
+        Clock(self.dut.aclk, 10, "ns").start()
+        await ClockCycles(self.dut.aclk, 4)
+        await FallingEdge(self.dut.aclk)
+        self.dut.aresetn.value = 1
+
+    def pause(self, source, sink, seed=1):
+        """Pause each stream in that share of the cycles."""
+        for stream, chance in ((self.source, source), (self.sink, sink)):
+            stream.set_pause_generator(flips(chance, f"{seed} {stream._type}"))
+
+    async def read(self, address):
+        answer = await self.axi.read(address, 4)
+        assert answer.resp == AxiResp.OKAY
+        return int.from_bytes(answer.data, "little")
+
+    async def read_wide(self, address):
+        return await self.read(address) | await self.read(address + 4) << 32
+
+    async def write(self, address, value):
+        assert (await self.axi.write(address, value.to_bytes(4, "little"))).resp == AxiResp.OKAY
+
+    async def start(self, frames):
+        await self.write(FRAMES, frames)
+        await self.write(CONTROL, START)
+
+    def offer(self, index, beats=None):
+        """Queue the input frame `index`, or its first `beats` words; its last word carries tlast."""
+        mask = (1 << len(self.dut.s_axis_tdata)) - 1
+        words = [int(word) & mask for word in self.inputs[index % len(self.inputs)][:beats]]
+        self.source.send_nowait(AxiStreamFrame(words))
+
+    async def expect(self, index):
+        """The next frame that comes is the output frame `index`, extended to whole bytes."""
+        mask = (1 << len(self.dut.m_axis_tdata)) - 1
+        got = (await self.sink.recv()).tdata
+        want = [int(word) & mask for word in self.outputs[index % len(self.outputs)]]
+        assert list(got) == want, f"frame {index}"
+
+    async def done(self):
+        while not (status := await self.read(STATUS)) & DONE:
+            assert status & BUSY
+        assert not status & BUSY
+        return status
+
+    async def run(self, frames, first=0):
+        """One clean run; returns its STATUS."""
+        await self.start(frames)
+        for index in range(first, first + frames):
+            self.offer(index)
+        for index in range(first, first + frames):
+            await self.expect(index)
+        return await self.done()
+
+
+async def begin(dut, source=0.0, sink=0.0):
+    board = Board(dut)
+    await board.power_up()
+    board.pause(source, sink)
+    return board
+
+
+@cocotb.test()
+async def the_host_finds_what_the_design_is(dut):
+    board = await begin(dut)
+    assert await board.read(ID) == int.from_bytes(b"HWGN", "big")
+    assert await board.read(IN_BEATS) == board.inputs.shape[1]
+    assert await board.read(OUT_BEATS) == board.outputs.shape[1]
+    assert await board.read(STATUS) == 0
+    assert (await board.axi.read(0x48, 4)).resp == AxiResp.SLVERR
+    assert (await board.axi.write(ID, bytes(4))).resp == AxiResp.SLVERR
+
+
+@cocotb.test()
+@cocotb.parametrize(source=[0.0, 0.5], sink=[0.0, 0.5, 0.9])
+async def frames_are_bit_exact_whoever_pauses(dut, source, sink):
+    board = await begin(dut, source, sink)
+    count = len(board.inputs)
+    assert await board.run(count) == DONE
+    assert await board.read(FRAMES_IN) == await board.read(FRAMES_OUT) == count
+
+
+@cocotb.test()
+async def runs_follow_each_other(dut):
+    board = await begin(dut, 0.2, 0.2)
+    for first in range(3):
+        assert await board.run(1 + first, first) == DONE
+        assert await board.read(FRAMES_OUT) == 1 + first
+
+
+@cocotb.test()
+@cocotb.parametrize(source=[0.0, 0.8], sink=[0.0, 0.8])
+async def counters_are_consistent(dut, source, sink):
+    board = await begin(dut, source, sink)
+    count = len(board.inputs)
+    await board.run(count)
+    cycles, stalls = await board.read_wide(CYCLES), await board.read_wide(INPUT_STALLS)
+    starved, held = await board.read_wide(STARVED), await board.read_wide(OUTPUT_STALLS)
+    words_in, words_out = board.inputs[0].size * count, board.outputs[0].size * count
+    assert words_in + stalls + starved <= cycles
+    assert words_out + held <= cycles
+    if source:
+        assert starved > 0
+    assert (held > 0) == (sink > 0)
+    assert await board.read_wide(CYCLES) == cycles, "the counter stands still after done"
+
+
+@cocotb.test()
+async def no_word_enters_before_start_or_after_the_last_frame(dut):
+    board = await begin(dut)
+    for index in range(3):
+        board.offer(index)
+    await ClockCycles(dut.aclk, 50)
+    assert await board.read(FRAMES_IN) == 0 and board.sink.empty()
+    await board.start(2)
+    await board.expect(0)
+    await board.expect(1)
+    await board.done()
+    await ClockCycles(dut.aclk, 50)
+    assert await board.read(FRAMES_IN) == 2 and board.sink.empty()
+    await board.start(1)  # the third frame waited
+    await board.expect(2)
+    assert await board.done() == DONE
+
+
+@cocotb.test()
+async def a_word_offered_right_after_reset_is_not_lost(dut):
+    board = Board(dut)
+    board.source.assert_reset(True)  # driven by hand here
+    await board.power_up()
+    words = [int(word) & (1 << len(dut.s_axis_tdata)) - 1 for word in board.inputs[0]]
+    cocotb.start_soon(board.start(1))
+    for place, word in enumerate(words):
+        dut.s_axis_tdata.value, dut.s_axis_tvalid.value = word, 1
+        dut.s_axis_tlast.value = place == len(words) - 1
+        while True:
+            await ReadOnly()
+            taken = int(dut.s_axis_tready.value)
+            await FallingEdge(dut.aclk)
+            if taken:
+                break
+    dut.s_axis_tvalid.value = 0
+    await board.expect(0)
+
+
+@cocotb.test()
+@cocotb.parametrize(frames=[0, 1, 2], sink_open=[False, True])
+async def soft_reset_in_mid_frame_leaves_all_clean(dut, frames, sink_open):
+    board = await begin(dut)
+    if not sink_open:
+        board.pause(0.0, 1.0)
+    await board.start(0)
+    for index in range(frames):
+        board.offer(index)
+    board.offer(frames, beats=max(1, board.inputs.shape[1] // 2))
+    await ClockCycles(dut.aclk, 20 + 4 * board.inputs.shape[1])
+    assert await board.read(STATUS) & (BUSY | DONE) == BUSY
+    for stream in (board.source, board.sink):  # the host stops its DMA engines
+        stream.assert_reset(True)
+    await board.write(CONTROL, SOFT_RESET)
+    assert await board.read(STATUS) == 0
+    for stream in (board.source, board.sink):
+        stream.clear()
+        stream.assert_reset(False)
+    await RisingEdge(dut.aclk)
+    board.pause(0.2, 0.2)
+    assert await board.run(2, first=1) == DONE
+    assert await board.read(FRAMES_IN) == await board.read(FRAMES_OUT) == 2
+
+
+@cocotb.test()
+async def hard_reset_in_mid_frame_leaves_all_clean(dut):
+    board = await begin(dut)
+    await board.start(0)
+    board.offer(0)
+    board.offer(1, beats=max(1, board.inputs.shape[1] // 2))
+    await ClockCycles(dut.aclk, 20 + 2 * board.inputs.shape[1])
+    await FallingEdge(dut.aclk)
+    dut.aresetn.value = 0
+    await ClockCycles(dut.aclk, 4)
+    board.source.clear()
+    board.sink.clear()
+    await FallingEdge(dut.aclk)
+    dut.aresetn.value = 1
+    assert await board.run(2, first=1) == DONE
+
+
+@cocotb.test()
+async def a_tlast_at_the_wrong_word_is_reported_until_the_next_start(dut):
+    board = await begin(dut)
+    if board.inputs.shape[1] == 1:
+        return  # every word is the last
+    await board.start(1)
+    board.offer(0, beats=1)
+    mask = (1 << len(dut.s_axis_tdata)) - 1
+    board.source.send_nowait(AxiStreamFrame([int(word) & mask for word in board.inputs[0][1:]]))
+    await board.expect(0)
+    assert await board.done() == DONE | TLAST_ERROR
+    assert await board.run(1) == DONE
