@@ -219,6 +219,45 @@ async def every_write_gets_an_answer_of_its_own(dut):
 
 
 @cocotb.test()
+async def a_read_answer_waits_until_it_is_taken(dut):
+    dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = dut.s_axi_bready.value = 0
+    await start(dut, s_axi_arvalid=1, s_axi_rready=0, s_axi_araddr=ID)
+    await FallingEdge(dut.clk)
+    dut.s_axi_araddr.value = IN_BEATS  # the next read is offered at once
+    for _ in range(5):
+        await ReadOnly()
+        assert int(dut.s_axi_rvalid.value) and int(dut.s_axi_rdata.value) == 0x4857474E
+        await FallingEdge(dut.clk)
+    dut.s_axi_rready.value = 1
+    await FallingEdge(dut.clk)
+    await FallingEdge(dut.clk)
+    assert int(dut.s_axi_rvalid.value) and int(dut.s_axi_rdata.value) == config()["IN_BEATS"]
+
+
+@cocotb.test()
+@cocotb.parametrize(strobes=[0b0000, 0b0001, 0b1110])
+async def control_looks_at_its_own_strobe_alone(dut, strobes):
+    dut.s_axi_arvalid.value = dut.s_axi_rready.value = 0
+    await start(
+        dut,
+        s_axi_awvalid=1,
+        s_axi_wvalid=1,
+        s_axi_bready=1,
+        s_axi_wstrb=strobes,
+        s_axi_awaddr=CONTROL,
+        s_axi_wdata=3,
+    )
+    await FallingEdge(dut.clk)
+    dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = 0
+    pulses = 0
+    for _ in range(4):
+        await FallingEdge(dut.clk)
+        assert int(dut.start.value) == int(dut.soft_reset.value)
+        pulses += int(dut.start.value)
+    assert pulses == strobes & 1
+
+
+@cocotb.test()
 async def reset_forgets_half_a_write(dut):
     dut.s_axi_arvalid.value = dut.s_axi_rready.value = 0
     await start(dut, s_axi_awvalid=0, s_axi_wvalid=0, s_axi_bready=1, s_axi_wstrb=15)
