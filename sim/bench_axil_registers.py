@@ -171,19 +171,20 @@ async def address_and_data_come_in_either_order_and_answers_wait(dut, first):
     dut.s_axi_arvalid.value = dut.s_axi_rready.value = 0
     await start(dut, s_axi_awvalid=0, s_axi_wvalid=0, s_axi_bready=0, s_axi_wstrb=15)
     second = "w" if first == "aw" else "aw"
-    dut.s_axi_awaddr.value, dut.s_axi_wdata.value = FRAMES, 5
+    payloads = {"aw": (dut.s_axi_awaddr, FRAMES), "w": (dut.s_axi_wdata, 5)}
     for channel in (first, second):
+        signal, value = payloads[channel]
+        signal.value = value
         getattr(dut, f"s_axi_{channel}valid").value = 1
         await ReadOnly()
         assert int(getattr(dut, f"s_axi_{channel}ready").value), "ready does not wait for the other channel"
         await FallingEdge(dut.clk)
         getattr(dut, f"s_axi_{channel}valid").value = 0
-        dut.s_axi_awaddr.value = dut.s_axi_wdata.value = 0
+        signal.value = 0
         if channel == first:
             for _ in range(5):
                 await FallingEdge(dut.clk)
                 assert not int(dut.s_axi_bvalid.value) and int(dut.frames.value) == 0
-            dut.s_axi_awaddr.value, dut.s_axi_wdata.value = FRAMES, 5
     await FallingEdge(dut.clk)
     for _ in range(5):
         assert int(dut.s_axi_bvalid.value) and int(dut.frames.value) == 5

@@ -1,6 +1,7 @@
 """An emitted top answers its host, bit for bit, run after run, whatever pauses and resets happen.
 
-TOP_DATA names an .npz: inputs [F, in_beats] and outputs [F, out_beats], whole numbers.
+TOP_DATA names an .npz: inputs [F, in_beats] and outputs [F, out_beats], whole numbers. TOP_PATIENCE is the number
+of cycles until a frame counts as lost.
 """
 
 import os
@@ -9,7 +10,7 @@ import random
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
+from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge, with_timeout
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
@@ -24,6 +25,7 @@ ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT = range(0x00, 0x1C, 
 CYCLES, INPUT_STALLS, OUTPUT_STALLS, STARVED = 0x1C, 0x24, 0x2C, 0x34
 IN_BEATS, OUT_BEATS = 0x3C, 0x40
 START, SOFT_RESET = 1, 2
+PATIENCE = int(os.environ.get("TOP_PATIENCE", "100000"))
 BUSY, DONE, TLAST_ERROR = 1, 2, 4
 
 
@@ -83,15 +85,18 @@ class Board:
     async def expect(self, index):
         """The next frame that comes is the output frame `index`, extended to whole bytes."""
         mask = (1 << len(self.dut.m_axis_tdata)) - 1
-        got = (await self.sink.recv()).tdata
+        got = (await with_timeout(self.sink.recv(), 10 * PATIENCE, "ns")).tdata
         want = [int(word) & mask for word in self.outputs[index % len(self.outputs)]]
         assert list(got) == want, f"frame {index}"
 
     async def done(self):
-        while not (status := await self.read(STATUS)) & DONE:
+        for _ in range(PATIENCE):
+            status = await self.read(STATUS)
+            if status & DONE:
+                assert not status & BUSY
+                return status
             assert status & BUSY
-        assert not status & BUSY
-        return status
+        raise AssertionError("done did not rise")
 
     async def run(self, frames, first=0):
         """One clean run; returns its STATUS."""
