@@ -206,6 +206,8 @@ def _environment(simulator: str, build_dir: Path) -> dict[str, str]:
     environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", "")])
     environ["COCOTB_ANSI_OUTPUT"] = "0"
     environ.setdefault("COCOTB_RANDOM_SEED", "1")
+    # cocotb recompiles every file that a bench imports, torch's too, to print more of a failed assert
+    environ.setdefault("COCOTB_REWRITE_ASSERTION_FILES", "bench_*.py")
     needed = {"iverilog": "iverilog", "vvp": "iverilog"}
     if simulator == "verilator":
         if " " in str(build_dir):

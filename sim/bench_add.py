@@ -1,0 +1,124 @@
+"""add adds two streams beat by beat on their common grid, rounds and clamps."""
+
+import random
+
+import cocotb
+from cocotb.triggers import FallingEdge
+from cocotb.utils import get_sim_time
+from parts import config
+from parts.stream import Sink, Source, reset, start, watch
+
+UNBOUNDED = 1 << 62  # as hwgen/ops/quantize.py has it: an end that no value passes
+
+
+def parameters(a, b, w, drop, out_w, low, high):
+    """a, b: (bits, signed, shift); rounds half up, as hwgen/units/add.py does."""
+    sides = {
+        f"{side}_{name}": value
+        for side, values in (("A", a), ("B", b))
+        for name, value in zip(("W", "SIGNED", "SHIFT"), values, strict=True)
+    }
+    wide = {"CONSTANT": (1 << drop) >> 1, "LOW": low, "HIGH": high}
+    return {
+        **sides, "W": w, "DROP": drop, "OUT_W": out_w,
+        **{name: (value % (1 << 64), 64) for name, value in wide.items()},
+    }  # fmt: skip
+
+
+CONFIGS = [
+    parameters((5, 0, 0), (5, 1, 2), 8, 1, 5, 0, 20),  # grids apart, a bit rounded away
+    parameters((4, 1, 2), (8, 1, 0), 9, 3, 5, -16, UNBOUNDED - 1),
+    parameters((3, 0, 1), (3, 0, 1), 6, 0, 6, -UNBOUNDED, UNBOUNDED - 1),  # exact
+]
+
+
+def signed(value, bits):
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+class Adder:
+    """The device, its three streams, and operands with their sums."""
+
+    def __init__(self, dut, stalls):
+        self.dut, self.rng = dut, random.Random(4)
+        self.a, self.b = (Source(dut, f"{n}_axis", s, seed=1) for n, s in zip("ab", stalls, strict=False))
+        self.sink = Sink(dut, "m_axis", stalls[2], seed=3)
+
+    def operands(self, count):
+        """Both ends of the ranges first, then anything."""
+        c = config()
+        ranges = []
+        for side in "AB":
+            half = 1 << (c[f"{side}_W"] - 1)
+            ranges.append((-half, half - 1) if c[f"{side}_SIGNED"] else (0, 2 * half - 1))
+        pairs = [(a, b) for a in ranges[0] for b in ranges[1]]
+        return pairs + [tuple(self.rng.randint(*ends) for ends in ranges) for _ in range(count)]
+
+    def sums(self, pairs):
+        c = config()
+        constant, low, high = (signed(c[name][0], 64) for name in ("CONSTANT", "LOW", "HIGH"))
+        sums = ((a << c["A_SHIFT"]) + (b << c["B_SHIFT"]) + constant for a, b in pairs)
+        return [min(max(value >> c["DROP"], low), high) % (1 << c["OUT_W"]) for value in sums]
+
+    def send(self, pairs):
+        return [
+            cocotb.start_soon(source.send([value % (1 << len(source.data)) for value in side]))
+            for source, side in zip((self.a, self.b), zip(*pairs, strict=True), strict=True)
+        ]
+
+
+async def begin(dut, *stalls):
+    adder = Adder(dut, stalls or (0.0, 0.0, 0.0))
+    await start(dut, a_axis_tvalid=0, a_axis_tdata=0, b_axis_tvalid=0, b_axis_tdata=0, m_axis_tready=0)
+    cocotb.start_soon(watch(dut, "m_axis"))
+    return adder
+
+
+@cocotb.test()
+@cocotb.parametrize(a_stall=[0.0, 0.6], b_stall=[0.0, 0.6], sink_stall=[0.0, 0.5])
+async def every_beat_is_the_rounded_and_clamped_sum(dut, a_stall, b_stall, sink_stall):
+    adder = await begin(dut, a_stall, b_stall, sink_stall)
+    pairs = adder.operands(150)
+    adder.send(pairs)
+    assert await adder.sink.take(len(pairs)) == adder.sums(pairs)
+
+
+@cocotb.test()
+async def a_sum_leaves_every_cycle(dut):
+    adder = await begin(dut)
+    pairs = adder.operands(60)
+    before = get_sim_time("ns")
+    adder.send(pairs)
+    await adder.sink.take(len(pairs))
+    assert get_sim_time("ns") - before <= (len(pairs) + 2) * 10
+
+
+@cocotb.test()
+async def a_beat_waits_for_its_partner(dut):
+    adder = await begin(dut)
+    pairs = adder.operands(0)
+    dut.m_axis_tready.value = 1
+    sending = cocotb.start_soon(adder.a.send([a % (1 << len(adder.a.data)) for a, _ in pairs]))
+    for _ in range(5):
+        await FallingEdge(dut.clk)
+        assert int(dut.a_axis_tready.value) == 0 and int(dut.m_axis_tvalid.value) == 0
+    cocotb.start_soon(adder.b.send([b % (1 << len(adder.b.data)) for _, b in pairs]))
+    assert await adder.sink.take(len(pairs)) == adder.sums(pairs)
+    assert sending.done()
+
+
+@cocotb.test()
+async def reset_in_mid_stream_forgets_the_sum_inside(dut):
+    adder = await begin(dut)
+    sending = adder.send(adder.operands(50))
+    await adder.sink.take(3)
+    await FallingEdge(dut.clk)
+    for task in sending:
+        task.cancel()
+    adder.a.idle()
+    adder.b.idle()
+    await reset(dut)
+    assert int(dut.m_axis_tvalid.value) == 0
+    pairs = adder.operands(20)
+    adder.send(pairs)
+    assert await adder.sink.take(len(pairs)) == adder.sums(pairs)

@@ -1,0 +1,216 @@
+"""term_sequencer issues every term of every output position in order, and nothing else."""
+
+import random
+
+import cocotb
+from cocotb.triggers import FallingEdge, ReadOnly
+from parts import config
+from parts.stream import reset, start
+
+# Input 9 x 9 on 2 lanes, 3x3 taps, stride 2, dilation 2, padding 2: output 5 x 5, its last stripe a column short.
+PADDED = {
+    "TERMS": 14, "TAP_ROW_BITS": 3, "TAP_COLUMN_BITS": 3, "CHANNEL_BITS": 2, "PAYLOAD_W": 8, "COLUMN_BITS": 3,
+    "ADDRESS_W": 8, "RING": 7, "OUT_ROWS": 5, "OUT_STRIPE": 3, "SHORT_FROM": 2, "ROW_STEP": 2, "COLUMN_STEP": 2,
+    "NEED": 5, "LAST_STEP": 5, "FREED_W": 3, "IN_STRIPE": 6, "FIRST_LEG": -1, "LEGS": 3, "LEG_W": 2, "PAD_LEFT": 2,
+    "IMMEDIATE_W": 6, "PAD_VALUE": 32,
+}  # fmt: skip
+# One position a frame, one word in the list, no field in an address but the channel: a Linear layer.
+SMALL = {
+    "TERMS": 1, "TAP_ROW_BITS": 0, "TAP_COLUMN_BITS": 0, "CHANNEL_BITS": 2, "PAYLOAD_W": 4, "COLUMN_BITS": 0,
+    "ADDRESS_W": 3, "RING": 2, "OUT_ROWS": 1, "OUT_STRIPE": 1, "SHORT_FROM": 1, "ROW_STEP": 1, "COLUMN_STEP": 1,
+    "NEED": 1, "LAST_STEP": 1, "FREED_W": 1, "IN_STRIPE": 1, "FIRST_LEG": 0, "LEGS": 1, "LEG_W": 1, "PAD_LEFT": 0,
+    "IMMEDIATE_W": 4,
+}  # fmt: skip
+TAPS, DILATION, CHANNELS, PAD_TOP, ROWS = 3, 2, 3, 2, 9  # of PADDED
+LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
+
+
+def terms(case):
+    """The words of the list as (flags, tap row, tap column, channel, immediate)."""
+    if case["TERMS"] == 1:
+        return [(LAST, 0, 0, 2, 0)]
+    rng, words = random.Random(7), []
+    for i in range(case["TERMS"]):
+        flags = rng.choice([0, SHIFT]) | rng.choice([0, NEGATE]) | (LAST if i % 5 == 4 else 0)
+        if rng.random() < 0.2:
+            words.append((flags | IMMEDIATE, 0, 0, 0, rng.randint(-20, 20)))
+        else:
+            row, column = rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION
+            words.append((flags, row, column, rng.randrange(CHANNELS), 0))
+    words[-1] = (words[-1][0] | LAST, *words[-1][1:])
+    return words
+
+
+def rom(case):
+    words = []
+    for flags, row, column, channel, immediate in terms(case):
+        payload = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
+        payload = immediate % (1 << case["PAYLOAD_W"]) if flags & IMMEDIATE else payload
+        words.append(flags << case["PAYLOAD_W"] | payload)
+    return words
+
+
+CONFIGS = [{"FILE": "rom/terms.hex", **case, "CHECK": (sum(rom(case)), 32)} for case in (PADDED, SMALL)]
+
+
+def prepare(folder, config):
+    path = folder / config["FILE"]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(f"{word:x}\n" for word in rom(config)))
+
+
+def frame_rows():
+    """The rows that a frame takes in the ring, padding or not."""
+    c = config()
+    count = (c["OUT_ROWS"] - 1) * c["ROW_STEP"] + c["LAST_STEP"]
+    return [row < PAD_TOP or row >= PAD_TOP + ROWS for row in range(count)] if c["TERMS"] > 1 else [False]
+
+
+def commands(frames):
+    """What must be issued: (shift, negate, last, short with last, immediate or None, address, leg)."""
+    c, padding, result = config(), frame_rows(), []
+    for frame in range(frames):
+        for out_row in range(c["OUT_ROWS"]):
+            for s in range(c["OUT_STRIPE"]):
+                for flags, tap_row, tap_column, channel, immediate in terms(c):
+                    row = out_row * c["ROW_STEP"] + tap_row
+                    leg, column = divmod(s * c["COLUMN_STEP"] + tap_column - c["PAD_LEFT"], c["IN_STRIPE"])
+                    slot = (frame * len(padding) + row) % c["RING"]
+                    address = (slot << c["COLUMN_BITS"] | column) << c["CHANNEL_BITS"] | channel
+                    if flags & IMMEDIATE:
+                        source = immediate % (1 << c["IMMEDIATE_W"]), None, None
+                    elif padding[row]:
+                        source = c.get("PAD_VALUE", 0), None, None
+                    else:
+                        source = None, address, leg - c["FIRST_LEG"]
+                    last = bool(flags & LAST)
+                    short = last and s >= c["SHORT_FROM"]
+                    result.append((bool(flags & SHIFT), bool(flags & NEGATE), last, short, *source))
+    return result
+
+
+def bubble():
+    return (False, False, False, False, config().get("PAD_VALUE", 0), None, None)
+
+
+class Sequencer:
+    """The device; the bench plays the line memory, which writes rows, and the engine, which holds it by `enable`."""
+
+    def __init__(self, dut, enable=1.0, arrive=1.0):
+        self.dut, self.enable, self.arrive = dut, enable, arrive
+        self.rng = random.Random(8)
+        self.forget()
+
+    def forget(self):
+        self.issued, self.freed, self.written, self.address = [], 0, 0, None
+
+    async def begin(self):
+        await start(self.dut, enable=0, row_written=0, row_is_padding=0)
+        return self
+
+    def state(self):
+        """All outputs but rows_freed."""
+        names = "use_immediate_3 immediate_3 shift_3 negate_3 last_3 short_3 leg_3 address_2"
+        return [str(getattr(self.dut, name).value) for name in names.split()]
+
+    async def cycle(self, rows):
+        """One clock: perhaps enabled, perhaps with one of `rows` rows more written."""
+        dut, ring, padding = self.dut, config()["RING"], frame_rows()
+        room = self.written < min(rows, self.freed + ring)
+        arrives = room and self.rng.random() < self.arrive
+        if arrives:
+            slot = self.written % ring
+            flags = int(dut.row_is_padding.value) & ~(1 << slot)
+            dut.row_is_padding.value = flags | padding[self.written % len(padding)] << slot
+        dut.row_written.value = int(arrives)
+        dut.enable.value = int(self.rng.random() < self.enable)
+        await ReadOnly()
+        enabled, before = int(dut.enable.value), self.state()
+        if enabled:
+            self.note()
+        else:
+            assert int(dut.rows_freed.value) == 0
+        self.freed += int(dut.rows_freed.value)
+        assert self.freed <= self.written, "a row was given back before it was written"
+        self.written += int(arrives)
+        await FallingEdge(dut.clk)
+        if not enabled:
+            assert self.state() == before, "an output moved without enable"
+
+    def note(self):
+        """The command of stage 3, with the address that it had one enabled clock ago."""
+        dut = self.dut
+        last = bool(int(dut.last_3.value))
+        flags = (bool(int(dut.shift_3.value)), bool(int(dut.negate_3.value)), last)
+        short = last and bool(int(dut.short_3.value))
+        if int(dut.use_immediate_3.value):
+            source = int(dut.immediate_3.value), None, None
+        else:
+            source = None, self.address, int(dut.leg_3.value)
+        self.issued.append((*flags, short, *source))
+        text = str(dut.address_2.value)
+        self.address = int(text, 2) if set(text) <= {"0", "1"} else None
+
+    async def until_freed(self, rows):
+        """Offer so many rows, and go on until they all came back, and some clocks more."""
+        for _ in range(5000):
+            await self.cycle(rows)
+            if self.freed == rows:
+                break
+        for _ in range(30):
+            await self.cycle(rows)
+
+    async def frames(self, count):
+        """All commands of some frames; no-ops are left out, a bubble being no other than padding."""
+        await self.until_freed(count * len(frame_rows()))
+        wanted = [command for command in commands(count) if command != bubble()]
+        assert [command for command in self.issued if command != bubble()] == wanted
+
+
+@cocotb.test()
+@cocotb.parametrize(enable=[1.0, 0.6], arrive=[1.0, 0.1])
+async def commands_are_those_of_the_list_at_every_position(dut, enable, arrive):
+    sequencer = await Sequencer(dut, enable, arrive).begin()
+    await sequencer.frames(2)
+
+
+@cocotb.test()
+@cocotb.parametrize(enable=[1.0, 0.6])
+async def every_row_of_a_frame_is_given_back_once(dut, enable):
+    sequencer = await Sequencer(dut, enable).begin()
+    for frames in (1, 2):
+        await sequencer.until_freed(frames * len(frame_rows()))
+        assert sequencer.freed == frames * len(frame_rows())
+
+
+@cocotb.test()
+async def a_term_is_issued_every_cycle_while_the_rows_are_there(dut):
+    sequencer = await Sequencer(dut).begin()
+    wanted = commands(1)
+    first = next(i for i, command in enumerate(wanted) if command != bubble())
+    while not any(command != bubble() for command in sequencer.issued):
+        await sequencer.cycle(100)
+    begun = len(sequencer.issued) - 1 - first
+    while len(sequencer.issued) < begun + len(wanted):
+        await sequencer.cycle(100)
+    assert sequencer.issued[begun:] == wanted
+
+
+@cocotb.test()
+async def a_bubble_adds_the_padding_value_and_no_more(dut):
+    sequencer = await Sequencer(dut, enable=0.7).begin()
+    for _ in range(60):
+        await sequencer.cycle(config()["NEED"] - 1)  # one row too few
+    assert set(sequencer.issued) == {bubble()}
+
+
+@cocotb.test()
+@cocotb.parametrize(cycles=[1, 20, 300])
+async def reset_in_mid_frame_starts_over(dut, cycles):
+    sequencer = await Sequencer(dut, enable=0.8, arrive=0.8).begin()
+    for _ in range(cycles):
+        await sequencer.cycle(100)
+    dut.row_written.value = 0
+    await reset(dut)
+    sequencer.forget()
+    await sequencer.frames(1)
