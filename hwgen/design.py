@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hwgen.board import Board
+from hwgen.errors import DoesNotFit
 from hwgen.ir import Graph, TensorType
 from hwgen.lower import Stage, passing
 from hwgen.stream import Order
@@ -48,6 +50,19 @@ class Design:
     def interval(self) -> int:
         """Predicted cycles between two frames: the slowest unit's, and no less than the border needs."""
         return max([p.unit.cycles() for p in self.placed])
+
+    def check_fits(self, board: Board) -> None:
+        """Raises DoesNotFit when the rough estimate of LUTs or block RAMs exceeds the board."""
+        estimates = {p.unit.name: p.unit.estimate() for p in self.placed}
+        for resource in ("LUT", "BRAM36"):
+            total = sum(estimate[resource] for estimate in estimates.values())
+            if total > board.resources[resource]:
+                most = max(estimates, key=lambda name: estimates[name][resource])
+                raise DoesNotFit(
+                    f"the network needs about {total} {resource}, {board.name} has {board.resources[resource]}",
+                    f"{most} alone takes about {estimates[most][resource]}",
+                    "prune it, narrow its weights or activations, or allow fewer --lanes",
+                )
 
     def streams(self) -> list[Stream]:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]

@@ -46,6 +46,7 @@ def build(
     stages = lower(graph)
     lanes = schedule(stages, config.lanes)
     design = place(config.name or _name(out), graph, stages, lanes)
+    design.check_fits(board)
     progress("emit")
     files = emit(design, board)
     lint(files)

@@ -207,12 +207,17 @@ class Importer:
         return "input"
 
     def _unique(self, path: str) -> str:
-        base = re.sub(r"\W+", "_", path).strip("_").lower() or "layer"
+        base = re.sub(r"\W+", "_", path, flags=re.ASCII).strip("_").lower() or "layer"
         base = base if base[0].isalpha() else f"layer_{base}"
+        base = f"{base}_layer" if _RESERVED.fullmatch(base) else base
         name, count = base, 2
         while name in self.types:
             name, count = f"{base}_{count}", count + 1
         return name
+
+
+# the core's ports, and the names that streams inside it are given
+_RESERVED = re.compile(r"[sm]_axis|reorder_.*|.*_(fork\d+_[ab]|queued\d+|held|flat)")
 
 
 def _resolve(argument, values):

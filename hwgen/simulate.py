@@ -100,7 +100,7 @@ def run_words(
     ends = np.loadtxt(work / "frames.txt", dtype=np.int64, ndmin=1)
     return Run(
         words=_read_words(work / "output.hex", design.output),
-        traces={s.name: _read_words(work / f"{s.name}.hex", s, len(words)) for s in _inside(design)} if traced else {},
+        traces={s.name: _read_words(work / f"trace_{s.name}.hex", s, len(words)) for s in _inside(design)} if traced else {},
         cycles=result["last_out"] - result["first_in"] + 1,
         interval=int(np.median(np.diff(ends))) if len(ends) > 2 else None,
     )

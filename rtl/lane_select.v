@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gives each of LANES accumulators its operand: the stripe of a neighbour at the distance FIRST_LEG + leg, or an immediate.
 //
+// `use_immediate` is high exactly when leg is LEGS: the low bits then are one multiplexer, a LUT6 a bit for three legs, and the high
+// bits need no comparison.
 // Stripe `s` of the memory's word belongs to lane `s`; a lane that reaches past either end reads PAD_VALUE. A wide immediate (B > X_W)
 // rides above an unsigned activation, where it costs no lookup table in the lanes. Combinational.
 `default_nettype none
@@ -12,34 +14,44 @@ module lane_select #(
     parameter LANES = 4,             // accumulators
     parameter FIRST_LEG = -1,
     parameter LEGS = 3,
-    parameter LEG_W = 2,
+    parameter LEG_W = 2,             // bits that hold LEGS
     parameter B = 8,                 // bits of the immediate, at least X_W
     parameter W = 16,                // bits of an operand, at least B
     parameter [B-1:0] PAD_VALUE = 0
 ) (
     input  wire [STRIPES*X_W-1:0] word,
     input  wire [LEG_W-1:0]       leg,
-    input  wire                   use_immediate,
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire                   use_immediate,    // needed above X_W only
+    /* verilator lint_on UNUSEDSIGNAL */
     input  wire [B-1:0]           immediate,
     output wire [LANES*W-1:0]     operands
 );
 
     generate
-        genvar l, k;
+        genvar l, k, i;
         for (l = 0; l < LANES; l = l + 1) begin : gen_lane
-            wire [LEGS*X_W-1:0] reach;
-            for (k = 0; k < LEGS; k = k + 1) begin : gen_leg
-                if (l + FIRST_LEG + k >= 0 && l + FIRST_LEG + k < STRIPES) begin : gen_inside
-                    assign reach[k*X_W +: X_W] = word[(l+FIRST_LEG+k)*X_W +: X_W];
+            wire [(1<<LEG_W)*X_W-1:0] choices;
+            for (k = 0; k < (1 << LEG_W); k = k + 1) begin : gen_choice
+                if (k >= LEGS) begin : gen_immediate
+                    assign choices[k*X_W +: X_W] = immediate[X_W-1:0];
+                end else if (l + FIRST_LEG + k >= 0 && l + FIRST_LEG + k < STRIPES) begin : gen_inside
+                    assign choices[k*X_W +: X_W] = word[(l+FIRST_LEG+k)*X_W +: X_W];
                 end else begin : gen_outside
-                    assign reach[k*X_W +: X_W] = PAD_VALUE[X_W-1:0];
+                    assign choices[k*X_W +: X_W] = PAD_VALUE[X_W-1:0];
                 end
             end
-            wire [X_W-1:0] x = reach[leg*X_W +: X_W];
-            assign operands[l*W +: X_W] = use_immediate ? immediate[X_W-1:0] : x;
+            // bit by bit, so that the index of each multiplexer is `leg` itself
+            for (i = 0; i < X_W; i = i + 1) begin : gen_bit
+                wire [(1<<LEG_W)-1:0] choice;
+                for (k = 0; k < (1 << LEG_W); k = k + 1) begin : gen_choice
+                    assign choice[k] = choices[k*X_W+i];
+                end
+                assign operands[l*W+i] = choice[leg];
+            end
             if (B > X_W) begin : gen_wide_immediate
                 assign operands[l*W+X_W +: B-X_W] = use_immediate ? immediate[B-1:X_W]
-                    : {(B-X_W){(X_SIGNED != 0) && x[X_W-1]}};
+                    : {(B-X_W){(X_SIGNED != 0) && operands[l*W+X_W-1]}};
             end
             if (W > B) begin : gen_sign
                 if (B > X_W || X_SIGNED != 0) begin : gen_top

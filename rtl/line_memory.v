@@ -5,7 +5,8 @@
 // and row_is_padding says which slots hold one. Beats come in the order of the stream (ARCHITECTURE.md): TABLE has one entry
 // for each column of a row, in the order the columns arrive, {last of its group, lane, column in stripe}; a group of columns comes
 // once per channel. row_written pulses after a row can be read; the reader gives slots back, rows_freed at a time.
-// Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable.
+// Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable. FILL = 1: the columns of the last
+// stripe that lie past the row's end are read as padding; no beat is written there, so they keep PAD_VALUE from the start.
 `default_nettype none
 
 module line_memory #(
@@ -23,6 +24,8 @@ module line_memory #(
     parameter CHANNEL_BITS = 2,
     parameter ENTRY_W = 6,           // 1 + bits of lane + COLUMN_BITS
     parameter [COLUMNS*ENTRY_W-1:0] TABLE = 0,
+    parameter FILL = 0,
+    parameter [X_W-1:0] PAD_VALUE = 0,
     parameter ADDRESS_W = (ROW_BITS + COLUMN_BITS + CHANNEL_BITS > 0) ? ROW_BITS + COLUMN_BITS + CHANNEL_BITS : 1
 ) (
     input  wire                 clk,
@@ -153,6 +156,10 @@ module line_memory #(
             for (g = 0; g < LANES; g = g + 1) begin : gen_lane
                 (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
                 reg [X_W-1:0] word_q;
+                if (FILL != 0) begin : gen_fill
+                    integer w;
+                    initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = PAD_VALUE;
+                end
                 always @(posedge clk) if (write_q[g]) memory[address_q] <= data_q;
                 always @(posedge clk) if (read_enable) word_q <= memory[read_address];
                 assign read_word[g*X_W +: X_W] = word_q;
@@ -160,6 +167,10 @@ module line_memory #(
         end else begin : gen_block
             (* ram_style = "block" *) (* no_rw_check *) reg [LANES*X_W-1:0] memory [0:DEPTH-1];
             reg [LANES*X_W-1:0] word_q;
+            if (FILL != 0) begin : gen_fill
+                integer w;
+                initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {LANES{PAD_VALUE}};
+            end
             for (g = 0; g < LANES; g = g + 1) begin : gen_lane
                 always @(posedge clk) if (write_q[g]) memory[address_q][g*X_W +: X_W] <= data_q;
             end

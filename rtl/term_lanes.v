@@ -74,7 +74,7 @@ module term_lanes #(
     /* verilator lint_off UNUSEDSIGNAL */
     localparam ADDRESS_BITS = ROW_BITS + COLUMN_BITS + CHANNEL_BITS;
     localparam ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1;
-    localparam LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1;
+    localparam LEG_W = $clog2(LEGS + 1);
     localparam SUM_W = W + F;
     localparam SENT_W = SUM_W - DROP;
 
@@ -106,7 +106,9 @@ module term_lanes #(
         .COLUMN_BITS(COLUMN_BITS),
         .CHANNEL_BITS(CHANNEL_BITS),
         .ENTRY_W(ENTRY_W),
-        .TABLE(TABLE)
+        .TABLE(TABLE),
+        .FILL((STRIPES * STRIPE > COLUMNS) ? 1 : 0),
+        .PAD_VALUE(PAD_VALUE[X_W-1:0])
     ) u_line_memory (
         .clk(clk),
         .rst(rst),

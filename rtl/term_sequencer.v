@@ -30,7 +30,7 @@ module term_sequencer #(
     parameter IN_STRIPE = 8,         // input columns in a stripe
     parameter FIRST_LEG = -1,        // least lane distance that a tap reaches
     parameter LEGS = 3,              // lane distances
-    parameter LEG_W = 2,
+    parameter LEG_W = 2,             // bits that hold LEGS
     parameter PAD_LEFT = 1,
     parameter IMMEDIATE_W = 8,       // bits of the immediate bus
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0
@@ -44,7 +44,7 @@ module term_sequencer #(
     output wire [FREED_W-1:0]     rows_freed,
 
     output wire [ADDRESS_W-1:0]   address_2,
-    output wire [LEG_W-1:0]       leg_3,
+    output wire [LEG_W-1:0]       leg_3,       // LEGS with use_immediate
     output wire                   use_immediate_3,
     output wire [IMMEDIATE_W-1:0] immediate_3,
     output wire                   shift_3,
@@ -190,13 +190,12 @@ module term_sequencer #(
     reg                    short_2q;
     reg                    short_3q;
     reg  [FREED_W-1:0]     freed_2q;
+    wire                   use_immediate_1 = !issue_1 || immediate_1 || padding_1;
     wire [31:0]            freed_1 = row_ends ? step : 32'd0;
 
     always @(posedge clk) begin
         if (enable) begin
             address_2q <= address_1[ADDRESS_W-1:0];
-            leg_2q <= leg_1;
-            leg_3q <= leg_2q;
             short_2q <= (SHORT_FROM < OUT_STRIPE) && (stripe_column_q >= SHORT_FROM[S_W-1:0]);
             short_3q <= short_2q;
         end
@@ -204,6 +203,8 @@ module term_sequencer #(
 
     always @(posedge clk) begin
         if (rst) begin
+            leg_2q <= LEGS[LEG_W-1:0];
+            leg_3q <= LEGS[LEG_W-1:0];
             use_immediate_2q <= 1'b1;
             use_immediate_3q <= 1'b1;
             immediate_2q <= PAD_VALUE;
@@ -216,7 +217,9 @@ module term_sequencer #(
             last_3q <= 1'b0;
             freed_2q <= 0;
         end else if (enable) begin
-            use_immediate_2q <= !issue_1 || immediate_1 || padding_1;
+            leg_2q <= use_immediate_1 ? LEGS[LEG_W-1:0] : leg_1;
+            leg_3q <= leg_2q;
+            use_immediate_2q <= use_immediate_1;
             use_immediate_3q <= use_immediate_2q;
             immediate_2q <= (issue_1 && immediate_1) ? payload_extended[IMMEDIATE_W-1:0] : PAD_VALUE;
             immediate_3q <= immediate_2q;

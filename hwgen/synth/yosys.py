@@ -20,7 +20,7 @@ from pathlib import Path
 from hwgen.errors import BadInput, MissingTool, ToolFailed
 from hwgen.synth import RESOURCES, roms
 
-FLAGS = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nodsp"
+FLAGS = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nodsp -widemux 5"
 
 # What a cell of each type occupies. An inverter is a LUT1 to Vivado, so it counts as a LUT here.
 CELLS = {

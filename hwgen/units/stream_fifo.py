@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.stream import Order
-from hwgen.units.unit import BeatByBeat
+from hwgen.units.unit import BeatByBeat, block_rams
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,3 +16,6 @@ class StreamFifo(BeatByBeat):
 
     def parameters(self):
         return {"DATA_W": self.bits, "DEPTH": self.depth}
+
+    def estimate(self):
+        return {"LUT": 40, "BRAM36": 0} if self.depth <= 64 else {"LUT": 40, "BRAM36": block_rams(self.depth, self.bits)}

@@ -12,9 +12,9 @@ from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
 from hwgen.program import Program, max_program, sum_program
 from hwgen.qtype import QType, ceil_log2
 from hwgen.stream import Order
-from hwgen.units.unit import Unit, signed64
+from hwgen.units.unit import Unit, block_rams, signed64
 
-MOST_LEGS = 3  # with the immediate the select is then one LUT6 a bit
+MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, two and a MUXF7 for up to 7
 LUTRAM_DEPTH = 64
 BRAM_DEPTH = 512
 
@@ -64,11 +64,13 @@ class Layer:
     def cycles(self, lanes: int) -> int:
         """Cycles of a frame at this fold: a channel takes its entries, or the beats it sends where these are more."""
         _, rows, columns = self.y.shape
+        beats = Order(self.x.shape).beats
+        late = Rows.of(self, Windows.of(self, lanes)).late * (beats // self.x.shape[1])
         stripe = -(-columns // lanes)
         sent = [len(range(s, columns, stripe)) for s in range(stripe)]
         lengths = self.program.lengths
-        work = rows * sum(int(np.maximum(lengths, beats).sum()) for beats in sent)
-        return max(work, Order(self.x.shape).beats)
+        work = rows * sum(int(np.maximum(lengths, n).sum()) for n in sent)
+        return max(work + late, beats)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,52 @@ class Windows:
         return Windows(lanes, out_stripe, in_stripe, -(-columns // in_stripe), first, last - first + 1)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The vertical geometry of rtl/line_memory.v: a frame is padding rows, real rows, padding rows, in a ring of row slots."""
+
+    rows: int
+    pad_top: int
+    pad_bottom: int
+    out_rows: int
+    step: int
+    need: int  # rows that an output row waits for, but for a frame's last, which waits for last_step
+    last_step: int
+    ring: int
+
+    @staticmethod
+    def of(layer: Layer, windows: Windows) -> "Rows":
+        rows, out_rows = layer.x.shape[1], layer.y.shape[1]
+        reach, step, top = layer.reach[0], layer.op.stride[0], layer.padding[0]
+        virtual = max((out_rows - 1) * step + reach, top + rows)
+        last_step = virtual - (out_rows - 1) * step
+        need = max(reach, step) if out_rows > 1 else last_step
+        least = max(need, last_step) + (step if out_rows > 1 else last_step)
+        # room for a whole window of the next frame hides its loading: taken where it costs no memory
+        words = 1 << (ceil_log2(windows.in_stripe) + ceil_log2(layer.x.shape[0]))
+        depth = LUTRAM_DEPTH if least * words <= LUTRAM_DEPTH else max(BRAM_DEPTH, 1 << ceil_log2(least * words))
+        ring = max(least, min(need + last_step, depth // words))
+        return Rows(rows, top, virtual - top - rows, out_rows, step, need, last_step, ring)
+
+    @property
+    def late(self) -> int:
+        """Real rows of the next frame that cannot be written before this frame's last output row is done."""
+        return max(0, self.need - max(self.ring - self.last_step, self.pad_top))
+
+    def parameters(self) -> dict[str, int]:
+        return {
+            "ROWS": self.rows,
+            "PAD_TOP": self.pad_top,
+            "PAD_BOTTOM": self.pad_bottom,
+            "OUT_ROWS": self.out_rows,
+            "ROW_STEP": self.step,
+            "NEED": self.need,
+            "LAST_STEP": self.last_step,
+            "FREED_W": max(self.step if self.out_rows > 1 else 0, self.last_step).bit_length(),
+            "RING": self.ring,
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class TermLanes(Unit):
     layer: Layer
@@ -113,31 +161,8 @@ class TermLanes(Unit):
         return f"rom/{self.name}.hex"
 
     @cached_property
-    def rows(self) -> dict[str, int]:
-        """The vertical geometry: a frame is padding rows, real rows, padding rows; see rtl/line_memory.v."""
-        layer = self.layer
-        _, rows, _ = layer.x.shape
-        _, out_rows, _ = layer.y.shape
-        reach, step, top = layer.reach[0], layer.op.stride[0], layer.padding[0]
-        virtual = max((out_rows - 1) * step + reach, top + rows)
-        last_step = virtual - (out_rows - 1) * step
-        need = max(reach, step) if out_rows > 1 else last_step
-        least = max(need, last_step) + (step if out_rows > 1 else last_step)
-        # room for a whole window of the next frame hides its loading: taken where it costs no memory
-        words = 1 << (ceil_log2(self.windows.in_stripe) + ceil_log2(layer.x.shape[0]))
-        depth = LUTRAM_DEPTH if least * words <= LUTRAM_DEPTH else max(BRAM_DEPTH, 1 << ceil_log2(least * words))
-        ring = max(least, min(need + last_step, depth // words))
-        return {
-            "ROWS": rows,
-            "PAD_TOP": top,
-            "PAD_BOTTOM": virtual - top - rows,
-            "OUT_ROWS": out_rows,
-            "ROW_STEP": step,
-            "NEED": need,
-            "LAST_STEP": last_step,
-            "FREED_W": max(step if out_rows > 1 else 0, last_step).bit_length(),
-            "RING": ring,
-        }
+    def rows(self) -> Rows:
+        return Rows.of(self.layer, self.windows)
 
     @cached_property
     def windows(self) -> Windows:
@@ -148,7 +173,7 @@ class TermLanes(Unit):
         """Bits of the fields of addresses and payloads."""
         reach = self.layer.reach
         return {
-            "ROW_BITS": ceil_log2(self.rows["RING"]),
+            "ROW_BITS": ceil_log2(self.rows.ring),
             "COLUMN_BITS": ceil_log2(self.windows.in_stripe),
             "CHANNEL_BITS": ceil_log2(self.layer.x.shape[0]),
             "TAP_ROW_BITS": ceil_log2(reach[0]),
@@ -199,7 +224,7 @@ class TermLanes(Unit):
             "STRIPE": windows.in_stripe,
             "CHANNELS": layer.x.shape[0],
             "COLUMNS": columns,
-            **self.rows,
+            **self.rows.parameters(),
             **self.fields,
             "ENTRY_W": entry_bits,
             "TABLE": (table, columns * entry_bits),
@@ -228,10 +253,19 @@ class TermLanes(Unit):
     def cycles(self):
         return self.layer.cycles(self.lanes)
 
+    def estimate(self):
+        words, word_bits = self.words
+        program, windows = self.layer.program, self.windows
+        depth = self.rows.ring << (self.fields["COLUMN_BITS"] + self.fields["CHANNEL_BITS"])
+        bits = self.layer.x.qtype.bits
+        select = bits * (1 if windows.legs <= 3 else 2)
+        line_luts, line_blocks = (windows.stripes * 2 * bits, 0) if depth <= LUTRAM_DEPTH else (0, block_rams(depth, windows.stripes * max(bits, 9)))
+        rom_blocks = block_rams(len(words), word_bits) if len(words) > LUTRAM_DEPTH else 0
+        return {"LUT": 100 + windows.lanes * (program.accumulator + select + 4) + line_luts, "BRAM36": line_blocks + rom_blocks}
+
     def needs(self):
         rows = self.rows
-        out_rows = rows["OUT_ROWS"]
-        until = np.arange(out_rows) * rows["ROW_STEP"] + rows["NEED"]
-        until[-1] = (out_rows - 1) * rows["ROW_STEP"] + rows["LAST_STEP"]
-        real = np.clip(until - rows["PAD_TOP"], 0, rows["ROWS"])
-        return np.repeat(real * (self.order.beats // rows["ROWS"]), self.out_order.beats // out_rows)
+        until = np.arange(rows.out_rows) * rows.step + rows.need
+        until[-1] = (rows.out_rows - 1) * rows.step + rows.last_step
+        real = np.clip(until - rows.pad_top, 0, rows.rows)
+        return np.repeat(real * (self.order.beats // rows.rows), self.out_order.beats // rows.out_rows)

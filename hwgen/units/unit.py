@@ -10,6 +10,11 @@ def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
     return {name: (value & ((1 << 64) - 1), 64) for name, value in values.items()}
 
 
+def block_rams(depth: int, bits: int) -> int:
+    """RAMB36 that a memory of `depth` words of `bits` takes, in the best of the shapes 512 x 72 to 32,768 x 1."""
+    return min(-(-depth // (512 << i)) * -(-bits // max(1, 72 >> i)) for i in range(7))
+
+
 class Unit:
     """One instance of an rtl/ module. Subclasses are frozen dataclasses with a `name`, unique in the design.
 
@@ -42,6 +47,10 @@ class Unit:
         """Cycles between two frames when nothing else holds the unit up."""
         raise NotImplementedError(f"{type(self).__name__}.cycles")
 
+    def estimate(self) -> dict[str, int]:
+        """LUT and BRAM36 before synthesis, rough: to refuse what cannot fit, not to report."""
+        raise NotImplementedError(f"{type(self).__name__}.estimate")
+
     def needs(self) -> np.ndarray:
         """For each beat of an output frame, how many beats of an input frame must have come."""
         raise NotImplementedError(f"{type(self).__name__}.needs")
@@ -54,6 +63,9 @@ class BeatByBeat(Unit):
 
     def cycles(self):
         return self.order.beats
+
+    def estimate(self):
+        return {"LUT": 20, "BRAM36": 0}
 
     def needs(self):
         return np.arange(1, self.order.beats + 1)
