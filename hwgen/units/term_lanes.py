@@ -61,16 +61,17 @@ class Layer:
         counts = sorted({-(-columns // stripe) for stripe in range(1, columns + 1)})
         return [n for n in counts if n == 1 or (n <= limit and Windows.of(self, n).legs <= MOST_LEGS)]
 
-    def cycles(self, lanes: int) -> int:
+    def work(self, lanes: int) -> int:
         """Cycles of a frame at this fold: a channel takes its entries, or the beats it sends where these are more."""
         _, rows, columns = self.y.shape
-        beats = Order(self.x.shape).beats
-        late = Rows.of(self, Windows.of(self, lanes)).late * (beats // self.x.shape[1])
         stripe = -(-columns // lanes)
         sent = [len(range(s, columns, stripe)) for s in range(stripe)]
-        lengths = self.program.lengths
-        work = rows * sum(int(np.maximum(lengths, n).sum()) for n in sent)
-        return max(work + late, beats)
+        late = Rows.of(self, Windows.of(self, lanes)).late * (Order(self.x.shape).beats // self.x.shape[1])
+        return late + rows * sum(int(np.maximum(self.program.lengths, beats).sum()) for beats in sent)
+
+    def cycles(self, lanes: int) -> int:
+        """Cycles from frame to frame: the work, or taking the input where that is more."""
+        return max(self.work(lanes), Order(self.x.shape).beats)
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class TermLanes(Unit):
             "OUT_W": layer.y.qtype.bits,
             **signed64(clamp_ends(layer.unclamped, layer.quantize)),
             "IMMEDIATE_W": program.immediate_bits,
-            "PAD_VALUE": 1 << (layer.x.qtype.bits - 1) if maximum and layer.x.qtype.signed else 0,
+            "PAD_VALUE": (1 << (layer.x.qtype.bits - 1) if maximum and layer.x.qtype.signed else 0, program.immediate_bits),
             "FILE": self.rom_path,
             "TERMS": len(words),
             "CHECK": int(words.sum() % (1 << 32)),

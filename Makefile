@@ -1,0 +1,46 @@
+# One line a target: make demo, make test. Everything is installed into .venv of this folder.
+PYTHON ?= python3
+BIN = .venv/bin
+DEMO = build/lenet5
+
+help:
+	@echo "make demo    install, then build, verify and synthesize LeNet-5 on MNIST (a few minutes)"
+	@echo "make test    install, then all tests (Icarus is installed too where that is allowed)"
+	@echo "make mnist   all 10,000 MNIST test images through the RTL"
+	@echo "make fuzz    300 random networks, RTL against PyTorch"
+	@echo "make bench   the figures of the README"
+	@echo "make format  ruff format and check"
+
+.venv/installed: pyproject.toml constraints.txt
+	@./prerequisites
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/hwgen build examples/lenet5/model.py:load -o $(DEMO)
+	$(BIN)/hwgen verify $(DEMO) --input examples/lenet5/model.py:test_data --count 1000
+	$(BIN)/hwgen synth $(DEMO)
+	$(BIN)/hwgen report $(DEMO)
+
+test: .venv/installed
+	@./prerequisites icarus
+	$(BIN)/pytest -n 2 --dist worksteal
+
+mnist: .venv/installed
+	$(BIN)/hwgen build examples/lenet5/model.py:load -o $(DEMO)
+	$(BIN)/hwgen verify $(DEMO) --input examples/lenet5/model.py:test_data
+
+fuzz: .venv/installed
+	@./prerequisites icarus
+	$(BIN)/python -m tests.fuzz --count 300
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks.lanes
+	$(BIN)/python -m benchmarks.lenet5
+
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check .
+
+.PHONY: help demo test mnist fuzz bench format
