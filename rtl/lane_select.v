@@ -19,12 +19,12 @@ module lane_select #(
     parameter W = 16,                // bits of an operand, at least B
     parameter [B-1:0] PAD_VALUE = 0
 ) (
-    input  wire [STRIPES*X_W-1:0] word,
-    input  wire [LEG_W-1:0]       leg,
     /* verilator lint_off UNUSEDSIGNAL */
-    input  wire                   use_immediate,    // needed above X_W only
-    /* verilator lint_on UNUSEDSIGNAL */
+    input  wire [STRIPES*X_W-1:0] word,          // a stride may leave the last stripe unread
+    input  wire [LEG_W-1:0]       leg,
+    input  wire                   use_immediate, // needed above X_W only
     input  wire [B-1:0]           immediate,
+    /* verilator lint_on UNUSEDSIGNAL */
     output wire [LANES*W-1:0]     operands
 );
 

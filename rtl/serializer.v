@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes LANES sums at once and sends them one a beat, lane 0 first; `short` leaves the last lane out.
+// Takes LANES sums at once and sends them one a beat, lane 0 first; `is_short` leaves the last lane out.
 //
 // `full` says that a further load would overwrite; it falls in the cycle in which the last beat leaves, so loads can come every LANES
 // cycles. The sums are held as they came: data registers, no reset.
@@ -14,7 +14,7 @@ module serializer #(
 
     input  wire               load,
     /* verilator lint_off UNUSEDSIGNAL */
-    input  wire               short,         // a single lane is never short
+    input  wire               is_short,      // a single lane is never short
     /* verilator lint_on UNUSEDSIGNAL */
     input  wire [LANES*W-1:0] sums,
     output wire               full,
@@ -49,7 +49,7 @@ module serializer #(
             reg [LANE_W-1:0] lane_q;
             reg              short_q;
             always @(posedge clk) begin
-                if (load) short_q <= short;
+                if (load) short_q <= is_short;
             end
             always @(posedge clk) begin
                 if (rst || load) lane_q <= 0;

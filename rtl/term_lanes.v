@@ -266,7 +266,7 @@ module term_lanes #(
         .clk(clk),
         .rst(rst),
         .load(enable && last_4q),
-        .short(short_4q),
+        .is_short(short_4q),
         .sums(sums),
         .full(full),
         .m_axis_tdata(serial_tdata),

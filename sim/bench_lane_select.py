@@ -10,10 +10,10 @@ CONFIGS = [
     # unsigned activations, as many stripes as lanes, a narrow immediate
     {"X_W": 4, "X_SIGNED": 0, "STRIPES": 4, "LANES": 4, "FIRST_LEG": -1, "LEGS": 3, "LEG_W": 2, "B": 4, "W": 9},
     # an immediate that rides above them; more lanes than stripes; the last leg beyond the end
-    {"X_W": 3, "X_SIGNED": 0, "STRIPES": 2, "LANES": 3, "FIRST_LEG": 0, "LEGS": 2, "LEG_W": 1, "B": 6, "W": 6},
+    {"X_W": 3, "X_SIGNED": 0, "STRIPES": 2, "LANES": 3, "FIRST_LEG": 0, "LEGS": 2, "LEG_W": 2, "B": 6, "W": 6},
     # signed, with a padding value, as a max pool has it
     {"X_W": 5, "X_SIGNED": 1, "STRIPES": 3, "LANES": 2, "FIRST_LEG": -1, "LEGS": 3, "LEG_W": 2, "B": 5, "W": 5,
-     "PAD_VALUE": 16},
+     "PAD_VALUE": (16, 5)},
     # signed and extended twice
     {"X_W": 3, "X_SIGNED": 1, "STRIPES": 1, "LANES": 1, "FIRST_LEG": 0, "LEGS": 1, "LEG_W": 1, "B": 5, "W": 8},
 ]  # fmt: skip
@@ -53,13 +53,13 @@ async def a_lane_gets_the_activation_at_the_distance_of_the_leg(dut):
         got = await select.operands(activations, leg, 0, immediate)
         for lane, value in enumerate(got):
             stripe = lane + c["FIRST_LEG"] + leg
-            raw = activations[stripe] if 0 <= stripe < c["STRIPES"] else c.get("PAD_VALUE", 0)
+            raw = activations[stripe] if 0 <= stripe < c["STRIPES"] else c.get("PAD_VALUE", [0])[0]
             assert value == (signed(raw, c["X_W"]) if c["X_SIGNED"] else raw), f"lane {lane}, leg {leg}"
 
 
 @cocotb.test()
 async def every_lane_gets_the_same_signed_immediate(dut):
     select = Select(dut)
-    for leg, immediate in select.cases():
-        got = await select.operands(select.activations(), leg, 1, immediate)
+    for _, immediate in select.cases():
+        got = await select.operands(select.activations(), select.c["LEGS"], 1, immediate)
         assert got == [signed(immediate, select.c["B"])] * select.c["LANES"]

@@ -45,12 +45,12 @@ def geometry(stream_lanes, stripe, **parameters):
 CASES = [
     # raster order, padding on both sides, a ring that is no power of two, lookup-table memory
     (1, 3, {"X_W": 5, "LANES": 2, "CHANNELS": 3, "RING": 5, "ROWS": 3, "PAD_TOP": 1, "PAD_BOTTOM": 1,
-            "COLUMNS": 5, "FREED_W": 2}),
+            "COLUMNS": 5, "FREED_W": 2, "FILL": 1, "PAD_VALUE": (19, 5)}),
     # three lanes of a stream into one stripe, a single channel, no padding
     (3, 7, {"X_W": 8, "LANES": 1, "CHANNELS": 1, "RING": 2, "ROWS": 3, "COLUMNS": 7, "FREED_W": 1}),
     # two lanes into four stripes, block memory, more padding rows than real ones
     (2, 4, {"X_W": 3, "LANES": 4, "CHANNELS": 5, "RING": 4, "ROWS": 2, "PAD_BOTTOM": 3, "COLUMNS": 14,
-            "FREED_W": 3}),
+            "FREED_W": 3, "FILL": 1, "PAD_VALUE": (4, 3)}),
 ]  # fmt: skip
 CONFIGS = [geometry(lanes, stripe, **parameters) for lanes, stripe, parameters in CASES]
 
@@ -119,7 +119,10 @@ class Memory:
     def compare(self, row, column, channel):
         word = self.dut.read_word.value
         for lane in range(self.c["LANES"]):
+            past_the_end = lane * self.stripe + column >= self.c["COLUMNS"]
             expected = (self.rows[row] or {}).get((lane * self.stripe + column, channel))
+            if past_the_end and self.c.get("FILL"):
+                expected = self.c["PAD_VALUE"][0]
             if expected is not None:
                 bits = self.c["X_W"]
                 got = int(word[(lane + 1) * bits - 1 : lane * bits])

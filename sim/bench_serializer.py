@@ -25,12 +25,12 @@ class Loader:
                 await FallingEdge(dut.clk)
                 dut.load.value = 0
                 dut.sums.value = self.random.getrandbits(bits * len(sums))
-                dut.short.value = self.random.getrandbits(1)
+                dut.is_short.value = self.random.getrandbits(1)
                 await Timer(1, "ns")  # `full` depends on the output's tready, which moves on this edge too
                 if self.random.random() >= self.stall and not int(dut.full.value):
                     break
             dut.load.value = 1
-            dut.short.value = short
+            dut.is_short.value = short
             dut.sums.value = sum(value << (lane * bits) for lane, value in enumerate(sums))
         await FallingEdge(dut.clk)
         dut.load.value = 0
@@ -38,7 +38,7 @@ class Loader:
 
 async def begin(dut, load_stall=0.0, sink_stall=0.0):
     sink = Sink(dut, "m_axis", sink_stall, seed=1)
-    await start(dut, load=0, short=0, sums=0, m_axis_tready=0)
+    await start(dut, load=0, is_short=0, sums=0, m_axis_tready=0)
     cocotb.start_soon(watch(dut, "m_axis"))
     return Loader(dut, load_stall), sink
 
