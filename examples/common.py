@@ -29,7 +29,7 @@ def project(w: Tensor, magnitudes: tuple[int, ...], exponent: int) -> Tensor:
 
 
 def best_exponent(w: Tensor, magnitudes: tuple[int, ...]) -> int:
-    """The exponent whose projection has the least squared error; the greatest of equals: no unused low bits."""
+    """The exponent whose projection has the least squared error; of equals the greatest: no idle low bits."""
     return min(range(3, -17, -1), key=lambda e: (project(w, magnitudes, e) - w).square().sum().item())
 
 
