@@ -1,0 +1,1 @@
+"""Tests, and the random networks and fuzzing that they share."""

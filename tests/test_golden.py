@@ -1,0 +1,168 @@
+"""Golden integers: equal to the module in float64 on random networks, before and after each pass, and after a round trip on disk."""
+
+import torch
+from hypothesis import HealthCheck, given, settings
+from torch import nn
+
+from hwgen import flow, store
+from hwgen.config import BuildConfig
+from hwgen.frontend import import_model
+from hwgen.nn import ActQuant, AvgPool2d
+from hwgen.ops.conv import Conv
+from hwgen.ops.flatten import Flatten
+from hwgen.passes import PASSES, run_passes
+from tests.networks import Fork, Mean, Network, networks
+
+STABLE = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+
+
+def value(graph, x: torch.Tensor) -> torch.Tensor:
+    return graph.dequantize_output(graph.eval(graph.quantize_input(x)))
+
+
+def assert_golden(module: nn.Module, x: torch.Tensor):
+    """The graph of `module` after all passes, its value on x checked after every pass."""
+    network = Network(module.eval(), x, 1, 0.0)
+    want = network.reference()
+    graph = import_model(module, network.example)
+    for rewrite in (lambda same: same, *PASSES):
+        graph = rewrite(graph)
+        assert torch.equal(value(graph, x), want), f"after {getattr(rewrite, '__name__', rewrite)}\n{graph}"
+        types = graph.types()
+        for name, tensor in graph.trace(graph.quantize_input(x)):
+            kind = types[name]
+            assert tensor.shape[1:] == kind.shape, name
+            assert kind.qtype.low <= tensor.min() and tensor.max() <= kind.qtype.high, f"{name}: {kind}"
+    return graph
+
+
+@settings(STABLE, max_examples=200)
+@given(networks())
+def test_integers_equal_the_module_after_every_pass_and_from_disk(tmp_path_factory, network):
+    graph = assert_golden(network.module, network.x)
+    assert not [node for node in graph.nodes if isinstance(node.op, Flatten)]
+
+    folder = tmp_path_factory.mktemp("golden")
+    for name, content in zip(("golden.json", "golden.npz"), dumped := store.dump(graph), strict=True):
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    read = store.load(folder)
+    assert torch.equal(value(read, network.x), network.reference())
+    assert str(read) == str(graph)
+    assert store.dump(read) == dumped
+
+
+@settings(STABLE, max_examples=15)
+@given(networks())
+def test_the_same_network_gives_the_same_bytes(tmp_path_factory, network):
+    written = []
+    for _ in range(2):
+        out = tmp_path_factory.mktemp("twice") / "net"
+        flow.build(network.module, network.example, out=out, config=BuildConfig(lanes=network.lanes))
+        written.append(
+            {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        )
+    assert written[0] == written[1]
+
+
+def batch(*shape: int) -> torch.Tensor:
+    return torch.randint(-40, 40, (5, *shape), generator=torch.Generator().manual_seed(1)) / 8
+
+
+def quantized(*layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(ActQuant(6, -3, signed=True), *layers)
+
+
+def weigh(layer: nn.Module) -> nn.Module:
+    """Weights on an odd pattern of small integers."""
+    with torch.no_grad():
+        layer.weight.copy_(((torch.arange(layer.weight.numel()) * 7) % 9 - 4).reshape(layer.weight.shape))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.arange(len(layer.bias)) / 32 - 1)
+    return layer
+
+
+def test_a_mean_over_pixels_written_as_mean():
+    assert_golden(quantized(Mean(), weigh(nn.Linear(3, 2))), batch(3, 4, 2))
+
+
+def test_batch_norm_of_accumulators_above_16_bits():
+    """It is folded, so its own input's width does not matter."""
+    norm = nn.BatchNorm2d(4, eps=0.0, affine=False)
+    layers = nn.Sequential(ActQuant(16, -8, signed=True), weigh(nn.Conv2d(3, 4, 3, bias=False)), norm)
+    graph = assert_golden(layers, batch(3, 5, 5))
+    assert len(graph.nodes) == 1
+
+
+def test_batch_norm_of_flattened_pixels():
+    norm = nn.BatchNorm1d(24, eps=0.0)
+    norm.weight.data.copy_(2.0 ** (torch.arange(24) % 3))
+    graph = assert_golden(
+        quantized(nn.Flatten(), norm, ActQuant(6, -2, signed=True), weigh(nn.Linear(24, 3))), batch(2, 3, 4)
+    )
+    assert all(isinstance(node.op, Conv) for node in graph.nodes[:1])
+
+
+def test_flattened_pixels_added_to_features():
+    flat = quantized(nn.Flatten(), Fork(nn.Identity(), weigh(nn.Linear(12, 12))), weigh(nn.Linear(12, 2)))
+    assert_golden(flat, batch(3, 2, 2))
+
+
+def test_flatten_that_changes_nothing_is_gone():
+    graph = assert_golden(
+        quantized(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(3, eps=0.0), nn.ReLU()),
+        batch(3, 4, 4),
+    )
+    assert [type(node.op).__name__ for node in graph.nodes] == ["Conv", "Conv", "Quantize"]
+
+
+def test_one_module_used_twice():
+    conv = weigh(nn.Conv2d(2, 2, 3, padding=1))
+    quant = ActQuant(4, 2, signed=True)
+    assert_golden(quantized(conv, quant, conv, quant, Fork(conv, conv)), batch(2, 5, 3))
+
+
+def test_what_does_not_reach_the_output_is_dropped():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quant, self.used, self.unused = (
+                ActQuant(4, 0),
+                weigh(nn.Linear(3, 2)),
+                weigh(nn.Linear(3, 4)),
+            )
+
+        def forward(self, x):
+            x = self.quant(x)
+            self.unused(x)
+            return self.used(x)
+
+    assert len(assert_golden(Net(), batch(3)).nodes) == 1
+
+
+def test_layers_named_as_verilog_or_hwgen_names_things():
+    names = ["m_axis", "s_axis", "input_fork0_a", "größe", "1st", "s_axis_layer", "Conv", "conv"]
+    net = quantized()
+    for name in names:
+        net.add_module(name, weigh(nn.Linear(2, 2)))
+        net.add_module(f"{name}_q", ActQuant(3, 1, signed=True))
+    graph = assert_golden(net, batch(2))
+    found = [node.name for node in graph.nodes]
+    assert len(set(found)) == len(found)
+    assert all(name.isascii() and name.isidentifier() for name in found)
+    assert not {"m_axis", "s_axis", "input_fork0_a"} & set(found)
+
+
+def test_layers_not_of_torch_nn():
+    assert_golden(quantized(AvgPool2d(3, 1, bits=5), nn.Hardtanh(-1.5, 2.0), nn.ReLU6()), batch(2, 5, 5))
+
+
+def test_import_leaves_the_module_as_it_was():
+    net = quantized(nn.Dropout(), weigh(nn.Linear(3, 2))).train()
+    net[1].eval()
+    run_passes(import_model(net, (batch(3),)))
+    assert [m.training for m in net.modules()] == [True, True, False, True]
