@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gives each of LANES accumulators its operand: the stripe of a neighbour at the distance FIRST_LEG + leg, or an immediate.
 //
-// `use_immediate` is high exactly when leg is LEGS: the low bits then are one multiplexer, a LUT6 a bit for three legs, and the high
+// `use_immediate` is high exactly when leg is LEGS: the low bits are one multiplexer, a LUT6 a bit for three legs, and the high
 // bits need no comparison.
 // Stripe `s` of the memory's word belongs to lane `s`; a lane that reaches past either end reads PAD_VALUE. A wide immediate (B > X_W)
 // rides above an unsigned activation, where it costs no lookup table in the lanes. Combinational.
@@ -29,7 +29,7 @@ module lane_select #(
 );
 
     generate
-        genvar l, k, i;
+        genvar l, k;
         for (l = 0; l < LANES; l = l + 1) begin : gen_lane
             wire [(1<<LEG_W)*X_W-1:0] choices;
             for (k = 0; k < (1 << LEG_W); k = k + 1) begin : gen_choice
@@ -41,24 +41,19 @@ module lane_select #(
                     assign choices[k*X_W +: X_W] = PAD_VALUE[X_W-1:0];
                 end
             end
-            // bit by bit, so that the index of each multiplexer is `leg` itself
-            for (i = 0; i < X_W; i = i + 1) begin : gen_bit
-                wire [(1<<LEG_W)-1:0] choice;
-                for (k = 0; k < (1 << LEG_W); k = k + 1) begin : gen_choice
-                    assign choice[k] = choices[k*X_W+i];
-                end
-                assign operands[l*W+i] = choice[leg];
-            end
+            wire [X_W-1:0] low = choices[leg*X_W +: X_W];
+            wire [B-1:0]   middle;
             if (B > X_W) begin : gen_wide_immediate
-                assign operands[l*W+X_W +: B-X_W] = use_immediate ? immediate[B-1:X_W]
-                    : {(B-X_W){(X_SIGNED != 0) && operands[l*W+X_W-1]}};
+                assign middle = {use_immediate ? immediate[B-1:X_W] : {(B-X_W){(X_SIGNED != 0) && low[X_W-1]}}, low};
+            end else begin : gen_narrow_immediate
+                assign middle = low;
             end
-            if (W > B) begin : gen_sign
-                if (B > X_W || X_SIGNED != 0) begin : gen_top
-                    assign operands[l*W+B +: W-B] = {(W-B){operands[l*W+B-1]}};
-                end else begin : gen_unsigned
-                    assign operands[l*W+B +: W-B] = {(W-B){use_immediate && immediate[B-1]}};
-                end
+            if (W == B) begin : gen_whole
+                assign operands[l*W +: W] = middle;
+            end else if (B > X_W || X_SIGNED != 0) begin : gen_signed
+                assign operands[l*W +: W] = {{(W-B){middle[B-1]}}, middle};
+            end else begin : gen_unsigned
+                assign operands[l*W +: W] = {{(W-B){use_immediate && immediate[B-1]}}, middle};
             end
         end
     endgenerate

@@ -56,15 +56,7 @@ module serializer #(
                 else if (busy_q && m_axis_tready) lane_q <= lane_q + 1'b1;
             end
             assign leaves = busy_q && m_axis_tready && lane_q == (short_q ? LAST_SHORT[LANE_W-1:0] : LAST[LANE_W-1:0]);
-            // bit by bit, so that the index of each multiplexer is the lane itself
-            genvar b, l;
-            for (b = 0; b < W; b = b + 1) begin : gen_bit
-                wire [(1<<LANE_W)-1:0] lanes;
-                for (l = 0; l < (1 << LANE_W); l = l + 1) begin : gen_lane
-                    assign lanes[l] = (l < LANES) ? sums_q[((l < LANES) ? l : 0) * W + b] : 1'b0;
-                end
-                assign m_axis_tdata[b] = lanes[lane_q];
-            end
+            assign m_axis_tdata = sums_q[lane_q*W +: W];
         end
     endgenerate
 
