@@ -117,7 +117,7 @@ async def reset_in_mid_stream_forgets_the_sum_inside(dut):
         task.cancel()
     adder.a.idle()
     adder.b.idle()
-    await reset(dut)
+    await reset(dut, cycles=1)
     assert int(dut.m_axis_tvalid.value) == 0
     pairs = adder.operands(20)
     adder.send(pairs)

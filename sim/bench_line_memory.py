@@ -197,7 +197,7 @@ async def reset_in_mid_frame_forgets_every_row(dut, some):
         await FallingEdge(dut.clk)
     sending.cancel()
     memory.source.idle()
-    await reset(dut)
+    await reset(dut, cycles=1)
     memory.forget()
     cocotb.start_soon(memory.source.send(memory.frame() + memory.frame()))
     await memory.reads_all()

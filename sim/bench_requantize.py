@@ -72,7 +72,7 @@ async def reset_in_mid_stream_forgets_the_word_inside(dut):
     await FallingEdge(dut.clk)
     sending.cancel()
     source.idle()
-    await reset(dut)
+    await reset(dut, cycles=1)
     assert int(dut.m_axis_tvalid.value) == 0
     sent = [2, 0, 3]
     cocotb.start_soon(source.send(sent))

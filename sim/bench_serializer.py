@@ -101,7 +101,7 @@ async def reset_in_mid_load_forgets_the_rest(dut):
     await FallingEdge(dut.clk)
     loading.cancel()
     dut.load.value = 0
-    await reset(dut)
+    await reset(dut, cycles=1)
     assert int(dut.m_axis_tvalid.value) == 0 and int(dut.full.value) == 0
     cocotb.start_soon(loader.load(loads))
     assert await sink.take(len(beats(loads))) == beats(loads)

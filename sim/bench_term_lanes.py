@@ -127,7 +127,7 @@ async def reset_in_mid_frame_leaves_nothing_behind(dut, part):
         await FallingEdge(dut.clk)
     sending.cancel()
     source.idle()
-    await reset(dut)
+    await reset(dut, cycles=1)
     assert int(dut.m_axis_tvalid.value) == 0
     cocotb.start_soon(source.send(flat(beats["x"])))
     assert await sink.take(len(flat(beats["y"]))) == flat(beats["y"])

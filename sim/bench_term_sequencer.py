@@ -102,7 +102,7 @@ class Sequencer:
         self.forget()
 
     def forget(self):
-        self.issued, self.freed, self.written, self.address = [], 0, 0, None
+        self.issued, self.freed, self.written, self.address, self.held = [], 0, 0, None, set()
 
     async def begin(self):
         await start(self.dut, enable=0, row_written=0, row_is_padding=0)
@@ -148,16 +148,21 @@ class Sequencer:
             source = int(dut.immediate_3.value), None, None
         else:
             source = None, self.address, int(dut.leg_3.value)
+            slot = self.address >> (config()["COLUMN_BITS"] + config()["CHANNEL_BITS"])
+            assert slot in self.held, "a row was read that is not written, or given back"
         self.issued.append((*flags, short, *source))
         text = str(dut.address_2.value)
         self.address = int(text, 2) if set(text) <= {"0", "1"} else None
+        self.held = {row % config()["RING"] for row in range(self.freed, self.written)}
 
     async def until_freed(self, rows):
         """Offer so many rows, and go on until they all came back, and some clocks more."""
-        for _ in range(5000):
+        for _ in range(1500):
             await self.cycle(rows)
             if self.freed == rows:
                 break
+        else:
+            raise AssertionError(f"{self.freed} of {rows} rows came back")
         for _ in range(30):
             await self.cycle(rows)
 
@@ -212,6 +217,6 @@ async def reset_in_mid_frame_starts_over(dut, cycles):
     for _ in range(cycles):
         await sequencer.cycle(100)
     dut.row_written.value = 0
-    await reset(dut)
+    await reset(dut, cycles=1)
     sequencer.forget()
     await sequencer.frames(1)
