@@ -1,0 +1,139 @@
+"""The shipped networks in RTL: every digits test image and 1,000 MNIST images, bit for bit, with stalls and behind the AXI border."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from hwgen import BuildConfig, build, simulate, verify
+from hwgen.errors import Mismatch
+from hwgen.flow import read_design, read_manifest
+from hwgen.frontend import call
+from hwgen.share import share
+from hwgen.simulators import SIMULATORS, lint, run_cocotb
+
+EXAMPLES = share("rtl").parent / "examples"
+
+
+def built(example, folder, **options):
+    """(build, test images, labels, module) of an example."""
+    path = EXAMPLES / example / "model.py"
+    module, inputs = call(f"{path}:load")
+    build(module, inputs, out=folder / example, config=BuildConfig(**options))
+    return folder / example, *call(f"{path}:test_data"), module
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("stall", [0.0, 0.3])
+def test_all_digits_are_exact_on_verilator(tmp_path, stall):
+    folder, x, labels, _ = built("digits", tmp_path)
+    result = verify(folder, x, labels=labels, stall=stall)
+    assert result["equal"] == result["frames"] == 360
+    assert result["accuracy"] >= 0.97
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("quarter", range(4))
+def test_all_digits_are_exact_on_icarus_with_stalls(tmp_path, quarter):
+    folder, x, _, _ = built("digits", tmp_path)
+    part = x[90 * quarter : 90 * quarter + 90]
+    result = verify(folder, part, simulator="icarus", stall=0.2, seed=quarter + 1)
+    assert result["equal"] == len(part) == 90
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("stall", [0.0, 0.2])
+def test_a_thousand_mnist_images_are_exact(tmp_path, stall):
+    folder, x, labels, _ = built("lenet5", tmp_path)
+    result = verify(folder, x[:1000], labels=labels[:1000], stall=stall)
+    assert result["equal"] == result["frames"] == 1000
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_outputs_are_the_module_s_in_float64_at_any_fold(tmp_path, lanes):
+    folder, x, _, module = built("digits", tmp_path, lanes=lanes)
+    y, run = simulate(folder, x[:3])
+    with torch.no_grad():
+        assert np.array_equal(y, module.double()(torch.from_numpy(x[:3]).double()).numpy())
+    assert y.dtype == np.float64 and y.shape == (3, 10)
+
+
+@pytest.mark.sim
+def test_measured_interval_is_the_predicted_one(tmp_path):
+    """Within 2 % on both: what is left is the filling of pipelines between rows."""
+    for example in ("digits", "lenet5"):
+        folder, x, _, _ = built(example, tmp_path)
+        _, run = simulate(folder, x[:6])
+        predicted = read_manifest(folder)["interval"]
+        assert predicted <= run.interval <= 1.02 * predicted
+
+
+@pytest.mark.sim
+def test_a_wrong_weight_is_found_and_located(tmp_path):
+    """A ROM with signs turned over, its check sum mended: the comparison must name the layer."""
+    folder, x, _, _ = built("digits", tmp_path)
+    rom = folder / "rom/depthwise.hex"
+    words = rom.read_text().split()
+    bits = read_manifest(folder)["roms"]["rom/depthwise.hex"]["width"]
+    # a single channel may be dark on a few images: so every term in the second half of the ROM is turned over
+    half = len(words) // 2
+    numbers = [int(word, 16) for word in words]
+    changed = [n if i < half or n >> (bits - 4) & 1 else n ^ (1 << (bits - 3)) for i, n in enumerate(numbers)]
+    core = folder / "rtl/digits_core.v"
+    text = core.read_text()
+    assert f".CHECK({sum(numbers)})" in text
+    core.write_text(text.replace(f".CHECK({sum(numbers)})", f".CHECK({sum(changed)})"))
+    rom.write_text("".join(f"{n:0{len(words[0])}x}\n" for n in changed))
+    with pytest.raises(Mismatch, match=r"first wrong layer quant3, channel \d+, pixel row \d+ column \d+: got -?\d+, want -?\d+"):
+        verify(folder, x[:4])
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_the_emitted_top_works_behind_axi(tmp_path, simulator):
+    from hwgen.nn import ActQuant
+
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(2, 3, 3, padding=1, stride=2)
+    conv.weight.data = (torch.randint(-3, 4, conv.weight.shape)) * 0.25
+    conv.bias.data = torch.tensor([0.5, -1.0, 0.0])
+    module = torch.nn.Sequential(ActQuant(4, -2), conv)
+    folder = tmp_path / "small_net"
+    build(module, (torch.zeros(1, 2, 6, 5),), out=folder)
+    behind_axi(folder, torch.rand(8, 2, 6, 5) * 4, tmp_path, simulator)
+
+
+@pytest.mark.sim
+def test_the_emitted_digits_top_works_behind_axi(tmp_path):
+    folder, x, _, _ = built("digits", tmp_path)
+    behind_axi(folder, torch.from_numpy(x[:8]), tmp_path, "verilator")
+
+
+def behind_axi(folder, x, tmp_path, simulator):
+    """Runs sim/bench_top.py on the build's AXI top with the golden integers of x."""
+    design, manifest = read_design(folder), read_manifest(folder)
+    frames = design.graph.quantize_input(x)
+    inputs, outputs = design.input.order.to_beats(frames), design.output.order.to_beats(design.graph.eval(frames))
+    np.savez(tmp_path / "data.npz", inputs=inputs, outputs=outputs)
+    sources = [folder / path for path in manifest["sources"]]
+    lint(sources, manifest["top"])
+    run_cocotb(
+        simulator=simulator,
+        sources=sources,
+        toplevel=manifest["top"],
+        module="bench_top",
+        build_dir=tmp_path / "sim",
+        environment={"TOP_DATA": str(tmp_path / "data.npz")},
+        cwd=folder,
+    )
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        built("digits", tmp_path / name)
+    first, second = ({p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()} for n in ("one", "two"))
+    assert first == second
+    assert json.loads(first[next(p for p in first if p.name == "hwgen.json")])["files"]
