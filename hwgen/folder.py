@@ -16,13 +16,14 @@ DERIVED = ("sim", "synth", "vivado", "report.json", "report.md")  # made from a 
 
 
 def check_writable(out: Path) -> None:
-    """Raises BadInput if `out` is neither new, empty, nor a build whose files are as hwgen left them."""
+    """Raises BadInput if `out` is neither new, empty, nor a build."""
     if out.exists() and not out.is_dir():
         raise BadInput("it is a file", str(out), "name a new folder")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise BadInput("the folder is not empty and is no build of hwgen", str(out), "name a new or an empty folder")
+    _old_files(out)
     parent = next(p for p in [out.resolve(), *out.resolve().parents] if p.exists())
-    if not os.access(parent, os.W_OK):
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise BadInput("the folder cannot be written", str(parent), "name a folder of your own")
 
 
@@ -42,10 +43,24 @@ def write(out: Path, files: dict[str, str | bytes]) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def _old_files(out: Path) -> list[str]:
+    """The files that an earlier build wrote; a manifest that could make hwgen delete anything else is refused."""
+    manifest = out / MANIFEST
+    if not manifest.is_file():
+        return []
+    try:
+        names = list(json.loads(manifest.read_text())["files"])
+        harmless = all(not Path(name).is_absolute() and ".." not in Path(name).parts for name in names)
+    except (ValueError, KeyError, TypeError):
+        harmless = False
+    if not harmless:
+        raise BadInput("the folder's hwgen.json is not one that hwgen wrote", str(manifest), "name a new folder")
+    return names
+
+
 def _replace(out: Path, fresh: Path, files: dict[str, str | bytes]) -> None:
-    old = out / MANIFEST
-    if old.is_file():
-        for name in json.loads(old.read_text())["files"]:
+    if (out / MANIFEST).is_file():
+        for name in _old_files(out):
             (out / name).unlink(missing_ok=True)
         for name in DERIVED:
             path = out / name

@@ -1,9 +1,11 @@
 """Reads a network: nn.Module or `.pt2` file -> torch.export program -> Graph of integers."""
 
 import importlib.util
+import json
 import re
 import sys
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,7 @@ from hwgen.qtype import QType
 def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgram:
     """What NET on the command line names: `file.pt2`, or `file.py:function` returning (module, example_inputs).
 
-    A `.py` file is the user's own program and is run; a `.pt2` file is data, and nothing in it is executed: pickled example
-    inputs or other objects in it are refused by torch's weights-only loader.
+    A `.py` file is the user's own program and is run; a `.pt2` file is data, and nothing in it is executed.
     """
     name, _, function = net.partition(":")
     path = Path(name)
@@ -56,28 +57,71 @@ def call(source: str):
         return getattr(module, function)()
     except HwgenError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"{path.name} ends with {type(error).__name__}: {error}", source, f"run it alone: python {name}") from error
 
 
 def _load_program(path: Path) -> ExportedProgram:
     try:
-        # an archive of old form unpickles: only a zip of the present form is read
-        names = zipfile.ZipFile(path).namelist()
-        if any(name.startswith(("/", "..")) or "/../" in name for name in names):
-            raise BadInput("the archive names files outside itself", str(path), "make it again with torch.export.save")
-        if not any(name.endswith("archive_format") for name in names):
-            raise BadInput("the archive is not one that torch.export.save writes", str(path), "make it again with torch.export.save")
-        pickles = [name for name in names if name.endswith((".pkl", ".pickle"))]
-        if pickles:
-            raise BadInput(f"the archive holds pickled code ({pickles[0]})", str(path), "make it again with torch.export.save")
-        return torch.export.load(path)
+        return torch.export.load(_harmless(path))
     except HwgenError:
         raise
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         raise BadInput(f"it cannot be read as a torch.export program: {type(error).__name__}: {first}", str(path),
                        "write it with torch.export.save(torch.export.export(module, inputs), path)") from error  # fmt: skip
+
+
+# The members of an archive that are read: structure, plain tensors, and the example inputs
+_DATA = re.compile(
+    r"archive_format|archive_version|byteorder|\.data/\w+|models/model\.json|data/weights/(weight_\d+|model_weights_config\.json)"
+    r"|data/constants/(tensor_\d+|model_constants_config\.json)|data/sample_inputs/model\.pt"
+)
+
+
+# a dynamic batch's size as text; it is evaluated, so nothing else may stand there
+_SYMBOL = re.compile(r"Symbol\('\w+'(, (positive|nonnegative|integer)=True)*\)")
+
+
+def _harmless(path: Path) -> BytesIO:
+    """A copy of the archive that holds data only.
+
+    torch.export.load runs what an archive tells it to: it unpickles members that a config marks, custom objects, example inputs that
+    its safe loader refuses and all of an archive of old form, loads compiled libraries, and evaluates the text of symbolic sizes.
+    Each of these is refused. The copy is what is loaded, so that no other reading of the zip's directory matters.
+    """
+    remedy = "make it again with torch.export.save, from a network of tensors and static shapes"
+    copy = BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as clean:
+        names = archive.namelist()
+        roots = {name.partition("/")[0] for name in names}
+        if len(roots) != 1 or len(set(names)) != len(names):
+            raise BadInput("the archive is not one that torch.export.save writes", str(path), remedy)
+        for name in names:
+            inside = name.partition("/")[2]
+            if not _DATA.fullmatch(inside):
+                raise BadInput(f"the archive holds {name}, which is neither structure nor a plain tensor", str(path), remedy)
+            content = archive.read(name)
+            if inside.endswith(".json"):
+                _refuse_code(json.loads(content), name, path, remedy)
+            if inside.endswith(".pt"):
+                try:
+                    torch.load(BytesIO(content), weights_only=True)
+                except Exception as error:
+                    raise BadInput(f"{name} in the archive holds pickled code", str(path), remedy) from error
+            clean.writestr(f"model/{inside}", content)
+    copy.seek(0)
+    return copy
+
+
+def _refuse_code(value, name: str, path: Path, remedy: str) -> None:
+    if isinstance(value, dict):
+        if value.get("use_pickle") or not re.fullmatch(r"(weight|tensor)_\d+", value.get("path_name", "tensor_0")):
+            raise BadInput(f"{name} in the archive asks for pickled code", str(path), remedy)
+        if not _SYMBOL.fullmatch(value.get("expr_str", "Symbol('s')")):
+            raise BadInput(f"a size in the archive is the expression {value['expr_str']!r:.80}", str(path), remedy)
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_code(part, name, path, remedy)
 
 
 def import_model(model: nn.Module | ExportedProgram, example_inputs: tuple[torch.Tensor, ...] | None = None) -> Graph:
@@ -157,6 +201,8 @@ class Importer:
         if len(shape) not in (2, 3, 4):
             raise UnsupportedLayer(f"an input of shape {list(shape)}", node.name,
                                    "take [N, channels, rows, columns], [N, channels, columns] or [N, features]")  # fmt: skip
+        if not all(isinstance(n, int) for n in shape[1:]):
+            raise UnsupportedLayer(f"an input of dynamic shape {list(shape)}", node.name, "export it with a static shape; the batch may vary")
         self.input_shape = shape[1:]
         self.shapes["raw"] = shape[1:]
         self.raw.add("raw")

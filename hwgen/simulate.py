@@ -13,7 +13,7 @@ from hwgen.emit import border_wires, library, render_core
 from hwgen.errors import BadInput, ToolFailed
 from hwgen.flow import read_design
 from hwgen.share import share
-from hwgen.simulators import run_cocotb
+from hwgen.simulators import check_simulator, run_cocotb
 from hwgen.templates import render
 
 SLACK = 1000  # clocks without a handshake beyond what a frame can take
@@ -68,6 +68,7 @@ def run_words(
     """Plays input words [N, beats] into the emitted core, and reads what comes out of it and, if `traced`, runs inside it."""
     if not 0 <= stall < 1:
         raise BadInput(f"stall = {stall}", "--stall", "use a chance from 0 to below 1")
+    check_simulator(simulator, folder)
     work = _prepare(folder, design, simulator, stall > 0, traced)
     # what is read back must be of this run
     for old in [*work.glob("*.hex"), work / "settings.json"]:

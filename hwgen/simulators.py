@@ -192,6 +192,11 @@ def verilator_root() -> Path:
     return root
 
 
+def check_simulator(simulator: str, build_dir: str | Path) -> None:
+    """Raises when a run in build_dir would lack a program, before anything is written."""
+    _environment(simulator, Path(build_dir).resolve())
+
+
 def _environment(simulator: str, build_dir: Path) -> dict[str, str]:
     """The variables of a run; raises when one of the programs it needs is missing."""
     if simulator not in SIMULATORS:

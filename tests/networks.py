@@ -157,7 +157,13 @@ class Here:
             self.exponent if exponent is None else exponent,
             self.work + work * values[0].numel(),
         )
-        if result.bits > MOST_BITS or values.numel() == 0 or result.work > MOST_WORK:
+        # a max pool's window in the padding is minus infinity
+        if (
+            result.bits > MOST_BITS
+            or values.numel() == 0
+            or not values.isfinite().all()
+            or result.work > MOST_WORK
+        ):
             raise TooMuch(f"{result.bits} bits, {result.work} products")
         return result
 

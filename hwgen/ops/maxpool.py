@@ -30,6 +30,14 @@ class MaxPool(Op):
         )
         return TensorType((channels, rows, columns), x.qtype, x.exponent)
 
+    def sees_only_padding(self, x: TensorType) -> bool:
+        sides = zip(x.shape[1:], self.infer(x).shape[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return any(
+            not any(0 <= i * stride - padding + k * dilation < size for k in range(kernel))
+            for size, outputs, kernel, stride, padding, dilation in sides
+            for i in range(outputs)
+        )
+
     def eval(self, types, x):
         # float64 holds every accumulator exactly, and pads with minus infinity
         return functional.max_pool2d(x.double(), self.kernel, self.stride, self.padding, self.dilation).long()
@@ -40,7 +48,11 @@ def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=
     if ceil_mode:
         raise UnsupportedLayer("MaxPool with ceil_mode", importer.path, "use ceil_mode=False, or pad the input")
     kernel = _pair(kernel)
-    return importer.add(MaxPool(kernel, _pair(stride) if stride else kernel, _pair(padding, 0), _pair(dilation)), x)
+    pool = MaxPool(kernel, _pair(stride) if stride else kernel, _pair(padding, 0), _pair(dilation))
+    if pool.sees_only_padding(importer.type(x)):
+        raise UnsupportedLayer("a window of the MaxPool lies in the padding, and its maximum is minus infinity", importer.path,
+                               "use less padding or dilation")  # fmt: skip
+    return importer.add(pool, x)
 
 
 @imports("aten.max_pool1d.default")

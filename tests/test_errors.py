@@ -1,0 +1,669 @@
+"""Bad input: each kind has its own error, which says what, where and what to do, and leaves no file and touches none."""
+
+import contextlib
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import hwgen
+from hwgen import frontend
+from hwgen.cli import main
+from hwgen.config import BuildConfig
+from hwgen.errors import (
+    BadInput,
+    DoesNotFit,
+    HwgenError,
+    MissingActQuant,
+    MissingTool,
+    OffGrid,
+    UnsupportedLayer,
+)
+from hwgen.nn import ActQuant
+
+COMMAND = [sys.executable, "-c", "from hwgen.cli import main; main()"]
+
+
+def content(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder: files with their bytes, folders with None."""
+    return {
+        str(p.relative_to(folder)): None if p.is_dir() else p.read_bytes() for p in sorted(folder.rglob("*"))
+    }
+
+
+def small() -> nn.Sequential:
+    """A network that builds in no time."""
+    net = nn.Sequential(ActQuant(4, 0, signed=True), nn.Linear(3, 2, bias=False))
+    net[1].weight.data.copy_(torch.tensor([[1.0, -2.0, 0.0], [0.5, 0.0, 4.0]]))
+    return net
+
+
+SMALL = (torch.zeros(1, 3),)
+
+
+def conv(*arguments, fill: float = 0.5, **options) -> nn.Conv2d:
+    layer = nn.Conv2d(*arguments, **options)
+    layer.weight.data.fill_(fill)
+    if layer.bias is not None:
+        layer.bias.data.fill_(fill)
+    return layer
+
+
+def image(*layers: nn.Module) -> tuple[nn.Module, tuple[torch.Tensor]]:
+    return nn.Sequential(*layers), (torch.zeros(1, 2, 8, 8),)
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Builds a network that must be refused: with `error`, naming every one of `words`, and no file written."""
+
+    def check(error: type[HwgenError], network, *words: str) -> None:
+        model, inputs = network
+        with pytest.raises(error) as raised:
+            hwgen.build(model, inputs, out=tmp_path / "net")
+        assert type(raised.value) is error
+        assert raised.value.at and raised.value.hint
+        for word in words:
+            assert word in str(raised.value), f"{word!r} is not in: {raised.value}"
+        assert content(tmp_path) == {}
+
+    return check
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A build of small(); no test changes it."""
+    out = tmp_path_factory.mktemp("built") / "net"
+    hwgen.build(small(), SMALL, out=out)
+    return out
+
+
+class Inside(nn.Module):
+    """Calls a function in a module of its own, after the quantizer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.quant = ActQuant(4, 0, signed=True)
+        self.body = nn.Module()
+        self.body.forward = function
+
+    def forward(self, x):
+        return self.body(self.quant(x))
+
+
+# what a network may hold
+
+UNSUPPORTED = {
+    "op": (image(ActQuant(4, 0), nn.Sequential(nn.Softmax(1))), "softmax", "1.0", "replace the layer"),
+    "op of no module": ((Inside(torch.sin), SMALL), "aten.sin", "replace the layer"),
+    "average of 9": (image(ActQuant(4, 0), nn.AvgPool2d(3)), "3x3", "hwgen.nn.AvgPool2d", "at:   1"),
+    "global average": (
+        image(ActQuant(4, 0), conv(2, 2, 2), nn.AdaptiveAvgPool2d(1)),
+        "7x7",
+        "hwgen.nn.AvgPool2d",
+    ),
+    "adaptive to 2": (image(ActQuant(4, 0), nn.AdaptiveAvgPool2d(2)), "AdaptiveAvgPool", "AvgPool2d"),
+    "ceil mode": (image(ActQuant(4, 0), nn.MaxPool2d(3, 2, ceil_mode=True)), "ceil_mode", "at:   1"),
+    "a maximum of padding": (
+        (
+            nn.Sequential(ActQuant(4, 0), nn.MaxPool2d((2, 1), padding=(1, 0), dilation=(2, 1))),
+            (torch.zeros(1, 1, 1, 3),),
+        ),
+        "minus infinity",
+        "padding",
+    ),
+    "unfinished flatten": (image(ActQuant(4, 0), nn.Flatten(1, 2)), "flatten", "at:   1"),
+    "Linear on an image": (image(ActQuant(4, 0), nn.Linear(8, 2)), "Linear", "flatten"),
+    "a constant added": ((Inside(lambda x: x + 1), SMALL), "constant", "bias"),
+    "broadcasting": ((Inside(lambda x: x + x.flatten(1)[:, None]), SMALL), "aten"),
+    "bad rank": (
+        (nn.Sequential(ActQuant(4, 0)), (torch.zeros(1, 1, 2, 2, 2),)),
+        "[1, 1, 2, 2, 2]",
+        "rows, columns",
+    ),
+    "empty output": (image(ActQuant(4, 0), nn.ZeroPad2d(-4)), "pad"),
+}
+
+
+@pytest.mark.parametrize("case", UNSUPPORTED)
+def test_unsupported_layers_are_named(refused, case):
+    network, *words = UNSUPPORTED[case]
+    refused(UnsupportedLayer, network, *words)
+
+
+def test_a_window_larger_than_its_input(refused):
+    """torch.export itself refuses it, and a pool of ours gives its own error."""
+    refused(UnsupportedLayer, image(ActQuant(4, 0), conv(2, 2, 9)), "torch.export fails", "Kernel size")
+
+
+def test_training_mode(refused):
+    """A module is put into eval mode for its export; a call that insists on training is refused."""
+    dropout = Inside(lambda x: nn.functional.dropout(x, 0.5, training=True))
+    refused(UnsupportedLayer, (dropout, SMALL), "dropout in training mode", "eval()")
+    norm = Inside(lambda x: nn.functional.batch_norm(x, None, None, training=True))
+    refused(UnsupportedLayer, (norm, (torch.zeros(2, 3),)), "batch norm in training mode", "eval()")
+
+
+def test_several_inputs_or_outputs(refused):
+    class TwoIn(nn.Module):
+        def forward(self, x, y):
+            return x + y
+
+    class TwoOut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quant = ActQuant(4, 0)
+
+        def forward(self, x):
+            return self.quant(x), self.quant(x)
+
+    refused(UnsupportedLayer, (TwoIn(), SMALL * 2), "several inputs", "join them")
+    refused(UnsupportedLayer, (TwoOut(), SMALL), "2 outputs", "return one tensor")
+
+
+def test_a_dynamic_shape(refused, tmp_path):
+    rows = torch.export.Dim("rows", min=3, max=64)
+    net, inputs = image(ActQuant(4, 0), nn.ReLU())
+    program = torch.export.export(net, inputs, dynamic_shapes=({2: rows},))
+    refused(UnsupportedLayer, (program, None), "dynamic shape", "static")
+
+
+@pytest.mark.parametrize("inputs", [torch.zeros(1, 3), None, [torch.zeros(1, 3)], ("x",)])
+def test_example_inputs_that_are_no_tuple_of_tensors(refused, inputs):
+    refused(BadInput, (small(), inputs), "example_inputs", "tuple of tensors")
+
+
+def test_an_example_of_integers(refused):
+    refused(BadInput, (small(), (torch.zeros(1, 3, dtype=torch.int64),)), "int64", "float32 or torch.float64")
+
+
+# weights and grids
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 65537.0])
+def test_an_off_grid_weight(refused, value):
+    net = small()
+    net[1].weight.data[1, 2] = value
+    refused(
+        OffGrid, (net, SMALL), "weight[1, 2", str(np.float32(value))[:6], "at:   1", "project the weights"
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_number_that_is_not_finite(refused, name, value):
+    net, inputs = image(ActQuant(4, 0), nn.Sequential(conv(2, 2, 3)))
+    getattr(net[1][0], name).data[1] = value
+    refused(OffGrid, (net, inputs), f"{name}[1", str(value), "not finite", "at:   1.0")
+
+
+def test_a_batch_norm_that_leaves_the_grid(refused):
+    norm = nn.BatchNorm2d(2)
+    norm.running_var.fill_(0.3)
+    refused(OffGrid, image(ActQuant(4, 0), conv(2, 2, 3), norm), "at:   2", "fold")
+
+
+def test_a_batch_norm_with_a_variance_of_zero(refused):
+    norm = nn.BatchNorm2d(2, eps=0.0)
+    norm.running_var.fill_(0.0)
+    refused(OffGrid, image(ActQuant(4, 0), conv(2, 2, 3), norm), "not finite", "at:   2", "division by zero")
+
+
+def test_missing_quantizers(refused):
+    refused(MissingActQuant, image(conv(2, 2, 3)), "floats", "at:   0", "first layer")
+    refused(MissingActQuant, image(nn.ReLU(), ActQuant(4, 0)), "floats", "at:   0", "first layer")
+    refused(MissingActQuant, image(nn.Identity()), "never meets a quantizer", "input", "first layer")
+    stack = image(ActQuant(8, 0), conv(2, 2, 3, fill=100.0), nn.ReLU(), nn.Sequential(conv(2, 2, 3)))
+    refused(MissingActQuant, stack, "17 bits", "at:   3.0", "hwgen.nn.ActQuant", "before this layer")
+
+
+def test_an_input_quantized_in_two_ways(refused):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = ActQuant(4, 0), ActQuant(5, 0)
+
+        def forward(self, x):
+            return self.a(x) + self.b(x)
+
+    refused(UnsupportedLayer, (Two(), SMALL), "two ways", "once")
+
+
+def test_an_accumulator_above_48_bits(refused):
+    net = small()
+    net[1].weight.data[0] = torch.tensor([1.0, 2.0**45, 0.0])
+    refused(DoesNotFit, (net, SMALL), "bits, above 48", "at:   1", "narrow the spread")
+
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quant, self.fine = ActQuant(8, 40), ActQuant(4, -4)
+
+        def forward(self, x):
+            x = self.quant(x)
+            return x + self.fine(x)
+
+    refused(DoesNotFit, (Sum(), SMALL), "bits, above 48", "quantize the operands")
+
+
+def test_a_network_that_exceeds_the_board(refused):
+    net = nn.Sequential(ActQuant(4, 0), nn.Linear(2048, 512, bias=False))
+    net[1].weight.data.fill_(1.0)
+    refused(DoesNotFit, (net, (torch.zeros(1, 2048),)), "BRAM", "zcu104", "prune")
+
+
+# .pt2 files
+
+
+class Bomb:
+    """Its pickle makes a file when it is loaded."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def saved(path: Path, change=lambda members: None) -> Path:
+    """A .pt2 of small(), its members changed by `change`."""
+    torch.export.save(torch.export.export(small().eval(), SMALL), path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, value in members.items():
+            archive.writestr(f"{path.stem}/{name}", value)
+    return path
+
+
+WEIGHTS = "data/weights/model_weights_config.json"
+CONSTANTS = "data/constants/model_constants_config.json"
+
+
+def edit(members: dict[str, bytes], name: str, old: str, new: str) -> None:
+    assert old.encode() in members[name]
+    members[name] = members[name].replace(old.encode(), new.encode())
+
+
+def attacks(trace: Path, bomb: bytes, torch_bomb: bytes) -> dict:
+    """Ways in which an archive of the right form can ask torch.export.load to run code."""
+
+    def weight(members):
+        edit(members, WEIGHTS, '"use_pickle": false', '"use_pickle": true')
+        members["data/weights/weight_0"] = torch_bomb
+
+    def constant(members, file, value):
+        entry = {"path_name": file, "is_param": False, "use_pickle": True, "tensor_meta": None}
+        members[CONSTANTS] = json.dumps({"config": {"c": entry}}).encode()
+        members[f"data/constants/{file}"] = value
+
+    def expression(members):
+        code = f"__import__('os').mkdir('{trace}')"
+        edit(
+            members,
+            "models/model.json",
+            '"as_int": 3}',
+            f'"as_expr": {{"expr_str": "{code}", "hint": null}}}}',
+        )
+
+    def old_form(members):
+        members["version"] = b"8.9"
+        members["serialized_exported_program.json"] = members.pop("models/model.json")
+        for name in ("state_dict", "constants", "example_inputs"):
+            members[f"serialized_{name}.pt"] = torch_bomb
+
+    return {
+        "pickled weight": weight,
+        "pickled constant": lambda m: constant(m, "tensor_0", torch_bomb),
+        "custom object": lambda m: constant(m, "custom_obj_0", torch_bomb),
+        "opaque object": lambda m: constant(m, "opaque_obj_0", bomb),
+        "sample inputs": lambda m: m.update({"data/sample_inputs/model.pt": torch_bomb}),
+        "legacy weights": lambda m: m.update({"data/weights/model.pt": torch_bomb}),
+        "legacy constants": lambda m: m.update({"data/constants/model.pt": torch_bomb}),
+        "compiled library": lambda m: m.update({"data/aotinductor/model/model.so": b"\x7fELF"}),
+        "stray pickle": lambda m: m.update({"data.pkl": bomb}),
+        "member outside": lambda m: m.update({"../outside": b""}),
+        "expression": expression,
+        "old form": old_form,
+    }
+
+
+@pytest.mark.parametrize("attack", attacks(Path(), b"", b""))
+def test_a_malicious_archive_runs_nothing(tmp_path, attack):
+    trace = tmp_path / "trace"
+    torch.save(Bomb(trace), tmp_path / "bomb.pt")
+    change = attacks(trace, pickle.dumps(Bomb(trace)), (tmp_path / "bomb.pt").read_bytes())[attack]
+    path = saved(tmp_path / "net.pt2", change)
+    before = content(tmp_path)
+    with pytest.raises(BadInput, match=re.escape(str(path))) as raised:
+        frontend.load(str(path))
+    assert "torch.export.save" in raised.value.hint
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "attack", ["pickled weight", "pickled constant", "opaque object", "sample inputs", "expression"]
+)
+def test_the_attacks_would_run_without_the_check(tmp_path, attack):
+    """The bombs are real: torch.export.load itself sets them off."""
+    trace = tmp_path / "trace"
+    torch.save(Bomb(trace), tmp_path / "bomb.pt")
+    change = attacks(trace, pickle.dumps(Bomb(trace)), (tmp_path / "bomb.pt").read_bytes())[attack]
+    path = saved(tmp_path / "net.pt2", change)
+    with contextlib.suppress(Exception):
+        torch.export.load(path)
+    assert trace.is_dir()
+
+
+def test_files_that_are_no_archive(tmp_path):
+    trace = tmp_path / "trace"
+    path = tmp_path / "net.pt2"
+    for make in (
+        lambda: torch.save(Bomb(trace), path),
+        lambda: torch.save(Bomb(trace), path, _use_new_zipfile_serialization=False),
+        lambda: path.write_bytes(pickle.dumps(Bomb(trace))),
+        lambda: torch.save(small(), path),
+        lambda: path.write_bytes(b""),
+        lambda: path.write_bytes(b"PK\x03\x04 and no more"),
+        lambda: path.write_bytes(saved(path).read_bytes()[:-100]),
+        lambda: saved(path, lambda members: members.pop("models/model.json")),
+        lambda: saved(path, lambda members: members.update({"models/model.json": b"{"})),
+        lambda: saved(path, lambda members: members.update({"models/model.json": b"[]"})),
+    ):
+        make()
+        with pytest.raises(BadInput, match="net.pt2"):
+            frontend.load(str(path))
+        assert [p.name for p in tmp_path.iterdir()] == ["net.pt2"]
+
+
+def test_a_sound_archive_is_read(tmp_path):
+    program = frontend.load(str(saved(tmp_path / "net.pt2")))
+    hwgen.build(program, out=tmp_path / "net")
+    hwgen.build(small(), SMALL, out=tmp_path / "same", config=BuildConfig(name="net"))
+    written = [content(tmp_path / name) for name in ("net", "same")]
+    assert written[0].keys() == written[1].keys()
+    assert written[0]["rom/layer_1.hex"] == written[1]["rom/layer_1.hex"]
+
+
+def test_an_archive_with_a_dynamic_batch_is_read(tmp_path):
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(small().eval(), (torch.zeros(2, 3),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "net.pt2")
+    hwgen.build(frontend.load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
+
+
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("", "has no function"),
+        ("def load(): return 3", "returned int"),
+        ("def load(): return 1 / 0", "ZeroDivisionError"),
+        ("def load(:", "SyntaxError"),
+        ("import no_such_module", "no_such_module"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+    ],
+)
+def test_a_python_file_that_gives_no_network(tmp_path, text, word):
+    (tmp_path / "model.py").write_text(text)
+    with pytest.raises(BadInput, match=word):
+        frontend.load(f"{tmp_path}/model.py:load")
+
+
+# the folder
+
+
+def test_a_folder_that_is_no_build(tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "thesis.tex").write_text("all my work")
+    before = content(tmp_path)
+    with pytest.raises(BadInput, match="not empty and is no build"):
+        hwgen.build(small(), SMALL, out=out)
+    with pytest.raises(BadInput, match="it is a file"):
+        hwgen.build(small(), SMALL, out=out / "thesis.tex")
+    with pytest.raises(BadInput, match="cannot be written"):
+        hwgen.build(small(), SMALL, out=out / "thesis.tex" / "net")
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["", "{}", "[]", '{"files": 3}', '{"files": {"../thesis.tex": ""}}', '{"files": {"/etc/hosts": ""}}'],
+)
+def test_a_manifest_that_is_not_ours(tmp_path, manifest):
+    out = tmp_path / "net"
+    out.mkdir()
+    (tmp_path / "thesis.tex").write_text("all my work")
+    (out / "hwgen.json").write_text(manifest)
+    before = content(tmp_path)
+    with pytest.raises(BadInput, match="hwgen.json"):
+        hwgen.build(small(), SMALL, out=out)
+    assert content(tmp_path) == before
+
+
+def test_building_over_a_build(tmp_path):
+    """What the old build wrote goes, also what was derived from it; the user's own files stay."""
+    out = tmp_path / "net"
+    hwgen.build(*image(ActQuant(4, 0), conv(2, 2, 3)), out=out)
+    (out / "notes.txt").write_text("mine")
+    (out / "rtl" / "mine.v").write_text("mine")
+    (out / "synth").mkdir()
+    (out / "report.md").write_text("stale")
+    hwgen.build(small(), SMALL, out=out)
+    hwgen.build(small(), SMALL, out=tmp_path / "fresh", config=BuildConfig(name="net"))
+    expected = content(tmp_path / "fresh") | {"notes.txt": b"mine", "rtl/mine.v": b"mine"}
+    assert content(out) == dict(sorted(expected.items()))
+
+
+@pytest.mark.parametrize("board", ["none", "../zcu104", ""])
+def test_a_board_that_is_not_there(tmp_path, board):
+    with pytest.raises(BadInput, match="board"):
+        hwgen.build(small(), SMALL, out=tmp_path / "net", config=BuildConfig(board=board))
+    assert content(tmp_path) == {}
+
+
+# Ctrl-C
+
+
+def test_an_interrupt_at_any_stage_leaves_the_old_build(tmp_path):
+    out = tmp_path / "net"
+    hwgen.build(*image(ActQuant(4, 0), conv(2, 2, 3)), out=out)
+    before = content(tmp_path)
+    stages = []
+    hwgen.build(small(), SMALL, out=tmp_path / "other", progress=stages.append)
+    shutil.rmtree(tmp_path / "other")
+    for stage in stages:
+        with pytest.raises(KeyboardInterrupt):
+            hwgen.build(
+                small(),
+                SMALL,
+                out=out,
+                progress=lambda now, at=stage: now == at and signal.raise_signal(signal.SIGINT),
+            )
+        assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("call", ["write_bytes", "mkdir", "replace", "unlink"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_interrupt_while_writing_leaves_one_whole_build(tmp_path, monkeypatch, call, count):
+    """The signal comes at the count-th such call: before the files are moved the old build stays, after that the new one is whole."""
+    builds = {}
+    for name, network in {"new": (small(), SMALL), "old": image(ActQuant(4, 0), conv(2, 2, 3))}.items():
+        hwgen.build(*network, out=tmp_path / name / "net")
+        builds[name] = content(tmp_path / name)
+    work = tmp_path / "old"
+    calls = []
+    original = getattr(Path, call)
+
+    def interrupted(*arguments, **options):
+        calls.append(call)
+        if len(calls) == count:
+            signal.raise_signal(signal.SIGINT)
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, call, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            hwgen.build(small(), SMALL, out=work / "net")
+    whole = "old" if call in ("write_bytes", "mkdir") else "new"
+    assert content(work) == builds[whole]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("delay", [0.5, 2.0, 3.5])
+def test_ctrl_c_on_the_command_line(tmp_path, delay):
+    source = Path(__file__).resolve()
+    work = tmp_path / "work"
+    hwgen.build(*image(ActQuant(4, 0), conv(2, 2, 3)), out=work / "net")
+    hwgen.build(small(), SMALL, out=tmp_path / "net")
+    old, new = content(work), content(tmp_path / "net")
+    command = [*COMMAND, "build", f"{source}:load_small", "-o", str(work / "net")]
+    child = subprocess.Popen(
+        command, cwd=source.parent.parent, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    time.sleep(delay)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode in (0, 130, -signal.SIGINT), errors
+    now = content(work)
+    assert (
+        now == old
+        or {name.removeprefix("net/"): value for name, value in now.items() if name != "net"} == new
+    )
+
+
+def load_small():
+    return small(), SMALL
+
+
+# the command line
+
+
+def run(*arguments: str):
+    """The words of what the command printed, wrapped or not; it must end with an error and no traceback."""
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exit_code in (1, 2), result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    return " ".join(result.output.split())
+
+
+def test_the_command_line_prints_the_error_alone(tmp_path):
+    saved(tmp_path / "net.pt2", lambda members: members.update({"data.pkl": b""}))
+    (tmp_path / "model.py").write_text(
+        "from torch import nn, zeros\ndef load(): return nn.Softmax(1), (zeros(1, 3),)"
+    )
+    before = content(tmp_path)
+    out = ("-o", str(tmp_path / "out"))
+    assert "BadInput" in run("build", str(tmp_path / "net.pt2"), *out)
+    assert "no file" in run("build", str(tmp_path / "none.pt2"), *out)
+    assert "neither a .pt2 file" in run("build", str(tmp_path / "model.py"), *out)
+    text = run("build", f"{tmp_path}/model.py:load", *out)
+    assert "softmax" in text and "at:" in text and "try:" in text
+    assert "lanes = 0" in run("build", f"{tmp_path}/model.py:load", *out, "--lanes", "0")
+    assert "name = 'Net!'" in run("build", f"{tmp_path}/model.py:load", *out, "--name", "Net!")
+    assert "board" in run("build", f"{tmp_path}/model.py:load", *out, "--board", "none")
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("verb", ["simulate", "verify", "synth", "report"])
+def test_a_folder_that_is_no_build_for_the_other_verbs(tmp_path, verb):
+    np.save(tmp_path / "x.npy", np.zeros((1, 3)))
+    before = content(tmp_path)
+    options = {
+        "simulate": ["--input", f"{tmp_path}/x.npy", "--output", f"{tmp_path}/y.npy"],
+        "verify": ["--input", f"{tmp_path}/x.npy"],
+    }
+    assert "no build" in run(verb, str(tmp_path), *options.get(verb, []))
+    assert "no build" in run(verb, str(tmp_path / "none"), *options.get(verb, []))
+    assert content(tmp_path) == before
+
+
+WRONG = {
+    "shape": (np.zeros((2, 4)), "shape [2, 4]", "[N, 3]"),
+    "rank": (np.zeros(3), "shape [3]", "[N, 3]"),
+    "no frame": (np.zeros((0, 3)), "shape [0, 3]", "at least 1"),
+    "integers": (np.zeros((2, 3), np.int64), "int64", "floats"),
+    "complex": (np.zeros((2, 3), complex), "complex128", "floats"),
+    "text": (np.array([["a", "b", "c"]]), "<U1", "floats"),
+    "nan": (np.array([[0.0, np.nan, 0.0]]), "NaN", "finite"),
+    "infinity": (np.array([[0.0, -np.inf, 0.0]]), "infinity", "finite"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_array_that_does_not_fit(tmp_path, built, case):
+    array, *words = WRONG[case]
+    np.save(tmp_path / "x.npy", array)
+    before = content(tmp_path), content(built)
+    for verb, options in {"simulate": ["--output", f"{tmp_path}/y.npy"], "verify": []}.items():
+        text = run(verb, str(built), "--input", f"{tmp_path}/x.npy", *options)
+        for word in words:
+            assert word in text
+    assert (content(tmp_path), content(built)) == before
+
+
+def test_files_that_are_no_array(tmp_path, built):
+    trace = tmp_path / "trace"
+    np.save(tmp_path / "objects.npy", np.array([Bomb(trace)], dtype=object), allow_pickle=True)
+    (tmp_path / "text.npy").write_text("1 2 3")
+    (tmp_path / "bomb.npy").write_bytes(pickle.dumps(Bomb(trace)))
+    np.savez(tmp_path / "several.npy.npz", x=np.zeros((1, 3)))
+    before = content(tmp_path)
+    for name in ("objects.npy", "text.npy", "bomb.npy", "several.npy.npz", "none.npy"):
+        assert "BadInput" in run("verify", str(built), "--input", str(tmp_path / name))
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("stall", ["1", "-0.1", "nan"])
+def test_a_chance_that_is_none(tmp_path, built, stall):
+    np.save(tmp_path / "x.npy", np.zeros((1, 3)))
+    before = content(built)
+    assert "stall" in run("verify", str(built), "--input", f"{tmp_path}/x.npy", "--stall", stall)
+    assert content(built) == before
+
+
+@pytest.mark.parametrize("simulator, package", [("icarus", "iverilog"), ("verilator", "g++")])
+def test_a_missing_simulator(tmp_path, monkeypatch, built, simulator, package):
+    np.save(tmp_path / "x.npy", np.zeros((1, 3)))
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    before = content(tmp_path), content(built)
+    text = run(
+        "simulate",
+        str(built),
+        "--input",
+        f"{tmp_path}/x.npy",
+        "--output",
+        f"{tmp_path}/y.npy",
+        "--simulator",
+        simulator,
+    )
+    assert MissingTool.__name__ in text and f"Debian package {package}" in text
+    assert (content(tmp_path), content(built)) == before
+
+
+def test_a_damaged_build(tmp_path, built):
+    np.save(tmp_path / "x.npy", np.zeros((1, 3)))
+    for name, text in {"hwgen.json": "{", "golden.json": "[]", "golden.npz": "no zip"}.items():
+        copy = tmp_path / "copy"
+        shutil.copytree(built, copy)
+        (copy / name).write_text(text)
+        before = content(copy)
+        assert "build again" in run("verify", str(copy), "--input", f"{tmp_path}/x.npy")
+        assert content(copy) == before
+        shutil.rmtree(copy)
