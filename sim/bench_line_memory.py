@@ -1,4 +1,4 @@
-"""line_memory gives its reader every row as it was written, and never takes a slot that was not given back."""
+"""line_memory gives its reader every row as it was written, and takes no slot that was not given back."""
 
 import random
 
@@ -129,7 +129,7 @@ class Memory:
                 assert got == expected, f"row {row}, lane {lane}, column {column}, channel {channel}"
 
     async def reads_all(self, pause=0.0, wait=0.0):
-        """Read every row in order, giving back one or more at a time; `wait`: the chance to let the ring fill first."""
+        """Read every row in order, giving back some at a time; `wait`: the chance that the ring fills first."""
         c = self.c
         most = min(c["RING"], (1 << c["FREED_W"]) - 1)
         while self.read < len(self.rows):

@@ -1,4 +1,4 @@
-"""term_lanes computes its layer on every frame, bit for bit what the ops of the graph give, whoever stalls."""
+"""term_lanes sends, bit for bit, what the ops of the graph give for its layer, whoever stalls."""
 
 import json
 import os
@@ -46,13 +46,13 @@ def units():
     return [
         # the usual layer: four lanes, the last one short, a ReLU to 4 bits
         unit("usual", conv(2, 2, (3, 3), **padded), ((2, 4, 7), 0, 15, 0), 4, quantize=Quantize(2, 0, 15)),
-        # accumulators out, so bits below the accumulator; strides, dilation, grouped channels, a foreign order in
+        # accumulators out, so bits below them; strides, dilation, grouped channels, a foreign order in
         unit("exact", conv(4, 2, (3, 2), stride=(2, 2), dilation=(1, 2), padding=(2, 0, 1, 0), groups=2),
              ((4, 6, 9), -8, 7, -2), 2, in_lanes=3),
         # a Linear: one position, one lane, low bits dropped
         unit("linear", conv(5, 6, (1, 1)), ((6, 1, 1), 0, 255, 0), 1, quantize=Quantize(6, -8, 7)),
         unit("max_signed", MaxPool((3, 3), (2, 2), (1, 1)), ((2, 5, 6), -8, 7, 0), 2, in_lanes=2),
-        unit("max_unsigned", MaxPool((2, 2), (2, 2)), ((3, 4, 5), 0, 7, 0), 1),
+        unit("max_unsigned", MaxPool((3, 2), (2, 2), (1, 1)), ((3, 4, 5), 0, 7, 0), 1),
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The checks bite: with one thing broken in the hardware or its terms, a bench or the data comparison fails."""
+"""The checks bite: one thing broken in hardware or terms, and a bench or the data comparison fails."""
 
 import json
 import re
@@ -27,9 +27,13 @@ MUTANTS = {
     "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] : below_q", "below_q"),
     "signed maximum taken as unsigned": ("pe_max", 2, "pe_max", "(SIGNED != 0) ?", "1'b0 ?"),
     "no clamp at HIGH": ("requantize", 1, "requantize", "above ? HIGH_BITS[OUT_W-1:0] : ", ""),
-    "no clamp at HIGH of all ones": ("requantize", 0, "requantize", "!value[63] && |(value & ~HIGH_BITS)", "1'b0"),
+    "no clamp at HIGH of all ones": (
+        "requantize", 0, "requantize", "!value[63] && |(value & ~HIGH_BITS)", "1'b0",
+    ),
     "half of the addition's rounding lost": ("add", 0, "add", " + CONSTANT", ""),
-    "neighbour's lane off by one": ("lane_select", 0, "lane_select", "word[(l+FIRST_LEG+k)", "word[(l+FIRST_LEG+k+1)"),
+    "neighbour's lane off by one": (
+        "lane_select", 0, "lane_select", "word[(l+FIRST_LEG+k)", "word[(l+FIRST_LEG+k+1)",
+    ),
     "ring never full": ("line_memory", 0, "line_memory", "used_q != RING[USED_W-1:0]", "1'b1"),
     "columns past the end not filled": ("line_memory", 0, "line_memory", "if (FILL != 0)", "if (0)"),
     "short ignored": ("serializer", 1, "serializer", "short_q <= is_short", "short_q <= 1'b0"),
@@ -40,10 +44,13 @@ MUTANTS = {
         "freed_1 = row_ends ?", "freed_1 = issue_1 && wrap_1q && stripe_column_q == 0 ?",
     ),
     "a row started too early": (
-        "term_sequencer", 0, "term_sequencer", "issue_1 = enable && valid_1q && row_ready", "issue_1 = enable && valid_1q",
+        "term_sequencer", 0, "term_sequencer",
+        "issue_1 = enable && valid_1q && row_ready", "issue_1 = enable && valid_1q",
     ),
     "old operand kept after reset": ("term_lanes", 3, "term_lanes", "rst || rst_q ||", "rst ||"),
-    "sum kept for the next output": ("term_lanes", 3, "term_lanes", "rst || rst_q || (enable && last_4q)", "rst || rst_q"),
+    "sum kept for the next output": (
+        "term_lanes", 3, "term_lanes", "rst || rst_q || (enable && last_4q)", "rst || rst_q",
+    ),
 }  # fmt: skip
 
 
@@ -82,7 +89,7 @@ def test_the_bench_fails_on(mutant, tmp_path):
 
 
 class Tiny(nn.Module):
-    """A convolution between two grids; no bias, so that the immediates of its ROM are the halves of the rounding."""
+    """A convolution between two grids; without bias its immediates are the halves of the rounding."""
 
     def __init__(self, rounded: bool):
         super().__init__()
@@ -120,7 +127,7 @@ def differing(folder, model, x=FRAMES):
 
 
 def change_rom(source, target, change, check=True):
-    """Copies a build, its term words passed through change(words, payload bits), CHECK set to match if `check`."""
+    """Copies a build with change(words, payload bits) done to its ROM, and CHECK set to match if `check`."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("sim"))
     ((rom, shape),) = read_manifest(source)["roms"].items()
     words = [int(line, 16) for line in (source / rom).read_text().split()]
@@ -176,7 +183,7 @@ def test_a_changed_rom_alone_ends_the_simulation(tiny, tmp_path):
 
 
 def worst_frames(model):
-    """For each output two frames that drive its inner pixels to the least and the greatest sum, by their weights' signs."""
+    """For each output the two frames that drive a pixel of it to its greatest and to its least sum."""
     frames = []
     for weight in model.conv.weight.detach():
         for sign in (1, -1):
