@@ -129,7 +129,7 @@ class Memory:
                 assert got == expected, f"row {row}, lane {lane}, column {column}, channel {channel}"
 
     async def reads_all(self, pause=0.0, wait=0.0):
-        """Read every row in order, giving back some at a time; `wait`: the chance that the ring fills first."""
+        """Read every row in order, giving back some at a time; `wait`: the chance that it fills."""
         c = self.c
         most = min(c["RING"], (1 << c["FREED_W"]) - 1)
         while self.read < len(self.rows):
