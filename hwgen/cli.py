@@ -14,6 +14,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from hwgen.errors import BadInput, HwgenError
+from hwgen.folder import SECONDS
 
 console = Console(stderr=True)
 
@@ -33,12 +34,17 @@ class Verbs(click.Group):
 
 
 @contextmanager
-def _stages(what: str):
-    """A spinner with the stage at work; yields the function that names it."""
+def _stages(verb: str, folder: Path, note: str = ""):
+    """A spinner with the stage at work; yields the function that names it. The verb's seconds are kept for the report."""
+    what = f"{verb} {folder}{note}"
     start = time.monotonic()
     with console.status(what) as status:
         yield lambda stage: status.update(f"{what}: {stage}")
-    console.print(f"{what}: {time.monotonic() - start:.1f} s")
+    seconds = time.monotonic() - start
+    console.print(f"{what}: {seconds:.1f} s")
+    path = folder / SECONDS
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known | {verb: round(seconds, 1)}) + "\n")
 
 
 @click.group(cls=Verbs)
@@ -88,7 +94,7 @@ def build(net, out, board, lanes, name):
     from hwgen.config import BuildConfig
 
     config = BuildConfig(board=board, lanes=lanes, name=name)
-    with _stages(f"build {out}") as stage:
+    with _stages("build", out) as stage:
         stage("load")
         loaded = frontend.load(net)
         model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
@@ -119,7 +125,7 @@ def simulate(folder, source, output, count, simulator, stall, seed):
     from hwgen.simulate import simulate as run
 
     x, _ = _read_input(source, count)
-    with _stages(f"simulate {len(x)} frames on {simulator}"):
+    with _stages("simulate", folder, f", {len(x)} frames on {simulator}"):
         y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed)
     with output.open("wb") as file:
         np.save(file, y)
@@ -142,7 +148,7 @@ def verify(folder, source, count, simulator, stall, seed):
     from hwgen.verify import verify as compare
 
     x, labels = _read_input(source, count)
-    with _stages(f"verify {len(x)} frames on {simulator}"):
+    with _stages("verify", folder, f", {len(x)} frames on {simulator}"):
         result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed)
     (folder / VERIFICATION).write_text(json.dumps(result, indent=1) + "\n")
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
@@ -174,7 +180,7 @@ def synth(folder, tool, jobs, mode):
         if shutil.which("vivado") is None:
             click.echo("vivado is not on PATH: the scripts were written, not run")
             return
-    with _stages(f"synthesize {folder} with {tool}") as stage:
+    with _stages("synth", folder, f" with {tool}") as stage:
         result = vivado.run(folder, mode) if tool == "vivado" else yosys.synthesize(folder, jobs=jobs, progress=stage)
     click.echo(table(result, board))
 
@@ -190,7 +196,10 @@ def report(folder):
         Console().print(Markdown(text))
     else:
         click.echo(text)
-    click.echo(f"files: {folder}/report.md, report.json, hwgen.json, rtl/, rom/, synth/, sim/")
+    click.echo(
+        f"{folder}: report.md and report.json (this), rtl/ and rom/ (the design), hwgen.json (what was built), "
+        "golden.* (its integers), sim/ and synth/ (runs and logs)"
+    )
 
 
 def _read_input(source: str, count: int | None):

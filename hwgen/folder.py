@@ -12,7 +12,8 @@ from pathlib import Path
 from hwgen.errors import BadInput
 
 MANIFEST = "hwgen.json"
-DERIVED = ("sim", "synth", "vivado", "report.json", "report.md")  # made from a build by later commands: stale after a new one
+SECONDS = "seconds.json"  # what each verb took
+DERIVED = ("sim", "synth", "vivado", "report.json", "report.md", SECONDS)  # made from a build by later commands: stale after a new one
 
 
 def check_writable(out: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hwgen.board import load_board
 from hwgen.flow import read_manifest
+from hwgen.folder import SECONDS
 from hwgen.synth import table
 from hwgen.templates import render
 
@@ -44,6 +45,7 @@ def report(folder: str | Path) -> tuple[dict, str]:
         "verification": verification,
         "synthesis": synthesis,
         "rates": rates,
+        "seconds": _read(folder / SECONDS) or {},
     }
     text = render("report.md.j2", **values, table=table(synthesis, board) if synthesis else "")
     for name, content in (("report.json", json.dumps(values, indent=1) + "\n"), ("report.md", text)):
