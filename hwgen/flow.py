@@ -28,7 +28,7 @@ def build(
     example_inputs: tuple[torch.Tensor, ...] | None = None,
     *,
     out: str | Path,
-    config: BuildConfig = BuildConfig(),
+    config: BuildConfig | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Design:
     """Writes the RTL of `model` into the folder `out`, whole or not at all; the same model gives the same bytes.
@@ -37,7 +37,7 @@ def build(
     progress -- called with the name of each stage as it starts
     Raises an HwgenError that names the layer and what to do.
     """
-    out = Path(out)
+    out, config = Path(out), config or BuildConfig()
     check_writable(out)
     board = load_board(config.board)
     progress("import")

@@ -30,7 +30,7 @@ def lint(files: dict[str, str]) -> None:
                 raise ToolFailed(f"no file defines the module {module}", where, "this is an error of hwgen: report it")
             wrong = (ports ^ known[module][0]) | (parameters - known[module][1])
             if wrong:
-                raise ToolFailed(f"{sorted(wrong)[0]} does not fit the module's ports and parameters", where,
+                raise ToolFailed(f"{min(wrong)} does not fit the module's ports and parameters", where,
                                  "this is an error of hwgen: report it")  # fmt: skip
 
 

@@ -19,6 +19,12 @@ from hwgen.terms import term_table
 LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
 
 
+def check_sum(words: list[int], bits: int) -> int:
+    """CHECK of rtl/term_rom.v: each word's 32-bit pieces, times the word's place from 1, summed modulo 2^32."""
+    pieces = [sum((word >> low) & 0xFFFFFFFF for low in range(0, bits, 32)) for word in words]
+    return sum(place * piece for place, piece in enumerate(pieces, 1)) % (1 << 32)
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Entries in issue order, as parallel arrays, and the numbers of the datapath.

@@ -289,12 +289,16 @@ def _judge(code: int | None, logs: dict[str, Path], what: str, timeout: float | 
     cases = ElementTree.parse(results).getroot().findall("testsuite/testcase")
     failed = [case.get("name") for case in cases if len({"failure", "error"} & {e.tag for e in case})]
     ran = [case for case in cases if case.find("skipped") is None]
+    said = logs["run.log"].read_text(errors="replace").splitlines()
+    wrong_rom = [line for line in said if line.startswith("term_rom ")]
+    if wrong_rom:  # it ends the simulation, which cocotb calls a failed test
+        raise ToolFailed(f"{what}: {wrong_rom[0]}", hint="build again: a file of rom/ is not what the build wrote")
     if failed:
         raise ToolFailed(
             f"{what}: {len(failed)} of {len(ran)} tests failed: {', '.join(failed)}",
             _tracebacks(logs["run.log"]) or _tail(logs["run.log"]),
         )
-    unread = [line for line in logs["run.log"].read_text(errors="replace").splitlines() if "$readmem" in line]
+    unread = [line for line in said if "$readmem" in line]
     if unread:  # both simulators carry on with an empty memory
         raise ToolFailed(f"{what}: a memory was not filled: {unread[0]}", hint="look at cwd")
     if not ran:

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // A read-only memory of one layer's terms, one word a cycle, checked as loaded in simulation.
 //
-// `word` is memory[address] one clock after `enable`; without `enable` it holds. CHECK is the sum of all words modulo
-// 2^32, each word cut into 32-bit pieces; simulation ends at once when the file does not give it (a $readmemh file that is not found
-// is only a warning, and reads as nothing).
+// `word` is memory[address] one clock after `enable`; without `enable` it holds. CHECK is the sum over all words of
+// the word's place from 1 times its 32-bit pieces, modulo 2^32; simulation ends at once when the file does not give it (a $readmemh file
+// that is not found is only a warning, and reads as nothing).
 `default_nettype none
 
 module term_rom #(
     parameter FILE  = "",            // $readmemh file, relative to the directory the tool runs in
     parameter DEPTH = 2,             // words
     parameter WIDTH = 8,             // bits in a word
-    parameter CHECK = 0,             // sum of the words modulo 2^32
+    parameter CHECK = 0,             // sum of place times word, modulo 2^32
     parameter ADDRESS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire                 clk,
@@ -45,7 +45,7 @@ module term_rom #(
         check_sum = 0;
         for (i = 0; i < DEPTH; i = i + 1) begin
             check_word = {32'd0, check_memory[i]};
-            for (j = 0; j < WIDTH; j = j + 32) check_sum = check_sum + check_word[j +: 32];
+            for (j = 0; j < WIDTH; j = j + 32) check_sum = check_sum + (i + 1) * check_word[j +: 32];
         end
         if (check_sum !== CHECK) begin
             $display("term_rom %m: %0s does not hold the %0d words this build wrote (sum %h, expected %h)",

@@ -13,15 +13,14 @@ def words(depth, width):
     return [rng.getrandbits(width) for _ in range(depth)]
 
 
-def check(depth, width):
-    """The sum of all 32-bit pieces."""
-    return sum((word >> at) & 0xFFFFFFFF for word in words(depth, width) for at in range(0, width, 32)) % (
-        1 << 32
-    )
+def check_sum(words, width):
+    """CHECK of the ROM that holds the words."""
+    pieces = [sum((word >> at) & 0xFFFFFFFF for at in range(0, width, 32)) for word in words]
+    return sum((i + 1) * piece for i, piece in enumerate(pieces)) % (1 << 32)
 
 
 CONFIGS = [
-    {"FILE": "rom/words.hex", "DEPTH": depth, "WIDTH": width, "CHECK": (check(depth, width), 32)}
+    {"FILE": "rom/words.hex", "DEPTH": depth, "WIDTH": width, "CHECK": (check_sum(words(depth, width), width), 32)}
     for depth, width in ((1, 5), (6, 32), (65, 70))
 ]
 

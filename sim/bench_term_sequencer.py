@@ -3,6 +3,7 @@
 import random
 
 import cocotb
+from bench_term_rom import check_sum
 from cocotb.triggers import FallingEdge, ReadOnly
 from parts import config
 from parts.stream import reset, start
@@ -50,7 +51,7 @@ def rom(case):
     return words
 
 
-CONFIGS = [{"FILE": "rom/terms.hex", **case, "CHECK": (sum(rom(case)), 32)} for case in (PADDED, SMALL)]
+CONFIGS = [{"FILE": "rom/terms.hex", **case, "CHECK": (check_sum(rom(case), 4 + case["PAYLOAD_W"]), 32)} for case in (PADDED, SMALL)]
 
 
 def prepare(folder, config):

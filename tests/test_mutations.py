@@ -14,7 +14,7 @@ from hwgen.config import BuildConfig
 from hwgen.errors import ToolFailed
 from hwgen.flow import build, read_manifest
 from hwgen.nn import ActQuant
-from hwgen.program import IMMEDIATE, NEGATE
+from hwgen.program import IMMEDIATE, NEGATE, check_sum
 from hwgen.share import share
 from hwgen.simulate import simulate
 from hwgen.simulators import run_cocotb
@@ -136,9 +136,9 @@ def change_rom(source, target, change, check=True):
     (target / rom).write_text("".join(f"{word:x}\n" for word in changed))
     if check:
         core = target / "rtl/tiny_core.v"
-        text = core.read_text().replace(f".CHECK({sum(words)})", f".CHECK({sum(changed)})")
-        assert text != core.read_text() or sum(words) == sum(changed)
-        core.write_text(text)
+        old, new = (f".CHECK(32'h{check_sum(numbers, shape['width']):x})" for numbers in (words, changed))
+        assert old in core.read_text()
+        core.write_text(core.read_text().replace(old, new))
 
 
 def without_halves(words, bits):

@@ -17,6 +17,10 @@ def another_bit(words):
     return [words[0], words[1] ^ 16, *words[2:]]
 
 
+def two_words_swapped(words):
+    return [words[1], words[0], *words[2:]]
+
+
 def one_word_short(words):
     return words[:-1]
 
@@ -51,7 +55,7 @@ def built(request, tmp_path_factory):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("change", [another_bit, one_word_short, another_file])
+@pytest.mark.parametrize("change", [another_bit, two_words_swapped, one_word_short, another_file])
 def test_wrong_words_end_the_simulation(built, change, tmp_path):
     bench.prepare(tmp_path, CONFIG)
     words = [int(line, 16) for line in (tmp_path / CONFIG["FILE"]).read_text().split()]

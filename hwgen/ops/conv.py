@@ -96,7 +96,7 @@ class Conv(Op):
         return self._known[x]
 
     def _infer(self, x: TensorType) -> TensorType:
-        channels, rows, columns = x.shape
+        _, rows, columns = x.shape
         if self.activations_limited and x.qtype.bits > ACTIVATION_BITS:
             raise MissingActQuant(f"its input has {x.qtype.bits} bits", self.path,
                                   "put hwgen.nn.ActQuant(bits, exponent, signed) before this layer")  # fmt: skip
@@ -181,7 +181,7 @@ def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
 
 @imports("aten.conv1d.default", "aten.conv1d.padding")
 def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    first = lambda v: v if isinstance(v, (int, str)) else v[0]  # noqa: E731
+    first = lambda v: v if isinstance(v, (int, str)) else v[0]
     dilation = (1, first(dilation))
     if padding not in ("same", "valid"):
         padding = (0, first(padding))

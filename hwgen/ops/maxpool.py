@@ -57,6 +57,6 @@ def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=
 
 @imports("aten.max_pool1d.default")
 def max_pool1d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
-    flat = lambda v, other: (other, v if isinstance(v, int) else v[0])  # noqa: E731
+    flat = lambda v, other: (other, v if isinstance(v, int) else v[0])
     kernel = flat(kernel, 1)
     return max_pool2d(importer, x, kernel, flat(stride, 1) if stride else kernel, flat(padding, 0), flat(dilation, 1), ceil_mode)

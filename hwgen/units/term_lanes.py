@@ -9,7 +9,7 @@ from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
-from hwgen.program import Program, max_program, sum_program
+from hwgen.program import Program, check_sum, max_program, sum_program
 from hwgen.qtype import QType, ceil_log2
 from hwgen.stream import Order
 from hwgen.units.unit import Unit, block_rams, signed64
@@ -70,8 +70,9 @@ class Layer:
         return late + rows * sum(int(np.maximum(self.program.lengths, beats).sum()) for beats in sent)
 
     def cycles(self, lanes: int) -> int:
-        """Cycles from frame to frame: the work, or taking the input where that is more."""
-        return max(self.work(lanes), Order(self.x.shape).beats)
+        """Cycles from frame to frame: the work, or taking the input, where a padding row takes one, if that is more."""
+        rows = Rows.of(self, Windows.of(self, lanes))
+        return max(self.work(lanes), Order(self.x.shape).beats + rows.pad_top + rows.pad_bottom)
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ class TermLanes(Unit):
             "PAD_VALUE": (1 << (layer.x.qtype.bits - 1) if maximum and layer.x.qtype.signed else 0, program.immediate_bits),
             "FILE": self.rom_path,
             "TERMS": len(words),
-            "CHECK": int(words.sum() % (1 << 32)),
+            "CHECK": (check_sum(words.tolist(), word_bits), 32),
             "PAYLOAD_W": word_bits - 4,
             "LANES": windows.lanes,
             "OUT_STRIPE": windows.out_stripe,
