@@ -1,5 +1,6 @@
 """LeNet-5 on MNIST: area by layer, cycles a frame, rate at an assumed clock, and what our own tools take."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from hwgen import report, verify
 from hwgen.frontend import call
+from hwgen.report import VERIFICATION
 from hwgen.synth import yosys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +40,7 @@ def main(frames, lanes):
             memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
             first = verify(build, x[:1])  # compiles the simulator
             result = verify(build, x[:frames], labels=labels[:frames])
-            (build / "sim/verify.json").write_text(__import__("json").dumps(result))
+            (build / VERIFICATION).write_text(json.dumps(result))
             area = yosys.synthesize(build, jobs=2)
             values, _ = report(build)
             total = area["core"]
