@@ -115,33 +115,43 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
     return [*ends, stream]
 
 
+FIFO_CLOCKS = 2  # from a word in to the same word out of rtl/stream_fifo.v
+
+
 def _insert_fifos(design: Design) -> None:
     """A FIFO on each side of an addition that must hold more than one beat, so that no branch can starve the other.
 
     Time is counted in beats of the network's input. When the addition takes its beat n, both sides can have been sent every
     beat that the input up to then allows; what is ahead of n waits in the FIFO. One row more keeps the branches from
-    stalling each other inside a row.
+    stalling each other inside a row. Sides that passed unequally many registers since they parted get one each too, so that no
+    beat waits for the one before it to be through.
     """
     progress = {design.input.name: np.arange(1, design.input.order.beats + 1)}
+    registers = {design.input.name: 0}  # since the last line memory
     result = []
     for placed in design.placed:
         arrivals = [progress[stream.name] for stream in placed.inputs]
         if isinstance(placed.unit, Add):
             together = np.maximum(*arrivals)
+            passed = [registers[stream.name] for stream in placed.inputs]
+            uneven = abs(passed[0] - passed[1])
             inputs = []
             for stream, arrival in zip(placed.inputs, arrivals, strict=True):
                 ahead = int((np.searchsorted(arrival, together, side="right") - np.arange(len(together))).max())
-                if ahead > 1:
-                    depth = ahead + stream.order.beats // stream.order.shape[1]
+                if ahead > 1 or uneven:
+                    depth = ahead + (stream.order.beats // stream.order.shape[1] if ahead > 1 else uneven + 1)
                     fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.type.qtype.bits, depth, stream.order)
                     behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)
                     result.append(Placed(fifo, (stream,), (behind,)))
+                    registers[behind.name] = registers[stream.name] + FIFO_CLOCKS
                     stream = behind
                 inputs.append(stream)
             placed = Placed(placed.unit, tuple(inputs), placed.outputs)
             arrivals = [together]
         needs = placed.unit.needs()
+        before = max(registers[stream.name] for stream in placed.inputs)
         for stream in placed.outputs:
+            registers[stream.name] = 0 if isinstance(placed.unit, TermLanes) else before + isinstance(placed.unit, Add)
             progress[stream.name] = arrivals[0][np.maximum(needs, 1) - 1]
         result.append(placed)
     design.placed = result

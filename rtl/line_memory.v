@@ -144,6 +144,8 @@ module line_memory #(
     reg  [ADDRESS_W-1:0] address_q;
     reg  [X_W-1:0]       data_q;
     integer l;
+    // no write before the first reset: it could hit a column that only holds padding
+    initial write_q = {LANES{1'b0}};
     always @(posedge clk) begin
         for (l = 0; l < LANES; l = l + 1) write_q[l] <= beat && !rst && lane_wide == l;
         address_q <= address_wide[ADDRESS_W-1:0];

@@ -1,0 +1,75 @@
+"""Runs random networks as RTL against the module itself: python -m tests.fuzz --count 300."""
+
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from random import Random
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from hwgen import build
+from hwgen.config import BuildConfig
+from hwgen.simulate import simulate
+from tests.networks import Network, make_network
+
+SETTLED = 8  # frames after which the median interval is that of a full pipeline
+# The prediction is the slowest unit's work. Units nearly as slow add to it: each holds its neighbours up for some rows.
+LATE, CLOCKS = 1.4, 16
+
+
+def check(network: Network, folder: Path, simulator: str) -> None:
+    """Builds the network, runs its batch, and asserts each value, and without stalls the predicted frame interval."""
+    design = build(network.module, network.example, out=folder, config=BuildConfig(lanes=network.lanes))
+    x, want = network.x, network.reference()
+    if not network.stall:
+        times = -(-SETTLED // len(x))
+        x, want = x.repeat(times, *[1] * (x.dim() - 1)), want.repeat(times, *[1] * (want.dim() - 1))
+    y, run = simulate(folder, x.numpy(), simulator=simulator, stall=network.stall)
+    assert y.dtype == np.float64 and y.shape == tuple(want.shape), (
+        f"{y.dtype} {y.shape}, not {list(want.shape)}"
+    )
+    wrong = np.argwhere(y != want.numpy())
+    assert len(wrong) == 0, f"{len(wrong)} of {y.size} values differ, the first at {wrong[0].tolist()}"
+    if not network.stall:
+        predicted = design.interval()
+        assert run.interval <= LATE * predicted + CLOCKS, (
+            f"a frame takes {run.interval} clocks, predicted were {predicted}"
+        )
+
+
+@click.command()
+@click.option("--count", default=300, show_default=True, help="How many networks.")
+@click.option("--seed", default=1, show_default=True, help="Another seed gives other networks.")
+@click.option("--first", default=0, show_default=True, help="Number of the first network of the seed.")
+@click.option("--simulator", type=click.Choice(["icarus", "verilator"]), default="icarus", show_default=True)
+def main(count, seed, first, simulator):
+    """Build COUNT random networks, simulate each, and compare with PyTorch; exits 1 if any differs.
+
+    Verilator takes ten times as long as Icarus here: it compiles each network.
+    """
+    console = Console()
+    failed = 0
+    with Progress(console=console) as progress:
+        for number in progress.track(range(first, first + count), description="networks"):
+            network = make_network(Random(f"{seed}/{number}"))
+            with tempfile.TemporaryDirectory(prefix="hwgen-fuzz-") as folder:
+                try:
+                    check(network, Path(folder) / "net", simulator)
+                except Exception:  # noqa: BLE001  whatever it is, it is a finding
+                    failed += 1
+                    again = f"python -m tests.fuzz --seed {seed} --first {number} --count 1 --simulator {simulator}"
+                    console.print(
+                        f"{network}\n{traceback.format_exc()}\nagain: {again}\n",
+                        markup=False,
+                        highlight=False,
+                    )
+    click.echo(f"{count} networks on {simulator}, seed {seed}: {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The RTL of random networks gives what the module gives, on both simulators, with and without stalls."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from torch import nn
+
+import hwgen
+from hwgen.config import BuildConfig
+from hwgen.nn import ActQuant
+from hwgen.simulate import run_words
+from tests.fuzz import check
+from tests.networks import Fork, Network, networks
+from tests.test_golden import batch, quantized, weigh
+
+# a derandomized run tries the same networks each time; a smaller seed is no smaller network, so nothing is shrunk
+STABLE = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@settings(STABLE, max_examples=36)
+@given(networks())
+def test_rtl_equals_the_module_on_icarus(tmp_path_factory, network):
+    check(network, tmp_path_factory.mktemp("random") / "net", "icarus")
+
+
+@settings(STABLE, max_examples=4)
+@given(networks())
+def test_rtl_equals_the_module_on_verilator(tmp_path_factory, network):
+    check(network, tmp_path_factory.mktemp("random") / "net", "verilator")
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_windows_past_the_end_of_a_row_that_no_fold_divides(tmp_path, simulator):
+    """The last stripe's columns beyond the row are padding, also below zero: once they were memory never written."""
+    layers = quantized(
+        nn.MaxPool2d(2, 2, (0, 1), 2), weigh(nn.Conv2d(2, 2, 3, padding=4)), ActQuant(5, 2, signed=True)
+    )
+    check(Network(layers.eval(), batch(2, 13, 9), 5, 0.0), tmp_path / "net", simulator)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_sums_of_the_input_itself_lose_no_clock(tmp_path, count):
+    network = Network(quantized(Fork(*[nn.Identity()] * count)).eval(), batch(2, 6, 6), 1, 0.0)
+    design = hwgen.build(network.module, network.example, out=tmp_path / "net")
+    _, run = hwgen.simulate(tmp_path / "net", network.x.numpy(), simulator="icarus")
+    assert run.interval == design.interval() == 72
+
+
+def test_layers_named_as_ports_and_streams(tmp_path):
+    """Also with stalls on every stream, whose names come from the layers', and with every stream recorded."""
+    names = ["m_axis", "s_axis", "clk", "rst", "output", "chance", "output_held", "dut"]
+    net = quantized()
+    for name in names:
+        net.add_module(name, weigh(nn.Linear(2, 2)))
+        net.add_module(f"{name}_q", ActQuant(3, 1, signed=True))
+    network = Network(net.eval(), batch(2), 4, 0.3)
+    check(network, tmp_path / "net", "icarus")
+    design = hwgen.build(net, network.example, out=tmp_path / "net", config=BuildConfig(lanes=4))
+    frames = design.graph.quantize_input(network.x)
+    run = run_words(
+        tmp_path / "net", design, design.input.order.to_beats(frames), "icarus", 0.3, 1, traced=True
+    )
+    golden = dict(design.graph.trace(frames))
+    assert set(run.traces) == {stream.name for stream in design.streams()}
+    for stream in design.streams():
+        assert np.array_equal(run.traces[stream.name], stream.order.to_beats(golden[stream.tensor])), (
+            stream.name
+        )
+
+
+def test_one_pixel_one_channel_one_bit(tmp_path):
+    layers = nn.Sequential(ActQuant(1, 0), weigh(nn.Conv2d(1, 1, 1)))
+    check(
+        Network(layers.eval(), torch.tensor([0.0, 1.0, 1.0, 0.0]).reshape(4, 1, 1, 1), 16, 0.0),
+        tmp_path / "net",
+        "icarus",
+    )
