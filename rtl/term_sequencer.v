@@ -56,6 +56,7 @@ module term_sequencer #(
     // words of 32 bits below are cut to the width of a register: their upper bits are zero
     /* verilator lint_off UNUSEDSIGNAL */
     localparam WORD_W = 4 + PAYLOAD_W;
+    localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
     localparam PC_W = (TERMS > 1) ? $clog2(TERMS) : 1;
     localparam S_W = (OUT_STRIPE > 1) ? $clog2(OUT_STRIPE) : 1;
     localparam R_W = (OUT_ROWS > 1) ? $clog2(OUT_ROWS) : 1;
@@ -142,7 +143,7 @@ module term_sequencer #(
     wire shift_1 = word_1[WORD_W-2];
     wire negate_1 = word_1[WORD_W-3];
     wire immediate_1 = word_1[WORD_W-4];
-    wire [31:0] payload_1 = {{(32-PAYLOAD_W){1'b0}}, word_1[PAYLOAD_W-1:0]};
+    wire [31:0] payload_1 = {{(32-FIELDS_W){1'b0}}, word_1[FIELDS_W-1:0]};
     wire [31:0] channel_1 = payload_1 & ((32'd1 << CHANNEL_BITS) - 1);
     wire [31:0] tap_column_1 = (payload_1 >> CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
     wire [31:0] tap_row_1 = (payload_1 >> (CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);

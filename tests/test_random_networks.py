@@ -75,6 +75,15 @@ def test_layers_named_as_ports_and_streams(tmp_path):
         )
 
 
+def test_a_bias_wider_than_32_bits(tmp_path):
+    layer = nn.Linear(3, 2)
+    layer.weight.data.copy_(torch.tensor([[2.0**-20, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    layer.bias.data.copy_(torch.tensor([-(2.0**18), 2.0**18 - 2.0**-5]))
+    check(Network(quantized(layer).eval(), batch(3), 1, 0.2), tmp_path / "net", "icarus")
+    layer.weight.data.zero_()
+    check(Network(quantized(layer).eval(), batch(3), 1, 0.0), tmp_path / "net", "icarus")
+
+
 def test_one_pixel_one_channel_one_bit(tmp_path):
     layers = nn.Sequential(ActQuant(1, 0), weigh(nn.Conv2d(1, 1, 1)))
     check(
