@@ -1,7 +1,8 @@
-"""The engine alone: conv 3x3 16->16 on 32x32, 4-bit powers of two, half of them zero, 16 lanes: area, cycles, utilisation.
+"""The engine alone: conv 3x3 16->16 on 32x32, 4-bit powers of two, half of them zero, 16 lanes: area, cycles,
+utilisation.
 
-The baseline beside it is the same layer as a multiply-accumulate array that cannot skip zeros: one 4-bit multiplier and accumulator per
-lane, same lanes, same synthesis, counted by the same tool in the same run.
+The baseline beside it is the same layer as a multiply-accumulate array that cannot skip zeros: one 4-bit multiplier and
+accumulator per lane, same lanes, same synthesis, counted by the same tool in the same run.
 """
 
 import shutil
@@ -23,7 +24,8 @@ from hwgen.synth import yosys
 MAC_V = """
 `default_nettype none
 module {name} #(parameter W = 20) (
-    input wire clk, input wire clear, input wire signed [8:0] x, input wire signed [3:0] weight, output reg signed [W-1:0] acc
+    input wire clk, input wire clear, input wire signed [8:0] x, input wire signed [3:0] weight,
+    output reg signed [W-1:0] acc
 );
     wire signed [12:0] product = x * weight;
     always @(posedge clk) acc <= (clear ? {{W{{1'b0}}}} : acc) + {{{{(W-13){{product[12]}}}}, product}};
@@ -51,7 +53,12 @@ def layer(channels: int, size: int, sparsity: float, seed: int) -> nn.Module:
 def main(lanes, frames, keep):
     folder = keep or Path(tempfile.mkdtemp())
     module, channels, size = layer(16, 32, 0.5, 0), 16, 32
-    build(module, (torch.zeros(1, channels, size, size),), out=folder / "conv", config=BuildConfig(lanes=lanes, name="conv"))
+    build(
+        module,
+        (torch.zeros(1, channels, size, size),),
+        out=folder / "conv",
+        config=BuildConfig(lanes=lanes, name="conv"),
+    )
     x = np.random.default_rng(1).random((frames, channels, size, size))
     y, run = simulate(folder / "conv", x)
     with torch.no_grad():
@@ -64,15 +71,38 @@ def main(lanes, frames, keep):
     mac = baseline(folder, "mac")
     interval = run.interval
     useful = unit["terms"] * unit["pixels"] / interval
-    table = Table("design", "lanes", "LUT", "FF", "CARRY8", "BRAM36", "cycles", "utilisation", "LUT per useful term per cycle")
+    table = Table(
+        "design",
+        "lanes",
+        "LUT",
+        "FF",
+        "CARRY8",
+        "BRAM36",
+        "cycles",
+        "utilisation",
+        "LUT per useful term per cycle",
+    )
     cells = [area[key] for key in ("LUT", "FF", "CARRY8", "BRAM36")]
-    row = ["term_lanes, all included", unit["lanes"], *cells, interval, f"{useful / unit['lanes']:.1%}", f"{area['LUT'] / useful:.1f}"]
+    row = [
+        "term_lanes, all included",
+        unit["lanes"],
+        *cells,
+        interval,
+        f"{useful / unit['lanes']:.1%}",
+        f"{area['LUT'] / useful:.1f}",
+    ]
     table.add_row(*map(str, row))
     positions = unit["pixels"] // lanes
     dense = channels * channels * 9 * positions
     sparse_useful = unit["terms"] * unit["pixels"] / dense
-    row = ["4-bit MACs alone, dense", lanes, *(lanes * mac[key] for key in ("LUT", "FF", "CARRY8", "BRAM36")), dense,
-           f"{sparse_useful / lanes:.1%}", f"{lanes * mac['LUT'] / sparse_useful:.1f}"]  # fmt: skip
+    row = [
+        "4-bit MACs alone, dense",
+        lanes,
+        *(lanes * mac[key] for key in ("LUT", "FF", "CARRY8", "BRAM36")),
+        dense,
+        f"{sparse_useful / lanes:.1%}",
+        f"{lanes * mac['LUT'] / sparse_useful:.1f}",
+    ]
     table.add_row(*map(str, row))
     console = Console(width=140)
     console.print(table)

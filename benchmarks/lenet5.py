@@ -26,15 +26,38 @@ MODEL = ROOT / "examples/lenet5/model.py"
 @click.option("--lanes", default=[1, 4, 16, 32], multiple=True, show_default=True, help="Folds to build.")
 def main(frames, lanes):
     x, labels = call(f"{MODEL}:test_data")
-    table = Table("most lanes", "LUT", "LUTRAM", "FF", "CARRY8", "BRAM36", "DSP", "cycles a frame", "frames/s at 250 MHz*",
-                  "model to RTL, s", "its memory, MB", "RTL frames/s simulated", "bit-exact")  # fmt: skip
+    table = Table(
+        "most lanes",
+        "LUT",
+        "LUTRAM",
+        "FF",
+        "CARRY8",
+        "BRAM36",
+        "DSP",
+        "cycles a frame",
+        "frames/s at 250 MHz*",
+        "model to RTL, s",
+        "its memory, MB",
+        "RTL frames/s simulated",
+        "bit-exact",
+    )
     console = Console(width=200)
     with tempfile.TemporaryDirectory() as folder:
         for count in lanes:
             build = Path(folder) / f"lenet5_{count}"
             # in a process of its own, as a user runs it: Python's and torch's start are part of the time
             start = time.monotonic()
-            command = [sys.executable, "-m", "hwgen", "build", f"{MODEL}:load", "-o", str(build), "--lanes", str(count)]
+            command = [
+                sys.executable,
+                "-m",
+                "hwgen",
+                "build",
+                f"{MODEL}:load",
+                "-o",
+                str(build),
+                "--lanes",
+                str(count),
+            ]
             subprocess.run([*command, "--name", "lenet5"], check=True, capture_output=True)
             seconds = time.monotonic() - start
             memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
@@ -46,12 +69,18 @@ def main(frames, lanes):
             total = area["core"]
             cells = [total[key] for key in ("LUT", "LUTRAM", "FF", "CARRY8", "BRAM36", "DSP")]
             table.add_row(
-                *map(str, [count, *cells, result["interval"], values["rates"][1]["value"], f"{seconds:.1f}", f"{memory:.0f}"]),
-                f"{frames / result['seconds']:.0f}", f"{result['equal']} of {result['frames']}",
-            )  # fmt: skip
+                *map(
+                    str,
+                    [count, *cells, result["interval"], values["rates"][1]["value"], f"{seconds:.1f}", f"{memory:.0f}"],
+                ),
+                f"{frames / result['seconds']:.0f}",
+                f"{result['equal']} of {result['frames']}",
+            )
             assert first["equal"] == 1
     console.print(table)
-    console.print(f"* an assumption: nothing was placed or routed. Without the AXI border. {area['version']}; {area['flags']}")
+    console.print(
+        f"* an assumption: nothing was placed or routed. Without the AXI border. {area['version']}; {area['flags']}"
+    )
 
 
 if __name__ == "__main__":

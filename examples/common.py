@@ -73,9 +73,7 @@ class Masked(nn.Module):
         self.mask.fill_(1).view(-1)[w.abs().flatten().argsort()[: round(zeros * w.numel())]] = 0
 
 
-def fit(
-    model, x, y, *, epochs: int, rate: float, batch: int, augment=None, each_step: Callable | None = None
-):
+def fit(model, x, y, *, epochs: int, rate: float, batch: int, augment=None, each_step: Callable | None = None):
     """Adam with a cosine rate on cross entropy, drawing its batches from torch's global generator.
 
     x, y       images [n, ...] and labels [n]; the last part of a batch is left out of the epoch
@@ -106,9 +104,7 @@ def fit(
         )
 
 
-def compress(
-    model, x, y, recipes: dict[str, Recipe], *, bias_bits: int, epochs: tuple, rates: tuple, **options
-):
+def compress(model, x, y, recipes: dict[str, Recipe], *, bias_bits: int, epochs: tuple, rates: tuple, **options):
     """Float training, pruning on a cubic ramp, training on the grids; leaves a plain module on its grids.
 
     recipes        by layer name, one for each layer with weights
@@ -137,9 +133,7 @@ def compress(
         parametrize.register_parametrization(layer, "weight", OnGrid(recipe.magnitudes, unit))
         top = math.ceil(math.log2(layer.bias.abs().max().item()))
         bias_unit = max(top - (bias_bits - 1), unit + recipe.input_unit)
-        parametrize.register_parametrization(
-            layer, "bias", OnGrid(tuple(range(1 << (bias_bits - 1))), bias_unit)
-        )
+        parametrize.register_parametrization(layer, "bias", OnGrid(tuple(range(1 << (bias_bits - 1))), bias_unit))
     print("grid")
     fit(model, x, y, epochs=epochs[2], rate=rates[2], **options)
 

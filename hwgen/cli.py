@@ -35,7 +35,8 @@ class Verbs(click.Group):
 
 @contextmanager
 def _stages(verb: str, folder: Path, note: str = ""):
-    """A spinner with the stage at work; yields the function that names it. The verb's seconds are kept for the report."""
+    """A spinner with the stage at work; yields the function that names it. The verb's seconds are kept for the
+    report."""
     what = f"{verb} {folder}{note}"
     start = time.monotonic()
     with console.status(what) as status:
@@ -64,31 +65,48 @@ def main():
 
 folder_argument = click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 input_option = click.option(
-    "--input", "source", required=True, metavar="X",
+    "--input",
+    "source",
+    required=True,
+    metavar="X",
     help="x.npy, floats [N, ...] as the module takes them; or path.py:function returning (x, labels).",
-)  # fmt: skip
+)
 count_option = click.option("--count", type=click.IntRange(min=1), help="Use only the first COUNT frames.")
 simulator_option = click.option(
-    "--simulator", type=click.Choice(["verilator", "icarus"]), default="verilator", show_default=True,
+    "--simulator",
+    type=click.Choice(["verilator", "icarus"]),
+    default="verilator",
+    show_default=True,
     help="icarus starts at once and runs slowly; verilator compiles first and runs fast.",
-)  # fmt: skip
+)
 stall_option = click.option(
-    "--stall", type=float, default=0.0, show_default=True, help="Chance that a stream is held up in a clock, on every stream."
+    "--stall",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Chance that a stream is held up in a clock, on every stream.",
 )
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
 
 
 @main.command()
 @click.argument("net", metavar="NET")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder to write; new, empty, or an earlier build.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write; new, empty, or an earlier build.",
+)
 @click.option("--board", default="zcu104", show_default=True, help="A board of boards/.")
 @click.option("--lanes", type=int, default=16, show_default=True, help="At most so many accumulators per layer.")
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
 def build(net, out, board, lanes, name):
     """Write the RTL of NET into a folder.
 
-    NET is a file that torch.export.save wrote (net.pt2), or path.py:function, a function that returns (module, example_inputs).
-    Weights are taken by value and must lie on a grid of powers of two; activations meet hwgen.nn.ActQuant before each layer.
+    NET is a file that torch.export.save wrote (net.pt2), or path.py:function, a function that returns (module,
+    example_inputs). Weights are taken by value and must lie on a grid of powers of two; activations meet
+    hwgen.nn.ActQuant before each layer.
     """
     from hwgen import flow, frontend
     from hwgen.config import BuildConfig
@@ -110,7 +128,12 @@ def build(net, out, board, lanes, name):
 @main.command()
 @folder_argument
 @input_option
-@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="y.npy to write: float64 [N, ...].")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="y.npy to write: float64 [N, ...].",
+)
 @count_option
 @simulator_option
 @stall_option
@@ -142,7 +165,8 @@ def simulate(folder, source, output, count, simulator, stall, seed):
 def verify(folder, source, count, simulator, stall, seed):
     """Compare the RTL in DIR with the golden integers, frame by frame.
 
-    Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel is named.
+    Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
+    is named.
     """
     from hwgen.report import VERIFICATION
     from hwgen.verify import verify as compare
@@ -162,8 +186,13 @@ def verify(folder, source, count, simulator, stall, seed):
 @folder_argument
 @click.option("--tool", type=click.Choice(["yosys", "vivado"]), default="yosys", show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes at once.")
-@click.option("--mode", type=click.Choice(["synth", "implement"]), default="synth", show_default=True,
-              help="vivado only: synthesize the core out of context, or implement the AXI top.")  # fmt: skip
+@click.option(
+    "--mode",
+    type=click.Choice(["synth", "implement"]),
+    default="synth",
+    show_default=True,
+    help="vivado only: synthesize the core out of context, or implement the AXI top.",
+)
 def synth(folder, tool, jobs, mode):
     """Synthesize DIR for its board and count what it takes.
 

@@ -1,4 +1,5 @@
-"""The hardware as a netlist of units and streams: forks, reorderings and FIFOs put in where the graph branches and joins."""
+"""The hardware as a netlist of units and streams: forks, reorderings and FIFOs put in where the graph branches and
+joins."""
 
 from dataclasses import dataclass, field
 
@@ -78,7 +79,9 @@ def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int]) -
         if stage.layer is None:
             if sources[0].order != sources[1].order:
                 turn = int(sources[0].order.lanes > sources[1].order.lanes)
-                sources[turn] = _reorder(design, sources[turn], sources[1 - turn].order.lanes, f"reorder_for_{stage.result}")
+                sources[turn] = _reorder(
+                    design, sources[turn], sources[1 - turn].order.lanes, f"reorder_for_{stage.result}"
+                )
             unit = Add(stage.result, *stage.types, stage.quantize, stage.y, sources[0].order)
             order = sources[0].order
         else:
@@ -104,10 +107,14 @@ def _reorder(design: Design, source: Stream, lanes: int, name: str) -> Stream:
 
 def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) -> list[Stream]:
     """One stream per reader of `stream`, through a chain of forks."""
-    readers = sum(stage.inputs.count(stream.name) for stage in stages) + (graph.output_name == stream.name and bool(graph.nodes))
+    readers = sum(stage.inputs.count(stream.name) for stage in stages) + (
+        graph.output_name == stream.name and bool(graph.nodes)
+    )
     ends = []
     for i in range(readers - 1):
-        pair = tuple(Stream(f"{stream.tensor}_fork{i}_{side}", stream.tensor, stream.type, stream.order) for side in "ab")
+        pair = tuple(
+            Stream(f"{stream.tensor}_fork{i}_{side}", stream.tensor, stream.type, stream.order) for side in "ab"
+        )
         unit = StreamFork(f"{stream.tensor}_{i}", stream.type.qtype.bits, stream.order)
         design.placed.append(Placed(unit, (stream,), pair))
         ends.append(pair[0])
@@ -121,10 +128,10 @@ FIFO_CLOCKS = 2  # from a word in to the same word out of rtl/stream_fifo.v
 def _insert_fifos(design: Design) -> None:
     """A FIFO on each side of an addition that must hold more than one beat, so that no branch can starve the other.
 
-    Time is counted in beats of the network's input. When the addition takes its beat n, both sides can have been sent every
-    beat that the input up to then allows; what is ahead of n waits in the FIFO. One row more keeps the branches from
-    stalling each other inside a row. Sides that passed unequally many registers since they parted get one each too, so that no
-    beat waits for the one before it to be through.
+    Time is counted in beats of the network's input. When the addition takes its beat n, both sides can have been sent
+    every beat that the input up to then allows; what is ahead of n waits in the FIFO. One row more keeps the branches
+    from stalling each other inside a row. Sides that passed unequally many registers since they parted get one each
+    too, so that no beat waits for the one before it to be through.
     """
     progress = {design.input.name: np.arange(1, design.input.order.beats + 1)}
     registers = {design.input.name: 0}  # since the last line memory

@@ -1,4 +1,5 @@
-"""Design -> files, as a dict of path -> text: the network's core, its top, the units' ROMs, the rtl/ modules they use."""
+"""Design -> files, as a dict of path -> text: the network's core, its top, the units' ROMs, the rtl/ modules they
+use."""
 
 import hashlib
 import json

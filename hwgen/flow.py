@@ -33,7 +33,8 @@ def build(
 ) -> Design:
     """Writes the RTL of `model` into the folder `out`, whole or not at all; the same model gives the same bytes.
 
-    model, example_inputs -- a module in the form that torch.export takes, and a tuple with one tensor [1, ...]; or an exported program
+    model, example_inputs -- a module in the form that torch.export takes, and a tuple with one tensor [1, ...]; or an
+    exported program
     progress -- called with the name of each stage as it starts
     Raises an HwgenError that names the layer and what to do.
     """
@@ -63,7 +64,11 @@ def read_manifest(folder: str | Path) -> dict:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise BadInput("the folder is no build: it has no hwgen.json", str(folder), "make one with hwgen build NET -o DIR") from None
+        raise BadInput(
+            "the folder is no build: it has no hwgen.json",
+            str(folder),
+            "make one with hwgen build NET -o DIR",
+        ) from None
     except (OSError, ValueError) as error:
         raise BadInput(f"hwgen.json cannot be read: {error}", str(path), "build again") from error
 

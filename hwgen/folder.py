@@ -13,7 +13,14 @@ from hwgen.errors import BadInput
 
 MANIFEST = "hwgen.json"
 SECONDS = "seconds.json"  # what each verb took
-DERIVED = ("sim", "synth", "vivado", "report.json", "report.md", SECONDS)  # made from a build by later commands: stale after a new one
+DERIVED = (
+    "sim",
+    "synth",
+    "vivado",
+    "report.json",
+    "report.md",
+    SECONDS,
+)  # made from a build by later commands: stale after a new one
 
 
 def check_writable(out: Path) -> None:

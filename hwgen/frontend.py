@@ -34,7 +34,11 @@ def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgr
     if path.suffix == ".pt2":
         return _load_program(path)
     if path.suffix != ".py" or not function:
-        raise BadInput(f"{net} is neither a .pt2 file nor path.py:function", net, "save with torch.export.save, or name a function")
+        raise BadInput(
+            f"{net} is neither a .pt2 file nor path.py:function",
+            net,
+            "save with torch.export.save, or name a function",
+        )
     result = call(net)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], nn.Module)):
         raise BadInput(f"{function}() returned {type(result).__name__}", net, "return (module, example_inputs)")
@@ -58,7 +62,9 @@ def call(source: str):
     except HwgenError:
         raise
     except (Exception, SystemExit) as error:
-        raise BadInput(f"{path.name} ends with {type(error).__name__}: {error}", source, f"run it alone: python {name}") from error
+        raise BadInput(
+            f"{path.name} ends with {type(error).__name__}: {error}", source, f"run it alone: python {name}"
+        ) from error
 
 
 def _load_program(path: Path) -> ExportedProgram:
@@ -68,8 +74,11 @@ def _load_program(path: Path) -> ExportedProgram:
         raise
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
-        raise BadInput(f"it cannot be read as a torch.export program: {type(error).__name__}: {first}", str(path),
-                       "write it with torch.export.save(torch.export.export(module, inputs), path)") from error  # fmt: skip
+        raise BadInput(
+            f"it cannot be read as a torch.export program: {type(error).__name__}: {first}",
+            str(path),
+            "write it with torch.export.save(torch.export.export(module, inputs), path)",
+        ) from error
 
 
 # The members of an archive that are read: structure, plain tensors, and the example inputs
@@ -86,9 +95,10 @@ _SYMBOL = re.compile(r"Symbol\('\w+'(, (positive|nonnegative|integer)=True)*\)")
 def _harmless(path: Path) -> BytesIO:
     """A copy of the archive that holds data only.
 
-    torch.export.load runs what an archive tells it to: it unpickles members that a config marks, custom objects, example inputs that
-    its safe loader refuses and all of an archive of old form, loads compiled libraries, and evaluates the text of symbolic sizes.
-    Each of these is refused. The copy is what is loaded, so that no other reading of the zip's directory matters.
+    torch.export.load runs what an archive tells it to: it unpickles members that a config marks, custom objects,
+    example inputs that its safe loader refuses and all of an archive of old form, loads compiled libraries, and
+    evaluates the text of symbolic sizes. Each of these is refused. The copy is what is loaded, so that no other reading
+    of the zip's directory matters.
     """
     remedy = "make it again with torch.export.save, from a network of tensors and static shapes"
     copy = BytesIO()
@@ -100,7 +110,11 @@ def _harmless(path: Path) -> BytesIO:
         for name in names:
             inside = name.partition("/")[2]
             if not _DATA.fullmatch(inside):
-                raise BadInput(f"the archive holds {name}, which is neither structure nor a plain tensor", str(path), remedy)
+                raise BadInput(
+                    f"the archive holds {name}, which is neither structure nor a plain tensor",
+                    str(path),
+                    remedy,
+                )
             content = archive.read(name)
             if inside.endswith(".json"):
                 _refuse_code(json.loads(content), name, path, remedy)
@@ -128,7 +142,9 @@ def import_model(model: nn.Module | ExportedProgram, example_inputs: tuple[torch
     """The graph of integers that equals model.double() in eval mode on every input."""
     if isinstance(model, nn.Module):
         if not isinstance(example_inputs, tuple) or not all(isinstance(x, torch.Tensor) for x in example_inputs):
-            raise BadInput(f"example_inputs is {type(example_inputs).__name__}", "build", "pass a tuple of tensors: (x,)")
+            raise BadInput(
+                f"example_inputs is {type(example_inputs).__name__}", "build", "pass a tuple of tensors: (x,)"
+            )
         was_training = [m for m in model.modules() if m.training]
         try:
             model.eval()
@@ -138,8 +154,11 @@ def import_model(model: nn.Module | ExportedProgram, example_inputs: tuple[torch
             raise
         except Exception as error:
             first = next((line for line in str(error).splitlines() if line.strip()), "")
-            raise UnsupportedLayer(f"torch.export fails: {type(error).__name__}: {first}", type(model).__name__,
-                                   "make torch.export.export(module, example_inputs) work first") from error  # fmt: skip
+            raise UnsupportedLayer(
+                f"torch.export fails: {type(error).__name__}: {first}",
+                type(model).__name__,
+                "make torch.export.export(module, example_inputs) work first",
+            ) from error
         finally:
             for module in was_training:
                 module.training = True
@@ -161,7 +180,11 @@ class Importer:
     def graph(self) -> Graph:
         signature = self.program.graph_signature
         constants = {**self.program.state_dict, **self.program.constants}
-        owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+        owners = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
         values: dict[str, object] = {}
         known = importers()
         result = None
@@ -176,9 +199,10 @@ class Importer:
                 target = str(node.target)
                 if target not in known:
                     raise UnsupportedLayer(
-                        f"no op imports {target}", self.path or node.name,
+                        f"no op imports {target}",
+                        self.path or node.name,
                         "replace the layer, or add a file to hwgen/ops/ (see CONTRIBUTING.md)",
-                    )  # fmt: skip
+                    )
                 args = [_resolve(a, values) for a in node.args]
                 kwargs = {k: _resolve(a, values) for k, a in node.kwargs.items()}
                 values[node.name] = known[target](self, *args, **kwargs)
@@ -191,7 +215,9 @@ class Importer:
                     raise UnsupportedLayer(f"the network has {len(results)} outputs", "output", "return one tensor")
                 result = values[results[0].name]
         if self.input_type is None or result in self.raw:
-            raise MissingActQuant("the input never meets a quantizer", "input", "make hwgen.nn.ActQuant the first layer")
+            raise MissingActQuant(
+                "the input never meets a quantizer", "input", "make hwgen.nn.ActQuant the first layer"
+            )
         return Graph("input", self.input_type, self.input_shape, tuple(self.nodes), result, self.shapes[result])
 
     def _input(self, node) -> str:
@@ -199,10 +225,17 @@ class Importer:
             raise UnsupportedLayer("the network has several inputs", node.name, "join them before the network")
         shape = tuple(node.meta["val"].shape)
         if len(shape) not in (2, 3, 4):
-            raise UnsupportedLayer(f"an input of shape {list(shape)}", node.name,
-                                   "take [N, channels, rows, columns], [N, channels, columns] or [N, features]")  # fmt: skip
+            raise UnsupportedLayer(
+                f"an input of shape {list(shape)}",
+                node.name,
+                "take [N, channels, rows, columns], [N, channels, columns] or [N, features]",
+            )
         if not all(isinstance(n, int) for n in shape[1:]):
-            raise UnsupportedLayer(f"an input of dynamic shape {list(shape)}", node.name, "export it with a static shape; the batch may vary")
+            raise UnsupportedLayer(
+                f"an input of dynamic shape {list(shape)}",
+                node.name,
+                "export it with a static shape; the batch may vary",
+            )
         self.input_shape = shape[1:]
         self.shapes["raw"] = shape[1:]
         self.raw.add("raw")
@@ -217,7 +250,11 @@ class Importer:
 
     def type(self, name: str) -> TensorType:
         if name in self.raw:
-            raise MissingActQuant("the network's input reaches it as floats", self.path, "make hwgen.nn.ActQuant the first layer")
+            raise MissingActQuant(
+                "the network's input reaches it as floats",
+                self.path,
+                "make hwgen.nn.ActQuant the first layer",
+            )
         return self.types[name]
 
     def flatten(self, x: str) -> str:
@@ -237,7 +274,11 @@ class Importer:
         name = self._unique(self.path or type(op).__name__)
         result = op.infer(*kinds)
         if min(result.shape) < 1:
-            raise UnsupportedLayer(f"its output would have shape {list(result.shape)}", self.path, "the window is larger than the input")
+            raise UnsupportedLayer(
+                f"its output would have shape {list(result.shape)}",
+                self.path,
+                "the window is larger than the input",
+            )
         self.types[name] = result
         self.nodes.append(Node(name, op, inputs))
         return name
@@ -247,7 +288,9 @@ class Importer:
         shape = {1: lambda f: (f, 1, 1), 2: lambda c, n: (c, 1, n), 3: lambda *s: s}[len(shape)](*shape)
         kind = TensorType(shape, QType(op.low, op.high), op.exponent)
         if self.input_type not in (None, kind):
-            raise UnsupportedLayer("the input is quantized in two ways", self.path, "quantize it once, and use the result twice")
+            raise UnsupportedLayer(
+                "the input is quantized in two ways", self.path, "quantize it once, and use the result twice"
+            )
         self.input_type = self.types["input"] = kind
         self.shapes["input"] = self.shapes[raw]
         return "input"

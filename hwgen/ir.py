@@ -89,7 +89,8 @@ class Graph:
         return replace(self, nodes=tuple(nodes), output_name=name)
 
     def quantize_input(self, x: torch.Tensor) -> torch.Tensor:
-        """The user's floats [N, *input_shape] as int64 [N, channels, rows, columns]: floor(x / 2^exponent + 1/2), clamped."""
+        """The user's floats [N, *input_shape] as int64 [N, channels, rows, columns]: floor(x / 2^exponent + 1/2),
+        clamped."""
         kind = self.input_type
         scaled = x.double() * 2.0**-kind.exponent
         level = scaled.floor()
@@ -106,7 +107,8 @@ class Graph:
             yield node.name, values[node.name]
 
     def eval(self, q: torch.Tensor) -> torch.Tensor:
-        """The output integers [N, channels, rows, columns] for input integers q: the definition all else is checked against."""
+        """The output integers [N, channels, rows, columns] for input integers q: the definition all else is checked
+        against."""
         return dict(self.trace(q))[self.output_name]
 
     def dequantize_output(self, q: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""Checks emitted Verilog as pyverilog reads it: every instance names ports and parameters that its module has, all ports connected."""
+"""Checks emitted Verilog as pyverilog reads it: every instance names ports and parameters that its module has, all
+ports connected."""
 
 import functools
 import tempfile
@@ -30,8 +31,11 @@ def lint(files: dict[str, str]) -> None:
                 raise ToolFailed(f"no file defines the module {module}", where, "this is an error of hwgen: report it")
             wrong = (ports ^ known[module][0]) | (parameters - known[module][1])
             if wrong:
-                raise ToolFailed(f"{min(wrong)} does not fit the module's ports and parameters", where,
-                                 "this is an error of hwgen: report it")  # fmt: skip
+                raise ToolFailed(
+                    f"{min(wrong)} does not fit the module's ports and parameters",
+                    where,
+                    "this is an error of hwgen: report it",
+                )
 
 
 @functools.cache

@@ -23,7 +23,8 @@ class Stage:
 
 
 def lower(graph: Graph) -> list[Stage]:
-    """The stages of a graph after its passes, in order; every tensor that a stage reads is the input or another's result."""
+    """The stages of a graph after its passes, in order; every tensor that a stage reads is the input or another's
+    result."""
     types = graph.types()
     stages = []
     fused = set()
@@ -41,7 +42,15 @@ def lower(graph: Graph) -> list[Stage]:
             op, quantize = identity(types[node.name].shape[0]), node.op
         kinds = tuple(types[name] for name in node.inputs)
         if isinstance(op, Conv | MaxPool):
-            stages.append(Stage(result, node.inputs, kinds, types[result], Layer(node.name, op, quantize, kinds[0], types[result])))
+            stages.append(
+                Stage(
+                    result,
+                    node.inputs,
+                    kinds,
+                    types[result],
+                    Layer(node.name, op, quantize, kinds[0], types[result]),
+                )
+            )
         elif isinstance(op, Add):
             stages.append(Stage(result, node.inputs, kinds, types[result], None, quantize))
         else:

@@ -151,9 +151,7 @@ class AvgPool2d(nn.Module):
     Raises BadInput for an argument or a dtype outside these.
     """
 
-    def __init__(
-        self, kernel_size: int | tuple[int, int], stride: int | tuple[int, int] | None = None, bits: int = 8
-    ):
+    def __init__(self, kernel_size: int | tuple[int, int], stride: int | tuple[int, int] | None = None, bits: int = 8):
         super().__init__()
         self.kernel_size = _pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else _pair("stride", stride)

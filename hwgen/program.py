@@ -1,9 +1,9 @@
 """A layer's term program: what its ROM holds, and how wide its accumulator must be.
 
-Per output channel the terms are sorted from the lowest exponent to the highest, and the accumulator shifts right by one where the
-exponent rises. So after the terms of exponent e it holds floor(partial sum / 2^e); the bits shifted out are final. Requantization
-drops `shift` low bits of the exact sum: with the highest exponent E, max(0, shift - E) more bits are dropped from the accumulator at the
-end, or max(0, E - shift) of the bits shifted out are kept below it.
+Per output channel the terms are sorted from the lowest exponent to the highest, and the accumulator shifts right by one
+where the exponent rises. So after the terms of exponent e it holds floor(partial sum / 2^e); the bits shifted out are
+final. Requantization drops `shift` low bits of the exact sum: with the highest exponent E, max(0, shift - E) more bits
+are dropped from the accumulator at the end, or max(0, E - shift) of the bits shifted out are kept below it.
 """
 
 from dataclasses import dataclass
@@ -73,7 +73,10 @@ def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program
     constants = _constants(conv, grid, shift, quantize is not None)
 
     # above an unsigned activation an immediate's bits cost no lookup table: as many as the payload has anyway
-    fields = sum(ceil_log2(n) for n in (conv.dilation[0] * (tap_rows - 1) + 1, conv.dilation[1] * (tap_columns - 1) + 1, x.shape[0]))
+    fields = sum(
+        ceil_log2(n)
+        for n in (conv.dilation[0] * (tap_rows - 1) + 1, conv.dilation[1] * (tap_columns - 1) + 1, x.shape[0])
+    )
     immediate_bits = max(2, x.qtype.bits, 0 if x.qtype.signed else fields)
     chunks = [_chunks(constant, top, immediate_bits) for constant in constants]
     rows = [(m, level, value) for m, parts in enumerate(chunks) for level, value in parts]
@@ -91,7 +94,9 @@ def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program
     level = np.concatenate([exponents, immediate_level, np.full(len(ends), top)])
     source = np.concatenate([table.input, np.zeros(len(immediate_output) + len(ends), np.int64)])
     negative = np.concatenate([table.negative, np.zeros(len(immediate_output) + len(ends), np.int64)])
-    is_immediate = np.concatenate([np.zeros(len(table), np.int64), np.ones(len(immediate_output) + len(ends), np.int64)])
+    is_immediate = np.concatenate(
+        [np.zeros(len(table), np.int64), np.ones(len(immediate_output) + len(ends), np.int64)]
+    )
     value = np.concatenate([np.zeros(len(table), np.int64), immediate_value, np.zeros(len(ends), np.int64)])
     order = np.lexsort((source, is_immediate, level, output))
     output, level, source, negative, is_immediate, value = (
@@ -153,18 +158,22 @@ def max_program(channels: int, kernel: tuple[int, int], dilation: tuple[int, int
 
 
 def _constants(conv: Conv, grid: int, shift: int, rounded: bool) -> list[int]:
-    """Per output, bias plus the half of the rounding, in units of 2^grid; what lies below the grid can never reach a result."""
+    """Per output, bias plus the half of the rounding, in units of 2^grid; what lies below the grid can never reach a
+    result."""
     result = []
     for bias in conv.bias:
         numerator, denominator = float(bias).as_integer_ratio()
         numerator, denominator = (numerator << -grid, denominator) if grid < 0 else (numerator, denominator << grid)
         # floor(bias + 2^(shift-1)), the half being 1/2 where shift is 0
-        result.append((2 * numerator + (denominator << shift)) // (2 * denominator) if rounded else numerator // denominator)
+        result.append(
+            (2 * numerator + (denominator << shift)) // (2 * denominator) if rounded else numerator // denominator
+        )
     return result
 
 
 def _chunks(constant: int, top: int, bits: int) -> list[tuple[int, int]]:
-    """Splits a constant into (level, signed value) with levels up to `top`; a value below the top level has at most `bits` bits."""
+    """Splits a constant into (level, signed value) with levels up to `top`; a value below the top level has at most
+    `bits` bits."""
     if constant == 0:
         return []
     level = min((constant & -constant).bit_length() - 1, top)
@@ -178,10 +187,11 @@ def _chunks(constant: int, top: int, bits: int) -> list[tuple[int, int]]:
 
 
 def _accumulator(table, exponents, chunks, x: TensorType, outputs: int, inputs: int) -> int:
-    """Bits that hold floor(partial sum / 2^e) for every output after the terms of every exponent e, over the input's range.
+    """Bits that hold floor(partial sum / 2^e) for every output after the terms of every exponent e, over the input's
+    range.
 
-    Between two shifts the sum may wrap; the ends are reached by the input that is x.high where the partial weight is positive and
-    x.low elsewhere, or the reverse (Ponzina, Rios et al., TECS 2023, applied to each level).
+    Between two shifts the sum may wrap; the ends are reached by the input that is x.high where the partial weight is
+    positive and x.low elsewhere, or the reverse (Ponzina, Rios et al., TECS 2023, applied to each level).
     """
     immediate = {}
     for m, parts in enumerate(chunks):
@@ -199,5 +209,8 @@ def _accumulator(table, exponents, chunks, x: TensorType, outputs: int, inputs: 
         positive, negative = np.maximum(partial, 0).sum(axis=1), np.minimum(partial, 0).sum(axis=1)
         low = ((positive * x.qtype.low + negative * x.qtype.high) << base) + constant
         high = ((positive * x.qtype.high + negative * x.qtype.low) << base) + constant
-        bits = max(bits, width(int(min(low.min(), 0)) >> level, int(max(high.max(), 0)) >> level) + int(low.min() >= 0))
+        bits = max(
+            bits,
+            width(int(min(low.min(), 0)) >> level, int(max(high.max(), 0)) >> level) + int(low.min() >= 0),
+        )
     return bits

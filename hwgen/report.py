@@ -40,7 +40,12 @@ def report(folder: str | Path) -> tuple[dict, str]:
     values = {
         "name": known["name"],
         "version": known["hwgen"],
-        "board": {"name": board.name, "part": board.part, "clock_mhz": board.clock_mhz, "resources": board.resources},
+        "board": {
+            "name": board.name,
+            "part": board.part,
+            "clock_mhz": board.clock_mhz,
+            "resources": board.resources,
+        },
         "build": {"interval": interval, "interval_source": source, "units": known["units"]},
         "verification": verification,
         "synthesis": synthesis,

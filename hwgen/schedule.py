@@ -6,9 +6,11 @@ MARGIN = 0.95
 
 
 def schedule(stages: list[Stage], most_lanes: int) -> dict[str, int]:
-    """Lanes by the stage's result: as fast as the slowest layer can be with `most_lanes`, and few lanes more than that takes.
+    """Lanes by the stage's result: as fast as the slowest layer can be with `most_lanes`, and few lanes more than that
+    takes.
 
-    Two neighbours that are equally slow hold each other up now and then, so every layer that can is a little faster than the slowest.
+    Two neighbours that are equally slow hold each other up now and then, so every layer that can is a little faster
+    than the slowest.
 
     The two sides of an addition get the same fold where both have it, so that their beats meet in one order.
     """

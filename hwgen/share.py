@@ -1,4 +1,5 @@
-"""Where the shipped folders (rtl, templates, boards, sim) lie: beside the package in a checkout, inside it in a wheel."""
+"""Where the shipped folders (rtl, templates, boards, sim) lie: beside the package in a checkout, inside it in a
+wheel."""
 
 from pathlib import Path
 

@@ -40,8 +40,8 @@ def simulate(
 ) -> tuple[np.ndarray, Run]:
     """Runs the build in `folder` on floats [N, *input shape]; returns float64 [N, *output shape] and the run.
 
-    The result equals module.double()(x.double()). `stall` is the chance, 0 to below 1, that a stream is held up in a clock: each one at
-    both ends and, when above 0, inside too.
+    The result equals module.double()(x.double()). `stall` is the chance, 0 to below 1, that a stream is held up in a
+    clock: each one at both ends and, when above 0, inside too.
     """
     design = read_design(folder)
     frames = check_input(design, x)
@@ -54,18 +54,33 @@ def check_input(design: Design, x: np.ndarray) -> torch.Tensor:
     """The input integers [N, channels, rows, columns] for a user's array; raises BadInput if it does not fit."""
     shape = design.graph.input_shape
     if not (isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)):
-        raise BadInput(f"the input is {getattr(x, 'dtype', type(x).__name__)}", "--input", "give an array of floats, as the module takes them")
+        raise BadInput(
+            f"the input is {getattr(x, 'dtype', type(x).__name__)}",
+            "--input",
+            "give an array of floats, as the module takes them",
+        )
     if x.shape[1:] != tuple(shape) or len(x) == 0:
-        raise BadInput(f"the input has shape {list(x.shape)}", "--input", f"give [N, {', '.join(map(str, shape))}], N at least 1")
+        raise BadInput(
+            f"the input has shape {list(x.shape)}",
+            "--input",
+            f"give [N, {', '.join(map(str, shape))}], N at least 1",
+        )
     if not np.isfinite(x).all():
         raise BadInput("the input holds NaN or infinity", "--input", "give finite numbers")
     return design.graph.quantize_input(torch.from_numpy(x))
 
 
 def run_words(
-    folder: Path, design: Design, words: np.ndarray, simulator: str, stall: float, seed: int, traced: bool = False
+    folder: Path,
+    design: Design,
+    words: np.ndarray,
+    simulator: str,
+    stall: float,
+    seed: int,
+    traced: bool = False,
 ) -> Run:
-    """Plays input words [N, beats] into the emitted core, and reads what comes out of it and, if `traced`, runs inside it."""
+    """Plays input words [N, beats] into the emitted core, and reads what comes out of it and, if `traced`, runs inside
+    it."""
     if not 0 <= stall < 1:
         raise BadInput(f"stall = {stall}", "--stall", "use a chance from 0 to below 1")
     check_simulator(simulator, folder)
@@ -96,12 +111,16 @@ def run_words(
     result = json.loads((work / "settings.json").read_text())["result"]
     if result["hung"] or not result["done"]:
         raise ToolFailed(
-            f"the network stopped: no word moved for {settings['patience']} clocks", str(work), "report it, with the build folder"
+            f"the network stopped: no word moved for {settings['patience']} clocks",
+            str(work),
+            "report it, with the build folder",
         )
     ends = np.loadtxt(work / "frames.txt", dtype=np.int64, ndmin=1)
     return Run(
         words=_read_words(work / "output.hex", design.output),
-        traces={s.name: _read_words(work / f"trace_{s.name}.hex", s, len(words)) for s in _inside(design)} if traced else {},
+        traces={s.name: _read_words(work / f"trace_{s.name}.hex", s, len(words)) for s in _inside(design)}
+        if traced
+        else {},
         cycles=result["last_out"] - result["first_in"] + 1,
         interval=int(np.median(np.diff(ends))) if len(ends) > 2 else None,
     )
@@ -139,7 +158,11 @@ def _prepare(folder: Path, design: Design, simulator: str, stalls: bool, traced:
     for name, text in texts.items():
         (work / name).write_text(text)
     emitted = (folder / f"rtl/{core}.v").read_text()
-    sources = [*library([emitted]), core_path, *(f"sim/{kind}/{name}" for name in ("harness.v", "stream_stall.v"))]
+    sources = [
+        *library([emitted]),
+        core_path,
+        *(f"sim/{kind}/{name}" for name in ("harness.v", "stream_stall.v")),
+    ]
     (work / "sources.json").write_text(json.dumps(sources))
     digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in sources)).hexdigest()
     built = work / "built.json"
@@ -160,7 +183,11 @@ def _read_words(path: Path, stream: Stream, frames: int | None = None) -> np.nda
     text = path.read_text().split()
     unknown = [word for word in text if not set(word) <= set("0123456789abcdef")]
     if unknown:
-        raise ToolFailed(f"the network sent a word that is not known: {unknown[0]}", str(path), "report it, with the build folder")
+        raise ToolFailed(
+            f"the network sent a word that is not known: {unknown[0]}",
+            str(path),
+            "report it, with the build folder",
+        )
     words = np.array([int(word, 16) for word in text], np.int64)
     if frames is not None:
         words = words[: frames * beats]

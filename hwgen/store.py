@@ -31,7 +31,12 @@ def dump(graph: Graph) -> tuple[str, bytes]:
     kind = graph.input_type
     text = {
         "input_name": graph.input_name,
-        "input_type": {"shape": kind.shape, "low": kind.qtype.low, "high": kind.qtype.high, "exponent": kind.exponent},
+        "input_type": {
+            "shape": kind.shape,
+            "low": kind.qtype.low,
+            "high": kind.qtype.high,
+            "exponent": kind.exponent,
+        },
         "input_shape": graph.input_shape,
         "nodes": nodes,
         "output_name": graph.output_name,
@@ -53,7 +58,12 @@ def load(folder: Path) -> Graph:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"the golden graph cannot be read: {error}", str(folder), "build again") from error
     return Graph(
-        text["input_name"], input_type, tuple(text["input_shape"]), nodes, text["output_name"], tuple(text["output_shape"])
+        text["input_name"],
+        input_type,
+        tuple(text["input_shape"]),
+        nodes,
+        text["output_name"],
+        tuple(text["output_shape"]),
     )
 
 

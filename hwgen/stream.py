@@ -8,8 +8,8 @@ import torch
 
 @dataclass(frozen=True)
 class Order:
-    """A frame of `shape` (channels, rows, columns), one activation a beat: for each row, each s < stripe, each channel, each lane:
-    the pixel in column lane * stripe + s, if there is one. One lane is raster order."""
+    """A frame of `shape` (channels, rows, columns), one activation a beat: for each row, each s < stripe, each channel,
+    each lane: the pixel in column lane * stripe + s, if there is one. One lane is raster order."""
 
     shape: tuple[int, int, int]
     lanes: int = 1
@@ -26,7 +26,8 @@ class Order:
         return channels * rows * columns
 
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """The columns of a row in the order they first arrive, and a flag at the last of each group that comes once per channel."""
+        """The columns of a row in the order they first arrive, and a flag at the last of each group that comes once per
+        channel."""
         grid = np.arange(self.stripe)[:, None] + np.arange(self.lanes)[None, :] * self.stripe
         inside = grid < self.shape[2]
         last = inside & ~np.pad(inside, ((0, 0), (0, 1)))[:, 1:]
@@ -35,7 +36,9 @@ class Order:
     def indices(self) -> np.ndarray:
         """For each beat of a frame, the index of its activation in the flattened (channels, rows, columns)."""
         channels, rows, columns = self.shape
-        s, channel, lane = np.meshgrid(np.arange(self.stripe), np.arange(channels), np.arange(self.lanes), indexing="ij")
+        s, channel, lane = np.meshgrid(
+            np.arange(self.stripe), np.arange(channels), np.arange(self.lanes), indexing="ij"
+        )
         column = lane * self.stripe + s
         inside = column < columns
         row = (channel * rows * columns + column)[inside]

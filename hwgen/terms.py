@@ -6,7 +6,8 @@ import numpy as np
 
 
 def trailing_exponent(values: np.ndarray) -> np.ndarray:
-    """For each non-zero finite float, the exponent of its lowest set bit: value = odd * 2^exponent (int64, same shape)."""
+    """For each non-zero finite float, the exponent of its lowest set bit: value = odd * 2^exponent (int64, same
+    shape)."""
     mantissa, exponent = np.frexp(values.astype(np.float64))
     integers = np.abs(np.ldexp(mantissa, 53)).astype(np.int64)
     lowest = integers & -integers
@@ -45,5 +46,9 @@ def term_table(weights: np.ndarray) -> TermTable:
         alive = rest != 0
         output, source, rest = output[alive], source[alive], rest[alive]
         exponent += 1
-    columns = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)] if parts else [np.zeros(0, np.int64)] * 4
+    columns = (
+        [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)]
+        if parts
+        else [np.zeros(0, np.int64)] * 4
+    )
     return TermTable(*columns)

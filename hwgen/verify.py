@@ -26,8 +26,9 @@ def verify(
     """Runs the build in `folder` on floats [N, *input shape] and compares every output integer with the golden model's.
 
     labels -- int [N]: adds the accuracy of the largest output
-    Returns simulator, stall, seed, frames, equal (frames), cycles, interval, seconds, accuracy. When a frame differs, the
-    network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the first wrong place.
+    Returns simulator, stall, seed, frames, equal (frames), cycles, interval, seconds, accuracy. When a frame differs,
+    the network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the first wrong
+    place.
     """
     folder = Path(folder)
     design = read_design(folder)

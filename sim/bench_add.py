@@ -20,9 +20,12 @@ def parameters(a, b, w, drop, out_w, low, high):
     }
     wide = {"CONSTANT": (1 << drop) >> 1, "LOW": low, "HIGH": high}
     return {
-        **sides, "W": w, "DROP": drop, "OUT_W": out_w,
+        **sides,
+        "W": w,
+        "DROP": drop,
+        "OUT_W": out_w,
         **{name: (value % (1 << 64), 64) for name, value in wide.items()},
-    }  # fmt: skip
+    }
 
 
 CONFIGS = [

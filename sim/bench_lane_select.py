@@ -8,18 +8,25 @@ from parts import config
 
 CONFIGS = [
     # unsigned activations, as many stripes as lanes, a narrow immediate
-    {"X_W": 4, "X_SIGNED": 0, "STRIPES": 4, "LANES": 4, "FIRST_LEG": -1, "LEGS": 3, "LEG_W": 2,
-     "B": 4, "W": 9},
+    {"X_W": 4, "X_SIGNED": 0, "STRIPES": 4, "LANES": 4, "FIRST_LEG": -1, "LEGS": 3, "LEG_W": 2, "B": 4, "W": 9},
     # an immediate that rides above them; more lanes than stripes; the last leg beyond the end
-    {"X_W": 3, "X_SIGNED": 0, "STRIPES": 2, "LANES": 3, "FIRST_LEG": 0, "LEGS": 2, "LEG_W": 2,
-     "B": 6, "W": 6},
+    {"X_W": 3, "X_SIGNED": 0, "STRIPES": 2, "LANES": 3, "FIRST_LEG": 0, "LEGS": 2, "LEG_W": 2, "B": 6, "W": 6},
     # signed, with a padding value, as a max pool has it
-    {"X_W": 5, "X_SIGNED": 1, "STRIPES": 3, "LANES": 2, "FIRST_LEG": -1, "LEGS": 3, "LEG_W": 2,
-     "B": 5, "W": 5, "PAD_VALUE": (16, 5)},
+    {
+        "X_W": 5,
+        "X_SIGNED": 1,
+        "STRIPES": 3,
+        "LANES": 2,
+        "FIRST_LEG": -1,
+        "LEGS": 3,
+        "LEG_W": 2,
+        "B": 5,
+        "W": 5,
+        "PAD_VALUE": (16, 5),
+    },
     # signed and extended twice
-    {"X_W": 3, "X_SIGNED": 1, "STRIPES": 1, "LANES": 1, "FIRST_LEG": 0, "LEGS": 1, "LEG_W": 1,
-     "B": 5, "W": 8},
-]  # fmt: skip
+    {"X_W": 3, "X_SIGNED": 1, "STRIPES": 1, "LANES": 1, "FIRST_LEG": 0, "LEGS": 1, "LEG_W": 1, "B": 5, "W": 8},
+]
 
 
 def signed(value, bits):

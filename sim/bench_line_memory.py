@@ -16,9 +16,7 @@ def clog2(count):
 def arrival(columns, lanes):
     """Groups of columns in the order of a stream of that many lanes: a group comes once per channel."""
     stripe = -(-columns // lanes)
-    return [
-        [lane * stripe + s for lane in range(lanes) if lane * stripe + s < columns] for s in range(stripe)
-    ]
+    return [[lane * stripe + s for lane in range(lanes) if lane * stripe + s < columns] for s in range(stripe)]
 
 
 def geometry(stream_lanes, stripe, **parameters):
@@ -44,14 +42,43 @@ def geometry(stream_lanes, stripe, **parameters):
 # (lanes of the stream, columns in a stripe, parameters)
 CASES = [
     # raster order, padding on both sides, a ring that is no power of two, lookup-table memory
-    (1, 3, {"X_W": 5, "LANES": 2, "CHANNELS": 3, "RING": 5, "ROWS": 3, "PAD_TOP": 1, "PAD_BOTTOM": 1,
-            "COLUMNS": 5, "FREED_W": 2, "FILL": 1, "PAD_VALUE": (19, 5)}),
+    (
+        1,
+        3,
+        {
+            "X_W": 5,
+            "LANES": 2,
+            "CHANNELS": 3,
+            "RING": 5,
+            "ROWS": 3,
+            "PAD_TOP": 1,
+            "PAD_BOTTOM": 1,
+            "COLUMNS": 5,
+            "FREED_W": 2,
+            "FILL": 1,
+            "PAD_VALUE": (19, 5),
+        },
+    ),
     # three lanes of a stream into one stripe, a single channel, no padding
     (3, 7, {"X_W": 8, "LANES": 1, "CHANNELS": 1, "RING": 2, "ROWS": 3, "COLUMNS": 7, "FREED_W": 1}),
     # two lanes into four stripes, block memory, more padding rows than real ones
-    (2, 4, {"X_W": 3, "LANES": 4, "CHANNELS": 5, "RING": 4, "ROWS": 2, "PAD_BOTTOM": 3, "COLUMNS": 14,
-            "FREED_W": 3, "FILL": 1, "PAD_VALUE": (4, 3)}),
-]  # fmt: skip
+    (
+        2,
+        4,
+        {
+            "X_W": 3,
+            "LANES": 4,
+            "CHANNELS": 5,
+            "RING": 4,
+            "ROWS": 2,
+            "PAD_BOTTOM": 3,
+            "COLUMNS": 14,
+            "FREED_W": 3,
+            "FILL": 1,
+            "PAD_VALUE": (4, 3),
+        },
+    ),
+]
 CONFIGS = [geometry(lanes, stripe, **parameters) for lanes, stripe, parameters in CASES]
 
 

@@ -48,8 +48,7 @@ def random_loads(count, short_chance):
     if lanes == 1:
         short_chance = 0  # the engine never asks for it
     return [
-        ([rng.getrandbits(config()["W"]) for _ in range(lanes)], int(rng.random() < short_chance))
-        for _ in range(count)
+        ([rng.getrandbits(config()["W"]) for _ in range(lanes)], int(rng.random() < short_chance)) for _ in range(count)
     ]
 
 

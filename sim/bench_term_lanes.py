@@ -10,9 +10,7 @@ from cocotb.utils import get_sim_time
 from parts.stream import Sink, Source, reset, start, watch
 
 FRAMES = 4
-BEATS = Path(
-    "beats.json"
-)  # what `prepare` leaves for the simulation: input and output words, cycles of a frame
+BEATS = Path("beats.json")  # what `prepare` leaves for the simulation: input and output words, cycles of a frame
 
 
 def units():
@@ -47,13 +45,18 @@ def units():
         # the usual layer: four lanes, the last one short, a ReLU to 4 bits
         unit("usual", conv(2, 2, (3, 3), **padded), ((2, 4, 7), 0, 15, 0), 4, quantize=Quantize(2, 0, 15)),
         # accumulators out, so bits below them; strides, dilation, grouped channels, a foreign order in
-        unit("exact", conv(4, 2, (3, 2), stride=(2, 2), dilation=(1, 2), padding=(2, 0, 1, 0), groups=2),
-             ((4, 6, 9), -8, 7, -2), 2, in_lanes=3),
+        unit(
+            "exact",
+            conv(4, 2, (3, 2), stride=(2, 2), dilation=(1, 2), padding=(2, 0, 1, 0), groups=2),
+            ((4, 6, 9), -8, 7, -2),
+            2,
+            in_lanes=3,
+        ),
         # a Linear: one position, one lane, low bits dropped
         unit("linear", conv(5, 6, (1, 1)), ((6, 1, 1), 0, 255, 0), 1, quantize=Quantize(6, -8, 7)),
         unit("max_signed", MaxPool((3, 3), (2, 2), (1, 1)), ((2, 5, 6), -8, 7, 0), 2, in_lanes=2),
         unit("max_unsigned", MaxPool((3, 2), (2, 2), (1, 1)), ((3, 4, 5), 0, 7, 0), 1),
-    ]  # fmt: skip
+    ]
 
 
 # a simulation needs none of this, and importing torch takes longer than all its clocks
@@ -70,9 +73,7 @@ def prepare(folder, config):
         (folder / name).write_text(text)
     layer, bits = unit.layer, unit.layer.y.qtype.bits
     generator = torch.Generator().manual_seed(10)
-    x = torch.randint(
-        layer.x.qtype.low, layer.x.qtype.high + 1, (FRAMES, *layer.x.shape), generator=generator
-    )
+    x = torch.randint(layer.x.qtype.low, layer.x.qtype.high + 1, (FRAMES, *layer.x.shape), generator=generator)
     x[0], x[1] = layer.x.qtype.low, layer.x.qtype.high
     y = layer.op.eval([layer.x], x)
     if layer.quantize:

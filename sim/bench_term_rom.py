@@ -20,7 +20,12 @@ def check_sum(words, width):
 
 
 CONFIGS = [
-    {"FILE": "rom/words.hex", "DEPTH": depth, "WIDTH": width, "CHECK": (check_sum(words(depth, width), width), 32)}
+    {
+        "FILE": "rom/words.hex",
+        "DEPTH": depth,
+        "WIDTH": width,
+        "CHECK": (check_sum(words(depth, width), width), 32),
+    }
     for depth, width in ((1, 5), (6, 32), (65, 70))
 ]
 

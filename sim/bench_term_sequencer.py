@@ -10,18 +10,56 @@ from parts.stream import reset, start
 
 # Input 9 x 9 on 2 lanes, 3x3 taps, stride 2, dilation 2, padding 2: output 5 x 5, the last stripe short.
 PADDED = {
-    "TERMS": 14, "TAP_ROW_BITS": 3, "TAP_COLUMN_BITS": 3, "CHANNEL_BITS": 2, "PAYLOAD_W": 8,
-    "COLUMN_BITS": 3, "ADDRESS_W": 8, "RING": 7, "OUT_ROWS": 5, "OUT_STRIPE": 3, "SHORT_FROM": 2,
-    "ROW_STEP": 2, "COLUMN_STEP": 2, "NEED": 5, "LAST_STEP": 5, "FREED_W": 3, "IN_STRIPE": 6, "FIRST_LEG": -1,
-    "LEGS": 3, "LEG_W": 2, "PAD_LEFT": 2, "IMMEDIATE_W": 6, "PAD_VALUE": (32, 6),
-}  # fmt: skip
+    "TERMS": 14,
+    "TAP_ROW_BITS": 3,
+    "TAP_COLUMN_BITS": 3,
+    "CHANNEL_BITS": 2,
+    "PAYLOAD_W": 8,
+    "COLUMN_BITS": 3,
+    "ADDRESS_W": 8,
+    "RING": 7,
+    "OUT_ROWS": 5,
+    "OUT_STRIPE": 3,
+    "SHORT_FROM": 2,
+    "ROW_STEP": 2,
+    "COLUMN_STEP": 2,
+    "NEED": 5,
+    "LAST_STEP": 5,
+    "FREED_W": 3,
+    "IN_STRIPE": 6,
+    "FIRST_LEG": -1,
+    "LEGS": 3,
+    "LEG_W": 2,
+    "PAD_LEFT": 2,
+    "IMMEDIATE_W": 6,
+    "PAD_VALUE": (32, 6),
+}
 # One position a frame, one word in the list, no field in an address but the channel: a Linear layer.
 SMALL = {
-    "TERMS": 1, "TAP_ROW_BITS": 0, "TAP_COLUMN_BITS": 0, "CHANNEL_BITS": 2, "PAYLOAD_W": 4,
-    "COLUMN_BITS": 0, "ADDRESS_W": 3, "RING": 2, "OUT_ROWS": 1, "OUT_STRIPE": 1, "SHORT_FROM": 1,
-    "ROW_STEP": 1, "COLUMN_STEP": 1, "NEED": 1, "LAST_STEP": 1, "FREED_W": 1, "IN_STRIPE": 1, "FIRST_LEG": 0,
-    "LEGS": 1, "LEG_W": 1, "PAD_LEFT": 0, "IMMEDIATE_W": 4, "PAD_VALUE": (0, 4),
-}  # fmt: skip
+    "TERMS": 1,
+    "TAP_ROW_BITS": 0,
+    "TAP_COLUMN_BITS": 0,
+    "CHANNEL_BITS": 2,
+    "PAYLOAD_W": 4,
+    "COLUMN_BITS": 0,
+    "ADDRESS_W": 3,
+    "RING": 2,
+    "OUT_ROWS": 1,
+    "OUT_STRIPE": 1,
+    "SHORT_FROM": 1,
+    "ROW_STEP": 1,
+    "COLUMN_STEP": 1,
+    "NEED": 1,
+    "LAST_STEP": 1,
+    "FREED_W": 1,
+    "IN_STRIPE": 1,
+    "FIRST_LEG": 0,
+    "LEGS": 1,
+    "LEG_W": 1,
+    "PAD_LEFT": 0,
+    "IMMEDIATE_W": 4,
+    "PAD_VALUE": (0, 4),
+}
 TAPS, DILATION, CHANNELS, PAD_TOP, ROWS = 3, 2, 3, 2, 9  # of PADDED
 LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
 
@@ -51,7 +89,10 @@ def rom(case):
     return words
 
 
-CONFIGS = [{"FILE": "rom/terms.hex", **case, "CHECK": (check_sum(rom(case), 4 + case["PAYLOAD_W"]), 32)} for case in (PADDED, SMALL)]
+CONFIGS = [
+    {"FILE": "rom/terms.hex", **case, "CHECK": (check_sum(rom(case), 4 + case["PAYLOAD_W"]), 32)}
+    for case in (PADDED, SMALL)
+]
 
 
 def prepare(folder, config):

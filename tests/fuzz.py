@@ -29,9 +29,7 @@ def check(network: Network, folder: Path, simulator: str) -> None:
         times = -(-SETTLED // len(x))
         x, want = x.repeat(times, *[1] * (x.dim() - 1)), want.repeat(times, *[1] * (want.dim() - 1))
     y, run = simulate(folder, x.numpy(), simulator=simulator, stall=network.stall)
-    assert y.dtype == np.float64 and y.shape == tuple(want.shape), (
-        f"{y.dtype} {y.shape}, not {list(want.shape)}"
-    )
+    assert y.dtype == np.float64 and y.shape == tuple(want.shape), f"{y.dtype} {y.shape}, not {list(want.shape)}"
     wrong = np.argwhere(y != want.numpy())
     assert len(wrong) == 0, f"{len(wrong)} of {y.size} values differ, the first at {wrong[0].tolist()}"
     if not network.stall:

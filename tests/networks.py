@@ -1,4 +1,5 @@
-"""Random networks for the tests: plain nn.Modules with weights on dyadic grids, and batches that reach their corners."""
+"""Random networks for the tests: plain nn.Modules with weights on dyadic grids, and batches that reach their
+corners."""
 
 import copy
 import math
@@ -124,7 +125,8 @@ class TooMuch(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Here:
-    """The end of the network so far: the batch's values there in float64, a bound of all values, and a grid that holds them."""
+    """The end of the network so far: the batch's values there in float64, a bound of all values, and a grid that holds
+    them."""
 
     modules: tuple[nn.Module, ...]
     values: torch.Tensor
@@ -141,9 +143,7 @@ class Here:
         """Bits that hold any value here, and a sign."""
         return math.floor(math.log2(max(self.reach * 2.0**-self.exponent, 0.5))) + 2
 
-    def then(
-        self, module: nn.Module, reach: float | None = None, exponent: int | None = None, work: int = 1
-    ) -> "Here":
+    def then(self, module: nn.Module, reach: float | None = None, exponent: int | None = None, work: int = 1) -> "Here":
         """With one more module; `work` is a value's."""
         with torch.no_grad():
             try:
@@ -158,12 +158,7 @@ class Here:
             self.work + work * values[0].numel(),
         )
         # a max pool's window in the padding is minus infinity
-        if (
-            result.bits > MOST_BITS
-            or values.numel() == 0
-            or not values.isfinite().all()
-            or result.work > MOST_WORK
-        ):
+        if result.bits > MOST_BITS or values.numel() == 0 or not values.isfinite().all() or result.work > MOST_WORK:
             raise TooMuch(f"{result.bits} bits, {result.work} products")
         return result
 
@@ -203,9 +198,7 @@ def _input(random: Random) -> tuple[torch.Tensor, Here]:
 
 def _block(random: Random, here: Here, depth: int = 0) -> Here:
     """A few layers more."""
-    kind = random.choice(
-        ("layer",) * 6 + ("pool", "pool", "fork", "fork", "norm", "activation", "still", "flatten")
-    )
+    kind = random.choice(("layer",) * 6 + ("pool", "pool", "fork", "fork", "norm", "activation", "still", "flatten"))
     if kind == "fork" and depth < 2:
         return _fork(random, here, depth)
     if kind == "pool" and len(here.shape) > 1:
@@ -224,7 +217,8 @@ def _block(random: Random, here: Here, depth: int = 0) -> Here:
 def _layer(
     random: Random, here: Here, outputs: int | None = None, same: bool = False, stride: int | None = None
 ) -> Here:
-    """A convolution or Linear, and often what follows one: batch norm, activation, max pool, quantizer, in varying order."""
+    """A convolution or Linear, and often what follows one: batch norm, activation, max pool, quantizer, in varying
+    order."""
     here = _narrow(random, here)
     here = _conv(random, here, outputs, same, stride)
     if random.random() < 0.2:
@@ -238,9 +232,7 @@ def _layer(
 
 def _conv(random: Random, here: Here, outputs: int | None, same: bool, stride: int | None) -> Here:
     dims, channels = len(here.shape) - 1, here.shape[0]
-    groups = random.choice(
-        [1, 1, 1, channels, random.choice([g for g in range(1, channels + 1) if channels % g == 0])]
-    )
+    groups = random.choice([1, 1, 1, channels, random.choice([g for g in range(1, channels + 1) if channels % g == 0])])
     groups = 1 if dims == 0 or (outputs is not None and outputs % groups) else groups
     outputs = outputs or groups * random.randint(1, max(1, 6 // groups))
     kernel = tuple(random.choice((1, 3, 5) if same else (1, 2, 3, 3, 4, 5)) for _ in range(dims))
@@ -304,9 +296,7 @@ def _norm(random: Random, here: Here) -> Here:
     channels = here.shape[0]
     rng = np.random.default_rng(random.getrandbits(32))
     affine = random.random() < 0.7
-    norm = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d}[len(here.shape)](
-        channels, eps=0.0, affine=affine
-    )
+    norm = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d}[len(here.shape)](channels, eps=0.0, affine=affine)
     deviation = 2.0 ** rng.integers(-2, 3, channels)
     mean = rng.integers(-16, 17, channels) * 2.0**here.exponent
     _set(norm.running_var, deviation**2)
@@ -343,25 +333,19 @@ def _pool(random: Random, here: Here) -> Here:
         if count & (count - 1):
             raise TooMuch("a mean over a count of pixels that is no power of two")
         pool = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d}[dims](1)
-        return here.then(
-            random.choice((pool, Mean())), exponent=here.exponent - count.bit_length() + 1, work=count
-        )
+        return here.then(random.choice((pool, Mean())), exponent=here.exponent - count.bit_length() + 1, work=count)
     if kind == "dyadic" and dims == 2:
         kernel = tuple(random.randint(1, 4) for _ in range(2))
         bits = random.randint(1, 8)
         stride = random.choice((None, 1, tuple(random.randint(1, 3) for _ in range(2))))
         count = math.prod(kernel)
-        return here.then(
-            AvgPool2d(kernel, stride, bits), here.reach * 2, here.exponent - bits - 4, work=count
-        )
+        return here.then(AvgPool2d(kernel, stride, bits), here.reach * 2, here.exponent - bits - 4, work=count)
     kernel = tuple(random.choice((1, 2, 2, 4)) for _ in range(dims))
     stride = tuple(random.randint(1, 3) for _ in range(dims))
     padding = tuple(random.randint(0, k // 2) for k in kernel)
     make = {1: nn.AvgPool1d, 2: nn.AvgPool2d}[dims]
     count = math.prod(kernel)
-    return here.then(
-        make(kernel, stride, padding), exponent=here.exponent - count.bit_length() + 1, work=count
-    )
+    return here.then(make(kernel, stride, padding), exponent=here.exponent - count.bit_length() + 1, work=count)
 
 
 def _max_pool(random: Random, here: Here) -> Here:
@@ -442,11 +426,7 @@ def _ending(random: Random, here: Here) -> Here:
     kind = random.choice(("as it is", "as it is", "flat", "linear", "global"))
     if kind == "as it is":
         return here
-    if (
-        kind == "global"
-        and len(here.shape) > 1
-        and not math.prod(here.shape[1:]) & (math.prod(here.shape[1:]) - 1)
-    ):
+    if kind == "global" and len(here.shape) > 1 and not math.prod(here.shape[1:]) & (math.prod(here.shape[1:]) - 1):
         here = _narrow(random, here)
         here = here.then(Mean(), exponent=here.exponent - math.prod(here.shape[1:]).bit_length() + 1)
     here = here.then(nn.Flatten(), work=0)

@@ -1,4 +1,5 @@
-"""Bad input: each kind has its own error, which says what, where and what to do, and leaves no file and touches none."""
+"""Bad input: each kind has its own error, which says what, where and what to do, and leaves no file and touches
+none."""
 
 import contextlib
 import json
@@ -39,9 +40,7 @@ COMMAND = [sys.executable, "-c", "from hwgen.cli import main; main()"]
 
 def content(folder: Path) -> dict[str, bytes | None]:
     """Everything below a folder: files with their bytes, folders with None."""
-    return {
-        str(p.relative_to(folder)): None if p.is_dir() else p.read_bytes() for p in sorted(folder.rglob("*"))
-    }
+    return {str(p.relative_to(folder)): None if p.is_dir() else p.read_bytes() for p in sorted(folder.rglob("*"))}
 
 
 def small() -> nn.Sequential:
@@ -197,9 +196,7 @@ def test_an_example_of_integers(refused):
 def test_an_off_grid_weight(refused, value):
     net = small()
     net[1].weight.data[1, 2] = value
-    refused(
-        OffGrid, (net, SMALL), "weight[1, 2", str(np.float32(value))[:6], "at:   1", "project the weights"
-    )
+    refused(OffGrid, (net, SMALL), "weight[1, 2", str(np.float32(value))[:6], "at:   1", "project the weights")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -500,7 +497,8 @@ def test_an_interrupt_at_any_stage_leaves_the_old_build(tmp_path):
 @pytest.mark.parametrize("call", ["write_bytes", "mkdir", "replace", "unlink"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_an_interrupt_while_writing_leaves_one_whole_build(tmp_path, monkeypatch, call, count):
-    """The signal comes at the count-th such call: before the files are moved the old build stays, after that the new one is whole."""
+    """The signal comes at the count-th such call: before the files are moved the old build stays, after that the new
+    one is whole."""
     builds = {}
     for name, network in {"new": (small(), SMALL), "old": image(ActQuant(4, 0), conv(2, 2, 3))}.items():
         hwgen.build(*network, out=tmp_path / name / "net")
@@ -540,10 +538,7 @@ def test_ctrl_c_on_the_command_line(tmp_path, delay):
     _, errors = child.communicate(timeout=60)
     assert child.returncode in (0, 130, -signal.SIGINT), errors
     now = content(work)
-    assert (
-        now == old
-        or {name.removeprefix("net/"): value for name, value in now.items() if name != "net"} == new
-    )
+    assert now == old or {name.removeprefix("net/"): value for name, value in now.items() if name != "net"} == new
 
 
 def load_small():
@@ -564,9 +559,7 @@ def run(*arguments: str):
 
 def test_the_command_line_prints_the_error_alone(tmp_path):
     saved(tmp_path / "net.pt2", lambda members: members.update({"data.pkl": b""}))
-    (tmp_path / "model.py").write_text(
-        "from torch import nn, zeros\ndef load(): return nn.Softmax(1), (zeros(1, 3),)"
-    )
+    (tmp_path / "model.py").write_text("from torch import nn, zeros\ndef load(): return nn.Softmax(1), (zeros(1, 3),)")
     before = content(tmp_path)
     out = ("-o", str(tmp_path / "out"))
     assert "BadInput" in run("build", str(tmp_path / "net.pt2"), *out)

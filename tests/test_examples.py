@@ -66,9 +66,7 @@ def test_biases_are_short_and_on_the_product_grid(name):
     model = GOALS[name][0].load()[0]
     input_units = {}
     hooks = [
-        layer.register_forward_hook(
-            lambda _layer, inputs, _output, key=key: input_units.update({key: unit(inputs[0])})
-        )
+        layer.register_forward_hook(lambda _layer, inputs, _output, key=key: input_units.update({key: unit(inputs[0])}))
         for key, layer in weighted(model).items()
     ]
     with torch.no_grad():

@@ -1,4 +1,5 @@
-"""The shipped networks in RTL: every digits test image and 1,000 MNIST images, bit for bit, with stalls and behind the AXI border."""
+"""The shipped networks in RTL: every digits test image and 1,000 MNIST images, bit for bit, with stalls and behind the
+AXI border."""
 
 import json
 
@@ -88,7 +89,10 @@ def test_a_wrong_weight_is_found_and_located(tmp_path):
     assert old in text
     core.write_text(text.replace(old, new))
     rom.write_text("".join(f"{n:0{len(words[0])}x}\n" for n in changed))
-    with pytest.raises(Mismatch, match=r"first wrong layer quant3, channel \d+, pixel row \d+ column \d+: got -?\d+, want -?\d+"):
+    with pytest.raises(
+        Mismatch,
+        match=r"first wrong layer quant3, channel \d+, pixel row \d+ column \d+: got -?\d+, want -?\d+",
+    ):
         verify(folder, x[:4])
 
 
@@ -117,7 +121,10 @@ def behind_axi(folder, x, tmp_path, simulator):
     """Runs sim/bench_top.py on the build's AXI top with the golden integers of x."""
     design, manifest = read_design(folder), read_manifest(folder)
     frames = design.graph.quantize_input(x)
-    inputs, outputs = design.input.order.to_beats(frames), design.output.order.to_beats(design.graph.eval(frames))
+    inputs, outputs = (
+        design.input.order.to_beats(frames),
+        design.output.order.to_beats(design.graph.eval(frames)),
+    )
     np.savez(tmp_path / "data.npz", inputs=inputs, outputs=outputs)
     sources = [folder / path for path in manifest["sources"]]
     lint(sources, manifest["top"])
@@ -136,6 +143,9 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         built("digits", tmp_path / name)
-    first, second = ({p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()} for n in ("one", "two"))
+    first, second = (
+        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()}
+        for n in ("one", "two")
+    )
     assert first == second
     assert json.loads(first[next(p for p in first if p.name == "hwgen.json")])["files"]

@@ -1,4 +1,5 @@
-"""Golden integers: equal to the module in float64 on random networks, before and after each pass, and after a round trip on disk."""
+"""Golden integers: equal to the module in float64 on random networks, before and after each pass, and after a round
+trip on disk."""
 
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -63,9 +64,7 @@ def test_the_same_network_gives_the_same_bytes(tmp_path_factory, network):
     for _ in range(2):
         out = tmp_path_factory.mktemp("twice") / "net"
         flow.build(network.module, network.example, out=out, config=BuildConfig(lanes=network.lanes))
-        written.append(
-            {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-        )
+        written.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert written[0] == written[1]
 
 

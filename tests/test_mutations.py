@@ -28,11 +28,19 @@ MUTANTS = {
     "signed maximum taken as unsigned": ("pe_max", 2, "pe_max", "(SIGNED != 0) ?", "1'b0 ?"),
     "no clamp at HIGH": ("requantize", 1, "requantize", "above ? HIGH_BITS[OUT_W-1:0] : ", ""),
     "no clamp at HIGH of all ones": (
-        "requantize", 0, "requantize", "!value[63] && |(value & ~HIGH_BITS)", "1'b0",
+        "requantize",
+        0,
+        "requantize",
+        "!value[63] && |(value & ~HIGH_BITS)",
+        "1'b0",
     ),
     "half of the addition's rounding lost": ("add", 0, "add", " + CONSTANT", ""),
     "neighbour's lane off by one": (
-        "lane_select", 0, "lane_select", "word[(l+FIRST_LEG+k)", "word[(l+FIRST_LEG+k+1)",
+        "lane_select",
+        0,
+        "lane_select",
+        "word[(l+FIRST_LEG+k)",
+        "word[(l+FIRST_LEG+k+1)",
     ),
     "ring never full": ("line_memory", 0, "line_memory", "used_q != RING[USED_W-1:0]", "1'b1"),
     "columns past the end not filled": ("line_memory", 0, "line_memory", "if (FILL != 0)", "if (0)"),
@@ -40,18 +48,28 @@ MUTANTS = {
     "a gap between loads": ("serializer", 1, "serializer", "full = busy_q && !leaves", "full = busy_q"),
     "padding rows read": ("term_sequencer", 0, "term_sequencer", " || padding_1", ""),
     "rows given back too early": (
-        "term_sequencer", 0, "term_sequencer",
-        "freed_1 = row_ends ?", "freed_1 = issue_1 && wrap_1q && stripe_column_q == 0 ?",
+        "term_sequencer",
+        0,
+        "term_sequencer",
+        "freed_1 = row_ends ?",
+        "freed_1 = issue_1 && wrap_1q && stripe_column_q == 0 ?",
     ),
     "a row started too early": (
-        "term_sequencer", 0, "term_sequencer",
-        "issue_1 = enable && valid_1q && row_ready", "issue_1 = enable && valid_1q",
+        "term_sequencer",
+        0,
+        "term_sequencer",
+        "issue_1 = enable && valid_1q && row_ready",
+        "issue_1 = enable && valid_1q",
     ),
     "old operand kept after reset": ("term_lanes", 3, "term_lanes", "rst || rst_q ||", "rst ||"),
     "sum kept for the next output": (
-        "term_lanes", 3, "term_lanes", "rst || rst_q || (enable && last_4q)", "rst || rst_q",
+        "term_lanes",
+        3,
+        "term_lanes",
+        "rst || rst_q || (enable && last_4q)",
+        "rst || rst_q",
     ),
-}  # fmt: skip
+}
 
 
 def run_bench(name, index, folder, sources):
@@ -97,9 +115,7 @@ class Tiny(nn.Module):
         self.conv = nn.Conv2d(2, 3, 3, padding=1, bias=False)
         self.round = ActQuant(4, 3, signed=True) if rounded else nn.Identity()
         choices = torch.tensor([0.0, 1, -1, 2, -3, 4, -8])
-        chosen = torch.randint(
-            len(choices), self.conv.weight.shape, generator=torch.Generator().manual_seed(1)
-        )
+        chosen = torch.randint(len(choices), self.conv.weight.shape, generator=torch.Generator().manual_seed(1))
         self.conv.weight.data = choices[chosen]
 
     def forward(self, x):

@@ -22,7 +22,12 @@ def small() -> nn.Sequential:
     """Memories of at most 64 words, which become LUTs: yosys has no model of a block RAM's behaviour."""
     torch.manual_seed(1)
     net = nn.Sequential(
-        ActQuant(3, -2), nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(), ActQuant(4, -1), nn.MaxPool2d(2), nn.Conv2d(2, 3, 2)
+        ActQuant(3, -2),
+        nn.Conv2d(2, 2, 3, padding=1),
+        nn.ReLU(),
+        ActQuant(4, -1),
+        nn.MaxPool2d(2),
+        nn.Conv2d(2, 3, 2),
     )
     for layer in (net[1], net[5]):
         exponents = torch.randint(-3, 1, layer.weight.shape)

@@ -145,9 +145,7 @@ def test_bad_pooling_arguments(arguments):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_both_survive_export_save_and_load(tmp_path, dtype):
     torch.manual_seed(0)
-    model = (
-        nn.Sequential(nn.Conv2d(2, 3, 3), ActQuant(4, -2, signed=True), AvgPool2d(3, bits=5)).to(dtype).eval()
-    )
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), ActQuant(4, -2, signed=True), AvgPool2d(3, bits=5)).to(dtype).eval()
     x = torch.randn(1, 2, 11, 11, dtype=dtype)
     torch.export.save(torch.export.export(model, (x,)), tmp_path / "model.pt2")
     program = torch.export.load(tmp_path / "model.pt2")

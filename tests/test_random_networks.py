@@ -39,9 +39,7 @@ def test_rtl_equals_the_module_on_verilator(tmp_path_factory, network):
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])
 def test_windows_past_the_end_of_a_row_that_no_fold_divides(tmp_path, simulator):
     """The last stripe's columns beyond the row are padding, also below zero: once they were memory never written."""
-    layers = quantized(
-        nn.MaxPool2d(2, 2, (0, 1), 2), weigh(nn.Conv2d(2, 2, 3, padding=4)), ActQuant(5, 2, signed=True)
-    )
+    layers = quantized(nn.MaxPool2d(2, 2, (0, 1), 2), weigh(nn.Conv2d(2, 2, 3, padding=4)), ActQuant(5, 2, signed=True))
     check(Network(layers.eval(), batch(2, 13, 9), 5, 0.0), tmp_path / "net", simulator)
 
 
@@ -64,15 +62,11 @@ def test_layers_named_as_ports_and_streams(tmp_path):
     check(network, tmp_path / "net", "icarus")
     design = hwgen.build(net, network.example, out=tmp_path / "net", config=BuildConfig(lanes=4))
     frames = design.graph.quantize_input(network.x)
-    run = run_words(
-        tmp_path / "net", design, design.input.order.to_beats(frames), "icarus", 0.3, 1, traced=True
-    )
+    run = run_words(tmp_path / "net", design, design.input.order.to_beats(frames), "icarus", 0.3, 1, traced=True)
     golden = dict(design.graph.trace(frames))
     assert set(run.traces) == {stream.name for stream in design.streams()}
     for stream in design.streams():
-        assert np.array_equal(run.traces[stream.name], stream.order.to_beats(golden[stream.tensor])), (
-            stream.name
-        )
+        assert np.array_equal(run.traces[stream.name], stream.order.to_beats(golden[stream.tensor])), stream.name
 
 
 def test_a_bias_wider_than_32_bits(tmp_path):

@@ -10,9 +10,7 @@ from hwgen.simulators import SIMULATORS, run_cocotb
 
 SOURCES = sorted(share("rtl").glob("*.v"))
 MODULES = [path.stem for path in SOURCES]
-BENCHES = {
-    name: import_module(f"bench_{name}") for name in MODULES if (share("sim") / f"bench_{name}.py").is_file()
-}
+BENCHES = {name: import_module(f"bench_{name}") for name in MODULES if (share("sim") / f"bench_{name}.py").is_file()}
 
 
 def cases():

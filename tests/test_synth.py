@@ -147,9 +147,7 @@ def test_a_cell_that_must_not_be_there_is_an_error(tmp_path, cell, message):
 
 
 def test_instantiated_dsp_is_an_error(build):
-    one_module(
-        build, "wire [47:0] p;\nDSP48E2 dsp_i (.CLK(clk), .CEP(a), .RSTP(b), .P(p));\nassign y = p[0];"
-    )
+    one_module(build, "wire [47:0] p;\nDSP48E2 dsp_i (.CLK(clk), .CEP(a), .RSTP(b), .P(p));\nassign y = p[0];")
     with pytest.raises(ToolFailed, match="the netlist of total holds a DSP block: 1 DSP48E2"):
         yosys.synthesize(build)
     assert not (build / "synth/yosys.json").exists()
@@ -157,9 +155,7 @@ def test_instantiated_dsp_is_an_error(build):
 
 def test_missing_rom_names_file_and_instance(build):
     (build / "rom/b.hex").unlink()
-    with pytest.raises(
-        ToolFailed, match=r"rom/b.hex: cannot be read .*\n  at:   instance u_adder_b, rtl/toy.v"
-    ):
+    with pytest.raises(ToolFailed, match=r"rom/b.hex: cannot be read .*\n  at:   instance u_adder_b, rtl/toy.v"):
         yosys.synthesize(build)
 
 
@@ -200,9 +196,7 @@ def test_rom_that_the_design_does_not_hold_is_an_error(build, old, new, message)
 def test_rom_of_the_manifest_that_nothing_reads_is_an_error(build):
     edit(build / "hwgen.json", '"roms": {', '"roms": {"rom/c.hex": {"depth": 1, "width": 1}, ')
     (build / "rom/c.hex").write_text("1\n")
-    with pytest.raises(
-        ToolFailed, match="rom/c.hex: is in the manifest, and no memory of the design reads it"
-    ):
+    with pytest.raises(ToolFailed, match="rom/c.hex: is in the manifest, and no memory of the design reads it"):
         yosys.synthesize(build)
 
 
@@ -247,7 +241,5 @@ def test_interrupt_stops_every_worker_and_its_children(build, monkeypatch):
 
 def test_killed_worker_is_an_error_with_the_end_of_its_log(build):
     (build / "synth").mkdir()
-    with pytest.raises(
-        ToolFailed, match=r"(?s)yosys was killed by signal 9 on job:.*kill -9.*at:   .*job.log"
-    ):
+    with pytest.raises(ToolFailed, match=r"(?s)yosys was killed by signal 9 on job:.*kill -9.*at:   .*job.log"):
         yosys._run_all(build, {"job": ["exec -- kill -9 $PPID"]}, 1, lambda *_: None)

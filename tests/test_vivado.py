@@ -111,9 +111,7 @@ def test_script_takes_every_file_part_and_clock(build, tmp_path):
 
 
 def test_rom_not_found_by_vivado_stops_its_run(build):
-    assert (
-        "set_msg_config -id {Synth 8-4445} -new_severity ERROR\n" in (build / "vivado/synth.tcl").read_text()
-    )
+    assert "set_msg_config -id {Synth 8-4445} -new_severity ERROR\n" in (build / "vivado/synth.tcl").read_text()
 
 
 @pytest.mark.parametrize(
@@ -230,9 +228,7 @@ def test_timing_report_is_read():
 
 def test_timing_report_without_paths_has_no_fmax():
     figures = r"^ +-0.350 .*$"
-    text = re.sub(
-        figures, " NA NA NA NA NA NA NA NA 1.458 0.000 0 5137", REPORTS["timing"], flags=re.MULTILINE
-    )
+    text = re.sub(figures, " NA NA NA NA NA NA NA NA 1.458 0.000 0 5137", REPORTS["timing"], flags=re.MULTILINE)
     timing = vivado.parse_timing(text)
     assert (timing["wns_ns"], timing["whs_ns"], timing["fmax_mhz"]) == (None, None, None)
 

@@ -27,9 +27,7 @@ def jitter(images: torch.Tensor) -> torch.Tensor:
 
 @click.command()
 @click.option("--seed", default=0, show_default=True)
-@click.option(
-    "--out", default=Path(__file__).with_name("digits.pt"), type=Path, help="The checkpoint to write."
-)
+@click.option("--out", default=Path(__file__).with_name("digits.pt"), type=Path, help="The checkpoint to write.")
 def main(seed: int, out: Path):
     """Writes the checkpoint and prints the table of the README."""
     torch.set_num_threads(1)

@@ -1,4 +1,5 @@
-"""One file per layer. A file declares its Op and, with `imports`, the torch calls that become it; it is found by being here."""
+"""One file per layer. A file declares its Op and, with `imports`, the torch calls that become it; it is found by being
+here."""
 
 import importlib
 import pkgutil

@@ -21,11 +21,19 @@ class Add(Op):
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         if a.shape != b.shape:
-            raise UnsupportedLayer(f"adding {list(a.shape)} and {list(b.shape)}", self.path, "broadcasting is not built: make the shapes equal")
+            raise UnsupportedLayer(
+                f"adding {list(a.shape)} and {list(b.shape)}",
+                self.path,
+                "broadcasting is not built: make the shapes equal",
+            )
         up_a, up_b = self.shifts(a, b)
         qtype = QType((a.qtype.low << up_a) + (b.qtype.low << up_b), (a.qtype.high << up_a) + (b.qtype.high << up_b))
         if qtype.bits > ACCUMULATOR_BITS:
-            raise DoesNotFit(f"the sum needs {qtype.bits} bits, above {ACCUMULATOR_BITS}", self.path, "quantize the operands before the addition")
+            raise DoesNotFit(
+                f"the sum needs {qtype.bits} bits, above {ACCUMULATOR_BITS}",
+                self.path,
+                "quantize the operands before the addition",
+            )
         return TensorType(a.shape, qtype, min(a.exponent, b.exponent))
 
     def eval(self, types, a, b):
@@ -36,7 +44,13 @@ class Add(Op):
 @imports("aten.add.Tensor", "aten.add_.Tensor")
 def add(importer, a, b, alpha=1):
     if alpha != 1 or not (importer.is_tensor(a) and importer.is_tensor(b)):
-        raise UnsupportedLayer("adding a constant, or with alpha", importer.path, "put the constant into the bias of a layer before it")
+        raise UnsupportedLayer(
+            "adding a constant, or with alpha",
+            importer.path,
+            "put the constant into the bias of a layer before it",
+        )
     if importer.shape(a) != importer.shape(b):
-        raise UnsupportedLayer(f"adding {importer.shape(a)} and {importer.shape(b)}", importer.path, "broadcasting is not built")
+        raise UnsupportedLayer(
+            f"adding {importer.shape(a)} and {importer.shape(b)}", importer.path, "broadcasting is not built"
+        )
     return importer.add(Add(importer.path), a, b)

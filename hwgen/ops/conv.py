@@ -22,7 +22,8 @@ WEIGHT_BITS = 16
 class Conv(Op):
     """acc = sum(w * x) + b, exact, on the finest grid that weights, activations and bias need.
 
-    weight    float64 [outputs, channels / groups, tap rows, tap columns], read by value: each a multiple of a power of two,
+    weight    float64 [outputs, channels / groups, tap rows, tap columns], read by value: each a multiple of a power of
+    two,
               at most 16 significant bits
     bias      float64 [outputs]
     stride, padding (top, bottom, left, right), dilation, groups: as in torch
@@ -51,14 +52,18 @@ class Conv(Op):
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):
                 where = tuple(int(i) for i in bad[0])
-                raise OffGrid(f"{what}{list(where)} = {values[where]} is not finite", self.path,
-                              "look for a diverged training run, or a division by zero in a scale")  # fmt: skip
+                raise OffGrid(
+                    f"{what}{list(where)} = {values[where]} is not finite",
+                    self.path,
+                    "look for a diverged training run, or a division by zero in a scale",
+                )
         nonzero = self.weight != 0
         wide = np.argwhere(nonzero & (significant_bits(np.where(nonzero, self.weight, 1.0)) > WEIGHT_BITS))
         if len(wide):
             where = tuple(int(i) for i in wide[0])
             raise OffGrid(
-                f"weight{list(where)} = {float(self.weight[where])!r} is no multiple of a power of two within {WEIGHT_BITS} bits",
+                f"weight{list(where)} = {float(self.weight[where])!r} is no multiple of a power of two "
+                f"within {WEIGHT_BITS} bits",
                 self.path,
                 "project the weights on a grid (powers of two, APoT, integers times a power of two) before the build; "
                 "fold a batch norm into its convolution before projecting, not after",
@@ -98,15 +103,19 @@ class Conv(Op):
     def _infer(self, x: TensorType) -> TensorType:
         _, rows, columns = x.shape
         if self.activations_limited and x.qtype.bits > ACTIVATION_BITS:
-            raise MissingActQuant(f"its input has {x.qtype.bits} bits", self.path,
-                                  "put hwgen.nn.ActQuant(bits, exponent, signed) before this layer")  # fmt: skip
+            raise MissingActQuant(
+                f"its input has {x.qtype.bits} bits",
+                self.path,
+                "put hwgen.nn.ActQuant(bits, exponent, signed) before this layer",
+            )
         if self.spread(x) >= 2.0 ** (ACCUMULATOR_BITS - 1):
             needed = int(np.ceil(np.log2(self.spread(x)))) + 1
             raise DoesNotFit(
-                f"the accumulator needs {needed} bits, above {ACCUMULATOR_BITS}", self.path,
+                f"the accumulator needs {needed} bits, above {ACCUMULATOR_BITS}",
+                self.path,
                 "narrow the spread of the weights, or round the biases to a coarser grid: the finest bias bit is "
                 f"2^{self.exponents[1]}, the finest product bit 2^{x.exponent + self.exponents[0]}",
-            )  # fmt: skip
+            )
         outputs, _, tap_rows, tap_columns = self.weight.shape
         top, bottom, left, right = self.padding
         out_rows = (rows + top + bottom - self.dilation[0] * (tap_rows - 1) - 1) // self.stride[0] + 1
@@ -146,9 +155,17 @@ class Conv(Op):
         exact = np.isfinite(bias) & ((bias - shift == product) & (bias - product == shift))
         if not exact.all():
             channel = int(np.argmin(exact))
-            raise OffGrid(f"bias[{channel}] = {self.bias[channel]} * {scale[channel]} + {shift[channel]} is inexact", path,
-                          "fold the batch norm into the convolution and round its bias before the build")  # fmt: skip
-        return replace(self, weight=self.weight * scale[:, None, None, None], bias=bias, path=f"{self.path} with {path} folded in")
+            raise OffGrid(
+                f"bias[{channel}] = {self.bias[channel]} * {scale[channel]} + {shift[channel]} is inexact",
+                path,
+                "fold the batch norm into the convolution and round its bias before the build",
+            )
+        return replace(
+            self,
+            weight=self.weight * scale[:, None, None, None],
+            bias=bias,
+            path=f"{self.path} with {path} folded in",
+        )
 
 
 def identity(channels: int) -> Conv:
@@ -191,7 +208,9 @@ def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
 @imports("aten.linear.default")
 def linear(importer, x, weight, bias=None):
     if len(importer.shape(x)) != 1:
-        raise UnsupportedLayer(f"Linear on an input of shape {importer.shape(x)}", importer.path, "flatten the input before it")
+        raise UnsupportedLayer(
+            f"Linear on an input of shape {importer.shape(x)}", importer.path, "flatten the input before it"
+        )
     return importer.add(Conv(weight[:, :, None, None], _bias(bias, len(weight)), path=importer.path), x)
 
 

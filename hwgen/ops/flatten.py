@@ -21,7 +21,11 @@ class Flatten(Op):
 def flatten(importer, x, start=0, end=-1):
     rank = len(importer.shape(x)) + 1
     if start % rank != 1 or end % rank != rank - 1:
-        raise UnsupportedLayer(f"flatten from dimension {start} to {end}", importer.path, "flatten all but the batch: start_dim=1")
+        raise UnsupportedLayer(
+            f"flatten from dimension {start} to {end}",
+            importer.path,
+            "flatten all but the batch: start_dim=1",
+        )
     return importer.flatten(x)
 
 
@@ -29,12 +33,20 @@ def flatten(importer, x, start=0, end=-1):
 def view(importer, x, shape):
     features = prod(importer.shape(x))
     if len(shape) != 2 or shape[1] not in (-1, features):
-        raise UnsupportedLayer(f"a view of shape {list(shape)}", importer.path, "only flattening all but the batch is built")
+        raise UnsupportedLayer(
+            f"a view of shape {list(shape)}", importer.path, "only flattening all but the batch is built"
+        )
     return importer.flatten(x)
 
 
-@imports("aten.dropout.default", "aten.alias.default", "aten.clone.default", "aten.detach.default", "aten.contiguous.default",
-         "aten.feature_dropout.default")  # fmt: skip
+@imports(
+    "aten.dropout.default",
+    "aten.alias.default",
+    "aten.clone.default",
+    "aten.detach.default",
+    "aten.contiguous.default",
+    "aten.feature_dropout.default",
+)
 def nothing(importer, x, probability=0.0, training=False):
     if training:
         raise UnsupportedLayer("dropout in training mode", importer.path, "call module.eval() before the export")

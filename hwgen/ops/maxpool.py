@@ -31,7 +31,15 @@ class MaxPool(Op):
         return TensorType((channels, rows, columns), x.qtype, x.exponent)
 
     def sees_only_padding(self, x: TensorType) -> bool:
-        sides = zip(x.shape[1:], self.infer(x).shape[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        sides = zip(
+            x.shape[1:],
+            self.infer(x).shape[1:],
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.dilation,
+            strict=True,
+        )
         return any(
             not any(0 <= i * stride - padding + k * dilation < size for k in range(kernel))
             for size, outputs, kernel, stride, padding, dilation in sides
@@ -50,8 +58,11 @@ def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=
     kernel = _pair(kernel)
     pool = MaxPool(kernel, _pair(stride) if stride else kernel, _pair(padding, 0), _pair(dilation))
     if pool.sees_only_padding(importer.type(x)):
-        raise UnsupportedLayer("a window of the MaxPool lies in the padding, and its maximum is minus infinity", importer.path,
-                               "use less padding or dilation")  # fmt: skip
+        raise UnsupportedLayer(
+            "a window of the MaxPool lies in the padding, and its maximum is minus infinity",
+            importer.path,
+            "use less padding or dilation",
+        )
     return importer.add(pool, x)
 
 
@@ -59,4 +70,12 @@ def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=
 def max_pool1d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
     flat = lambda v, other: (other, v if isinstance(v, int) else v[0])
     kernel = flat(kernel, 1)
-    return max_pool2d(importer, x, kernel, flat(stride, 1) if stride else kernel, flat(padding, 0), flat(dilation, 1), ceil_mode)
+    return max_pool2d(
+        importer,
+        x,
+        kernel,
+        flat(stride, 1) if stride else kernel,
+        flat(padding, 0),
+        flat(dilation, 1),
+        ceil_mode,
+    )

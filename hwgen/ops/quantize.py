@@ -14,7 +14,8 @@ UNBOUNDED = 1 << 62
 
 @dataclass(frozen=True)
 class Quantize(Op):
-    """clamp(floor(x * 2^-exponent + 1/2), low, high): worth 2^exponent each. Exact when `exponent` is not above x's own."""
+    """clamp(floor(x * 2^-exponent + 1/2), low, high): worth 2^exponent each. Exact when `exponent` is not above x's
+    own."""
 
     exponent: int
     low: int
@@ -55,8 +56,14 @@ def relu(importer, x):
     return importer.add(Quantize(importer.type(x).exponent, 0, UNBOUNDED), x)
 
 
-@imports("aten.relu6.default", "aten.relu6_.default", "aten.hardtanh.default", "aten.hardtanh_.default",
-         "aten.clamp.default", "aten.clamp_.default")  # fmt: skip
+@imports(
+    "aten.relu6.default",
+    "aten.relu6_.default",
+    "aten.hardtanh.default",
+    "aten.hardtanh_.default",
+    "aten.clamp.default",
+    "aten.clamp_.default",
+)
 def clip(importer, x, low=0.0, high=6.0):
     """Both ends must lie on x's grid, or on a finer one that holds them."""
     exponent = importer.type(x).exponent
@@ -66,8 +73,11 @@ def clip(importer, x, low=0.0, high=6.0):
             while floor(end * 2.0**-exponent) != end * 2.0**-exponent:
                 exponent -= 1
                 if exponent < -60:
-                    raise UnsupportedLayer(f"clipping at {end} is on no grid of powers of two", importer.path,
-                                           "clip at a multiple of a power of two")  # fmt: skip
+                    raise UnsupportedLayer(
+                        f"clipping at {end} is on no grid of powers of two",
+                        importer.path,
+                        "clip at a multiple of a power of two",
+                    )
         ends.append(end)
     low, high = (None if end is None else int(end * 2.0**-exponent) for end in ends)
     return importer.add(Quantize(exponent, -UNBOUNDED if low is None else low, UNBOUNDED if high is None else high), x)

@@ -1,6 +1,8 @@
-"""Fold Flatten into the Linear after it, which becomes a convolution over the whole map; else move it down, or off the output.
+"""Fold Flatten into the Linear after it, which becomes a convolution over the whole map; else move it down, or off the
+output.
 
-One that stays, before a batch norm of features or on one side of an addition, becomes a convolution that picks each activation.
+One that stays, before a batch norm of features or on one side of an addition, becomes a convolution that picks each
+activation.
 """
 
 from dataclasses import replace
@@ -28,9 +30,14 @@ def fold_flatten(graph: Graph) -> Graph:
         if isinstance(node.op, Conv) and node.op.groups == 1:
             weight = node.op.weight.reshape(len(node.op.weight), *types[sources[0]].shape)
             new = (replace(node, op=replace(node.op, weight=weight), inputs=tuple(sources)),)
-        elif isinstance(node.op, Quantize) or (isinstance(node.op, Add) and len({types[s].shape for s in sources}) == 1):
+        elif isinstance(node.op, Quantize) or (
+            isinstance(node.op, Add) and len({types[s].shape for s in sources}) == 1
+        ):
             flat = f"{node.name}_flat"
-            new = (replace(node, inputs=tuple(sources)), replace(graph[node.inputs[0]], name=flat, inputs=(node.name,)))
+            new = (
+                replace(node, inputs=tuple(sources)),
+                replace(graph[node.inputs[0]], name=flat, inputs=(node.name,)),
+            )
         else:
             continue
         nodes = tuple(n for old in graph.nodes for n in (new if old is node else (old,)))

@@ -1,4 +1,5 @@
-"""Merge two Quantize in a row where that is exact: a clamp and a rounding, in either order; drop one that changes nothing."""
+"""Merge two Quantize in a row where that is exact: a clamp and a rounding, in either order; drop one that changes
+nothing."""
 
 from dataclasses import replace
 

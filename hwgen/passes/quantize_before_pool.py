@@ -1,4 +1,5 @@
-"""Quantize before a max pool instead of after it: the same integers, in a narrower line memory and no unit of its own."""
+"""Quantize before a max pool instead of after it: the same integers, in a narrower line memory and no unit of its
+own."""
 
 from dataclasses import replace
 

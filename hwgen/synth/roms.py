@@ -77,13 +77,7 @@ def _difference(wanted: tuple[int, list[int]], memories: list[tuple[int, list[in
 def _error(build_dir: Path, manifest: dict, rom: str, what: str) -> ToolFailed:
     """The error, with the instance whose parameter names the ROM as the Verilog text has it."""
     for source in manifest["sources"]:
-        found = re.search(
-            rf'"{re.escape(rom)}".*?\)\s*(\w+)\s*\(', (build_dir / source).read_text(), re.DOTALL
-        )
+        found = re.search(rf'"{re.escape(rom)}".*?\)\s*(\w+)\s*\(', (build_dir / source).read_text(), re.DOTALL)
         if found:
-            return ToolFailed(
-                f"{rom}: {what}", at=f"instance {found[1]}, {source}", hint="emit the build again"
-            )
-    return ToolFailed(
-        f"{rom}: {what}", at="hwgen.json, roms: no instance names it", hint="emit the build again"
-    )
+            return ToolFailed(f"{rom}: {what}", at=f"instance {found[1]}, {source}", hint="emit the build again")
+    return ToolFailed(f"{rom}: {what}", at="hwgen.json, roms: no instance names it", hint="emit the build again")

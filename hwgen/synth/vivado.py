@@ -39,7 +39,8 @@ def write_project(build_dir: Path, board: Board) -> list[Path]:
     """Writes DIR/vivado/, a script per mode (synth.tcl, implement.tcl) and constraints; returns the files.
 
     synth synthesizes the core, implement synthesizes, places and routes the AXI top; `clocks` of the manifest
-    names the clock port of each, `synthesis` the parameters they are given. BadInput if a source is missing; ToolFailed if a ROM is.
+    names the clock port of each, `synthesis` the parameters they are given. BadInput if a source is missing; ToolFailed
+    if a ROM is.
     """
     build_dir = Path(build_dir)
     manifest = json.loads((build_dir / "hwgen.json").read_text())
@@ -185,9 +186,7 @@ def parse_hierarchy(text: str) -> list[dict]:
             columns = cells
         elif columns and len(cells) == len(columns):
             row = dict(zip(columns, cells, strict=True))
-            counts = {
-                name: _number(value) for name, value in row.items() if name not in ("Instance", "Module")
-            }
+            counts = {name: _number(value) for name, value in row.items() if name not in ("Instance", "Module")}
             resources = {
                 "LUT": counts["Total LUTs"],
                 "LUTRAM": counts["LUTRAMs"] + counts["SRLs"],
@@ -213,9 +212,7 @@ def parse_timing(text: str) -> dict[str, float | None]:
     start = next((i for i, words in enumerate(lines) if words[:2] == ["WNS(ns)", "TNS(ns)"]), None)
     clocks = re.findall(r"^\S+ +\{[\d. ]+\} +([\d.]+) +[\d.]+ *$", text, re.MULTILINE)
     if start is None or len(lines) < start + 3 or len(clocks) != 1:
-        raise ToolFailed(
-            "not a timing summary of a design with one clock", hint="see the report's Clock Summary"
-        )
+        raise ToolFailed("not a timing summary of a design with one clock", hint="see the report's Clock Summary")
     figures = [None if word == "NA" else float(word) for word in lines[start + 2]]
     if len(figures) < 6:
         raise ToolFailed(f"a timing summary of {len(figures)} figures, not at least 6")
@@ -230,11 +227,7 @@ def parse_timing(text: str) -> dict[str, float | None]:
 def _table_rows(text: str) -> list[list[str]]:
     """The cells of each line that is a row of a report's table."""
     lines = (line.strip() for line in text.splitlines())
-    return [
-        [cell.strip() for cell in line[1:-1].split("|")]
-        for line in lines
-        if re.fullmatch(r"\|.*\|.*\|", line)
-    ]
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines if re.fullmatch(r"\|.*\|.*\|", line)]
 
 
 def _number(text: str) -> float:

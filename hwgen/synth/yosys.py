@@ -139,9 +139,7 @@ def _synth_commands(manifest: dict, top: str, derived: str, job: str) -> list[st
     ]
 
 
-def _run_all(
-    build_dir: Path, scripts: dict[str, list[str]], jobs: int, finished: Callable[[str, float], None]
-) -> None:
+def _run_all(build_dir: Path, scripts: dict[str, list[str]], jobs: int, finished: Callable[[str, float], None]) -> None:
     """Runs each script in a process of its own, `jobs` at a time; none is left running whatever is raised."""
     waiting, running = list(scripts), {}
     try:
@@ -227,9 +225,7 @@ def _find_units(build_dir: Path, manifest: dict, modules: dict) -> list[dict]:
     for unit in manifest["units"]:
         cell = modules[core]["cells"].get(unit["instance"])
         if cell is None:
-            raise BadInput(
-                f"{manifest['core']} holds no instance {unit['instance']!r}", at="hwgen.json, units"
-            )
+            raise BadInput(f"{manifest['core']} holds no instance {unit['instance']!r}", at="hwgen.json, units")
         parameters = modules[cell["type"]].get("parameter_default_values", {})
         units.append(
             {

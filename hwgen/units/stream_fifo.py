@@ -18,4 +18,6 @@ class StreamFifo(BeatByBeat):
         return {"DATA_W": self.bits, "DEPTH": self.depth}
 
     def estimate(self):
-        return {"LUT": 40, "BRAM36": 0} if self.depth <= 64 else {"LUT": 40, "BRAM36": block_rams(self.depth, self.bits)}
+        return (
+            {"LUT": 40, "BRAM36": 0} if self.depth <= 64 else {"LUT": 40, "BRAM36": block_rams(self.depth, self.bits)}
+        )

@@ -99,7 +99,8 @@ class Windows:
 
 @dataclass(frozen=True)
 class Rows:
-    """The vertical geometry of rtl/line_memory.v: a frame is padding rows, real rows, padding rows, in a ring of row slots."""
+    """The vertical geometry of rtl/line_memory.v: a frame is padding rows, real rows, padding rows, in a ring of row
+    slots."""
 
     rows: int
     pad_top: int
@@ -210,7 +211,10 @@ class TermLanes(Unit):
             "OUT_W": layer.y.qtype.bits,
             **signed64(clamp_ends(layer.unclamped, layer.quantize)),
             "IMMEDIATE_W": program.immediate_bits,
-            "PAD_VALUE": (1 << (layer.x.qtype.bits - 1) if maximum and layer.x.qtype.signed else 0, program.immediate_bits),
+            "PAD_VALUE": (
+                1 << (layer.x.qtype.bits - 1) if maximum and layer.x.qtype.signed else 0,
+                program.immediate_bits,
+            ),
             "FILE": self.rom_path,
             "TERMS": len(words),
             "CHECK": (check_sum(words.tolist(), word_bits), 32),
@@ -261,9 +265,16 @@ class TermLanes(Unit):
         depth = self.rows.ring << (self.fields["COLUMN_BITS"] + self.fields["CHANNEL_BITS"])
         bits = self.layer.x.qtype.bits
         select = bits * (1 if windows.legs <= 3 else 2)
-        line_luts, line_blocks = (windows.stripes * 2 * bits, 0) if depth <= LUTRAM_DEPTH else (0, block_rams(depth, windows.stripes * max(bits, 9)))
+        line_luts, line_blocks = (
+            (windows.stripes * 2 * bits, 0)
+            if depth <= LUTRAM_DEPTH
+            else (0, block_rams(depth, windows.stripes * max(bits, 9)))
+        )
         rom_blocks = block_rams(len(words), word_bits) if len(words) > LUTRAM_DEPTH else 0
-        return {"LUT": 100 + windows.lanes * (program.accumulator + select + 4) + line_luts, "BRAM36": line_blocks + rom_blocks}
+        return {
+            "LUT": 100 + windows.lanes * (program.accumulator + select + 4) + line_luts,
+            "BRAM36": line_blocks + rom_blocks,
+        }
 
     def needs(self):
         rows = self.rows
