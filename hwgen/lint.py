@@ -2,12 +2,16 @@
 ports connected."""
 
 import functools
+import sys
 import tempfile
+from importlib.metadata import version
+from pathlib import Path
 
 from pyverilog.vparser import ast
 from pyverilog.vparser.parser import VerilogParser
 
 from hwgen.errors import ToolFailed
+from hwgen.share import cache
 
 PRIMITIVES = {
     "LUT6_2": ({"I0", "I1", "I2", "I3", "I4", "I5", "O5", "O6"}, {"INIT"}),
@@ -40,7 +44,19 @@ def lint(files: dict[str, str]) -> None:
 
 @functools.cache
 def _parser() -> VerilogParser:
-    return VerilogParser(outputdir=tempfile.mkdtemp(prefix="hwgen-parser-"), debug=False)
+    """pyverilog's parser; its tables take a second to work out, so they are kept in the user's cache folder."""
+    kept = cache() / f"pyverilog-{version('pyverilog')}-ply-{version('ply')}"
+    kept.mkdir(exist_ok=True)
+    sys.path.insert(0, str(kept))
+    try:
+        with tempfile.TemporaryDirectory(dir=kept) as fresh:
+            parser = VerilogParser(outputdir=fresh, debug=False)
+            table = Path(fresh) / "parsetab.py"
+            if table.is_file():
+                table.replace(kept / table.name)  # whole or not at all: others may be reading
+            return parser
+    finally:
+        sys.path.remove(str(kept))
 
 
 @functools.lru_cache(maxsize=256)

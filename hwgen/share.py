@@ -1,6 +1,7 @@
 """Where the shipped folders (rtl, templates, boards, sim) lie: beside the package in a checkout, inside it in a
 wheel."""
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -10,3 +11,10 @@ def share(folder: str) -> Path:
     """The absolute path of a shipped folder: 'rtl', 'templates', 'boards' or 'sim'."""
     inside = _PACKAGE / "share" / folder
     return inside if inside.is_dir() else _PACKAGE.parent / folder
+
+
+def cache() -> Path:
+    """The folder, made if need be, for what hwgen works out once per user: losing it costs only time."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwgen"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

