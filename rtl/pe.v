@@ -83,9 +83,13 @@ module pe #(
             end
             assign acc_d = result[W-1:0];
         end else begin : gen_behavioural
-            wire [W-1:0] addend = x ^ {W{negate}};
-            wire [W-1:0] one_or_zero = {{(W-1){1'b0}}, negate};
-            assign acc_d = (shift ? acc_extended[W:1] : acc_q) + addend + one_or_zero;
+            reg [W-1:0] result;
+            always @* begin
+                result = shift ? acc_extended[W:1] : acc_q;
+                if (negate) result = result - x;
+                else result = result + x;
+            end
+            assign acc_d = result;
         end
 
         if (F > 0) begin : gen_below

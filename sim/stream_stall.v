@@ -19,19 +19,19 @@ module stream_stall #(
     input  wire              m_axis_tready
 );
 
-    reg  [31:0] random_q;
-    reg         open_q;
-    wire [31:0] random_a = random_q ^ (random_q << 13);
-    wire [31:0] random_b = random_a ^ (random_a >> 17);
-    wire [31:0] random_d = random_b ^ (random_b << 5);
+    reg [31:0] random;
+    reg        open_q;
 
     always @(posedge clk) begin
         if (rst) begin
-            random_q <= SEED;
+            random = SEED;
             open_q <= 1'b0;
         end else begin
-            random_q <= random_d;
-            open_q <= ({1'b0, random_d[15:0]} >= chance) || (m_axis_tvalid && !m_axis_tready);
+            // blocking: three steps of one number, read nowhere else
+            random = random ^ (random << 13);
+            random = random ^ (random >> 17);
+            random = random ^ (random << 5);
+            open_q <= ({1'b0, random[15:0]} >= chance) || (m_axis_tvalid && !m_axis_tready);
         end
     end
 
