@@ -2,6 +2,8 @@
 // Adds two streams, beat by beat, on a common grid, and requantizes: clamp(((a << A_SHIFT) + (b << B_SHIFT) + CONSTANT) >> DROP).
 //
 // A beat is taken from both inputs at once. CONSTANT carries the half of the rounding.
+//
+// bench: sim/bench_add.py
 `default_nettype none
 
 module add #(
@@ -34,6 +36,21 @@ module add #(
     input  wire             m_axis_tready
 );
 
+    generate
+        if (A_W < 1 || A_SHIFT < 0 || A_W + A_SHIFT > 63) begin : gen_check_a
+            add_A_W_with_A_SHIFT_must_be_1_to_63 error_i ();
+        end
+        if (B_W < 1 || B_SHIFT < 0 || B_W + B_SHIFT > 63) begin : gen_check_b
+            add_B_W_with_B_SHIFT_must_be_1_to_63 error_i ();
+        end
+        if (W < 1 || W > 64) begin : gen_check_sum
+            add_W_must_be_1_to_64 error_i ();
+        end
+        if (DROP < 0 || DROP >= W) begin : gen_check_drop
+            add_DROP_must_be_0_to_below_W error_i ();
+        end
+    endgenerate
+
     // 64 bits hold every sum; those above W repeat the sign, those below DROP are rounded away
     /* verilator lint_off UNUSEDSIGNAL */
     wire [63:0] a = {{(64-A_W){(A_SIGNED != 0) && a_axis_tdata[A_W-1]}}, a_axis_tdata};
@@ -63,3 +80,4 @@ module add #(
     );
 
 endmodule
+`default_nettype wire

@@ -5,6 +5,8 @@
 // bits need no comparison.
 // Stripe `s` of the memory's word belongs to lane `s`; a lane that reaches past either end reads PAD_VALUE. A wide immediate (B > X_W)
 // rides above an unsigned activation, where it costs no lookup table in the lanes. Combinational.
+//
+// bench: sim/bench_lane_select.py
 `default_nettype none
 
 module lane_select #(
@@ -59,3 +61,4 @@ module lane_select #(
     endgenerate
 
 endmodule
+`default_nettype wire

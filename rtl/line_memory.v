@@ -7,6 +7,8 @@
 // once per channel. row_written pulses after a row can be read; the reader gives slots back, rows_freed at a time.
 // Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable. FILL = 1: the columns of the last
 // stripe that lie past the row's end are read as padding; no beat is written there, so they keep PAD_VALUE from the start.
+//
+// bench: sim/bench_line_memory.py
 `default_nettype none
 
 module line_memory #(
@@ -58,6 +60,21 @@ module line_memory #(
     localparam LAST_ROW = VIRTUAL_ROWS - 1;
     localparam LAST_SLOT = RING - 1;
     localparam REAL_END = PAD_TOP + ROWS;
+
+    generate
+        if (RING < 1 || RING > (1 << ROW_BITS)) begin : gen_check_ring
+            line_memory_RING_must_be_1_to_2_to_the_ROW_BITS error_i ();
+        end
+        if (FREED_W < 1 || FREED_W > USED_W) begin : gen_check_freed
+            line_memory_FREED_W_must_be_1_to_the_bits_of_RING error_i ();
+        end
+        if (CHANNELS < 1 || CHANNELS > (1 << CHANNEL_BITS)) begin : gen_check_channels
+            line_memory_CHANNELS_must_be_1_to_2_to_the_CHANNEL_BITS error_i ();
+        end
+        if (ENTRY_W <= COLUMN_BITS || ENTRY_W > 32) begin : gen_check_entry
+            line_memory_ENTRY_W_must_be_above_COLUMN_BITS_up_to_32 error_i ();
+        end
+    endgenerate
 
     // where the next beat goes
     reg  [V_W-1:0]       virtual_row_q;
@@ -182,3 +199,4 @@ module line_memory #(
     endgenerate
 
 endmodule
+`default_nettype wire

@@ -6,6 +6,8 @@
 // `sum` is combinational. At the clock edge `clear` sets the accumulator to zero, else `enable` takes sum into it. Arithmetic is
 // modulo 2^W: only the value at each shift and at the end has to fit. XILINX = 1 instantiates one LUT6_2 a bit and CARRY8
 // (synthesis from the behavioural form takes two LUTs a bit); both forms are proven equal in tests/test_pe_formal.py.
+//
+// bench: sim/bench_pe.py
 `default_nettype none
 
 module pe #(
@@ -21,6 +23,15 @@ module pe #(
     input  wire [W-1:0]   x,
     output wire [W+F-1:0] sum
 );
+
+    generate
+        if (W < 1) begin : gen_check_w
+            pe_W_must_be_at_least_1 error_i ();
+        end
+        if (F < 0) begin : gen_check_f
+            pe_F_must_be_at_least_0 error_i ();
+        end
+    endgenerate
 
     reg  [W-1:0] acc_q;
     wire [W-1:0] acc_d;
@@ -105,3 +116,4 @@ module pe #(
     endgenerate
 
 endmodule
+`default_nettype wire

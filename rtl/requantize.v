@@ -2,6 +2,8 @@
 // Clamps a stream of sums, already shifted, to [LOW, HIGH] and registers it: one clock, full throughput.
 //
 // Rounding (half up) is not here: the half is part of the layer's bias, and the shift dropped the rest.
+//
+// bench: sim/bench_requantize.py
 `default_nettype none
 
 module requantize #(
@@ -22,6 +24,15 @@ module requantize #(
     output wire             m_axis_tvalid,
     input  wire             m_axis_tready
 );
+
+    generate
+        if (IN_W < 1 || IN_W > 64) begin : gen_check_in
+            requantize_IN_W_must_be_1_to_64 error_i ();
+        end
+        if (OUT_W < 1 || OUT_W > 64) begin : gen_check_out
+            requantize_OUT_W_must_be_1_to_64 error_i ();
+        end
+    endgenerate
 
     localparam [63:0] HIGH_BITS = HIGH;
     localparam [63:0] LOW_BITS = LOW;
@@ -65,3 +76,4 @@ module requantize #(
     assign m_axis_tvalid = valid_q;
 
 endmodule
+`default_nettype wire

@@ -3,6 +3,8 @@
 //
 // `full` says that a further load would overwrite; it falls in the cycle in which the last beat leaves, so loads can come every LANES
 // cycles. The sums are held as they came: data registers, no reset.
+//
+// bench: sim/bench_serializer.py
 `default_nettype none
 
 module serializer #(
@@ -23,6 +25,15 @@ module serializer #(
     output wire               m_axis_tvalid,
     input  wire               m_axis_tready
 );
+
+    generate
+        if (LANES < 1) begin : gen_check_lanes
+            serializer_LANES_must_be_at_least_1 error_i ();
+        end
+        if (W < 1) begin : gen_check_w
+            serializer_W_must_be_at_least_1 error_i ();
+        end
+    endgenerate
 
     reg [LANES*W-1:0] sums_q;
     reg               busy_q;
@@ -64,3 +75,4 @@ module serializer #(
     assign m_axis_tvalid = busy_q;
 
 endmodule
+`default_nettype wire

@@ -7,6 +7,8 @@
 // MAXIMUM = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
 // The result sent is clamp(sum >> DROP, LOW, HIGH), where sum is the accumulator with its F bits below. See the parts for
 // the meaning of each parameter; hwgen/units/term_lanes.py computes them all.
+//
+// bench: sim/bench_term_lanes.py
 `default_nettype none
 
 module term_lanes #(
@@ -77,6 +79,30 @@ module term_lanes #(
     localparam LEG_W = $clog2(LEGS + 1);
     localparam SUM_W = W + F;
     localparam SENT_W = SUM_W - DROP;
+
+    generate
+        if (LANES < 1) begin : gen_check_lanes
+            term_lanes_LANES_must_be_at_least_1 error_i ();
+        end
+        if (LEGS < 1) begin : gen_check_legs
+            term_lanes_LEGS_must_be_at_least_1 error_i ();
+        end
+        if (DROP < 0 || DROP >= SUM_W) begin : gen_check_drop
+            term_lanes_DROP_must_be_0_to_below_W_with_F error_i ();
+        end
+        if (SENT_W > 64) begin : gen_check_sent
+            term_lanes_W_with_F_less_DROP_must_be_up_to_64 error_i ();
+        end
+        if (IMMEDIATE_W < X_W || IMMEDIATE_W > W) begin : gen_check_immediate
+            term_lanes_IMMEDIATE_W_must_be_X_W_to_W error_i ();
+        end
+        if (RING < NEED || RING < LAST_STEP) begin : gen_check_ring
+            term_lanes_RING_must_hold_NEED_and_LAST_STEP error_i ();
+        end
+        if ((LAST_STEP >> FREED_W) != 0 || (OUT_ROWS > 1 && (ROW_STEP >> FREED_W) != 0)) begin : gen_check_freed
+            term_lanes_FREED_W_must_hold_LAST_STEP_and_ROW_STEP error_i ();
+        end
+    endgenerate
 
     wire                    row_written;
     wire [RING-1:0]         row_is_padding;
@@ -292,3 +318,4 @@ module term_lanes #(
     );
 
 endmodule
+`default_nettype wire

@@ -4,6 +4,8 @@
 // `word` is memory[address] one clock after `enable`; without `enable` it holds. CHECK is the sum over all words of
 // the word's place from 1 times its 32-bit pieces, modulo 2^32; simulation ends at once when the file does not give it (a $readmemh file
 // that is not found is only a warning, and reads as nothing).
+//
+// bench: sim/bench_term_rom.py
 `default_nettype none
 
 module term_rom #(
@@ -56,3 +58,4 @@ module term_rom #(
     // synthesis translate_on
 
 endmodule
+`default_nettype wire

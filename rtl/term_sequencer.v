@@ -6,6 +6,8 @@
 // it reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
 // Everything but the counters of written rows holds while `enable` is low.
 // Stage 1 holds the ROM word, stage 2 the address, stage 3 (beside the memory's word) and so the outputs of name *_3.
+//
+// bench: sim/bench_term_sequencer.py
 `default_nettype none
 
 module term_sequencer #(
@@ -246,3 +248,4 @@ module term_sequencer #(
     assign short_3 = short_3q;
 
 endmodule
+`default_nettype wire
