@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import zipfile
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -46,14 +47,20 @@ def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgr
 
 
 def call(source: str):
-    """The result of `path.py:function`, the file run as a module of its own; raises BadInput if it cannot be had."""
+    """The result of `path.py:function`, the file run as a module of its own; raises BadInput if it cannot be had.
+
+    The file's folder is searched first meanwhile, as python itself does, so the file can import its neighbours.
+    """
     name, _, function = source.partition(":")
     path = Path(name)
     if not path.is_file():
         raise BadInput(f"there is no file {name}", source, "name path.py:function")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # a name of its own: the file may be called as a module that others import
+    spec = importlib.util.spec_from_file_location(f"_hwgen_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[spec.name] = module
+    neighbours = str(path.resolve().parent)
+    sys.path.insert(0, neighbours)
     try:
         spec.loader.exec_module(module)
         if not hasattr(module, function):
@@ -65,6 +72,9 @@ def call(source: str):
         raise BadInput(
             f"{path.name} ends with {type(error).__name__}: {error}", source, f"run it alone: python {name}"
         ) from error
+    finally:
+        with suppress(ValueError):  # the file itself may have taken it away
+            sys.path.remove(neighbours)
 
 
 def _load_program(path: Path) -> ExportedProgram:
@@ -176,6 +186,8 @@ class Importer:
         self.path = ""
         self.raw: set[str] = set()  # tensors that are still the user's floats
         self.input_type: TensorType | None = None
+        self.roots: dict[str, str] = {}  # program node -> the node whose memory it shares
+        self.stale: dict[str, str] = {}  # program node -> the in-place call after which it is another tensor
 
     def graph(self) -> Graph:
         signature = self.program.graph_signature
@@ -186,7 +198,6 @@ class Importer:
             **signature.inputs_to_lifted_tensor_constants,
         }
         values: dict[str, object] = {}
-        known = importers()
         result = None
         for node in self.program.graph.nodes:
             if node.op == "placeholder":
@@ -196,29 +207,89 @@ class Importer:
                     values[node.name] = self._input(node)
             elif node.op == "call_function":
                 self.path = _module_path(node)
-                target = str(node.target)
-                if target not in known:
-                    raise UnsupportedLayer(
-                        f"no op imports {target}",
-                        self.path or node.name,
-                        "replace the layer, or add a file to hwgen/ops/ (see CONTRIBUTING.md)",
-                    )
-                args = [_resolve(a, values) for a in node.args]
-                kwargs = {k: _resolve(a, values) for k, a in node.kwargs.items()}
-                values[node.name] = known[target](self, *args, **kwargs)
-                if isinstance(values[node.name], str):
-                    expected = tuple(node.meta["val"].shape[1:])
-                    self.shapes.setdefault(values[node.name], expected)
+                self._check_aliases(node)
+                values[node.name] = self._call(node, values)
             elif node.op == "output":
-                results = node.args[0]
-                if len(results) != 1:
-                    raise UnsupportedLayer(f"the network has {len(results)} outputs", "output", "return one tensor")
-                result = values[results[0].name]
+                self.path = "output"
+                self._check_aliases(node)
+                results = [values.get(getattr(leaf, "name", None)) for leaf in node.args[0]]
+                if len(results) != 1 or not isinstance(results[0], str):
+                    raise UnsupportedLayer(
+                        f"the network has {len(results)} outputs, or one that is no tensor it computes",
+                        "output",
+                        "return one tensor",
+                    )
+                (result,) = results
         if self.input_type is None or result in self.raw:
             raise MissingActQuant(
                 "the input never meets a quantizer", "input", "make hwgen.nn.ActQuant the first layer"
             )
         return Graph("input", self.input_type, self.input_shape, tuple(self.nodes), result, self.shapes[result])
+
+    def _call(self, node, values: dict[str, object]):
+        """What one call of the program becomes; its shape must be the one that torch found."""
+        target = str(node.target)
+        importer = importers().get(target)
+        if importer is None:
+            raise UnsupportedLayer(
+                f"no op imports {target}",
+                self.path,
+                "replace the layer, or add a file to hwgen/ops/ (see CONTRIBUTING.md)",
+            )
+        args = [_resolve(a, values) for a in node.args]
+        kwargs = {k: _resolve(a, values) for k, a in node.kwargs.items()}
+        computed = [a for a in (*args, *kwargs.values()) if isinstance(a, str) and a in (self.raw | set(self.types))]
+        if not isinstance(args[0], str) or len(computed) > _COMPUTED.get(target.split(".")[1], 1):
+            raise UnsupportedLayer(
+                f"{target} of a constant, or with a computed tensor for a weight",
+                self.path,
+                "use a layer's own weights",
+            )
+        rank = next((r for name, r in _RANKS.items() if name in target), None)
+        if rank is not None and node.args[0].meta["val"].dim() != rank:
+            raise UnsupportedLayer(
+                f"{target} on a tensor of {node.args[0].meta['val'].dim()} dimensions, which torch takes as unbatched",
+                self.path,
+                f"give it a batch: {rank} dimensions",
+            )
+        try:
+            result = importer(self, *args, **kwargs)
+        except TypeError as error:
+            raise UnsupportedLayer(
+                f"{target} with arguments that are not built: {error}", self.path, "leave them at their defaults"
+            ) from error
+        if isinstance(result, str):
+            self._check_shape(result, node)
+        return result
+
+    def _check_shape(self, name: str, node) -> None:
+        batch, *shape = node.meta["val"].shape
+        self.shapes.setdefault(name, tuple(shape))
+        known = self.shapes[name] if name in self.raw else self.types[name].shape
+        padded = {1: [*shape, 1, 1], 2: [*shape[:1], 1, *shape[1:]]}.get(len(shape), shape)
+        if batch != self.batch or tuple(shape) != self.shapes[name] or (name in self.types and tuple(padded) != known):
+            raise UnsupportedLayer(
+                f"its result has the shape {[batch, *shape]} in torch, which is no frame of {list(known)} for each input",
+                self.path,
+                "keep the batch as the first dimension",
+            )
+
+    def _check_aliases(self, node) -> None:
+        """An in-place call changes every tensor that shares its memory; those must not be read again by their old names."""
+        for argument in node.all_input_nodes:
+            if argument.name in self.stale:
+                raise UnsupportedLayer(
+                    f"{argument.name} is read after {self.stale[argument.name]} changed it in place",
+                    self.path,
+                    "use the call that is not in place",
+                )
+        name = str(node.target).split(".")[-2:][0]
+        if isinstance(node.args[0], torch.fx.Node) and (name.endswith("_") or name in _ALIASES):
+            root = self.roots.get(node.args[0].name, node.args[0].name)
+            if name.endswith("_"):
+                shared = [n for n in {root, *self.roots} if self.roots.get(n, n) == root]
+                self.stale.update(dict.fromkeys(shared, node.name))
+            self.roots[node.name] = root
 
     def _input(self, node) -> str:
         if self.shapes:
@@ -236,7 +307,7 @@ class Importer:
                 node.name,
                 "export it with a static shape; the batch may vary",
             )
-        self.input_shape = shape[1:]
+        self.batch, self.input_shape = shape[0], shape[1:]
         self.shapes["raw"] = shape[1:]
         self.raw.add("raw")
         return "raw"
@@ -305,6 +376,11 @@ class Importer:
         return name
 
 
+# calls whose result shares the memory of their argument, in eval mode
+_ALIASES = {"view", "_unsafe_view", "reshape", "flatten", "dropout", "feature_dropout", "alias", "detach", "contiguous"}
+# dimensions that a call's name stands for; computed tensors that a call may take, if not one
+_RANKS = {"2d": 4, "1d": 3}
+_COMPUTED = {"add": 2, "add_": 2}
 # the core's ports, and the names that streams inside it are given
 _RESERVED = re.compile(r"[sm]_axis|reorder_.*|.*_(fork\d+_[ab]|queued\d+|held|flat)")
 
@@ -320,4 +396,5 @@ def _resolve(argument, values):
 def _module_path(node) -> str:
     stack = node.meta.get("nn_module_stack") or {}
     path = list(stack.values())[-1][0] if stack else ""
-    return path or str(node.target).split(".")[-2]
+    # torch gives calls outside of any module a made-up one
+    return str(node.target).split(".")[-2] if not path or path.startswith("_empty_nn_module_stack") else path

@@ -29,6 +29,14 @@ def flatten(importer, x, start=0, end=-1):
     return importer.flatten(x)
 
 
+@imports("aten.sym_size.int")
+def size(importer, x, dim):
+    """The batch where it is dynamic: whatever is left when the features are known."""
+    if dim != 0:
+        raise UnsupportedLayer(f"a dynamic size in dimension {dim}", importer.path, "export it with a static shape")
+    return -1
+
+
 @imports("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default")
 def view(importer, x, shape):
     features = prod(importer.shape(x))
@@ -47,7 +55,7 @@ def view(importer, x, shape):
     "aten.contiguous.default",
     "aten.feature_dropout.default",
 )
-def nothing(importer, x, probability=0.0, training=False):
+def nothing(importer, x, probability=0.0, training=False, memory_format=None):
     if training:
         raise UnsupportedLayer("dropout in training mode", importer.path, "call module.eval() before the export")
     return x

@@ -1,15 +1,16 @@
 """Quantize: to another grid, rounding half up, and a clamp: ActQuant, ReLU and ReLU6."""
 
 from dataclasses import dataclass
-from math import floor
+from math import floor, isinf, isnan
 
-from hwgen.errors import UnsupportedLayer
+from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
-from hwgen.nn import limits
+from hwgen.nn import ActQuant, limits
 from hwgen.ops import imports
 from hwgen.qtype import QType
 
 UNBOUNDED = 1 << 62
+WORD_BITS = 62  # of int64, with the sign and a carry
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Quantize(Op):
         return self.exponent - x.exponent
 
     def infer(self, x: TensorType) -> TensorType:
+        if x.qtype.bits + max(0, -self.shift(x)) > WORD_BITS or self.shift(x) > WORD_BITS:
+            raise DoesNotFit(
+                f"the grids 2^{x.exponent} and 2^{self.exponent} are too far apart for {x.qtype.bits} bits",
+                f"a quantizer of exponent {self.exponent}",
+                "choose an exponent nearer to that of its input",
+            )
         bounds = [min(max(self._round(v, self.shift(x)), self.low), self.high) for v in (x.qtype.low, x.qtype.high)]
         return TensorType(x.shape, QType(*bounds), self.exponent)
 
@@ -48,6 +55,7 @@ def clamp_ends(unclamped: QType, quantize: Quantize | None) -> dict[str, int]:
 
 @imports("hwgen.act_quant.default")
 def act_quant(importer, x, bits, exponent, signed):
+    ActQuant(bits, exponent, signed)  # its limits hold for a program that calls the op itself, too
     return importer.add(Quantize(exponent, *limits(bits, signed)), x)
 
 
@@ -56,28 +64,33 @@ def relu(importer, x):
     return importer.add(Quantize(importer.type(x).exponent, 0, UNBOUNDED), x)
 
 
-@imports(
-    "aten.relu6.default",
-    "aten.relu6_.default",
-    "aten.hardtanh.default",
-    "aten.hardtanh_.default",
-    "aten.clamp.default",
-    "aten.clamp_.default",
-)
-def clip(importer, x, low=0.0, high=6.0):
-    """Both ends must lie on x's grid, or on a finer one that holds them."""
+@imports("aten.relu6.default", "aten.relu6_.default")
+def relu6(importer, x):
+    return _clip(importer, x, 0.0, 6.0)
+
+
+@imports("aten.hardtanh.default", "aten.hardtanh_.default")
+def hardtanh(importer, x, low=-1.0, high=1.0):
+    return _clip(importer, x, low, high)
+
+
+@imports("aten.clamp.default", "aten.clamp_.default")
+def clamp(importer, x, low=None, high=None):
+    return _clip(importer, x, low, high)
+
+
+def _clip(importer, x, low: float | None, high: float | None):
+    """Both ends must lie on x's grid, or on a finer one that holds them; None and infinity are no end."""
+    low, high = (None if end is not None and isinf(end) else end for end in (low, high))
     exponent = importer.type(x).exponent
-    ends = []
     for end in (low, high):
-        if end is not None and end != 0:
-            while floor(end * 2.0**-exponent) != end * 2.0**-exponent:
-                exponent -= 1
-                if exponent < -60:
-                    raise UnsupportedLayer(
-                        f"clipping at {end} is on no grid of powers of two",
-                        importer.path,
-                        "clip at a multiple of a power of two",
-                    )
-        ends.append(end)
-    low, high = (None if end is None else int(end * 2.0**-exponent) for end in ends)
+        while end is not None and (isnan(end) or floor(end * 2.0**-exponent) != end * 2.0**-exponent):
+            exponent -= 1
+            if exponent < -60:
+                raise UnsupportedLayer(
+                    f"clipping at {end} is on no grid of powers of two",
+                    importer.path,
+                    "clip at a multiple of a power of two",
+                )
+    low, high = (None if end is None else int(end * 2.0**-exponent) for end in (low, high))
     return importer.add(Quantize(exponent, -UNBOUNDED if low is None else low, UNBOUNDED if high is None else high), x)
