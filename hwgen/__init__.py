@@ -1,6 +1,6 @@
 """Pruned, power-of-two and mixed-precision PyTorch networks as verified, readable Verilog.
 
-import_model, build, simulate, verify and report are the command line's verbs as functions; see hwgen/flow.py.
+build, simulate, verify and report are the command line's verbs as functions; see hwgen/flow.py.
 """
 
 from hwgen.config import BuildConfig

@@ -21,6 +21,10 @@ from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.schedule import schedule
+from hwgen.version import VERSION
+
+# what later commands read in hwgen.json
+KEYS = {"hwgen", "name", "core", "top", "clocks", "board", "lanes", "sources", "roms", "interval", "units", "files"}
 
 
 def build(
@@ -59,10 +63,10 @@ def build(
 
 
 def read_manifest(folder: str | Path) -> dict:
-    """hwgen.json of a build; raises BadInput when the folder is none."""
+    """hwgen.json of a build; raises BadInput when the folder is none, or another version's."""
     path = Path(folder) / "hwgen.json"
     try:
-        return json.loads(path.read_text())
+        known = json.loads(path.read_text())
     except FileNotFoundError:
         raise BadInput(
             "the folder is no build: it has no hwgen.json",
@@ -71,6 +75,13 @@ def read_manifest(folder: str | Path) -> dict:
         ) from None
     except (OSError, ValueError) as error:
         raise BadInput(f"hwgen.json cannot be read: {error}", str(path), "build again") from error
+    if not isinstance(known, dict) or "hwgen" not in known:
+        raise BadInput("hwgen.json is not one that hwgen wrote", str(path), "build again")
+    if known["hwgen"] != VERSION:
+        raise BadInput(f"made by hwgen {known['hwgen']}, this is {VERSION}", str(path), "build again")
+    if missing := KEYS - known.keys():
+        raise BadInput(f"hwgen.json lacks {', '.join(sorted(missing))}", str(path), "build again")
+    return known
 
 
 def read_design(folder: str | Path) -> Design:
@@ -81,5 +92,5 @@ def read_design(folder: str | Path) -> Design:
 
 
 def _name(out: Path) -> str:
-    name = re.sub(r"\W+", "_", out.resolve().name).strip("_").lower()
-    return name if name[:1].isalpha() else f"net_{name}"
+    name = re.sub(r"[^a-z0-9]+", "_", out.resolve().name.lower()).strip("_")
+    return name if name[:1].isalpha() else f"net_{name}".rstrip("_")

@@ -210,7 +210,11 @@ def _environment(simulator: str, build_dir: Path) -> dict[str, str]:
     needed = {"iverilog": "iverilog", "vvp": "iverilog"}
     if simulator == "verilator":
         if " " in str(build_dir):
-            raise BadInput(f"GNU make cannot build in a folder with a space: {build_dir}")
+            raise BadInput(
+                f"GNU make, which Verilator needs, cannot build in a folder with a space: {build_dir}",
+                str(build_dir),
+                "use --simulator icarus, or a folder without spaces",
+            )
         root = verilator_root()
         environ["VERILATOR_ROOT"] = str(root)
         environ["PATH"] = os.pathsep.join([str(root / "bin"), environ["PATH"]])
