@@ -1,7 +1,7 @@
 """The command line: one verb per stage."""
 
-import json
 import logging
+import os
 import shutil
 import sys
 import time
@@ -14,7 +14,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from hwgen.errors import BadInput, HwgenError
-from hwgen.folder import SECONDS
+from hwgen.folder import SECONDS, read_record, write_record
 
 console = Console(stderr=True)
 
@@ -29,7 +29,12 @@ class Verbs(click.Group):
             console.print(str(error), style="red", markup=False, highlight=False)
             sys.exit(1)
         except KeyboardInterrupt:
-            console.print("interrupted: nothing was left half done", style="red")
+            left = (
+                "the folder holds the old build or the whole new one"
+                if ctx.invoked_subcommand == "build"
+                else "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs"
+            )
+            console.print(f"interrupted: {left}", style="red", highlight=False)
             sys.exit(130)
 
 
@@ -44,8 +49,7 @@ def _stages(verb: str, folder: Path, note: str = ""):
     seconds = time.monotonic() - start
     console.print(f"{what}: {seconds:.1f} s")
     path = folder / SECONDS
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    path.write_text(json.dumps(known | {verb: round(seconds, 1)}) + "\n")
+    write_record(path, (read_record(path) or {}) | {verb: round(seconds, 1)})
 
 
 @click.group(cls=Verbs)
@@ -84,7 +88,7 @@ stall_option = click.option(
     type=float,
     default=0.0,
     show_default=True,
-    help="Chance that a stream is held up in a clock, on every stream.",
+    help="Chance that a stream is held up in a clock, on every stream: 0 to 0.99.",
 )
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
 
@@ -99,7 +103,9 @@ seed_option = click.option("--seed", type=int, default=1, show_default=True, hel
     help="Folder to write; new, empty, or an earlier build.",
 )
 @click.option("--board", default="zcu104", show_default=True, help="A board of boards/.")
-@click.option("--lanes", type=int, default=16, show_default=True, help="At most so many accumulators per layer.")
+@click.option(
+    "--lanes", type=int, default=16, show_default=True, help="At most so many accumulators per layer: 1 to 1024."
+)
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
 def build(net, out, board, lanes, name):
     """Write the RTL of NET into a folder.
@@ -147,6 +153,8 @@ def simulate(folder, source, output, count, simulator, stall, seed):
 
     from hwgen.simulate import simulate as run
 
+    if not output.parent.is_dir() or not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise BadInput("--output cannot be written", str(output), "name a file in a folder of your own")
     x, _ = _read_input(source, count)
     with _stages("simulate", folder, f", {len(x)} frames on {simulator}"):
         y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed)
@@ -168,13 +176,11 @@ def verify(folder, source, count, simulator, stall, seed):
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
     is named.
     """
-    from hwgen.report import VERIFICATION
     from hwgen.verify import verify as compare
 
     x, labels = _read_input(source, count)
     with _stages("verify", folder, f", {len(x)} frames on {simulator}"):
         result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed)
-    (folder / VERIFICATION).write_text(json.dumps(result, indent=1) + "\n")
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
     click.echo(
         f"{folder}: bit-exact {result['equal']} of {result['frames']} frames, {result['cycles']} cycles, "
@@ -249,4 +255,7 @@ def _read_input(source: str, count: int | None):
             raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
     if not isinstance(x, np.ndarray):
         raise BadInput(f"it holds {type(x).__name__}, no array", source, "give one array, [N, ...]")
-    return x[:count], None if labels is None else np.asarray(labels)[:count]
+    try:
+        return x[:count], None if labels is None else labels[:count]
+    except (IndexError, KeyError, TypeError) as error:
+        raise BadInput(f"it gives no rows to take: {error}", source, "give arrays [N, ...] and [N]") from error

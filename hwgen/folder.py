@@ -1,5 +1,6 @@
 """Writes a build into a folder: all files or none, and never over anything that hwgen did not write."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from hwgen.errors import BadInput
 
 MANIFEST = "hwgen.json"
 SECONDS = "seconds.json"  # what each verb took
+VERIFICATION = "sim/verify.json"  # what the last verify found
 DERIVED = (
     "sim",
     "synth",
@@ -49,6 +51,37 @@ def write(out: Path, files: dict[str, str | bytes]) -> None:
             _replace(out, fresh, files)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def read_record(path: Path) -> dict | None:
+    """What a later command noted in a JSON file of the build; None if it is missing or damaged."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Writes what `read_record` reads, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(record, indent=1) + "\n")
+    part.replace(path)
+
+
+def digests(folder: Path, manifest: dict) -> dict[str, str]:
+    """SHA-256 of each file of the manifest as it is on disk now; '' for one that is missing."""
+    paths = {name: folder / name for name in manifest["files"]}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for name, path in paths.items()
+    }
+
+
+def sources_digest(folder: Path, manifest: dict) -> str:
+    """One number for all Verilog and ROMs of the build as they are on disk now."""
+    found = {name: digest for name, digest in digests(folder, manifest).items() if name.startswith(("rtl/", "rom/"))}
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def _old_files(out: Path) -> list[str]:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 from hwgen.board import load_board
 from hwgen.flow import read_manifest
-from hwgen.folder import SECONDS
+from hwgen.folder import SECONDS, VERIFICATION, digests, read_record, sources_digest
 from hwgen.synth import table
 from hwgen.templates import render
 
-VERIFICATION = "sim/verify.json"
-SYNTHESIS = "synth/yosys.json"
+SYNTHESIS = {
+    "yosys": "synth/yosys.json",
+    "vivado synth": "vivado/synth.json",
+    "vivado implement": "vivado/implement.json",
+}
 
 
 def report(folder: str | Path) -> tuple[dict, str]:
@@ -18,9 +21,13 @@ def report(folder: str | Path) -> tuple[dict, str]:
     folder = Path(folder)
     known = read_manifest(folder)
     board = load_board(known["board"])
-    verification = _read(folder / VERIFICATION)
-    synthesis = _read(folder / SYNTHESIS)
-    measured = verification and verification["stall"] == 0 and verification["interval"]
+    changed = sorted(name for name, digest in digests(folder, known).items() if digest != known["files"][name])
+    verification = read_record(folder / VERIFICATION)
+    if verification:
+        verification["stale"] = verification.get("sources") != sources_digest(folder, known)
+    synthesis = {name: result for name, path in SYNTHESIS.items() if (result := read_record(folder / path))}
+    sound = verification and not verification["stale"] and "failed" not in verification
+    measured = sound and verification["stall"] == 0 and verification["interval"]
     interval = measured or known["interval"]
     source = "measured" if measured else "predicted"
     for unit in known["units"]:
@@ -50,13 +57,11 @@ def report(folder: str | Path) -> tuple[dict, str]:
         "verification": verification,
         "synthesis": synthesis,
         "rates": rates,
-        "seconds": _read(folder / SECONDS) or {},
+        "changed": changed,
+        "seconds": read_record(folder / SECONDS) or {},
     }
-    text = render("report.md.j2", **values, table=table(synthesis, board) if synthesis else "")
+    tables = {name: table(result, board) for name, result in synthesis.items()}
+    text = render("report.md.j2", **values, tables=tables)
     for name, content in (("report.json", json.dumps(values, indent=1) + "\n"), ("report.md", text)):
         (folder / name).write_text(content)
     return values, text
-
-
-def _read(path: Path) -> dict | None:
-    return json.loads(path.read_text()) if path.is_file() else None

@@ -1,7 +1,12 @@
 """Runs the emitted network on a batch: words by file through a compiled harness, on Verilator or Icarus."""
 
+import fcntl
 import hashlib
 import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +21,9 @@ from hwgen.share import share
 from hwgen.simulators import check_simulator, run_cocotb
 from hwgen.templates import render
 
+HARNESS = "hwgen_harness"
+WORD = (1 << 32) - 1  # the harness counts words and clocks in 32 bits
+MOST_STALL = 0.99
 SLACK = 1000  # clocks without a handshake beyond what a frame can take
 
 
@@ -40,18 +48,20 @@ def simulate(
 ) -> tuple[np.ndarray, Run]:
     """Runs the build in `folder` on floats [N, *input shape]; returns float64 [N, *output shape] and the run.
 
-    The result equals module.double()(x.double()). `stall` is the chance, 0 to below 1, that a stream is held up in a
+    The result equals module.double()(x.double()). `stall` is the chance, 0 to 0.99, that a stream is held up in a
     clock: each one at both ends and, when above 0, inside too.
     """
     design = read_design(folder)
-    frames = check_input(design, x)
+    frames = check_run(Path(folder), design, x, simulator, stall)
     run = run_words(Path(folder), design, design.input.order.to_beats(frames), simulator, stall, seed)
     result = design.graph.dequantize_output(design.output.order.from_beats(run.words))
     return result.numpy(), run
 
 
-def check_input(design: Design, x: np.ndarray) -> torch.Tensor:
-    """The input integers [N, channels, rows, columns] for a user's array; raises BadInput if it does not fit."""
+def check_run(folder: Path, design: Design, x: np.ndarray, simulator: str, stall: float) -> torch.Tensor:
+    """The input integers [N, channels, rows, columns] for a user's array; raises what can be raised before a run."""
+    if not 0 <= stall <= MOST_STALL:
+        raise BadInput(f"stall = {stall}", "--stall", f"use a chance from 0 to {MOST_STALL}")
     shape = design.graph.input_shape
     if not (isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)):
         raise BadInput(
@@ -59,14 +69,19 @@ def check_input(design: Design, x: np.ndarray) -> torch.Tensor:
             "--input",
             "give an array of floats, as the module takes them",
         )
-    if x.shape[1:] != tuple(shape) or len(x) == 0:
+    if x.ndim == 0 or x.shape[1:] != tuple(shape) or len(x) == 0:
         raise BadInput(
             f"the input has shape {list(x.shape)}",
             "--input",
             f"give [N, {', '.join(map(str, shape))}], N at least 1",
         )
+    if len(x) * max(design.input.order.beats, design.output.order.beats) > WORD:
+        raise BadInput(f"{len(x)} frames are more words than one run can count", "--input", "give fewer with --count")
+    with np.errstate(over="ignore"):
+        x = np.array(x, np.float64, order="C")  # torch takes no other layout, nor all types of numpy
     if not np.isfinite(x).all():
         raise BadInput("the input holds NaN or infinity", "--input", "give finite numbers")
+    check_simulator(simulator, folder)
     return design.graph.quantize_input(torch.from_numpy(x))
 
 
@@ -80,64 +95,70 @@ def run_words(
     traced: bool = False,
 ) -> Run:
     """Plays input words [N, beats] into the emitted core, and reads what comes out of it and, if `traced`, runs inside
-    it."""
-    if not 0 <= stall < 1:
-        raise BadInput(f"stall = {stall}", "--stall", "use a chance from 0 to below 1")
-    check_simulator(simulator, folder)
-    work = _prepare(folder, design, simulator, stall > 0, traced)
-    # what is read back must be of this run
-    for old in [*work.glob("*.hex"), work / "settings.json"]:
-        old.unlink(missing_ok=True)
-    _write_words(work / "input.hex", words, design.input)
-    settings = {
-        "chance": round(stall * 65536),
-        "seed": seed % (1 << 32) or 1,
-        "words_out": len(words) * design.output.order.beats,
-        "patience": int((2 * sum(p.unit.cycles() for p in design.placed) + SLACK) / (1 - stall) ** 2),
-    }
-    (work / "settings.json").write_text(json.dumps(settings))
-    built = work / "built.json"
-    run_cocotb(
-        simulator=simulator,
-        sources=[folder / name for name in json.loads((work / "sources.json").read_text())],
-        toplevel=HARNESS,
-        module="bulk",
-        build_dir=work / "build",
-        environment={"BULK": str((work / "settings.json").resolve())},
-        rebuild=not built.is_file(),
-        cwd=folder,
-    )
-    built.write_text("true")
-    result = json.loads((work / "settings.json").read_text())["result"]
-    if result["hung"] or not result["done"]:
-        raise ToolFailed(
-            f"the network stopped: no word moved for {settings['patience']} clocks",
-            str(work),
-            "report it, with the build folder",
+    it. Runs of one kind in one folder wait for each other."""
+    kind = simulator + ("-stalls" if stall else "") + ("-traced" if traced else "")
+    with _alone(folder / "sim" / kind) as work:
+        _prepare(work, folder, design, stall > 0, traced)
+        # what is read back must be of this run
+        for old in [*work.glob("*.hex"), work / "settings.json"]:
+            old.unlink(missing_ok=True)
+        _write_words(work / "input.hex", words, design.input)
+        patience = int((2 * sum(p.unit.cycles() for p in design.placed) + SLACK) / (1 - stall) ** 2)
+        settings = {
+            "chance": max(round(stall * 65536), 1) if stall else 0,
+            "seed": seed % (1 << 32) or 1,
+            "words_out": len(words) * design.output.order.beats,
+            "patience": min(patience, WORD - 1),  # the counter must be able to exceed it
+        }
+        (work / "settings.json").write_text(json.dumps(settings))
+        built = work / "built.json"
+        if not built.is_file():  # what an interrupted build left would be taken for up to date
+            shutil.rmtree(work / "build", ignore_errors=True)
+        run_cocotb(
+            simulator=simulator,
+            sources=[folder / name for name in json.loads((work / "sources.json").read_text())],
+            toplevel=HARNESS,
+            module="bulk",
+            build_dir=work / "build",
+            environment={"BULK": str((work / "settings.json").resolve())},
+            rebuild=not built.is_file(),
+            cwd=folder,
         )
-    ends = np.loadtxt(work / "frames.txt", dtype=np.int64, ndmin=1)
-    return Run(
-        words=_read_words(work / "output.hex", design.output),
-        traces={s.name: _read_words(work / f"trace_{s.name}.hex", s, len(words)) for s in _inside(design)}
-        if traced
-        else {},
-        cycles=result["last_out"] - result["first_in"] + 1,
-        interval=int(np.median(np.diff(ends))) if len(ends) > 2 else None,
-    )
+        built.write_text("true")
+        result = json.loads((work / "settings.json").read_text())["result"]
+        if result["hung"] or not result["done"]:
+            raise ToolFailed(
+                f"the network stopped: no word moved for {settings['patience']} clocks",
+                str(work),
+                "report it, with the build folder",
+            )
+        ends = np.loadtxt(work / "frames.txt", dtype=np.int64, ndmin=1)
+        return Run(
+            words=_read_words(work / "output.hex", design.output),
+            traces={s.name: _read_words(work / f"trace_{s.name}.hex", s, len(words)) for s in design.streams()}
+            if traced
+            else {},
+            cycles=result["last_out"] - result["first_in"] + 1,
+            interval=int(np.median(np.diff(ends))) if len(ends) > 2 else None,
+        )
 
 
-HARNESS = "hwgen_harness"
-
-
-def _inside(design: Design) -> list[Stream]:
-    return design.streams()
-
-
-def _prepare(folder: Path, design: Design, simulator: str, stalls: bool, traced: bool) -> Path:
-    """The folder of this kind of run, with its sources; a simulator built from other sources is forgotten."""
-    kind = simulator + ("-stalls" if stalls else "") + ("-traced" if traced else "")
-    work = folder / "sim" / kind
+@contextmanager
+def _alone(work: Path) -> Iterator[Path]:
+    """The folder of a kind of run, for this process only."""
     work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another run in {work}", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield work
+
+
+def _prepare(work: Path, folder: Path, design: Design, stalls: bool, traced: bool) -> None:
+    """Writes the sources of this kind of run; a simulator built from other sources is forgotten."""
+    kind = work.name
     core = f"{design.name}_core"
     harness = render(
         "harness.v.j2",
@@ -146,7 +167,8 @@ def _prepare(folder: Path, design: Design, simulator: str, stalls: bool, traced:
         folder=f"sim/{kind}",
         input=border_wires(design.input),
         output=border_wires(design.output),
-        traced=[border_wires(stream) for stream in _inside(design)] if traced else [],
+        traced=[border_wires(stream) for stream in design.streams()] if traced else [],
+        held=[stream.name for stream in design.streams()] if stalls else [],
         stalls=stalls,
     )
     texts = {"harness.v": harness}
@@ -169,7 +191,6 @@ def _prepare(folder: Path, design: Design, simulator: str, stalls: bool, traced:
     if not (work / "digest").is_file() or (work / "digest").read_text() != digest:
         built.unlink(missing_ok=True)
         (work / "digest").write_text(digest)
-    return work
 
 
 def _write_words(path: Path, words: np.ndarray, stream: Stream) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from hwgen.design import Design
-from hwgen.errors import Mismatch
-from hwgen.flow import read_design
-from hwgen.simulate import check_input, run_words
+from hwgen.errors import BadInput, Mismatch, ToolFailed
+from hwgen.flow import read_design, read_manifest
+from hwgen.folder import VERIFICATION, sources_digest, write_record
+from hwgen.simulate import check_run, run_words
 
 CHUNK = 512  # frames that the golden model evaluates at once
 
@@ -26,13 +27,57 @@ def verify(
     """Runs the build in `folder` on floats [N, *input shape] and compares every output integer with the golden model's.
 
     labels -- int [N]: adds the accuracy of the largest output
-    Returns simulator, stall, seed, frames, equal (frames), cycles, interval, seconds, accuracy. When a frame differs,
-    the network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the first wrong
-    place.
+    Returns simulator, stall, seed, sources (a digest of what was simulated), frames, equal (frames), cycles, interval,
+    seconds, accuracy, and leaves it in the build for the report. When a frame differs, the network is run again with
+    every stream recorded, up to the first wrong frame, and Mismatch names the first wrong place; a run that failed is
+    recorded as `failed`, what was wrong.
     """
     folder = Path(folder)
     design = read_design(folder)
-    frames = check_input(design, x)
+    labels = None if labels is None else _check_labels(labels, x)
+    frames = check_run(folder, design, x, simulator, stall)
+    record = folder / VERIFICATION
+    record.unlink(missing_ok=True)
+    result = {
+        "simulator": simulator,
+        "stall": stall,
+        "seed": seed,
+        "sources": sources_digest(folder, read_manifest(folder)),
+        "frames": len(frames),
+    }
+    try:
+        result |= _compare(folder, design, frames, labels, simulator, stall, seed)
+    except (Mismatch, ToolFailed) as error:
+        write_record(record, result | {"failed": error.what})
+        raise
+    write_record(record, result)
+    return result
+
+
+def _check_labels(labels, x: np.ndarray) -> np.ndarray:
+    """The labels as integers [N]; raises BadInput if they are not one for each frame of `x`."""
+    hint = "give one integer for each frame"
+    try:
+        labels = labels.detach().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"the labels are no array: {error}", "--input", hint) from error
+    if labels.dtype.kind not in "iu":
+        raise BadInput(f"the labels are {labels.dtype}", "--input", hint)
+    if labels.shape != np.shape(x)[:1]:
+        raise BadInput(f"the labels have shape {list(labels.shape)}, the input {list(np.shape(x))}", "--input", hint)
+    return labels
+
+
+def _compare(
+    folder: Path,
+    design: Design,
+    frames: torch.Tensor,
+    labels: np.ndarray | None,
+    simulator: str,
+    stall: float,
+    seed: int,
+) -> dict:
+    """What a run adds to the result of `verify`."""
     start = time.monotonic()
     words = design.input.order.to_beats(frames)
     run = run_words(folder, design, words, simulator, stall, seed)
@@ -45,21 +90,17 @@ def verify(
             f"{len(wrong)} of {len(frames)} frames differ from the golden integers; frame {first}: "
             + _locate(folder, design, frames[: first + 1], simulator, stall, seed),
             str(folder),
-            "report it, with the build folder" if simulator else "",
+            "report it, with the build folder",
         )
     result = {
-        "simulator": simulator,
-        "stall": stall,
-        "seed": seed,
-        "frames": len(frames),
-        "equal": len(frames) - len(wrong),
+        "equal": len(frames),
         "cycles": run.cycles,
         "interval": run.interval,
         "seconds": round(seconds, 2),
     }
     if labels is not None:
         guesses = golden.reshape(len(golden), -1).argmax(dim=1).numpy()
-        result["accuracy"] = float((guesses == np.asarray(labels)).mean())
+        result["accuracy"] = float((guesses == labels).mean())
     return result
 
 
