@@ -7,6 +7,7 @@ import re
 
 from hwgen.board import Board
 from hwgen.design import Design, Stream
+from hwgen.ops.quantize import UNBOUNDED
 from hwgen.share import share
 from hwgen.templates import render
 from hwgen.units.term_lanes import TermLanes
@@ -15,25 +16,31 @@ from hwgen.version import VERSION
 
 def emit(design: Design, board: Board) -> dict[str, str]:
     """Every file of the build but the golden graph and the manifest; the same design gives the same bytes."""
-    core, top = f"{design.name}_core", f"{design.name}_top"
-    files = {f"rtl/{core}.v": render_core(design, core)}
+    core, top = f"rtl/{design.name}_core.v", f"rtl/{design.name}_top.v"
+    files = {core: render_core(design, f"{design.name}_core"), top: render_top(design, build_id=0)}
     for placed in design.placed:
         files.update(placed.unit.files())
+    files.update(library([files[top], files[core]]))
     fingerprint = hashlib.sha256("".join(f"{path}\0{text}\0" for path, text in sorted(files.items())).encode()).digest()
-    files[f"rtl/{top}.v"] = render(
+    files[top] = render_top(design, build_id=int.from_bytes(fingerprint[:4], "big"))
+    return files
+
+
+def render_top(design: Design, build_id: int) -> str:
+    """The Verilog of the AXI face; BUILD_ID hashes all Verilog and ROMs of the build, this file with a BUILD_ID of
+    0."""
+    return render(
         "top.v.j2",
-        top=top,
-        core=core,
+        top=f"{design.name}_top",
+        core=f"{design.name}_core",
         in_bits=design.input.type.qtype.bits,
         out_bits=design.output.type.qtype.bits,
         out_signed=design.output.type.qtype.signed,
         in_beats=design.input.order.beats,
         out_beats=design.output.order.beats,
-        build_id=int.from_bytes(fingerprint[:4], "big"),
+        build_id=build_id,
         version=_version_number(),
     )
-    files.update(library([files[f"rtl/{top}.v"], files[f"rtl/{core}.v"]]))
-    return files
 
 
 def render_core(design: Design, core: str, stalls: bool = False) -> str:
@@ -74,7 +81,9 @@ def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes:
             "module": unit.module,
             "instance": unit.instance,
             "cycles": unit.cycles(),
-            "parameters": {name: _parameter(value) for name, value in unit.parameters().items()},
+            "parameters": {
+                name: literal(value) if isinstance(value, tuple) else value for name, value in unit.parameters().items()
+            },
         }
         if isinstance(unit, TermLanes):
             roms.update(unit.roms())
@@ -134,6 +143,8 @@ def border_wires(stream: Stream) -> dict:
         "bits": bits,
         "range": f"[{bits - 1}:0] ",
         "beats": stream.order.beats,
+        "words": f"{bits} bits, {'signed' if stream.type.qtype.signed else 'unsigned'}, worth 2^{stream.type.exponent}; "
+        f"{stream.order.beats} words a frame, by row, then column, then channel",
         "note": f"{stream.tensor}: {stream.type}{lanes}",
     }
 
@@ -154,9 +165,17 @@ def _instance(placed) -> dict:
 
 
 def literal(value: int | str | tuple[int, int]) -> str:
-    """A Verilog literal: a string, a plain number, a signed 64-bit number, or (value, bits) in hexadecimal."""
+    """A Verilog literal: a string, a plain number, or (value, bits): signed decimal for 64 bits, else hexadecimal.
+
+    The 64-bit parameters of rtl/ are signed numbers; those too great for any stream (hwgen.ops.quantize.UNBOUNDED) read
+    better in hexadecimal.
+    """
     if isinstance(value, tuple):
-        return f"{value[1]}'h{value[0]:x}"
+        number, bits = value
+        signed = number - (number >> 63 << 64)
+        if bits != 64 or not -UNBOUNDED < signed < UNBOUNDED - 1:
+            return f"{bits}'h{number:x}"
+        return f"{'-' if signed < 0 else ''}64'sd{abs(signed)}"
     if isinstance(value, str):
         return f'"{value}"'
     if -(1 << 31) < value < 1 << 31:
@@ -164,10 +183,6 @@ def literal(value: int | str | tuple[int, int]) -> str:
     if 0 <= value < 1 << 32:
         return f"32'h{value:x}"
     return f"64'sh{value & ((1 << 64) - 1):x}"
-
-
-def _parameter(value):
-    return literal(value) if isinstance(value, tuple) else value
 
 
 def _version_number() -> int:

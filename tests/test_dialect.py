@@ -5,10 +5,16 @@ import sys
 from importlib import import_module
 
 import pytest
+import torch
 from pyverilog.vparser.parser import VerilogParser
+from torch import nn
 
+from hwgen import build
+from hwgen.emit import literal
+from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulators import lint
+from hwgen.units.unit import signed64
 
 SOURCES = sorted(share("rtl").glob("*.v"))
 _every_module = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
@@ -53,3 +59,68 @@ def test_yosys_reads_all(tmp_path):
     command = [sys.executable, "-c", script, *map(str, SOURCES)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _keeps_its_nettype(text):
+    """Implicit nets are an error from the first line of code to the last, and only there."""
+    code = [line for line in text.splitlines() if line and not line.startswith("//")]
+    said = [line for line in code if "`default_nettype" in line]
+    return said == ["`default_nettype none", "`default_nettype wire"] == [code[0], code[-1]]
+
+
+@_every_module
+def test_nettype_does_not_leak(path):
+    assert _keeps_its_nettype(path.read_text())
+
+
+def test_nettype_of_an_emitted_network_does_not_leak(tmp_path):
+    linear = nn.Linear(3, 2)
+    linear.weight.data.fill_(0.25)
+    linear.bias.data.fill_(0.5)
+    build(nn.Sequential(ActQuant(4, -4), linear), (torch.zeros(1, 3),), out=tmp_path / "net")
+    sources = sorted((tmp_path / "net" / "rtl").glob("*.v"))
+    assert {"net_core", "net_top"} <= {source.stem for source in sources}
+    assert all(_keeps_its_nettype(source.read_text()) for source in sources)
+
+
+@pytest.mark.parametrize(
+    ("module", "config", "says"),
+    [
+        ("requantize", {"IN_W": 65}, "requantize_IN_W_must"),
+        ("add", {"A_SHIFT": 56}, "add_A_W_with_A_SHIFT_must"),
+        ("add", {"DROP": 10}, "add_DROP_must"),
+        ("pe", {"W": 0}, "pe_W_must"),
+        ("line_memory", {"RING": 5}, "line_memory_RING_must"),
+        ("line_memory", {"FREED_W": 4}, "line_memory_FREED_W_must"),
+        ("term_lanes", {"DROP": 16}, "term_lanes_DROP_must"),
+        ("term_lanes", {"W": 65}, "term_lanes_W_with_F_less_DROP_must"),
+        ("term_lanes", {"IMMEDIATE_W": 7}, "term_lanes_IMMEDIATE_W_must"),
+        ("term_lanes", {"W": 7}, "term_lanes_IMMEDIATE_W_must"),
+        ("term_lanes", {"LEGS": 0}, "term_lanes_LEGS_must"),
+        ("term_lanes", {"LANES": 0}, "term_lanes_LANES_must"),
+        ("term_lanes", {"LAST_STEP": 4}, "term_lanes_FREED_W_must"),
+        ("term_lanes", {"NEED": 5}, "term_lanes_RING_must"),
+    ],
+)
+def test_parameters_that_cannot_work_are_named(module, config, says, tmp_path):
+    """Elaboration ends at a module that does not exist, its name being the rule that was broken."""
+    given = [f"-P{module}.{name}={value}" for name, value in config.items()]
+    command = ["iverilog", "-g2005", "-s", module, *given, "-o", str(tmp_path / "out"), *map(str, SOURCES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode and f"Unknown module type: {says}" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("rom/a.hex", '"rom/a.hex"'),
+        (-3, "-3"),
+        (1 << 31, "32'h80000000"),
+        ((0x1F, 5), "5'h1f"),
+        (signed64({"LOW": -32})["LOW"], "-64'sd32"),
+        (signed64({"HIGH": 255})["HIGH"], "64'sd255"),
+        (signed64({"LOW": -(1 << 62)})["LOW"], "64'hc000000000000000"),  # never reached
+    ],
+)
+def test_literals_read_as_what_they_mean(value, text):
+    assert literal(value) == text

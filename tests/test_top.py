@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from pyverilog.vparser.parser import VerilogParser
+from torch import nn
 
+from hwgen import build, emit
+from hwgen.board import load_board
+from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
 from hwgen.templates import render
@@ -53,7 +58,7 @@ module toy_core #(
 endmodule
 `default_nettype wire
 """
-WIDTHS = [(6, 13, True), (8, 16, True), (3, 12, False)]  # bits in, bits out, signed
+WIDTHS = [(6, 13, True), (8, 16, True), (3, 17, False), (17, 33, True)]  # bits in, bits out, signed
 
 
 @pytest.fixture(params=WIDTHS, ids=lambda widths: "{}in{}out".format(*widths))
@@ -101,3 +106,17 @@ def test_top_is_clean(toy, tmp_path):
     sources, _ = toy
     lint(sources, "toy_top")
     VerilogParser(outputdir=str(tmp_path), debug=False).parse((tmp_path / "toy_top.v").read_text())
+
+
+def test_build_id_follows_every_file_that_makes_the_hardware(tmp_path, monkeypatch):
+    design = build(nn.Sequential(ActQuant(4, -4), nn.ReLU()), (torch.zeros(1, 3),), out=tmp_path / "net")
+    board, library = load_board("zcu104"), emit.library
+    files = emit.emit(design, board)
+    assert emit.emit(design, board) == files
+
+    def another(texts):
+        return library(texts) | {"rtl/pe.v": "// another accumulator"}
+
+    monkeypatch.setattr(emit, "library", another)
+    changed = emit.emit(design, board)
+    assert {path for path in files if files[path] != changed[path]} == {"rtl/net_top.v", "rtl/pe.v"}

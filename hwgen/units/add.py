@@ -21,6 +21,9 @@ class Add(BeatByBeat):
     module = "add"
     takes = ("a_axis", "b_axis")
 
+    def note(self):
+        return f"{self.name}: {self.a} + {self.b} -> {self.y}"
+
     def parameters(self):
         up_a, up_b = AddOp.shifts(self.a, self.b)
         drop = self.quantize.exponent - min(self.a.exponent, self.b.exponent) if self.quantize else 0

@@ -14,6 +14,10 @@ class StreamFifo(BeatByBeat):
     order: Order
     module = "stream_fifo"
 
+    def note(self):
+        addition, _, branch = self.name.rpartition("_")
+        return f"{self.name}: up to {self.depth} beats wait for {'ab'[int(branch)]}_axis of the addition {addition}"
+
     def parameters(self):
         return {"DATA_W": self.bits, "DEPTH": self.depth}
 

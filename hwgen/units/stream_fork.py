@@ -14,5 +14,8 @@ class StreamFork(BeatByBeat):
     module = "stream_fork"
     gives = ("m0_axis", "m1_axis")
 
+    def note(self):
+        return f"{self.name}: {self.name.rpartition('_')[0]} to two readers"
+
     def parameters(self):
         return {"DATA_W": self.bits}

@@ -192,7 +192,8 @@ class TermLanes(Unit):
         layer, program = self.layer, self.layer.program
         return (
             f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {program.terms} terms, "
-            f"{len(self.words[0])} entries, {self.lanes} lanes, {self.cycles()} cycles a frame"
+            f"{len(self.words[0])} entries, {self.lanes} {'lane' if self.lanes == 1 else 'lanes'}, "
+            f"{self.cycles()} cycles a frame"
         )
 
     def parameters(self):
