@@ -79,7 +79,8 @@ def write_project(build_dir: Path, board: Board) -> list[Path]:
 def run(build_dir: Path, mode: str) -> dict:
     """Runs a script of `write_project` and returns its reports; writes them to DIR/vivado/MODE.json as well.
 
-    mode -- 'synth' or 'implement', see `write_project`
+    mode -- 'synth' or 'implement', see `write_project`. Both are out of context: no pins, no clock buffer, nothing
+    outside the top, so the timing holds for the paths inside it.
 
     Keys: tool, version, flags, seconds; timing, see `parse_timing`; core (synth) or total (implement), see
     `parse_utilization`; units, and core in implement, with the fewer counts of `parse_hierarchy`, none for an
