@@ -7,7 +7,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from parts import config
 
-CONFIGS = [{"W": 1, "F": 0}, {"W": 2, "F": 0}, {"W": 8, "F": 3}, {"W": 33, "F": 1}]
+CONFIGS = [{"W": 2, "F": 0}, {"W": 8, "F": 3}, {"W": 33, "F": 1}, {"W": 1, "F": 0}]
 
 
 class Model:
