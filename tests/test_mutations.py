@@ -23,7 +23,7 @@ pytestmark = pytest.mark.sim
 
 # (bench, index into its CONFIGS, file, text, text instead)
 MUTANTS = {
-    "subtraction one too little": ("pe", 1, "pe", "+ addend + one_or_zero", "+ addend"),
+    "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
     "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] : below_q", "below_q"),
     "signed maximum taken as unsigned": ("pe_max", 2, "pe_max", "(SIGNED != 0) ?", "1'b0 ?"),
     "no clamp at HIGH": ("requantize", 1, "requantize", "above ? HIGH_BITS[OUT_W-1:0] : ", ""),
