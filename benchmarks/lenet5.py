@@ -1,6 +1,5 @@
 """LeNet-5 on MNIST: area by layer, cycles a frame, rate at an assumed clock, and what our own tools take."""
 
-import json
 import resource
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from rich.table import Table
 
 from hwgen import report, verify
 from hwgen.frontend import call
-from hwgen.report import VERIFICATION
 from hwgen.synth import yosys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +21,7 @@ MODEL = ROOT / "examples/lenet5/model.py"
 
 @click.command(help=__doc__)
 @click.option("--frames", default=1000, show_default=True, help="Test images simulated.")
-@click.option("--lanes", default=[1, 4, 16, 32], multiple=True, show_default=True, help="Folds to build.")
+@click.option("--lanes", default=[1, 4, 16], multiple=True, show_default=True, help="Folds to build.")
 def main(frames, lanes):
     x, labels = call(f"{MODEL}:test_data")
     table = Table(
@@ -63,7 +61,6 @@ def main(frames, lanes):
             memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
             first = verify(build, x[:1])  # compiles the simulator
             result = verify(build, x[:frames], labels=labels[:frames])
-            (build / VERIFICATION).write_text(json.dumps(result))
             area = yosys.synthesize(build, jobs=2)
             values, _ = report(build)
             total = area["core"]
