@@ -5,7 +5,7 @@ DEMO = build/lenet5
 
 help:
 	@echo "make demo    install, then build, verify and synthesize LeNet-5 on MNIST (a few minutes)"
-	@echo "make test    install, then all tests (Icarus is installed too where that is allowed)"
+	@echo "make test    install, then all tests (Icarus and Tcl are installed too where that is allowed)"
 	@echo "make mnist   all 10,000 MNIST test images through the RTL"
 	@echo "make fuzz    300 random networks, RTL against PyTorch"
 	@echo "make bench   the figures of the README"
@@ -24,7 +24,7 @@ demo: .venv/installed
 	$(BIN)/hwgen report $(DEMO)
 
 test: .venv/installed
-	@./prerequisites icarus
+	@./prerequisites tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
 mnist: .venv/installed
@@ -32,7 +32,7 @@ mnist: .venv/installed
 	$(BIN)/hwgen verify $(DEMO) --input examples/lenet5/model.py:test_data
 
 fuzz: .venv/installed
-	@./prerequisites icarus
+	@./prerequisites tests
 	$(BIN)/python -m tests.fuzz --count 300
 
 bench: .venv/installed

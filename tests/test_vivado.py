@@ -16,7 +16,6 @@ from hwgen.synth import table, vivado
 
 HERE = Path(__file__).resolve().parent / "vivado"
 BOARD = load_board("zcu104")
-pytestmark = pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
 REPORTS = {name: (HERE / f"{name}.rpt").read_text() for name in ("utilization", "hierarchy", "timing")}
 LAST_STEPS = ["report utilization", "report hierarchy", "report timing", "write_checkpoint"]
 
