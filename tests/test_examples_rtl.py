@@ -10,7 +10,8 @@ import torch
 from hwgen import BuildConfig, build, simulate, verify
 from hwgen.errors import Mismatch
 from hwgen.flow import read_design, read_manifest
-from hwgen.frontend import call
+from hwgen.frontend import call, import_model
+from hwgen.passes import run_passes
 from hwgen.program import check_sum
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
@@ -24,6 +25,19 @@ def built(example, folder, **options):
     module, inputs = call(f"{path}:load")
     build(module, inputs, out=folder / example, config=BuildConfig(**options))
     return folder / example, *call(f"{path}:test_data"), module
+
+
+@pytest.mark.parametrize(("example", "images"), [("digits", 360), ("lenet5", 10_000)])
+def test_golden_integers_equal_the_module_on_every_test_image(example, images):
+    module, inputs = call(f"{EXAMPLES / example / 'model.py'}:load")
+    graph = run_passes(import_model(module, inputs))
+    x = torch.from_numpy(call(f"{EXAMPLES / example / 'model.py'}:test_data")[0])
+    module = module.double()
+    assert len(x) == images
+    with torch.no_grad():
+        for part in x.split(500):
+            golden = graph.dequantize_output(graph.eval(graph.quantize_input(part)))
+            assert torch.equal(golden, module(part.double()))
 
 
 @pytest.mark.sim
