@@ -3,7 +3,9 @@
 import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +25,23 @@ class Verbs(click.Group):
     """Prints an HwgenError as its text, without a traceback."""
 
     def invoke(self, ctx):
+        pressed = []
+
+        def interrupt(*_):
+            pressed.append(True)
+            raise KeyboardInterrupt
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
         try:
             return super().invoke(ctx)
         except HwgenError as error:
             console.print(str(error), style="red", markup=False, highlight=False)
             sys.exit(1)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Exception) as error:
+            # an import that Ctrl-C cuts short may swallow it, and what it left undone fails later
+            if not pressed and not isinstance(error, KeyboardInterrupt):
+                raise
             left = (
                 "the folder holds the old build or the whole new one"
                 if ctx.invoked_subcommand == "build"
