@@ -3,11 +3,15 @@
 build, simulate, verify and report are the command line's verbs as functions; see hwgen/flow.py.
 """
 
-from hwgen.config import BuildConfig
-from hwgen.errors import HwgenError
-from hwgen.flow import build
-from hwgen.report import report
-from hwgen.simulate import simulate
-from hwgen.verify import verify
+from hwgen.folder import uninterrupted
+
+# torch and numpy catch errors while they are imported: a Ctrl-C in there would leave them half done
+with uninterrupted():
+    from hwgen.config import BuildConfig
+    from hwgen.errors import HwgenError
+    from hwgen.flow import build
+    from hwgen.report import report
+    from hwgen.simulate import simulate
+    from hwgen.verify import verify
 
 __all__ = ["BuildConfig", "HwgenError", "build", "report", "simulate", "verify"]

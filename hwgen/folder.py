@@ -47,7 +47,7 @@ def write(out: Path, files: dict[str, str | bytes]) -> None:
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        with _uninterrupted():
+        with uninterrupted():
             _replace(out, fresh, files)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -113,7 +113,7 @@ def _replace(out: Path, fresh: Path, files: dict[str, str | bytes]) -> None:
 
 
 @contextmanager
-def _uninterrupted():
+def uninterrupted():
     """Ctrl-C waits until the block is through; only the main thread can be interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield
