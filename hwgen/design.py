@@ -44,13 +44,9 @@ class Design:
     input: Stream = None
     output: Stream = None
 
-    @property
-    def engines(self) -> list[TermLanes]:
-        return [p.unit for p in self.placed if isinstance(p.unit, TermLanes)]
-
     def interval(self) -> int:
         """Predicted cycles between two frames: the slowest unit's, and no less than the border needs."""
-        return max([p.unit.cycles() for p in self.placed])
+        return max(p.unit.cycles() for p in self.placed)
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the rough estimate of LUTs or block RAMs exceeds the board."""

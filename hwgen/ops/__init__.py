@@ -1,6 +1,7 @@
 """One file per layer. A file declares its Op and, with `imports`, the torch calls that become it; it is found by being
 here."""
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -19,6 +20,7 @@ def imports(*targets: str) -> Callable:
     return register
 
 
+@functools.cache
 def importers() -> dict[str, Callable]:
     """All importers by the name of the torch call, every file of this folder read."""
     for module in pkgutil.iter_modules(__path__):

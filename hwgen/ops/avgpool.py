@@ -5,7 +5,7 @@ import numpy as np
 from hwgen.errors import UnsupportedLayer
 from hwgen.nn import reciprocal
 from hwgen.ops import imports
-from hwgen.ops.conv import Conv, _pair
+from hwgen.ops.conv import Conv, pair
 
 
 def _average(importer, x, kernel, stride, padding=(0, 0), weight=None):
@@ -37,15 +37,15 @@ def _average(importer, x, kernel, stride, padding=(0, 0), weight=None):
 def avg_pool2d(
     importer, x, kernel, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
-    padding = _pair(padding, 0)
+    padding = pair(padding, 0)
     if ceil_mode or divisor_override is not None or (any(padding) and not count_include_pad):
         raise UnsupportedLayer(
             "AvgPool2d with ceil_mode, divisor_override, or padding that is not counted",
             importer.path,
             "use a plain AvgPool2d",
         )
-    kernel = _pair(kernel)
-    return _average(importer, x, kernel, _pair(stride) if stride else kernel, padding)
+    kernel = pair(kernel)
+    return _average(importer, x, kernel, pair(stride) if stride else kernel, padding)
 
 
 @imports("aten.avg_pool1d.default")

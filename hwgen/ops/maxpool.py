@@ -7,7 +7,7 @@ from torch.nn import functional
 from hwgen.errors import UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.ops import imports
-from hwgen.ops.conv import _pair
+from hwgen.ops.conv import pair
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class MaxPool(Op):
 def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
     if ceil_mode:
         raise UnsupportedLayer("MaxPool with ceil_mode", importer.path, "use ceil_mode=False, or pad the input")
-    kernel = _pair(kernel)
-    pool = MaxPool(kernel, _pair(stride) if stride else kernel, _pair(padding, 0), _pair(dilation))
+    kernel = pair(kernel)
+    pool = MaxPool(kernel, pair(stride) if stride else kernel, pair(padding, 0), pair(dilation))
     if pool.sees_only_padding(importer.type(x)):
         raise UnsupportedLayer(
             "a window of the MaxPool lies in the padding, and its maximum is minus infinity",
