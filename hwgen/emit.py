@@ -14,7 +14,7 @@ from hwgen.units.term_lanes import TermLanes
 from hwgen.version import VERSION
 
 
-def emit(design: Design, board: Board) -> dict[str, str]:
+def emit(design: Design) -> dict[str, str]:
     """Every file of the build but the golden graph and the manifest; the same design gives the same bytes."""
     core, top = f"rtl/{design.name}_core.v", f"rtl/{design.name}_top.v"
     files = {core: render_core(design, f"{design.name}_core"), top: render_top(design, build_id=0)}
@@ -92,7 +92,6 @@ def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes:
                 "lanes": unit.lanes,
                 "terms": unit.layer.program.terms,
                 "entries": len(unit.words[0]),
-                "positions": rows * unit.windows.out_stripe,
                 "pixels": rows * columns,
             }
         units.append(entry)

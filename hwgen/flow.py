@@ -53,7 +53,7 @@ def build(
     design = place(config.name or _name(out), graph, stages, lanes)
     design.check_fits(board)
     progress("emit")
-    files = emit(design, board)
+    files = emit(design)
     lint(files)
     files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
     files["hwgen.json"] = to_json(manifest(design, board, files, lanes))

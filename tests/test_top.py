@@ -7,7 +7,6 @@ from pyverilog.vparser.parser import VerilogParser
 from torch import nn
 
 from hwgen import build, emit
-from hwgen.board import load_board
 from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
@@ -110,13 +109,13 @@ def test_top_is_clean(toy, tmp_path):
 
 def test_build_id_follows_every_file_that_makes_the_hardware(tmp_path, monkeypatch):
     design = build(nn.Sequential(ActQuant(4, -4), nn.ReLU()), (torch.zeros(1, 3),), out=tmp_path / "net")
-    board, library = load_board("zcu104"), emit.library
-    files = emit.emit(design, board)
-    assert emit.emit(design, board) == files
+    library = emit.library
+    files = emit.emit(design)
+    assert emit.emit(design) == files
 
     def another(texts):
         return library(texts) | {"rtl/pe.v": "// another accumulator"}
 
     monkeypatch.setattr(emit, "library", another)
-    changed = emit.emit(design, board)
+    changed = emit.emit(design)
     assert {path for path in files if files[path] != changed[path]} == {"rtl/net_top.v", "rtl/pe.v"}
