@@ -31,8 +31,8 @@ class Verbs(click.Group):
             pressed.append(True)
             raise KeyboardInterrupt
 
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, interrupt)
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        handler = signal.signal(signal.SIGINT, interrupt) if in_main_thread else None
         try:
             return super().invoke(ctx)
         except HwgenError as error:
@@ -49,6 +49,9 @@ class Verbs(click.Group):
             )
             console.print(f"interrupted: {left}", style="red", highlight=False)
             sys.exit(130)
+        finally:
+            if in_main_thread:
+                signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fcntl import LOCK_EX, LOCK_UN, flock
@@ -340,3 +341,10 @@ def test_vivado_is_in_the_report(own):
 def test_help_names_the_ranges():
     assert "0 to 0.99" in run("verify", "--help")
     assert "1 to 1024" in run("build", "--help")
+
+
+def test_a_verb_leaves_the_interrupt_handler_as_it_was(tmp_path):
+    """Called from a program, as here: Ctrl-C is the program's own again afterwards."""
+    before = signal.getsignal(signal.SIGINT)
+    run("report", tmp_path / "nothing", code=1)
+    assert signal.getsignal(signal.SIGINT) is before
