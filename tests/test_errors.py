@@ -476,6 +476,15 @@ def test_a_board_that_is_not_there(tmp_path, board):
 # Ctrl-C
 
 
+@pytest.fixture
+def python_handles_ctrl_c():
+    """Also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_an_interrupt_at_any_stage_leaves_the_old_build(tmp_path):
     out = tmp_path / "net"
     hwgen.build(*image(ActQuant(4, 0), conv(2, 2, 3)), out=out)
@@ -494,6 +503,7 @@ def test_an_interrupt_at_any_stage_leaves_the_old_build(tmp_path):
         assert content(tmp_path) == before
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 @pytest.mark.parametrize("call", ["write_bytes", "mkdir", "replace", "unlink"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_an_interrupt_while_writing_leaves_one_whole_build(tmp_path, monkeypatch, call, count):
