@@ -42,10 +42,12 @@ class Verbs(click.Group):
             # an import that Ctrl-C cuts short may swallow it, and what it left undone fails later
             if not pressed and not isinstance(error, KeyboardInterrupt):
                 raise
-            left = (
-                "the folder holds the old build or the whole new one"
-                if ctx.invoked_subcommand == "build"
-                else "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs"
+            left = {
+                "build": "the folder holds the old build or the whole new one",
+                "compress": "the same command goes on after the last whole epoch",
+            }.get(
+                ctx.invoked_subcommand,
+                "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs",
             )
             console.print(f"interrupted: {left}", style="red", highlight=False)
             sys.exit(130)
@@ -74,6 +76,7 @@ def main():
     """Turns a pruned, power-of-two or mixed-precision PyTorch network into verified Verilog.
 
     \b
+      hwgen compress examples/digits/train.py:job --recipe examples/digits/recipe.json -o build/compressed
       hwgen build examples/digits/model.py:load -o build/digits
       hwgen verify build/digits --input examples/digits/model.py:test_data
       hwgen synth build/digits
@@ -107,6 +110,38 @@ stall_option = click.option(
     help="Chance that a stream is held up in a clock, on every stream: 0 to 0.99.",
 )
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
+
+
+@main.command()
+@click.argument("job", metavar="JOB")
+@click.option("--recipe", "recipe_path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="JSON.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for model.pt2, recipe.json, history.json and the checkpoint; a run cut short goes on from there.",
+)
+def compress(job, recipe_path, out):
+    """Prune, quantize and train a float network until it fits the hardware: few terms.
+
+    JOB is path.py:function, a function that returns (model, train, validation): a trained module, and batches of (x, y)
+    as a DataLoader gives them. The recipe is JSON as hwgen.compress.Recipe.to_json() writes it; {} is the default one.
+    What comes out is for hwgen build: DIR/model.pt2.
+    """
+    from hwgen.compress import Recipe
+    from hwgen.compress.job import load, run
+
+    recipe = Recipe.load(recipe_path)
+    rows, measured = run(*load(job), recipe, out, show=console.print)
+    table = Table("layer", "weights", "non-zero", "zeros", "terms", "terms a frame", "values, bits", "term ROM, bits")
+    for row in rows:
+        cells = (row.weights, row.nonzero, row.terms, row.terms_per_frame, row.value_bits, row.memory_bits)
+        zeros = f"{1 - row.nonzero / row.weights:.1%}"
+        texts = [f"{cell:,}" for cell in cells]
+        table.add_row(row.name, *texts[:2], zeros, *texts[2:])
+    console.print(table)
+    click.echo(f"{out / 'model.pt2'}: accuracy {measured:.2f} % on the validation batches")
 
 
 @main.command()

@@ -29,7 +29,7 @@ def reciprocal(count: int, bits: int) -> tuple[int, int]:
     return ((1 << (f + 1)) + count) // (2 * count), f
 
 
-def _round_half_up(x: Tensor, exponent: int) -> Tensor:
+def round_half_up(x: Tensor, exponent: int) -> Tensor:
     """floor(x * 2^-exponent + 1/2), without the rounding error that adding 1/2 has just below a tie."""
     scaled = x * 2.0**-exponent
     floor = torch.floor(scaled)
@@ -50,7 +50,7 @@ def _require_int(name: str, value: int, low: int, high: int, at: str) -> None:
 def act_quant(x: Tensor, bits: int, exponent: int, signed: bool) -> Tensor:
     """clamp(floor(x * 2^-exponent + 1/2), lo, hi) * 2^exponent; see `ActQuant`."""
     _require_float(x, "act_quant")
-    return _round_half_up(x, exponent).clamp(*limits(bits, signed)) * 2.0**exponent
+    return round_half_up(x, exponent).clamp(*limits(bits, signed)) * 2.0**exponent
 
 
 @act_quant.register_fake
@@ -61,7 +61,7 @@ def _(x, bits, exponent, signed):
 
 def _act_quant_setup(ctx, inputs, output):
     x, bits, exponent, signed = inputs
-    level = _round_half_up(x, exponent)
+    level = round_half_up(x, exponent)
     low, high = limits(bits, signed)
     ctx.save_for_backward((level >= low) & (level <= high))
 

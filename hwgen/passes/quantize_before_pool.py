@@ -3,7 +3,7 @@ own."""
 
 from dataclasses import replace
 
-from hwgen.ir import Graph
+from hwgen.ir import Graph, Node
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import Quantize
 
@@ -12,9 +12,20 @@ def quantize_before_pool(graph: Graph) -> Graph:
     for pool in graph.nodes:
         quantize = graph.only_consumer(pool.name)
         if isinstance(pool.op, MaxPool) and quantize is not None and isinstance(quantize.op, Quantize):
-            # names stay with their ops' results where others read them: the pair's result keeps the later name
-            first = replace(quantize, name=pool.name, inputs=pool.inputs)
-            second = replace(pool, name=quantize.name, inputs=(first.name,))
-            swap = {id(pool): first, id(quantize): second}
-            return quantize_before_pool(replace(graph, nodes=tuple(swap.get(id(n), n) for n in graph.nodes)))
+            return quantize_before_pool(_swapped(graph, pool, quantize))
     return graph
+
+
+def _swapped(graph: Graph, pool: Node, quantize: Node) -> Graph:
+    """Each keeps its name; what read the quantizer now reads the pool."""
+    nodes = []
+    for node in graph.nodes:
+        if node is pool:
+            nodes.append(replace(quantize, inputs=pool.inputs))
+        elif node is quantize:
+            nodes.append(replace(pool, inputs=(quantize.name,)))
+        else:
+            inputs = tuple(pool.name if name == quantize.name else name for name in node.inputs)
+            nodes.append(replace(node, inputs=inputs))
+    output = pool.name if graph.output_name == quantize.name else graph.output_name
+    return replace(graph, nodes=tuple(nodes), output_name=output)

@@ -1,0 +1,85 @@
+"""Takes out the filters that compute nothing, and what reads them."""
+
+import torch
+from torch import Tensor, fx, nn
+
+from hwgen.compress.trace import WEIGHTED, module_of, readers
+
+
+def compact(network: fx.GraphModule) -> dict[str, int]:
+    """Removes every filter of zero weights and bias whose channel only layers with weights read; its outputs are zero,
+    so every number that comes out stays the same. The filters removed, by layer.
+
+    A channel that an addition or the network's output reads stays. A depthwise layer loses the channels of the layer
+    before it, if its own bias there is zero too.
+    """
+    removed = {}
+    for node in network.graph.nodes:
+        layer = module_of(network, node)
+        if not isinstance(layer, WEIGHTED) or _depthwise(layer) or getattr(layer, "groups", 1) > 1:
+            continue
+        live = layer.weight.flatten(1).any(1)
+        if layer.bias is not None:
+            live |= layer.bias != 0
+        behind = _behind(network, node)
+        if behind is None:
+            continue
+        for reader in behind:
+            if _depthwise(reader) and reader.bias is not None:
+                live |= reader.bias != 0
+        if not live.any():
+            live[0] = True
+        if live.all():
+            continue
+        _keep_outputs(layer, live)
+        for reader in behind:
+            if _depthwise(reader):
+                _keep_outputs(reader, live)
+                reader.groups = reader.in_channels = int(live.sum())
+            else:
+                _keep_inputs(reader, live)
+        removed[node.target] = int((~live).sum())
+    return removed
+
+
+def _depthwise(layer: nn.Module) -> bool:
+    groups = getattr(layer, "groups", 1)
+    return groups > 1 and groups == layer.in_channels == layer.out_channels
+
+
+def _behind(network: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+    """The layers that read the node's channels, through depthwise ones too; None if something else does."""
+    found = []
+    for reader in readers(network, node):
+        layer = module_of(network, reader)
+        if not isinstance(layer, WEIGHTED):
+            return None
+        found.append(layer)
+        if _depthwise(layer):
+            further = _behind(network, reader)
+            if further is None:
+                return None
+            found += further
+        elif getattr(layer, "groups", 1) > 1:
+            return None
+    return found
+
+
+def _keep_outputs(layer: nn.Module, live: Tensor) -> None:
+    layer.weight = nn.Parameter(layer.weight[live], requires_grad=False)
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias[live], requires_grad=False)
+    if isinstance(layer, nn.Linear):
+        layer.out_features = int(live.sum())
+    else:
+        layer.out_channels = int(live.sum())
+
+
+def _keep_inputs(layer: nn.Module, live: Tensor) -> None:
+    """Behind flattening, each channel is a run of a Linear's inputs."""
+    run = layer.weight.shape[1] // len(live)
+    layer.weight = nn.Parameter(layer.weight[:, torch.repeat_interleave(live, run)], requires_grad=False)
+    if isinstance(layer, nn.Linear):
+        layer.in_features = layer.weight.shape[1]
+    else:
+        layer.in_channels = layer.weight.shape[1]

@@ -1,0 +1,292 @@
+"""From a float network to one that trains under a recipe: batch norms folded, quantizers put in, weights parametrized."""
+
+import copy
+
+import torch
+from torch import fx, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from hwgen.compress import admm, prune
+from hwgen.compress.activations import LearnedActQuant
+from hwgen.compress.prune import Layer
+from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, Recipe, layer_recipes
+from hwgen.compress.trace import (
+    ADD_CALLS,
+    AVERAGE_CALLS,
+    AVERAGES,
+    BATCH_NORMS,
+    MAXIMA,
+    MAXIMUM_CALLS,
+    MOVE_CALLS,
+    MOVES,
+    RELU_CALLS,
+    RELUS,
+    WEIGHTED,
+    is_one_of,
+    module_of,
+    moved,
+    tensors,
+    trace,
+)
+from hwgen.compress.weights import BiasGrid, WeightGrid
+from hwgen.errors import BadInput, UnsupportedLayer
+from hwgen.nn import ActQuant
+
+
+class Prepared(nn.Module):
+    """A network under compression: what `prepare` gives, `fit` or your own loop trains, and `convert` ends.
+
+    Your own loop: call `step(done)` before each batch, done from 0 to 1 over the whole training, and add `penalty()` to
+    the loss. `network` is the torch.fx module that computes; `layers` the compressed layers by name, in the network's
+    order. All state is in the state_dict.
+    """
+
+    def __init__(self, network: fx.GraphModule, layers: list[Layer], recipe: Recipe):
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        self.layers = {layer.name: layer for layer in layers}
+        if isinstance(recipe.pruning, ADMM):
+            self.admm = admm.State({name: layer.original for name, layer in self.layers.items() if layer.prune})
+        self.register_buffer("done", torch.tensor(0.0, dtype=torch.float64))
+
+    def forward(self, *inputs):
+        return self.network(*inputs)
+
+    @property
+    def quantizers(self) -> list[LearnedActQuant]:
+        return [m for m in self.network.modules() if isinstance(m, LearnedActQuant)]
+
+    def terms_per_frame(self) -> int:
+        """Terms of all weights as they are, each counted for every pixel that it makes; a batch must have passed."""
+        return sum(prune.layer_terms(layer) * layer.pixels for layer in self.layers.values())
+
+    @torch.no_grad()
+    def step(self, done: float) -> None:
+        """Prunes and quantizes as far as the recipe says at `done`, 0 to 1, of the training."""
+        if not 0 <= done <= 1:
+            raise BadInput(f"done = {done}", "Prepared.step", "count from 0 to 1 over the training")
+        recipe, before = self.recipe, self.done.item()
+        if done >= recipe.quantize_from:
+            self.quantize()
+        until = recipe.prune_until
+        if done < until or before < until or done == 0:
+            self._prune(prune.ramp(done, until), done)
+        self.done.fill_(done)
+
+    @torch.no_grad()
+    def quantize(self) -> None:
+        """Puts weights, biases and activations on their grids, from now on. The next batch calibrates activations."""
+        for layer in self.layers.values():
+            if not layer.grid.on_grid:
+                layer.grid.to_grid(layer.original)
+            if layer.bias_grid is not None:
+                layer.bias_grid.on_grid.fill_(True)
+        for quantizer in self.quantizers:
+            quantizer.start()
+
+    def _prunable(self) -> dict[str, Layer]:
+        return {name: layer for name, layer in self.layers.items() if layer.prune}
+
+    def _prune(self, part: float, done: float) -> None:
+        method, layers = self.recipe.pruning, self._prunable()
+        regrow = part < 1 and not (isinstance(method, Magnitude) and not method.regrow)
+        for layer in layers.values():
+            layer.grid.regrow.fill_(regrow and method is not None and not isinstance(method, ADMM))
+        own = {name: layer.zeros * part for name, layer in layers.items() if layer.zeros is not None}
+        weights = {name: layer.original for name, layer in layers.items()}
+        if isinstance(method, Magnitude):
+            self._keep(prune.magnitude_masks(weights, method.zeros * part, own, method.scope))
+        elif isinstance(method, NofM) and part == 1:
+            self._keep({name: prune.n_of_m_mask(w, method.n, method.m) for name, w in weights.items()})
+        elif isinstance(method, FilterSimilarity):
+            self.keep_filters(
+                {
+                    name: prune.filter_mask(layer.original, own.get(name, method.filters * part))
+                    for name, layer in layers.items()
+                    if not layer.last
+                }
+            )
+        elif isinstance(method, ADMM):
+            self.admm.advance(self, done)
+            if part == 1:
+                self._keep(self.admm.masks())
+        elif self.recipe.terms_per_frame is not None:
+            self.limit_terms(self.recipe.terms_per_frame, part)
+
+    def _keep(self, masks: dict[str, torch.Tensor]) -> None:
+        for name, mask in masks.items():
+            self.layers[name].grid.prune(mask)
+
+    def keep_filters(self, masks: dict[str, torch.Tensor]) -> None:
+        """Prunes whole filters and their biases; a depthwise layer follows the layer whose channels it takes."""
+        for name, mask in masks.items():
+            layer = self.layers[name]
+            layer.grid.prune(mask.reshape(-1, *[1] * (layer.original.ndim - 1)).expand_as(layer.original))
+            if layer.bias_grid is not None:
+                layer.bias_grid.keep.copy_(mask)
+
+    def limit_terms(self, budget: int, part: float = 1.0) -> None:
+        """Gives the layers' weights as many terms as `budget` terms a frame pay for, where they lower the loss most.
+
+        With part < 1 the budget lies between the whole network's and this one, on a logarithmic scale.
+        """
+        layers = list(self._prunable().values())
+        if not all(layer.pixels for layer in layers) or part == 0:
+            return
+        fixed = sum(prune.layer_terms(x) * x.pixels for x in self.layers.values() if not x.prune)
+        most = sum(x.grid.most_terms() * x.original.numel() * x.pixels for x in layers)
+        if budget - fixed < 1:
+            raise BadInput(
+                f"{budget} terms a frame are fewer than the {fixed} of the layers that are not pruned",
+                "terms_per_frame",
+                f"allow more than {fixed}",
+            )
+        left = (budget - fixed) if part == 1 else most * ((budget - fixed) / most) ** part
+        for name, caps in prune.allocate_terms(layers, left).items():
+            self.layers[name].grid.cap(caps)
+
+    def penalty(self) -> torch.Tensor:
+        """What a training loop adds to its loss: ADMM's rho/2 |W - Z + U|^2 until `prune_until`, else 0."""
+        if isinstance(self.recipe.pruning, ADMM) and self.done < self.recipe.prune_until:
+            return self.admm.penalty(self)
+        return torch.zeros(())
+
+
+def prepare(model: nn.Module, recipe: Recipe) -> Prepared:
+    """A copy of `model` that trains under `recipe`; `model` stays as it is.
+
+    Batch norms are folded into the layer before them, with their running statistics, and the folded weights train. A
+    quantizer is put behind every tensor that reaches a layer with weights, an average pool or an addition; ActQuants
+    that are there already stay as they are.
+
+    The model is traced by torch.fx; weights must be in Conv1d, Conv2d and Linear modules. Raises BadInput for a
+    recipe's pattern that matches nothing, UnsupportedLayer for what cannot be traced or folded.
+    """
+    network = trace(copy.deepcopy(model))
+    _fold_batch_norms(network)
+    nodes = [node for node in network.graph.nodes if isinstance(module_of(network, node), WEIGHTED)]
+    names = list(dict.fromkeys(node.target for node in nodes))
+    if not names:
+        raise UnsupportedLayer(
+            "the model has no layer with weights", type(model).__name__, "use Conv1d, Conv2d, Linear"
+        )
+    modules = {name: network.get_submodule(name) for name in names}
+    _check_weights(modules)
+    plan = layer_recipes(recipe, {name: len(module.weight) for name, module in modules.items()})
+    bits = {node: plan[node.target].input_bits for node in nodes}
+    _insert_quantizers(network, recipe, bits)
+    layers = []
+    for name, module in modules.items():
+        own = plan[name]
+        layers.append(Layer(name, module, own.prune, own.zeros, last=name == names[-1]))
+        grid = WeightGrid(
+            module.weight,
+            list(own.formats),
+            per_channel=own.granularity == "channel",
+            scale=own.scale,
+            gradient=recipe.gradient,
+        )
+        parametrize.register_parametrization(module, "weight", grid)
+        if module.bias is not None:
+            parametrize.register_parametrization(module, "bias", BiasGrid(module.bias, recipe.bias_bits))
+        _observe(layers[-1])
+    return Prepared(network, layers, recipe)
+
+
+def _observe(layer: Layer) -> None:
+    """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients."""
+
+    def note_pixels(module, inputs, output):
+        layer.grid.pixels.fill_(1 if isinstance(module, nn.Linear) else output[0, 0].numel())
+
+    def note_gradient(parameter):
+        layer.grid.fisher.lerp_(parameter.grad.square(), 0.01)
+
+    layer.module.register_forward_hook(note_pixels)
+    layer.original.register_post_accumulate_grad_hook(note_gradient)
+
+
+def _fold_batch_norms(network: fx.GraphModule) -> None:
+    for node in list(network.graph.nodes):
+        norm = module_of(network, node)
+        if not isinstance(norm, BATCH_NORMS):
+            continue
+        before = tensors(node)[0]
+        layer = module_of(network, before)
+        if not isinstance(layer, WEIGHTED) or len(before.users) > 1 or norm.running_mean is None:
+            raise UnsupportedLayer(
+                "the batch norm does not follow a layer with weights that it can be folded into",
+                node.target,
+                "put it right behind a Conv or Linear, with running statistics",
+            )
+        fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
+        parent, _, name = before.target.rpartition(".")
+        setattr(network.get_submodule(parent), name, fuse(layer.eval(), norm.eval()))
+        node.replace_all_uses_with(before)
+        network.graph.erase_node(node)
+    network.delete_all_unused_submodules()
+    network.recompile()
+
+
+def _check_weights(modules: dict[str, nn.Module]) -> None:
+    seen = {}
+    for name, module in modules.items():
+        if parametrize.is_parametrized(module):
+            raise UnsupportedLayer("the layer is parametrized already", name, "remove_parametrizations() first")
+        if not bool(torch.isfinite(module.weight).all()):
+            raise BadInput("the layer has weights that are not finite", name, "train it again")
+        if id(module.weight) in seen:
+            raise UnsupportedLayer(f"the layer shares its weights with {seen[id(module.weight)]}", name, "copy them")
+        seen[id(module.weight)] = name
+
+
+def _insert_quantizers(network: fx.GraphModule, recipe: Recipe, input_bits: dict[fx.Node, int | None]) -> None:
+    """A LearnedActQuant behind every source of a tensor that must be integers, where it is not quantized already."""
+    quantized: set[fx.Node] = set()
+    for node in list(network.graph.nodes):
+        module = module_of(network, node)
+        adds = is_one_of(network, node, (), ADD_CALLS) and len(tensors(node)) == 2
+        if isinstance(module, WEIGHTED) or adds or is_one_of(network, node, AVERAGES, AVERAGE_CALLS):
+            for tensor in tensors(node):
+                source = _source(network, tensor, quantized)
+                if source in quantized:
+                    continue
+                of_network = source.op == "placeholder"
+                bits = input_bits.get(node) or (recipe.input_bits if of_network else recipe.activation_bits)
+                signed = None if of_network else not _never_negative(network, source)
+                name = f"quant_{source.name.strip('_')}"
+                network.add_submodule(name, LearnedActQuant(bits, signed, learned=not of_network))
+                with network.graph.inserting_after(source):
+                    quantizer = network.graph.call_module(name)
+                source.replace_all_uses_with(quantizer)
+                quantizer.args = (source,)
+                quantized.add(quantizer)
+                quantized.update(moved(network, quantizer))
+        if (
+            isinstance(module, ActQuant)
+            or is_one_of(network, node, (*MOVES, *MAXIMA), MOVE_CALLS | MAXIMUM_CALLS)
+            and tensors(node)[0] in quantized
+        ):
+            quantized.add(node)
+    network.recompile()
+
+
+def _source(network: fx.GraphModule, node: fx.Node, quantized: set) -> fx.Node:
+    """Where the numbers of `node` were made: before flattening and the like."""
+    while node not in quantized and is_one_of(network, node, MOVES, MOVE_CALLS):
+        node = tensors(node)[0]
+    return node
+
+
+def _never_negative(network: fx.GraphModule, node: fx.Node) -> bool:
+    if is_one_of(network, node, RELUS, RELU_CALLS):
+        return True
+    same_sign = (*MOVES, *MAXIMA, *AVERAGES), MOVE_CALLS | MAXIMUM_CALLS | AVERAGE_CALLS
+    if is_one_of(network, node, *same_sign):
+        return _never_negative(network, tensors(node)[0])
+    if isinstance(quantizer := module_of(network, node), LearnedActQuant):
+        return quantizer.may_be_signed is False
+    if is_one_of(network, node, (), ADD_CALLS):
+        return all(_never_negative(network, side) for side in tensors(node))
+    return False

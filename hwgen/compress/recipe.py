@@ -1,0 +1,263 @@
+"""What a user chooses about compression: frozen dataclasses that read and write JSON."""
+
+import fnmatch
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from hwgen.compress.formats import STRICT, Binary, Format, PowerOfTwo
+from hwgen.errors import BadInput
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Scope = Literal["global", "layer"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Magnitude:
+    """The weights of least magnitude become zero, on a cubic ramp (Zhu and Gupta, arXiv 1710.01878).
+
+    zeros  the fraction of the weights; of all layers together (scope "global") or of each ("layer")
+    regrow while the ramp lasts a pruned weight is trained on and may come back
+    """
+
+    zeros: Fraction
+    scope: Scope = "global"
+    regrow: bool = True
+    kind: Literal["magnitude"] = "magnitude"
+
+
+@dataclass(frozen=True, config=STRICT)
+class ADMM:
+    """ADMM-NN (Ren et al., ASPLOS 2019): training is pulled to the nearest pruned weights on their levels.
+
+    `iterations` times until `prune_until`: train on loss + rho/2 |W - Z + U|^2; Z = project(W + U); U += W - Z.
+    Then the weights are pruned as Z is, and trained on. The projection keeps the greatest weights and, if `levels`,
+    puts them on their format's levels.
+    """
+
+    zeros: Fraction
+    scope: Scope = "global"
+    rho: Annotated[float, Field(gt=0)] = 1e-2
+    iterations: Annotated[int, Field(ge=1, le=1000)] = 12
+    levels: bool = True
+    kind: Literal["admm"] = "admm"
+
+
+@dataclass(frozen=True, config=STRICT)
+class FilterSimilarity:
+    """The filters nearest their layer's geometric median go (He et al., CVPR 2019, as arXiv 2509.04244 uses it).
+
+    filters  the fraction of the filters of each layer but the last
+    With `quantize_from` 0 this is SPQ, pruned and quantized together; with `quantize_from` no less than `prune_until`
+    it is PPQ, pruned first. While the ramp lasts, filters are chosen anew and may come back.
+    """
+
+    filters: Fraction
+    kind: Literal["filter_similarity"] = "filter_similarity"
+
+
+@dataclass(frozen=True, config=STRICT)
+class NofM:
+    """Of each m neighbours along a filter's inputs the n greatest stay."""
+
+    n: Annotated[int, Field(ge=1, le=64)] = 2
+    m: Annotated[int, Field(ge=2, le=64)] = 4
+    kind: Literal["n_of_m"] = "n_of_m"
+
+    def __post_init__(self):
+        if self.n >= self.m:
+            raise BadInput(f"n = {self.n} of m = {self.m} prunes nothing", "NofM", "choose n < m")
+
+
+@dataclass(frozen=True, config=STRICT)
+class PowerOfTwoAdapted:
+    """The smallest codes become zero as long as the accuracy drops by no more than `accuracy_drop` points, then
+    training goes on (after Przewlocka-Rus and Kryjak); `rounds` times. A method for `fit`, as it measures.
+    """
+
+    accuracy_drop: Annotated[float, Field(ge=0, le=100)] = 1.0
+    rounds: Annotated[int, Field(ge=1, le=100)] = 4
+    kind: Literal["pot_adapted"] = "pot_adapted"
+
+
+Pruning = Annotated[Magnitude | ADMM | FilterSimilarity | NofM | PowerOfTwoAdapted, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Override:
+    """Other choices for the layers whose name matches `pattern`: fnmatch on the layers' names ("features.*").
+
+    A slice behind it, "conv2[0:8]" or "conv2[3]", means those output channels only, and may change `weights` alone.
+    None leaves the recipe's choice. `prune` False keeps all weights of the layer.
+    """
+
+    pattern: str
+    weights: Format | None = None
+    granularity: Literal["layer", "channel"] | None = None
+    scale: Literal["max", "mse", "learned"] | None = None
+    zeros: Fraction | None = None
+    prune: bool | None = None
+    input_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+
+    def split(self) -> tuple[str, slice | None]:
+        """The pattern of names, and the channels or None."""
+        found = re.fullmatch(r"(.+)\[(\d+)(?::(\d+))?\]", self.pattern)
+        if not found:
+            return self.pattern, None
+        first = int(found[2])
+        return found[1], slice(first, first + 1 if found[3] is None else int(found[3]))
+
+    def __post_init__(self):
+        others = (self.granularity, self.scale, self.zeros, self.prune, self.input_bits)
+        if self.split()[1] is not None and (self.weights is None or any(other is not None for other in others)):
+            raise BadInput("channels take another format, and nothing else", self.pattern, "give `weights` alone")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Training:
+    """What `fit` does: Adam with a cosine rate, once for the part before `quantize_from`, once for the rest.
+
+    seed      of torch's generator: batches, augmentation
+    patience  epochs on the grid without a better validation result before training ends; None: never
+    scale_rate  the rate of learned scales, as a factor
+    rounds, round_epochs, shrink   of the search that `Recipe.accuracy_drop` asks for: each round trains under `shrink`
+              times the last budget; a round that fails is undone, and later steps are half as long
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    rate: Annotated[float, Field(gt=0)] = 1e-3
+    grid_rate: Annotated[float, Field(gt=0)] = 1e-3
+    scale_rate: Annotated[float, Field(ge=0)] = 1.0
+    patience: Annotated[int, Field(ge=1)] | None = None
+    seed: int = 0
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 12
+    round_epochs: Annotated[int, Field(ge=1)] = 1
+    shrink: Annotated[float, Field(gt=0, lt=1)] = 0.7
+
+
+@dataclass(frozen=True, config=STRICT)
+class Recipe:
+    """How a network is compressed.
+
+    weights       their format
+    granularity   one power-of-two scale per layer, or per output channel
+    scale         by the greatest weight ("max"), least squared error ("mse"), or from there on "learned"
+    gradient      straight through everywhere ("identity"), or within the greatest level only ("clip")
+    activation_bits, input_bits   of the layers' and of the network's inputs, 1 to 8
+    bias_bits     of the biases, signed
+    pruning       which weights go, and when
+    terms_per_frame   or: at most so many terms, each counted once for every pixel that it makes, given where they lower
+                  the loss most. A weight may have none, one, two ... A further term's gain is its share of the loss to
+                  first order: Fisher information times the squared error that it takes away. With per-channel scales each
+                  output channel so gets a width of its own
+    accuracy_drop or: the least such budget that `fit` finds within so many points of the float network's accuracy
+    prune_until, quantize_from    parts of the training, 0 to 1: the ramp's end; when weights and activations are put
+                  on their grids
+    break_even    layers whose zeros would not pay on hwgen's engines are not pruned
+    overrides     for some layers or channels; the last that matches wins
+    """
+
+    weights: Format = PowerOfTwo()
+    granularity: Literal["layer", "channel"] = "layer"
+    scale: Literal["max", "mse", "learned"] = "mse"
+    gradient: Literal["identity", "clip"] = "identity"
+    activation_bits: Annotated[int, Field(ge=1, le=8)] = 4
+    input_bits: Annotated[int, Field(ge=1, le=8)] = 8
+    bias_bits: Annotated[int, Field(ge=2, le=16)] = 8
+    pruning: Pruning | None = None
+    terms_per_frame: Annotated[int, Field(ge=1)] | None = None
+    accuracy_drop: Annotated[float, Field(ge=0, le=100)] | None = None
+    prune_until: Annotated[float, Field(ge=0, le=1)] = 0.4
+    quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    break_even: bool = False
+    overrides: tuple[Override, ...] = ()
+    training: Training = Training()
+
+    def __post_init__(self):
+        goals = [self.pruning, self.terms_per_frame, self.accuracy_drop]
+        if sum(goal is not None for goal in goals) > 1:
+            raise BadInput("it has more than one goal", "Recipe", "give pruning, terms_per_frame or accuracy_drop")
+        formats = [self.weights, *(o.weights for o in self.overrides if o.weights is not None)]
+        if any(goal is not None for goal in goals) and any(isinstance(f, Binary) for f in formats):
+            raise BadInput("binary weights have no zero, so they cannot be pruned", "Recipe", "use Ternary()")
+
+    def to_json(self) -> str:
+        return _RECIPE.dump_json(self, indent=2, exclude_none=True).decode() + "\n"
+
+    @staticmethod
+    def from_json(text: str, at: str = "recipe") -> "Recipe":
+        """Reads what `to_json` writes; fields left out take their defaults. Raises BadInput that names the field."""
+        try:
+            return _RECIPE.validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise BadInput(
+                f"{field}: {first['msg']}, not {first['input']!r}"[:300], at, "see hwgen.compress.Recipe"
+            ) from None
+
+    @staticmethod
+    def load(path: Path) -> "Recipe":
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(
+                f"it cannot be read: {error}", str(path), "name a recipe as Recipe.to_json writes it"
+            ) from error
+        return Recipe.from_json(text, str(path))
+
+
+_RECIPE = TypeAdapter(Recipe)
+
+
+@dataclass(frozen=True)
+class LayerRecipe:
+    """What a recipe says of one layer; formats by output channel."""
+
+    formats: tuple[Format, ...]
+    granularity: str
+    scale: str
+    zeros: float | None
+    prune: bool
+    input_bits: int | None
+
+
+def layer_recipes(recipe: Recipe, channels: dict[str, int]) -> dict[str, LayerRecipe]:
+    """The recipe of every layer; `channels` holds the output channels by the layer's name.
+
+    Raises BadInput for an override that matches no layer, or channels that a layer does not have.
+    """
+    result = {
+        name: LayerRecipe((recipe.weights,) * count, recipe.granularity, recipe.scale, None, True, None)
+        for name, count in channels.items()
+    }
+    for override in recipe.overrides:
+        pattern, part = override.split()
+        names = fnmatch.filter(channels, pattern)
+        if not names:
+            raise BadInput(
+                f"the pattern {override.pattern!r} matches no layer",
+                "overrides",
+                f"the layers are {', '.join(channels)}",
+            )
+        for name in names:
+            own = result[name]
+            formats = list(own.formats)
+            if override.weights is not None:
+                whole = part or slice(0, channels[name])
+                if whole.stop > channels[name] or whole.start >= whole.stop:
+                    raise BadInput(
+                        f"{override.pattern}: {name} has {channels[name]} channels", "overrides", "name fewer"
+                    )
+                formats[whole] = [override.weights] * (whole.stop - whole.start)
+            given = {
+                key: getattr(override, key)
+                for key in ("granularity", "scale", "zeros", "prune", "input_bits")
+                if getattr(override, key) is not None
+            }
+            result[name] = replace(own, formats=tuple(formats), **given)
+    return result

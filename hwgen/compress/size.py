@@ -1,0 +1,69 @@
+"""What a converted network costs: weights, terms, bits, as the hardware will hold them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwgen.frontend import import_model
+from hwgen.lower import lower
+from hwgen.ops.conv import Conv
+from hwgen.passes import run_passes
+from hwgen.qtype import ceil_log2
+from hwgen.terms import term_table
+
+FLOAT_BITS = 32
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """One layer, or all of them.
+
+    weights, nonzero   counts
+    terms              signed powers of two of all weights; a frame takes terms_per_frame of them: terms times pixels
+    value_bits         the non-zero weights alone: each the bits that tell the layer's distinct values apart
+    memory_bits        the term ROM: values, places, biases, rounding and the ends of channels
+    """
+
+    name: str
+    weights: int
+    nonzero: int
+    terms: int
+    terms_per_frame: int
+    value_bits: int
+    memory_bits: int
+
+
+def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[LayerSize]:
+    """The layers with weights, in order, then their sum, which is called "all".
+
+    model is what `convert` returns, or any module that `hwgen.build` takes; example_inputs one tensor [1, ...].
+    """
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Linear)
+    names = {name for name, module in model.named_modules() if isinstance(module, kinds)}
+    rows = []
+    for stage in lower(run_passes(import_model(model, example_inputs))):
+        if stage.layer is None or not isinstance(stage.layer.op, Conv):
+            continue
+        layer, integers = stage.layer, stage.layer.op.integers
+        if stage.layer.op.path not in names:
+            continue  # a pool as a convolution
+        pixels = layer.y.shape[1] * layer.y.shape[2]
+        terms = len(term_table(integers.reshape(len(integers), -1)))
+        distinct = len(np.unique(integers[integers != 0]))
+        words, bits = layer.program.words(*(ceil_log2(n) for n in (*layer.reach, layer.x.shape[0])))
+        nonzero = int(np.count_nonzero(integers))
+        rows.append(
+            LayerSize(
+                layer.op.path,
+                integers.size,
+                nonzero,
+                terms,
+                terms * pixels,
+                nonzero * max(1, ceil_log2(distinct)),
+                len(words) * bits,
+            )
+        )
+    fields = ("weights", "nonzero", "terms", "terms_per_frame", "value_bits", "memory_bits")
+    return [*rows, LayerSize("all", *(sum(getattr(row, field) for row in rows) for field in fields))]
