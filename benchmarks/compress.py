@@ -21,8 +21,10 @@ from torch import nn
 from examples.common import Batches, train_float
 from examples.digits.model import test_data as digits_test
 from examples.digits.model import train_data as digits_train
+from examples.digits.train import shift as shift_digits
 from examples.lenet5.model import network as lenet5
 from examples.lenet5.model import read_mnist
+from examples.lenet5.train import shift as shift_mnist
 from hwgen.compress import Recipe, Training, accuracy, convert, fit, prepare
 from hwgen.compress.formats import (
     AdditivePowersOfTwo,
@@ -33,7 +35,7 @@ from hwgen.compress.formats import (
     Ternary,
     Uniform,
 )
-from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, Override, PowerOfTwoAdapted
+from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, PowerOfTwoAdapted
 from hwgen.compress.size import sizes
 
 HERE = Path(__file__).parent
@@ -95,7 +97,7 @@ FORMATS = {
 ZEROS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 QUICK = Training(epochs=6)
 FEW = Training(epochs=3)
-LONG = Training(epochs=18, rate=2e-3)
+LONG = Training(epochs=20, rate=2e-3, grid_rate=2e-3)
 MAIN = [("PoT 4", 0.0), ("PoT 4", 0.9), ("PoT 4", 0.95), ("APoT 4", 0.0), ("APoT 4", 0.9), ("APoT 4", 0.95)]
 
 
@@ -108,23 +110,26 @@ def runs() -> dict[str, tuple[str, Recipe, int]]:
             training = replace(recipe.training, seed=seed)
             found[f"{net} / {what} / {seed}"] = net, replace(recipe, training=training), seed
 
-    eighty_five = Recipe(prune_until=0.55, quantize_from=0.6, training=LONG)
+    eighty_five = Recipe(prune_until=0.4, quantize_from=0.45, training=LONG)
     add("caffe", "85x, magnitude, PoT 4", replace(eighty_five, pruning=Magnitude(1 - 1 / 86)), 3)
     for name, own in FORMATS.items():
         for zeros in ZEROS:
             add("lenet5", f"{name}, {zeros:.0%}, magnitude", _magnitude(own, zeros), 1)
-    joint = Recipe(prune_until=0.55, quantize_from=0.6, training=LONG)
-    add("caffe", "85x, ADMM, PoT 4", replace(joint, pruning=ADMM(1 - 1 / 86)), 1)
+    add("caffe", "85x, ADMM, PoT 4", replace(eighty_five, pruning=ADMM(1 - 1 / 86)), 1)
+    for budget in (60_000, 30_000):
+        add("lenet5", f"{budget:,} terms a frame, long", replace(eighty_five, terms_per_frame=budget), 1)
     for name, zeros in MAIN:
         add("lenet5", f"{name}, {zeros:.0%}, magnitude", _magnitude(FORMATS[name], zeros), 3, first=1)
-    add("digits", "float size", Recipe(quantize_from=0, weights=Uniform(8), training=Training(epochs=10)), 1)
     for filters in (0.3, 0.4, 0.5):
         digits = Recipe(
-            weights=AdditivePowersOfTwo(4), granularity="channel", pruning=FilterSimilarity(filters),
+            weights=AdditivePowersOfTwo(4),
+            granularity="channel",
+            pruning=FilterSimilarity(filters),
             training=Training(epochs=60, rate=2e-3),
         )
-        add("digits", f"SPQ, {filters:.0%}", replace(digits, quantize_from=0.0, prune_until=0.5), 3)
-        add("digits", f"PPQ, {filters:.0%}", replace(digits, quantize_from=0.5, prune_until=0.4), 3)
+        seeds = 3 if filters == 0.5 else 1
+        add("digits", f"SPQ, {filters:.0%}", replace(digits, quantize_from=0.0, prune_until=0.5), seeds)
+        add("digits", f"PPQ, {filters:.0%}", replace(digits, quantize_from=0.5, prune_until=0.4), seeds)
     base = Recipe(training=QUICK)
     ninety_five = {
         "magnitude per layer": replace(base, pruning=Magnitude(0.95, scope="layer")),
@@ -135,7 +140,9 @@ def runs() -> dict[str, tuple[str, Recipe, int]]:
         "terms, 3 digits": replace(
             base, terms_per_frame=50_000, weights=SignedDigits(3, 6), granularity="channel", quantize_from=0.4
         ),
-        "accuracy drop 0.5, PoT 4": replace(base, accuracy_drop=0.5, quantize_from=0.0, training=replace(FEW, rounds=8)),
+        "accuracy drop 0.5, PoT 4": replace(
+            base, accuracy_drop=0.5, quantize_from=0.0, training=replace(FEW, rounds=8)
+        ),
         "PoT-adapted, drop 0.5": replace(
             base, pruning=PowerOfTwoAdapted(0.5, rounds=3), quantize_from=0.0, training=FEW
         ),
@@ -144,9 +151,7 @@ def runs() -> dict[str, tuple[str, Recipe, int]]:
         "ternary": replace(base, weights=Ternary(), granularity="channel", quantize_from=0.0, training=QUICK),
         "binary": replace(base, weights=Binary(), granularity="channel", quantize_from=0.0, training=QUICK),
         "k-means 8": replace(base, weights=KMeans(8, 6), quantize_from=0.0, training=FEW),
-        "learned scales, channel": replace(
-            base, pruning=Magnitude(0.95), granularity="channel", scale="learned"
-        ),
+        "learned scales, channel": replace(base, pruning=Magnitude(0.95), granularity="channel", scale="learned"),
     }
     for what, recipe in ninety_five.items():
         add("lenet5", what, recipe, 1)
@@ -163,9 +168,9 @@ def data(net: str, folder: Path) -> tuple[Batches, Batches, Batches]:
     """(train, validation, test). The digits are too few for a validation set of their own."""
     if net == "digits":
         test = Batches(*digits_test(), 360)
-        return Batches(*digits_train(), 32, shift=1), test, test
+        return Batches(*digits_train(), 32, shift_digits), test, test
     x, y = read_mnist(folder, "train")
-    train = Batches(x[:-VALIDATION], y[:-VALIDATION], 128, shift=1)
+    train = Batches(x[:-VALIDATION], y[:-VALIDATION], 128, shift_mnist)
     return train, Batches(x[-VALIDATION:], y[-VALIDATION:], 1000), Batches(*read_mnist(folder, "t10k"), 1000)
 
 

@@ -43,9 +43,9 @@ class Digits(nn.Module):
 
 
 def load() -> tuple[nn.Module, tuple[torch.Tensor]]:
-    """The trained network in eval mode and an example of its inputs."""
+    """The compressed network in eval mode and an example of its inputs."""
     model = Digits()
-    model.load_state_dict(torch.load(Path(__file__).with_name("digits.pt"), weights_only=True))
+    model.load_state_dict(torch.export.load(Path(__file__).with_name("digits.pt2")).state_dict)
     return model.eval(), (torch.zeros(1, 1, 8, 8),)
 
 
@@ -66,9 +66,3 @@ def test_data() -> tuple[np.ndarray, np.ndarray]:
     """Images [360, 1, 8, 8] float32 and labels [360]; none of them is in `train_data`."""
     images, labels = _shuffled()
     return images[-TEST_IMAGES:], labels[-TEST_IMAGES:]
-
-
-if __name__ == "__main__":
-    from examples.common import print_table
-
-    print_table(load()[0], *test_data())

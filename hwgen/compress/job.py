@@ -56,7 +56,8 @@ def run(
     (out / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
     program = torch.export.export(converted, example)
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # names a counter of this process, and paths
+        for key in ("stack_trace", "torch_fn", "from_node", "source_fn_stack"):
+            node.meta.pop(key, None)  # counters of this process, and paths: the same work gives the same file
     part = out / f"{MODEL}.part"
     with part.open("wb") as file:
         torch.export.save(program, file)

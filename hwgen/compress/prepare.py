@@ -9,8 +9,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from hwgen.compress import admm, prune
 from hwgen.compress.activations import LearnedActQuant
+from hwgen.compress.price import format_arguments, layer_break_even
 from hwgen.compress.prune import Layer
-from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, Recipe, layer_recipes
+from hwgen.compress.recipe import ADMM, FilterSimilarity, LayerRecipe, Magnitude, NofM, Recipe, layer_recipes
 from hwgen.compress.trace import (
     ADD_CALLS,
     AVERAGE_CALLS,
@@ -179,7 +180,15 @@ def prepare(model: nn.Module, recipe: Recipe) -> Prepared:
     layers = []
     for name, module in modules.items():
         own = plan[name]
-        layers.append(Layer(name, module, own.prune, own.zeros, last=name == names[-1]))
+        layers.append(
+            Layer(
+                name,
+                module,
+                own.prune and _pays(module, own, recipe, name == names[0]),
+                own.zeros,
+                last=name == names[-1],
+            )
+        )
         grid = WeightGrid(
             module.weight,
             list(own.formats),
@@ -192,6 +201,16 @@ def prepare(model: nn.Module, recipe: Recipe) -> Prepared:
             parametrize.register_parametrization(module, "bias", BiasGrid(module.bias, recipe.bias_bits))
         _observe(layers[-1])
     return Prepared(network, layers, recipe)
+
+
+def _pays(module: nn.Module, own: LayerRecipe, recipe: Recipe, first: bool) -> bool:
+    """Whether the zeros that are asked of the layer reach its break-even: no slower than a dense engine of its size."""
+    zeros = own.zeros if own.zeros is not None else getattr(recipe.pruning, "zeros", None)
+    if not recipe.break_even or zeros is None:
+        return True
+    bits = own.input_bits or (recipe.input_bits if first else recipe.activation_bits)
+    formats = [format_arguments(f.magnitudes()) for f in set(own.formats)]
+    return all(zeros >= layer_break_even(module, input_bits=bits, **f).throughput for f in formats)
 
 
 def _observe(layer: Layer) -> None:

@@ -157,7 +157,8 @@ class Recipe:
     accuracy_drop or: the least such budget that `fit` finds within so many points of the float network's accuracy
     prune_until, quantize_from    parts of the training, 0 to 1: the ramp's end; when weights and activations are put
                   on their grids
-    break_even    layers whose zeros would not pay on hwgen's engines are not pruned
+    break_even    a layer whose fraction of zeros would not make hwgen's engine as fast as a dense one of its size
+                  (hwgen.compress.price) is not pruned
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -173,7 +174,7 @@ class Recipe:
     accuracy_drop: Annotated[float, Field(ge=0, le=100)] | None = None
     prune_until: Annotated[float, Field(ge=0, le=1)] = 0.4
     quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    break_even: bool = False
+    break_even: bool = True
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 

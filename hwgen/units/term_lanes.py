@@ -14,7 +14,7 @@ from hwgen.qtype import QType, ceil_log2
 from hwgen.stream import Order
 from hwgen.units.unit import Unit, block_rams, signed64
 
-MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, two and a MUXF7 for up to 7
+MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
 LUTRAM_DEPTH = 64
 BRAM_DEPTH = 512
 
@@ -265,7 +265,7 @@ class TermLanes(Unit):
         program, windows = self.layer.program, self.windows
         depth = self.rows.ring << (self.fields["COLUMN_BITS"] + self.fields["CHANNEL_BITS"])
         bits = self.layer.x.qtype.bits
-        select = bits * (1 if windows.legs <= 3 else 2)
+        select = bits * (1 if windows.legs <= 3 else 3)
         line_luts, line_blocks = (
             (windows.stripes * 2 * bits, 0)
             if depth <= LUTRAM_DEPTH
