@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import mean
 
 import click
 import torch
@@ -41,6 +42,7 @@ from hwgen.compress.size import sizes
 HERE = Path(__file__).parent
 RESULTS = HERE / "compress.json"
 FLOATS = HERE.parent / "build" / "compress"  # trained float networks, made anew where they are missing
+DOCUMENT, START, END = HERE.parent / "docs" / "compress.md", "<!-- made by benchmarks.compress -->", "<!-- end -->"
 VALIDATION = 5000
 
 
@@ -221,6 +223,119 @@ def read_results() -> dict:
     return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
 
 
+def tables(results: dict) -> str:
+    """The Markdown of docs/compress.md between its markers."""
+    return "\n".join(
+        [
+            "### The goal: LeNet-5 of the literature, one weight in 85\n",
+            _table(
+                (
+                    "run",
+                    "accuracy",
+                    "float",
+                    "non-zero weights",
+                    "fewer weights",
+                    "terms a frame",
+                    "values",
+                    "with places",
+                ),
+                [_goal_row(what, found) for what, found in _groups(results, "caffe").items()],
+            ),
+            "\n### Accuracy, and terms of all weights, by format and zeros\n",
+            _table(
+                ("format", *(f"{zeros:.0%} zeros" for zeros in ZEROS)),
+                [(name, *(_cell(results, f"{name}, {zeros:.0%}, magnitude") for zeros in ZEROS)) for name in FORMATS],
+            ),
+            "\n### Methods, on the same network\n",
+            _table(
+                ("method", "accuracy", "zeros", "terms", "terms a frame", "ROM, bits", "CPU s"),
+                [
+                    _method_row(what, found)
+                    for what, found in _groups(results, "lenet5").items()
+                    if not what.endswith("magnitude")
+                    or what in [f"PoT 4, {zeros:.0%}, magnitude" for zeros in (0.0, 0.9, 0.95)]
+                ],
+            ),
+            "\n### Filters, on the digits\n",
+            _table(
+                ("filters pruned", "accuracy", "float", "weights left", "terms", "terms a frame"),
+                [_digits_row(what, found) for what, found in _groups(results, "digits").items()],
+            ),
+        ]
+    )
+
+
+def _groups(results: dict, net: str) -> dict[str, list[dict]]:
+    """The results of a network by what was done, of all its seeds, in the order of `runs`."""
+    found = {}
+    for name, (which, _, _) in runs().items():
+        if which == net and name in results:
+            found.setdefault(name.split(" / ")[1], []).append(results[name])
+    return found
+
+
+def _table(headers: tuple, rows: list[tuple]) -> str:
+    lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _accuracy(found: list[dict]) -> str:
+    """Of all seeds: the mean, and the least and greatest."""
+    values = [result["accuracy"] for result in found]
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _mean(found: list[dict], key: str) -> float:
+    """Over the seeds, of a sum over all layers."""
+    return mean(result["layers"][-1][key] for result in found)
+
+
+def _cell(results: dict, what: str) -> str:
+    found = _groups(results, "lenet5").get(what)
+    return f"{_accuracy(found)}, {_mean(found, 'terms'):,.0f}" if found else "not run"
+
+
+def _goal_row(what: str, found: list[dict]) -> tuple:
+    before, kept = found[0]["weights_before"], _mean(found, "nonzero")
+    bits = [_mean(found, key) for key in ("value_bits", "memory_bits")]
+    sizes = [f"{size / 8192:.2f} KiB, {32 * before / size:,.0f}x" for size in bits]
+    of_float = f"{mean(result['float'] for result in found):.2f}"
+    cells = (
+        _accuracy(found),
+        of_float,
+        f"{kept:,.0f}",
+        f"{before / kept:.1f}x",
+        f"{_mean(found, 'terms_per_frame'):,.0f}",
+    )
+    return what, *cells, *sizes
+
+
+def _method_row(what: str, found: list[dict]) -> tuple:
+    zeros = 1 - _mean(found, "nonzero") / _mean(found, "weights")
+    counts = [f"{_mean(found, key):,.0f}" for key in ("terms", "terms_per_frame", "memory_bits")]
+    return what, _accuracy(found), f"{zeros:.1%}", *counts, f"{mean(result['cpu_seconds'] for result in found):.0f}"
+
+
+def _digits_row(what: str, found: list[dict]) -> tuple:
+    left = f"{_mean(found, 'weights'):,.0f} of {found[0]['weights_before']:,}"
+    of_float = f"{mean(result['float'] for result in found):.2f}"
+    return (
+        what,
+        _accuracy(found),
+        of_float,
+        left,
+        *(f"{_mean(found, key):,.0f}" for key in ("terms", "terms_per_frame")),
+    )
+
+
+def write_document(results: dict) -> None:
+    before, start, rest = DOCUMENT.read_text().partition(START)
+    _, end, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{start}\n{tables(results)}{end}{after}")
+
+
 @click.command(help=__doc__)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--only", default="*", help="Runs whose name matches this pattern.")
@@ -240,6 +355,8 @@ def main(folder, only, jobs):
             part.write_text(json.dumps(results, indent=1) + "\n")
             part.replace(RESULTS)
             console.print(f"{name}: {results[name]['accuracy']:.2f} %, {results[name]['layers'][-1]['terms']:,} terms")
+    write_document(read_results())
+    click.echo(tables(read_results()))
 
 
 if __name__ == "__main__":

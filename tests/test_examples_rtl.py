@@ -19,20 +19,21 @@ from hwgen.simulators import SIMULATORS, lint, run_cocotb
 EXAMPLES = share("rtl").parent / "examples"
 
 
+def program(example):
+    return torch.export.load(EXAMPLES / example / f"{example}.pt2")
+
+
 def built(example, folder, **options):
-    """(build, test images, labels, module) of an example."""
-    path = EXAMPLES / example / "model.py"
-    module, inputs = call(f"{path}:load")
-    build(module, inputs, out=folder / example, config=BuildConfig(**options))
-    return folder / example, *call(f"{path}:test_data"), module
+    """(build, test images, labels) of an example."""
+    build(program(example), out=folder / example, config=BuildConfig(**options))
+    return folder / example, *call(f"{EXAMPLES / example / 'model.py'}:test_data")
 
 
 @pytest.mark.parametrize(("example", "images"), [("digits", 360), ("lenet5", 10_000)])
 def test_golden_integers_equal_the_module_on_every_test_image(example, images):
-    module, inputs = call(f"{EXAMPLES / example / 'model.py'}:load")
-    graph = run_passes(import_model(module, inputs))
+    graph = run_passes(import_model(program(example)))
     x = torch.from_numpy(call(f"{EXAMPLES / example / 'model.py'}:test_data")[0])
-    module = module.double()
+    module = program(example).module().double()
     assert len(x) == images
     with torch.no_grad():
         for part in x.split(500):
@@ -43,7 +44,7 @@ def test_golden_integers_equal_the_module_on_every_test_image(example, images):
 @pytest.mark.sim
 @pytest.mark.parametrize("stall", [0.0, 0.3])
 def test_all_digits_are_exact_on_verilator(tmp_path, stall):
-    folder, x, labels, _ = built("digits", tmp_path)
+    folder, x, labels = built("digits", tmp_path)
     result = verify(folder, x, labels=labels, stall=stall)
     assert result["equal"] == result["frames"] == 360
     assert result["accuracy"] >= 0.97
@@ -52,7 +53,7 @@ def test_all_digits_are_exact_on_verilator(tmp_path, stall):
 @pytest.mark.sim
 @pytest.mark.parametrize("quarter", range(4))
 def test_all_digits_are_exact_on_icarus_with_stalls(tmp_path, quarter):
-    folder, x, _, _ = built("digits", tmp_path)
+    folder, x, _ = built("digits", tmp_path)
     part = x[90 * quarter : 90 * quarter + 90]
     result = verify(folder, part, simulator="icarus", stall=0.2, seed=quarter + 1)
     assert result["equal"] == len(part) == 90
@@ -61,7 +62,7 @@ def test_all_digits_are_exact_on_icarus_with_stalls(tmp_path, quarter):
 @pytest.mark.sim
 @pytest.mark.parametrize("stall", [0.0, 0.2])
 def test_a_thousand_mnist_images_are_exact(tmp_path, stall):
-    folder, x, labels, _ = built("lenet5", tmp_path)
+    folder, x, labels = built("lenet5", tmp_path)
     result = verify(folder, x[:1000], labels=labels[:1000], stall=stall)
     assert result["equal"] == result["frames"] == 1000
 
@@ -69,10 +70,11 @@ def test_a_thousand_mnist_images_are_exact(tmp_path, stall):
 @pytest.mark.sim
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_outputs_are_the_module_s_in_float64_at_any_fold(tmp_path, lanes):
-    folder, x, _, module = built("digits", tmp_path, lanes=lanes)
+    folder, x, _ = built("digits", tmp_path, lanes=lanes)
+    module = call(f"{EXAMPLES / 'digits/model.py'}:load")[0].double()
     y, _ = simulate(folder, x[:3])
     with torch.no_grad():
-        assert np.array_equal(y, module.double()(torch.from_numpy(x[:3]).double()).numpy())
+        assert np.array_equal(y, module(torch.from_numpy(x[:3]).double()).numpy())
     assert y.dtype == np.float64 and y.shape == (3, 10)
 
 
@@ -80,7 +82,7 @@ def test_outputs_are_the_module_s_in_float64_at_any_fold(tmp_path, lanes):
 def test_measured_interval_is_the_predicted_one(tmp_path):
     """Within 2 % on both: what is left is the filling of pipelines between rows."""
     for example in ("digits", "lenet5"):
-        folder, x, _, _ = built(example, tmp_path)
+        folder, x, _ = built(example, tmp_path)
         _, run = simulate(folder, x[:6])
         predicted = read_manifest(folder)["interval"]
         assert predicted <= run.interval <= 1.02 * predicted
@@ -89,7 +91,7 @@ def test_measured_interval_is_the_predicted_one(tmp_path):
 @pytest.mark.sim
 def test_a_wrong_weight_is_found_and_located(tmp_path):
     """A ROM with signs turned over, its check sum mended: the comparison must name the layer."""
-    folder, x, _, _ = built("digits", tmp_path)
+    folder, x, _ = built("digits", tmp_path)
     rom = folder / "rom/depthwise.hex"
     words = rom.read_text().split()
     bits = read_manifest(folder)["roms"]["rom/depthwise.hex"]["width"]
@@ -127,7 +129,7 @@ def test_the_emitted_top_works_behind_axi(tmp_path, simulator):
 
 @pytest.mark.sim
 def test_the_emitted_digits_top_works_behind_axi(tmp_path):
-    folder, x, _, _ = built("digits", tmp_path)
+    folder, x, _ = built("digits", tmp_path)
     behind_axi(folder, torch.from_numpy(x[:8]), tmp_path, "verilator")
 
 

@@ -25,7 +25,9 @@ class _Quantize(torch.autograd.Function):
         to_scale = None
         if ctx.needs_input_grad[1]:
             slope = torch.where(inside, level - v, level)
-            to_scale = (grad * slope).sum() * ctx.unit * torch.log(torch.tensor(2.0)) / (grad.numel() * high) ** 0.5
+            to_scale = (
+                (grad * slope).sum() * ctx.unit * torch.log(torch.tensor(2.0)) / (grad.numel() * max(high, 1)) ** 0.5
+            )
         return grad * inside, to_scale, None, None, None
 
 
@@ -60,10 +62,10 @@ class LearnedActQuant(nn.Module):
         if self.may_be_signed is None:
             self.signed.fill_(bool((x < 0).any()))
         high = limits(self.bits, bool(self.signed))[1]
-        x = x.flatten()[:: max(1, x.numel() // 100_000)].double()
+        x = x.flatten()[:: x.numel() // 100_000 | 1].double()  # an odd step meets all columns
         top = max(x.abs().max().item(), 2.0**-30)
         highest = int(torch.ceil(torch.log2(torch.tensor(top / max(high, 1)))).item()) + 1
-        candidates = range(highest, highest - self.bits - 3, -1)
+        candidates = range(highest, highest - x.numel().bit_length() - 4, -1)
         errors = [(act_quant(x, self.bits, e, bool(self.signed)) - x).square().sum().item() for e in candidates]
         self.log2_scale.fill_(candidates[errors.index(min(errors))])
         self.calibrated.fill_(True)

@@ -1,31 +1,38 @@
 """Takes out the filters that compute nothing, and what reads them."""
 
+from collections import Counter
+
 import torch
 from torch import Tensor, fx, nn
 
-from hwgen.compress.trace import WEIGHTED, module_of, readers
+from hwgen.compress.trace import WEIGHTED, call_counts, module_of, readers
 
 
 def compact(network: fx.GraphModule) -> dict[str, int]:
     """Removes every filter of zero weights and bias whose channel only layers with weights read; its outputs are zero,
     so every number that comes out stays the same. The filters removed, by layer.
 
-    A channel that an addition or the network's output reads stays. A depthwise layer loses the channels of the layer
-    before it, if its own bias there is zero too.
+    A channel that an addition, the network's output or a layer that is called twice reads stays. A depthwise layer loses
+    the channels of the layer before it, if its own bias there is zero too.
     """
-    removed = {}
+    removed, calls = {}, call_counts(network)
     for node in network.graph.nodes:
         layer = module_of(network, node)
-        if not isinstance(layer, WEIGHTED) or _depthwise(layer) or getattr(layer, "groups", 1) > 1:
+        if (
+            calls[node.target] > 1
+            or not isinstance(layer, WEIGHTED)
+            or depthwise(layer)
+            or getattr(layer, "groups", 1) > 1
+        ):
             continue
         live = layer.weight.flatten(1).any(1)
         if layer.bias is not None:
             live |= layer.bias != 0
-        behind = _behind(network, node)
+        behind = _behind(network, node, calls)
         if behind is None:
             continue
         for reader in behind:
-            if _depthwise(reader) and reader.bias is not None:
+            if depthwise(reader) and reader.bias is not None:
                 live |= reader.bias != 0
         if not live.any():
             live[0] = True
@@ -33,7 +40,7 @@ def compact(network: fx.GraphModule) -> dict[str, int]:
             continue
         _keep_outputs(layer, live)
         for reader in behind:
-            if _depthwise(reader):
+            if depthwise(reader):
                 _keep_outputs(reader, live)
                 reader.groups = reader.in_channels = int(live.sum())
             else:
@@ -42,21 +49,21 @@ def compact(network: fx.GraphModule) -> dict[str, int]:
     return removed
 
 
-def _depthwise(layer: nn.Module) -> bool:
+def depthwise(layer: nn.Module) -> bool:
     groups = getattr(layer, "groups", 1)
     return groups > 1 and groups == layer.in_channels == layer.out_channels
 
 
-def _behind(network: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+def _behind(network: fx.GraphModule, node: fx.Node, calls: Counter) -> list[nn.Module] | None:
     """The layers that read the node's channels, through depthwise ones too; None if something else does."""
     found = []
     for reader in readers(network, node):
         layer = module_of(network, reader)
-        if not isinstance(layer, WEIGHTED):
+        if not isinstance(layer, WEIGHTED) or calls[reader.target] > 1:
             return None
         found.append(layer)
-        if _depthwise(layer):
-            further = _behind(network, reader)
+        if depthwise(layer):
+            further = _behind(network, reader, calls)
             if further is None:
                 return None
             found += further

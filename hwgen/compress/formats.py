@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -40, 40
 
 # the paper's level sets in integers; 6 bits: one of each part
@@ -169,7 +169,8 @@ def nearest(v: Tensor, magnitudes: tuple[int, ...]) -> Tensor:
     levels, middles = _tables(magnitudes, v.dtype)
     magnitude = v.abs()
     if magnitudes == tuple(range(len(magnitudes))):
-        found = torch.floor(magnitude + 0.5).clamp_(max=magnitudes[-1])
+        found = torch.floor(magnitude)
+        found = (found + (magnitude - found >= 0.5)).clamp_(max=magnitudes[-1])  # magnitude + 0.5 would round
     else:
         found = levels[torch.bucketize(magnitude.contiguous(), middles, right=True)]
     return torch.where(v < 0, -found, found)
@@ -182,8 +183,13 @@ def project(w: Tensor, magnitudes: tuple[int, ...], exponent: Tensor | int) -> T
 
 
 def exponent_by_maximum(w: Tensor, magnitudes: tuple[int, ...], per_channel: bool) -> Tensor:
-    """The least exponent whose greatest level reaches every weight; shape [C, 1 ...] per output channel, else [1 ...]."""
+    """The least exponent whose greatest level reaches every weight; shape [C, 1 ...] per output channel, else [1 ...].
+
+    A channel of zeros takes the layer's exponent; a layer of zeros one that fits weights as they are initialized.
+    """
     top = _rows(w.detach().abs(), per_channel).amax(1).double()
+    top = torch.where(top > 0, top, top.max())
+    top = torch.where(top > 0, top, w[0].numel() ** -0.5)
     exponent = torch.ceil(torch.log2(top.clamp(min=2.0**-60) / magnitudes[-1]))
     return _shaped(exponent, w, per_channel)
 
@@ -192,10 +198,13 @@ def exponent_by_error(w: Tensor, magnitudes: tuple[int, ...], per_channel: bool)
     """The exponent of least squared error, all tried; of equals the greatest, so that no low bits idle."""
     w = w.detach().double()
     highest = exponent_by_maximum(w, magnitudes, per_channel)
-    # a clipped weight may be worth it, a scale beyond the maximum never, but for one level of rounding up
-    candidates = [highest + offset for offset in range(1, -(magnitudes[-1].bit_length() + 4), -1)]
+    # Above these all levels but zero exceed twice the weights. Below, with n weights: half a scale T clips the greatest
+    # by T/2 more, which costs max * T/4 at least, and gains T^2/4 at most for each of the others
+    rows = _rows(w, per_channel)
+    offsets = range(magnitudes[-1].bit_length() + 1, -(rows.shape[1].bit_length() + 4), -1)
+    candidates = [highest + offset for offset in offsets]
     errors = torch.stack([_rows((project(w, magnitudes, e) - w).square(), per_channel).sum(1) for e in candidates])
-    best = errors.argmin(0)
+    best = torch.where(rows.any(1), errors.argmin(0), offsets.index(0))
     return _shaped(torch.stack([c.flatten() for c in candidates]).gather(0, best[None])[0], w, per_channel)
 
 

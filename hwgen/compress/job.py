@@ -47,14 +47,15 @@ def run(
     if (out / RECIPE).is_file() and Recipe.load(out / RECIPE) != recipe:
         raise BadInput("the folder holds the work of another recipe", str(out), "name a new folder")
     prepared = prepare(model, recipe)
-    example = (next(iter(validation))[0][:1],)
+    x = next(iter(validation))[0]
     out.mkdir(parents=True, exist_ok=True)
     (out / RECIPE).write_text(recipe.to_json())
     history = fit(prepared, train, validation, folder=out, show=show)
     converted = convert(prepared)
-    rows = sizes(converted, example)
+    rows = sizes(converted, (x[:1],))
     (out / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
-    program = torch.export.export(converted, example)
+    # of any batch: torch takes a size that is 1 for a constant
+    program = torch.export.export(converted, (torch.cat([x, x])[:2],), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     for node in program.graph.nodes:
         for key in ("stack_trace", "torch_fn", "from_node", "source_fn_stack"):
             node.meta.pop(key, None)  # counters of this process, and paths: the same work gives the same file

@@ -9,6 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from hwgen.compress import admm, prune
 from hwgen.compress.activations import LearnedActQuant
+from hwgen.compress.compact import depthwise
 from hwgen.compress.price import format_arguments, layer_break_even
 from hwgen.compress.prune import Layer
 from hwgen.compress.recipe import ADMM, FilterSimilarity, LayerRecipe, Magnitude, NofM, Recipe, layer_recipes
@@ -24,9 +25,12 @@ from hwgen.compress.trace import (
     RELU_CALLS,
     RELUS,
     WEIGHTED,
+    call_counts,
     is_one_of,
+    maker,
     module_of,
     moved,
+    new_name,
     tensors,
     trace,
 )
@@ -52,6 +56,8 @@ class Prepared(nn.Module):
         self.register_buffer("done", torch.tensor(0.0, dtype=torch.float64))
 
     def forward(self, *inputs):
+        for layer in self.layers.values():
+            layer.grid.pixels.zero_()
         return self.network(*inputs)
 
     @property
@@ -71,9 +77,17 @@ class Prepared(nn.Module):
         if done >= recipe.quantize_from:
             self.quantize()
         until = recipe.prune_until
-        if done < until or before < until or done == 0:
+        if done < until or before < until or done == 0 or self._owes_terms(done):
             self._prune(prune.ramp(done, until), done)
         self.done.fill_(done)
+
+    def _owes_terms(self, done: float) -> bool:
+        """Whether the budget was not shared out yet, or the weights that are not pruned have outgrown it at the end."""
+        budget = self.recipe.terms_per_frame
+        if budget is None:
+            return False
+        shared = all(bool(layer.grid.capped) for layer in self._prunable().values())
+        return not shared or (done == 1 and self.terms_per_frame() > budget)
 
     @torch.no_grad()
     def quantize(self) -> None:
@@ -121,8 +135,12 @@ class Prepared(nn.Module):
 
     def keep_filters(self, masks: dict[str, torch.Tensor]) -> None:
         """Prunes whole filters and their biases; a depthwise layer follows the layer whose channels it takes."""
-        for name, mask in masks.items():
+        masks = dict(masks)
+        for name in masks:
             layer = self.layers[name]
+            if layer.follows is not None:
+                masks[name] = masks.get(layer.follows, torch.ones_like(masks[name]))
+            mask = masks[name]
             layer.grid.prune(mask.reshape(-1, *[1] * (layer.original.ndim - 1)).expand_as(layer.original))
             if layer.bias_grid is not None:
                 layer.bias_grid.keep.copy_(mask)
@@ -143,6 +161,8 @@ class Prepared(nn.Module):
                 "terms_per_frame",
                 f"allow more than {fixed}",
             )
+        if not layers:
+            return
         left = (budget - fixed) if part == 1 else most * ((budget - fixed) / most) ** part
         for name, caps in prune.allocate_terms(layers, left).items():
             self.layers[name].grid.cap(caps)
@@ -164,6 +184,8 @@ def prepare(model: nn.Module, recipe: Recipe) -> Prepared:
     The model is traced by torch.fx; weights must be in Conv1d, Conv2d and Linear modules. Raises BadInput for a
     recipe's pattern that matches nothing, UnsupportedLayer for what cannot be traced or folded.
     """
+    if any(parameter.device.type != "cpu" for parameter in model.parameters()):
+        raise BadInput("the model is not on the CPU", type(model).__name__, "model.cpu(): compression trains there")
     network = trace(copy.deepcopy(model))
     _fold_batch_norms(network)
     nodes = [node for node in network.graph.nodes if isinstance(module_of(network, node), WEIGHTED)]
@@ -200,6 +222,9 @@ def prepare(model: nn.Module, recipe: Recipe) -> Prepared:
         if module.bias is not None:
             parametrize.register_parametrization(module, "bias", BiasGrid(module.bias, recipe.bias_bits))
         _observe(layers[-1])
+    for node in nodes:
+        if depthwise(modules[node.target]):
+            layers[names.index(node.target)].follows = maker(network, node)
     return Prepared(network, layers, recipe)
 
 
@@ -217,7 +242,8 @@ def _observe(layer: Layer) -> None:
     """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients."""
 
     def note_pixels(module, inputs, output):
-        layer.grid.pixels.fill_(1 if isinstance(module, nn.Linear) else output[0, 0].numel())
+        pixels = 1 if isinstance(module, nn.Linear) else output[0, 0].numel()
+        module.parametrizations.weight[0].pixels.add_(pixels)
 
     def note_gradient(parameter):
         layer.grid.fisher.lerp_(parameter.grad.square(), 0.01)
@@ -227,18 +253,23 @@ def _observe(layer: Layer) -> None:
 
 
 def _fold_batch_norms(network: fx.GraphModule) -> None:
+    calls = call_counts(network)
     for node in list(network.graph.nodes):
         norm = module_of(network, node)
         if not isinstance(norm, BATCH_NORMS):
             continue
         before = tensors(node)[0]
         layer = module_of(network, before)
-        if not isinstance(layer, WEIGHTED) or len(before.users) > 1 or norm.running_mean is None:
+        alone = isinstance(layer, WEIGHTED) and len(before.users) == 1 and calls[before.target] == 1
+        if not alone or norm.running_mean is None or norm.num_features != len(layer.weight):
             raise UnsupportedLayer(
                 "the batch norm does not follow a layer with weights that it can be folded into",
                 node.target,
-                "put it right behind a Conv or Linear, with running statistics",
+                "put it right behind a Conv or Linear of as many channels, called once, with running statistics",
             )
+        if norm.weight is None:  # torch's fuse_linear_bn_eval asks for one
+            norm.weight = nn.Parameter(torch.ones_like(norm.running_mean))
+            norm.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
         fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
         parent, _, name = before.target.rpartition(".")
         setattr(network.get_submodule(parent), name, fuse(layer.eval(), norm.eval()))
@@ -253,8 +284,8 @@ def _check_weights(modules: dict[str, nn.Module]) -> None:
     for name, module in modules.items():
         if parametrize.is_parametrized(module):
             raise UnsupportedLayer("the layer is parametrized already", name, "remove_parametrizations() first")
-        if not bool(torch.isfinite(module.weight).all()):
-            raise BadInput("the layer has weights that are not finite", name, "train it again")
+        if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
+            raise BadInput("the layer has weights or biases that are not finite", name, "train it again")
         if id(module.weight) in seen:
             raise UnsupportedLayer(f"the layer shares its weights with {seen[id(module.weight)]}", name, "copy them")
         seen[id(module.weight)] = name
@@ -263,18 +294,32 @@ def _check_weights(modules: dict[str, nn.Module]) -> None:
 def _insert_quantizers(network: fx.GraphModule, recipe: Recipe, input_bits: dict[fx.Node, int | None]) -> None:
     """A LearnedActQuant behind every source of a tensor that must be integers, where it is not quantized already."""
     quantized: set[fx.Node] = set()
-    for node in list(network.graph.nodes):
+    nodes = list(network.graph.nodes)
+    asking = [
+        node
+        for node in nodes
+        if is_one_of(network, node, (*WEIGHTED, *AVERAGES), AVERAGE_CALLS)
+        or (is_one_of(network, node, (), ADD_CALLS) and len(tensors(node)) == 2)
+    ]
+    asked = {_source(network, tensor, quantized) for node in asking for tensor in tensors(node)}
+    for node in nodes:
         module = module_of(network, node)
-        adds = is_one_of(network, node, (), ADD_CALLS) and len(tensors(node)) == 2
-        if isinstance(module, WEIGHTED) or adds or is_one_of(network, node, AVERAGES, AVERAGE_CALLS):
+        if node in asking:
             for tensor in tensors(node):
                 source = _source(network, tensor, quantized)
-                if source in quantized:
+                # the greatest of quantized numbers are quantized
+                before = source
+                while before not in quantized and is_one_of(
+                    network, before, (*MOVES, *MAXIMA), MOVE_CALLS | MAXIMUM_CALLS
+                ):
+                    before = tensors(before)[0]
+                    source = before if before in asked else source
+                if source in quantized or any(user in quantized for user in source.users):
                     continue
-                of_network = source.op == "placeholder"
+                of_network = _of_input(network, source)
                 bits = input_bits.get(node) or (recipe.input_bits if of_network else recipe.activation_bits)
                 signed = None if of_network else not _never_negative(network, source)
-                name = f"quant_{source.name.strip('_')}"
+                name = new_name(network, f"quant_{source.name.strip('_')}")
                 network.add_submodule(name, LearnedActQuant(bits, signed, learned=not of_network))
                 with network.graph.inserting_after(source):
                     quantizer = network.graph.call_module(name)
@@ -298,6 +343,14 @@ def _source(network: fx.GraphModule, node: fx.Node, quantized: set) -> fx.Node:
     return node
 
 
+def _of_input(network: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether the numbers are the network's input, or the greatest or averages of it."""
+    pools = (*MOVES, *MAXIMA, *AVERAGES), MOVE_CALLS | MAXIMUM_CALLS | AVERAGE_CALLS
+    while is_one_of(network, node, *pools) or isinstance(module_of(network, node), LearnedActQuant):
+        node = tensors(node)[0]
+    return node.op == "placeholder"
+
+
 def _never_negative(network: fx.GraphModule, node: fx.Node) -> bool:
     if is_one_of(network, node, RELUS, RELU_CALLS):
         return True
@@ -306,6 +359,8 @@ def _never_negative(network: fx.GraphModule, node: fx.Node) -> bool:
         return _never_negative(network, tensors(node)[0])
     if isinstance(quantizer := module_of(network, node), LearnedActQuant):
         return quantizer.may_be_signed is False
+    if isinstance(quantizer, ActQuant):
+        return not quantizer.signed
     if is_one_of(network, node, (), ADD_CALLS):
         return all(_never_negative(network, side) for side in tensors(node))
     return False

@@ -16,6 +16,7 @@ class Layer:
     prune  whether its weights may be pruned
     zeros  its own fraction, where a method knows fractions
     last   whether it is the network's last
+    follows  a depthwise layer's layer before it, with which its filters go
     """
 
     name: str
@@ -23,6 +24,7 @@ class Layer:
     prune: bool
     zeros: float | None
     last: bool
+    follows: str | None = None
 
     @property
     def pixels(self) -> int:
@@ -105,7 +107,8 @@ def allocate_terms(layers: list[Layer], budget: float) -> dict[str, Tensor]:
     """Caps, uint8 of each weight's shape, under which all layers together take at most `budget` terms a frame.
 
     The k-th term of a weight gains fisher * (error with k - 1 terms - error with k), both squared, and costs the layer's
-    pixels. Gains per cost are made non-increasing in k (their running minimum), and the greatest are taken.
+    pixels. Where a later term gains more than an earlier one (the codes of a codebook may have no single term),
+    both count as their mean; the greatest gains per cost are taken.
     """
     gains, costs, places = [], [], []
     for layer in layers:
@@ -114,24 +117,35 @@ def allocate_terms(layers: list[Layer], budget: float) -> dict[str, Tensor]:
         v = w / torch.exp2(exponent)
         # a weight that never had a gradient is as little worth as the least of its layer
         worth = grid.fisher + grid.fisher.mean() * 1e-3 + 1e-30
-        before, limit = w.square(), None
+        errors = [w.square()]
         for terms in range(1, grid.most_terms() + 1):
             level = grid.levels(v, terms)
-            error = (w - level * torch.exp2(exponent)).square()
-            gain = worth * (before - error) / layer.pixels
-            limit = gain if limit is None else torch.minimum(limit, gain)
-            gains.append(limit.flatten())
+            errors.append((w - level * torch.exp2(exponent)).square())
+        for gain in _falling_gains(errors):
+            gains.append((worth * gain / layer.pixels).flatten())
             costs.append(torch.full((w.numel(),), float(layer.pixels)))
-            places.append((layer.name, terms, w.shape))
-            before = error
+            places.append((layer.name, w.shape))
+    if not gains:
+        return {}
     gain, cost = torch.cat(gains), torch.cat(costs)
     order = gain.argsort(descending=True, stable=True)
     taken = torch.zeros_like(gain, dtype=torch.bool)
     taken[order] = (cost[order].double().cumsum(0) <= budget) & (gain[order] > 0)
     caps = {}
-    for (name, _, shape), part in zip(places, taken.split([len(g) for g in gains]), strict=True):
+    for (name, shape), part in zip(places, taken.split([len(g) for g in gains]), strict=True):
         caps[name] = caps.get(name, 0) + part.reshape(shape).to(torch.uint8)
     return caps
+
+
+def _falling_gains(errors: list[Tensor]) -> list[Tensor]:
+    """What each further term takes off the error, made non-increasing: the slopes of the errors' convex hull."""
+    slopes = []
+    for k in range(1, len(errors)):
+        best = [
+            torch.stack([(errors[i] - errors[j]) / (j - i) for j in range(k, len(errors))]).amax(0) for i in range(k)
+        ]
+        slopes.append(torch.stack(best).amin(0))
+    return slopes
 
 
 @torch.no_grad()

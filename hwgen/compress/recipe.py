@@ -146,7 +146,7 @@ class Recipe:
     weights       their format
     granularity   one power-of-two scale per layer, or per output channel
     scale         by the greatest weight ("max"), least squared error ("mse"), or from there on "learned"
-    gradient      straight through everywhere ("identity"), or within the greatest level only ("clip")
+    gradient      straight through everywhere ("identity"), or within the greatest level only ("clip", and "learned" scales)
     activation_bits, input_bits   of the layers' and of the network's inputs, 1 to 8
     bias_bits     of the biases, signed
     pruning       which weights go, and when
@@ -230,8 +230,10 @@ class LayerRecipe:
 def layer_recipes(recipe: Recipe, channels: dict[str, int]) -> dict[str, LayerRecipe]:
     """The recipe of every layer; `channels` holds the output channels by the layer's name.
 
-    Raises BadInput for an override that matches no layer, or channels that a layer does not have.
+    Raises BadInput for an override that matches no layer, channels that a layer does not have, or zeros where no method
+    prunes a fraction.
     """
+    fractions = isinstance(recipe.pruning, Magnitude | ADMM | FilterSimilarity)
     result = {
         name: LayerRecipe((recipe.weights,) * count, recipe.granularity, recipe.scale, None, True, None)
         for name, count in channels.items()
@@ -244,6 +246,12 @@ def layer_recipes(recipe: Recipe, channels: dict[str, int]) -> dict[str, LayerRe
                 f"the pattern {override.pattern!r} matches no layer",
                 "overrides",
                 f"the layers are {', '.join(channels)}",
+            )
+        if override.zeros is not None and not fractions:
+            raise BadInput(
+                f"{override.pattern}: zeros = {override.zeros}, but no method prunes a fraction",
+                "overrides",
+                "give pruning=Magnitude(...), ADMM(...) or FilterSimilarity(...)",
             )
         for name in names:
             own = result[name]

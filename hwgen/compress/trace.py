@@ -1,6 +1,7 @@
 """The network as a torch.fx graph: which nodes hold weights, which only move numbers."""
 
 import operator
+from collections import Counter
 
 import torch
 from torch import fx, nn
@@ -13,7 +14,7 @@ WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, hwgen.nn.AvgPool2d)
 RELUS = (nn.ReLU, nn.ReLU6)
-MOVES = (nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity, nn.Unflatten)  # the same numbers, elsewhere
+MOVES = (nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity)  # the same numbers, elsewhere
 MAXIMA = (nn.MaxPool1d, nn.MaxPool2d)
 RELU_CALLS = {torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu6, "relu", "relu_"}
 MOVE_CALLS = {torch.flatten, nn.functional.dropout, "flatten", "view", "reshape"}
@@ -30,7 +31,7 @@ class _Tracer(fx.Tracer):
 def trace(model: nn.Module) -> fx.GraphModule:
     """The model's graph over its own modules; raises UnsupportedLayer for a forward() that torch.fx cannot follow."""
     try:
-        return fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
+        network = fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
     except Exception as error:  # whatever the user's forward does under tracing
         first = (str(error).splitlines() or [""])[0]
         raise UnsupportedLayer(
@@ -38,6 +39,36 @@ def trace(model: nn.Module) -> fx.GraphModule:
             type(model).__name__,
             "no control flow that depends on the data in forward()",
         ) from error
+    _dropouts_to_modules(network)
+    return network
+
+
+def _dropouts_to_modules(network: fx.GraphModule) -> None:
+    """Tracing has fixed the `training` of a functional dropout; a module's follows train() and eval()."""
+    for node in list(network.graph.nodes):
+        if node.op == "call_function" and node.target is nn.functional.dropout:
+            p = node.kwargs.get("p", node.args[1] if len(node.args) > 1 else 0.5)
+            name = new_name(network, node.name)
+            network.add_submodule(name, nn.Dropout(p))
+            with network.graph.inserting_after(node):
+                module = network.graph.call_module(name, (tensors(node)[0],))
+            node.replace_all_uses_with(module)
+            network.graph.erase_node(node)
+    network.recompile()
+
+
+def new_name(network: fx.GraphModule, name: str) -> str:
+    """`name`, or with a number behind it, as no module of the network is called."""
+    found, count = name, 0
+    while hasattr(network, found):
+        count += 1
+        found = f"{name}_{count}"
+    return found
+
+
+def call_counts(network: fx.GraphModule) -> Counter:
+    """How often the network calls each module, by name."""
+    return Counter(node.target for node in network.graph.nodes if node.op == "call_module")
 
 
 def module_of(network: fx.GraphModule, node) -> nn.Module | None:
@@ -63,11 +94,26 @@ def moved(network: fx.GraphModule, node: fx.Node):
             yield from moved(network, user)
 
 
+_KEEP_ZERO = (
+    (*MOVES, *MAXIMA, *AVERAGES, *RELUS, hwgen.nn.ActQuant, LearnedActQuant),
+    MOVE_CALLS | MAXIMUM_CALLS | AVERAGE_CALLS | RELU_CALLS,
+)
+
+
+def maker(network: fx.GraphModule, node: fx.Node) -> str | None:
+    """The layer with weights that made the channels which `node` reads; None for an addition or the input."""
+    node = tensors(node)[0]
+    while is_one_of(network, node, *_KEEP_ZERO):
+        node = tensors(node)[0]
+    return node.target if isinstance(module_of(network, node), WEIGHTED) else None
+
+
 def readers(network: fx.GraphModule, node: fx.Node):
     """The nodes that compute with the channels of `node`, behind activations, pools, quantizers and flattening."""
-    keeps_zero = (*MOVES, *MAXIMA, *AVERAGES, *RELUS, hwgen.nn.ActQuant, LearnedActQuant)
     for user in node.users:
-        if is_one_of(network, user, keeps_zero, MOVE_CALLS | MAXIMUM_CALLS | AVERAGE_CALLS | RELU_CALLS):
+        if user.target in ("size", "dim") or user.target is getattr:
+            continue
+        if is_one_of(network, user, *_KEEP_ZERO):
             yield from readers(network, user)
         else:
             yield user

@@ -44,7 +44,7 @@ class WeightGrid(nn.Module):
         self.register_buffer("regrow", torch.tensor(False))
         self.register_buffer("capped", torch.tensor(False))
         levels = max((f.levels for f in self.formats if isinstance(f, KMeans)), default=0)
-        self.register_buffer("codebook", torch.zeros(levels, dtype=torch.int64))
+        self.register_buffer("codebook", torch.zeros(len(self.formats), levels, dtype=torch.int64))
         self.log2_scale = nn.Parameter(torch.zeros(shape), requires_grad=scale == "learned")
 
     @property
@@ -55,8 +55,8 @@ class WeightGrid(nn.Module):
     def magnitudes(self, which: int = 0) -> tuple[int, ...]:
         """The levels of the which-th format of this layer."""
         own = self.formats[which]
-        learnt = isinstance(own, KMeans) and bool(self.codebook.any())
-        return tuple(sorted(set(self.codebook.tolist()))) if learnt else own.magnitudes()
+        learnt = isinstance(own, KMeans) and bool(self.codebook[which].any())
+        return tuple(sorted(set(self.codebook[which].tolist()))) if learnt else own.magnitudes()
 
     def most_terms(self) -> int:
         return max(most_terms(self.magnitudes(k)) for k in range(len(self.formats)))
@@ -79,12 +79,15 @@ class WeightGrid(nn.Module):
     @torch.no_grad()
     def to_grid(self, w: Tensor) -> None:
         """Chooses codebook and exponents from the weights before this parametrization, and stays on the grid."""
-        w = torch.where(self.keeps(), w, 0)
-        for own in self.formats:
+        kept = torch.where(self.keeps(), w, 0)
+        for which, own in enumerate(self.formats):
             if isinstance(own, KMeans):
-                found = torch.tensor(own.codebook(w))
-                self.codebook[: len(found)] = found
-        self.log2_scale.copy_(self.choose(w))
+                found = torch.tensor(own.codebook(kept[self._channels(which)]))
+                self.codebook[which, : len(found)] = found
+        if self.per_channel:  # a channel that is pruned whole may come back
+            empty = ~kept.flatten(1).any(1)
+            kept[empty] = w[empty]
+        self.log2_scale.copy_(self.choose(kept))
         self.on_grid.fill_(True)
 
     @torch.no_grad()
@@ -127,11 +130,13 @@ class WeightGrid(nn.Module):
         v = w / unit
         inside = v
         if self.gradient == "clip" or self.scale == "learned":
-            top = float(max(self.magnitudes(k)[-1] for k in range(len(self.formats))))
+            tops = [float(self.magnitudes(k)[-1]) for k in range(len(self.formats))]
+            top = torch.tensor([tops[k] for k in self.format_of], dtype=w.dtype).reshape(-1, *[1] * (w.ndim - 1))
             inside = v.clamp(-top, top)
         with torch.no_grad():
             level = self.level(v)
-        straight = inside if self.regrow else inside * keep
+        # a pruned weight that may come back learns, but does not move the scale
+        straight = torch.where(keep, inside, w / unit.detach()) if self.regrow else inside * keep
         return (straight + (level - straight).detach()) * unit
 
 
