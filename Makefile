@@ -9,6 +9,7 @@ help:
 	@echo "make mnist   all 10,000 MNIST test images through the RTL"
 	@echo "make fuzz    300 random networks, RTL against PyTorch"
 	@echo "make bench   the figures of the README"
+	@echo "make compress MNIST=FOLDER   every compression of docs/compress.md that compress.json lacks"
 	@echo "make format  ruff format and check"
 
 .venv/installed: pyproject.toml constraints.txt
@@ -18,7 +19,7 @@ help:
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/hwgen build examples/lenet5/model.py:load -o $(DEMO)
+	$(BIN)/hwgen build examples/lenet5/lenet5.pt2 -o $(DEMO)
 	$(BIN)/hwgen verify $(DEMO) --input examples/lenet5/model.py:test_data --count 1000
 	$(BIN)/hwgen synth $(DEMO)
 	$(BIN)/hwgen report $(DEMO)
@@ -28,7 +29,7 @@ test: .venv/installed
 	$(BIN)/pytest -n 2 --dist worksteal
 
 mnist: .venv/installed
-	$(BIN)/hwgen build examples/lenet5/model.py:load -o $(DEMO)
+	$(BIN)/hwgen build examples/lenet5/lenet5.pt2 -o $(DEMO)
 	$(BIN)/hwgen verify $(DEMO) --input examples/lenet5/model.py:test_data
 
 fuzz: .venv/installed
@@ -39,8 +40,11 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks.lanes
 	$(BIN)/python -m benchmarks.lenet5
 
+compress: .venv/installed
+	$(BIN)/python -m benchmarks.compress $(MNIST)
+
 format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check .
 
-.PHONY: help demo test mnist fuzz bench format
+.PHONY: help demo test mnist fuzz bench compress format

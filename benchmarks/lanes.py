@@ -1,10 +1,12 @@
 """The engine alone: conv 3x3 16->16 on 32x32, 4-bit powers of two, half of them zero, 16 lanes: area, cycles,
 utilisation.
 
-The baseline beside it is the same layer as a multiply-accumulate array that cannot skip zeros: one 4-bit multiplier and
-accumulator per lane, same lanes, same synthesis, counted by the same tool in the same run.
+The baseline beside it is the same layer as a multiply-accumulate array that cannot skip zeros: one 4-bit multiplier (by
+Booth's digits, which take half of what yosys makes of `*`) and accumulator per lane, same lanes, same synthesis, counted
+by the same tool in the same run.
 """
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,19 +18,20 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from benchmarks.price import MAC_V
 from hwgen import BuildConfig, build, simulate
 from hwgen.flow import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.synth import yosys
 
-MAC_V = """
-`default_nettype none
-module {name} #(parameter W = 20) (
-    input wire clk, input wire clear, input wire signed [8:0] x, input wire signed [3:0] weight,
-    output reg signed [W-1:0] acc
+LANE_V = """
+module {name} (
+    input wire clk, input wire clear, input wire enable, input wire [7:0] x,
+    input wire [1:0] one, input wire [1:0] two, input wire [1:0] negate, output wire [19:0] sum
 );
-    wire signed [12:0] product = x * weight;
-    always @(posedge clk) acc <= (clear ? {{W{{1'b0}}}} : acc) + {{{{(W-13){{product[12]}}}}, product}};
+    mac #(.X_W(8), .DIGITS(2), .W(20)) u_mac (
+        .clk(clk), .clear(clear), .enable(enable), .x(x), .one(one), .two(two), .negate(negate), .sum(sum)
+    );
 endmodule
 """
 
@@ -68,7 +71,7 @@ def main(lanes, frames, keep):
     unit = next(u for u in manifest["units"] if u["module"] == "term_lanes")
     areas = yosys.synthesize(folder / "conv", jobs=2, top=manifest["core"])
     area = next(u for u in areas["units"] if u["name"] == unit["name"])["resources"]
-    mac = baseline(folder, "mac")
+    mac = baseline(folder, "lane")
     interval = run.interval
     useful = unit["terms"] * unit["pixels"] / interval
     table = Table(
@@ -114,11 +117,9 @@ def main(lanes, frames, keep):
 
 def baseline(folder: Path, name: str) -> dict:
     """Counts of one multiply-accumulate lane, without memory, control, or clamp."""
-    import json
-
     work = folder / name
     (work / "rtl").mkdir(parents=True, exist_ok=True)
-    (work / f"rtl/{name}.v").write_text(MAC_V.format(name=name))
+    (work / f"rtl/{name}.v").write_text(MAC_V + LANE_V.format(name=name))
     manifest = {"core": name, "top": name, "sources": [f"rtl/{name}.v"], "roms": {}, "units": []}
     (work / "hwgen.json").write_text(json.dumps(manifest))
     return yosys.synthesize(work)["total"]

@@ -16,14 +16,14 @@ from hwgen.frontend import call
 from hwgen.synth import yosys
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL = ROOT / "examples/lenet5/model.py"
+EXAMPLE = ROOT / "examples/lenet5"
 
 
 @click.command(help=__doc__)
 @click.option("--frames", default=1000, show_default=True, help="Test images simulated.")
 @click.option("--lanes", default=[1, 4, 16], multiple=True, show_default=True, help="Folds to build.")
 def main(frames, lanes):
-    x, labels = call(f"{MODEL}:test_data")
+    x, labels = call(f"{EXAMPLE}/model.py:test_data")
     table = Table(
         "most lanes",
         "LUT",
@@ -50,7 +50,7 @@ def main(frames, lanes):
                 "-m",
                 "hwgen",
                 "build",
-                f"{MODEL}:load",
+                str(EXAMPLE / "lenet5.pt2"),
                 "-o",
                 str(build),
                 "--lanes",

@@ -134,12 +134,12 @@ def compress(job, recipe_path, out):
 
     recipe = Recipe.load(recipe_path)
     rows, measured = run(*load(job), recipe, out, show=console.print)
-    table = Table("layer", "weights", "non-zero", "zeros", "terms", "terms a frame", "values, bits", "term ROM, bits")
+    table = Table("layer")
+    for header in ("weights", "zeros", "terms", "terms a frame", "term ROM, bits"):
+        table.add_column(header, justify="right")
     for row in rows:
-        cells = (row.weights, row.nonzero, row.terms, row.terms_per_frame, row.value_bits, row.memory_bits)
-        zeros = f"{1 - row.nonzero / row.weights:.1%}"
-        texts = [f"{cell:,}" for cell in cells]
-        table.add_row(row.name, *texts[:2], zeros, *texts[2:])
+        counts = (f"{count:,}" for count in (row.terms, row.terms_per_frame, row.memory_bits))
+        table.add_row(row.name, f"{row.weights:,}", f"{1 - row.nonzero / row.weights:.1%}", *counts)
     console.print(table)
     click.echo(f"{out / 'model.pt2'}: accuracy {measured:.2f} % on the validation batches")
 

@@ -1,13 +1,12 @@
 """Compression that fits the hardware: from a float PyTorch model to few terms.
 
-prepared = compress.prepare(model, recipe)
-compress.fit(prepared, train, validation)        # or your own loop
-hwgen.build(compress.convert(prepared), example_inputs, out="build/net")
+`prepare(model, recipe)`, then `fit` or your own loop, then `convert`, whose result `hwgen.build` takes.
 """
 
 from hwgen.compress.convert import convert
 from hwgen.compress.fit import Diverged, accuracy, fit
-from hwgen.compress.prepare import Prepared, prepare
+from hwgen.compress.prepare import prepare
+from hwgen.compress.prepared import Prepared
 from hwgen.compress.recipe import Recipe, Training
 
 __all__ = ["Diverged", "Prepared", "Recipe", "Training", "accuracy", "convert", "fit", "prepare"]

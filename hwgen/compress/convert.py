@@ -6,7 +6,7 @@ from torch import fx, nn
 
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.compress.compact import compact
-from hwgen.compress.prepare import Prepared
+from hwgen.compress.prepared import Prepared
 from hwgen.errors import BadInput
 
 

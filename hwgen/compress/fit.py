@@ -12,7 +12,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from hwgen.compress import prune
-from hwgen.compress.prepare import Prepared
+from hwgen.compress.prepared import Prepared
 from hwgen.compress.recipe import PowerOfTwoAdapted
 from hwgen.errors import BadInput, HwgenError
 

@@ -55,7 +55,7 @@ def run(
     rows = sizes(converted, (x[:1],))
     (out / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
     # of any batch: torch takes a size that is 1 for a constant
-    program = torch.export.export(converted, (torch.cat([x, x])[:2],), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+    program = torch.export.export(converted, (torch.cat([x[:1], x[:1]]),), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     for node in program.graph.nodes:
         for key in ("stack_trace", "torch_fn", "from_node", "source_fn_stack"):
             node.meta.pop(key, None)  # counters of this process, and paths: the same work gives the same file
