@@ -195,13 +195,17 @@ def exponent_by_maximum(w: Tensor, magnitudes: tuple[int, ...], per_channel: boo
 
 
 def exponent_by_error(w: Tensor, magnitudes: tuple[int, ...], per_channel: bool) -> Tensor:
-    """The exponent of least squared error, all tried; of equals the greatest, so that no low bits idle."""
+    """The exponent of least squared error, all tried.
+
+    Of equals the greatest up to one above exponent_by_maximum: few low bits idle, and training has levels left below
+    weights that it makes smaller.
+    """
     w = w.detach().double()
     highest = exponent_by_maximum(w, magnitudes, per_channel)
     # Above these all levels but zero exceed twice the weights. Below, with n weights: half a scale T clips the greatest
     # by T/2 more, which costs max * T/4 at least, and gains T^2/4 at most for each of the others
     rows = _rows(w, per_channel)
-    offsets = range(magnitudes[-1].bit_length() + 1, -(rows.shape[1].bit_length() + 4), -1)
+    offsets = [*range(1, -(rows.shape[1].bit_length() + 4), -1), *range(2, magnitudes[-1].bit_length() + 2)]
     candidates = [highest + offset for offset in offsets]
     errors = torch.stack([_rows((project(w, magnitudes, e) - w).square(), per_channel).sum(1) for e in candidates])
     best = torch.where(rows.any(1), errors.argmin(0), offsets.index(0))
