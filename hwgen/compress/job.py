@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hwgen.compress.convert import convert
-from hwgen.compress.fit import accuracy, fit
+from hwgen.compress.fit import CHECKPOINT, accuracy, fit
 from hwgen.compress.prepare import prepare
 from hwgen.compress.recipe import Recipe
 from hwgen.compress.size import LayerSize, sizes
@@ -42,17 +42,14 @@ def run(
 
     Raises BadInput for a folder that holds something else, or the work of another recipe.
     """
-    if out.exists() and any(out.iterdir()) and not (out / RECIPE).is_file():
+    if out.exists() and any(out.iterdir()) and not (out / CHECKPOINT).is_file():
         raise BadInput("the folder is not empty and holds no compression", str(out), "name a new folder")
-    if (out / RECIPE).is_file() and Recipe.load(out / RECIPE) != recipe:
-        raise BadInput("the folder holds the work of another recipe", str(out), "name a new folder")
     prepared = prepare(model, recipe)
     x = next(iter(validation))[0]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(recipe.to_json())
     history = fit(prepared, train, validation, folder=out, show=show)
     converted = convert(prepared)
     rows = sizes(converted, (x[:1],))
+    (out / RECIPE).write_text(recipe.to_json())
     (out / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
     # of any batch: torch takes a size that is 1 for a constant
     program = torch.export.export(converted, (torch.cat([x[:1], x[:1]]),), dynamic_shapes=({0: torch.export.Dim.AUTO},))
