@@ -1,7 +1,7 @@
 """Compression measured: accuracy against terms on MNIST and on the digits, every run with its seed.
 
-FOLDER holds MNIST's four idx.gz files. A run whose result is in compress.json is not done again, so that the command may
-be stopped at any time. The tables of docs/compress.md are made from that file.
+FOLDER holds MNIST's four idx.gz files. A run whose result is in compress.json is not done again, so the command
+may be stopped at any time. The tables of docs/compress.md are made from that file.
 """
 
 import fnmatch

@@ -2,8 +2,8 @@
 utilisation.
 
 The baseline beside it is the same layer as a multiply-accumulate array that cannot skip zeros: one 4-bit multiplier (by
-Booth's digits, which take half of what yosys makes of `*`) and accumulator per lane, same lanes, same synthesis, counted
-by the same tool in the same run.
+Booth's digits, which take half of what yosys makes of `*`) and accumulator per lane, same lanes, same synthesis,
+counted by the same tool in the same run.
 """
 
 import json

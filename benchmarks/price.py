@@ -1,7 +1,7 @@
 """The price list of hwgen/compress/price.py against yosys, and from which fraction of zeros pruning pays.
 
-Each lane is synthesized LANES times side by side, with the engine's own lane select and serializer; the cost of one is a
-LANES-th. Two lanes are compared with rtl/pe.v, both without a DSP block and blind to zeros: a multiply-accumulate by
+Each lane is synthesized LANES times side by side, with the engine's own lane select and serializer; the cost of one is
+a LANES-th. Two lanes are compared with rtl/pe.v, both without a DSP block and blind to zeros: a multiply-accumulate by
 Booth's radix-4 digits (yosys's own `*` takes more), and a barrel shifter in front of an accumulator, for powers of two.
 Their weights come decoded, for one decoder serves all lanes; where they subtract, they add the complement, and the ones
 that this lacks depend on weights only: they are part of the bias, which is added once, behind the serializer.
@@ -34,7 +34,8 @@ LANES = 16
 
 MAC_V = """
 `default_nettype none
-// sum = acc + weight * x, without the ones of the complements; weight = sum of (two ? 2 : one) * (negate ? -1 : 1) * 4^digit
+// sum = acc + weight * x, without the ones of the complements;
+// weight = sum of (two ? 2 : one) * (negate ? -1 : 1) * 4^digit
 module mac #(parameter X_W = 8, parameter DIGITS = 4, parameter W = 24) (
     input wire clk, input wire clear, input wire enable, input wire [X_W-1:0] x,
     input wire [DIGITS-1:0] one, input wire [DIGITS-1:0] two, input wire [DIGITS-1:0] negate,
@@ -46,7 +47,8 @@ module mac #(parameter X_W = 8, parameter DIGITS = 4, parameter W = 24) (
     genvar d;
     generate
         for (d = 0; d < DIGITS; d = d + 1) begin : gen_row
-            wire [ROW_W-1:0] multiple = (one[d] ? {2'b0, x} : two[d] ? {1'b0, x, 1'b0} : {ROW_W{1'b0}}) ^ {ROW_W{negate[d]}};
+            wire [ROW_W-1:0] magnitude = one[d] ? {2'b0, x} : two[d] ? {1'b0, x, 1'b0} : {ROW_W{1'b0}};
+            wire [ROW_W-1:0] multiple = magnitude ^ {ROW_W{negate[d]}};
             wire signed [ROW_W-1:0] row;
             if (d == 0) assign row = multiple;
             else assign row = (gen_row[d-1].row >>> 2) + $signed(multiple);
@@ -94,7 +96,8 @@ module lanes #(PARAMETERS) (
     wire [LANES*OPERAND_W-1:0] operands;
     reg [LANES*OPERAND_W-1:0] operands_q;
     lane_select #(
-        .X_W(X_W), .STRIPES(LANES), .LANES(LANES), .FIRST_LEG(-(LEGS/2)), .LEGS(LEGS), .LEG_W(LEG_W), .B(X_W), .W(OPERAND_W)
+        .X_W(X_W), .STRIPES(LANES), .LANES(LANES), .FIRST_LEG(-(LEGS/2)), .LEGS(LEGS), .LEG_W(LEG_W),
+        .B(X_W), .W(OPERAND_W)
     ) u_lane_select (
         .word(word), .leg(leg), .use_immediate(use_immediate), .immediate(immediate), .operands(operands)
     );

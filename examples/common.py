@@ -13,8 +13,8 @@ from torch.nn import functional
 class Batches:
     """Batches (x, y) of images [n, C, H, W] and labels [n]; far faster than collating one image after the other.
 
-    move  a function that moves a batch of images, for training: the batches then come in random order, drawn from torch's
-          global generator, and what is left of the last one is left out. None: in order, all of them
+    move  a function that moves a batch of images, for training: the batches then come in random order, drawn from
+          torch's global generator, and what is left of the last one is left out. None: in order, all of them
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray, size: int, move: Callable[[Tensor], Tensor] | None = None):

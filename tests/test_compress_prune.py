@@ -1,4 +1,4 @@
-"""What is pruned, and what that leaves: masks, ADMM, the share-out of terms, and the filters that compaction removes."""
+"""What is pruned, and what that leaves: masks, ADMM, the share-out of terms, filters that compaction removes."""
 
 from itertools import pairwise, product
 

@@ -1,5 +1,6 @@
-"""The float LeNet-5 and the batches that `hwgen compress` takes: MNIST=FOLDER hwgen compress examples/lenet5/train.py:job
+"""The float LeNet-5 and the batches that `hwgen compress` takes: examples/lenet5/train.py:job
 
+It reads MNIST from the folder that the environment variable MNIST names:
 FOLDER holds MNIST's train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz.
 """
 

@@ -12,8 +12,8 @@ def compact(network: fx.GraphModule) -> dict[str, int]:
     """Removes every filter of zero weights and bias whose channel only layers with weights read; its outputs are zero,
     so every number that comes out stays the same. The filters removed, by layer.
 
-    A channel that an addition, the network's output or a layer that is called twice reads stays. A depthwise layer loses
-    the channels of the layer before it, if its own bias there is zero too.
+    A channel that an addition, the network's output or a layer that is called twice reads stays. A depthwise layer
+    loses the channels of the layer before it, if its own bias there is zero too.
     """
     removed, calls = {}, call_counts(network)
     for node in network.graph.nodes:

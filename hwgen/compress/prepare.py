@@ -1,4 +1,4 @@
-"""From a float network to one that trains under a recipe: batch norms folded, quantizers put in, weights parametrized."""
+"""From a float network to one that trains under a recipe: batch norms folded, quantizers in, weights parametrized."""
 
 import copy
 

@@ -67,7 +67,7 @@ def shifter_luts(shifts: int, x_bits: int, accumulator_bits: int, legs: int = 3)
 
 
 def entry_bits(address_bits: int, immediate_bits: int) -> int:
-    """Bits of an entry of the term ROM: the flags, and the place of an activation or an immediate, 0 to 48 bits each."""
+    """Bits of an entry of the term ROM: the flags, and the place of an activation or an immediate, 0 to 48 bits."""
     _check("address_bits", address_bits, ACCUMULATOR_BITS, least=0)
     _check("immediate_bits", immediate_bits, ACCUMULATOR_BITS, least=0)
     return FLAG_BITS + max(address_bits, immediate_bits)

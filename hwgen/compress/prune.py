@@ -79,7 +79,7 @@ def magnitude_masks(weights: dict[str, Tensor], zeros: float, own: dict[str, flo
 
 
 def n_of_m_mask(w: Tensor, n: int, m: int) -> Tensor:
-    """Of each m neighbours along the inputs of a filter the n of greatest magnitude; a shorter last group keeps n too."""
+    """Of each m neighbours along the inputs of a filter the n of greatest magnitude; a short last group keeps n too."""
     rows = w.detach().abs().flatten(1)
     groups = nn.functional.pad(rows, (0, -rows.shape[1] % m), value=-1.0).reshape(len(rows), -1, m)
     chosen = groups.topk(n, dim=2).indices
@@ -106,8 +106,8 @@ def filter_mask(w: Tensor, filters: float) -> Tensor:
 def allocate_terms(layers: list[Layer], budget: float) -> dict[str, Tensor]:
     """Caps, uint8 of each weight's shape, under which all layers together take at most `budget` terms a frame.
 
-    The k-th term of a weight gains fisher * (error with k - 1 terms - error with k), both squared, and costs the layer's
-    pixels. Where a later term gains more than an earlier one (the codes of a codebook may have no single term),
+    The k-th term of a weight gains fisher * (error with k - 1 terms - error with k), both squared, and costs the
+    layer's pixels. Where a later term gains more than an earlier one (the codes of a codebook may have no single term),
     both count as their mean; the greatest gains per cost are taken.
     """
     gains, costs, places = [], [], []

@@ -146,14 +146,14 @@ class Recipe:
     weights       their format
     granularity   one power-of-two scale per layer, or per output channel
     scale         by the greatest weight ("max"), least squared error ("mse"), or from there on "learned"
-    gradient      straight through everywhere ("identity"), or within the greatest level only ("clip", and "learned" scales)
+    gradient      straight through everywhere ("identity"), or within the greatest level only ("clip", and learned scales)
     activation_bits, input_bits   of the layers' and of the network's inputs, 1 to 8
     bias_bits     of the biases, signed
     pruning       which weights go, and when
     terms_per_frame   or: at most so many terms, each counted once for every pixel that it makes, given where they lower
                   the loss most. A weight may have none, one, two ... A further term's gain is its share of the loss to
-                  first order: Fisher information times the squared error that it takes away. With per-channel scales each
-                  output channel so gets a width of its own
+                  first order: Fisher information times the squared error that it takes away. With per-channel scales
+                  each output channel so gets a width of its own
     accuracy_drop or: the least such budget that `fit` finds within so many points of the float network's accuracy
     prune_until, quantize_from    parts of the training, 0 to 1: the ramp's end; when weights and activations are put
                   on their grids
