@@ -1,7 +1,6 @@
 """The float LeNet-5 and the batches that `hwgen compress` takes: examples/lenet5/train.py:job
 
-It reads MNIST from the folder that the environment variable MNIST names:
-FOLDER holds MNIST's train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz.
+The environment variable MNIST names the folder with MNIST's train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz.
 """
 
 import os

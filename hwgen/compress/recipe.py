@@ -146,7 +146,7 @@ class Recipe:
     weights       their format
     granularity   one power-of-two scale per layer, or per output channel
     scale         by the greatest weight ("max"), least squared error ("mse"), or from there on "learned"
-    gradient      straight through everywhere ("identity"), or within the greatest level only ("clip", and learned scales)
+    gradient      straight through everywhere ("identity"), or within the greatest level ("clip", and learned scales)
     activation_bits, input_bits   of the layers' and of the network's inputs, 1 to 8
     bias_bits     of the biases, signed
     pruning       which weights go, and when
