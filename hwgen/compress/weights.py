@@ -28,7 +28,8 @@ class WeightGrid(nn.Module):
 
     Buffers: caps uint8 [C, ...]; fisher [C, ...], a running mean of the squared gradients; pixels, the layer's output
     positions of a frame. With scale "learned", log2_scale is a parameter of the exponent's shape, rounded to the
-    nearest integer; its gradient is that of learned step size quantization (Esser et al., ICLR 2020), which is APoT's too.
+    nearest integer; its gradient is that of learned step size quantization (Esser et al., ICLR 2020), which is
+    APoT's too.
     """
 
     def __init__(self, w: Tensor, formats: list[Format], *, per_channel: bool, scale: str, gradient: str):
