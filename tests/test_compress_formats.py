@@ -183,7 +183,7 @@ def errors(w: np.ndarray, magnitudes) -> dict[int, float]:
     levels = np.array(signed(magnitudes), np.float64)
     return {
         e: float((np.abs(w.ravel()[:, None] - levels * 2.0**e).min(1) ** 2).sum())
-        for e in range(-18, 12)  # the least weight is 2^-6
+        for e in range(-24, 12)  # the least weight is 2^-6, the greatest level 2^14
     }
 
 
