@@ -19,6 +19,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from benchmarks import price
 from examples.common import Batches, train_float
 from examples.digits.model import test_data as digits_test
 from examples.digits.model import train_data as digits_train
@@ -31,10 +32,8 @@ from hwgen.compress.formats import (
     AdditivePowersOfTwo,
     Binary,
     KMeans,
-    PowerOfTwo,
     SignedDigits,
     Ternary,
-    Uniform,
 )
 from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, PowerOfTwoAdapted
 from hwgen.compress.size import sizes
@@ -89,13 +88,7 @@ class Net:
 
 
 NETS = {"lenet5": Net(lenet5, 8, 2e-3), "caffe": Net(lenet5_caffe, 8, 2e-3), "digits": Net(digits_cnn, 60, 3e-3)}
-FORMATS = {
-    "uniform 8": Uniform(8),
-    "uniform 4": Uniform(4),
-    "PoT 4": PowerOfTwo(4),
-    "APoT 4": AdditivePowersOfTwo(4),
-    "APoT 3": AdditivePowersOfTwo(3),
-}
+FORMATS = {name: own for name, own in price.FORMATS.items() if name != "ternary"}
 ZEROS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 QUICK = Training(epochs=6)
 FEW = Training(epochs=3)

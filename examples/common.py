@@ -1,6 +1,5 @@
 """What the examples' training scripts share: batches, and the float network that compression starts from."""
 
-import copy
 import sys
 from collections.abc import Callable
 
@@ -49,10 +48,3 @@ def train_float(model: nn.Module, train: Batches, *, epochs: int, rate: float, s
             total += loss.item()
         print(f"float epoch {epoch + 1} of {epochs}  loss {total / len(train):.4f}", file=sys.stderr, flush=True)
     return model.eval()
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, x: np.ndarray, labels: np.ndarray) -> float:
-    """Percent of the images whose greatest output is the label, computed in float64."""
-    answers = copy.deepcopy(model).double()(torch.from_numpy(x).double()).argmax(1).numpy()
-    return 100 * float((answers == labels).mean())

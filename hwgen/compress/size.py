@@ -11,9 +11,6 @@ from hwgen.lower import lower
 from hwgen.ops.conv import Conv
 from hwgen.passes import run_passes
 from hwgen.qtype import ceil_log2
-from hwgen.terms import term_table
-
-FLOAT_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
         if stage.layer.op.path not in names:
             continue  # a pool as a convolution
         pixels = layer.y.shape[1] * layer.y.shape[2]
-        terms = len(term_table(integers.reshape(len(integers), -1)))
         distinct = len(np.unique(integers[integers != 0]))
         words, bits = layer.program.words(*(ceil_log2(n) for n in (*layer.reach, layer.x.shape[0])))
         nonzero = int(np.count_nonzero(integers))
@@ -59,8 +55,8 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
                 layer.op.path,
                 integers.size,
                 nonzero,
-                terms,
-                terms * pixels,
+                layer.program.terms,
+                layer.program.terms * pixels,
                 nonzero * max(1, ceil_log2(distinct)),
                 len(words) * bits,
             )
