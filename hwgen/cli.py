@@ -157,8 +157,16 @@ def compress(job, recipe_path, out):
 @click.option(
     "--lanes", type=int, default=16, show_default=True, help="At most so many accumulators per layer: 1 to 1024."
 )
+@click.option(
+    "--engine",
+    default="lanes",
+    show_default=True,
+    help="lanes (folded), spatial (a pixel a cycle), auto (the smaller one at the rate of the lanes), or PATTERN=ENGINE "
+    "for layers by name; several with commas between, the last that matches counts.",
+)
+@click.option("--levels", type=int, default=3, show_default=True, help="Spatial: rows of adders between two registers.")
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
-def build(net, out, board, lanes, name):
+def build(net, out, board, lanes, engine, levels, name):
     """Write the RTL of NET into a folder.
 
     NET is a file that torch.export.save wrote (net.pt2), or path.py:function, a function that returns (module,
@@ -168,7 +176,7 @@ def build(net, out, board, lanes, name):
     from hwgen import flow, frontend
     from hwgen.config import BuildConfig
 
-    config = BuildConfig(board=board, lanes=lanes, name=name)
+    config = BuildConfig(board=board, lanes=lanes, engine=engine, levels=levels, name=name)
     with _stages("build", out) as stage:
         stage("load")
         loaded = frontend.load(net)
@@ -176,7 +184,7 @@ def build(net, out, board, lanes, name):
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
     table = Table("unit", "kind", "lanes", "terms", "cycles a frame")
     for unit in flow.read_manifest(out)["units"]:
-        row = (unit["name"], unit["module"], unit.get("lanes", "-"), unit.get("terms", "-"), unit["cycles"])
+        row = (unit["name"], unit["kind"], unit.get("lanes", "-"), unit.get("terms", "-"), unit["cycles"])
         table.add_row(*(str(cell) for cell in row))
     console.print(table)
     click.echo(f"{out}: {len(design.placed)} units, {design.interval()} cycles from frame to frame (predicted)")

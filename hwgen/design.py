@@ -1,7 +1,7 @@
 """The hardware as a netlist of units and streams: forks, reorderings and FIFOs put in where the graph branches and
 joins."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -9,10 +9,13 @@ from hwgen.board import Board
 from hwgen.errors import DoesNotFit
 from hwgen.ir import Graph, TensorType
 from hwgen.lower import Stage, passing
+from hwgen.schedule import SPATIAL
 from hwgen.stream import Order
 from hwgen.units.add import Add
+from hwgen.units.adder_graph import AdderGraph
 from hwgen.units.stream_fifo import StreamFifo
 from hwgen.units.stream_fork import StreamFork
+from hwgen.units.stream_width import StreamNarrow, StreamWiden
 from hwgen.units.term_lanes import TermLanes
 from hwgen.units.unit import Unit
 
@@ -25,6 +28,11 @@ class Stream:
     tensor: str
     type: TensorType
     order: Order
+
+    @property
+    def bits(self) -> int:
+        """Of a beat."""
+        return self.type.qtype.bits * self.order.side
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,22 +73,31 @@ class Design:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]
 
 
-def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int]) -> Design:
-    """The design of `stages` with the given lanes by result."""
+def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], levels: int) -> Design:
+    """The design of `stages` with the given lanes by result, SPATIAL for an unfolded layer; levels -- of those, the rows
+    of adders between two registers."""
     design = Design(name, graph)
-    design.input = Stream(graph.input_name, graph.input_name, graph.input_type, Order(graph.input_type.shape))
+    order = Order(graph.input_type.shape)
+    readers = [stage for stage in stages if graph.input_name in stage.inputs]
+    if readers and all(lanes.get(stage.result) == SPATIAL for stage in readers):
+        order = order.by_pixel
+    design.input = Stream(graph.input_name, graph.input_name, graph.input_type, order)
     taps = {graph.input_name: _fan_out(design, design.input, stages, graph)}
     for stage in stages:
         sources = [taps[name].pop() for name in stage.inputs]
         if stage.layer is None:
-            if sources[0].order != sources[1].order:
-                turn = int(sources[0].order.lanes > sources[1].order.lanes)
-                sources[turn] = _reorder(
-                    design, sources[turn], sources[1 - turn].order.lanes, f"reorder_for_{stage.result}"
-                )
-            unit = Add(stage.result, *stage.types, stage.quantize, stage.y, sources[0].order)
-            order = sources[0].order
+            order = _meeting(sources[0].order, sources[1].order)
+            sources = [
+                _turned(design, source, order, f"reorder_for_{stage.result}_{i}") for i, source in enumerate(sources)
+            ]
+            unit = Add(stage.result, *stage.types, stage.quantize, stage.y, order)
+        elif lanes[stage.result] == SPATIAL:
+            sources = [_turned(design, sources[0], sources[0].order.by_pixel, f"reorder_for_{stage.result}")]
+            unit = AdderGraph(stage.layer, levels)
+            order = unit.out_order
         else:
+            if sources[0].order.side > 1:
+                sources = [_turned(design, sources[0], sources[0].order.serial, f"reorder_for_{stage.result}")]
             unit = TermLanes(stage.layer, lanes[stage.result], sources[0].order)
             order = unit.out_order
         result = Stream(stage.result, stage.result, stage.y, order)
@@ -88,15 +105,39 @@ def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int]) -
         taps[stage.result] = _fan_out(design, result, stages, graph)
     output_name = graph.output_name if graph.nodes else stages[-1].result
     output = taps[output_name].pop()
-    design.output = output if output.order.lanes == 1 else _reorder(design, output, 1, f"reorder_{output.name}")
+    design.output = (
+        output if output.order.lanes == 1 else _turned(design, output, output.order.serial, f"reorder_{output.name}")
+    )
     _insert_fifos(design)
     return design
 
 
-def _reorder(design: Design, source: Stream, lanes: int, name: str) -> Stream:
-    stage = passing(name, source.name, source.type)
-    unit = TermLanes(stage.layer, lanes, source.order)
-    result = Stream(name, source.tensor, source.type, unit.out_order)
+def _meeting(a: Order, b: Order) -> Order:
+    """The order in which an addition takes both its sides: by pixel if one comes so, else that of the fewest lanes."""
+    if a.side > 1 or b.side > 1:
+        return a.by_pixel
+    return min(a, b, key=lambda order: order.lanes)
+
+
+def _turned(design: Design, source: Stream, order: Order, name: str) -> Stream:
+    """`source` in another order: through lanes of its own to raster order or another fold, then wider or narrower."""
+    bits = source.type.qtype.bits
+    if source.order == order:
+        return source
+    if source.order.side > 1:
+        return _append(design, StreamNarrow(name, bits, source.order), source, order, name)
+    if source.order.lanes != order.lanes:
+        fold = Order(order.shape, order.lanes)
+        layer = passing(name, source.name, source.type).layer
+        last = name if fold == order else f"{name}_raster"
+        source = _append(design, TermLanes(replace(layer, name=last), order.lanes, source.order), source, fold, last)
+    if source.order == order:
+        return source
+    return _append(design, StreamWiden(name, bits, order), source, order, name)
+
+
+def _append(design: Design, unit: Unit, source: Stream, order: Order, name: str) -> Stream:
+    result = Stream(name, source.tensor, source.type, order)
     design.placed.append(Placed(unit, (source,), (result,)))
     return result
 
@@ -111,7 +152,7 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
         pair = tuple(
             Stream(f"{stream.tensor}_fork{i}_{side}", stream.tensor, stream.type, stream.order) for side in "ab"
         )
-        unit = StreamFork(f"{stream.tensor}_{i}", stream.type.qtype.bits, stream.order)
+        unit = StreamFork(f"{stream.tensor}_{i}", stream.bits, stream.order)
         design.placed.append(Placed(unit, (stream,), pair))
         ends.append(pair[0])
         stream = pair[1]
@@ -129,6 +170,8 @@ def _insert_fifos(design: Design) -> None:
     from stalling each other inside a row. Sides that passed unequally many registers since they parted get one each
     too, so that no beat waits for the one before it to be through.
     """
+    if not any(isinstance(placed.unit, Add) for placed in design.placed):
+        return
     progress = {design.input.name: np.arange(1, design.input.order.beats + 1)}
     registers = {design.input.name: 0}  # since the last line memory
     result = []
@@ -143,7 +186,7 @@ def _insert_fifos(design: Design) -> None:
                 ahead = int((np.searchsorted(arrival, together, side="right") - np.arange(len(together))).max())
                 if ahead > 1 or uneven:
                     depth = ahead + (stream.order.beats // stream.order.shape[1] if ahead > 1 else uneven + 1)
-                    fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.type.qtype.bits, depth, stream.order)
+                    fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order)
                     behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)
                     result.append(Placed(fifo, (stream,), (behind,)))
                     registers[behind.name] = registers[stream.name] + FIFO_CLOCKS
@@ -154,7 +197,7 @@ def _insert_fifos(design: Design) -> None:
         needs = placed.unit.needs()
         before = max(registers[stream.name] for stream in placed.inputs)
         for stream in placed.outputs:
-            registers[stream.name] = 0 if isinstance(placed.unit, TermLanes) else before + isinstance(placed.unit, Add)
+            registers[stream.name] = 0 if isinstance(placed.unit, TermLanes) else before + placed.unit.latency
             progress[stream.name] = arrivals[0][np.maximum(needs, 1) - 1]
         result.append(placed)
     design.placed = result

@@ -7,10 +7,9 @@ import re
 
 from hwgen.board import Board
 from hwgen.design import Design, Stream
-from hwgen.ops.quantize import UNBOUNDED
 from hwgen.share import share
 from hwgen.templates import render
-from hwgen.units.term_lanes import TermLanes
+from hwgen.units.unit import literal
 from hwgen.version import VERSION
 
 
@@ -20,7 +19,7 @@ def emit(design: Design) -> dict[str, str]:
     files = {core: render_core(design, f"{design.name}_core"), top: render_top(design, build_id=0)}
     for placed in design.placed:
         files.update(placed.unit.files())
-    files.update(library([files[top], files[core]]))
+    files.update(library([text for path, text in files.items() if path.endswith(".v")]))
     fingerprint = hashlib.sha256("".join(f"{path}\0{text}\0" for path, text in sorted(files.items())).encode()).digest()
     files[top] = render_top(design, build_id=int.from_bytes(fingerprint[:4], "big"))
     return files
@@ -34,7 +33,9 @@ def render_top(design: Design, build_id: int) -> str:
         top=f"{design.name}_top",
         core=f"{design.name}_core",
         in_bits=design.input.type.qtype.bits,
+        in_side=design.input.order.side,
         out_bits=design.output.type.qtype.bits,
+        out_side=design.output.order.side,
         out_signed=design.output.type.qtype.signed,
         in_beats=design.input.order.beats,
         out_beats=design.output.order.beats,
@@ -71,13 +72,14 @@ def library(texts: list[str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes: dict[str, int]) -> dict:
+def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes: dict[str, int], levels: int) -> dict:
     """hwgen.json: what later commands need to know of a build."""
     roms, units = {}, []
     for placed in design.placed:
         unit = placed.unit
         entry = {
             "name": unit.name,
+            "kind": unit.kind,
             "module": unit.module,
             "instance": unit.instance,
             "cycles": unit.cycles(),
@@ -85,16 +87,8 @@ def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes:
                 name: literal(value) if isinstance(value, tuple) else value for name, value in unit.parameters().items()
             },
         }
-        if isinstance(unit, TermLanes):
-            roms.update(unit.roms())
-            _, rows, columns = unit.layer.y.shape
-            entry |= {
-                "lanes": unit.lanes,
-                "terms": unit.layer.program.terms,
-                "entries": len(unit.words[0]),
-                "pixels": rows * columns,
-            }
-        units.append(entry)
+        roms.update(unit.roms())
+        units.append(entry | unit.facts())
     return {
         "hwgen": VERSION,
         "name": design.name,
@@ -104,6 +98,7 @@ def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes:
         "synthesis": {"XILINX": 1},
         "board": board.name,
         "lanes": lanes,
+        "levels": levels,
         "sources": sorted(path for path in files if path.endswith(".v")),
         "roms": roms,
         "interval": design.interval(),
@@ -130,28 +125,32 @@ def _border(stream: Stream, shape: tuple[int, ...]) -> dict:
         "signed": kind.qtype.signed,
         "exponent": kind.exponent,
         "beats": stream.order.beats,
+        "words_a_beat": stream.order.side,
         "order": "row, column, channel",
     }
 
 
 def border_wires(stream: Stream) -> dict:
     bits = stream.type.qtype.bits
+    side = stream.order.side
     lanes = f", {stream.order.lanes} lanes" if stream.order.lanes > 1 else ""
+    together = f", {side} a beat" if side > 1 else ""
     return {
         "name": stream.name,
-        "bits": bits,
-        "range": f"[{bits - 1}:0] ",
+        "bits": side * bits,
+        "range": f"[{side * bits - 1}:0] ",
         "beats": stream.order.beats,
         "words": f"{bits} bits, {'signed' if stream.type.qtype.signed else 'unsigned'}, worth 2^{stream.type.exponent}; "
-        f"{stream.order.beats} words a frame, by row, then column, then channel",
-        "note": f"{stream.tensor}: {stream.type}{lanes}",
+        f"{stream.order.beats * side} words a frame, by row, then column, then channel"
+        + (f"; {side} a beat, the first in the lowest bits" if side > 1 else ""),
+        "note": f"{stream.tensor}: {stream.type}{lanes}{together}",
     }
 
 
 def _instance(placed) -> dict:
     unit = placed.unit
     parameters = [{"name": name, "value": literal(value)} for name, value in unit.parameters().items()]
-    if isinstance(unit, TermLanes):
+    if unit.primitives:
         parameters.append({"name": "XILINX", "value": "XILINX"})
     return {
         "module": unit.module,
@@ -161,27 +160,6 @@ def _instance(placed) -> dict:
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],
     }
-
-
-def literal(value: int | str | tuple[int, int]) -> str:
-    """A Verilog literal: a string, a plain number, or (value, bits): signed decimal for 64 bits, else hexadecimal.
-
-    The 64-bit parameters of rtl/ are signed numbers; those too great for any stream (hwgen.ops.quantize.UNBOUNDED) read
-    better in hexadecimal.
-    """
-    if isinstance(value, tuple):
-        number, bits = value
-        signed = number - (number >> 63 << 64)
-        if bits != 64 or not -UNBOUNDED < signed < UNBOUNDED - 1:
-            return f"{bits}'h{number:x}"
-        return f"{'-' if signed < 0 else ''}64'sd{abs(signed)}"
-    if isinstance(value, str):
-        return f'"{value}"'
-    if -(1 << 31) < value < 1 << 31:
-        return str(value)
-    if 0 <= value < 1 << 32:
-        return f"32'h{value:x}"
-    return f"64'sh{value & ((1 << 64) - 1):x}"
 
 
 def _version_number() -> int:

@@ -24,7 +24,21 @@ from hwgen.schedule import schedule
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
-KEYS = {"hwgen", "name", "core", "top", "clocks", "board", "lanes", "sources", "roms", "interval", "units", "files"}
+KEYS = {
+    "hwgen",
+    "name",
+    "core",
+    "top",
+    "clocks",
+    "board",
+    "lanes",
+    "levels",
+    "sources",
+    "roms",
+    "interval",
+    "units",
+    "files",
+}
 
 
 def build(
@@ -49,14 +63,14 @@ def build(
     graph = run_passes(import_model(model, example_inputs))
     progress("schedule")
     stages = lower(graph)
-    lanes = schedule(stages, config.lanes)
-    design = place(config.name or _name(out), graph, stages, lanes)
+    lanes = schedule(stages, config)
+    design = place(config.name or _name(out), graph, stages, lanes, config.levels)
     design.check_fits(board)
     progress("emit")
     files = emit(design)
     lint(files)
     files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
-    files["hwgen.json"] = to_json(manifest(design, board, files, lanes))
+    files["hwgen.json"] = to_json(manifest(design, board, files, lanes, config.levels))
     progress("write")
     write(out, files)
     return design
@@ -88,7 +102,7 @@ def read_design(folder: str | Path) -> Design:
     """The design of a build, with its golden graph, from what the folder holds."""
     known = read_manifest(folder)
     graph = store.load(Path(folder))
-    return place(known["name"], graph, lower(graph), known["lanes"])
+    return place(known["name"], graph, lower(graph), known["lanes"], known["levels"])
 
 
 def _name(out: Path) -> str:

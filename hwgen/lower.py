@@ -7,7 +7,7 @@ from hwgen.ops.add import Add
 from hwgen.ops.conv import Conv, identity
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import Quantize
-from hwgen.units.term_lanes import Layer
+from hwgen.units.layer import Layer
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,15 @@ final. Requantization drops `shift` low bits of the exact sum: with the highest 
 are dropped from the accumulator at the end, or max(0, E - shift) of the bits shifted out are kept below it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
-from hwgen.qtype import ceil_log2, width
-from hwgen.terms import term_table
+from hwgen.qtype import QType, ceil_log2, width
+from hwgen.terms import TermTable, term_table
 
 LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
 
@@ -57,21 +57,36 @@ class Program:
         return (self.flags << payload_bits) | payload, payload_bits + 4
 
 
-def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
-    """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None)."""
-    outputs, group_channels, tap_rows, tap_columns = conv.weight.shape
+def scaled_terms(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[TermTable, list[int], int]:
+    """A convolution's terms and constants on one grid: (terms, constant of each output, bits to drop).
+
+    The grid is the coarsest that gives the result: input q counts the weights of an output, flattened; a constant is
+    the bias with the half of the rounding. The result is (sum of terms + constant) >> bits to drop.
+    """
     if quantize is None:
         grid, shift = conv.out_exponent(x), 0
     else:
         grid = min(x.exponent + conv.exponents[0], quantize.exponent)
         shift = quantize.exponent - grid
-    # every term's exponent is relative to the grid
+    table = term_table(conv.integers.reshape(len(conv.integers), -1))
     lift = x.exponent + conv.exponents[0] - grid
-    table = term_table(conv.integers.reshape(outputs, -1))
-    exponents = table.exponent + lift
-    top = int(exponents.max()) if len(table) else 0
-    constants = _constants(conv, grid, shift, quantize is not None)
+    return replace(table, exponent=table.exponent + lift), _constants(conv, grid, shift, quantize is not None), shift
 
+
+def window_places(conv: Conv, output: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The channel, tap row and tap column that a weight of an output reads, its weights counted as they lie flat."""
+    outputs, group_channels, tap_rows, tap_columns = conv.weight.shape
+    inside, tap = np.divmod(weight, tap_rows * tap_columns)
+    group = output // (outputs // conv.groups)
+    return group * group_channels + inside, tap // tap_columns, tap % tap_columns
+
+
+def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
+    """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None)."""
+    outputs, _, tap_rows, tap_columns = conv.weight.shape
+    table, constants, shift = scaled_terms(conv, x, quantize)
+    exponents = table.exponent
+    top = int(exponents.max()) if len(table) else 0
     # above an unsigned activation an immediate's bits cost no lookup table: as many as the payload has anyway
     fields = sum(
         ceil_log2(n)
@@ -117,17 +132,16 @@ def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program
 
     last = np.append(first[1:], True)
     flags = spread(last * LAST + (rise > 0) * SHIFT + negative * NEGATE + is_immediate * IMMEDIATE, SHIFT | IMMEDIATE)
-    group = output // (outputs // conv.groups)
-    inside, tap = np.divmod(source, tap_rows * tap_columns)
+    channel, tap_row, tap_column = window_places(conv, output, source)
     is_term = is_immediate == 0
     lengths = np.bincount(output, weights=fillers + 1, minlength=outputs).astype(np.int64)
     below, drop = max(0, top - shift), max(0, shift - top)
-    accumulator = _accumulator(table, exponents, chunks, x, outputs, conv.integers[0].size)
+    accumulator = _accumulator(table, exponents, chunks, conv.reads(x), outputs, conv.integers[0].size)
     return Program(
         flags=flags,
-        channel=spread(np.where(is_term, group * group_channels + inside, 0)),
-        tap_row=spread(np.where(is_term, tap // tap_columns * conv.dilation[0], 0)),
-        tap_column=spread(np.where(is_term, tap % tap_columns * conv.dilation[1], 0)),
+        channel=spread(np.where(is_term, channel, 0)),
+        tap_row=spread(np.where(is_term, tap_row * conv.dilation[0], 0)),
+        tap_column=spread(np.where(is_term, tap_column * conv.dilation[1], 0)),
         immediate=spread(value),
         lengths=lengths,
         terms=len(table),
@@ -186,7 +200,7 @@ def _chunks(constant: int, top: int, bits: int) -> list[tuple[int, int]]:
     return ([(level, low)] if low else []) + rest
 
 
-def _accumulator(table, exponents, chunks, x: TensorType, outputs: int, inputs: int) -> int:
+def _accumulator(table, exponents, chunks, x: QType, outputs: int, inputs: int) -> int:
     """Bits that hold floor(partial sum / 2^e) for every output after the terms of every exponent e, over the input's
     range.
 
@@ -207,8 +221,8 @@ def _accumulator(table, exponents, chunks, x: TensorType, outputs: int, inputs: 
         for m, value in immediate.get(level, ()):
             constant[m] += value
         positive, negative = np.maximum(partial, 0).sum(axis=1), np.minimum(partial, 0).sum(axis=1)
-        low = ((positive * x.qtype.low + negative * x.qtype.high) << base) + constant
-        high = ((positive * x.qtype.high + negative * x.qtype.low) << base) + constant
+        low = ((positive * x.low + negative * x.high) << base) + constant
+        high = ((positive * x.high + negative * x.low) << base) + constant
         bits = max(
             bits,
             width(int(min(low.min(), 0)) >> level, int(max(high.max(), 0)) >> level) + int(low.min() >= 0),

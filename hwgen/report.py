@@ -31,10 +31,10 @@ def report(folder: str | Path) -> tuple[dict, str]:
     interval = measured or known["interval"]
     source = "measured" if measured else "predicted"
     for unit in known["units"]:
-        # the terms each pixel needs, over what the lanes could have added in the network's interval
-        useful = unit["terms"] * unit["pixels"] / (unit["lanes"] * interval) if "terms" in unit else None
+        # the terms that a frame needs, over what could have been added in the network's interval
+        useful = unit["useful"] / (unit["capacity"] * interval) if unit.get("capacity") else None
         unit["utilisation"] = "-" if useful is None else f"{useful:.1%}"
-        for key in ("lanes", "terms", "entries"):
+        for key in ("lanes", "terms", "entries", "latency"):
             unit.setdefault(key, "-")
     rates = [
         {"what": "cycles from frame to frame", "value": interval, "source": source},

@@ -20,6 +20,7 @@ from hwgen.flow import read_design
 from hwgen.share import share
 from hwgen.simulators import check_simulator, run_cocotb
 from hwgen.templates import render
+from hwgen.units.adder_graph import AdderGraph
 
 HARNESS = "hwgen_harness"
 WORD = (1 << 32) - 1  # the harness counts words and clocks in 32 bits
@@ -31,8 +32,8 @@ SLACK = 1000  # clocks without a handshake beyond what a frame can take
 class Run:
     """What a simulation gave.
 
-    words    int64 [N, beats]: the output stream, signed values
-    traces   stream name -> int64 [N, beats], for the streams inside, if traced
+    words    int64 [N, activations]: the output stream, signed values
+    traces   stream name -> int64 [N, activations], for the streams inside, if traced
     cycles   clocks from the first word in to the last word out
     interval clocks from one frame's last word to the next one's, the median; None for fewer than three frames
     """
@@ -53,8 +54,8 @@ def simulate(
     """
     design = read_design(folder)
     frames = check_run(Path(folder), design, x, simulator, stall)
-    run = run_words(Path(folder), design, design.input.order.to_beats(frames), simulator, stall, seed)
-    result = design.graph.dequantize_output(design.output.order.from_beats(run.words))
+    run = run_words(Path(folder), design, design.input.order.flatten(frames), simulator, stall, seed)
+    result = design.graph.dequantize_output(design.output.order.unflatten(run.words))
     return result.numpy(), run
 
 
@@ -94,7 +95,7 @@ def run_words(
     seed: int,
     traced: bool = False,
 ) -> Run:
-    """Plays input words [N, beats] into the emitted core, and reads what comes out of it and, if `traced`, runs inside
+    """Plays input words [N, activations] into the emitted core, and reads what comes out of it and, if `traced`, runs inside
     it. Runs of one kind in one folder wait for each other."""
     kind = simulator + ("-stalls" if stall else "") + ("-traced" if traced else "")
     with _alone(folder / "sim" / kind) as work:
@@ -179,9 +180,11 @@ def _prepare(work: Path, folder: Path, design: Design, stalls: bool, traced: boo
     texts["stream_stall.v"] = (share("sim") / "stream_stall.v").read_text()
     for name, text in texts.items():
         (work / name).write_text(text)
-    emitted = (folder / f"rtl/{core}.v").read_text()
+    made = [f"rtl/{p.unit.module}.v" for p in design.placed if isinstance(p.unit, AdderGraph)]
+    emitted = [(folder / name).read_text() for name in (f"rtl/{core}.v", *made)]
     sources = [
-        *library([emitted]),
+        *library(emitted),
+        *made,
         core_path,
         *(f"sim/{kind}/{name}" for name in ("harness.v", "stream_stall.v")),
     ]
@@ -194,13 +197,19 @@ def _prepare(work: Path, folder: Path, design: Design, stalls: bool, traced: boo
 
 
 def _write_words(path: Path, words: np.ndarray, stream: Stream) -> None:
-    mask = (1 << stream.type.qtype.bits) - 1
-    np.savetxt(path, words.reshape(-1) & mask, fmt="%x")
+    bits, side = stream.type.qtype.bits, stream.order.side
+    words = words.reshape(-1, side) & ((1 << bits) - 1)
+    if side == 1:
+        np.savetxt(path, words, fmt="%x")
+        return
+    beats = (words[:, :, None] >> np.arange(bits) & 1).astype(np.uint8).reshape(len(words), -1)
+    beats = np.pad(beats, ((0, 0), (0, -side * bits % 8)))[:, ::-1]
+    path.write_text("".join(f"{row.tobytes().hex()}\n" for row in np.packbits(beats, axis=1)))
 
 
 def _read_words(path: Path, stream: Stream, frames: int | None = None) -> np.ndarray:
-    """int64 [N, beats] of a stream's file; `frames` leaves out what was sent after the last whole frame wanted."""
-    beats, qtype = stream.order.beats, stream.type.qtype
+    """int64 [N, activations] of a stream's file; `frames` leaves out what was sent after the last whole frame wanted."""
+    qtype, side = stream.type.qtype, stream.order.side
     text = path.read_text().split()
     unknown = [word for word in text if not set(word) <= set("0123456789abcdef")]
     if unknown:
@@ -209,9 +218,16 @@ def _read_words(path: Path, stream: Stream, frames: int | None = None) -> np.nda
             str(path),
             "report it, with the build folder",
         )
-    words = np.array([int(word, 16) for word in text], np.int64)
     if frames is not None:
-        words = words[: frames * beats]
+        text = text[: frames * stream.order.beats]
+    if side == 1:
+        words = np.array([int(word, 16) for word in text], np.int64)
+    else:
+        padded = "".join(word.zfill(len(word) + len(word) % 2) for word in text)
+        rows = np.frombuffer(bytes.fromhex(padded), np.uint8).reshape(len(text), -1)
+        bits = np.unpackbits(rows, axis=1)[:, ::-1][:, : side * qtype.bits].astype(np.int64)
+        words = (bits.reshape(-1, qtype.bits) << np.arange(qtype.bits)).sum(axis=1)
     if qtype.signed:
         words = np.where(words >> (qtype.bits - 1), words - (1 << qtype.bits), words)
-    return words[: len(words) // beats * beats].reshape(-1, beats)
+    activations = stream.order.beats * side
+    return words[: len(words) // activations * activations].reshape(-1, activations)

@@ -8,11 +8,13 @@ import torch
 
 @dataclass(frozen=True)
 class Order:
-    """A frame of `shape` (channels, rows, columns), one activation a beat: for each row, each s < stripe, each channel,
-    each lane: the pixel in column lane * stripe + s, if there is one. One lane is raster order."""
+    """A frame of `shape` (channels, rows, columns): for each row, each s < stripe, each channel, each lane: the pixel in
+    column lane * stripe + s, if there is one. One lane is raster order. A beat carries `side` activations that follow
+    each other, the first in its lowest bits: one, or with one lane all channels of a pixel."""
 
     shape: tuple[int, int, int]
     lanes: int = 1
+    side: int = 1
 
     @property
     def stripe(self) -> int:
@@ -23,7 +25,17 @@ class Order:
     def beats(self) -> int:
         """Beats in a frame."""
         channels, rows, columns = self.shape
-        return channels * rows * columns
+        return channels * rows * columns // self.side
+
+    @property
+    def by_pixel(self) -> "Order":
+        """The same frame, a pixel a beat in raster order."""
+        return Order(self.shape, side=self.shape[0])
+
+    @property
+    def serial(self) -> "Order":
+        """The same frame, an activation a beat in raster order."""
+        return Order(self.shape)
 
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
         """The columns of a row in the order they first arrive, and a flag at the last of each group that comes once per
@@ -34,7 +46,7 @@ class Order:
         return grid[inside], last[inside]
 
     def indices(self) -> np.ndarray:
-        """For each beat of a frame, the index of its activation in the flattened (channels, rows, columns)."""
+        """The index of each activation of a frame, as they come, in the flattened (channels, rows, columns)."""
         channels, rows, columns = self.shape
         s, channel, lane = np.meshgrid(
             np.arange(self.stripe), np.arange(channels), np.arange(self.lanes), indexing="ij"
@@ -44,12 +56,12 @@ class Order:
         row = (channel * rows * columns + column)[inside]
         return (row[None, :] + np.arange(rows)[:, None] * columns).reshape(-1)
 
-    def to_beats(self, frames: torch.Tensor) -> np.ndarray:
-        """[N, channels, rows, columns] -> int64 [N, beats]."""
+    def flatten(self, frames: torch.Tensor) -> np.ndarray:
+        """[N, channels, rows, columns] -> int64 [N, activations], as they come."""
         return frames.reshape(len(frames), -1).numpy()[:, self.indices()]
 
-    def from_beats(self, beats: np.ndarray) -> torch.Tensor:
-        """[N, beats] -> int64 [N, channels, rows, columns]."""
-        frames = np.empty_like(beats)
-        frames[:, self.indices()] = beats
-        return torch.from_numpy(frames).reshape(len(beats), *self.shape)
+    def unflatten(self, activations: np.ndarray) -> torch.Tensor:
+        """The reverse of flatten."""
+        frames = np.empty_like(activations)
+        frames[:, self.indices()] = activations
+        return torch.from_numpy(frames).reshape(len(activations), *self.shape)

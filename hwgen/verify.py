@@ -79,11 +79,11 @@ def _compare(
 ) -> dict:
     """What a run adds to the result of `verify`."""
     start = time.monotonic()
-    words = design.input.order.to_beats(frames)
+    words = design.input.order.flatten(frames)
     run = run_words(folder, design, words, simulator, stall, seed)
     seconds = time.monotonic() - start
     golden = torch.cat([design.graph.eval(part) for part in frames.split(CHUNK)])
-    wrong = np.flatnonzero((run.words != design.output.order.to_beats(golden)).any(axis=1))
+    wrong = np.flatnonzero((run.words != design.output.order.flatten(golden)).any(axis=1))
     if len(wrong):
         first = int(wrong[0])
         raise Mismatch(
@@ -106,14 +106,14 @@ def _compare(
 
 def _locate(folder: Path, design: Design, frames: torch.Tensor, simulator: str, stall: float, seed: int) -> str:
     """Where the last of `frames` first goes wrong, in the order of the graph."""
-    run = run_words(folder, design, design.input.order.to_beats(frames), simulator, stall, seed, traced=True)
+    run = run_words(folder, design, design.input.order.flatten(frames), simulator, stall, seed, traced=True)
     golden = dict(design.graph.trace(frames[-1:]))
     for stream in design.streams():
         want = golden[stream.tensor]
         sent = run.traces[stream.name]
         if len(sent) < len(frames):
             return f"the stream {stream.name} holds {len(sent)} of {len(frames)} frames"
-        got = stream.order.from_beats(sent[len(frames) - 1 :][:1])
+        got = stream.order.unflatten(sent[len(frames) - 1 :][:1])
         if not torch.equal(got, want):
             channel, row, column = (int(i) for i in (got != want)[0].nonzero()[0])
             return (

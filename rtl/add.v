@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adds two streams, beat by beat, on a common grid, and requantizes: clamp(((a << A_SHIFT) + (b << B_SHIFT) + CONSTANT) >> DROP).
 //
-// A beat is taken from both inputs at once. CONSTANT carries the half of the rounding.
+// A beat, N activations side by side, is taken from both inputs at once. CONSTANT carries the half of the rounding.
 //
 // bench: sim/bench_add.py
 `default_nettype none
 
 module add #(
+    parameter N = 1,                 // activations side by side in a beat
     parameter A_W = 8,
     parameter A_SIGNED = 0,
     parameter A_SHIFT = 0,
@@ -18,20 +19,21 @@ module add #(
     parameter DROP = 0,
     parameter OUT_W = 8,
     parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255
+    parameter signed [63:0] HIGH = 255,
+    parameter XILINX = 0             // 1: UltraScale+ primitives
 ) (
     input  wire             clk,
     input  wire             rst,
 
-    input  wire [A_W-1:0]   a_axis_tdata,
+    input  wire [N*A_W-1:0]   a_axis_tdata,
     input  wire             a_axis_tvalid,
     output wire             a_axis_tready,
 
-    input  wire [B_W-1:0]   b_axis_tdata,
+    input  wire [N*B_W-1:0]   b_axis_tdata,
     input  wire             b_axis_tvalid,
     output wire             b_axis_tready,
 
-    output wire [OUT_W-1:0] m_axis_tdata,
+    output wire [N*OUT_W-1:0] m_axis_tdata,
     output wire             m_axis_tvalid,
     input  wire             m_axis_tready
 );
@@ -51,33 +53,50 @@ module add #(
         end
     endgenerate
 
-    // 64 bits hold every sum; those above W repeat the sign, those below DROP are rounded away
-    /* verilator lint_off UNUSEDSIGNAL */
-    wire [63:0] a = {{(64-A_W){(A_SIGNED != 0) && a_axis_tdata[A_W-1]}}, a_axis_tdata};
-    wire [63:0] b = {{(64-B_W){(B_SIGNED != 0) && b_axis_tdata[B_W-1]}}, b_axis_tdata};
-    wire [63:0] sum = (a << A_SHIFT) + (b << B_SHIFT) + CONSTANT;
+    wire                both = a_axis_tvalid && b_axis_tvalid;
+    reg                 valid_q;
+    wire                taken = !valid_q || m_axis_tready;
+    reg  [N*OUT_W-1:0]  data_q;
+    wire [N*OUT_W-1:0]  clamped;
 
-    wire taken;
-    wire both = a_axis_tvalid && b_axis_tvalid;
     assign a_axis_tready = taken && both;
     assign b_axis_tready = taken && both;
+    assign m_axis_tdata = data_q;
+    assign m_axis_tvalid = valid_q;
 
-    requantize #(
-        .IN_W(W - DROP),
-        .IN_SIGNED(1),
-        .OUT_W(OUT_W),
-        .LOW(LOW),
-        .HIGH(HIGH)
-    ) u_requantize (
-        .clk(clk),
-        .rst(rst),
-        .s_axis_tdata(sum[W-1:DROP]),
-        .s_axis_tvalid(both),
-        .s_axis_tready(taken),
-        .m_axis_tdata(m_axis_tdata),
-        .m_axis_tvalid(m_axis_tvalid),
-        .m_axis_tready(m_axis_tready)
-    );
+    generate
+        genvar n;
+        for (n = 0; n < N; n = n + 1) begin : gen_sum
+            wire [A_W-1:0] a_in = a_axis_tdata[n*A_W +: A_W];
+            wire [B_W-1:0] b_in = b_axis_tdata[n*B_W +: B_W];
+            // 64 bits hold every sum; those above W repeat the sign, those below DROP are rounded away
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [63:0] a = {{(64-A_W){(A_SIGNED != 0) && a_in[A_W-1]}}, a_in};
+            wire [63:0] b = {{(64-B_W){(B_SIGNED != 0) && b_in[B_W-1]}}, b_in};
+            wire [63:0] sum = (a << A_SHIFT) + (b << B_SHIFT) + CONSTANT;
+            /* verilator lint_on UNUSEDSIGNAL */
+            clamp #(
+                .IN_W(W - DROP),
+                .IN_SIGNED(1),
+                .OUT_W(OUT_W),
+                .LOW(LOW),
+                .HIGH(HIGH),
+                .XILINX(XILINX)
+            ) u_clamp (
+                .x(sum[W-1:DROP]),
+                .y(clamped[n*OUT_W +: OUT_W])
+            );
+        end
+    endgenerate
+
+    always @(posedge clk) begin
+        if (taken) data_q <= clamped;
+    end
+
+    always @(posedge clk) begin
+        if (rst) valid_q <= 1'b0;
+        else if (taken) valid_q <= both;
+    end
 
 endmodule
 `default_nettype wire

@@ -305,7 +305,8 @@ module term_lanes #(
         .IN_SIGNED((MAXIMUM != 0) ? X_SIGNED : 1),
         .OUT_W(OUT_W),
         .LOW(LOW),
-        .HIGH(HIGH)
+        .HIGH(HIGH),
+        .XILINX(XILINX)
     ) u_requantize (
         .clk(clk),
         .rst(rst),

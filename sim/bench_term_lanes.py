@@ -23,7 +23,8 @@ def units():
     from hwgen.ops.quantize import Quantize
     from hwgen.qtype import QType
     from hwgen.stream import Order
-    from hwgen.units.term_lanes import Layer, TermLanes
+    from hwgen.units.layer import Layer
+    from hwgen.units.term_lanes import TermLanes
 
     rng = np.random.default_rng(9)
 
@@ -79,8 +80,8 @@ def prepare(folder, config):
     if layer.quantize:
         y = layer.quantize.eval([layer.op.infer(layer.x)], y)
     words = {
-        "x": unit.order.to_beats(x) % (1 << layer.x.qtype.bits),
-        "y": unit.out_order.to_beats(y) % (1 << bits),
+        "x": unit.order.flatten(x) % (1 << layer.x.qtype.bits),
+        "y": unit.out_order.flatten(y) % (1 << bits),
     }
     beats = {name: frames.tolist() for name, frames in words.items()}
     (folder / BEATS).write_text(json.dumps(beats | {"cycles": unit.cycles()}))

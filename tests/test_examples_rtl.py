@@ -138,8 +138,8 @@ def behind_axi(folder, x, tmp_path, simulator):
     design, manifest = read_design(folder), read_manifest(folder)
     frames = design.graph.quantize_input(x)
     inputs, outputs = (
-        design.input.order.to_beats(frames),
-        design.output.order.to_beats(design.graph.eval(frames)),
+        design.input.order.flatten(frames),
+        design.output.order.flatten(design.graph.eval(frames)),
     )
     np.savez(tmp_path / "data.npz", inputs=inputs, outputs=outputs)
     sources = [folder / path for path in manifest["sources"]]

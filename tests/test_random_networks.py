@@ -62,11 +62,11 @@ def test_layers_named_as_ports_and_streams(tmp_path):
     check(network, tmp_path / "net", "icarus")
     design = hwgen.build(net, network.example, out=tmp_path / "net", config=BuildConfig(lanes=4))
     frames = design.graph.quantize_input(network.x)
-    run = run_words(tmp_path / "net", design, design.input.order.to_beats(frames), "icarus", 0.3, 1, traced=True)
+    run = run_words(tmp_path / "net", design, design.input.order.flatten(frames), "icarus", 0.3, 1, traced=True)
     golden = dict(design.graph.trace(frames))
     assert set(run.traces) == {stream.name for stream in design.streams()}
     for stream in design.streams():
-        assert np.array_equal(run.traces[stream.name], stream.order.to_beats(golden[stream.tensor])), stream.name
+        assert np.array_equal(run.traces[stream.name], stream.order.flatten(golden[stream.tensor])), stream.name
 
 
 def test_a_bias_wider_than_32_bits(tmp_path):

@@ -123,6 +123,12 @@ class Conv(Op):
         low, high = self.bounds(x)
         return TensorType((outputs, out_rows, out_columns), QType(low, high), self.out_exponent(x))
 
+    def reads(self, x: TensorType) -> QType:
+        """What the weights meet: the input, and where there is padding zero."""
+        if not any(self.padding):
+            return x.qtype
+        return QType(min(x.qtype.low, 0), max(x.qtype.high, 0))
+
     def bounds(self, x: TensorType) -> tuple[int, int]:
         """The least and the greatest accumulator over all outputs (overflow-free accumulation:
         Ponzina, Rios et al., TECS 2023)."""
@@ -130,8 +136,9 @@ class Conv(Op):
         up = x.exponent + self.exponents[0] - self.out_exponent(x)
         bias = self._scaled(self.bias, self.out_exponent(x))
         positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
-        low = ((positive * x.qtype.low + negative * x.qtype.high) << up) + bias
-        high = ((positive * x.qtype.high + negative * x.qtype.low) << up) + bias
+        read = self.reads(x)
+        low = ((positive * read.low + negative * read.high) << up) + bias
+        high = ((positive * read.high + negative * read.low) << up) + bias
         return int(min(low.min(), 0)), int(max(high.max(), 0))
 
     def eval(self, types, x):

@@ -19,6 +19,7 @@ class Add(BeatByBeat):
     y: TensorType
     order: Order
     module = "add"
+    primitives = True
     takes = ("a_axis", "b_axis")
 
     def note(self):
@@ -34,6 +35,7 @@ class Add(BeatByBeat):
         high = (self.a.qtype.high << up_a) + (self.b.qtype.high << up_b) + constant
         bits = max(width(min(low, -1), high), drop + 1)
         return {
+            "N": self.order.side,
             "A_W": self.a.qtype.bits,
             "A_SIGNED": int(self.a.qtype.signed),
             "A_SHIFT": up_a,

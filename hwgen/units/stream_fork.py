@@ -13,6 +13,7 @@ class StreamFork(BeatByBeat):
     order: Order
     module = "stream_fork"
     gives = ("m0_axis", "m1_axis")
+    latency = 0
 
     def note(self):
         return f"{self.name}: {self.name.rpartition('_')[0]} to two readers"

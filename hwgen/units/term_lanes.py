@@ -5,74 +5,16 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.ir import TensorType
-from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
-from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
-from hwgen.program import Program, check_sum, max_program, sum_program
-from hwgen.qtype import QType, ceil_log2
+from hwgen.ops.quantize import clamp_ends
+from hwgen.program import check_sum
+from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
-from hwgen.units.unit import Unit, block_rams, signed64
+from hwgen.units.layer import Layer
+from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, signed64
 
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
-LUTRAM_DEPTH = 64
 BRAM_DEPTH = 512
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """What a term_lanes computes, whatever its fold: the op, its requantization (None: exact), its types."""
-
-    name: str
-    op: Conv | MaxPool
-    quantize: Quantize | None
-    x: TensorType
-    y: TensorType
-
-    @cached_property
-    def program(self) -> Program:
-        if isinstance(self.op, MaxPool):
-            return max_program(self.x.shape[0], self.op.kernel, self.op.dilation, self.x)
-        return sum_program(self.op, self.x, self.quantize)
-
-    @property
-    def unclamped(self) -> QType:
-        """The range of the result before the clamp."""
-        acc = self.op.infer(self.x)
-        return Quantize(self.y.exponent, -UNBOUNDED, UNBOUNDED).infer(acc).qtype
-
-    @property
-    def kernel(self) -> tuple[int, int]:
-        return self.op.kernel if isinstance(self.op, MaxPool) else self.op.weight.shape[2:]
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """Rows and columns of the window, dilation counted."""
-        return tuple(d * (k - 1) + 1 for d, k in zip(self.op.dilation, self.kernel, strict=True))
-
-    @property
-    def padding(self) -> tuple[int, int]:
-        """Rows above and columns to the left."""
-        return (self.op.padding[0], self.op.padding[2] if isinstance(self.op, Conv) else self.op.padding[1])
-
-    def legal_lanes(self, limit: int) -> list[int]:
-        """Folds up to `limit`: each fills its lanes, and reaches at most MOST_LEGS stripes (one lane always can)."""
-        columns = self.y.shape[2]
-        counts = sorted({-(-columns // stripe) for stripe in range(1, columns + 1)})
-        return [n for n in counts if n == 1 or (n <= limit and Windows.of(self, n).legs <= MOST_LEGS)]
-
-    def work(self, lanes: int) -> int:
-        """Cycles of a frame at this fold: a channel takes its entries, or the beats it sends where these are more."""
-        _, rows, columns = self.y.shape
-        stripe = -(-columns // lanes)
-        sent = [len(range(s, columns, stripe)) for s in range(stripe)]
-        late = Rows.of(self, Windows.of(self, lanes)).late * (Order(self.x.shape).beats // self.x.shape[1])
-        return late + rows * sum(int(np.maximum(self.program.lengths, beats).sum()) for beats in sent)
-
-    def cycles(self, lanes: int) -> int:
-        """Cycles from frame to frame: the work, or taking the input, where a padding row takes one, if that is more."""
-        rows = Rows.of(self, Windows.of(self, lanes))
-        return max(self.work(lanes), Order(self.x.shape).beats + rows.pad_top + rows.pad_bottom)
 
 
 @dataclass(frozen=True)
@@ -144,12 +86,29 @@ class Rows:
         }
 
 
+def legal_lanes(layer: Layer, limit: int) -> list[int]:
+    """Folds up to `limit`: each fills its lanes, and reaches at most MOST_LEGS stripes (one lane always can)."""
+    columns = layer.y.shape[2]
+    counts = sorted({-(-columns // stripe) for stripe in range(1, columns + 1)})
+    return [n for n in counts if n == 1 or (n <= limit and Windows.of(layer, n).legs <= MOST_LEGS)]
+
+
+def work(layer: Layer, lanes: int) -> int:
+    """Cycles of a frame at this fold: a channel takes its entries, or the beats it sends where these are more."""
+    _, rows, columns = layer.y.shape
+    stripe = -(-columns // lanes)
+    sent = [len(range(s, columns, stripe)) for s in range(stripe)]
+    late = Rows.of(layer, Windows.of(layer, lanes)).late * (Order(layer.x.shape).beats // layer.x.shape[1])
+    return late + rows * sum(int(np.maximum(layer.program.lengths, beats).sum()) for beats in sent)
+
+
 @dataclass(frozen=True, eq=False)
 class TermLanes(Unit):
     layer: Layer
     lanes: int
     order: Order  # of the input
     module = "term_lanes"
+    primitives = True
 
     @property
     def name(self) -> str:
@@ -257,8 +216,20 @@ class TermLanes(Unit):
         words, bits = self.words
         return {self.rom_path: {"depth": len(words), "width": bits}}
 
+    def facts(self):
+        _, rows, columns = self.layer.y.shape
+        return {
+            "lanes": self.lanes,
+            "terms": self.layer.program.terms,
+            "entries": len(self.words[0]),
+            "useful": self.layer.program.terms * rows * columns,
+            "capacity": self.lanes,
+        }
+
     def cycles(self):
-        return self.layer.cycles(self.lanes)
+        # the work, or taking the input, where a padding row takes one, if that is more
+        taking = Order(self.layer.x.shape).beats + self.rows.pad_top + self.rows.pad_bottom
+        return max(work(self.layer, self.lanes), taking)
 
     def estimate(self):
         words, word_bits = self.words

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from hwgen.ops.quantize import UNBOUNDED
 from hwgen.stream import Order
+
+LUTRAM_DEPTH = 64  # above, block RAM
 
 
 def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
@@ -15,21 +18,51 @@ def block_rams(depth: int, bits: int) -> int:
     return min(-(-depth // (512 << i)) * -(-bits // max(1, 72 >> i)) for i in range(7))
 
 
+def literal(value: int | str | tuple[int, int]) -> str:
+    """A Verilog literal: a string, a plain number, or (value, bits): signed decimal for 64 bits, else hexadecimal.
+
+    The 64-bit parameters of rtl/ are signed numbers; those too great for any stream (hwgen.ops.quantize.UNBOUNDED) read
+    better in hexadecimal.
+    """
+    if isinstance(value, tuple):
+        number, bits = value
+        signed = number - (number >> 63 << 64)
+        if bits != 64 or not -UNBOUNDED < signed < UNBOUNDED - 1:
+            return f"{bits}'h{number:x}"
+        return f"{'-' if signed < 0 else ''}64'sd{abs(signed)}"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if -(1 << 31) < value < 1 << 31:
+        return str(value)
+    if 0 <= value < 1 << 32:
+        return f"32'h{value:x}"
+    return f"64'sh{value & ((1 << 64) - 1):x}"
+
+
 class Unit:
     """One instance of an rtl/ module. Subclasses are frozen dataclasses with a `name`, unique in the design.
 
     module        the Verilog module
     takes, gives  prefixes of its stream ports: prefix p has p_tdata, p_tvalid, p_tready
+    primitives    whether the module has the parameter XILINX
+    latency       registers from its input to its output that no line memory is part of
     """
 
     name: str
     module: str
     takes: tuple[str, ...] = ("s_axis",)
     gives: tuple[str, ...] = ("m_axis",)
+    primitives: bool = False
+    latency: int = 1
+
+    @property
+    def kind(self) -> str:
+        """What a user calls it: the module's name, but where each layer has a module of its own."""
+        return self.module
 
     @property
     def instance(self) -> str:
-        return f"u_{self.module}_{self.name}"
+        return f"u_{self.kind}_{self.name}"
 
     def note(self) -> str:
         """One line that tells a reader of the Verilog what the instance does."""
@@ -41,6 +74,15 @@ class Unit:
 
     def files(self) -> dict[str, str]:
         """Files this instance reads, by their path in the build directory."""
+        return {}
+
+    def roms(self) -> dict[str, dict[str, int]]:
+        """The `depth` and the `width` in bits of each file that is a ROM."""
+        return {}
+
+    def facts(self) -> dict:
+        """What the manifest says of it beside its cycles: of a layer its lanes and terms; useful, the terms that a
+        frame needs, and capacity, how many it can add in a cycle."""
         return {}
 
     def cycles(self) -> int:

@@ -1,0 +1,139 @@
+"""A layer's weights -> the rows of adders that make its accumulators, with the registers between them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.adders.rows import ONE, Heaps, Row, bit, index_of, word_of
+from hwgen.adders.subexpressions import share
+from hwgen.qtype import QType
+from hwgen.terms import TermTable
+
+
+@dataclass(frozen=True, eq=False)
+class AdderNetlist:
+    """Words 1 to len(inputs) are the inputs, word 0 is the constant 1, the others are made by the rows.
+
+    inputs    type of each input
+    rows      in an order of evaluation
+    sums      for each output the bits of its accumulator, lowest first, as references of hwgen/adders/rows.py
+    types     of the accumulators
+    shared    nodes that more than one sum reads
+    """
+
+    inputs: tuple[QType, ...]
+    rows: list[Row]
+    sums: list[list[int]]
+    types: list[QType]
+    shared: int
+
+    @property
+    def levels(self) -> int:
+        """Rows on the longest way."""
+        return max((row.level for row in self.rows), default=0)
+
+    @cached_property
+    def luts(self) -> int:
+        """Lookup tables of the rows."""
+        return sum(row.luts() for row in self.rows)
+
+    @cached_property
+    def adder_bits(self) -> int:
+        """Bits of all adders, those that only pass a carry counted."""
+        return sum(len(row.columns) for row in self.rows)
+
+    def stage(self, level: int, levels: int) -> int:
+        """The pipeline stage of what is `level` rows from the inputs, with `levels` rows between registers."""
+        return max(0, level - 1) // levels
+
+    def delays(self, levels: int) -> dict[int, int]:
+        """By word, the registers behind it, with `levels` rows between registers and one more level for the clamp."""
+        made = {row.word: self.stage(row.level, levels) for row in self.rows}
+        last = self.stage(self.levels + 1, levels)
+        result: dict[int, int] = {}
+        for reads, stage in [
+            *((row.columns, self.stage(row.level, levels)) for row in self.rows),
+            *(((bits,), last) for bits in self.sums),
+        ]:
+            for column in reads:
+                for reference in column:
+                    word = word_of(reference)
+                    if stage > result.get(word, 0):
+                        result[word] = stage
+        result.pop(0, None)
+        return {word: late for word, stage in result.items() if (late := stage - made.get(word, 0)) > 0}
+
+    def evaluate(self, x: np.ndarray) -> np.ndarray:
+        """The accumulators, int64 [N, outputs], of input integers [N, inputs]: what the rows do, by numpy."""
+        words = {0: np.ones(len(x), np.int64)}
+        for i, kind in enumerate(self.inputs):
+            words[i + 1] = x[:, i] & ((1 << kind.bits) - 1)
+        for row in self.rows:
+            total = np.full(len(x), row.ones, np.int64)
+            for i, column in enumerate(row.columns):
+                for reference in column:
+                    total += self._bit(words, reference) << i
+            words[row.word] = total & ((1 << row.bits) - 1)
+        result = np.zeros((len(x), len(self.sums)), np.int64)
+        for output, bits in enumerate(self.sums):
+            for i, reference in enumerate(bits):
+                result[:, output] += self._bit(words, reference) << i
+            if self.types[output].signed:
+                result[:, output] -= (result[:, output] >> (len(bits) - 1)) << len(bits)
+        return result
+
+    @staticmethod
+    def _bit(words: dict[int, np.ndarray], reference: int) -> np.ndarray:
+        return (words[word_of(reference)] >> index_of(reference) & 1) ^ (reference & 1)
+
+
+def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, ...], sums: list[QType]) -> AdderNetlist:
+    """The rows that make sum(terms) + constant for every output.
+
+    table      exponents from 0
+    constants  per output
+    sums       the range of each output's sum, that with the constant
+    """
+    spans = np.array([(1 << kind.bits) - 1 for kind in inputs], np.int64)
+    shared = share(table, spans, len(constants))
+    heaps = Heaps()
+    # a node is bits, all positive, and what they are above its value; two's complement is its sign bit inverted
+    nodes = [
+        (
+            [bit(word, k, int(kind.signed and k == kind.bits - 1)) for k in range(kind.bits)],
+            1 << (kind.bits - 1) if kind.signed else 0,
+        )
+        for word, kind in ((heaps.add_word(), kind) for kind in inputs)
+    ]
+    order = np.argsort(shared.row, kind="stable")
+    starts = np.searchsorted(shared.row[order], np.arange(shared.outputs + len(shared.span) - shared.inputs + 1))
+    starts = starts.tolist()
+    terms = np.stack([shared.node, shared.exponent, shared.negative], axis=1)[order].tolist()
+
+    def gather(row: int) -> tuple[list[tuple[int, int]], int, int]:
+        """Of a sum: (column, reference) of its bits; the constant to add to them; what both are above the sum."""
+        bits, ones, above = [], 0, 0
+        for node, exponent, negative in terms[starts[row] : starts[row + 1]]:
+            references, offset = nodes[node]
+            for column, reference in enumerate(references, exponent):
+                if word_of(reference):
+                    bits.append((column, reference ^ negative))
+                elif reference ^ negative == ONE:
+                    ones += 1 << column
+            above += (((1 << len(references)) - 1 - offset) if negative else offset) << exponent
+        return bits, ones, above
+
+    for row in range(shared.outputs, len(starts) - 1):
+        bits, ones, above = gather(row)
+        greatest = sum(1 << column for column, _ in bits) + ones
+        nodes.append((heaps.compress(bits, ones, greatest.bit_length()), above))
+    made: dict[tuple, list[int]] = {}
+    results = []
+    for row, (constant, kind) in enumerate(zip(constants, sums, strict=True)):
+        bits, ones, above = gather(row)
+        key = (*sorted(bits), constant, kind.bits)
+        if key not in made:
+            made[key] = heaps.compress(bits, constant + ones - above, kind.bits)
+        results.append(made[key])
+    return AdderNetlist(inputs, heaps.rows, results, sums, len(starts) - 1 - shared.outputs)

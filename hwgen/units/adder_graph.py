@@ -1,0 +1,270 @@
+"""adder_graph_LAYER.v, made for each layer by templates/adder_graph.v.j2: all terms of an output pixel in one cycle."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from hwgen.adders.netlist import AdderNetlist, adder_netlist
+from hwgen.adders.rows import ONE, ZERO, index_of, word_of
+from hwgen.adders.subexpressions import LUT_PER_BIT
+from hwgen.ops.maxpool import MaxPool
+from hwgen.ops.quantize import UNBOUNDED, clamp_ends
+from hwgen.program import scaled_terms, window_places
+from hwgen.qtype import QType, ceil_log2
+from hwgen.stream import Order
+from hwgen.templates import render
+from hwgen.terms import TermTable
+from hwgen.units import window
+from hwgen.units.layer import Layer
+from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, literal, signed64
+from hwgen.units.window import Slots
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What an adder_graph adds: terms whose inputs are activations of the window, counted (tap row, tap column,
+    channel) with the channel fastest; constants and ranges of each output; the low bits that are not sent."""
+
+    terms: TermTable
+    constants: list[int]
+    ranges: list[QType]
+    drop: int
+
+
+@dataclass(frozen=True, eq=False)
+class AdderGraph(Unit):
+    """A layer, unfolded. levels -- rows of adders between two registers, at least 1."""
+
+    layer: Layer
+    levels: int
+    primitives = True
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def kind(self) -> str:
+        return "adder_graph"
+
+    @property
+    def module(self) -> str:
+        return f"{self.kind}_{self.name}"
+
+    @property
+    def out_order(self) -> Order:
+        return Order(self.layer.y.shape).by_pixel
+
+    @property
+    def maximum(self) -> bool:
+        return isinstance(self.layer.op, MaxPool)
+
+    @property
+    def taps(self) -> int:
+        return prod(self.layer.kernel)
+
+    @cached_property
+    def sums(self) -> Sums:
+        conv, x = self.layer.op, self.layer.x
+        table, constants, drop = scaled_terms(conv, x, self.layer.quantize)
+        channel, tap_row, tap_column = window_places(conv, table.output, table.input)
+        source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + channel
+        read = conv.reads(x)
+        weight = np.zeros((len(constants), conv.integers[0].size), np.int64)
+        np.add.at(weight, (table.output, table.input), (1 - 2 * table.negative) << table.exponent)
+        positive, negative = np.maximum(weight, 0).sum(axis=1), np.minimum(weight, 0).sum(axis=1)
+        lows = (positive * read.low + negative * read.high).tolist()
+        highs = (positive * read.high + negative * read.low).tolist()
+        ranges = [QType(a + c, b + c) for a, b, c in zip(lows, highs, constants, strict=True)]
+        return Sums(TermTable(table.output, source, table.exponent, table.negative), constants, ranges, drop)
+
+    @cached_property
+    def netlist(self) -> AdderNetlist:
+        sums = self.sums
+        inputs = (self.layer.x.qtype,) * (self.taps * self.layer.x.shape[0])
+        return adder_netlist(sums.terms, sums.constants, inputs, sums.ranges)
+
+    @property
+    def stages(self) -> int:
+        """Registers from a window to its result."""
+        if self.maximum:
+            return max(1, ceil_log2(self.taps))
+        return self.netlist.stage(self.netlist.levels + 1, self.levels) + 1
+
+    @property
+    def latency(self) -> int:
+        return self.stages + (not window.trivial(self.layer))
+
+    def note(self):
+        layer = self.layer
+        return f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: a pixel a cycle, {self.cycles()} cycles a frame"
+
+    def parameters(self):
+        return {}
+
+    def files(self):
+        layer = self.layer
+        bits = layer.x.qtype.bits
+        # the least of all, which never wins; or zero
+        pad = 1 << (bits - 1) if self.maximum and layer.x.qtype.signed else 0
+        text = render(
+            "adder_graph.v.j2",
+            module=self.module,
+            note=self.note(),
+            x_bits=bits,
+            channels=layer.x.shape[0],
+            taps=self.taps,
+            y_bits=layer.y.qtype.bits,
+            outputs=layer.y.shape[0],
+            signed=int(layer.x.qtype.signed),
+            window=None if window.trivial(layer) else window.parameters(layer, pad),
+            maximum=self.maximum,
+            stages=self.stages,
+            **({} if self.maximum else self._graph()),
+        )
+        return {f"rtl/{self.module}.v": text}
+
+    def facts(self):
+        _, rows, columns = self.layer.y.shape
+        terms = self.layer.program.terms
+        found = {"terms": terms, "latency": self.latency, "useful": terms * rows * columns, "capacity": terms}
+        return found if self.maximum else found | {"adders": len(self.netlist.rows)}
+
+    def cycles(self):
+        return Slots.of(self.layer).count
+
+    def estimate(self):
+        return estimate(self.layer)
+
+    def needs(self):
+        return Slots.of(self.layer).needs()
+
+    def _graph(self) -> dict:
+        """What the template writes of the adders."""
+        netlist, layer = self.netlist, self.layer
+        channels, columns = layer.x.shape[0], layer.kernel[1]
+        names = ["1'b1"]
+        for i in range(len(netlist.inputs)):
+            tap, channel = divmod(i, channels)
+            names.append(f"x{channel}" if self.taps == 1 else f"x{tap // columns}_{tap % columns}_{channel}")
+        bits = [1, *(kind.bits for kind in netlist.inputs)]
+        stage = [0] * len(names)
+        for number, row in enumerate(netlist.rows):  # words are numbered as rows are made
+            names.append(f"s{number}")
+            bits.append(row.bits)
+            stage.append(netlist.stage(row.level, self.levels))
+        wires = _Wires(names, bits, stage)
+        rows = [
+            {
+                "name": names[row.word],
+                "level": row.level,
+                "bits": row.bits,
+                "w": len(row.columns),
+                "ones": row.ones,
+                "operands": wires.operands(row.columns, stage[row.word]),
+            }
+            for row in netlist.rows
+        ]
+        results: list[dict] = []
+        for bits, kind in zip(netlist.sums, netlist.types, strict=True):
+            sent = QType(kind.low >> self.sums.drop, kind.high >> self.sums.drop)
+            # bits above only repeat the sign
+            kept = bits[self.sums.drop :][: sent.bits] or [bits[-1] if kind.signed else ZERO]
+            ends = clamp_ends(sent, layer.quantize)
+            results.append(
+                {
+                    "bits": len(kept),
+                    "signed": int(sent.signed),
+                    "clamps": ends != {"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1},
+                    "low": literal(signed64(ends)["LOW"]),
+                    "high": literal(signed64(ends)["HIGH"]),
+                    "sum": wires.concatenation(kept, self.stages - 1),
+                }
+            )
+        return {
+            "inputs": [(names[word], word - 1) for word in sorted(wires.read) if word <= len(netlist.inputs)],
+            "rows": rows,
+            "late": [(names[word], wires.bits[word], late) for word, late in sorted(wires.late.items())],
+            "results": results,
+            "luts": netlist.luts,
+        }
+
+
+def estimate(layer: Layer) -> dict[str, int]:
+    """LUT and BRAM36 of the layer's adder_graph, rough and at once: what rows take of its terms' bits, unshared."""
+    channels, _, columns = layer.x.shape
+    bits = layer.x.qtype.bits
+    words = bits * channels * (layer.reach[0] - 1)
+    lines = (2 * words, 0) if columns <= LUTRAM_DEPTH else (0, block_rams(columns, words))
+    if isinstance(layer.op, MaxPool):
+        graph = 2 * bits * (prod(layer.kernel) - 1) * channels
+    else:
+        graph = int(LUT_PER_BIT * bits * layer.program.terms) + bits * layer.y.shape[0]
+    return {"LUT": graph + 20 * (not window.trivial(layer)) + lines[0], "BRAM36": lines[1]}
+
+
+class _Wires:
+    """Bits of words as Verilog, and what was read of them. stage -- the pipeline stage that makes each word."""
+
+    def __init__(self, names: list[str], bits: list[int], stage: list[int]):
+        self.names, self.bits, self.stage = names, bits, stage
+        self.read: set[int] = set()
+        self.late: dict[int, int] = {}  # by word, the registers behind it
+
+    def concatenation(self, references: list[int | None], stage: int) -> str:
+        """The bits, lowest first, as they are in a pipeline stage; None is zero. Inversions are not written."""
+        parts = []
+        i = 0
+        while i < len(references):
+            end = i + 1
+            if references[i] in (None, ZERO):
+                while end < len(references) and references[end] in (None, ZERO):
+                    end += 1
+                parts.append(f"{end - i}'d0")
+            elif references[i] == ONE:
+                parts.append("1'b1")
+            else:
+                while end < len(references) and references[end] == references[end - 1] + 2:
+                    end += 1
+                parts.append(self._slice(references[i], end - i, stage))
+            i = end
+        return parts[0] if len(parts) == 1 else "{" + ", ".join(reversed(parts)) + "}"
+
+    def _slice(self, reference: int, count: int, stage: int) -> str:
+        word, low = word_of(reference), index_of(reference)
+        self.read.add(word)
+        late = stage - self.stage[word]
+        if late:
+            self.late[word] = max(late, self.late.get(word, 0))
+        name = f"{self.names[word]}_d{late}" if late else self.names[word]
+        if count == self.bits[word]:
+            text = name
+        else:
+            text = f"{name}[{low}]" if count == 1 else f"{name}[{low + count - 1}:{low}]"
+        return text
+
+    def operands(self, columns: list[list[int]], stage: int) -> list[dict]:
+        """Of a row: each operand's columns, the inverted ones, and its bits. Neighbours of a word stay together."""
+        lists: list[list[int | None]] = [[], [], []]
+        for column in columns:
+            rest = list(column)
+            places: list[int | None] = [None] * 3
+            for operand, before in enumerate(lists):
+                if before and before[-1] is not None and before[-1] + 2 in rest:
+                    places[operand] = before[-1] + 2
+                    rest.remove(before[-1] + 2)
+            for operand in range(3):
+                if rest and places[operand] is None:
+                    places[operand] = rest.pop(0)
+            for operand, reference in enumerate(places):
+                lists[operand].append(reference)
+        return [
+            {
+                "has": sum(1 << i for i, reference in enumerate(references) if reference is not None),
+                "inverted": sum(1 << i for i, reference in enumerate(references) if reference and reference & 1),
+                "bits": self.concatenation(references, stage),
+            }
+            for references in lists
+        ]

@@ -1,0 +1,48 @@
+"""A layer as the units see it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from hwgen.ir import TensorType
+from hwgen.ops.conv import Conv
+from hwgen.ops.maxpool import MaxPool
+from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.program import Program, max_program, sum_program
+from hwgen.qtype import QType
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What a unit computes, whatever its engine and fold: the op, its requantization (None: exact), its types."""
+
+    name: str
+    op: Conv | MaxPool
+    quantize: Quantize | None
+    x: TensorType
+    y: TensorType
+
+    @cached_property
+    def program(self) -> Program:
+        if isinstance(self.op, MaxPool):
+            return max_program(self.x.shape[0], self.op.kernel, self.op.dilation, self.x)
+        return sum_program(self.op, self.x, self.quantize)
+
+    @property
+    def unclamped(self) -> QType:
+        """The range of the result before the clamp."""
+        acc = self.op.infer(self.x)
+        return Quantize(self.y.exponent, -UNBOUNDED, UNBOUNDED).infer(acc).qtype
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.op.kernel if isinstance(self.op, MaxPool) else self.op.weight.shape[2:]
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns of the window, dilation counted."""
+        return tuple(d * (k - 1) + 1 for d, k in zip(self.op.dilation, self.kernel, strict=True))
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Rows above and columns to the left."""
+        return (self.op.padding[0], self.op.padding[2] if isinstance(self.op, Conv) else self.op.padding[1])

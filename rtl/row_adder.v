@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adds up to three bits in each of W columns: sum = (a ^ NOT_A) + (b ^ NOT_B) + (c ^ NOT_C) + ONES, its low BITS.
+//
+// A, B and C say which columns an operand has; elsewhere it must be zero. XILINX = 1 takes at most one LUT6_2 a column, for three
+// operands too: a column's LUT adds its operands and what the column below it sends beside the carry chain (O5, the majority of
+// three). Both forms are proven equal in tests/test_row_adder_formal.py.
+//
+// bench: sim/bench_row_adder.py
+`default_nettype none
+
+module row_adder #(
+    parameter W = 8,                 // columns
+    parameter BITS = 8,              // of the sum, up to W + 1
+    parameter ONES = 0,              // 0 to 2
+    parameter [W-1:0] A = {W{1'b1}},
+    parameter [W-1:0] B = {W{1'b1}},
+    parameter [W-1:0] C = {W{1'b1}},
+    parameter [W-1:0] NOT_A = 0,     // bits that come in inverted
+    parameter [W-1:0] NOT_B = 0,
+    parameter [W-1:0] NOT_C = 0,
+    parameter XILINX = 0             // 1: UltraScale+ primitives
+) (
+    // a column without the operand does not look at it
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire [W-1:0]    a,
+    input  wire [W-1:0]    b,
+    input  wire [W-1:0]    c,
+    /* verilator lint_on UNUSEDSIGNAL */
+    output wire [BITS-1:0] sum
+);
+
+    // columns with two operands or three; columns that get a bit from the one below: as carries of a sum do
+    localparam [W-1:0] TWO = (A & B) | (A & C) | (B & C);
+    localparam [W-1:0] THREE = A & B & C;
+    localparam [W:0] SENT = ({1'b0, TWO} + {1'b0, THREE} + ((ONES == 2) ? 1'b1 : 1'b0)) ^ {1'b0, TWO} ^ {1'b0, THREE};
+
+    generate
+        if (W < 1) begin : gen_check_w
+            row_adder_W_must_be_at_least_1 error_i ();
+        end
+        if (BITS < 1 || BITS > W + 1) begin : gen_check_bits
+            row_adder_BITS_must_be_1_to_W_and_1 error_i ();
+        end
+        if (ONES < 0 || ONES > 2) begin : gen_check_ones
+            row_adder_ONES_must_be_0_to_2 error_i ();
+        end
+
+        if (SENT[W] && BITS > W) begin : gen_check_sent
+            row_adder_W_must_take_what_the_last_column_sends error_i ();
+        end
+
+        if (XILINX != 0) begin : gen_primitives
+            localparam CHAINS = (W + 7) / 8;
+            wire [8*CHAINS-1:0] propagate;
+            wire [8*CHAINS-1:0] bypass;
+            wire [8*CHAINS-1:0] result;
+            wire [8*CHAINS-1:0] carry;
+            // from the column below, beside the chain; the last has no reader
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [W:0]          sent;
+            /* verilator lint_on UNUSEDSIGNAL */
+            assign sent[0] = SENT[0];
+            genvar i;
+            for (i = 0; i < 8 * CHAINS; i = i + 1) begin : gen_column
+                if (i >= W) begin : gen_unused
+                    assign propagate[i] = 1'b0;
+                    assign bypass[i] = 1'b0;
+                end else if (TWO[i] || (SENT[i] && (A[i] || B[i] || C[i])) || NOT_A[i] || NOT_B[i] || NOT_C[i]) begin : gen_lut
+                    // O6 = a ^ b ^ c ^ sent. O5: to the next column, the majority; to the chain, where that takes it, an operand
+                    localparam [15:0] PARITY = (NOT_A[i] ^ NOT_B[i] ^ NOT_C[i]) ? 16'h9669 : 16'h6996;
+                    localparam [7:0] IS_A = NOT_A[i] ? 8'h55 : 8'hAA;
+                    localparam [7:0] IS_B = NOT_B[i] ? 8'h33 : 8'hCC;
+                    localparam [7:0] IS_C = NOT_C[i] ? 8'h0F : 8'hF0;
+                    localparam [7:0] BOTH = SENT[i+1] ? ((IS_A & IS_B) | (IS_A & IS_C) | (IS_B & IS_C)) : A[i] ? IS_A : IS_B;
+                    wire beside;
+                    LUT6_2 #(
+                        .INIT({{2{PARITY}}, {4{BOTH}}})
+                    ) lut_i (
+                        .I0(a[i]),
+                        .I1(b[i]),
+                        .I2(c[i]),
+                        .I3(sent[i]),
+                        .I4(1'b0),
+                        .I5(1'b1),
+                        .O5(beside),
+                        .O6(propagate[i])
+                    );
+                    assign sent[i+1] = SENT[i+1] ? beside : 1'b0;
+                    assign bypass[i] = SENT[i] ? sent[i] : (TWO[i] && !SENT[i+1]) ? beside : 1'b0;
+                end else begin : gen_wire
+                    assign propagate[i] = a[i] | b[i] | c[i] | sent[i];
+                    assign bypass[i] = 1'b0;
+                    assign sent[i+1] = 1'b0;
+                end
+            end
+            for (i = 0; i < CHAINS; i = i + 1) begin : gen_chain
+                wire carry_in;
+                if (i == 0) begin : gen_first
+                    assign carry_in = (ONES != 0) ? 1'b1 : 1'b0;
+                end else begin : gen_next
+                    assign carry_in = carry[8*i-1];
+                end
+                CARRY8 #(
+                    .CARRY_TYPE("SINGLE_CY8")
+                ) carry_i (
+                    .CI(carry_in),
+                    .CI_TOP(1'b0),
+                    .DI(bypass[8*i +: 8]),
+                    .S(propagate[8*i +: 8]),
+                    .O(result[8*i +: 8]),
+                    .CO(carry[8*i +: 8])
+                );
+            end
+            if (BITS > W) begin : gen_carry_out
+                assign sum = {carry[W-1], result[W-1:0]};
+            end else begin : gen_within
+                assign sum = result[BITS-1:0];
+            end
+        end else begin : gen_behavioural
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [W+1:0] total = {2'd0, a ^ NOT_A} + {2'd0, b ^ NOT_B} + {2'd0, c ^ NOT_C} + ONES[W+1:0];
+            /* verilator lint_on UNUSEDSIGNAL */
+            assign sum = total[BITS-1:0];
+        end
+    endgenerate
+
+endmodule
+`default_nettype wire
