@@ -23,11 +23,10 @@ module max_graph #(
     localparam LEAVES = 1 << LEVELS;
 
     generate
-        genvar channel, level, n;
+        genvar channel, n;
         for (channel = 0; channel < CHANNELS; channel = channel + 1) begin : gen_channel
             // a binary tree: node n has the children 2n and 2n + 1, leaves are LEAVES to 2 * LEAVES - 1
-            wire [2*LEAVES*X_W-1:0] nodes;
-            assign nodes[0 +: X_W] = {X_W{1'b0}};
+            wire [2*LEAVES*X_W-1:X_W] nodes;
             for (n = 0; n < LEAVES; n = n + 1) begin : gen_leaf
                 // a leaf without a tap repeats the last one
                 localparam TAP = (n < TAPS) ? n : TAPS - 1;

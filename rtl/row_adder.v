@@ -32,7 +32,7 @@ module row_adder #(
     // columns with two operands or three; columns that get a bit from the one below: as carries of a sum do
     localparam [W-1:0] TWO = (A & B) | (A & C) | (B & C);
     localparam [W-1:0] THREE = A & B & C;
-    localparam [W:0] SENT = ({1'b0, TWO} + {1'b0, THREE} + ((ONES == 2) ? 1'b1 : 1'b0)) ^ {1'b0, TWO} ^ {1'b0, THREE};
+    localparam [W:0] SENT = ({1'b0, TWO} + {1'b0, THREE} + {{W{1'b0}}, (ONES == 2) ? 1'b1 : 1'b0}) ^ {1'b0, TWO} ^ {1'b0, THREE};
 
     generate
         if (W < 1) begin : gen_check_w
@@ -118,7 +118,7 @@ module row_adder #(
             end
         end else begin : gen_behavioural
             /* verilator lint_off UNUSEDSIGNAL */
-            wire [W+1:0] total = {2'd0, a ^ NOT_A} + {2'd0, b ^ NOT_B} + {2'd0, c ^ NOT_C} + ONES[W+1:0];
+            wire [W+1:0] total = {2'd0, a ^ NOT_A} + {2'd0, b ^ NOT_B} + {2'd0, c ^ NOT_C} + {{W{1'b0}}, ONES[1:0]};
             /* verilator lint_on UNUSEDSIGNAL */
             assign sum = total[BITS-1:0];
         end

@@ -2,7 +2,7 @@
 // A stream of pixels in, the window of each output pixel out: one pixel a cycle, any stride, dilation and padding.
 //
 // Pixels come in raster order, a frame after the other. For each output pixel `valid` is high for one clock in which `enable` is, and
-// `window` holds its taps, row by row, each tap a whole pixel: tap (i, j) lies at [(i * TAP_COLUMNS + j) * DATA_W +: DATA_W]. A tap
+// `taps` holds them, row by row, each tap a whole pixel: tap (i, j) lies at [(i * TAP_COLUMNS + j) * DATA_W +: DATA_W]. A tap
 // outside the frame holds PAD. Nothing moves without `enable`.
 //
 // The frame is walked in slots, one a clock: slot n takes pixel n, and the slots past the last pixel, which the padding at the bottom
@@ -36,12 +36,13 @@ module window #(
     input  wire                                   s_axis_tvalid,
     output wire                                   s_axis_tready,
 
-    output wire [TAP_ROWS*TAP_COLUMNS*DATA_W-1:0] window,
+    output wire [TAP_ROWS*TAP_COLUMNS*DATA_W-1:0] taps,
     output wire                                   valid
 );
 
-    // constants of 32 bits are cut to the width of a counter
+    // constants of 32 bits are cut to the width of a counter, whose greatest value may be one of them
     /* verilator lint_off UNUSEDSIGNAL */
+    /* verilator lint_off CMPCONST */
     localparam REACH_ROWS = ROW_DILATION * (TAP_ROWS - 1) + 1;
     localparam REACH_COLUMNS = COLUMN_DILATION * (TAP_COLUMNS - 1) + 1;
     localparam PIXELS = ROWS * COLUMNS;
@@ -197,7 +198,7 @@ module window #(
                 localparam BACK = REACH_COLUMNS - 1 - j * COLUMN_DILATION;
                 localparam PLACE = i * TAP_COLUMNS + j;
                 if (PADDED == 0) begin : gen_plain
-                    assign window[PLACE*DATA_W +: DATA_W] = chain[(BACK+1)*DATA_W +: DATA_W];
+                    assign taps[PLACE*DATA_W +: DATA_W] = chain[(BACK+1)*DATA_W +: DATA_W];
                 end else begin : gen_padded
                     localparam TOP = PAD_TOP - i * ROW_DILATION;        // the first row, or column, where the tap is inside
                     localparam LEFT = PAD_LEFT - j * COLUMN_DILATION;
@@ -209,17 +210,23 @@ module window #(
                     end else begin : gen_not_above
                         assign past_top = 1'b0;
                     end
-                    if (BOTTOM <= (OUT_ROWS - 1) * ROW_STEP) begin : gen_below
+                    if (BOTTOM <= 0) begin : gen_always_below
+                        assign past_bottom = 1'b1;
+                    end else if (BOTTOM <= (OUT_ROWS - 1) * ROW_STEP) begin : gen_below
                         assign past_bottom = row_q >= BOTTOM[ROW_W-1:0];
                     end else begin : gen_not_below
                         assign past_bottom = 1'b0;
                     end
-                    if (LEFT > 0) begin : gen_before
+                    if (LEFT > (OUT_COLUMNS - 1) * COLUMN_STEP) begin : gen_always_before
+                        assign past_left = 1'b1;
+                    end else if (LEFT > 0) begin : gen_before
                         assign past_left = column_q < LEFT[COLUMN_W-1:0];
                     end else begin : gen_not_before
                         assign past_left = 1'b0;
                     end
-                    if (RIGHT <= (OUT_COLUMNS - 1) * COLUMN_STEP) begin : gen_behind
+                    if (RIGHT <= 0) begin : gen_always_behind
+                        assign past_right = 1'b1;
+                    end else if (RIGHT <= (OUT_COLUMNS - 1) * COLUMN_STEP) begin : gen_behind
                         assign past_right = column_q >= RIGHT[COLUMN_W-1:0];
                     end else begin : gen_not_behind
                         assign past_right = 1'b0;
@@ -228,7 +235,7 @@ module window #(
                     always @(posedge clk) begin
                         if (step) tap_q <= (past_top || past_bottom || past_left || past_right) ? PAD : chain[BACK*DATA_W +: DATA_W];
                     end
-                    assign window[PLACE*DATA_W +: DATA_W] = tap_q;
+                    assign taps[PLACE*DATA_W +: DATA_W] = tap_q;
                 end
             end
         end

@@ -28,7 +28,7 @@ class AdderNetlist:
     types: list[QType]
     shared: int
 
-    @property
+    @cached_property
     def levels(self) -> int:
         """Rows on the longest way."""
         return max((row.level for row in self.rows), default=0)

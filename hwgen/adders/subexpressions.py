@@ -55,12 +55,12 @@ def share(table: TermTable, spans: np.ndarray, outputs: int) -> Sums:
         outputs,
         len(spans),
     )
-    block = np.arange(len(spans))  # pairs are sought within one block of nodes
+    place = np.arange(len(spans))  # of each node among the inputs; pairs are sought within a range of places
     size = max(1, len(spans) * outputs * TERMS_AT_ONCE // max(1, len(table)))
     while True:
-        blocks = block // size
-        sums, block = _share_within(sums, blocks, block)
-        if size >= len(spans):
+        sums, place = _share_within(sums, place // size, place)
+        left = np.count_nonzero(sums.row < outputs)
+        if size >= len(spans) or left * 2 * size > len(spans) * outputs * TERMS_AT_ONCE:
             return _dissolve(sums)
         size *= 2
 

@@ -22,6 +22,9 @@ from hwgen.synth import RESOURCES, roms
 
 FLAGS = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nodsp -widemux 5"
 
+LIBRARY = ("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v")
+ELABORATED = "synth/elaborated.il"  # the whole design, each module with its parameters
+
 # What a cell of each type occupies. An inverter is a LUT1 to Vivado, so it counts as a LUT here.
 CELLS = {
     cell: worth
@@ -77,7 +80,7 @@ def synthesize(
 
     contents = roms.read(build_dir, manifest)
     progress("yosys reads the sources and the ROMs")
-    elaborate = [_hierarchy(manifest, top), "proc", "check", "memory_collect"]
+    elaborate = [_hierarchy(manifest, top), f"write_rtlil -selected {ELABORATED}", "proc", "check", "memory_collect"]
     elaborate += ["write_json -selected synth/elaborate.json"]
     _run_all(build_dir, {"elaborate": _read_commands(manifest) + elaborate}, 1, lambda *_: None)
     modules = json.loads((work / "elaborate.json").read_text())["modules"]
@@ -88,7 +91,7 @@ def synthesize(
     job_of = {top: "total"}  # yosys's name of a module -> the job that synthesizes it, the longest first
     for job, derived in [("core", core), *((f"unit_{unit['name']}", unit["derived"]) for unit in units)]:
         job_of.setdefault(derived, job)
-    scripts = {job: _synth_commands(manifest, top, derived, job) for derived, job in job_of.items()}
+    scripts = {job: _synth_commands(derived, job) for derived, job in job_of.items()}
     done = {}
 
     def finished(job: str, seconds: float) -> None:
@@ -117,8 +120,7 @@ def synthesize(
 
 def _read_commands(manifest: dict) -> list[str]:
     return [
-        "read_verilog -lib -specify +/xilinx/cells_sim.v",
-        "read_verilog -lib +/xilinx/cells_xtra.v",
+        *LIBRARY,
         # deferred: a module is read with the parameters it is used with, so no ROM is read with an empty name
         *(f"read_verilog -defer {source}" for source in manifest["sources"]),
     ]
@@ -130,9 +132,10 @@ def _hierarchy(manifest: dict, top: str) -> str:
     return f"hierarchy -check -top {top}{chosen}"
 
 
-def _synth_commands(manifest: dict, top: str, derived: str, job: str) -> list[str]:
-    return _read_commands(manifest) + [
-        _hierarchy(manifest, top),
+def _synth_commands(derived: str, job: str) -> list[str]:
+    return [
+        *LIBRARY,
+        f"read_rtlil {ELABORATED}",
         f"hierarchy -check -top {derived}",
         f"{FLAGS} -run prepare:",
         f"tee -q -o synth/{job}.stat.json stat -json",

@@ -173,6 +173,7 @@ class AdderGraph(Unit):
             # bits above only repeat the sign
             kept = bits[self.sums.drop :][: sent.bits] or [bits[-1] if kind.signed else ZERO]
             ends = clamp_ends(sent, layer.quantize)
+            inverted = sum(1 << i for i, reference in enumerate(kept) if word_of(reference) and reference & 1)
             results.append(
                 {
                     "bits": len(kept),
@@ -180,7 +181,7 @@ class AdderGraph(Unit):
                     "clamps": ends != {"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1},
                     "low": literal(signed64(ends)["LOW"]),
                     "high": literal(signed64(ends)["HIGH"]),
-                    "sum": wires.concatenation(kept, self.stages - 1),
+                    "sum": wires.concatenation(kept, self.stages - 1) + f" ^ {len(kept)}'h{inverted:x}" * (inverted > 0),
                 }
             )
         return {
