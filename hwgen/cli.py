@@ -164,9 +164,10 @@ def compress(job, recipe_path, out):
     help="lanes (folded), spatial (a pixel a cycle), auto (the smaller one at the rate of the lanes), or PATTERN=ENGINE "
     "for layers by name; several with commas between, the last that matches counts.",
 )
+@click.option("--pixels", type=int, default=1, show_default=True, help="Spatial: at most so many pixels a cycle.")
 @click.option("--levels", type=int, default=3, show_default=True, help="Spatial: rows of adders between two registers.")
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
-def build(net, out, board, lanes, engine, levels, name):
+def build(net, out, board, lanes, engine, pixels, levels, name):
     """Write the RTL of NET into a folder.
 
     NET is a file that torch.export.save wrote (net.pt2), or path.py:function, a function that returns (module,
@@ -176,7 +177,7 @@ def build(net, out, board, lanes, engine, levels, name):
     from hwgen import flow, frontend
     from hwgen.config import BuildConfig
 
-    config = BuildConfig(board=board, lanes=lanes, engine=engine, levels=levels, name=name)
+    config = BuildConfig(board=board, lanes=lanes, engine=engine, pixels=pixels, levels=levels, name=name)
     with _stages("build", out) as stage:
         stage("load")
         loaded = frontend.load(net)

@@ -18,14 +18,15 @@ class BuildConfig:
     # folded on lanes, or spatial: unfolded, a pixel a cycle; auto: what is smaller at the rate of the lanes. An engine, or
     # PATTERN=ENGINE for layers by name, several with commas between; the last that matches counts
     engine: str = "lanes"
+    pixels: int = 1  # at most so many a cycle into spatial layers, 1 to 1024; each takes the greatest divisor it can
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
     def __post_init__(self):
-        if isinstance(self.lanes, bool) or not isinstance(self.lanes, int) or not 1 <= self.lanes <= 1024:
-            raise BadInput(f"lanes = {self.lanes!r}", "--lanes", "use an integer from 1 to 1024")
-        if isinstance(self.levels, bool) or not isinstance(self.levels, int) or not 1 <= self.levels <= 64:
-            raise BadInput(f"levels = {self.levels!r}", "--levels", "use an integer from 1 to 64")
+        for name, most in (("lanes", 1024), ("pixels", 1024), ("levels", 64)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise BadInput(f"{name} = {value!r}", f"--{name}", f"use an integer from 1 to {most}")
         for _, engine in self._engines():
             if engine not in ENGINES:
                 raise BadInput(

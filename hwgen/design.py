@@ -18,6 +18,7 @@ from hwgen.units.stream_fork import StreamFork
 from hwgen.units.stream_width import StreamNarrow, StreamWiden
 from hwgen.units.term_lanes import TermLanes
 from hwgen.units.unit import Unit
+from hwgen.units.window import most_pixels
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,19 @@ class Design:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]
 
 
-def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], levels: int) -> Design:
-    """The design of `stages` with the given lanes by result, SPATIAL for an unfolded layer; levels -- of those, the rows
-    of adders between two registers."""
+def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], pixels: int, levels: int) -> Design:
+    """The design of `stages` with the given lanes by result, SPATIAL for an unfolded layer.
+
+    pixels -- the most that come in a beat of the network's input, if its first layers are unfolded; each later one
+    takes as many as come, or the greatest part of them that it can
+    levels -- rows of adders between two registers, in unfolded layers
+    """
     design = Design(name, graph)
     order = Order(graph.input_type.shape)
     readers = [stage for stage in stages if graph.input_name in stage.inputs]
     if readers and all(lanes.get(stage.result) == SPATIAL for stage in readers):
-        order = order.by_pixel
+        together = (n for n in range(min(pixels, order.shape[2]), 0, -1) if order.shape[2] % n == 0)
+        order = order.by_pixels(next(n for n in together if all(most_pixels(s.layer, n) == n for s in readers)))
     design.input = Stream(graph.input_name, graph.input_name, graph.input_type, order)
     taps = {graph.input_name: _fan_out(design, design.input, stages, graph)}
     for stage in stages:
@@ -92,8 +98,10 @@ def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], l
             ]
             unit = Add(stage.result, *stage.types, stage.quantize, stage.y, order)
         elif lanes[stage.result] == SPATIAL:
-            sources = [_turned(design, sources[0], sources[0].order.by_pixel, f"reorder_for_{stage.result}")]
-            unit = AdderGraph(stage.layer, levels)
+            together = most_pixels(stage.layer, max(1, sources[0].order.pixels))
+            order = sources[0].order.by_pixels(together)
+            sources = [_turned(design, sources[0], order, f"reorder_for_{stage.result}")]
+            unit = AdderGraph(stage.layer, together, levels)
             order = unit.out_order
         else:
             if sources[0].order.side > 1:
@@ -113,27 +121,27 @@ def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], l
 
 
 def _meeting(a: Order, b: Order) -> Order:
-    """The order in which an addition takes both its sides: by pixel if one comes so, else that of the fewest lanes."""
+    """The order in which an addition takes both its sides: as many pixels as the wider brings, else fewest lanes."""
     if a.side > 1 or b.side > 1:
-        return a.by_pixel
+        return max(a, b, key=lambda order: order.side)
     return min(a, b, key=lambda order: order.lanes)
 
 
 def _turned(design: Design, source: Stream, order: Order, name: str) -> Stream:
-    """`source` in another order: through lanes of its own to raster order or another fold, then wider or narrower."""
+    """`source` in another order: through lanes of its own to another fold, then wider or narrower."""
     bits = source.type.qtype.bits
-    if source.order == order:
-        return source
-    if source.order.side > 1:
-        return _append(design, StreamNarrow(name, bits, source.order), source, order, name)
     if source.order.lanes != order.lanes:
         fold = Order(order.shape, order.lanes)
         layer = passing(name, source.name, source.type).layer
         last = name if fold == order else f"{name}_raster"
+        if source.order.side > 1:
+            source = _turned(design, source, source.order.serial, f"{name}_serial")
         source = _append(design, TermLanes(replace(layer, name=last), order.lanes, source.order), source, fold, last)
-    if source.order == order:
-        return source
-    return _append(design, StreamWiden(name, bits, order), source, order, name)
+    if source.order.side > order.side:
+        return _append(design, StreamNarrow(name, bits, source.order, order), source, order, name)
+    if source.order.side < order.side:
+        return _append(design, StreamWiden(name, bits, source.order, order), source, order, name)
+    return source
 
 
 def _append(design: Design, unit: Unit, source: Stream, order: Order, name: str) -> Stream:

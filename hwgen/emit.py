@@ -6,6 +6,7 @@ import json
 import re
 
 from hwgen.board import Board
+from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
 from hwgen.share import share
 from hwgen.templates import render
@@ -72,7 +73,9 @@ def library(texts: list[str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes: dict[str, int], levels: int) -> dict:
+def manifest(
+    design: Design, board: Board, files: dict[str, str | bytes], lanes: dict[str, int], config: BuildConfig
+) -> dict:
     """hwgen.json: what later commands need to know of a build."""
     roms, units = {}, []
     for placed in design.placed:
@@ -98,7 +101,8 @@ def manifest(design: Design, board: Board, files: dict[str, str | bytes], lanes:
         "synthesis": {"XILINX": 1},
         "board": board.name,
         "lanes": lanes,
-        "levels": levels,
+        "pixels": config.pixels,
+        "levels": config.levels,
         "sources": sorted(path for path in files if path.endswith(".v")),
         "roms": roms,
         "interval": design.interval(),

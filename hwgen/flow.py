@@ -64,13 +64,13 @@ def build(
     progress("schedule")
     stages = lower(graph)
     lanes = schedule(stages, config)
-    design = place(config.name or _name(out), graph, stages, lanes, config.levels)
+    design = place(config.name or _name(out), graph, stages, lanes, config.pixels, config.levels)
     design.check_fits(board)
     progress("emit")
     files = emit(design)
     lint(files)
     files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
-    files["hwgen.json"] = to_json(manifest(design, board, files, lanes, config.levels))
+    files["hwgen.json"] = to_json(manifest(design, board, files, lanes, config))
     progress("write")
     write(out, files)
     return design
@@ -102,7 +102,7 @@ def read_design(folder: str | Path) -> Design:
     """The design of a build, with its golden graph, from what the folder holds."""
     known = read_manifest(folder)
     graph = store.load(Path(folder))
-    return place(known["name"], graph, lower(graph), known["lanes"], known["levels"])
+    return place(known["name"], graph, lower(graph), known["lanes"], known["pixels"], known["levels"])
 
 
 def _name(out: Path) -> str:

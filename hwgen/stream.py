@@ -10,7 +10,7 @@ import torch
 class Order:
     """A frame of `shape` (channels, rows, columns): for each row, each s < stripe, each channel, each lane: the pixel in
     column lane * stripe + s, if there is one. One lane is raster order. A beat carries `side` activations that follow
-    each other, the first in its lowest bits: one, or with one lane all channels of a pixel."""
+    each other, the first in its lowest bits: one, or with one lane all channels of one or more pixels."""
 
     shape: tuple[int, int, int]
     lanes: int = 1
@@ -28,9 +28,13 @@ class Order:
         return channels * rows * columns // self.side
 
     @property
-    def by_pixel(self) -> "Order":
-        """The same frame, a pixel a beat in raster order."""
-        return Order(self.shape, side=self.shape[0])
+    def pixels(self) -> int:
+        """Whole pixels in a beat; 0 where it is one activation of several channels."""
+        return self.side // self.shape[0]
+
+    def by_pixels(self, pixels: int) -> "Order":
+        """The same frame in raster order, so many pixels a beat."""
+        return Order(self.shape, side=pixels * self.shape[0])
 
     @property
     def serial(self) -> "Order":

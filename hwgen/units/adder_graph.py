@@ -35,9 +35,10 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class AdderGraph(Unit):
-    """A layer, unfolded. levels -- rows of adders between two registers, at least 1."""
+    """A layer, unfolded. pixels -- of its input, a beat; levels -- rows of adders between two registers, at least 1."""
 
     layer: Layer
+    pixels: int
     levels: int
     primitives = True
 
@@ -55,7 +56,11 @@ class AdderGraph(Unit):
 
     @property
     def out_order(self) -> Order:
-        return Order(self.layer.y.shape).by_pixel
+        return Order(self.layer.y.shape).by_pixels(self.slots.outs)
+
+    @property
+    def slots(self) -> Slots:
+        return Slots.of(self.layer, self.pixels)
 
     @property
     def maximum(self) -> bool:
@@ -99,7 +104,8 @@ class AdderGraph(Unit):
 
     def note(self):
         layer = self.layer
-        return f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: a pixel a cycle, {self.cycles()} cycles a frame"
+        rate = "a pixel" if self.pixels == 1 else f"{self.pixels} pixels"
+        return f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {rate} a cycle, {self.cycles()} cycles a frame"
 
     def parameters(self):
         return {}
@@ -116,10 +122,12 @@ class AdderGraph(Unit):
             x_bits=bits,
             channels=layer.x.shape[0],
             taps=self.taps,
+            pixels=self.pixels,
+            outs=self.slots.outs,
             y_bits=layer.y.qtype.bits,
             outputs=layer.y.shape[0],
             signed=int(layer.x.qtype.signed),
-            window=None if window.trivial(layer) else window.parameters(layer, pad),
+            window=None if window.trivial(layer) else window.parameters(layer, self.pixels, pad),
             maximum=self.maximum,
             stages=self.stages,
             **({} if self.maximum else self._graph()),
@@ -129,17 +137,22 @@ class AdderGraph(Unit):
     def facts(self):
         _, rows, columns = self.layer.y.shape
         terms = self.layer.program.terms
-        found = {"terms": terms, "latency": self.latency, "useful": terms * rows * columns, "capacity": terms}
+        found = {
+            "terms": terms,
+            "latency": self.latency,
+            "useful": terms * rows * columns,
+            "capacity": terms * self.slots.outs,
+        }
         return found if self.maximum else found | {"adders": len(self.netlist.rows)}
 
     def cycles(self):
-        return Slots.of(self.layer).count
+        return self.slots.count
 
     def estimate(self):
-        return estimate(self.layer)
+        return estimate(self.layer, self.pixels)
 
     def needs(self):
-        return Slots.of(self.layer).needs()
+        return self.slots.needs()
 
     def _graph(self) -> dict:
         """What the template writes of the adders."""
@@ -181,7 +194,8 @@ class AdderGraph(Unit):
                     "clamps": ends != {"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1},
                     "low": literal(signed64(ends)["LOW"]),
                     "high": literal(signed64(ends)["HIGH"]),
-                    "sum": wires.concatenation(kept, self.stages - 1) + f" ^ {len(kept)}'h{inverted:x}" * (inverted > 0),
+                    "sum": wires.concatenation(kept, self.stages - 1)
+                    + f" ^ {len(kept)}'h{inverted:x}" * (inverted > 0),
                 }
             )
         return {
@@ -193,16 +207,17 @@ class AdderGraph(Unit):
         }
 
 
-def estimate(layer: Layer) -> dict[str, int]:
+def estimate(layer: Layer, pixels: int = 1) -> dict[str, int]:
     """LUT and BRAM36 of the layer's adder_graph, rough and at once: what rows take of its terms' bits, unshared."""
     channels, _, columns = layer.x.shape
     bits = layer.x.qtype.bits
-    words = bits * channels * (layer.reach[0] - 1)
-    lines = (2 * words, 0) if columns <= LUTRAM_DEPTH else (0, block_rams(columns, words))
+    words, depth = bits * channels * pixels * (layer.reach[0] - 1), columns // pixels
+    lines = (2 * words, 0) if depth <= LUTRAM_DEPTH else (0, block_rams(depth, words))
     if isinstance(layer.op, MaxPool):
         graph = 2 * bits * (prod(layer.kernel) - 1) * channels
     else:
         graph = int(LUT_PER_BIT * bits * layer.program.terms) + bits * layer.y.shape[0]
+    graph *= Slots.of(layer, pixels).outs
     return {"LUT": graph + 20 * (not window.trivial(layer)) + lines[0], "BRAM36": lines[1]}
 
 

@@ -1,4 +1,4 @@
-"""rtl/stream_widen.v and rtl/stream_narrow.v: between a stream of activations and one of pixels."""
+"""rtl/stream_widen.v and rtl/stream_narrow.v: more or fewer activations side by side in a beat."""
 
 from dataclasses import dataclass
 
@@ -10,49 +10,51 @@ from hwgen.units.unit import Unit
 
 @dataclass(frozen=True, eq=False)
 class StreamWiden(Unit):
-    """Activations in raster order to whole pixels."""
+    """bits -- of an activation; taken, sent -- the same frame in raster order, with more side by side when sent."""
 
     name: str
     bits: int
-    order: Order  # of the output
+    taken: Order
+    sent: Order
     module = "stream_widen"
 
     def note(self):
-        return f"{self.name}: {self.order.side} activations to a beat"
+        return f"{self.name}: {self.taken.side} to {self.sent.side} activations a beat"
 
     def parameters(self):
-        return {"DATA_W": self.bits, "N": self.order.side}
+        return {"DATA_W": self.bits * self.taken.side, "N": self.sent.side // self.taken.side}
 
     def cycles(self):
-        return self.order.beats * self.order.side
+        return self.taken.beats
 
     def estimate(self):
         return {"LUT": 10, "BRAM36": 0}
 
     def needs(self):
-        return (np.arange(self.order.beats) + 1) * self.order.side
+        return (np.arange(self.sent.beats) + 1) * (self.sent.side // self.taken.side)
 
 
 @dataclass(frozen=True, eq=False)
 class StreamNarrow(Unit):
-    """Whole pixels to activations in raster order."""
+    """bits -- of an activation; taken, sent -- the same frame in raster order, with fewer side by side when sent."""
 
     name: str
     bits: int
-    order: Order  # of the input
+    taken: Order
+    sent: Order
     module = "stream_narrow"
 
     def note(self):
-        return f"{self.name}: a beat to {self.order.side} activations"
+        return f"{self.name}: {self.taken.side} to {self.sent.side} activations a beat"
 
     def parameters(self):
-        return {"DATA_W": self.bits, "N": self.order.side}
+        return {"DATA_W": self.bits * self.sent.side, "N": self.taken.side // self.sent.side}
 
     def cycles(self):
-        return self.order.beats * self.order.side
+        return self.sent.beats
 
     def estimate(self):
-        return {"LUT": 10 + self.bits * self.order.side // 3, "BRAM36": 0}
+        return {"LUT": 10 + self.bits * self.taken.side // 3, "BRAM36": 0}
 
     def needs(self):
-        return np.repeat(np.arange(self.order.beats) + 1, self.order.side)
+        return np.repeat(np.arange(self.taken.beats) + 1, self.taken.side // self.sent.side)

@@ -1,6 +1,7 @@
-"""rtl/window.v: the windows of a frame, a pixel a cycle."""
+"""rtl/window.v: the windows of a frame, one or more pixels a cycle."""
 
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 
@@ -10,48 +11,68 @@ from hwgen.units.unit import literal
 
 @dataclass(frozen=True)
 class Slots:
-    """How a frame is walked: slot n takes pixel n, and output (r, c) has its window in slot first + r * row_step +
-    c * column_step, all counted in pixels of the input."""
+    """How a frame is walked: slot n takes beat n, `pixels` side by side; `outs` output pixels at a time, group g of
+    output row r, end in slot first + r * row_step + g * out_slots."""
 
-    pixels: int
+    beats: int
     first: int
     row_step: int
-    column_step: int
     out_rows: int
-    out_columns: int
+    groups: int
+    outs: int
+    out_slots: int
 
     @staticmethod
-    def of(layer: Layer) -> "Slots":
+    def of(layer: Layer, pixels: int) -> "Slots":
         _, rows, columns = layer.x.shape
         _, out_rows, out_columns = layer.y.shape
-        reach, (top, left), (step_down, step) = layer.reach, layer.padding, layer.op.stride
-        first = (reach[0] - 1 - top) * columns + reach[1] - 1 - left
-        return Slots(rows * columns, first, step_down * columns, step, out_rows, out_columns)
+        (reach, reach_columns), (top, left), (step_down, step) = layer.reach, layer.padding, layer.op.stride
+        outs = pixels // gcd(step, pixels) if out_columns > 1 else 1
+        row_beats = columns // pixels
+        ends = (outs - 1) * step + reach_columns - 1 - left
+        return Slots(
+            beats=rows * row_beats,
+            first=(reach - 1 - top) * row_beats + ends // pixels,
+            row_step=step_down * row_beats,
+            out_rows=out_rows,
+            groups=out_columns // outs,
+            outs=outs,
+            out_slots=outs * step // pixels if out_columns > outs else 1,
+        )
 
     @property
     def count(self) -> int:
         """Cycles of a frame."""
-        return max(self.pixels, int(self.of_outputs()[-1]) + 1)
+        return max(self.beats, int(self.of_outputs()[-1]) + 1)
 
     def of_outputs(self) -> np.ndarray:
-        """The slot of each output pixel."""
+        """The slot of each beat of the output."""
         rows = self.first + np.arange(self.out_rows)[:, None] * self.row_step
-        return (rows + np.arange(self.out_columns) * self.column_step).reshape(-1)
+        return (rows + np.arange(self.groups) * self.out_slots).reshape(-1)
 
     def needs(self) -> np.ndarray:
-        """For each output pixel, the input pixels that must have come."""
-        return np.minimum(self.of_outputs() + 1, self.pixels)
+        """For each beat of the output, the beats of the input that must have come."""
+        return np.minimum(self.of_outputs() + 1, self.beats)
 
 
-def obstacle(layer: Layer) -> str | None:
-    """Why a pixel a cycle is impossible for the layer, or None."""
-    _, _, columns = layer.x.shape
-    slots = Slots.of(layer)
-    if slots.first < 0:
+def obstacle(layer: Layer, pixels: int = 1) -> str | None:
+    """Why so many pixels a cycle are impossible for the layer, or None."""
+    columns, out_columns = layer.x.shape[2], layer.y.shape[2]
+    slots = Slots.of(layer, pixels)
+    if columns % pixels:
+        return f"{columns} columns are not a multiple of {pixels} pixels"
+    if out_columns % slots.outs:
+        return f"{out_columns} output columns are not a multiple of {slots.outs}"
+    if layer.padding[1] >= layer.reach[1] or slots.first < 0:
         return "its first window holds nothing but padding"
-    if (slots.out_columns - 1) * slots.column_step >= columns:
+    if (slots.groups - 1) * slots.out_slots >= columns // pixels:
         return "it has more output columns than input columns"
     return None
+
+
+def most_pixels(layer: Layer, limit: int) -> int:
+    """The most pixels a cycle, up to `limit`, that divide it; a layer that can be unfolded takes at least one."""
+    return next(n for n in range(limit, 0, -1) if limit % n == 0 and (n == 1 or obstacle(layer, n) is None))
 
 
 def trivial(layer: Layer) -> bool:
@@ -59,7 +80,7 @@ def trivial(layer: Layer) -> bool:
     return layer.kernel == (1, 1) and tuple(layer.op.stride) == (1, 1) and layer.x.shape[1:] == layer.y.shape[1:]
 
 
-def parameters(layer: Layer, pad: int) -> dict[str, str]:
+def parameters(layer: Layer, pixels: int, pad: int) -> dict[str, str]:
     """Of rtl/window.v, as Verilog; pad -- the activation that padding is, as its bits."""
     channels, rows, columns = layer.x.shape
     bits = layer.x.qtype.bits
@@ -68,6 +89,9 @@ def parameters(layer: Layer, pad: int) -> dict[str, str]:
         "PAD": (sum(pad << (channel * bits) for channel in range(channels)), channels * bits),
         "ROWS": rows,
         "COLUMNS": columns,
+        "PIXELS": pixels,
+        "OUTS": Slots.of(layer, pixels).outs,
+        "OUT_SLOTS": Slots.of(layer, pixels).out_slots,
         "TAP_ROWS": layer.kernel[0],
         "TAP_COLUMNS": layer.kernel[1],
         "ROW_DILATION": layer.op.dilation[0],
