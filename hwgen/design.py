@@ -2,6 +2,7 @@
 joins."""
 
 from dataclasses import dataclass, field, replace
+from math import lcm
 
 import numpy as np
 
@@ -121,9 +122,9 @@ def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], p
 
 
 def _meeting(a: Order, b: Order) -> Order:
-    """The order in which an addition takes both its sides: as many pixels as the wider brings, else fewest lanes."""
+    """The order in which an addition takes both its sides: so many pixels that neither brings more, else fewest lanes."""
     if a.side > 1 or b.side > 1:
-        return max(a, b, key=lambda order: order.side)
+        return a.by_pixels(lcm(max(1, a.pixels), max(1, b.pixels)))
     return min(a, b, key=lambda order: order.lanes)
 
 

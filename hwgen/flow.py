@@ -68,6 +68,7 @@ def build(
     design.check_fits(board)
     progress("emit")
     files = emit(design)
+    progress("lint")
     lint(files)
     files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
     files["hwgen.json"] = to_json(manifest(design, board, files, lanes, config))

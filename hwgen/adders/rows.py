@@ -68,69 +68,58 @@ class Heaps:
         return len(self.level) - 1
 
     def compress(self, bits: list[tuple[int, int]], constant: int, width: int) -> list[int]:
-        """The `width` bits, lowest first, of the sum modulo 2^width of `constant` and of bits, (column, reference)."""
-        constant %= 1 << width
+        """The `width` bits, lowest first, of the sum modulo 2^width of `constant` and of bits, (column, reference).
+
+        Each level of rows takes only as many bits as the next power of three of bits a column asks for, so that the last
+        row, whose carry passes all columns, is the only one that may find less than three (Dadda 1965, for full adders).
+        """
+        columns = [[ONE] if constant >> i & 1 else [] for i in range(width)]
+        later = [0] * width  # bits of each column that are not made yet
         waiting: dict[int, list[tuple[int, int]]] = {}
         for column, reference in bits:
             if column < width:
                 waiting.setdefault(self.level[word_of(reference)], []).append((column, reference))
-        columns: list[list[int]] = [[] for _ in range(width)]
+                later[column] += 1
         level = min(waiting, default=0)
         while True:
             for column, reference in waiting.pop(level, ()):
                 columns[column].append(reference)
+                later[column] -= 1
             level += 1
-            made = 0
-            while (full := min(3, max(map(len, columns), default=0))) > 1 or constant:
-                if full < 3 and (made or waiting):
-                    break
-                if full < 2:
-                    for i in range(width):
-                        if not columns[i] and constant >> i & 1:
-                            columns[i].append(ONE)
-                            constant -= 1 << i
-                    if not constant:
-                        break
-                start, row, constant = self._row(columns, full, constant, level)
-                waiting.setdefault(level, []).extend((start + i, bit(row.word, i)) for i in range(row.bits))
-                made += 1
-            if not waiting:
+            highest = max((len(column) + more for column, more in zip(columns, later, strict=True)), default=0)
+            if highest < 2 and not waiting:
                 return [column[0] if column else ZERO for column in columns]
+            goal = 1
+            while goal * 3 < highest:
+                goal *= 3
+            if goal == 1 and waiting:
+                continue  # the last row waits for all
+            for start in range(width):
+                while len(columns[start]) > 1 and len(columns[start]) + later[start] > goal:
+                    row = self._row(columns, later, start, goal, level)
+                    for i in range(row.bits):
+                        waiting.setdefault(level, []).append((start + i, bit(row.word, i)))
+                        later[start + i] += 1
 
-    def _row(self, columns: list[list[int]], full: int, constant: int, level: int) -> tuple[int, Row, int]:
-        """Takes one row out of the columns: from the first that holds `full` bits, to the last and as far as it carries.
-
-        Where no column holds two, it adds the constant. Returns where it starts, the row, and what is left of the
-        constant.
-        """
+    def _row(self, columns: list[list[int]], later: list[int], start: int, goal: int, level: int) -> Row:
+        """Takes a row out of the columns from `start` on, as far as they would hold more than `goal` and it carries."""
         width = len(columns)
-        heights = [len(column) for column in columns]
-        if full < 2:
-            start = last = (constant & -constant).bit_length() - 1
-        else:
-            filled = [i for i, height in enumerate(heights) if height >= full]
-            start, last = filled[0], filled[-1]
-        while full == 3 and start > 0 and heights[start - 1] == 2:
-            start -= 1
-        ones = constant >> start & 1
-        if not ones and constant >> start & 2 and heights[start] >= 3:
-            ones = 2
-        constant -= ones << start
-        taken = []
-        carried = ones == 2
+        ones = 0
+        if ONE in columns[start]:
+            columns[start].remove(ONE)  # the carry chain has a place for it
+            ones = 1
+        taken: list[list[int]] = []
+        carried = False
         for i in range(start, width):
-            here = columns[i][:3]
-            if i > last and not carried and len(here) < (2 if full == 3 else 1):
+            column = columns[i]
+            # what would stay, with the bit that this row leaves here in any case
+            over = len(column) + later[i] + 1 + carried > goal
+            if i > start and not carried and not (column and over):
                 break
-            del columns[i][:3]
-            # a place that costs no lookup table takes a one of the constant
-            if constant >> i & 1 and (full < 2 or (carried + len(here) == 2 and i < last)):
-                here.append(ONE)
-                constant -= 1 << i
-            taken.append(here)
-            carried = len(here) == 3 or (len(here) == 2 and carried)
+            taken.append(column[:3])
+            del column[:3]
+            carried = len(taken[-1]) == 3 or (len(taken[-1]) == 2 and carried)
         greatest = sum(len(column) << i for i, column in enumerate(taken)) + ones
-        bits = min(greatest.bit_length(), width - start)
-        row = Row(self.add_word(level), taken, ones, bits, level)
+        row = Row(self.add_word(level), taken, ones, min(greatest.bit_length(), width - start), level)
         self.rows.append(row)
-        return start, row, constant
+        return row

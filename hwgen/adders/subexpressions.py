@@ -12,8 +12,8 @@ import numpy as np
 
 from hwgen.terms import TermTable
 
-LUT_PER_BIT = 0.57  # that rows of three-input adders take for each bit that they make disappear
-MOST_SHIFT = 8  # of a pair: beyond, the two hardly overlap
+LUT_PER_BIT = 0.5  # a row takes three bits of a column and leaves one
+MOST_SHIFT = 4  # of a pair: beyond, what the two overlap is worth little
 NODE_BITS = 24
 TERMS_AT_ONCE = 64  # of a sum, among which pairs are sought: so that the work grows with the terms, not their square
 

@@ -1,0 +1,73 @@
+"""One tool on one network: built in an environment of its own, simulated, measured."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.spatial import measure, simulate
+from benchmarks.spatial.intnet import NETWORKS, IntNet
+from hwgen.errors import ToolFailed
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "spatial"
+
+
+@dataclass(frozen=True)
+class Tool:
+    module: str  # called as peers/common.py says
+    package: str | None = None  # of PyPI, for its environment in build/spatial; None: this very one
+    options: tuple[str, ...] = ()
+
+
+TOOLS = {
+    "da4ml": Tool("benchmarks.spatial.peers.da4ml", "da4ml==0.6.0"),
+    "Alkaid": Tool("benchmarks.spatial.peers.alkaid", "alkaid==0.8.2"),
+    "Alkaid --no-ternary": Tool("benchmarks.spatial.peers.alkaid", "alkaid==0.8.2", ("--no-ternary",)),
+    "hwgen": Tool("benchmarks.spatial.ours"),
+}
+
+
+def python(tool: Tool) -> str:
+    """The interpreter of a tool's environment, which is made where it is missing."""
+    if tool.package is None:
+        return sys.executable
+    environment = WORK / tool.package.split("==")[0]
+    made = environment / "installed"
+    if not made.is_file() or made.read_text() != tool.package:
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        command = [str(environment / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", tool.package]
+        subprocess.run(command, check=True)
+        made.write_text(tool.package)
+    return str(environment / "bin" / "python")
+
+
+def convert(tool: Tool, network: Path, folder: Path, *options: str, timeout: float | None = None) -> dict:
+    """What the tool says of a network (peers/common.py), its Verilog in `folder`; subprocess.TimeoutExpired."""
+    command = [python(tool), "-m", tool.module, str(network), str(folder), *tool.options, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if done.returncode or not lines:
+        raise ToolFailed(
+            f"{tool.module} on {network.stem} ends with {done.returncode}", str(folder), done.stderr[-2000:]
+        )
+    return json.loads(lines[-1].removeprefix("RESULT "))
+
+
+def run(name: str, network: str) -> dict:
+    """The result of the tool `name` on a network of networks/."""
+    net = IntNet.load(network)
+    folder = WORK / name.lower().replace(" ", "_").replace("--", "") / network
+    if folder.exists():
+        shutil.rmtree(folder)
+    design = convert(TOOLS[name], NETWORKS / f"{network}.json", folder)
+    x = net.vectors()
+    result = {key: design[key] for key in ("seconds", "cpu_seconds", "megabytes", "latency", "adders", "cost")}
+    result["three_input_adders"] = design.get("three_input_adders", 0)
+    result["nonzeros"] = net.nonzeros()
+    result["vectors"] = simulate.check(design, x, net.forward(x), folder / "simulation")
+    result["mapped"] = measure.as_mapped(design, folder / "yosys")
+    result["adder_model"] = measure.adder_model(design, folder / "yosys")
+    return result
