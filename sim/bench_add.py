@@ -11,8 +11,8 @@ from parts.stream import Sink, Source, reset, start, watch
 UNBOUNDED = 1 << 62  # as hwgen/ops/quantize.py has it: an end that no value passes
 
 
-def parameters(a, b, w, drop, out_w, low, high):
-    """a, b: (bits, signed, shift); rounds half up, as hwgen/units/add.py does."""
+def parameters(a, b, w, drop, out_w, low, high, n=1):
+    """a, b: (bits, signed, shift); rounds half up, as hwgen/units/add.py does. n -- activations side by side."""
     sides = {
         f"{side}_{name}": value
         for side, values in (("A", a), ("B", b))
@@ -20,6 +20,7 @@ def parameters(a, b, w, drop, out_w, low, high):
     }
     wide = {"CONSTANT": (1 << drop) >> 1, "LOW": low, "HIGH": high}
     return {
+        "N": n,
         **sides,
         "W": w,
         "DROP": drop,
@@ -32,11 +33,16 @@ CONFIGS = [
     parameters((5, 0, 0), (5, 1, 2), 8, 1, 5, 0, 20),  # grids apart, a bit rounded away
     parameters((4, 1, 2), (8, 1, 0), 9, 3, 5, -16, UNBOUNDED - 1),
     parameters((3, 0, 1), (3, 0, 1), 6, 0, 6, -UNBOUNDED, UNBOUNDED - 1),  # exact
+    parameters((4, 1, 1), (3, 0, 0), 7, 2, 3, -4, 3, n=5),  # a pixel a beat
 ]
 
 
 def signed(value, bits):
     return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def packed(values, bits):
+    return sum((value % (1 << bits)) << (i * bits) for i, value in enumerate(values))
 
 
 class Adder:
@@ -48,25 +54,31 @@ class Adder:
         self.sink = Sink(dut, "m_axis", stalls[2], seed=3)
 
     def operands(self, count):
-        """Both ends of the ranges first, then anything."""
+        """Beats of both sides, N activations in each: both ends of the ranges first, then anything."""
         c = config()
         ranges = []
         for side in "AB":
             half = 1 << (c[f"{side}_W"] - 1)
             ranges.append((-half, half - 1) if c[f"{side}_SIGNED"] else (0, 2 * half - 1))
         pairs = [(a, b) for a in ranges[0] for b in ranges[1]]
-        return pairs + [tuple(self.rng.randint(*ends) for ends in ranges) for _ in range(count)]
+        pairs += [tuple(self.rng.randint(*ends) for ends in ranges) for _ in range(count * c["N"])]
+        return [pairs[i : i + c["N"]] for i in range(0, len(pairs) // c["N"] * c["N"], c["N"])]
 
-    def sums(self, pairs):
+    def sums(self, beats):
         c = config()
         constant, low, high = (signed(c[name][0], 64) for name in ("CONSTANT", "LOW", "HIGH"))
-        sums = ((a << c["A_SHIFT"]) + (b << c["B_SHIFT"]) + constant for a, b in pairs)
-        return [min(max(value >> c["DROP"], low), high) % (1 << c["OUT_W"]) for value in sums]
+        sums = [[(a << c["A_SHIFT"]) + (b << c["B_SHIFT"]) + constant for a, b in beat] for beat in beats]
+        return [packed([min(max(value >> c["DROP"], low), high) for value in beat], c["OUT_W"]) for beat in sums]
 
-    def send(self, pairs):
+    def words(self, beats):
+        """Of each side the words that it sends."""
+        sides = ([[pair[i] for pair in beat] for beat in beats] for i in range(2))
+        return [[packed(beat, config()[f"{n}_W"]) for beat in side] for n, side in zip("AB", sides, strict=True)]
+
+    def send(self, beats):
         return [
-            cocotb.start_soon(source.send([value % (1 << len(source.data)) for value in side]))
-            for source, side in zip((self.a, self.b), zip(*pairs, strict=True), strict=True)
+            cocotb.start_soon(source.send(words))
+            for source, words in zip((self.a, self.b), self.words(beats), strict=True)
         ]
 
 
@@ -81,32 +93,33 @@ async def begin(dut, *stalls):
 @cocotb.parametrize(a_stall=[0.0, 0.6], b_stall=[0.0, 0.6], sink_stall=[0.0, 0.5])
 async def every_beat_is_the_rounded_and_clamped_sum(dut, a_stall, b_stall, sink_stall):
     adder = await begin(dut, a_stall, b_stall, sink_stall)
-    pairs = adder.operands(150)
-    adder.send(pairs)
-    assert await adder.sink.take(len(pairs)) == adder.sums(pairs)
+    beats = adder.operands(150)
+    adder.send(beats)
+    assert await adder.sink.take(len(beats)) == adder.sums(beats)
 
 
 @cocotb.test()
 async def a_sum_leaves_every_cycle(dut):
     adder = await begin(dut)
-    pairs = adder.operands(60)
+    beats = adder.operands(60)
     before = get_sim_time("ns")
-    adder.send(pairs)
-    await adder.sink.take(len(pairs))
-    assert get_sim_time("ns") - before <= (len(pairs) + 2) * 10
+    adder.send(beats)
+    await adder.sink.take(len(beats))
+    assert get_sim_time("ns") - before <= (len(beats) + 2) * 10
 
 
 @cocotb.test()
 async def a_beat_waits_for_its_partner(dut):
     adder = await begin(dut)
-    pairs = adder.operands(0)
+    beats = adder.operands(2)
+    a, b = adder.words(beats)
     dut.m_axis_tready.value = 1
-    sending = cocotb.start_soon(adder.a.send([a % (1 << len(adder.a.data)) for a, _ in pairs]))
+    sending = cocotb.start_soon(adder.a.send(a))
     for _ in range(5):
         await FallingEdge(dut.clk)
         assert int(dut.a_axis_tready.value) == 0 and int(dut.m_axis_tvalid.value) == 0
-    cocotb.start_soon(adder.b.send([b % (1 << len(adder.b.data)) for _, b in pairs]))
-    assert await adder.sink.take(len(pairs)) == adder.sums(pairs)
+    cocotb.start_soon(adder.b.send(b))
+    assert await adder.sink.take(len(beats)) == adder.sums(beats)
     assert sending.done()
 
 
@@ -122,6 +135,6 @@ async def reset_in_mid_stream_forgets_the_sum_inside(dut):
     adder.b.idle()
     await reset(dut, cycles=1)
     assert int(dut.m_axis_tvalid.value) == 0
-    pairs = adder.operands(20)
-    adder.send(pairs)
-    assert await adder.sink.take(len(pairs)) == adder.sums(pairs)
+    beats = adder.operands(20)
+    adder.send(beats)
+    assert await adder.sink.take(len(beats)) == adder.sums(beats)

@@ -1,4 +1,4 @@
-"""requantize clamps every word of a stream to [LOW, HIGH], ends that are of no effect included."""
+"""requantize clamps every word of a stream to [LOW, HIGH]; all kinds of ends are in bench_clamp.py."""
 
 import random
 
@@ -17,11 +17,7 @@ def ends(low, high):
 
 
 CONFIGS = [
-    {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 3, **ends(0, 7)},  # both ends by a look at the bits above
-    {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 4, **ends(-8, 5)},  # -8 by bits, 5 by comparison
-    {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 5, **ends(-11, -3)},
-    {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 7, **ends(-UNBOUNDED, UNBOUNDED - 1)},
-    {"IN_W": 6, "IN_SIGNED": 0, "OUT_W": 6, **ends(9, 50)},
+    {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 4, **ends(-8, 5)},
     {"IN_W": 6, "IN_SIGNED": 0, "OUT_W": 4, **ends(-UNBOUNDED, 15)},
 ]
 

@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import traceback
+from itertools import cycle
 from pathlib import Path
 from random import Random
 
@@ -13,7 +14,11 @@ from rich.progress import Progress
 
 from hwgen import build
 from hwgen.config import BuildConfig
+from hwgen.frontend import import_model
+from hwgen.lower import lower
+from hwgen.passes import run_passes
 from hwgen.simulate import simulate
+from hwgen.units.window import obstacle
 from tests.networks import Network, make_network
 
 SETTLED = 8  # frames after which the median interval is that of a full pipeline
@@ -21,9 +26,23 @@ SETTLED = 8  # frames after which the median interval is that of a full pipeline
 LATE, CLOCKS = 1.4, 16
 
 
+def choice(network: Network) -> BuildConfig:
+    """How the network is built: its engines layer by layer."""
+    options = {"lanes": network.lanes, "pixels": network.pixels, "levels": network.levels}
+    if len(network.engines) == 1 and network.engines != ("spatial",):
+        return BuildConfig(engine=network.engines[0], **options)
+    stages = lower(run_passes(import_model(network.module, network.example)))
+    layers = [stage.layer for stage in stages if stage.layer is not None]
+    engines = [
+        f"{layer.name}={'lanes' if engine == 'spatial' and obstacle(layer) else engine}"
+        for layer, engine in zip(layers, cycle(network.engines), strict=False)
+    ]
+    return BuildConfig(engine=",".join(engines), **options)
+
+
 def check(network: Network, folder: Path, simulator: str) -> None:
     """Builds the network, runs its batch, and asserts each value, and without stalls the predicted frame interval."""
-    design = build(network.module, network.example, out=folder, config=BuildConfig(lanes=network.lanes))
+    design = build(network.module, network.example, out=folder, config=choice(network))
     x, want = network.x, network.reference()
     if not network.stall:
         times = -(-SETTLED // len(x))

@@ -67,12 +67,18 @@ class Mean(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A module in eval mode, a batch of its inputs, and how a test builds and runs it."""
+    """A module in eval mode, a batch of its inputs, and how a test builds and runs it.
+
+    engines -- the layers take them in turn; where spatial is impossible, lanes
+    """
 
     module: nn.Module
     x: torch.Tensor
     lanes: int
     stall: float
+    engines: tuple[str, ...] = ("lanes",)
+    pixels: int = 1
+    levels: int = 3
 
     @property
     def example(self) -> tuple[torch.Tensor]:
@@ -88,6 +94,7 @@ class Network:
     def __repr__(self) -> str:
         numbers = "\n".join(f"{name} = {value.tolist()}" for name, value in self.module.state_dict().items())
         batch = f"x: {list(self.x.shape)} {self.x.dtype}, at most {self.lanes} lanes, stall {self.stall}"
+        batch += f", engines {', '.join(self.engines)}, {self.pixels} pixels, {self.levels} levels"
         return f"{self.module}\n{numbers}\n{batch}"
 
 
@@ -116,7 +123,11 @@ def make_network(random: Random) -> Network:
     module = _named(random, here.modules)
     module = module.double() if random.random() < 0.1 else module.float()
     x = x if random.random() < 0.3 else x.float()
-    return Network(module.eval(), x, random.randint(1, 16), random.choice((0.0, 0.0, 0.2, 0.6)))
+    lanes, stall = random.randint(1, 16), random.choice((0.0, 0.0, 0.2, 0.6))
+    mixed = tuple(random.choice(("lanes", "spatial", "auto")) for _ in range(5))
+    engines = random.choice((("lanes",), ("lanes",), ("spatial",), ("spatial",), ("auto",), mixed, mixed))
+    pixels, levels = random.choice((1, 1, 2, 3, 4, 6, 16)), random.choice((1, 1, 2, 3, 5, 64))
+    return Network(module.eval(), x, lanes, stall, engines, pixels, levels)
 
 
 class TooMuch(Exception):

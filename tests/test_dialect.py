@@ -86,7 +86,7 @@ def test_nettype_of_an_emitted_network_does_not_leak(tmp_path):
 @pytest.mark.parametrize(
     ("module", "config", "says"),
     [
-        ("requantize", {"IN_W": 65}, "requantize_IN_W_must"),
+        ("requantize", {"IN_W": 65}, "clamp_IN_W_must"),
         ("add", {"A_SHIFT": 56}, "add_A_W_with_A_SHIFT_must"),
         ("add", {"DROP": 10}, "add_DROP_must"),
         ("pe", {"W": 0}, "pe_W_must"),

@@ -12,7 +12,8 @@ from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
 from hwgen.templates import render
 
-IN_BEATS = 6  # the core answers every second word of a frame with the sum since the frame's start
+# the core answers every second beat of a frame with the sum of all words since the frame's start, and that plus 1, ...
+IN_BEATS = 6
 CORE = """
 `default_nettype none
 module toy_core #(
@@ -20,18 +21,32 @@ module toy_core #(
 ) (
     input wire clk,
     input wire rst,
-    input wire [IN_BITS-1:0] s_axis_tdata,
+    input wire [IN_SIDE*IN_BITS-1:0] s_axis_tdata,
     input wire s_axis_tvalid,
     output wire s_axis_tready,
-    output wire [OUT_BITS-1:0] m_axis_tdata,
+    output wire [OUT_SIDE*OUT_BITS-1:0] m_axis_tdata,
     output wire m_axis_tvalid,
     input wire m_axis_tready
 );
     reg [2:0] beat_q;
     reg [OUT_BITS-1:0] sum_q;
-    wire [OUT_BITS-1:0] word = {{(OUT_BITS - IN_BITS){SIGNED & s_axis_tdata[IN_BITS-1]}}, s_axis_tdata};
-    wire [OUT_BITS-1:0] sum = (beat_q == 3'd0 ? {OUT_BITS{1'b0}} : sum_q) + word;
+    reg [OUT_BITS-1:0] sum;
+    wire [OUT_SIDE*OUT_BITS-1:0] answer;
     wire unused = XILINX != 0;
+    integer n;
+
+    always @* begin
+        sum = beat_q == 3'd0 ? {OUT_BITS{1'b0}} : sum_q;
+        for (n = 0; n < IN_SIDE; n = n + 1)
+            sum = sum + {{(OUT_BITS-IN_BITS){SIGNED & s_axis_tdata[(n+1)*IN_BITS-1]}}, s_axis_tdata[n*IN_BITS +: IN_BITS]};
+    end
+    generate
+        genvar m;
+        for (m = 0; m < OUT_SIDE; m = m + 1) begin : gen_answer
+            localparam MORE = m;
+            assign answer[m*OUT_BITS +: OUT_BITS] = sum + {{(OUT_BITS-4){1'b0}}, MORE[3:0]};
+        end
+    endgenerate
 
     always @(posedge clk) begin
         if (s_axis_tvalid && s_axis_tready) begin
@@ -42,12 +57,12 @@ module toy_core #(
     end
 
     stream_fifo #(
-        .DATA_W(OUT_BITS),
+        .DATA_W(OUT_SIDE*OUT_BITS),
         .DEPTH(4)
     ) u_fifo (
         .clk(clk),
         .rst(rst),
-        .s_axis_tdata(sum),
+        .s_axis_tdata(answer),
         .s_axis_tvalid(s_axis_tvalid && beat_q[0]),
         .s_axis_tready(s_axis_tready),
         .m_axis_tdata(m_axis_tdata),
@@ -57,21 +72,35 @@ module toy_core #(
 endmodule
 `default_nettype wire
 """
-WIDTHS = [(6, 13, True), (8, 16, True), (3, 17, False), (17, 33, True)]  # bits in, bits out, signed
+# bits in, bits out, signed, activations in and out side by side
+WIDTHS = [(6, 13, True, 2, 3), (8, 16, True, 1, 1), (3, 17, False, 4, 2), (17, 33, True, 1, 1)]
+
+
+def packed(activations, bits):
+    """uint64 [...] of integers [..., activations]: each in 1, 2, 4 or 8 bytes, the first in the lowest."""
+    width = next(width for width in (8, 16, 32, 64) if width >= bits)
+    shifts = np.arange(activations.shape[-1], dtype=np.uint64) * np.uint64(width)
+    mask = np.uint64((1 << width) - 1)
+    return ((activations.astype(np.int64).view(np.uint64) & mask) << shifts).sum(axis=-1, dtype=np.uint64)
 
 
 @pytest.fixture(params=WIDTHS, ids=lambda widths: "{}in{}out".format(*widths))
 def toy(request, tmp_path):
     """(sources, data file) of a top around the stand-in core."""
-    in_bits, out_bits, signed = request.param
-    core = CORE.replace("IN_BITS", str(in_bits)).replace("OUT_BITS", str(out_bits))
-    (tmp_path / "toy_core.v").write_text(core.replace("SIGNED", f"1'b{int(signed)}"))
+    in_bits, out_bits, signed, in_side, out_side = request.param
+    values = {"IN_BITS": in_bits, "OUT_BITS": out_bits, "IN_SIDE": in_side, "OUT_SIDE": out_side}
+    core = CORE.replace("SIGNED", f"1'b{int(signed)}")
+    for name, value in values.items():
+        core = core.replace(name, str(value))
+    (tmp_path / "toy_core.v").write_text(core)
     top = render(
         "top.v.j2",
         top="toy_top",
         core="toy_core",
         in_bits=in_bits,
+        in_side=in_side,
         out_bits=out_bits,
+        out_side=out_side,
         out_signed=signed,
         in_beats=IN_BEATS,
         out_beats=IN_BEATS // 2,
@@ -80,8 +109,10 @@ def toy(request, tmp_path):
     )
     (tmp_path / "toy_top.v").write_text(top)
     low = -(2 ** (in_bits - 1)) if signed else 0
-    inputs = np.random.default_rng(1).integers(low, low + 2**in_bits, (8, IN_BEATS))
-    np.savez(tmp_path / "data.npz", inputs=inputs, outputs=np.cumsum(inputs, axis=1)[:, 1::2])
+    inputs = np.random.default_rng(1).integers(low, low + 2**in_bits, (8, IN_BEATS, in_side))
+    sums = np.cumsum(inputs.sum(axis=2), axis=1)[:, 1::2]
+    outputs = sums[:, :, None] + np.arange(out_side)
+    np.savez(tmp_path / "data.npz", inputs=packed(inputs, in_bits), outputs=packed(outputs, out_bits))
     sources = [tmp_path / "toy_core.v", tmp_path / "toy_top.v", *sorted(share("rtl").glob("*.v"))]
     return sources, tmp_path / "data.npz"
 

@@ -95,8 +95,9 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
     constants  per output
     sums       the range of each output's sum, that with the constant
     """
+    table, first, same = _without_copies(table, constants)
     spans = np.array([(1 << kind.bits) - 1 for kind in inputs], np.int64)
-    shared = share(table, spans, len(constants))
+    shared = share(table, spans, len(first))
     heaps = Heaps()
     # a node is bits, all positive, and what they are above its value; two's complement is its sign bit inverted
     nodes = [
@@ -128,12 +129,29 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
         bits, ones, above = gather(row)
         greatest = sum(1 << column for column, _ in bits) + ones
         nodes.append((heaps.compress(bits, ones, greatest.bit_length()), above))
-    made: dict[tuple, list[int]] = {}
-    results = []
-    for row, (constant, kind) in enumerate(zip(constants, sums, strict=True)):
+    made = []
+    for row, output in enumerate(first):
         bits, ones, above = gather(row)
-        key = (*sorted(bits), constant, kind.bits)
-        if key not in made:
-            made[key] = heaps.compress(bits, constant + ones - above, kind.bits)
-        results.append(made[key])
+        made.append(heaps.compress(bits, constants[output] + ones - above, sums[output].bits))
+    results = [made[row] for row in same]
     return AdderNetlist(inputs, heaps.rows, results, sums, len(starts) - 1 - shared.outputs)
+
+
+def _without_copies(table: TermTable, constants: list[int]) -> tuple[TermTable, list[int], list[int]]:
+    """The terms of the outputs that differ, numbered anew; the first output of each; and which it is for each output."""
+    order = np.lexsort((table.input, table.exponent, table.output))
+    columns = np.stack([table.input, table.exponent, table.negative], axis=1)[order]
+    starts = np.searchsorted(table.output[order], np.arange(len(constants) + 1))
+    known: dict[tuple[bytes, int], int] = {}
+    first, same = [], []
+    for output, constant in enumerate(constants):
+        key = columns[starts[output] : starts[output + 1]].tobytes(), constant
+        if key not in known:
+            known[key] = len(first)
+            first.append(output)
+        same.append(known[key])
+    row = np.full(len(constants), -1)
+    row[first] = np.arange(len(first))
+    keep = row[table.output] >= 0
+    columns = (table.input, table.exponent, table.negative)
+    return TermTable(row[table.output][keep], *(column[keep] for column in columns)), first, same
