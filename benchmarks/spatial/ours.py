@@ -13,6 +13,7 @@ from benchmarks.spatial.intnet import IntNet
 from benchmarks.spatial.peers.common import main
 from hwgen import build
 from hwgen.config import BuildConfig
+from hwgen.design import Design
 from hwgen.frontend import import_model
 from hwgen.nn import ActQuant
 
@@ -82,25 +83,28 @@ def build_hwgen(net: IntNet, folder: Path) -> dict:
     ended = time.process_time()
     units = [placed.unit for placed in design.placed]
     rows = [row for unit in units for row in unit.netlist.rows]
-    core = f"{net.name}_core"
-    wrapper = folder / "wrapper.v"
-    wrapper.write_text(WRAPPER.format(core=core, inputs=design.input.bits, outputs=design.output.bits))
-    sources = [path for path in sorted((folder / "build" / "rtl").glob("*.v")) if not path.stem.endswith("_top")]
-    return {
+    return wrapped_core(design, folder) | {
         "cpu_seconds": round(stages["lint"] - stages["schedule"], 2),
         "build_cpu_seconds": round(ended - started, 2),
         "adders": len(rows),
         "three_input_adders": sum(max(map(len, row.columns)) > 2 for row in rows),
         "cost": sum(unit.netlist.luts for unit in units),
         "latency": sum(unit.latency for unit in units),
-        "top": "wrapper",
-        "sources": [str(path) for path in (wrapper, *sources)],
         "input": "s_axis_tdata",
         "output": "m_axis_tdata",
         "input_fields": _fields(design.input),
         "output_fields": _fields(design.output),
         "ties": {"rst": "1'b0", "s_axis_tvalid": "1'b1", "m_axis_tready": "1'b1"},
     }
+
+
+def wrapped_core(design: Design, folder: Path) -> dict:
+    """`top` and `sources` of a design built into FOLDER/build, for simulation as for synthesis."""
+    wrapper = folder / "wrapper.v"
+    text = WRAPPER.format(core=f"{design.name}_core", inputs=design.input.bits, outputs=design.output.bits)
+    wrapper.write_text(text)
+    sources = [path for path in sorted((folder / "build" / "rtl").glob("*.v")) if not path.stem.endswith("_top")]
+    return {"top": "wrapper", "sources": [str(path) for path in (wrapper, *sources)]}
 
 
 def _fields(stream) -> list[list[int]]:
