@@ -51,12 +51,11 @@ def test_all_digits_are_exact_on_verilator(tmp_path, stall):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("quarter", range(4))
-def test_all_digits_are_exact_on_icarus_with_stalls(tmp_path, quarter):
+@pytest.mark.parametrize("part", [slice(0, 60), slice(180, 240)])
+def test_digits_are_exact_on_icarus_with_stalls(tmp_path, part):
     folder, x, _ = built("digits", tmp_path)
-    part = x[90 * quarter : 90 * quarter + 90]
-    result = verify(folder, part, simulator="icarus", stall=0.2, seed=quarter + 1)
-    assert result["equal"] == len(part) == 90
+    result = verify(folder, x[part], simulator="icarus", stall=0.2, seed=part.stop)
+    assert result["equal"] == 60
 
 
 @pytest.mark.sim
@@ -128,6 +127,23 @@ def test_the_emitted_top_works_behind_axi(tmp_path, simulator):
 
 
 @pytest.mark.sim
+def test_a_spatial_top_takes_and_gives_whole_pixels_behind_axi(tmp_path):
+    from hwgen.nn import ActQuant
+
+    linear = torch.nn.Linear(6, 3)
+    linear.weight.data = torch.arange(-9, 9).reshape(3, 6) * 0.5
+    linear.bias.data = torch.tensor([0.5, -1.0, 0.0])
+    folder = tmp_path / "flat_net"
+    build(
+        torch.nn.Sequential(ActQuant(4, -2, signed=True), linear, ActQuant(6, 0, signed=True)),
+        (torch.zeros(1, 6),),
+        out=folder,
+        config=BuildConfig(engine="spatial"),
+    )
+    behind_axi(folder, torch.rand(8, 6) * 4 - 2, tmp_path, "icarus")
+
+
+@pytest.mark.sim
 def test_the_emitted_digits_top_works_behind_axi(tmp_path):
     folder, x, _ = built("digits", tmp_path)
     behind_axi(folder, torch.from_numpy(x[:8]), tmp_path, "verilator")
@@ -138,8 +154,8 @@ def behind_axi(folder, x, tmp_path, simulator):
     design, manifest = read_design(folder), read_manifest(folder)
     frames = design.graph.quantize_input(x)
     inputs, outputs = (
-        design.input.order.flatten(frames),
-        design.output.order.flatten(design.graph.eval(frames)),
+        axi_words(stream, values)
+        for stream, values in ((design.input, frames), (design.output, design.graph.eval(frames)))
     )
     np.savez(tmp_path / "data.npz", inputs=inputs, outputs=outputs)
     sources = [folder / path for path in manifest["sources"]]
@@ -153,6 +169,17 @@ def behind_axi(folder, x, tmp_path, simulator):
         environment={"TOP_DATA": str(tmp_path / "data.npz")},
         cwd=folder,
     )
+
+
+def axi_words(stream, values):
+    """int64 [N, beats] of the AXI top: the activations of a beat in whole bytes, side by side."""
+    words = stream.order.flatten(values)
+    if stream.order.side == 1:
+        return words
+    width = next(n for n in (8, 16, 32, 64) if n >= stream.type.qtype.bits)
+    assert width * stream.order.side < 63
+    words = words.reshape(len(words), -1, stream.order.side) & ((1 << width) - 1)
+    return (words << (np.arange(stream.order.side) * width)).sum(axis=2)
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path):
