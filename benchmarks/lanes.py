@@ -73,7 +73,7 @@ def main(lanes, frames, keep):
     area = next(u for u in areas["units"] if u["name"] == unit["name"])["resources"]
     mac = baseline(folder, "lane")
     interval = run.interval
-    useful = unit["terms"] * unit["pixels"] / interval
+    useful = unit["useful"] / interval
     table = Table(
         "design",
         "lanes",
@@ -95,9 +95,9 @@ def main(lanes, frames, keep):
         f"{area['LUT'] / useful:.1f}",
     ]
     table.add_row(*map(str, row))
-    positions = unit["pixels"] // lanes
+    positions = size * size // lanes
     dense = channels * channels * 9 * positions
-    sparse_useful = unit["terms"] * unit["pixels"] / dense
+    sparse_useful = unit["useful"] / dense
     row = [
         "4-bit MACs alone, dense",
         lanes,

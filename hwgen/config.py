@@ -51,5 +51,5 @@ class BuildConfig:
     def check_patterns(self, layers: list[str]) -> None:
         """Raises BadInput when a pattern matches none of the layers."""
         for pattern, _ in self._engines():
-            if not any(fnmatchcase(layer, pattern) for layer in layers):
+            if pattern != "*" and not any(fnmatchcase(layer, pattern) for layer in layers):
                 raise BadInput(f"no layer matches {pattern!r}", "--engine", f"the layers are {', '.join(layers)}")

@@ -177,12 +177,14 @@ def _insert_fifos(design: Design) -> None:
     Time is counted in beats of the network's input. When the addition takes its beat n, both sides can have been sent
     every beat that the input up to then allows; what is ahead of n waits in the FIFO. One row more keeps the branches
     from stalling each other inside a row. Sides that passed unequally many registers since they parted get one each
-    too, so that no beat waits for the one before it to be through.
+    too, so that no beat waits for the one before it to be through; and so does a side whose beats may wait for more input
+    on the other, if it comes from a unit that takes nothing while it waits: only lanes go on filling their rows.
     """
     if not any(isinstance(placed.unit, Add) for placed in design.placed):
         return
     progress = {design.input.name: np.arange(1, design.input.order.beats + 1)}
     registers = {design.input.name: 0}  # since the last line memory
+    from_lanes = {s.name for placed in design.placed if isinstance(placed.unit, TermLanes) for s in placed.outputs}
     result = []
     for placed in design.placed:
         arrivals = [progress[stream.name] for stream in placed.inputs]
@@ -193,7 +195,8 @@ def _insert_fifos(design: Design) -> None:
             inputs = []
             for stream, arrival in zip(placed.inputs, arrivals, strict=True):
                 ahead = int((np.searchsorted(arrival, together, side="right") - np.arange(len(together))).max())
-                if ahead > 1 or uneven:
+                waits = stream.name not in from_lanes and (arrival < together).any()
+                if ahead > 1 or uneven or waits:
                     depth = ahead + (stream.order.beats // stream.order.shape[1] if ahead > 1 else uneven + 1)
                     fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order)
                     behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)

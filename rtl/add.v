@@ -19,8 +19,7 @@ module add #(
     parameter DROP = 0,
     parameter OUT_W = 8,
     parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255,
-    parameter XILINX = 0             // 1: UltraScale+ primitives
+    parameter signed [63:0] HIGH = 255
 ) (
     input  wire             clk,
     input  wire             rst,
@@ -80,8 +79,7 @@ module add #(
                 .IN_SIGNED(1),
                 .OUT_W(OUT_W),
                 .LOW(LOW),
-                .HIGH(HIGH),
-                .XILINX(XILINX)
+                .HIGH(HIGH)
             ) u_clamp (
                 .x(sum[W-1:DROP]),
                 .y(clamped[n*OUT_W +: OUT_W])

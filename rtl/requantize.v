@@ -9,8 +9,7 @@ module requantize #(
     parameter IN_SIGNED = 1,         // 0: the input is unsigned
     parameter OUT_W = 8,             // bits in an activation
     parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255,
-    parameter XILINX = 0             // 1: UltraScale+ primitives
+    parameter signed [63:0] HIGH = 255
 ) (
     input  wire             clk,
     input  wire             rst,
@@ -30,8 +29,7 @@ module requantize #(
         .IN_SIGNED(IN_SIGNED),
         .OUT_W(OUT_W),
         .LOW(LOW),
-        .HIGH(HIGH),
-        .XILINX(XILINX)
+        .HIGH(HIGH)
     ) u_clamp (
         .x(s_axis_tdata),
         .y(clamped)

@@ -305,8 +305,7 @@ module term_lanes #(
         .IN_SIGNED((MAXIMUM != 0) ? X_SIGNED : 1),
         .OUT_W(OUT_W),
         .LOW(LOW),
-        .HIGH(HIGH),
-        .XILINX(XILINX)
+        .HIGH(HIGH)
     ) u_requantize (
         .clk(clk),
         .rst(rst),

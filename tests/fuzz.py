@@ -37,7 +37,7 @@ def choice(network: Network) -> BuildConfig:
         f"{layer.name}={'lanes' if engine == 'spatial' and obstacle(layer) else engine}"
         for layer, engine in zip(layers, cycle(network.engines), strict=False)
     ]
-    return BuildConfig(engine=",".join(engines), **options)
+    return BuildConfig(engine=",".join(engines) or "spatial", **options)
 
 
 def check(network: Network, folder: Path, simulator: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -10,14 +11,16 @@ import pytest
 import torch
 from torch import nn
 
+from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
-from hwgen.errors import ToolFailed
+from hwgen.errors import Mismatch, ToolFailed
 from hwgen.flow import build, read_manifest
 from hwgen.nn import ActQuant
 from hwgen.program import IMMEDIATE, NEGATE, check_sum
 from hwgen.share import share
 from hwgen.simulate import simulate
 from hwgen.simulators import run_cocotb
+from hwgen.verify import verify
 
 pytestmark = pytest.mark.sim
 
@@ -26,15 +29,29 @@ MUTANTS = {
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
     "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] : below_q", "below_q"),
     "signed maximum taken as unsigned": ("pe_max", 2, "pe_max", "(SIGNED != 0) ?", "1'b0 ?"),
-    "no clamp at HIGH": ("requantize", 1, "requantize", "above ? HIGH_BITS[OUT_W-1:0] : ", ""),
-    "no clamp at HIGH of all ones": (
-        "requantize",
-        0,
-        "requantize",
-        "!value[63] && |(value & ~HIGH_BITS)",
-        "1'b0",
-    ),
+    "no clamp at HIGH": ("clamp", 0, "clamp", "above ? HIGH_BITS[OUT_W-1:0] : ", ""),
+    "no clamp at HIGH of all ones": ("clamp", 1, "clamp", "!value[63] && |(value & ~HIGH_BITS)", "1'b0"),
+    "a clamped word lost": ("requantize", 1, "requantize", "= !valid_q || m_axis_tready", "= 1'b1"),
     "half of the addition's rounding lost": ("add", 0, "add", " + CONSTANT", ""),
+    "the first of a beat's sums sent everywhere": (
+        "add",
+        3,
+        "add",
+        "b_axis_tdata[n*B_W +: B_W]",
+        "b_axis_tdata[0 +: B_W]",
+    ),
+    "a third operand not inverted": ("row_adder", 0, "row_adder", "c ^ NOT_C", "c"),
+    "signed pool taken as unsigned": ("max_graph", 0, "max_graph", "$signed(a) > $signed(b)", "a > b"),
+    "last word of a beat first": (
+        "stream_widen",
+        0,
+        "stream_widen",
+        "{s_axis_tdata, words_q}",
+        "{words_q, s_axis_tdata}",
+    ),
+    "a window that moves disabled": ("window", 0, "window", "step = enable && ", "step = "),
+    "columns counted on from the row before": ("window", 9, "window", "(row_ends || phase_q ==", "(phase_q =="),
+    "a pixel beside the window taken": ("window", 0, "window", "BACK = BEHIND +", "BACK ="),
     "neighbour's lane off by one": (
         "lane_select",
         0,
@@ -90,13 +107,9 @@ def run_bench(name, index, folder, sources):
     )
 
 
-@pytest.mark.parametrize("bench, index", sorted({mutant[:2] for mutant in MUTANTS.values()}))
-def test_the_bench_passes_unchanged(bench, index, tmp_path):
-    run_bench(bench, index, tmp_path, sorted(share("rtl").glob("*.v")))
-
-
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_the_bench_fails_on(mutant, tmp_path):
+    """Unchanged it passes: tests/test_rtl.py."""
     bench, index, file, text, instead = MUTANTS[mutant]
     shutil.copytree(share("rtl"), tmp_path / "rtl")
     path = tmp_path / "rtl" / f"{file}.v"
@@ -228,3 +241,82 @@ def test_accumulators_hold_the_worst_case_and_not_a_bit_more(tmp_path):
     (bits,) = re.findall(r"\.W\((\d+)\)", core.read_text())
     core.write_text(core.read_text().replace(f".W({bits})", f".W({int(bits) - 1})"))
     assert differing(narrow, model, x) > 0
+
+
+# spatial layers: the broken build must not verify
+
+
+def unfolded(folder) -> np.ndarray:
+    """Builds Tiny and a second layer, spatial, with registers behind each row, its windows two pixels at a time."""
+    model = nn.Sequential(
+        Tiny(rounded=True), nn.Conv2d(3, 2, (1, 2), stride=(1, 2)), ActQuant(5, 0, signed=True)
+    ).eval()
+    model[1].weight.data = torch.tensor([1.0, -3, 0, 2, -0.5, 7]).repeat(2).reshape(2, 3, 1, 2)
+    model[1].bias.data = torch.tensor([0.25, -4.0])
+    x = torch.nn.functional.pad(FRAMES, (0, 1))
+    config = BuildConfig(engine="spatial", pixels=2, levels=1, name="tiny")
+    build(model, (x[:1],), out=folder, config=config)
+    return x.numpy()
+
+
+@pytest.fixture(scope="module")
+def spatial(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spatial") / "build"
+    x = unfolded(folder)
+    assert verify(folder, x, simulator="icarus", stall=0.2)["equal"] == len(x)
+    return folder, x
+
+
+# file, pattern, replacement
+SPATIAL_MUTANTS = {
+    "row_adder: the ones lost": ("row_adder", r"ONES\[1:0\]\};", "2'd0};"),
+    "window: rows past the bottom not padded": ("window", r"\|\| past_bottom \|\|", "||"),
+    "window: rows above forgotten": (
+        "window",
+        r"memory\[at_q\] <= beats\[0 \+: WORD_W\]",
+        "memory[at_q] <= {WORD_W{1'b0}}",
+    ),
+    "clamp: no lower end": ("clamp", r"below \? LOW_BITS\[OUT_W-1:0\] : ", ""),
+    "graph: wrong inversions": ("adder_graph_\\w+", r"(\.NOT_A\(\d+'h)0\)", r"\g<1>1)"),
+    "graph: registers left out": ("adder_graph_\\w+", r"(u_s\d+ \(.*?s\d+)_d1", r"\1"),
+    "graph: outputs exchanged": ("adder_graph_\\w+", r"(y_q\[\d+ \+: \d+\] <= )y1;", r"\1y0;"),
+}
+
+
+@pytest.mark.parametrize("mutant", SPATIAL_MUTANTS)
+def test_a_spatial_build_does_not_verify_with(mutant, spatial, tmp_path):
+    file, pattern, instead = SPATIAL_MUTANTS[mutant]
+    folder, x = spatial
+    shutil.copytree(folder, tmp_path / "build", ignore=shutil.ignore_patterns("sim"))
+    for path in sorted((tmp_path / "build/rtl").iterdir()):
+        text = path.read_text()
+        if re.fullmatch(file, path.stem) and re.search(pattern, text):
+            path.write_text(re.sub(pattern, instead, text))
+            break
+    else:
+        raise AssertionError(f"no {file}.v holds {pattern}: give the mutant its new text")
+    with pytest.raises(Mismatch, match="first wrong layer"):
+        verify(tmp_path / "build", x, simulator="icarus")
+
+
+def a_term_dropped(table, constants, inputs, sums):
+    kept = [getattr(table, name)[1:] for name in ("output", "input", "exponent", "negative")]
+    return adder_netlist(type(table)(*kept), constants, inputs, sums)
+
+
+def a_sign_turned(table, constants, inputs, sums):
+    negative = table.negative.copy()
+    negative[0] ^= 1
+    return adder_netlist(replace(table, negative=negative), constants, inputs, sums)
+
+
+def a_constant_wrong(table, constants, inputs, sums):
+    return adder_netlist(table, [constants[0] + 4, *constants[1:]], inputs, sums)
+
+
+@pytest.mark.parametrize("broken", [a_term_dropped, a_sign_turned, a_constant_wrong])
+def test_a_spatial_build_does_not_verify_made_with(broken, monkeypatch, tmp_path):
+    monkeypatch.setattr("hwgen.units.adder_graph.adder_netlist", broken)
+    x = unfolded(tmp_path / "build")
+    with pytest.raises(Mismatch, match="first wrong layer layer_0_round, channel 0"):
+        verify(tmp_path / "build", x, simulator="icarus")

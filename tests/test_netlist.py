@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import hwgen
+from hwgen.config import BuildConfig
 from hwgen.flow import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.synth import yosys
@@ -37,10 +38,11 @@ def small() -> nn.Sequential:
 
 
 @pytest.mark.sim
-def test_netlist_equals_the_module(tmp_path):
+@pytest.mark.parametrize("options", [{}, {"engine": "spatial", "pixels": 2}], ids=["lanes", "spatial"])
+def test_netlist_equals_the_module(options, tmp_path):
     net, x = small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
-    hwgen.build(net, (x[:1],), out=folder)
+    hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(**options))
     manifest = read_manifest(folder)
     core = manifest["core"]
     script = [
@@ -53,7 +55,7 @@ def test_netlist_equals_the_module(tmp_path):
     (folder / "netlist.ys").write_text("\n".join(script))
     subprocess.run([sys.executable, "-c", yosys._WORKER, "netlist.ys"], cwd=folder, check=True, capture_output=True)
     netlist = (folder / f"rtl/{core}.v").read_text()
-    assert "LUT6_2" in netlist and "CARRY8" in netlist and "term_lanes #" not in netlist
+    assert "LUT6_2" in netlist and "CARRY8" in netlist and netlist.count("endmodule") == 1
     (folder / f"rtl/{core}.v").write_text("`default_nettype wire\n" + CELLS.read_text() + netlist)
     y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus")
     with torch.no_grad():

@@ -82,7 +82,8 @@ def test_primitives_equal_the_behavioural_form(seed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("good", "bad"), [("16'h6996", "16'h6997"), ("IS_A & IS_C", "IS_A & ~IS_C"), ("SENT[i] ? sent[i]", "SENT[i] ? 1'b0")]
+    ("good", "bad"),
+    [("16'h6996", "16'h6997"), ("IS_A & IS_C", "IS_A & ~IS_C"), ("SENT[i] ? sent[i]", "SENT[i] ? 1'b0")],
 )
 def test_a_wrong_table_is_refuted(good, bad, tmp_path):
     full = {name: 0x1FF for name in "ABC"} | {"NOT_A": 0, "NOT_B": 0, "NOT_C": 0}

@@ -1,6 +1,6 @@
 """hwgen, da4ml and Alkaid on the same 18 networks, checked against numpy and counted by the same yosys.
 
-A tool and network whose result is in results.json is not done again, so the command may be stopped at any time.
+A count that is in results.json is not made again, so the command may be stopped at any time.
 The table of docs/spatial.md is made from that file. Peers are installed under build/spatial; Icarus is needed.
 """
 
@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from benchmarks.spatial.intnet import names
-from benchmarks.spatial.run import TOOLS, python, run
+from benchmarks.spatial.run import COUNTS, TOOLS, python, run
 from benchmarks.spatial.tables import tables, write_document
 from hwgen.errors import HwgenError
 
@@ -36,17 +36,20 @@ def record(path: Path, key: str, result: dict) -> None:
 
 @click.command(help=__doc__)
 @click.option("--only", default="*", help='Runs "TOOL / NETWORK" that match this pattern.')
+@click.option("--mapped/--no-mapped", default=True, help="Without the count as mapped, the longest part.")
 @click.option("--jobs", default=2, show_default=True, help="Processes at once, a core each.")
 @click.option("--results", default=RESULTS, show_default=True, type=click.Path(path_type=Path))
-def main(only, jobs, results):
+def main(only, mapped, jobs, results):
     runs = {f"{tool} / {net}": (tool, net) for tool in TOOLS for net in names()}
-    wanted = [name for name in fnmatch.filter(runs, only) if name not in read(results)]
+    known = read(results)
+    counts = [count for count in COUNTS if mapped or count != "mapped"]
+    wanted = [name for name in fnmatch.filter(runs, only) if not known.get(name, {}).keys() >= {*counts}]
     console = Console(stderr=True)
-    console.print(f"{len(read(results))} results are there, {len(wanted)} to do")
+    console.print(f"{len(known)} results are there, {len(wanted)} to do")
     for tool in {runs[name][0] for name in wanted}:
         python(TOOLS[tool])  # makes its environment
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
-        pending = {pool.submit(run, *runs[name]): name for name in wanted}
+        pending = {pool.submit(run, *runs[name], counts, known.get(name)): name for name in wanted}
         for future in as_completed(pending):
             name = pending[future]
             try:
@@ -55,10 +58,12 @@ def main(only, jobs, results):
                 console.print(f"{name} failed: {error}", markup=False)
                 continue
             record(results, name, result)
-            luts = f"{result['mapped']['lut']:,} LUT as mapped, {result['adder_model']['lut']:,} by the adder model"
+            luts = f"{result['adder_model']['lut']:,} LUT by the adder model"
+            luts += f", {result['mapped']['lut']:,} as mapped" if mapped else ""
             console.print(f"{name}: {luts}", highlight=False)
     text = tables(read(results))
-    write_document("spatial", text)
+    if results == RESULTS:
+        write_document("spatial", text)
     click.echo(text)
 
 

@@ -1,9 +1,12 @@
 """One tool on one network: built in an environment of its own, simulated, measured."""
 
 import json
+import resource
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +31,7 @@ TOOLS = {
     "Alkaid --no-ternary": Tool("benchmarks.spatial.peers.alkaid", "alkaid==0.8.2", ("--no-ternary",)),
     "hwgen": Tool("benchmarks.spatial.ours"),
 }
+COUNTS = {"mapped": measure.as_mapped, "adder_model": measure.adder_model}
 
 
 def python(tool: Tool) -> str:
@@ -44,22 +48,34 @@ def python(tool: Tool) -> str:
     return str(environment / "bin" / "python")
 
 
-def convert(tool: Tool, network: Path, folder: Path, *options: str, timeout: float | None = None) -> dict:
-    """What the tool says of a network (peers/common.py), its Verilog in `folder`; subprocess.TimeoutExpired."""
+def convert(tool: Tool, network: Path, folder: Path, *options: str, limit: float | None = None) -> dict:
+    """What the tool says of a network (peers/common.py), its Verilog in `folder`.
+
+    limit -- of CPU seconds; subprocess.TimeoutExpired when they are used up
+    """
     command = [python(tool), "-m", tool.module, str(network), str(folder), *tool.options, *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout)
+    seconds = resource.RLIM_INFINITY if limit is None else int(limit)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY)),
+    )
+    if done.returncode == -signal.SIGXCPU:
+        raise subprocess.TimeoutExpired(command, limit)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or not lines:
-        raise ToolFailed(
-            f"{tool.module} on {network.stem} ends with {done.returncode}", str(folder), done.stderr[-2000:]
-        )
+        what = f"{tool.module} on {network.stem} ends with {done.returncode}"
+        raise ToolFailed(what, str(folder), done.stderr[-2000:])
     return json.loads(lines[-1].removeprefix("RESULT "))
 
 
-def run(name: str, network: str) -> dict:
-    """The result of the tool `name` on a network of networks/."""
+def run(name: str, network: str, counts: Sequence[str] = tuple(COUNTS), known: dict | None = None) -> dict:
+    """The result of the tool `name` on a network of networks/; counts that `known` has are not made again."""
     net = IntNet.load(network)
-    folder = WORK / name.lower().replace(" ", "_").replace("--", "") / network
+    folder = WORK / "runs" / name.lower().replace(" ", "_").replace("--", "") / network
     if folder.exists():
         shutil.rmtree(folder)
     design = convert(TOOLS[name], NETWORKS / f"{network}.json", folder)
@@ -68,6 +84,9 @@ def run(name: str, network: str) -> dict:
     result["three_input_adders"] = design.get("three_input_adders", 0)
     result["nonzeros"] = net.nonzeros()
     result["vectors"] = simulate.check(design, x, net.forward(x), folder / "simulation")
-    result["mapped"] = measure.as_mapped(design, folder / "yosys")
-    result["adder_model"] = measure.adder_model(design, folder / "yosys")
+    for count, measured in COUNTS.items():
+        if known and count in known:
+            result[count] = known[count]
+        elif count in counts:
+            result[count] = measured(design, folder / "yosys")
     return result

@@ -32,7 +32,7 @@ endmodule
 def check(design: dict, x: np.ndarray, expected: np.ndarray, work: Path) -> int:
     """Runs the vectors x (n, inputs) through a design as peers/common.py describes it; returns n.
 
-    design may have `ties`, {port: value}, the ports to hold constant.
+    design may have `ties`, {port: value}, ports to hold constant, and `models`, files of cells for simulation only.
     Raises ToolFailed if a result is not as expected (n, outputs), `latency` edges after its vector.
     """
     if not shutil.which("iverilog"):
@@ -49,7 +49,7 @@ def check(design: dict, x: np.ndarray, expected: np.ndarray, work: Path) -> int:
         tied=ties,
     )
     (work / "bench.v").write_text(bench)
-    sources = [str(Path(source).resolve()) for source in design["sources"]]
+    sources = [str(Path(source).resolve()) for source in [*design["sources"], *design.get("models", ())]]
     _run(["iverilog", "-g2005-sv", "-s", "bench", "-o", "bench.vvp", "bench.v", *sources], work)
     lines = _run(["vvp", "-n", "bench.vvp"], work).split()
     if len(lines) != len(x):

@@ -9,12 +9,17 @@ from benchmarks.spatial.run import ROOT, TOOLS
 
 DOCUMENT, START, END = ROOT / "docs" / "spatial.md", "<!-- made by benchmarks.{} -->", "<!-- end of {} -->"
 
+
+def _mapped(result: dict, key: str) -> str:
+    return f"{result['mapped'][key]:,}" if "mapped" in result else "not run"
+
+
 COLUMNS: dict[str, Callable[[dict], str]] = {
-    "LUT, as mapped": lambda r: f"{r['mapped']['lut']:,}",
-    "LUT, adder model": lambda r: f"{r['adder_model']['lut']:,}",
-    "FF": lambda r: f"{r['mapped']['ff']:,}",
-    "CARRY8": lambda r: f"{r['mapped']['carry8']:,}",
-    "depth": lambda r: str(r["mapped"]["depth"]),
+    "LUT, as mapped": lambda r: _mapped(r, "lut"),
+    "LUT, adder model": lambda r: f"{r['adder_model']['lut']:,}" if "adder_model" in r else "not run",
+    "FF": lambda r: _mapped(r, "ff"),
+    "CARRY8": lambda r: _mapped(r, "carry8"),
+    "depth": lambda r: _mapped(r, "depth"),
     "latency": lambda r: str(r["latency"]),
     "CPU seconds": lambda r: f"{r['cpu_seconds']:.1f}",
     "MB": lambda r: f"{r['megabytes']:,}",
@@ -43,7 +48,7 @@ def tables(results: dict) -> str:
     text = [table(("network", "non-zeros", "tool", *COLUMNS), rows)]
     rows = []
     for ours, theirs, what, key in RATIOS:
-        both = [net for net in names() if measured[ours][net] and measured[theirs][net]]
+        both = [net for net in names() if all(key in (measured[tool][net] or {}) for tool in (ours, theirs))]
         ratios = [measured[ours][net][key]["lut"] / measured[theirs][net][key]["lut"] for net in both]
         if ratios:
             mean = f"{geometric_mean(ratios):.3f}"

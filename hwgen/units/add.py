@@ -19,7 +19,6 @@ class Add(BeatByBeat):
     y: TensorType
     order: Order
     module = "add"
-    primitives = True
     takes = ("a_axis", "b_axis")
 
     def note(self):

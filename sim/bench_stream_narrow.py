@@ -1,0 +1,62 @@
+"""stream_narrow sends the N words of a beat one by one, the lowest first, without a gap."""
+
+import random
+
+import cocotb
+from cocotb.triggers import FallingEdge
+from cocotb.utils import get_sim_time
+from parts import config
+from parts.stream import Sink, Source, reset, start, watch
+
+CONFIGS = [{"DATA_W": 3, "N": 5}, {"DATA_W": 9, "N": 2}]
+ON_VERILATOR = 1
+
+
+def beats(count, seed=3):
+    """Beats, and the words in them."""
+    rng, bits, n = random.Random(seed), config()["DATA_W"], config()["N"]
+    sent = [rng.getrandbits(n * bits) for _ in range(count)]
+    return sent, [beat >> (i * bits) & ((1 << bits) - 1) for beat in sent for i in range(n)]
+
+
+async def begin(dut, source_stall=0.0, sink_stall=0.0):
+    source = Source(dut, "s_axis", source_stall, seed=1)
+    sink = Sink(dut, "m_axis", sink_stall, seed=2)
+    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
+    cocotb.start_soon(watch(dut, "m_axis"))
+    return source, sink
+
+
+@cocotb.test()
+@cocotb.parametrize(source_stall=[0.0, 0.5, 0.9], sink_stall=[0.0, 0.5])
+async def words_cross_once_and_in_order(dut, source_stall, sink_stall):
+    source, sink = await begin(dut, source_stall, sink_stall)
+    sent, words = beats(40)
+    cocotb.start_soon(source.send(sent))
+    assert await sink.take(len(words)) == words
+
+
+@cocotb.test()
+async def a_word_leaves_every_clock(dut):
+    source, sink = await begin(dut)
+    sent, words = beats(30)
+    before = get_sim_time("ns")
+    cocotb.start_soon(source.send(sent))
+    assert await sink.take(len(words)) == words
+    assert get_sim_time("ns") - before <= (len(words) + 2) * 10
+
+
+@cocotb.test()
+@cocotb.parametrize(taken=[1, 2, 5])
+async def reset_in_mid_beat_forgets_the_words_inside(dut, taken):
+    source, sink = await begin(dut)
+    sending = cocotb.start_soon(source.send(beats(9)[0]))
+    await sink.take(taken)
+    await FallingEdge(dut.clk)
+    sending.cancel()
+    source.idle()
+    await reset(dut, cycles=1)
+    assert int(dut.m_axis_tvalid.value) == 0
+    sent, words = beats(10, seed=4)
+    cocotb.start_soon(source.send(sent))
+    assert await sink.take(len(words)) == words
