@@ -177,14 +177,14 @@ def _insert_fifos(design: Design) -> None:
     Time is counted in beats of the network's input. When the addition takes its beat n, both sides can have been sent
     every beat that the input up to then allows; what is ahead of n waits in the FIFO. One row more keeps the branches
     from stalling each other inside a row. Sides that passed unequally many registers since they parted get one each
-    too, so that no beat waits for the one before it to be through; and so does a side whose beats may wait for more input
-    on the other, if it comes from a unit that takes nothing while it waits: only lanes go on filling their rows.
+    too, so that no beat waits for the one before it to be through; and so does a side whose unit takes nothing while a
+    result of it waits, for the other side may need more of what both come from: only lanes go on filling their rows.
     """
     if not any(isinstance(placed.unit, Add) for placed in design.placed):
         return
     progress = {design.input.name: np.arange(1, design.input.order.beats + 1)}
     registers = {design.input.name: 0}  # since the last line memory
-    from_lanes = {s.name for placed in design.placed if isinstance(placed.unit, TermLanes) for s in placed.outputs}
+    stops = {design.input.name: False}  # whether a beat that waits stops what it comes from
     result = []
     for placed in design.placed:
         arrivals = [progress[stream.name] for stream in placed.inputs]
@@ -195,20 +195,23 @@ def _insert_fifos(design: Design) -> None:
             inputs = []
             for stream, arrival in zip(placed.inputs, arrivals, strict=True):
                 ahead = int((np.searchsorted(arrival, together, side="right") - np.arange(len(together))).max())
-                waits = stream.name not in from_lanes and (arrival < together).any()
-                if ahead > 1 or uneven or waits:
+                if ahead > 1 or uneven or stops[stream.name]:
                     depth = ahead + (stream.order.beats // stream.order.shape[1] if ahead > 1 else uneven + 1)
                     fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order)
                     behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)
                     result.append(Placed(fifo, (stream,), (behind,)))
                     registers[behind.name] = registers[stream.name] + FIFO_CLOCKS
+                    stops[behind.name] = stops[stream.name]
                     stream = behind
                 inputs.append(stream)
             placed = Placed(placed.unit, tuple(inputs), placed.outputs)
             arrivals = [together]
         needs = placed.unit.needs()
         before = max(registers[stream.name] for stream in placed.inputs)
+        rigid = isinstance(placed.unit, AdderGraph | StreamWiden | StreamNarrow)
+        rigid |= not isinstance(placed.unit, TermLanes) and any(stops[stream.name] for stream in placed.inputs)
         for stream in placed.outputs:
+            stops[stream.name] = rigid
             registers[stream.name] = 0 if isinstance(placed.unit, TermLanes) else before + placed.unit.latency
             progress[stream.name] = arrivals[0][np.maximum(needs, 1) - 1]
         result.append(placed)

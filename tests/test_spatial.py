@@ -256,22 +256,28 @@ def test_a_sum_of_branches_with_different_pixels_a_beat(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "early", "late"),
+    ("shape", "first", "early", "late"),
     [
+        ((1, 1, 27), None, {"kernel_size": 1, "stride": (1, 9)}, {"kernel_size": (1, 9), "stride": (1, 9)}),
+        ((1, 9, 3), None, {"kernel_size": (1, 3), "stride": (3, 1)}, {"kernel_size": 3, "stride": (3, 1)}),
+        # all that the first layer sends waits for the last pixel, so to the network's input both sides are as late
         (
-            (1, 1, 27),
-            {"kernel_size": 1, "stride": (1, 9)},
-            {"kernel_size": (1, 9), "stride": (1, 9), "padding": (0, 4)},
+            (1, 3, 1),
+            {"kernel_size": (3, 1), "dilation": (3, 1), "padding": (3, 0)},
+            {"kernel_size": 1, "stride": (9, 1)},
+            {"kernel_size": (3, 1)},
         ),
-        ((1, 9, 3), {"kernel_size": (1, 3), "stride": (3, 1)}, {"kernel_size": 3, "stride": (3, 1)}),
     ],
 )
-def test_the_early_side_of_a_sum_does_not_stop_the_late_one(shape, early, late, tmp_path):
+def test_the_early_side_of_a_sum_does_not_stop_the_late_one(shape, first, early, late, tmp_path):
     """A result that waits for the other side stops its graph, so it must wait in a FIFO: the other needs more input."""
-    sides = [weigh(nn.Conv2d(1, 2, **early)), weigh(nn.Conv2d(1, 2, **late), 2)]
-    net, x = nn.Sequential(ActQuant(3, 0), Fork(*sides), ActQuant(6, 0, signed=True)), frames(5, *shape)
-    design = build(net, x, tmp_path / "net")
-    assert exact(net, x, tmp_path / "net").interval == design.interval() == 27
+    layers = [ActQuant(3, 0)]
+    if first:
+        layers += [weigh(nn.Conv2d(1, 1, **first), 4, keep=1.0), ActQuant(4, 0, signed=True)]
+    sides = [weigh(nn.Conv2d(1, 2, **early), keep=1.0), weigh(nn.Conv2d(1, 2, **late), 2)]
+    net, x = nn.Sequential(*layers, Fork(*sides), ActQuant(6, 0, signed=True)), frames(5, *shape)
+    design = build(net, x, tmp_path / "net", levels=64)
+    assert exact(net, x, tmp_path / "net").interval == design.interval()
 
 
 def test_auto_takes_what_is_smaller(tmp_path):
