@@ -299,14 +299,15 @@ def program_table(zeros: float = 0.9) -> Table:
         conv = Conv(weight, rng.integers(-128, 128, shape[0]).astype(float))
         x = TensorType((shape[1], 32, 32), QType(0, (1 << bits) - 1), 0)
         program = sum_program(conv, x, Quantize(6 + ceil_log2(inputs) // 2, 0, (1 << bits) - 1))
-        words, width = program.words(ceil_log2(shape[2]), ceil_log2(shape[3]), ceil_log2(shape[1]))
+        entries = len(program.flags)
+        width = program.payload_bits(ceil_log2(shape[2]), ceil_log2(shape[3]), ceil_log2(shape[1])) + 4
         known = price.layer_accumulator_bits(layer, bits), price.entry_bits(price.layer_address_bits(layer), bits)
         table.add_row(
             name,
             f"{known[0]}, {program.accumulator}",
             f"{known[1]}, {width}",
-            f"{program.terms}, {len(words)}",
-            f"{weight.size * 4}, {len(words) * width}",
+            f"{program.terms}, {entries}",
+            f"{weight.size * 4}, {entries * width}",
         )
     return table
 

@@ -17,7 +17,7 @@ from hwgen.units.adder_graph import AdderGraph
 from hwgen.units.stream_fifo import StreamFifo
 from hwgen.units.stream_fork import StreamFork
 from hwgen.units.stream_width import StreamNarrow, StreamWiden
-from hwgen.units.term_lanes import TermLanes
+from hwgen.units.term_lanes import Fold, TermLanes, takes
 from hwgen.units.unit import Unit
 from hwgen.units.window import most_pixels
 
@@ -75,8 +75,8 @@ class Design:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]
 
 
-def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], pixels: int, levels: int) -> Design:
-    """The design of `stages` with the given lanes by result, SPATIAL for an unfolded layer.
+def place(name: str, graph: Graph, stages: list[Stage], folds: dict[str, Fold], pixels: int, levels: int) -> Design:
+    """The design of `stages` with the given folds by result, SPATIAL for an unfolded layer.
 
     pixels -- the most that come in a beat of the network's input, if its first layers are unfolded; each later one
     takes as many as come, or the greatest part of them that it can
@@ -85,7 +85,7 @@ def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], p
     design = Design(name, graph)
     order = Order(graph.input_type.shape)
     readers = [stage for stage in stages if graph.input_name in stage.inputs]
-    if readers and all(lanes.get(stage.result) == SPATIAL for stage in readers):
+    if readers and all(folds.get(stage.result) == SPATIAL for stage in readers):
         together = (n for n in range(min(pixels, order.shape[2]), 0, -1) if order.shape[2] % n == 0)
         order = order.by_pixels(next(n for n in together if all(most_pixels(s.layer, n) == n for s in readers)))
     design.input = Stream(graph.input_name, graph.input_name, graph.input_type, order)
@@ -98,16 +98,17 @@ def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], p
                 _turned(design, source, order, f"reorder_for_{stage.result}_{i}") for i, source in enumerate(sources)
             ]
             unit = Add(stage.result, *stage.types, stage.quantize, stage.y, order)
-        elif lanes[stage.result] == SPATIAL:
+        elif folds[stage.result] == SPATIAL:
             together = most_pixels(stage.layer, max(1, sources[0].order.pixels))
             order = sources[0].order.by_pixels(together)
             sources = [_turned(design, sources[0], order, f"reorder_for_{stage.result}")]
             unit = AdderGraph(stage.layer, together, levels)
             order = unit.out_order
         else:
-            if sources[0].order.side > 1:
+            fold = folds[stage.result]
+            if not takes(stage.layer, fold.lanes, sources[0].order):
                 sources = [_turned(design, sources[0], sources[0].order.serial, f"reorder_for_{stage.result}")]
-            unit = TermLanes(stage.layer, lanes[stage.result], sources[0].order)
+            unit = TermLanes(stage.layer, fold, sources[0].order, _only_lanes_read(stage.result, stages, folds))
             order = unit.out_order
         result = Stream(stage.result, stage.result, stage.y, order)
         design.placed.append(Placed(unit, tuple(sources), (result,)))
@@ -115,15 +116,21 @@ def place(name: str, graph: Graph, stages: list[Stage], lanes: dict[str, int], p
     output_name = graph.output_name if graph.nodes else stages[-1].result
     output = taps[output_name].pop()
     design.output = (
-        output if output.order.lanes == 1 else _turned(design, output, output.order.serial, f"reorder_{output.name}")
+        output if output.order.lanes == 1 else _turned(design, output, Order(output.order.shape), f"reorder_{output.name}")
     )
     _insert_fifos(design)
     return design
 
 
+def _only_lanes_read(result: str, stages: list[Stage], folds: dict[str, Fold]) -> bool:
+    """Whether everyone who takes a result finds its channels in any order: term lanes do."""
+    readers = [stage for stage in stages if result in stage.inputs]
+    return bool(readers) and all(folds.get(stage.result, SPATIAL) != SPATIAL for stage in readers)
+
+
 def _meeting(a: Order, b: Order) -> Order:
     """The order in which an addition takes both its sides: so many pixels that neither brings more, else fewest lanes."""
-    if a.side > 1 or b.side > 1:
+    if a.pixels or b.pixels:
         return a.by_pixels(lcm(max(1, a.pixels), max(1, b.pixels)))
     return min(a, b, key=lambda order: order.lanes)
 
@@ -132,12 +139,13 @@ def _turned(design: Design, source: Stream, order: Order, name: str) -> Stream:
     """`source` in another order: through lanes of its own to another fold, then wider or narrower."""
     bits = source.type.qtype.bits
     if source.order.lanes != order.lanes:
-        fold = Order(order.shape, order.lanes)
+        fold = order.by_lanes(order.lanes)
         layer = passing(name, source.name, source.type).layer
         last = name if fold == order else f"{name}_raster"
-        if source.order.side > 1:
+        if not takes(layer, order.lanes, source.order):
             source = _turned(design, source, source.order.serial, f"{name}_serial")
-        source = _append(design, TermLanes(replace(layer, name=last), order.lanes, source.order), source, fold, last)
+        unit = TermLanes(replace(layer, name=last), Fold(order.lanes), source.order)
+        source = _append(design, unit, source, fold, last)
     if source.order.side > order.side:
         return _append(design, StreamNarrow(name, bits, source.order, order), source, order, name)
     if source.order.side < order.side:

@@ -10,6 +10,7 @@ from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
 from hwgen.share import share
 from hwgen.templates import render
+from hwgen.units.term_lanes import Fold
 from hwgen.units.unit import literal
 from hwgen.version import VERSION
 
@@ -50,7 +51,7 @@ def render_core(design: Design, core: str, stalls: bool = False) -> str:
     return render(
         "core.v.j2",
         core=core,
-        banner=f"{core}: {design.name}, made by hwgen {VERSION}. One instance per layer, one activation per beat.",
+        banner=f"{core}: {design.name}, made by hwgen {VERSION}. One instance per layer.",
         stalls=stalls,
         input=border_wires(design.input),
         output=border_wires(design.output),
@@ -74,7 +75,7 @@ def library(texts: list[str]) -> dict[str, str]:
 
 
 def manifest(
-    design: Design, board: Board, files: dict[str, str | bytes], lanes: dict[str, int], config: BuildConfig
+    design: Design, board: Board, files: dict[str, str | bytes], folds: dict[str, Fold], config: BuildConfig
 ) -> dict:
     """hwgen.json: what later commands need to know of a build."""
     roms, units = {}, []
@@ -100,7 +101,7 @@ def manifest(
         "clocks": {"core": "clk", "top": "aclk"},
         "synthesis": {"XILINX": 1},
         "board": board.name,
-        "lanes": lanes,
+        "folds": {name: [fold.lanes, fold.groups] for name, fold in folds.items()},
         "pixels": config.pixels,
         "levels": config.levels,
         "sources": sorted(path for path in files if path.endswith(".v")),

@@ -21,6 +21,7 @@ from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.schedule import schedule
+from hwgen.units.term_lanes import Fold
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
@@ -31,7 +32,7 @@ KEYS = {
     "top",
     "clocks",
     "board",
-    "lanes",
+    "folds",
     "levels",
     "sources",
     "roms",
@@ -63,15 +64,15 @@ def build(
     graph = run_passes(import_model(model, example_inputs))
     progress("schedule")
     stages = lower(graph)
-    lanes = schedule(stages, config)
-    design = place(config.name or _name(out), graph, stages, lanes, config.pixels, config.levels)
+    folds = schedule(stages, config)
+    design = place(config.name or _name(out), graph, stages, folds, config.pixels, config.levels)
     design.check_fits(board)
     progress("emit")
     files = emit(design)
     progress("lint")
     lint(files)
     files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
-    files["hwgen.json"] = to_json(manifest(design, board, files, lanes, config))
+    files["hwgen.json"] = to_json(manifest(design, board, files, folds, config))
     progress("write")
     write(out, files)
     return design
@@ -103,7 +104,8 @@ def read_design(folder: str | Path) -> Design:
     """The design of a build, with its golden graph, from what the folder holds."""
     known = read_manifest(folder)
     graph = store.load(Path(folder))
-    return place(known["name"], graph, lower(graph), known["lanes"], known["pixels"], known["levels"])
+    folds = {name: Fold(*fold) for name, fold in known["folds"].items()}
+    return place(known["name"], graph, lower(graph), folds, known["pixels"], known["levels"])
 
 
 def _name(out: Path) -> str:

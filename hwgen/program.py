@@ -7,6 +7,7 @@ are dropped from the accumulator at the end, or max(0, E - shift) of the bits sh
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -14,15 +15,60 @@ from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType, ceil_log2, width
+from hwgen.rom import Rom
 from hwgen.terms import TermTable, term_table
 
 LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
 
 
-def check_sum(words: list[int], bits: int) -> int:
-    """CHECK of rtl/term_rom.v: each word's 32-bit pieces, times the word's place from 1, summed modulo 2^32."""
-    pieces = [sum((word >> low) & 0xFFFFFFFF for low in range(0, bits, 32)) for word in words]
-    return sum(place * piece for place, piece in enumerate(pieces, 1)) % (1 << 32)
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """How groups walk the channels of a list in step: each round a channel each, as many entries as the longest has.
+
+    channels  which channel comes at each place: place p is group p % groups of round p // groups; empty: their own order
+    lengths   entries of each round
+    places    of each channel
+    groups
+    """
+
+    channels: tuple[int, ...]
+    lengths: np.ndarray
+    places: np.ndarray
+    groups: int
+
+    @staticmethod
+    def of(lengths: np.ndarray, groups: int, sort: bool) -> "Rounds":
+        """Rounds of channels that have `lengths` entries; sort -- channels of like length together, which is shortest."""
+        order = np.argsort(lengths, kind="stable") if sort and groups > 1 else np.arange(len(lengths))
+        rounds = np.pad(lengths[order], (0, -len(lengths) % groups)).reshape(-1, groups).max(axis=1)
+        own = bool((np.diff(order) > 0).all())
+        return Rounds(() if own else tuple(order.tolist()), rounds, np.argsort(order), groups)
+
+    @property
+    def final(self) -> int:
+        """Groups that have a channel in the last round."""
+        return len(self.places) - (len(self.lengths) - 1) * self.groups
+
+    @cached_property
+    def cycles(self) -> int:
+        """From a position's end to the next one's: a cycle an entry, and more where results wait to be sent.
+
+        Finished sums wait in one register behind the words that are being sent, one a cycle (rtl/requantize.v).
+        """
+        sent = np.full(len(self.lengths), self.groups)
+        sent[-1] = self.final
+        if (self.lengths >= np.roll(sent, 1)).all():
+            return int(self.lengths.sum())
+        finished = moved = behind = 0
+        ends, waiting = [0], []
+        while len(waiting) < 2 or waiting[-1] != waiting[-2]:  # positions, until one is like the one before
+            for length, words in zip(self.lengths.tolist(), sent.tolist(), strict=True):
+                finished = max(finished + length, moved)
+                moved = max(finished + 1, moved + behind)
+                behind = words
+            ends.append(finished)
+            waiting.append(moved - finished)
+        return ends[-1] - ends[-2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +95,29 @@ class Program:
     drop: int
     immediate_bits: int
 
-    def words(self, tap_row_bits: int, tap_column_bits: int, channel_bits: int) -> tuple[np.ndarray, int]:
-        """The ROM words as int64, and their width, for the given fields of the payload."""
-        payload_bits = max(tap_row_bits + tap_column_bits + channel_bits, self.immediate_bits)
-        payload = (self.tap_row << (tap_column_bits + channel_bits)) | (self.tap_column << channel_bits) | self.channel
+    def payload_bits(self, tap_row_bits: int, tap_column_bits: int, channel_bits: int) -> int:
+        """Of an entry, for the given fields: the place of an activation, or an immediate."""
+        return max(tap_row_bits + tap_column_bits + channel_bits, self.immediate_bits)
+
+    def rom(
+        self, tap_row_bits: int, tap_column_bits: int, channel_bits: int, *, rounds: Rounds, places: np.ndarray
+    ) -> Rom:
+        """The words of rtl/term_sequencer.v; places -- at which place of the input each channel comes."""
+        payload_bits = self.payload_bits(tap_row_bits, tap_column_bits, channel_bits)
+        channel = np.where(self.flags & IMMEDIATE, 0, places[self.channel])
+        payload = (self.tap_row << (tap_column_bits + channel_bits)) | (self.tap_column << channel_bits) | channel
         payload = np.where(self.flags & IMMEDIATE, self.immediate & ((1 << payload_bits) - 1), payload)
-        return (self.flags << payload_bits) | payload, payload_bits + 4
+        # what a group does while another's channel is longer: add nothing
+        terms = np.full((int(rounds.lengths.sum()), rounds.groups), IMMEDIATE << payload_bits)
+        round_, group = np.divmod(rounds.places, rounds.groups)
+        starts = np.cumsum(rounds.lengths) - rounds.lengths
+        inside = np.arange(len(self.flags)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        terms[np.repeat(starts[round_], self.lengths) + inside, np.repeat(group, self.lengths)] = (
+            (self.flags & ~LAST) << payload_bits
+        ) | payload
+        last = np.zeros(len(terms), np.int64)
+        last[starts + rounds.lengths - 1] = 1
+        return Rom.of_fields([(last, 1), *((column, payload_bits + 3) for column in terms.T[::-1])])
 
 
 def scaled_terms(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[TermTable, list[int], int]:

@@ -1,4 +1,4 @@
-"""Chooses the engine of every layer, and its lanes."""
+"""Chooses the engine of every layer, and its fold."""
 
 from hwgen.config import BuildConfig
 from hwgen.errors import UnsupportedLayer
@@ -6,20 +6,20 @@ from hwgen.lower import Stage
 from hwgen.stream import Order
 from hwgen.units import adder_graph, window
 from hwgen.units.layer import Layer
-from hwgen.units.term_lanes import TermLanes, legal_lanes, work
+from hwgen.units.term_lanes import Fold, TermLanes, legal_groups, legal_lanes
 
 MARGIN = 0.95
-SPATIAL = 0  # lanes of a layer that is not folded
+SPATIAL = Fold(0, 0)  # of a layer that is not folded
 
 
-def schedule(stages: list[Stage], config: BuildConfig) -> dict[str, int]:
-    """Lanes by the stage's result, SPATIAL where the layer is unfolded.
+def schedule(stages: list[Stage], config: BuildConfig) -> dict[str, Fold]:
+    """The fold by the stage's result, SPATIAL where the layer is unfolded.
 
-    Folded layers are as fast as the slowest of them can be with `config.lanes`, with few lanes more than that takes.
-    Two neighbours that are equally slow hold each other up now and then, so every layer that can is a little faster
-    than the slowest.
+    Folded layers are as fast as the slowest of them can be with `config.lanes` accumulators, with few more than that
+    takes; the lanes of a row grow first, then the groups. Two neighbours that are equally slow hold each other up now
+    and then, so every layer that can is a little faster than the slowest.
 
-    The two sides of an addition get the same fold where both have it, so that their beats meet in one order.
+    The two sides of an addition get the same lanes where both have them, so that their beats meet in one order.
     """
     layers = {stage.result: stage.layer for stage in stages if stage.layer is not None}
     config.check_patterns([layer.name for layer in layers.values()])
@@ -32,31 +32,40 @@ def schedule(stages: list[Stage], config: BuildConfig) -> dict[str, int]:
             )
         if obstacle:
             engines[name] = "lanes"
-    folded = {name: layer for name, layer in layers.items() if engines[name] != "spatial"}
-    legal = {name: legal_lanes(layer, config.lanes) for name, layer in folded.items()}
     cycles = {
-        name: {n: TermLanes(layer, n, Order(layer.x.shape)).cycles() for n in legal[name]}
-        for name, layer in folded.items()
+        name: {fold: _cycles(layer, fold) for fold in _folds(layer, config.lanes)}
+        for name, layer in layers.items()
+        if engines[name] != "spatial"
     }
-    slowest = max((min(cycles[name].values()) for name in folded), default=0)
-    lanes = dict.fromkeys(layers, SPATIAL)
-    for name, layer in folded.items():
-        needed = {n: work(layer, n) for n in legal[name]}
-        target = max(MARGIN * slowest, min(needed.values()))
-        lanes[name] = next(n for n in legal[name] if needed[n] <= target)
-        if engines[name] == "auto" and _smaller_unfolded(layer, lanes[name]):
-            lanes[name] = SPATIAL
+    slowest = max((min(known.values()) for known in cycles.values()), default=0)
+    folds = dict.fromkeys(layers, SPATIAL)
+    for name, known in cycles.items():
+        target = max(MARGIN * slowest, min(known.values()))
+        folds[name] = next(fold for fold in known if known[fold] <= target)
+        if engines[name] == "auto" and _smaller_unfolded(layers[name], folds[name]):
+            folds[name] = SPATIAL
     for stage in stages:
         if stage.layer is None:
-            sides = [name for name in stage.inputs if lanes.get(name, SPATIAL) != SPATIAL]
-            most = max((lanes[name] for name in sides), default=1)
-            if all(most in legal[name] for name in sides):
-                lanes.update(dict.fromkeys(sides, most))
-    return lanes
+            sides = [name for name in stage.inputs if folds.get(name, SPATIAL) != SPATIAL]
+            most = max((folds[name] for name in sides), key=lambda fold: fold.lanes, default=SPATIAL)
+            if all(most in cycles[name] for name in sides):
+                folds.update(dict.fromkeys(sides, most))
+    return folds
 
 
-def _smaller_unfolded(layer: Layer, lanes: int) -> bool:
+def _folds(layer: Layer, limit: int) -> list[Fold]:
+    """Folds of up to `limit` accumulators, the smallest first; several groups only where all lanes of a row are taken."""
+    lanes = legal_lanes(layer, limit)
+    groups = legal_groups(layer, limit // lanes[-1])
+    return [*(Fold(n) for n in lanes[:-1]), *(Fold(lanes[-1], n) for n in groups)]
+
+
+def _cycles(layer: Layer, fold: Fold) -> int:
+    return TermLanes(layer, fold, Order(layer.x.shape), sort=True).cycles()
+
+
+def _smaller_unfolded(layer: Layer, fold: Fold) -> bool:
     """Whether adders for all terms take less than these lanes, with what turns pixels into a stream of activations."""
     turns = layer.y.shape[0] * layer.y.qtype.bits // 3 + 20
-    folded = TermLanes(layer, lanes, Order(layer.x.shape)).estimate()["LUT"]
+    folded = TermLanes(layer, fold, Order(layer.x.shape)).estimate()["LUT"]
     return adder_graph.estimate(layer)["LUT"] + turns < folded

@@ -1,31 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes a stream into a ring of rows, each row cut into LANES column stripes, and gives one word of LANES pixels a cycle.
+// Takes a stream into a ring of rows, each row cut into STRIPES column stripes, and gives READERS words of STRIPES pixels a cycle.
 //
 // A frame is PAD_TOP padding rows, ROWS real rows and PAD_BOTTOM padding rows; a padding row takes a slot of the ring but no beats,
-// and row_is_padding says which slots hold one. Beats come in the order of the stream (ARCHITECTURE.md): TABLE has one entry
-// for each column of a row, in the order the columns arrive, {last of its group, lane, column in stripe}; a group of columns comes
-// once per channel. row_written pulses after a row can be read; the reader gives slots back, rows_freed at a time.
-// Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable. FILL = 1: the columns of the last
-// stripe that lie past the row's end are read as padding; no beat is written there, so they keep PAD_VALUE from the start.
+// and row_is_padding says which slots hold one. Beats come in the order of the stream (ARCHITECTURE.md) and bring SIDE pixels of one
+// channel. TABLE has one entry for each beat of a row's channel, in the order they arrive: {last of its group, phase, column in stripe};
+// a group of beats comes once per channel. Stripe s takes pixel s / PHASES of a beat of the phase s % PHASES.
+// row_written pulses after a row can be read; the reader gives slots back, rows_freed at a time.
+// Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable. Every reader has a copy of the memory.
+// The last stripe has LAST_STRIPE real columns; what lies past the row's end is never written, and with FILL = 1 reads as PAD_VALUE.
 //
 // bench: sim/bench_line_memory.py
 `default_nettype none
 
 module line_memory #(
     parameter X_W = 8,               // bits in an activation
-    parameter LANES = 4,             // stripes
+    parameter STRIPES = 4,
+    parameter SIDE = 1,              // pixels in a beat
+    parameter PHASES = 4,
+    parameter READERS = 1,
     parameter CHANNELS = 4,
     parameter RING = 4,              // slots, one row each
     parameter ROWS = 32,             // real rows in a frame
     parameter PAD_TOP = 0,
     parameter PAD_BOTTOM = 0,
-    parameter COLUMNS = 32,          // columns in a row, entries in TABLE
+    parameter BEATS = 32,            // of a row's channel, entries in TABLE
     parameter FREED_W = 2,           // bits in rows_freed
     parameter ROW_BITS = 2,          // bits of the fields of an address, 0 where there is only one
     parameter COLUMN_BITS = 3,
     parameter CHANNEL_BITS = 2,
-    parameter ENTRY_W = 6,           // 1 + bits of lane + COLUMN_BITS
-    parameter [COLUMNS*ENTRY_W-1:0] TABLE = 0,
+    parameter ENTRY_W = 6,           // 1 + bits of a phase + COLUMN_BITS
+    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,
+    parameter LAST_STRIPE = 8,
     parameter FILL = 0,
     parameter [X_W-1:0] PAD_VALUE = 0,
     parameter ADDRESS_W = (ROW_BITS + COLUMN_BITS + CHANNEL_BITS > 0) ? ROW_BITS + COLUMN_BITS + CHANNEL_BITS : 1
@@ -33,7 +38,7 @@ module line_memory #(
     input  wire                 clk,
     input  wire                 rst,
 
-    input  wire [X_W-1:0]       s_axis_tdata,
+    input  wire [SIDE*X_W-1:0]  s_axis_tdata,
     input  wire                 s_axis_tvalid,
     output wire                 s_axis_tready,
 
@@ -42,8 +47,8 @@ module line_memory #(
     input  wire [FREED_W-1:0]   rows_freed,
 
     input  wire                 read_enable,
-    input  wire [ADDRESS_W-1:0] read_address,
-    output wire [LANES*X_W-1:0] read_word
+    input  wire [READERS*ADDRESS_W-1:0]   read_address,
+    output wire [READERS*STRIPES*X_W-1:0] read_word
 );
 
     // words of 32 bits below are cut to the width of a register: their upper bits are zero
@@ -53,10 +58,10 @@ module line_memory #(
     localparam V_W = (VIRTUAL_ROWS > 1) ? $clog2(VIRTUAL_ROWS) : 1;
     localparam SLOT_W = (RING > 1) ? $clog2(RING) : 1;
     localparam USED_W = $clog2(RING + 1);
-    localparam INDEX_W = (COLUMNS > 1) ? $clog2(COLUMNS) : 1;
+    localparam INDEX_W = (BEATS > 1) ? $clog2(BEATS) : 1;
     localparam CHANNEL_W = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
     localparam LAST_CHANNEL = CHANNELS - 1;
-    localparam LAST_INDEX = COLUMNS - 1;
+    localparam LAST_INDEX = BEATS - 1;
     localparam LAST_ROW = VIRTUAL_ROWS - 1;
     localparam LAST_SLOT = RING - 1;
     localparam REAL_END = PAD_TOP + ROWS;
@@ -73,6 +78,9 @@ module line_memory #(
         end
         if (ENTRY_W <= COLUMN_BITS || ENTRY_W > 32) begin : gen_check_entry
             line_memory_ENTRY_W_must_be_above_COLUMN_BITS_up_to_32 error_i ();
+        end
+        if ((STRIPES - 1) / PHASES >= SIDE) begin : gen_check_side
+            line_memory_SIDE_with_PHASES_must_reach_every_stripe error_i ();
         end
     endgenerate
 
@@ -152,49 +160,67 @@ module line_memory #(
     // the address is made wide, then cut: a field of no bits is a constant zero
     wire [31:0] slot_wide = {{(32-SLOT_W){1'b0}}, slot_q};
     wire [31:0] column_wide = {{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << COLUMN_BITS) - 1);
-    wire [31:0] lane_wide = ({{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << (ENTRY_W - 1)) - 1)) >> COLUMN_BITS;
+    wire [31:0] phase_wide = ({{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << (ENTRY_W - 1)) - 1)) >> COLUMN_BITS;
     wire [31:0] channel_wide = {{(32-CHANNEL_W){1'b0}}, channel_q};
     wire [31:0] address_wide = (slot_wide << (COLUMN_BITS + CHANNEL_BITS)) | (column_wide << CHANNEL_BITS) | channel_wide;
 
     // one clock later the beat is written
-    reg  [LANES-1:0]     write_q;
+    reg  [PHASES-1:0]    phase_q;
+    reg                  last_is_real_q;
     reg  [ADDRESS_W-1:0] address_q;
-    reg  [X_W-1:0]       data_q;
-    integer l;
+    reg  [SIDE*X_W-1:0]  data_q;
+    integer p;
     // no write before the first reset: it could hit a column that only holds padding
-    initial write_q = {LANES{1'b0}};
+    initial phase_q = {PHASES{1'b0}};
     always @(posedge clk) begin
-        for (l = 0; l < LANES; l = l + 1) write_q[l] <= beat && !rst && lane_wide == l;
+        for (p = 0; p < PHASES; p = p + 1) phase_q[p] <= beat && !rst && phase_wide == p;
+        last_is_real_q <= column_wide < LAST_STRIPE;
         address_q <= address_wide[ADDRESS_W-1:0];
         data_q <= s_axis_tdata;
     end
 
+    wire [STRIPES-1:0]     write;
+    wire [STRIPES*X_W-1:0] word;
     generate
-        genvar g;
-        if (DEPTH <= 64) begin : gen_lutram
-            for (g = 0; g < LANES; g = g + 1) begin : gen_lane
-                (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
-                reg [X_W-1:0] word_q;
+        genvar g, r;
+        for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
+            if (g == STRIPES - 1 && FILL != 0) begin : gen_last
+                assign write[g] = phase_q[g % PHASES] && last_is_real_q;
+            end else begin : gen_inner
+                assign write[g] = phase_q[g % PHASES];
+            end
+            assign word[g*X_W +: X_W] = data_q[(g/PHASES)*X_W +: X_W];
+        end
+        for (r = 0; r < READERS; r = r + 1) begin : gen_reader
+            if (DEPTH <= 64) begin : gen_lutram
+                for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
+                    (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
+                    reg [X_W-1:0] word_q;
+                    if (FILL != 0) begin : gen_fill
+                        integer w;
+                        initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = PAD_VALUE;
+                    end
+                    always @(posedge clk) if (write[g]) memory[address_q] <= word[g*X_W +: X_W];
+                    always @(posedge clk) if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
+                    assign read_word[(r*STRIPES+g)*X_W +: X_W] = word_q;
+                end
+            end else begin : gen_block
+                (* ram_style = "block" *) (* no_rw_check *) reg [STRIPES*X_W-1:0] memory [0:DEPTH-1];
+                reg [STRIPES*X_W-1:0] word_q;
                 if (FILL != 0) begin : gen_fill
                     integer w;
-                    initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = PAD_VALUE;
+                    initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {STRIPES{PAD_VALUE}};
                 end
-                always @(posedge clk) if (write_q[g]) memory[address_q] <= data_q;
-                always @(posedge clk) if (read_enable) word_q <= memory[read_address];
-                assign read_word[g*X_W +: X_W] = word_q;
+                if (PHASES == 1 && FILL == 0) begin : gen_whole
+                    always @(posedge clk) if (phase_q[0]) memory[address_q] <= word;
+                end else begin : gen_parts
+                    for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
+                        always @(posedge clk) if (write[g]) memory[address_q][g*X_W +: X_W] <= word[g*X_W +: X_W];
+                    end
+                end
+                always @(posedge clk) if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
+                assign read_word[r*STRIPES*X_W +: STRIPES*X_W] = word_q;
             end
-        end else begin : gen_block
-            (* ram_style = "block" *) (* no_rw_check *) reg [LANES*X_W-1:0] memory [0:DEPTH-1];
-            reg [LANES*X_W-1:0] word_q;
-            if (FILL != 0) begin : gen_fill
-                integer w;
-                initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {LANES{PAD_VALUE}};
-            end
-            for (g = 0; g < LANES; g = g + 1) begin : gen_lane
-                always @(posedge clk) if (write_q[g]) memory[address_q][g*X_W +: X_W] <= data_q;
-            end
-            always @(posedge clk) if (read_enable) word_q <= memory[read_address];
-            assign read_word = word_q;
         end
     endgenerate
 

@@ -1,58 +1,124 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clamps a stream of sums, already shifted, to [LOW, HIGH] and registers it: one clock, full throughput.
+// Takes GROUPS x LANES finished sums at once, clamps them to [LOW, HIGH], and sends the LANES results of a group in a beat, group 0 first.
+//
+// A `load` takes the sums as they come; with `final` it brings those of the first FINAL groups only. Each load leaves one clock later
+// into the outgoing words once these are sent, so two loads fit. `full` says that a further one would overwrite.
+// Rounding (half up) is not here: the half is part of the layer's bias, and the low bits were dropped before.
 //
 // bench: sim/bench_requantize.py
 `default_nettype none
 
 module requantize #(
-    parameter IN_W = 12,             // bits in a sum, two's complement
-    parameter IN_SIGNED = 1,         // 0: the input is unsigned
+    parameter LANES = 4,
+    parameter GROUPS = 1,
+    parameter FINAL = 1,             // groups that a load with `final` brings
+    parameter IN_W = 12,             // bits in a sum
+    parameter IN_SIGNED = 1,         // 1: two's complement
     parameter OUT_W = 8,             // bits in an activation
     parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255
+    parameter signed [63:0] HIGH = 255,
+    parameter XILINX = 0             // 1: UltraScale+ primitives
 ) (
-    input  wire             clk,
-    input  wire             rst,
+    input  wire                         clk,
+    input  wire                         rst,
+    input  wire                         load,
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire                         is_final, // a single group, or FINAL = GROUPS, never asks
+    /* verilator lint_on UNUSEDSIGNAL */
+    input  wire [GROUPS*LANES*IN_W-1:0] sums,
+    output wire                         full,
 
-    input  wire [IN_W-1:0]  s_axis_tdata,
-    input  wire             s_axis_tvalid,
-    output wire             s_axis_tready,
-
-    output wire [OUT_W-1:0] m_axis_tdata,
-    output wire             m_axis_tvalid,
-    input  wire             m_axis_tready
+    output wire [LANES*OUT_W-1:0]       m_axis_tdata,
+    output wire                         m_axis_tvalid,
+    input  wire                         m_axis_tready
 );
 
-    wire [OUT_W-1:0] clamped;
-    clamp #(
-        .IN_W(IN_W),
-        .IN_SIGNED(IN_SIGNED),
-        .OUT_W(OUT_W),
-        .LOW(LOW),
-        .HIGH(HIGH)
-    ) u_clamp (
-        .x(s_axis_tdata),
-        .y(clamped)
-    );
+    localparam WORD_W = LANES * OUT_W;
 
-    reg [OUT_W-1:0] data_q;
-    reg             valid_q;
+    generate
+        if (GROUPS < 1 || FINAL < 1 || FINAL > GROUPS) begin : gen_check_groups
+            requantize_FINAL_must_be_1_to_GROUPS error_i ();
+        end
+    endgenerate
 
-    assign s_axis_tready = !valid_q || m_axis_tready;
+    reg  [GROUPS*LANES*IN_W-1:0] sums_q;
+    reg                          waits_q;   // sums_q holds a load
+    reg                          sends_q;   // words_q holds one
+    wire                         leaves;    // the last word of a load
+    wire                         moves = waits_q && (!sends_q || leaves);
+
+    assign full = waits_q && !moves;
+    assign m_axis_tvalid = sends_q;
 
     always @(posedge clk) begin
-        if (s_axis_tready) begin
-            data_q <= clamped;
+        if (load) sums_q <= sums;
+    end
+
+    always @(posedge clk) begin
+        if (rst) begin
+            waits_q <= 1'b0;
+            sends_q <= 1'b0;
+        end else begin
+            if (load) waits_q <= 1'b1;
+            else if (moves) waits_q <= 1'b0;
+            if (moves) sends_q <= 1'b1;
+            else if (leaves) sends_q <= 1'b0;
         end
     end
 
-    always @(posedge clk) begin
-        if (rst) valid_q <= 1'b0;
-        else if (s_axis_tready) valid_q <= s_axis_tvalid;
-    end
+    wire [GROUPS*WORD_W-1:0] clamped;
+    generate
+        genvar i;
+        for (i = 0; i < GROUPS * LANES; i = i + 1) begin : gen_lane
+            clamp #(
+                .IN_W(IN_W),
+                .IN_SIGNED(IN_SIGNED),
+                .OUT_W(OUT_W),
+                .LOW(LOW),
+                .HIGH(HIGH),
+                .XILINX(XILINX)
+            ) u_clamp (
+                .x(sums_q[i*IN_W +: IN_W]),
+                .y(clamped[i*OUT_W +: OUT_W])
+            );
+        end
 
-    assign m_axis_tdata = data_q;
-    assign m_axis_tvalid = valid_q;
+        if (GROUPS == 1) begin : gen_single
+            reg [WORD_W-1:0] word_q;
+            always @(posedge clk) begin
+                if (moves) word_q <= clamped;
+            end
+            assign leaves = sends_q && m_axis_tready;
+            assign m_axis_tdata = word_q;
+        end else begin : gen_many
+            localparam COUNT_W = $clog2(GROUPS);
+            localparam LAST = GROUPS - 1;
+            localparam LAST_FINAL = FINAL - 1;
+            reg  [GROUPS*WORD_W-1:0] words_q;
+            reg  [COUNT_W-1:0]       left_q;     // words behind the one that is offered
+            wire [COUNT_W-1:0]       behind;
+            if (FINAL != GROUPS) begin : gen_final
+                reg final_q;
+                always @(posedge clk) begin
+                    if (load) final_q <= is_final;
+                end
+                assign behind = final_q ? LAST_FINAL[COUNT_W-1:0] : LAST[COUNT_W-1:0];
+            end else begin : gen_alike
+                assign behind = LAST[COUNT_W-1:0];
+            end
+            // the last group's place is not shifted into
+            wire [GROUPS*WORD_W-1:0] shifted = {clamped[LAST*WORD_W +: WORD_W], words_q[WORD_W +: LAST*WORD_W]};
+            always @(posedge clk) begin
+                if (moves || m_axis_tready) words_q <= moves ? clamped : shifted;
+            end
+            always @(posedge clk) begin
+                if (moves) left_q <= behind;
+                else if (m_axis_tready) left_q <= left_q - 1'b1;
+            end
+            assign leaves = sends_q && m_axis_tready && left_q == 0;
+            assign m_axis_tdata = words_q[WORD_W-1:0];
+        end
+    endgenerate
 
 endmodule
 `default_nettype wire

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes N words side by side in a beat and sends them one a beat, that of the lowest bits first.
 //
+// Of STRIPE groups of CHANNELS beats, those from SHORT_FROM on bring only SHORT words (lanes without a pixel come last).
+//
 // bench: sim/bench_stream_narrow.py
 `default_nettype none
 
 module stream_narrow #(
     parameter DATA_W = 8,            // bits in a word
-    parameter N = 4
+    parameter N = 4,
+    parameter CHANNELS = 1,
+    parameter STRIPE = 1,
+    parameter SHORT = 4,             // N or N - 1
+    parameter SHORT_FROM = 1
 ) (
     input  wire                clk,
     input  wire                rst,
@@ -22,6 +28,32 @@ module stream_narrow #(
 
     wire full;
     assign s_axis_tready = !full;
+    wire beat = s_axis_tvalid && s_axis_tready;
+    wire is_short;
+
+    generate
+        if (SHORT == N) begin : gen_alike
+            assign is_short = 1'b0;
+        end else begin : gen_short
+            localparam CHANNEL_W = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
+            localparam COLUMN_W = (STRIPE > 1) ? $clog2(STRIPE) : 1;
+            localparam LAST_CHANNEL = CHANNELS - 1;
+            localparam LAST_COLUMN = STRIPE - 1;
+            reg  [CHANNEL_W-1:0] channel_q;
+            reg  [COLUMN_W-1:0]  column_q;
+            wire                 channel_last = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
+            always @(posedge clk) begin
+                if (rst) begin
+                    channel_q <= 0;
+                    column_q <= 0;
+                end else if (beat) begin
+                    channel_q <= channel_last ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
+                    if (channel_last) column_q <= (column_q == LAST_COLUMN[COLUMN_W-1:0]) ? {COLUMN_W{1'b0}} : column_q + 1'b1;
+                end
+            end
+            assign is_short = column_q >= SHORT_FROM[COLUMN_W-1:0];
+        end
+    endgenerate
 
     serializer #(
         .LANES(N),
@@ -29,8 +61,8 @@ module stream_narrow #(
     ) u_serializer (
         .clk(clk),
         .rst(rst),
-        .load(s_axis_tvalid && s_axis_tready),
-        .is_short(1'b0),
+        .load(beat),
+        .is_short(is_short),
         .sums(s_axis_tdata),
         .full(full),
         .m_axis_tdata(m_axis_tdata),

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One layer: a stream in, a stream out, LANES output pixels at once, one term a cycle for all of them.
+// One layer: a stream in, a stream out, GROUPS output channels of LANES pixels at once, one term a cycle for all pixels of a channel.
 //
-//   line_memory -> lane_select -> LANES x pe -> serializer -> requantize
-//        ^ address, command: term_sequencer
+//   line_memory -> GROUPS x (lane_select -> LANES x pe) -> requantize
+//        ^ addresses, commands: term_sequencer
 //
+// A beat in brings SIDE pixels of a channel, a beat out LANES. The groups walk their channels in step: channel i of the list's order
+// belongs to group i % GROUPS, and FINAL groups have one left in the last round.
 // MAXIMUM = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
 // The result sent is clamp(sum >> DROP, LOW, HIGH), where sum is the accumulator with its F bits below. See the parts for
 // the meaning of each parameter; hwgen/units/term_lanes.py computes them all.
@@ -29,11 +31,13 @@ module term_lanes #(
     parameter TERMS = 2,
     parameter CHECK = 0,
     parameter PAYLOAD_W = 6,
+    parameter GROUPS = 1,
+    parameter FINAL = 1,
     // the window and the output
     parameter LANES = 4,
+    parameter LANE_STEP = 1,
     parameter OUT_ROWS = 32,
     parameter OUT_STRIPE = 8,
-    parameter SHORT_FROM = 8,
     parameter ROW_STEP = 1,
     parameter COLUMN_STEP = 1,
     parameter NEED = 3,
@@ -45,11 +49,14 @@ module term_lanes #(
     parameter PAD_TOP = 1,
     parameter PAD_BOTTOM = 1,
     // the input and its memory
+    parameter SIDE = 1,
+    parameter PHASES = 4,
     parameter STRIPES = 4,
     parameter STRIPE = 8,
+    parameter LAST_STRIPE = 8,
     parameter CHANNELS = 4,
     parameter ROWS = 32,
-    parameter COLUMNS = 32,
+    parameter BEATS = 32,
     parameter RING = 4,
     parameter ROW_BITS = 2,
     parameter COLUMN_BITS = 3,
@@ -57,19 +64,19 @@ module term_lanes #(
     parameter TAP_ROW_BITS = 2,
     parameter TAP_COLUMN_BITS = 2,
     parameter ENTRY_W = 6,
-    parameter [COLUMNS*ENTRY_W-1:0] TABLE = 0,
+    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,
     parameter XILINX = 0
 ) (
     input  wire             clk,
     input  wire             rst,
 
-    input  wire [X_W-1:0]   s_axis_tdata,
-    input  wire             s_axis_tvalid,
-    output wire             s_axis_tready,
+    input  wire [SIDE*X_W-1:0]    s_axis_tdata,
+    input  wire                   s_axis_tvalid,
+    output wire                   s_axis_tready,
 
-    output wire [OUT_W-1:0] m_axis_tdata,
-    output wire             m_axis_tvalid,
-    input  wire             m_axis_tready
+    output wire [LANES*OUT_W-1:0] m_axis_tdata,
+    output wire                   m_axis_tvalid,
+    input  wire                   m_axis_tready
 );
 
     // a maximum uses neither shift nor sign; DROP leaves the low bits of a sum unused
@@ -83,6 +90,9 @@ module term_lanes #(
     generate
         if (LANES < 1) begin : gen_check_lanes
             term_lanes_LANES_must_be_at_least_1 error_i ();
+        end
+        if (GROUPS < 1) begin : gen_check_groups
+            term_lanes_GROUPS_must_be_at_least_1 error_i ();
         end
         if (LEGS < 1) begin : gen_check_legs
             term_lanes_LEGS_must_be_at_least_1 error_i ();
@@ -107,33 +117,37 @@ module term_lanes #(
     wire                    row_written;
     wire [RING-1:0]         row_is_padding;
     wire [FREED_W-1:0]      rows_freed;
-    wire [ADDRESS_W-1:0]    address_2;
-    wire [STRIPES*X_W-1:0]  word_3;
-    wire [LEG_W-1:0]        leg_3;
-    wire                    use_immediate_3;
-    wire [IMMEDIATE_W-1:0]  immediate_3;
-    wire                    shift_3;
-    wire                    negate_3;
-    wire                    last_3;
-    wire                    short_3;
-    wire                    enable;
+    wire [GROUPS*ADDRESS_W-1:0]   address_2;
+    wire [GROUPS*STRIPES*X_W-1:0] word_3;
+    wire [GROUPS*LEG_W-1:0]       leg_3;
+    wire [GROUPS-1:0]             use_immediate_3;
+    wire [GROUPS*IMMEDIATE_W-1:0] immediate_3;
+    wire [GROUPS-1:0]             shift_3;
+    wire [GROUPS-1:0]             negate_3;
+    wire                          last_3;
+    wire                          final_3;
+    wire                          enable;
 
     line_memory #(
         .X_W(X_W),
-        .LANES(STRIPES),
+        .STRIPES(STRIPES),
+        .SIDE(SIDE),
+        .PHASES(PHASES),
+        .READERS(GROUPS),
         .CHANNELS(CHANNELS),
         .RING(RING),
         .ROWS(ROWS),
         .PAD_TOP(PAD_TOP),
         .PAD_BOTTOM(PAD_BOTTOM),
-        .COLUMNS(COLUMNS),
+        .BEATS(BEATS),
         .FREED_W(FREED_W),
         .ROW_BITS(ROW_BITS),
         .COLUMN_BITS(COLUMN_BITS),
         .CHANNEL_BITS(CHANNEL_BITS),
         .ENTRY_W(ENTRY_W),
         .TABLE(TABLE),
-        .FILL((STRIPES * STRIPE > COLUMNS) ? 1 : 0),
+        .LAST_STRIPE(LAST_STRIPE),
+        .FILL((LAST_STRIPE < STRIPE) ? 1 : 0),
         .PAD_VALUE(PAD_VALUE[X_W-1:0])
     ) u_line_memory (
         .clk(clk),
@@ -152,6 +166,7 @@ module term_lanes #(
     term_sequencer #(
         .FILE(FILE),
         .TERMS(TERMS),
+        .GROUPS(GROUPS),
         .CHECK(CHECK),
         .TAP_ROW_BITS(TAP_ROW_BITS),
         .TAP_COLUMN_BITS(TAP_COLUMN_BITS),
@@ -162,7 +177,6 @@ module term_lanes #(
         .RING(RING),
         .OUT_ROWS(OUT_ROWS),
         .OUT_STRIPE(OUT_STRIPE),
-        .SHORT_FROM(SHORT_FROM),
         .ROW_STEP(ROW_STEP),
         .COLUMN_STEP(COLUMN_STEP),
         .NEED(NEED),
@@ -189,129 +203,123 @@ module term_lanes #(
         .shift_3(shift_3),
         .negate_3(negate_3),
         .last_3(last_3),
-        .short_3(short_3)
+        .final_3(final_3)
     );
 
     // stage 4: operands and command at the accumulators
-    wire [LANES*W-1:0] operands_3;
-    reg  [LANES*W-1:0] operands_4q;
-    reg                shift_4q;
-    reg                negate_4q;
-    reg                last_4q;
-    reg                short_4q;
-    reg                rst_q;
-
-    lane_select #(
-        .X_W(X_W),
-        .X_SIGNED(X_SIGNED),
-        .STRIPES(STRIPES),
-        .LANES(LANES),
-        .FIRST_LEG(FIRST_LEG),
-        .LEGS(LEGS),
-        .LEG_W(LEG_W),
-        .B(IMMEDIATE_W),
-        .W(W),
-        .PAD_VALUE(PAD_VALUE)
-    ) u_lane_select (
-        .word(word_3),
-        .leg(leg_3),
-        .use_immediate(use_immediate_3),
-        .immediate(immediate_3),
-        .operands(operands_3)
-    );
-
-    always @(posedge clk) begin
-        if (enable) begin
-            operands_4q <= operands_3;
-            short_4q <= short_3;
-        end
-    end
+    reg  last_4q;
+    reg  final_4q;
+    reg  rst_q;
 
     always @(posedge clk) begin
         rst_q <= rst;
-        if (rst) begin
-            shift_4q <= 1'b0;
-            negate_4q <= 1'b0;
-            last_4q <= 1'b0;
-        end else if (enable) begin
-            shift_4q <= shift_3;
-            negate_4q <= negate_3;
-            last_4q <= last_3;
-        end
+        if (rst) last_4q <= 1'b0;
+        else if (enable) last_4q <= last_3;
     end
 
-    // the whole pipeline holds while a finished sum finds the serializer full
+    always @(posedge clk) begin
+        if (enable) final_4q <= final_3;
+    end
+
+    // the whole pipeline holds while finished sums find the requantizer full
     wire full;
     assign enable = !(last_4q && full);
     // the operand register has no reset: one clock more and its old content is gone
     wire clear = rst || rst_q || (enable && last_4q);
 
-    wire [LANES*SENT_W-1:0] sums;
+    wire [GROUPS*LANES*SENT_W-1:0] sums;
     generate
-        genvar l;
-        for (l = 0; l < LANES; l = l + 1) begin : gen_lane
-            wire [SUM_W-1:0] sum;
-            if (MAXIMUM != 0) begin : gen_max
-                pe_max #(
-                    .W(W),
-                    .SIGNED(X_SIGNED)
-                ) u_pe_max (
-                    .clk(clk),
-                    .clear(clear),
-                    .enable(enable),
-                    .x(operands_4q[l*W +: W]),
-                    .sum(sum)
-                );
-            end else begin : gen_sum
-                pe #(
-                    .W(W),
-                    .F(F),
-                    .XILINX(XILINX)
-                ) u_pe (
-                    .clk(clk),
-                    .clear(clear),
-                    .enable(enable),
-                    .shift(shift_4q),
-                    .negate(negate_4q),
-                    .x(operands_4q[l*W +: W]),
-                    .sum(sum)
-                );
+        genvar g, l;
+        for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
+            wire [LANES*W-1:0] operands_3;
+            reg  [LANES*W-1:0] operands_4q;
+            reg                shift_4q;
+            reg                negate_4q;
+
+            lane_select #(
+                .X_W(X_W),
+                .X_SIGNED(X_SIGNED),
+                .STRIPES(STRIPES),
+                .LANES(LANES),
+                .LANE_STEP(LANE_STEP),
+                .FIRST_LEG(FIRST_LEG),
+                .LEGS(LEGS),
+                .LEG_W(LEG_W),
+                .B(IMMEDIATE_W),
+                .W(W),
+                .PAD_VALUE(PAD_VALUE)
+            ) u_lane_select (
+                .word(word_3[g*STRIPES*X_W +: STRIPES*X_W]),
+                .leg(leg_3[g*LEG_W +: LEG_W]),
+                .use_immediate(use_immediate_3[g]),
+                .immediate(immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W]),
+                .operands(operands_3)
+            );
+
+            always @(posedge clk) begin
+                if (enable) operands_4q <= operands_3;
             end
-            assign sums[l*SENT_W +: SENT_W] = sum[SUM_W-1:DROP];
+
+            always @(posedge clk) begin
+                if (rst) begin
+                    shift_4q <= 1'b0;
+                    negate_4q <= 1'b0;
+                end else if (enable) begin
+                    shift_4q <= shift_3[g];
+                    negate_4q <= negate_3[g];
+                end
+            end
+
+            for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+                wire [SUM_W-1:0] sum;
+                if (MAXIMUM != 0) begin : gen_max
+                    pe_max #(
+                        .W(W),
+                        .SIGNED(X_SIGNED)
+                    ) u_pe_max (
+                        .clk(clk),
+                        .clear(clear),
+                        .enable(enable),
+                        .x(operands_4q[l*W +: W]),
+                        .sum(sum)
+                    );
+                end else begin : gen_sum
+                    pe #(
+                        .W(W),
+                        .F(F),
+                        .XILINX(XILINX)
+                    ) u_pe (
+                        .clk(clk),
+                        .clear(clear),
+                        .enable(enable),
+                        .shift(shift_4q),
+                        .negate(negate_4q),
+                        .x(operands_4q[l*W +: W]),
+                        .sum(sum)
+                    );
+                end
+                assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[SUM_W-1:DROP];
+            end
         end
     endgenerate
 
-    wire [SENT_W-1:0] serial_tdata;
-    wire              serial_tvalid;
-    wire              serial_tready;
-
-    serializer #(
-        .LANES(LANES),
-        .W(SENT_W)
-    ) u_serializer (
-        .clk(clk),
-        .rst(rst),
-        .load(enable && last_4q),
-        .is_short(short_4q),
-        .sums(sums),
-        .full(full),
-        .m_axis_tdata(serial_tdata),
-        .m_axis_tvalid(serial_tvalid),
-        .m_axis_tready(serial_tready)
-    );
-
     requantize #(
+        .LANES(LANES),
+        .GROUPS(GROUPS),
+        .FINAL(FINAL),
         .IN_W(SENT_W),
         .IN_SIGNED((MAXIMUM != 0) ? X_SIGNED : 1),
         .OUT_W(OUT_W),
         .LOW(LOW),
-        .HIGH(HIGH)
+        .HIGH(HIGH),
+        .XILINX(XILINX)
     ) u_requantize (
         .clk(clk),
         .rst(rst),
-        .s_axis_tdata(serial_tdata),
-        .s_axis_tvalid(serial_tvalid),
-        .s_axis_tready(serial_tready),
+        .load(enable && last_4q),
+        .is_final(final_4q),
+        .sums(sums),
+        .full(full),
         .m_axis_tdata(m_axis_tdata),
         .m_axis_tvalid(m_axis_tvalid),
         .m_axis_tready(m_axis_tready)

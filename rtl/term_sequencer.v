@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks a layer's term list once for every output position and issues one term a cycle: an address, a lane select, a command.
+// Walks a layer's term list once for every output position and issues a term a cycle to each of GROUPS groups of lanes: an address, a
+// lane select, a command.
 //
-// ROM word: {last, shift, negate, immediate, payload}; payload = {tap row, tap column, channel}, or a signed immediate. `last` ends an
-// output channel. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
+// ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}; term = {shift, negate, immediate, payload}; payload =
+// {tap row, tap column, channel}, or a signed immediate. `last` ends an output channel in every group, and with the list's last word
+// comes `final`. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
 // it reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
 // Everything but the counters of written rows holds while `enable` is low.
 // Stage 1 holds the ROM word, stage 2 the address, stage 3 (beside the memory's word) and so the outputs of name *_3.
@@ -13,6 +15,7 @@
 module term_sequencer #(
     parameter FILE = "",
     parameter TERMS = 2,             // words in the ROM
+    parameter GROUPS = 1,            // terms in a word
     parameter CHECK = 0,             // see term_rom.v
     parameter TAP_ROW_BITS = 2,      // bits of the fields of a payload, 0 where there is only one
     parameter TAP_COLUMN_BITS = 2,
@@ -23,7 +26,6 @@ module term_sequencer #(
     parameter RING = 4,              // slots of the line memory
     parameter OUT_ROWS = 32,
     parameter OUT_STRIPE = 8,        // output columns in a stripe
-    parameter SHORT_FROM = 8,        // from this column in the stripe on the last lane is past the row's end
     parameter ROW_STEP = 1,          // vertical stride
     parameter COLUMN_STEP = 1,       // horizontal stride
     parameter NEED = 3,              // rows that must be written before an output row starts
@@ -45,19 +47,22 @@ module term_sequencer #(
     input  wire [RING-1:0]        row_is_padding,
     output wire [FREED_W-1:0]     rows_freed,
 
-    output wire [ADDRESS_W-1:0]   address_2,
-    output wire [LEG_W-1:0]       leg_3,       // LEGS with use_immediate
-    output wire                   use_immediate_3,
-    output wire [IMMEDIATE_W-1:0] immediate_3,
-    output wire                   shift_3,
-    output wire                   negate_3,
-    output wire                   last_3,
-    output wire                   short_3      // with last: the last lane holds no pixel
+    // of each group
+    output wire [GROUPS*ADDRESS_W-1:0]   address_2,
+    output wire [GROUPS*LEG_W-1:0]       leg_3,       // LEGS with use_immediate
+    output wire [GROUPS-1:0]             use_immediate_3,
+    output wire [GROUPS*IMMEDIATE_W-1:0] immediate_3,
+    output wire [GROUPS-1:0]             shift_3,
+    output wire [GROUPS-1:0]             negate_3,
+    // of all
+    output wire                          last_3,
+    output wire                          final_3
 );
 
     // words of 32 bits below are cut to the width of a register: their upper bits are zero
     /* verilator lint_off UNUSEDSIGNAL */
-    localparam WORD_W = 4 + PAYLOAD_W;
+    localparam TERM_W = 3 + PAYLOAD_W;
+    localparam WORD_W = 1 + GROUPS * TERM_W;
     localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
     localparam PC_W = (TERMS > 1) ? $clog2(TERMS) : 1;
     localparam S_W = (OUT_STRIPE > 1) ? $clog2(OUT_STRIPE) : 1;
@@ -141,111 +146,129 @@ module term_sequencer #(
         end
     end
 
-    wire last_1 = word_1[WORD_W-1];
-    wire shift_1 = word_1[WORD_W-2];
-    wire negate_1 = word_1[WORD_W-3];
-    wire immediate_1 = word_1[WORD_W-4];
-    wire [31:0] payload_1 = {{(32-FIELDS_W){1'b0}}, word_1[FIELDS_W-1:0]};
-    wire [31:0] channel_1 = payload_1 & ((32'd1 << CHANNEL_BITS) - 1);
-    wire [31:0] tap_column_1 = (payload_1 >> CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
-    wire [31:0] tap_row_1 = (payload_1 >> (CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
-
-    wire [31:0] tap_slot = {{(32-SLOT_W){1'b0}}, slot_q} + tap_row_1;
-    wire [31:0] tap_slot_wrapped = (tap_slot >= RING) ? tap_slot - RING : tap_slot;
-    wire padding_1 = row_is_padding[tap_slot_wrapped[SLOT_W-1:0]];
-
-    // which neighbour's stripe holds the column, and where in it
-    wire [COLUMN_W-1:0] window_column = column_q + tap_column_1[COLUMN_W-1:0];
-    reg  [LEG_W-1:0]    leg_1;
-    reg  [31:0]         tap_column_in_stripe;
-    integer i;
-    always @* begin
-        leg_1 = 0;
-        tap_column_in_stripe = {{(32-COLUMN_W){1'b0}}, window_column} - (PAD_LEFT + FIRST_LEG * IN_STRIPE);
-        for (i = 1; i < LEGS; i = i + 1) begin
-            if ({{(32-COLUMN_W){1'b0}}, window_column} >= PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE) begin
-                leg_1 = i[LEG_W-1:0];
-                tap_column_in_stripe = {{(32-COLUMN_W){1'b0}}, window_column} - (PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE);
-            end
-        end
-    end
-
-    wire [31:0] address_1 = (tap_slot_wrapped << (COLUMN_BITS + CHANNEL_BITS))
-        | ((tap_column_in_stripe & ((32'd1 << COLUMN_BITS) - 1)) << CHANNEL_BITS) | channel_1;
-
-    // the payload as a signed number of the immediate bus's width
-    wire [IMMEDIATE_W+PAYLOAD_W-1:0] payload_extended = {{IMMEDIATE_W{word_1[PAYLOAD_W-1]}}, word_1[PAYLOAD_W-1:0]};
-
-    // stage 2: address and command; stage 3: the command beside the memory's word; a reset makes both bubbles
-    reg  [ADDRESS_W-1:0]   address_2q;
-    reg  [LEG_W-1:0]       leg_2q;
-    reg  [LEG_W-1:0]       leg_3q;
-    reg                    use_immediate_2q;
-    reg                    use_immediate_3q;
-    reg  [IMMEDIATE_W-1:0] immediate_2q;
-    reg  [IMMEDIATE_W-1:0] immediate_3q;
-    reg                    shift_2q;
-    reg                    shift_3q;
-    reg                    negate_2q;
-    reg                    negate_3q;
+    // what all groups share; stage 2, and stage 3 beside the memory's word
     reg                    last_2q;
     reg                    last_3q;
-    reg                    short_2q;
-    reg                    short_3q;
+    reg                    final_2q;
+    reg                    final_3q;
     reg  [FREED_W-1:0]     freed_2q;
-    wire                   use_immediate_1 = !issue_1 || immediate_1 || padding_1;
+    wire                   last_1 = word_1[WORD_W-1];
     wire [31:0]            freed_1 = row_ends ? step : 32'd0;
 
     always @(posedge clk) begin
-        if (enable) begin
-            address_2q <= address_1[ADDRESS_W-1:0];
-            short_2q <= (SHORT_FROM < OUT_STRIPE) && (stripe_column_q >= SHORT_FROM[S_W-1:0]);
-            short_3q <= short_2q;
-        end
-    end
-
-    always @(posedge clk) begin
         if (rst) begin
-            leg_2q <= LEGS[LEG_W-1:0];
-            leg_3q <= LEGS[LEG_W-1:0];
-            use_immediate_2q <= 1'b1;
-            use_immediate_3q <= 1'b1;
-            immediate_2q <= PAD_VALUE;
-            immediate_3q <= PAD_VALUE;
-            negate_2q <= 1'b0;
-            negate_3q <= 1'b0;
-            shift_2q <= 1'b0;
-            shift_3q <= 1'b0;
             last_2q <= 1'b0;
             last_3q <= 1'b0;
             freed_2q <= 0;
         end else if (enable) begin
-            leg_2q <= use_immediate_1 ? LEGS[LEG_W-1:0] : leg_1;
-            leg_3q <= leg_2q;
-            use_immediate_2q <= use_immediate_1;
-            use_immediate_3q <= use_immediate_2q;
-            immediate_2q <= (issue_1 && immediate_1) ? payload_extended[IMMEDIATE_W-1:0] : PAD_VALUE;
-            immediate_3q <= immediate_2q;
-            negate_2q <= negate_1 && issue_1;
-            negate_3q <= negate_2q;
-            shift_2q <= shift_1 && issue_1;
-            shift_3q <= shift_2q;
             last_2q <= last_1 && issue_1;
             last_3q <= last_2q;
             freed_2q <= freed_1[FREED_W-1:0];
         end
     end
 
+    always @(posedge clk) begin
+        if (enable) begin
+            final_2q <= wrap_1q;
+            final_3q <= final_2q;
+        end
+    end
+
     // a slot is free once its last read, a stage after its address, has been done
     assign rows_freed = enable ? freed_2q : {FREED_W{1'b0}};
-    assign address_2 = address_2q;
-    assign leg_3 = leg_3q;
-    assign use_immediate_3 = use_immediate_3q;
-    assign immediate_3 = immediate_3q;
-    assign shift_3 = shift_3q;
-    assign negate_3 = negate_3q;
     assign last_3 = last_3q;
-    assign short_3 = short_3q;
+    assign final_3 = final_3q;
+
+    generate
+        genvar g;
+        for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
+            wire [TERM_W-1:0] term_1 = word_1[g*TERM_W +: TERM_W];
+            wire shift_1 = term_1[TERM_W-1];
+            wire negate_1 = term_1[TERM_W-2];
+            wire immediate_1 = term_1[TERM_W-3];
+            wire [31:0] payload_1 = {{(32-FIELDS_W){1'b0}}, term_1[FIELDS_W-1:0]};
+            wire [31:0] channel_1 = payload_1 & ((32'd1 << CHANNEL_BITS) - 1);
+            wire [31:0] tap_column_1 = (payload_1 >> CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
+            wire [31:0] tap_row_1 = (payload_1 >> (CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
+
+            wire [31:0] tap_slot = {{(32-SLOT_W){1'b0}}, slot_q} + tap_row_1;
+            wire [31:0] tap_slot_wrapped = (tap_slot >= RING) ? tap_slot - RING : tap_slot;
+            wire padding_1 = row_is_padding[tap_slot_wrapped[SLOT_W-1:0]];
+
+            // which neighbour's stripe holds the column, and where in it
+            wire [COLUMN_W-1:0] window_column = column_q + tap_column_1[COLUMN_W-1:0];
+            reg  [LEG_W-1:0]    leg_1;
+            reg  [31:0]         tap_column_in_stripe;
+            integer i;
+            always @* begin
+                leg_1 = 0;
+                tap_column_in_stripe = {{(32-COLUMN_W){1'b0}}, window_column} - (PAD_LEFT + FIRST_LEG * IN_STRIPE);
+                for (i = 1; i < LEGS; i = i + 1) begin
+                    if ({{(32-COLUMN_W){1'b0}}, window_column} >= PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE) begin
+                        leg_1 = i[LEG_W-1:0];
+                        tap_column_in_stripe = {{(32-COLUMN_W){1'b0}}, window_column} - (PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE);
+                    end
+                end
+            end
+
+            wire [31:0] address_1 = (tap_slot_wrapped << (COLUMN_BITS + CHANNEL_BITS))
+                | ((tap_column_in_stripe & ((32'd1 << COLUMN_BITS) - 1)) << CHANNEL_BITS) | channel_1;
+
+            // the payload as a signed number of the immediate bus's width
+            wire [IMMEDIATE_W+PAYLOAD_W-1:0] payload_extended = {{IMMEDIATE_W{term_1[PAYLOAD_W-1]}}, term_1[PAYLOAD_W-1:0]};
+
+            // a reset makes both stages bubbles
+            reg  [ADDRESS_W-1:0]   address_2q;
+            reg  [LEG_W-1:0]       leg_2q;
+            reg  [LEG_W-1:0]       leg_3q;
+            reg                    use_immediate_2q;
+            reg                    use_immediate_3q;
+            reg  [IMMEDIATE_W-1:0] immediate_2q;
+            reg  [IMMEDIATE_W-1:0] immediate_3q;
+            reg                    shift_2q;
+            reg                    shift_3q;
+            reg                    negate_2q;
+            reg                    negate_3q;
+            wire                   use_immediate_1 = !issue_1 || immediate_1 || padding_1;
+
+            always @(posedge clk) begin
+                if (enable) address_2q <= address_1[ADDRESS_W-1:0];
+            end
+
+            always @(posedge clk) begin
+                if (rst) begin
+                    leg_2q <= LEGS[LEG_W-1:0];
+                    leg_3q <= LEGS[LEG_W-1:0];
+                    use_immediate_2q <= 1'b1;
+                    use_immediate_3q <= 1'b1;
+                    immediate_2q <= PAD_VALUE;
+                    immediate_3q <= PAD_VALUE;
+                    negate_2q <= 1'b0;
+                    negate_3q <= 1'b0;
+                    shift_2q <= 1'b0;
+                    shift_3q <= 1'b0;
+                end else if (enable) begin
+                    leg_2q <= use_immediate_1 ? LEGS[LEG_W-1:0] : leg_1;
+                    leg_3q <= leg_2q;
+                    use_immediate_2q <= use_immediate_1;
+                    use_immediate_3q <= use_immediate_2q;
+                    immediate_2q <= (issue_1 && immediate_1) ? payload_extended[IMMEDIATE_W-1:0] : PAD_VALUE;
+                    immediate_3q <= immediate_2q;
+                    negate_2q <= negate_1 && issue_1;
+                    negate_3q <= negate_2q;
+                    shift_2q <= shift_1 && issue_1;
+                    shift_3q <= shift_2q;
+                end
+            end
+
+            assign address_2[g*ADDRESS_W +: ADDRESS_W] = address_2q;
+            assign leg_3[g*LEG_W +: LEG_W] = leg_3q;
+            assign use_immediate_3[g] = use_immediate_3q;
+            assign immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W] = immediate_3q;
+            assign shift_3[g] = shift_3q;
+            assign negate_3[g] = negate_3q;
+        end
+    endgenerate
 
 endmodule
 `default_nettype wire

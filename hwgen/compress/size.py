@@ -48,7 +48,7 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
             continue  # a pool as a convolution
         pixels = layer.y.shape[1] * layer.y.shape[2]
         distinct = len(np.unique(integers[integers != 0]))
-        words, bits = layer.program.words(*(ceil_log2(n) for n in (*layer.reach, layer.x.shape[0])))
+        entry_bits = layer.program.payload_bits(*(ceil_log2(n) for n in (*layer.reach, layer.x.shape[0]))) + 4
         nonzero = int(np.count_nonzero(integers))
         rows.append(
             LayerSize(
@@ -58,7 +58,7 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
                 layer.program.terms,
                 layer.program.terms * pixels,
                 nonzero * max(1, ceil_log2(distinct)),
-                len(words) * bits,
+                len(layer.program.flags) * entry_bits,
             )
         )
     fields = ("weights", "nonzero", "terms", "terms_per_frame", "value_bits", "memory_bits")

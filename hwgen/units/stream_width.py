@@ -36,7 +36,8 @@ class StreamWiden(Unit):
 
 @dataclass(frozen=True, eq=False)
 class StreamNarrow(Unit):
-    """bits -- of an activation; taken, sent -- the same frame in raster order, with fewer side by side when sent."""
+    """bits -- of an activation; taken, sent -- the same frame, raster order or on lanes, with fewer side by side when
+    sent; a lane without a pixel is left out."""
 
     name: str
     bits: int
@@ -48,7 +49,24 @@ class StreamNarrow(Unit):
         return f"{self.name}: {self.taken.side} to {self.sent.side} activations a beat"
 
     def parameters(self):
-        return {"DATA_W": self.bits * self.sent.side, "N": self.taken.side // self.sent.side}
+        n = self.taken.side // self.sent.side
+        return {
+            "DATA_W": self.bits * self.sent.side,
+            "N": n,
+            "CHANNELS": self.taken.shape[0],
+            "STRIPE": self.taken.stripe if self._short else 1,
+            "SHORT": n - 1 if self._short else n,
+            "SHORT_FROM": self._short_from,
+        }
+
+    @property
+    def _short_from(self) -> int:
+        """From this column of a stripe on the last lane has no pixel."""
+        return self.taken.shape[2] - (self.taken.lanes - 1) * self.taken.stripe
+
+    @property
+    def _short(self) -> bool:
+        return self.taken.lanes > 1 and self._short_from < self.taken.stripe
 
     def cycles(self):
         return self.sent.beats
@@ -57,4 +75,8 @@ class StreamNarrow(Unit):
         return {"LUT": 10 + self.bits * self.taken.side // 3, "BRAM36": 0}
 
     def needs(self):
-        return np.repeat(np.arange(self.taken.beats) + 1, self.taken.side // self.sent.side)
+        n = self.taken.side // self.sent.side
+        sent = np.full(self.taken.beats, n)
+        if self._short:
+            sent[np.arange(self.taken.beats) // self.taken.shape[0] % self.taken.stripe >= self._short_from] = n - 1
+        return np.repeat(np.arange(self.taken.beats) + 1, sent)

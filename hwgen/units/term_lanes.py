@@ -1,14 +1,16 @@
-"""rtl/term_lanes.v: a layer, LANES output pixels at a time, one term a cycle."""
+"""rtl/term_lanes.v: a layer, GROUPS output channels of LANES pixels at a time, one term a cycle for each channel."""
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 
 import numpy as np
 
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import clamp_ends
-from hwgen.program import check_sum
+from hwgen.program import Rounds
 from hwgen.qtype import ceil_log2
+from hwgen.rom import Rom
 from hwgen.stream import Order
 from hwgen.units.layer import Layer
 from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, signed64
@@ -19,24 +21,41 @@ BRAM_DEPTH = 512
 
 @dataclass(frozen=True)
 class Windows:
-    """How the input's columns are cut into stripes so that each lane finds its window in a few of them."""
+    """How the input's columns are cut into stripes so that each lane finds its window in a few of them.
 
-    lanes: int
-    out_stripe: int
-    in_stripe: int
+    stripe     columns of a stripe; `last_stripe` of the last one lie in the row
+    lane_step  stripes from a lane's own to the next lane's
+    phases     beats that fill a place of all stripes, where a beat brings several pixels of a row
+    """
+
+    stripe: int
     stripes: int
+    last_stripe: int
+    lane_step: int
+    phases: int
     first_leg: int
     legs: int
 
     @staticmethod
-    def of(layer: Layer, lanes: int) -> "Windows":
+    def of(layer: Layer, lanes: int, order: Order) -> "Windows":
         columns, step = layer.x.shape[2], layer.op.stride[1]
         out_stripe = -(-layer.y.shape[2] // lanes)
-        in_stripe = out_stripe * step if lanes > 1 else max(columns, out_stripe * step)
+        stripe = out_stripe * step if lanes > 1 else max(columns, out_stripe * step)
+        if order.side > 1:
+            stripe = gcd(order.stripe, out_stripe * step) if lanes > 1 else order.stripe
+        stripes = -(-columns // stripe)
         left, reach = layer.padding[1], layer.reach[1]
-        first = -left // in_stripe
-        last = ((out_stripe - 1) * step + reach - 1 - left) // in_stripe
-        return Windows(lanes, out_stripe, in_stripe, -(-columns // in_stripe), first, last - first + 1)
+        first = -left // stripe
+        last = ((out_stripe - 1) * step + reach - 1 - left) // stripe
+        return Windows(
+            stripe,
+            stripes,
+            columns - (stripes - 1) * stripe,
+            out_stripe * step // stripe if lanes > 1 else 1,
+            stripes if order.side == 1 else order.stripe // stripe,
+            first,
+            last - first + 1,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,7 @@ class Rows:
         need = max(reach, step) if out_rows > 1 else last_step
         least = max(need, last_step) + (step if out_rows > 1 else last_step)
         # room for a whole window of the next frame hides its loading: taken where it costs no memory
-        words = 1 << (ceil_log2(windows.in_stripe) + ceil_log2(layer.x.shape[0]))
+        words = 1 << (ceil_log2(windows.stripe) + ceil_log2(layer.x.shape[0]))
         depth = LUTRAM_DEPTH if least * words <= LUTRAM_DEPTH else max(BRAM_DEPTH, 1 << ceil_log2(least * words))
         ring = max(least, min(need + last_step, depth // words))
         return Rows(rows, top, virtual - top - rows, out_rows, step, need, last_step, ring)
@@ -86,27 +105,56 @@ class Rows:
         }
 
 
+@dataclass(frozen=True)
+class Fold:
+    """How many output pixels of a row, and how many output channels, a layer computes at a time."""
+
+    lanes: int
+    groups: int = 1
+
+    @property
+    def size(self) -> int:
+        """Accumulators."""
+        return self.lanes * self.groups
+
+
+def takes(layer: Layer, lanes: int, order: Order) -> bool:
+    """Whether so many lanes can read a stream of this order: a lane reaches at most MOST_LEGS stripes."""
+    if order.pixels and order.side > 1:
+        return False
+    return (lanes == 1 and order.side == 1) or Windows.of(layer, lanes, order).legs <= MOST_LEGS
+
+
 def legal_lanes(layer: Layer, limit: int) -> list[int]:
-    """Folds up to `limit`: each fills its lanes, and reaches at most MOST_LEGS stripes (one lane always can)."""
+    """Lanes up to `limit` that are all in use and can read some stream: one lane always can."""
     columns = layer.y.shape[2]
     counts = sorted({-(-columns // stripe) for stripe in range(1, columns + 1)})
-    return [n for n in counts if n == 1 or (n <= limit and Windows.of(layer, n).legs <= MOST_LEGS)]
+    return [n for n in counts if n == 1 or (n <= limit and takes(layer, n, Order(layer.x.shape)))]
 
 
-def work(layer: Layer, lanes: int) -> int:
-    """Cycles of a frame at this fold: a channel takes its entries, or the beats it sends where these are more."""
-    _, rows, columns = layer.y.shape
-    stripe = -(-columns // lanes)
-    sent = [len(range(s, columns, stripe)) for s in range(stripe)]
-    late = Rows.of(layer, Windows.of(layer, lanes)).late * (Order(layer.x.shape).beats // layer.x.shape[1])
-    return late + rows * sum(int(np.maximum(layer.program.lengths, beats).sum()) for beats in sent)
+def legal_groups(layer: Layer, limit: int) -> list[int]:
+    """Groups up to `limit`, of those that make the same number of rounds the fewest."""
+    channels = layer.y.shape[0]
+    counts = sorted({-(-channels // rounds) for rounds in range(1, channels + 1)})
+    return [n for n in counts if n <= limit]
+
+
+def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
+    """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in program.Rounds."""
+    rows = layer.y.shape[1]
+    stripe = -(-layer.y.shape[2] // fold.lanes)
+    late = Rows.of(layer, Windows.of(layer, fold.lanes, order)).late * (order.beats // layer.x.shape[1])
+    return late + rows * stripe * Rounds.of(layer.program.lengths, fold.groups, sort).cycles
 
 
 @dataclass(frozen=True, eq=False)
 class TermLanes(Unit):
+    """sort -- whether the output's channels may come in an order of their own, which balances the groups."""
+
     layer: Layer
-    lanes: int
+    fold: Fold
     order: Order  # of the input
+    sort: bool = False
     module = "term_lanes"
     primitives = True
 
@@ -116,7 +164,7 @@ class TermLanes(Unit):
 
     @property
     def out_order(self) -> Order:
-        return Order(self.layer.y.shape, self.lanes)
+        return Order(self.layer.y.shape).by_lanes(self.fold.lanes, self.rounds.channels)
 
     @property
     def rom_path(self) -> str:
@@ -128,7 +176,11 @@ class TermLanes(Unit):
 
     @cached_property
     def windows(self) -> Windows:
-        return Windows.of(self.layer, self.lanes)
+        return Windows.of(self.layer, self.fold.lanes, self.order)
+
+    @cached_property
+    def rounds(self) -> Rounds:
+        return Rounds.of(self.layer.program.lengths, self.fold.groups, self.sort)
 
     @cached_property
     def fields(self) -> dict[str, int]:
@@ -136,31 +188,36 @@ class TermLanes(Unit):
         reach = self.layer.reach
         return {
             "ROW_BITS": ceil_log2(self.rows.ring),
-            "COLUMN_BITS": ceil_log2(self.windows.in_stripe),
+            "COLUMN_BITS": ceil_log2(self.windows.stripe),
             "CHANNEL_BITS": ceil_log2(self.layer.x.shape[0]),
             "TAP_ROW_BITS": ceil_log2(reach[0]),
             "TAP_COLUMN_BITS": ceil_log2(reach[1]),
         }
 
     @cached_property
-    def words(self) -> tuple[np.ndarray, int]:
+    def rom(self) -> Rom:
         fields = self.fields
-        return self.layer.program.words(fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"], fields["CHANNEL_BITS"])
+        return self.layer.program.rom(
+            fields["TAP_ROW_BITS"],
+            fields["TAP_COLUMN_BITS"],
+            fields["CHANNEL_BITS"],
+            rounds=self.rounds,
+            places=self.order.places,
+        )
 
     def note(self):
-        layer, program = self.layer, self.layer.program
+        layer, fold = self.layer, self.fold
+        groups = f"{fold.groups} groups of " if fold.groups > 1 else ""
         return (
-            f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {program.terms} terms, "
-            f"{len(self.words[0])} entries, {self.lanes} {'lane' if self.lanes == 1 else 'lanes'}, "
+            f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {layer.program.terms} terms, "
+            f"{self.rom.depth} entries, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}, "
             f"{self.cycles()} cycles a frame"
         )
 
     def parameters(self):
-        layer, program, windows = self.layer, self.layer.program, self.windows
-        words, word_bits = self.words
+        layer, program, windows, rom = self.layer, self.layer.program, self.windows, self.rom
         maximum = isinstance(layer.op, MaxPool)
-        columns = layer.x.shape[2]
-        table, entry_bits = self._table()
+        table, entry_bits, beats = self._table()
         return {
             "X_W": layer.x.qtype.bits,
             "X_SIGNED": int(layer.x.qtype.signed),
@@ -176,76 +233,83 @@ class TermLanes(Unit):
                 program.immediate_bits,
             ),
             "FILE": self.rom_path,
-            "TERMS": len(words),
-            "CHECK": (check_sum(words.tolist(), word_bits), 32),
-            "PAYLOAD_W": word_bits - 4,
-            "LANES": windows.lanes,
-            "OUT_STRIPE": windows.out_stripe,
-            "SHORT_FROM": layer.y.shape[2] - (windows.lanes - 1) * windows.out_stripe,
+            "TERMS": rom.depth,
+            "CHECK": (rom.check, 32),
+            "PAYLOAD_W": (rom.width - 1) // self.fold.groups - 3,
+            "GROUPS": self.fold.groups,
+            "FINAL": self.rounds.final,
+            "LANES": self.fold.lanes,
+            "LANE_STEP": windows.lane_step,
+            "OUT_STRIPE": self.out_order.stripe,
             "COLUMN_STEP": layer.op.stride[1],
             "FIRST_LEG": windows.first_leg,
             "LEGS": windows.legs,
             "PAD_LEFT": layer.padding[1],
+            "SIDE": self.order.side,
+            "PHASES": windows.phases,
             "STRIPES": windows.stripes,
-            "STRIPE": windows.in_stripe,
+            "STRIPE": windows.stripe,
+            "LAST_STRIPE": windows.last_stripe,
             "CHANNELS": layer.x.shape[0],
-            "COLUMNS": columns,
+            "BEATS": beats,
             **self.rows.parameters(),
             **self.fields,
             "ENTRY_W": entry_bits,
-            "TABLE": (table, columns * entry_bits),
+            "TABLE": (table, beats * entry_bits),
         }
 
-    def _table(self) -> tuple[int, int]:
-        """TABLE of rtl/line_memory.v, as one integer, and the bits of an entry."""
-        columns, last = self.order.columns()
-        lane, inside = np.divmod(columns, self.windows.in_stripe)
-        column_bits, lane_bits = self.fields["COLUMN_BITS"], ceil_log2(self.windows.stripes)
-        bits = 1 + lane_bits + column_bits
+    def _table(self) -> tuple[int, int, int]:
+        """TABLE of rtl/line_memory.v, as one integer, the bits of an entry, and how many there are."""
+        windows = self.windows
+        if self.order.side == 1:
+            columns, last = self.order.columns()
+            phase, inside = np.divmod(columns, windows.stripe)
+        else:
+            phase, inside = np.divmod(np.arange(self.order.stripe), windows.stripe)
+            last = np.ones(len(phase), bool)
+        column_bits, phase_bits = self.fields["COLUMN_BITS"], ceil_log2(windows.phases)
+        bits = 1 + phase_bits + column_bits
         table = 0
-        for i, entry in enumerate((last.astype(np.int64) << (bits - 1)) | (lane << column_bits) | inside):
+        for i, entry in enumerate((last.astype(np.int64) << (bits - 1)) | (phase << column_bits) | inside):
             table |= int(entry) << (i * bits)
-        return table, bits
+        return table, bits, len(phase)
 
     def files(self):
-        words, bits = self.words
-        digits = -(-bits // 4)
-        return {self.rom_path: "".join(f"{word:0{digits}x}\n" for word in words.tolist())}
+        return {self.rom_path: self.rom.text()}
 
     def roms(self) -> dict[str, dict[str, int]]:
-        words, bits = self.words
-        return {self.rom_path: {"depth": len(words), "width": bits}}
+        return {self.rom_path: {"depth": self.rom.depth, "width": self.rom.width}}
 
     def facts(self):
         _, rows, columns = self.layer.y.shape
         return {
-            "lanes": self.lanes,
+            "lanes": self.fold.lanes,
+            "groups": self.fold.groups,
             "terms": self.layer.program.terms,
-            "entries": len(self.words[0]),
+            "entries": self.rom.depth,
             "useful": self.layer.program.terms * rows * columns,
-            "capacity": self.lanes,
+            "capacity": self.fold.size,
         }
 
     def cycles(self):
         # the work, or taking the input, where a padding row takes one, if that is more
-        taking = Order(self.layer.x.shape).beats + self.rows.pad_top + self.rows.pad_bottom
-        return max(work(self.layer, self.lanes), taking)
+        taking = self.order.beats + self.rows.pad_top + self.rows.pad_bottom
+        return max(work(self.layer, self.fold, self.order, self.sort), taking)
 
     def estimate(self):
-        words, word_bits = self.words
-        program, windows = self.layer.program, self.windows
+        program, windows, fold = self.layer.program, self.windows, self.fold
         depth = self.rows.ring << (self.fields["COLUMN_BITS"] + self.fields["CHANNEL_BITS"])
         bits = self.layer.x.qtype.bits
         select = bits * (1 if windows.legs <= 3 else 3)
         line_luts, line_blocks = (
             (windows.stripes * 2 * bits, 0)
             if depth <= LUTRAM_DEPTH
-            else (0, block_rams(depth, windows.stripes * max(bits, 9)))
+            else (0, block_rams(depth, windows.stripes * (bits if windows.phases == 1 else max(bits, 9))))
         )
-        rom_blocks = block_rams(len(words), word_bits) if len(words) > LUTRAM_DEPTH else 0
+        rom_blocks = block_rams(self.rom.depth, self.rom.width) if self.rom.depth > LUTRAM_DEPTH else 0
         return {
-            "LUT": 100 + windows.lanes * (program.accumulator + select + 4) + line_luts,
-            "BRAM36": line_blocks + rom_blocks,
+            "LUT": 60 + fold.groups * (40 + line_luts) + fold.size * (program.accumulator + select + self.layer.y.qtype.bits),
+            "BRAM36": fold.groups * line_blocks + rom_blocks,
         }
 
     def needs(self):
