@@ -3,10 +3,14 @@
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import inf
 
+from hwgen.board import Board
 from hwgen.errors import BadInput
 
 ENGINES = ("auto", "lanes", "spatial")
+RESOURCES = ("LUT", "BRAM36")  # what a budget may limit
+MOST_LANES = 4096
 
 
 @dataclass(frozen=True)
@@ -14,19 +18,37 @@ class BuildConfig:
     """Choices of `hwgen build`; raises BadInput for a value outside its range."""
 
     board: str = "zcu104"  # a file of boards/
-    lanes: int = 16  # at most so many accumulators per layer, 1 to 1024
-    # folded on lanes, or spatial: unfolded, a pixel a cycle; auto: what is smaller at the rate of the lanes. An engine, or
-    # PATTERN=ENGINE for layers by name, several with commas between; the last that matches counts
-    engine: str = "lanes"
-    pixels: int = 1  # at most so many a cycle into spatial layers, 1 to 1024; each takes the greatest divisor it can
+    # at most so many accumulators per layer, 1 to 4096; default: 16, or all with a rate or a budget
+    lanes: int | None = None
+    # folded on lanes, or spatial: unfolded, a pixel a cycle; auto: what is smaller at the rate. An engine, or
+    # PATTERN=ENGINE for layers by name, several with commas between; the last that matches counts. Default: lanes, or auto
+    # with a rate or a budget
+    engine: str | None = None
+    pixels: int = 1  # at most so many a cycle into a spatial layer, 1 to 1024
+    fps: float | None = None  # frames a second that the slowest layer must reach, with the least area
+    clock: float | None = None  # MHz of the rate; default: the board's
+    # what the network may take, as fast as it can be: 60% of everything, or RESOURCE=NUMBER or RESOURCE=PERCENT% by commas
+    budget: str | None = None
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
     def __post_init__(self):
-        for name, most in (("lanes", 1024), ("pixels", 1024), ("levels", 64)):
+        for name, most in (("lanes", MOST_LANES), ("pixels", 1024), ("levels", 64)):
             value = getattr(self, name)
+            if value is None and name == "lanes":
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 raise BadInput(f"{name} = {value!r}", f"--{name}", f"use an integer from 1 to {most}")
+        for name in ("fps", "clock"):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf
+            ):
+                raise BadInput(f"{name} = {value!r}", f"--{name}", "use a positive number")
+        if self.fps and self.budget:
+            raise BadInput("a rate and a budget", "--fps, --budget", "give one: the other is what comes out")
+        if self.budget is not None:
+            self._shares()
         for _, engine in self._engines():
             if engine not in ENGINES:
                 raise BadInput(
@@ -39,14 +61,51 @@ class BuildConfig:
 
     def _engines(self) -> list[tuple[str, str]]:
         """(pattern, engine), in the order given."""
-        if not isinstance(self.engine, str):
-            raise BadInput(f"engine = {self.engine!r}", "--engine", f"use one of {', '.join(ENGINES)}")
-        parts = [part.strip().rpartition("=") for part in self.engine.split(",")]
+        engine = self.default_engine if self.engine is None else self.engine
+        if not isinstance(engine, str):
+            raise BadInput(f"engine = {engine!r}", "--engine", f"use one of {', '.join(ENGINES)}")
+        parts = [part.strip().rpartition("=") for part in engine.split(",")]
         return [(pattern.strip() if equals else "*", engine.strip()) for pattern, equals, engine in parts]
 
+    @property
+    def default_engine(self) -> str:
+        return "auto" if self.fps or self.budget else "lanes"
+
+    @property
+    def most_lanes(self) -> int:
+        """Accumulators of a layer."""
+        return self.lanes or (MOST_LANES if self.fps or self.budget else 16)
+
     def engine_of(self, layer: str) -> str:
-        """The engine chosen for a layer by its name; lanes where no pattern matches."""
-        return ([engine for pattern, engine in self._engines() if fnmatchcase(layer, pattern)] or ["lanes"])[-1]
+        """The engine chosen for a layer by its name; the default where no pattern matches."""
+        found = [engine for pattern, engine in self._engines() if fnmatchcase(layer, pattern)]
+        return found[-1] if found else self.default_engine
+
+    def hertz(self, board: Board) -> float:
+        """The clock at which a rate is meant."""
+        return (self.clock or board.clock_mhz) * 1e6
+
+    def _shares(self) -> dict[str, tuple[float, bool]]:
+        """Of a budget: a number and whether it is a percentage, by resource."""
+        hint = "use 60%, or LUT=100000,BRAM36=50%"
+        if not isinstance(self.budget, str) or not self.budget.strip():
+            raise BadInput(f"budget = {self.budget!r}", "--budget", hint)
+        shares = {}
+        for part in self.budget.split(","):
+            name, equals, value = part.strip().rpartition("=")
+            match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value.strip())
+            name = {"BRAM": "BRAM36"}.get(name.strip().upper(), name.strip().upper())
+            if not match or (equals and name not in RESOURCES) or (not equals and not match[2]):
+                raise BadInput(f"{part.strip()!r} is no budget", "--budget", hint)
+            shares |= dict.fromkeys([name] if equals else RESOURCES, (float(match[1]), bool(match[2])))
+        return shares
+
+    def limits(self, board: Board) -> dict[str, int]:
+        """The budget, by resource."""
+        return {
+            name: int(value * board.resources[name] / 100) if percent else int(value)
+            for name, (value, percent) in self._shares().items()
+        }
 
     def check_patterns(self, layers: list[str]) -> None:
         """Raises BadInput when a pattern matches none of the layers."""

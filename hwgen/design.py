@@ -2,7 +2,7 @@
 joins."""
 
 from dataclasses import dataclass, field, replace
-from math import lcm
+from math import gcd
 
 import numpy as np
 
@@ -10,16 +10,16 @@ from hwgen.board import Board
 from hwgen.errors import DoesNotFit
 from hwgen.ir import Graph, TensorType
 from hwgen.lower import Stage, passing
-from hwgen.schedule import SPATIAL
 from hwgen.stream import Order
 from hwgen.units.add import Add
-from hwgen.units.adder_graph import AdderGraph
+from hwgen.units.adder_graph import AdderGraph, Spatial
 from hwgen.units.stream_fifo import StreamFifo
 from hwgen.units.stream_fork import StreamFork
 from hwgen.units.stream_width import StreamNarrow, StreamWiden
 from hwgen.units.term_lanes import Fold, TermLanes, takes
 from hwgen.units.unit import Unit
-from hwgen.units.window import most_pixels
+
+Choice = Fold | Spatial
 
 
 @dataclass(frozen=True)
@@ -75,86 +75,104 @@ class Design:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]
 
 
-def place(name: str, graph: Graph, stages: list[Stage], folds: dict[str, Fold], pixels: int, levels: int) -> Design:
-    """The design of `stages` with the given folds by result, SPATIAL for an unfolded layer.
+def place(name: str, graph: Graph, stages: list[Stage], choices: dict[str, Choice], levels: int) -> Design:
+    """The design of `stages`, each as `choices` says by its result; the network's input by its own name.
 
-    pixels -- the most that come in a beat of the network's input, if its first layers are unfolded; each later one
-    takes as many as come, or the greatest part of them that it can
     levels -- rows of adders between two registers, in unfolded layers
     """
     design = Design(name, graph)
-    order = Order(graph.input_type.shape)
-    readers = [stage for stage in stages if graph.input_name in stage.inputs]
-    if readers and all(folds.get(stage.result) == SPATIAL for stage in readers):
-        together = (n for n in range(min(pixels, order.shape[2]), 0, -1) if order.shape[2] % n == 0)
-        order = order.by_pixels(next(n for n in together if all(most_pixels(s.layer, n) == n for s in readers)))
+    order = first_order(graph, choices[graph.input_name])
     design.input = Stream(graph.input_name, graph.input_name, graph.input_type, order)
     taps = {graph.input_name: _fan_out(design, design.input, stages, graph)}
     for stage in stages:
-        sources = [taps[name].pop() for name in stage.inputs]
-        if stage.layer is None:
-            order = _meeting(sources[0].order, sources[1].order)
-            sources = [
-                _turned(design, source, order, f"reorder_for_{stage.result}_{i}") for i, source in enumerate(sources)
-            ]
-            unit = Add(stage.result, *stage.types, stage.quantize, stage.y, order)
-        elif folds[stage.result] == SPATIAL:
-            together = most_pixels(stage.layer, max(1, sources[0].order.pixels))
-            order = sources[0].order.by_pixels(together)
-            sources = [_turned(design, sources[0], order, f"reorder_for_{stage.result}")]
-            unit = AdderGraph(stage.layer, together, levels)
-            order = unit.out_order
-        else:
-            fold = folds[stage.result]
-            if not takes(stage.layer, fold.lanes, sources[0].order):
-                sources = [_turned(design, sources[0], sources[0].order.serial, f"reorder_for_{stage.result}")]
-            unit = TermLanes(stage.layer, fold, sources[0].order, _only_lanes_read(stage.result, stages, folds))
-            order = unit.out_order
-        result = Stream(stage.result, stage.result, stage.y, order)
+        sources = []
+        for i, tensor in enumerate(stage.inputs):
+            source = taps[tensor].pop()
+            for unit, order in arriving(stage, i, choices[stage.result], source.order):
+                source = _append(design, unit, source, order)
+            sources.append(source)
+        unit = unit_of(stage, choices[stage.result], sources[0].order, graph, stages, levels)
+        result = Stream(stage.result, stage.result, stage.y, unit.out_order)
         design.placed.append(Placed(unit, tuple(sources), (result,)))
         taps[stage.result] = _fan_out(design, result, stages, graph)
-    output_name = graph.output_name if graph.nodes else stages[-1].result
-    output = taps[output_name].pop()
-    design.output = (
-        output if output.order.lanes == 1 else _turned(design, output, Order(output.order.shape), f"reorder_{output.name}")
-    )
+    design.output = taps[graph.output_name if graph.nodes else stages[-1].result].pop()
+    for unit, order in leaving(design.output.name, design.output.type, design.output.order):
+        design.output = _append(design, unit, design.output, order)
     _insert_fifos(design)
     return design
 
 
-def _only_lanes_read(result: str, stages: list[Stage], folds: dict[str, Fold]) -> bool:
-    """Whether everyone who takes a result finds its channels in any order: term lanes do."""
+def first_order(graph: Graph, choice: Choice) -> Order:
+    """Of the network's input: one activation a beat, or whole pixels."""
+    order = Order(graph.input_type.shape)
+    return order.by_pixels(choice.pixels) if isinstance(choice, Spatial) else order
+
+
+def arriving(stage: Stage, i: int, choice: Choice, order: Order) -> list[tuple[Unit, Order]]:
+    """What turns a stream in `order` into what the stage reads as its input i, each unit with the order that it sends."""
+    kind = stage.types[i]
+    number = f"_{i}" if stage.layer is None else ""
+    name = f"reorder_for_{stage.result}{number}"
+    if stage.layer is None:  # both sides in the channels' own order
+        order_of = Order(order.shape)
+        wanted = order_of.by_pixels(choice.pixels) if isinstance(choice, Spatial) else order_of.by_lanes(choice.lanes)
+        return _turned(name, kind, order, wanted)
+    if isinstance(choice, Spatial):
+        return _turned(
+            name,
+            kind,
+            order,
+            order.by_pixels(choice.pixels) if order.lanes == 1 else Order(order.shape).by_pixels(choice.pixels),
+        )
+    return [] if takes(stage.layer, choice.lanes, order) else _turned(name, kind, order, order.serial)
+
+
+def unit_of(stage: Stage, choice: Choice, order: Order, graph: Graph, stages: list[Stage], levels: int) -> Unit:
+    """The unit that computes a stage from inputs in `order`."""
+    if stage.layer is None:
+        return Add(stage.result, *stage.types, stage.quantize, stage.y, order)
+    if isinstance(choice, Spatial):
+        return AdderGraph(stage.layer, order, levels)
+    return TermLanes(stage.layer, choice, order, _only_layers_read(stage.result, graph, stages))
+
+
+def leaving(name: str, kind: TensorType, order: Order) -> list[tuple[Unit, Order]]:
+    """What brings the network's result into raster order."""
+    raster = Order(order.shape, 1, order.side) if order.lanes == 1 else Order(order.shape)
+    return _turned(f"reorder_{name}", kind, order, raster)
+
+
+def _only_layers_read(result: str, graph: Graph, stages: list[Stage]) -> bool:
+    """Whether everyone who takes a result finds its channels in any order: an addition and the border do not."""
     readers = [stage for stage in stages if result in stage.inputs]
-    return bool(readers) and all(folds.get(stage.result, SPATIAL) != SPATIAL for stage in readers)
+    return bool(readers) and graph.output_name != result and all(stage.layer is not None for stage in readers)
 
 
-def _meeting(a: Order, b: Order) -> Order:
-    """The order in which an addition takes both its sides: so many pixels that neither brings more, else fewest lanes."""
-    if a.pixels or b.pixels:
-        return a.by_pixels(lcm(max(1, a.pixels), max(1, b.pixels)))
-    return min(a, b, key=lambda order: order.lanes)
+def _turned(name: str, kind: TensorType, order: Order, wanted: Order) -> list[tuple[Unit, Order]]:
+    """From one order to another: through lanes of its own to another fold, then wider or narrower."""
+    units: list[tuple[Unit, Order]] = []
+    if (order.lanes, order.channels) != (wanted.lanes, wanted.channels):
+        fold = Order(order.shape).by_lanes(wanted.lanes)
+        last = name if fold == wanted else f"{name}_raster"
+        layer = replace(passing(name, name, kind).layer, name=last)
+        if not takes(layer, wanted.lanes, order):
+            units = _turned(f"{name}_serial", kind, order, order.serial)
+            order = order.serial
+        units.append((TermLanes(layer, Fold(wanted.lanes), order), fold))
+        order = fold
+    if order.side % wanted.side and wanted.side % order.side:
+        one = order.by_pixels(gcd(order.pixels, wanted.pixels))
+        units.append((StreamNarrow(f"{name}_apart", kind.qtype.bits, order, one), one))
+        order = one
+    if order.side > wanted.side:
+        units.append((StreamNarrow(name, kind.qtype.bits, order, wanted), wanted))
+    if order.side < wanted.side:
+        units.append((StreamWiden(name, kind.qtype.bits, order, wanted), wanted))
+    return units
 
 
-def _turned(design: Design, source: Stream, order: Order, name: str) -> Stream:
-    """`source` in another order: through lanes of its own to another fold, then wider or narrower."""
-    bits = source.type.qtype.bits
-    if source.order.lanes != order.lanes:
-        fold = order.by_lanes(order.lanes)
-        layer = passing(name, source.name, source.type).layer
-        last = name if fold == order else f"{name}_raster"
-        if not takes(layer, order.lanes, source.order):
-            source = _turned(design, source, source.order.serial, f"{name}_serial")
-        unit = TermLanes(replace(layer, name=last), Fold(order.lanes), source.order)
-        source = _append(design, unit, source, fold, last)
-    if source.order.side > order.side:
-        return _append(design, StreamNarrow(name, bits, source.order, order), source, order, name)
-    if source.order.side < order.side:
-        return _append(design, StreamWiden(name, bits, source.order, order), source, order, name)
-    return source
-
-
-def _append(design: Design, unit: Unit, source: Stream, order: Order, name: str) -> Stream:
-    result = Stream(name, source.tensor, source.type, order)
+def _append(design: Design, unit: Unit, source: Stream, order: Order) -> Stream:
+    result = Stream(unit.name, source.tensor, source.type, order)
     design.placed.append(Placed(unit, (source,), (result,)))
     return result
 

@@ -4,13 +4,13 @@ use."""
 import hashlib
 import json
 import re
+from dataclasses import asdict
 
 from hwgen.board import Board
 from hwgen.config import BuildConfig
-from hwgen.design import Design, Stream
+from hwgen.design import Choice, Design, Stream
 from hwgen.share import share
 from hwgen.templates import render
-from hwgen.units.term_lanes import Fold
 from hwgen.units.unit import literal
 from hwgen.version import VERSION
 
@@ -75,7 +75,7 @@ def library(texts: list[str]) -> dict[str, str]:
 
 
 def manifest(
-    design: Design, board: Board, files: dict[str, str | bytes], folds: dict[str, Fold], config: BuildConfig
+    design: Design, board: Board, files: dict[str, str | bytes], choices: dict[str, Choice], config: BuildConfig
 ) -> dict:
     """hwgen.json: what later commands need to know of a build."""
     roms, units = {}, []
@@ -101,8 +101,7 @@ def manifest(
         "clocks": {"core": "clk", "top": "aclk"},
         "synthesis": {"XILINX": 1},
         "board": board.name,
-        "folds": {name: [fold.lanes, fold.groups] for name, fold in folds.items()},
-        "pixels": config.pixels,
+        "choices": {name: asdict(choice) for name, choice in choices.items()},
         "levels": config.levels,
         "sources": sorted(path for path in files if path.endswith(".v")),
         "roms": roms,

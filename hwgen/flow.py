@@ -21,6 +21,7 @@ from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.schedule import schedule
+from hwgen.units.adder_graph import Spatial
 from hwgen.units.term_lanes import Fold
 from hwgen.version import VERSION
 
@@ -32,7 +33,7 @@ KEYS = {
     "top",
     "clocks",
     "board",
-    "folds",
+    "choices",
     "levels",
     "sources",
     "roms",
@@ -64,15 +65,15 @@ def build(
     graph = run_passes(import_model(model, example_inputs))
     progress("schedule")
     stages = lower(graph)
-    folds = schedule(stages, config)
-    design = place(config.name or _name(out), graph, stages, folds, config.pixels, config.levels)
+    choices = schedule(graph, stages, config, board)
+    design = place(config.name or _name(out), graph, stages, choices, config.levels)
     design.check_fits(board)
     progress("emit")
     files = emit(design)
     progress("lint")
     lint(files)
     files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
-    files["hwgen.json"] = to_json(manifest(design, board, files, folds, config))
+    files["hwgen.json"] = to_json(manifest(design, board, files, choices, config))
     progress("write")
     write(out, files)
     return design
@@ -104,8 +105,8 @@ def read_design(folder: str | Path) -> Design:
     """The design of a build, with its golden graph, from what the folder holds."""
     known = read_manifest(folder)
     graph = store.load(Path(folder))
-    folds = {name: Fold(*fold) for name, fold in known["folds"].items()}
-    return place(known["name"], graph, lower(graph), folds, known["pixels"], known["levels"])
+    choices = {name: Spatial(**by) if "pixels" in by else Fold(**by) for name, by in known["choices"].items()}
+    return place(known["name"], graph, lower(graph), choices, known["levels"])
 
 
 def _name(out: Path) -> str:

@@ -1,71 +1,301 @@
-"""Chooses the engine of every layer, and its fold."""
+"""Chooses the unit of every stage and its fold: an integer program over the price lists of the units."""
 
-from hwgen.config import BuildConfig
-from hwgen.errors import UnsupportedLayer
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
+
+from hwgen.board import Board
+from hwgen.config import RESOURCES, BuildConfig
+from hwgen.design import Choice, arriving, first_order, leaving, unit_of
+from hwgen.errors import DoesNotFit, UnsupportedLayer
+from hwgen.ir import Graph
 from hwgen.lower import Stage
 from hwgen.stream import Order
-from hwgen.units import adder_graph, window
-from hwgen.units.layer import Layer
-from hwgen.units.term_lanes import Fold, TermLanes, legal_groups, legal_lanes
+from hwgen.units import window
+from hwgen.units.adder_graph import Spatial
+from hwgen.units.term_lanes import Fold, legal_groups, legal_lanes, work
+from hwgen.units.unit import Unit
 
 MARGIN = 0.95
-SPATIAL = Fold(0, 0)  # of a layer that is not folded
+STEP = 1.001  # the search for the best rate ends where a faster one would gain less
+NEIGHBOURS = 4  # folds of a layer that are more than it needs, for the sake of its neighbours
+OUTPUT = ""  # the network's border, as a stage
 
 
-def schedule(stages: list[Stage], config: BuildConfig) -> dict[str, Fold]:
-    """The fold by the stage's result, SPATIAL where the layer is unfolded.
+def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> dict[str, Choice]:
+    """The choice by each stage's result, and the input's by its own name.
 
-    Folded layers are as fast as the slowest of them can be with `config.lanes` accumulators, with few more than that
-    takes; the lanes of a row grow first, then the groups. Two neighbours that are equally slow hold each other up now
-    and then, so every layer that can is a little faster than the slowest.
+    The network is as fast as --lanes lets the slowest layer be, or as --fps asks, or as the --budget allows; at that
+    rate it takes the least of the board, by the sum of its shares of LUTs and block RAMs. Two neighbours that are
+    equally slow hold each other up now and then, so every layer that can is a little faster than the slowest.
 
-    The two sides of an addition get the same lanes where both have them, so that their beats meet in one order.
+    Raises UnsupportedLayer for an engine that a layer cannot have, DoesNotFit for a rate or a budget that cannot be met.
     """
-    layers = {stage.result: stage.layer for stage in stages if stage.layer is not None}
-    config.check_patterns([layer.name for layer in layers.values()])
-    engines = {name: config.engine_of(layer.name) for name, layer in layers.items()}
-    for name, layer in layers.items():
-        obstacle = window.obstacle(layer)
-        if engines[name] == "spatial" and obstacle:
-            raise UnsupportedLayer(
-                f"a pixel a cycle is not possible: {obstacle}", layer.name, f"build it with --engine {layer.name}=lanes"
+    menu = Menu(graph, stages, config, board)
+    whole = {name: board.resources[name] for name in RESOURCES}
+    if config.fps:
+        hertz = config.hertz(board)
+        choices = menu.smallest(hertz // config.fps, whole)
+        if choices is None:
+            best = menu.fastest(whole)
+            raise DoesNotFit(
+                f"{config.fps:,.0f} frames/s are {hertz // config.fps:,.0f} cycles a frame at {hertz / 1e6:g} MHz; the least "
+                f"that {board.name} has room for is " + (f"{best:,.0f}" if best else "not known"),
+                f"{menu.bottleneck} can be no faster than {max(menu.least.values()):,} cycles",
+                "ask for less, allow --engine auto and more --lanes or --pixels, or prune it",
             )
-        if obstacle:
-            engines[name] = "lanes"
-    cycles = {
-        name: {fold: _cycles(layer, fold) for fold in _folds(layer, config.lanes)}
-        for name, layer in layers.items()
-        if engines[name] != "spatial"
-    }
-    slowest = max((min(known.values()) for known in cycles.values()), default=0)
-    folds = dict.fromkeys(layers, SPATIAL)
-    for name, known in cycles.items():
-        target = max(MARGIN * slowest, min(known.values()))
-        folds[name] = next(fold for fold in known if known[fold] <= target)
-        if engines[name] == "auto" and _smaller_unfolded(layers[name], folds[name]):
-            folds[name] = SPATIAL
-    for stage in stages:
-        if stage.layer is None:
-            sides = [name for name in stage.inputs if folds.get(name, SPATIAL) != SPATIAL]
-            most = max((folds[name] for name in sides), key=lambda fold: fold.lanes, default=SPATIAL)
-            if all(most in cycles[name] for name in sides):
-                folds.update(dict.fromkeys(sides, most))
-    return folds
+        return choices
+    if config.budget:
+        budget = config.limits(board)
+        interval = menu.fastest(budget)
+        if interval is None:
+            least = {name: menu.least_of(name) for name in budget}
+            text = ", ".join(f"{name}={least[name]} ({least[name] / whole[name]:.1%} of the board)" for name in budget)
+            raise DoesNotFit("no choice of units is in the budget", f"the least is {text}", "give it that much")
+        return menu.smallest(interval, budget)
+    # the rate of the lanes, whatever else is allowed
+    folded = Menu(graph, stages, config, board, auto="lanes")
+    return menu.smallest(folded.fastest({}), {})
 
 
-def _folds(layer: Layer, limit: int) -> list[Fold]:
-    """Folds of up to `limit` accumulators, the smallest first; several groups only where all lanes of a row are taken."""
-    lanes = legal_lanes(layer, limit)
-    groups = legal_groups(layer, limit // lanes[-1])
-    return [*(Fold(n) for n in lanes[:-1]), *(Fold(lanes[-1], n) for n in groups)]
+@dataclass(frozen=True)
+class Price:
+    """Of the units between two stages' results: cycles of the slowest, and what all take."""
+
+    cycles: int
+    resources: tuple[int, ...]
 
 
-def _cycles(layer: Layer, fold: Fold) -> int:
-    return TermLanes(layer, fold, Order(layer.x.shape), sort=True).cycles()
+class Menu:
+    """The choices of every stage, with their prices.
+
+    An edge leads from a stage to one that reads it; its price is that of the units from the one's result to the
+    other's, for a choice of each. So what a stage costs may depend on the stream that it reads.
+    """
+
+    def __init__(self, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board, auto: str = "auto"):
+        """auto -- the engine where the user leaves the choice"""
+        self.graph, self.stages, self.config, self.board, self.auto = graph, stages, config, board, auto
+        self.of_result = {stage.result: stage for stage in stages}
+        self.engines = self._engines()
+        self.edges = [(tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)]
+        self.edges.append((graph.output_name if graph.nodes else stages[-1].result, OUTPUT, 0))
+        self.price = cache(self.price)
+        self.order = cache(self.order)
+        self.cycles_alone = cache(self.cycles_alone)
+
+    def _engines(self) -> dict[str, str]:
+        layers = {stage.result: stage.layer for stage in self.stages if stage.layer is not None}
+        self.config.check_patterns([layer.name for layer in layers.values()])
+        engines = {name: self.config.engine_of(layer.name) for name, layer in layers.items()}
+        for name, layer in layers.items():
+            obstacle = window.obstacle(layer)
+            if engines[name] == "spatial" and obstacle:
+                raise UnsupportedLayer(
+                    f"a pixel a cycle is not possible: {obstacle}",
+                    layer.name,
+                    f"build it with --engine {layer.name}=lanes",
+                )
+            if obstacle:
+                engines[name] = "lanes"
+            elif engines[name] == "auto":
+                engines[name] = self.auto
+        return engines
+
+    def order(self, name: str, choice: Choice) -> Order:
+        """Of the stream that a stage, or the network's input, sends."""
+        if name == self.graph.input_name:
+            return first_order(self.graph, choice)
+        stage = self.of_result[name]
+        order = Order(stage.types[0].shape)
+        if isinstance(choice, Spatial):
+            order = order.by_pixels(choice.pixels)
+        elif stage.layer is None:
+            order = order.by_lanes(choice.lanes)
+        return self.unit(stage, choice, order).out_order if stage.layer is not None else order
+
+    def unit(self, stage: Stage, choice: Choice, order: Order) -> Unit:
+        return unit_of(stage, choice, order, self.graph, self.stages, self.config.levels)
+
+    def price(self, edge: tuple[str, str, int], before: Choice, after: Choice) -> Price:
+        source, result, i = edge
+        order = self.order(source, before)
+        if result == OUTPUT:
+            kind = self.graph.input_type if source == self.graph.input_name else self.of_result[source].y
+            units = [unit for unit, _ in leaving(source, kind, order)]
+        else:
+            stage = self.of_result[result]
+            reading = arriving(stage, i, after, order)
+            units = [unit for unit, _ in reading]
+            if stage.layer is not None or i == 0:
+                units.append(self.unit(stage, after, reading[-1][1] if reading else order))
+        estimates = [unit.estimate() for unit in units]
+        return Price(
+            max((unit.cycles() for unit in units), default=0),
+            tuple(sum(estimate[name] for estimate in estimates) for name in RESOURCES),
+        )
+
+    def cycles_alone(self, name: str, fold: Fold) -> int:
+        layer = self.of_result[name].layer
+        return work(layer, fold, Order(layer.x.shape), sort=True)
+
+    def options(self, limit: float) -> dict[str, list[Choice]]:
+        """What is worth considering where no layer may take more cycles than `limit`, of each stage."""
+        found: dict[str, list[Choice]] = {}
+        for stage in self.stages:
+            if stage.layer is not None:
+                engine = self.engines[stage.result]
+                found[stage.result] = [
+                    *(self._folds(stage.result, limit) if engine != "spatial" else []),
+                    *(self._pixels(stage) if engine != "lanes" else []),
+                ]
+            else:
+                # as one of its sides sends, or an activation a beat
+                orders = [self.order(name, c) for name in stage.inputs for c in found.get(name, [])]
+                kinds = {Spatial(o.pixels) if o.pixels and o.side > 1 else Fold(o.lanes) for o in orders} | {Fold(1)}
+                found[stage.result] = sorted(kinds, key=str)
+        readers = [
+            choice for stage in self.stages if self.graph.input_name in stage.inputs for choice in found[stage.result]
+        ]
+        spatial = {choice for choice in readers if isinstance(choice, Spatial)}
+        found[self.graph.input_name] = [Fold(1), *sorted(spatial, key=lambda choice: choice.pixels)]
+        found[OUTPUT] = [Fold(1)]
+        return found
+
+    def _pixels(self, stage: Stage) -> list[Spatial]:
+        most = min(self.config.pixels, stage.layer.x.shape[2])
+        return [Spatial(n) for n in range(1, most + 1) if window.obstacle(stage.layer, n) is None]
+
+    def _folds(self, name: str, limit: float) -> list[Fold]:
+        """The smallest folds that are fast enough, or the fastest; several groups only where a row has all its lanes."""
+        layer, most = self.of_result[name].layer, self.config.most_lanes
+        lanes = legal_lanes(layer, most)
+        groups = legal_groups(layer, most // lanes[-1])
+        folds = [*(Fold(n) for n in lanes[:-1]), *(Fold(lanes[-1], n) for n in groups)]
+        enough = [fold for fold in folds if self.cycles_alone(name, fold) <= limit]
+        return enough[:NEIGHBOURS] or folds[-1:]
+
+    def cycles(self, result: str) -> int:
+        """The least that the units before and of a stage take with any choice."""
+        fastest = self.options(0)
+        edges = [edge for edge in self.edges if edge[1] == result]
+        return max(
+            min(self.price(edge, before, after).cycles for before in fastest[edge[0]] for after in fastest[result])
+            for edge in edges
+        )
+
+    def smallest(self, interval: float, budget: Mapping[str, int], weights: Mapping[str, float] | None = None):
+        """The choices of least area that take at most `interval` cycles a frame, each a little less if it can; None
+        where the budget does not hold them.
+
+        weights -- what one of each resource counts; its share of the board, unless given
+        """
+        weights = weights or {name: 1 / self.board.resources[name] for name in RESOURCES}
+        most = {edge: interval if self.least[edge[1]] > MARGIN * interval else MARGIN * interval for edge in self.edges}
+        options = self.options(MARGIN * interval)
+        program = Program(options)
+        for edge in self.edges:
+            pairs = {
+                (before, after): price
+                for before in options[edge[0]]
+                for after in options[edge[1]]
+                if (price := self.price(edge, before, after)).cycles <= most[edge]
+            }
+            program.edge(edge, pairs)
+        # shares of a thousandth are what the solver tells apart well
+        return program.solve(
+            [1000 * weights.get(name, 0.0) for name in RESOURCES], [budget.get(name, np.inf) for name in RESOURCES]
+        )
+
+    def least_of(self, resource: str) -> int:
+        """The least of a resource with which the network can be built at all."""
+        chosen = self.smallest(np.inf, {}, {resource: 1.0})
+        return self.totals(chosen)[resource]
+
+    def fastest(self, budget: Mapping[str, int]) -> float | None:
+        """The least interval that the budget allows, to within STEP; None where it allows none."""
+        chosen = self.smallest(np.inf, budget)
+        if chosen is None:
+            return None
+        low, high = max(self.least.values()), max(self.prices(chosen), key=lambda price: price.cycles).cycles / MARGIN
+        if self.smallest(low, budget):
+            return low
+        while high > STEP * low:
+            middle = (low * high) ** 0.5
+            if self.smallest(middle, budget):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    @cached_property
+    def least(self) -> dict[str, int]:
+        return {result: self.cycles(result) for result in {edge[1] for edge in self.edges}}
+
+    @property
+    def bottleneck(self) -> str:
+        """The stage that cannot be faster."""
+        return max(self.least, key=self.least.get)
+
+    def prices(self, chosen: dict[str, Choice]) -> list[Price]:
+        return [self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges]
+
+    def totals(self, chosen: dict[str, Choice]) -> dict[str, int]:
+        return dict(
+            zip(RESOURCES, np.sum([price.resources for price in self.prices(chosen)], axis=0).tolist(), strict=True)
+        )
 
 
-def _smaller_unfolded(layer: Layer, fold: Fold) -> bool:
-    """Whether adders for all terms take less than these lanes, with what turns pixels into a stream of activations."""
-    turns = layer.y.shape[0] * layer.y.qtype.bits // 3 + 20
-    folded = TermLanes(layer, fold, Order(layer.x.shape)).estimate()["LUT"]
-    return adder_graph.estimate(layer)["LUT"] + turns < folded
+class Program:
+    """A choice for each stage such that all edges together cost least: a binary for each choice, and for each edge a
+    transport between the choices of its ends, whose relaxation is tight where the edges form a tree (HiGHS solves it)."""
+
+    def __init__(self, options: Mapping[str, list[Choice]]):
+        self.nodes = {(name, choice): i for i, (name, choice) in enumerate((n, c) for n in options for c in options[n])}
+        self.costs = [(0,) * len(RESOURCES)] * len(self.nodes)
+        self.entries: list[tuple[int, int, float]] = []  # row, variable, factor
+        self.ends: list[float] = []  # what each row sums to
+        for name, choices in options.items():
+            self.row([self.nodes[name, choice] for choice in choices], 1.0)
+
+    def row(self, variables: list[int], end: float, less: int | None = None) -> None:
+        """The sum of `variables`, less one, is `end`."""
+        self.entries += [(len(self.ends), variable, 1.0) for variable in variables]
+        if less is not None:
+            self.entries.append((len(self.ends), less, -1.0))
+        self.ends.append(end)
+
+    def edge(self, edge: tuple[str, str, int], pairs: dict[tuple[Choice, Choice], Price]) -> None:
+        """The ends of an edge are chosen together: one of `pairs`."""
+        of_node: dict[int, list[int]] = {i: [] for (name, _), i in self.nodes.items() if name in edge[:2]}
+        for (before, after), price in pairs.items():
+            of_node[self.nodes[edge[0], before]].append(len(self.costs))
+            of_node[self.nodes[edge[1], after]].append(len(self.costs))
+            self.costs.append(price.resources)
+        for node, variables in of_node.items():
+            self.row(variables, 0.0, less=node)
+
+    def solve(self, weights: list[float], most: list[float]) -> dict[str, Choice] | None:
+        """The choice of each stage, by its name; None where none is possible."""
+        costs = np.array(self.costs, float)
+        rows, variables, factors = (np.array(column) for column in zip(*self.entries, strict=True))
+        shape = len(self.ends), len(costs)
+        matrix = coo_array((factors, (rows, variables)), shape).tocsr()
+        whole = np.zeros(len(costs))
+        whole[: len(self.nodes)] = 1
+        found = milp(
+            costs @ np.array(weights),
+            integrality=whole,
+            bounds=Bounds(0, 1),
+            constraints=[
+                LinearConstraint(matrix, self.ends, self.ends),
+                LinearConstraint(costs.T, -np.inf, most),
+            ],
+        )
+        if not found.success:
+            return None
+        return {name: choice for (name, choice), i in self.nodes.items() if found.x[i] > 0.5}

@@ -42,7 +42,7 @@ class Order:
 
     def by_pixels(self, pixels: int) -> "Order":
         """The same frame in raster order, so many pixels a beat."""
-        return Order(self.shape, side=pixels * self.shape[0])
+        return Order(self.shape, 1, pixels * self.shape[0], self.channels)
 
     def by_lanes(self, lanes: int, channels: tuple[int, ...] = ()) -> "Order":
         """The same frame on so many lanes, all of them side by side."""

@@ -25,7 +25,7 @@ from hwgen.units.window import Slots
 @dataclass(frozen=True, eq=False)
 class Sums:
     """What an adder_graph adds: terms whose inputs are activations of the window, counted (tap row, tap column,
-    channel) with the channel fastest; constants and ranges of each output; the low bits that are not sent."""
+    place of the channel) with the place fastest; constants and ranges of each output; the low bits that are not sent."""
 
     terms: TermTable
     constants: list[int]
@@ -33,12 +33,19 @@ class Sums:
     drop: int
 
 
+@dataclass(frozen=True)
+class Spatial:
+    """A layer that is not folded takes so many pixels a beat."""
+
+    pixels: int
+
+
 @dataclass(frozen=True, eq=False)
 class AdderGraph(Unit):
-    """A layer, unfolded. pixels -- of its input, a beat; levels -- rows of adders between two registers, at least 1."""
+    """A layer, unfolded. order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1."""
 
     layer: Layer
-    pixels: int
+    order: Order
     levels: int
     primitives = True
 
@@ -56,7 +63,13 @@ class AdderGraph(Unit):
 
     @property
     def out_order(self) -> Order:
-        return Order(self.layer.y.shape).by_pixels(self.slots.outs)
+        channels = self.order.channels if self.maximum else ()
+        return Order(self.layer.y.shape, channels=channels).by_pixels(self.slots.outs)
+
+    @property
+    def pixels(self) -> int:
+        """Of the input, a beat."""
+        return self.order.pixels
 
     @property
     def slots(self) -> Slots:
@@ -75,7 +88,7 @@ class AdderGraph(Unit):
         conv, x = self.layer.op, self.layer.x
         table, constants, drop = scaled_terms(conv, x, self.layer.quantize)
         channel, tap_row, tap_column = window_places(conv, table.output, table.input)
-        source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + channel
+        source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + self.order.places[channel]
         read = conv.reads(x)
         weight = np.zeros((len(constants), conv.integers[0].size), np.int64)
         np.add.at(weight, (table.output, table.input), (1 - 2 * table.negative) << table.exponent)

@@ -296,19 +296,31 @@ class TermLanes(Unit):
         taking = self.order.beats + self.rows.pad_top + self.rows.pad_bottom
         return max(work(self.layer, self.fold, self.order, self.sort), taking)
 
+    @property
+    def rom_shape(self) -> tuple[int, int]:
+        """Words and bits of the ROM."""
+        fields = self.fields
+        payload = self.layer.program.payload_bits(
+            fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"], fields["CHANNEL_BITS"]
+        )
+        return int(self.rounds.lengths.sum()), 1 + self.fold.groups * (3 + payload)
+
     def estimate(self):
         program, windows, fold = self.layer.program, self.windows, self.fold
         depth = self.rows.ring << (self.fields["COLUMN_BITS"] + self.fields["CHANNEL_BITS"])
         bits = self.layer.x.qtype.bits
         select = bits * (1 if windows.legs <= 3 else 3)
+        whole = windows.phases == 1 and windows.last_stripe == windows.stripe
         line_luts, line_blocks = (
             (windows.stripes * 2 * bits, 0)
             if depth <= LUTRAM_DEPTH
-            else (0, block_rams(depth, windows.stripes * (bits if windows.phases == 1 else max(bits, 9))))
+            else (0, block_rams(depth, windows.stripes * (bits if whole else max(bits, 9))))
         )
-        rom_blocks = block_rams(self.rom.depth, self.rom.width) if self.rom.depth > LUTRAM_DEPTH else 0
+        words, width = self.rom_shape
+        rom_blocks = block_rams(words, width) if words > LUTRAM_DEPTH else 0
+        lane = program.accumulator + select + self.layer.y.qtype.bits
         return {
-            "LUT": 60 + fold.groups * (40 + line_luts) + fold.size * (program.accumulator + select + self.layer.y.qtype.bits),
+            "LUT": 60 + fold.groups * (40 + line_luts) + fold.size * lane,
             "BRAM36": fold.groups * line_blocks + rom_blocks,
         }
 
