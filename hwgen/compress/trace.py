@@ -14,7 +14,8 @@ WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, hwgen.nn.AvgPool2d)
 RELUS = (nn.ReLU, nn.ReLU6)
-MOVES = (nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity)  # the same numbers, elsewhere
+# the same numbers, elsewhere, zeros around them
+MOVES = (nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ZeroPad2d)
 MAXIMA = (nn.MaxPool1d, nn.MaxPool2d)
 RELU_CALLS = {torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu6, "relu", "relu_"}
 MOVE_CALLS = {torch.flatten, nn.functional.dropout, "flatten", "view", "reshape"}

@@ -3,11 +3,12 @@
 from hwgen.ir import Graph
 from hwgen.passes.drop_dead import drop_dead
 from hwgen.passes.fold_flatten import fold_flatten
+from hwgen.passes.fold_pad import fold_pad
 from hwgen.passes.fold_scale import fold_scale
 from hwgen.passes.merge_quantize import merge_quantize
 from hwgen.passes.quantize_before_pool import quantize_before_pool
 
-PASSES = (fold_scale, fold_flatten, merge_quantize, quantize_before_pool, merge_quantize, drop_dead)
+PASSES = (fold_scale, fold_pad, fold_flatten, merge_quantize, quantize_before_pool, merge_quantize, drop_dead)
 
 
 def run_passes(graph: Graph) -> Graph:
