@@ -112,6 +112,33 @@ stall_option = click.option(
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
 
 
+def hardware_options(command):
+    """What a network is made of: options of every verb that chooses units."""
+    for option in (
+        click.option("--clock", type=float, help="MHz at which frames a second are meant; default: the board's."),
+        click.option(
+            "--levels", type=int, default=3, show_default=True, help="Spatial: rows of adders between two registers."
+        ),
+        click.option(
+            "--pixels", type=int, default=1, show_default=True, help="Spatial: at most so many pixels a cycle."
+        ),
+        click.option(
+            "--engine",
+            help="lanes (folded), spatial (a pixel a cycle), auto (the smaller one at the rate), or PATTERN=ENGINE for "
+            "layers by name; several with commas between, the last that matches counts. Default: lanes; auto with a rate "
+            "or a budget.",
+        ),
+        click.option(
+            "--lanes",
+            type=int,
+            help="At most so many accumulators per layer, 1 to 4096. Default: 16; all with a rate or a budget.",
+        ),
+        click.option("--board", default="zcu104", show_default=True, help="A board of boards/."),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("job", metavar="JOB")
 @click.option("--recipe", "recipe_path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="JSON.")
@@ -153,21 +180,11 @@ def compress(job, recipe_path, out):
     type=click.Path(path_type=Path),
     help="Folder to write; new, empty, or an earlier build.",
 )
-@click.option("--board", default="zcu104", show_default=True, help="A board of boards/.")
-@click.option(
-    "--lanes", type=int, default=16, show_default=True, help="At most so many accumulators per layer: 1 to 1024."
-)
-@click.option(
-    "--engine",
-    default="lanes",
-    show_default=True,
-    help="lanes (folded), spatial (a pixel a cycle), auto (the smaller one at the rate of the lanes), or PATTERN=ENGINE "
-    "for layers by name; several with commas between, the last that matches counts.",
-)
-@click.option("--pixels", type=int, default=1, show_default=True, help="Spatial: at most so many pixels a cycle.")
-@click.option("--levels", type=int, default=3, show_default=True, help="Spatial: rows of adders between two registers.")
+@hardware_options
+@click.option("--fps", type=float, help="Frames a second that the network must reach, with the least area.")
+@click.option("--budget", help="What it may take, as fast as it can be: 60%, or LUT=100000,BRAM=50%.")
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
-def build(net, out, board, lanes, engine, pixels, levels, name):
+def build(net, out, name, **choices):
     """Write the RTL of NET into a folder.
 
     NET is a file that torch.export.save wrote (net.pt2), or path.py:function, a function that returns (module,
@@ -175,20 +192,91 @@ def build(net, out, board, lanes, engine, pixels, levels, name):
     hwgen.nn.ActQuant before each layer.
     """
     from hwgen import flow, frontend
-    from hwgen.config import BuildConfig
+    from hwgen.board import load_board
+    from hwgen.config import RESOURCES, BuildConfig
 
-    config = BuildConfig(board=board, lanes=lanes, engine=engine, pixels=pixels, levels=levels, name=name)
+    config = BuildConfig(name=name, **choices)
     with _stages("build", out) as stage:
         stage("load")
         loaded = frontend.load(net)
         model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
-    table = Table("unit", "kind", "lanes", "terms", "cycles a frame")
+    table = Table("unit", "kind", "groups x lanes", "terms", "cycles a frame", "LUT", "BRAM36")
     for unit in flow.read_manifest(out)["units"]:
-        row = (unit["name"], unit["kind"], unit.get("lanes", "-"), unit.get("terms", "-"), unit["cycles"])
+        fold = f"{unit['groups']} x {unit['lanes']}" if "lanes" in unit else "-"
+        estimate = unit["estimate"]
+        row = (
+            unit["name"],
+            unit["kind"],
+            fold,
+            unit.get("terms", "-"),
+            unit["cycles"],
+            estimate["LUT"],
+            estimate["BRAM36"],
+        )
         table.add_row(*(str(cell) for cell in row))
     console.print(table)
+    board = load_board(config.board)
+    total = {name: sum(placed.unit.estimate()[name] for placed in design.placed) for name in RESOURCES}
+    takes = ", ".join(f"{n:,g} {name} ({n / board.resources[name]:.1%})" for name, n in total.items())
+    rate = config.hertz(board) / design.interval()
     click.echo(f"{out}: {len(design.placed)} units, {design.interval()} cycles from frame to frame (predicted)")
+    click.echo(
+        f"estimated {takes} of {board.name}; {rate:,.0f} frames/s at an assumed {config.hertz(board) / 1e6:g} MHz"
+    )
+
+
+@main.command()
+@click.argument("net", metavar="NET")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the picture and tables.",
+)
+@hardware_options
+@click.option("--points", type=click.IntRange(2, 100), default=12, show_default=True, help="Rates to look at.")
+def explore(net, out, points, **choices):
+    """What NET costs at every rate: the frontier, and which layer stands in the way.
+
+    Writes frontier.svg and frontier.json into a folder, from estimates: nothing is built. The least interval comes
+    first; --fps or --budget of hwgen build then make one of the points.
+    """
+    from hwgen import frontend
+    from hwgen.board import load_board
+    from hwgen.config import MOST_LANES, RESOURCES, BuildConfig
+    from hwgen.explore import explore as run
+    from hwgen.explore import save
+
+    config = BuildConfig(
+        **{"engine": "auto", "lanes": MOST_LANES} | {k: v for k, v in choices.items() if v is not None}
+    )
+    with _stages("explore", out) as stage:
+        stage("load")
+        loaded = frontend.load(net)
+        model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
+        rows = run(model, inputs, config=config, points=points, progress=stage)
+        save(rows, out, config, str(net))
+    table = Table(
+        "cycles a frame", "frames/s", *RESOURCES, "slowest", "its next step", *(f"more {name}" for name in RESOURCES)
+    )
+    for row in rows:
+        slowest = max(row["layers"], key=lambda layer: layer["cycles"])
+        more = [slowest[f"more_{name}"] for name in RESOURCES]
+        step = slowest["next"] and f"{slowest['next']}: {slowest['next_cycles']:,} cycles"
+        table.add_row(
+            f"{row['interval']:,}",
+            f"{row['fps']:,.0f}",
+            *(f"{row[name]:,g}" for name in RESOURCES),
+            f"{slowest['layer']}: {slowest['choice']}",
+            step or "-",
+            *("-" if n is None else f"{n:+,g}" for n in more),
+        )
+    console.print(table)
+    click.echo(
+        f"{out / 'frontier.svg'}: {len(rows)} points, rates at an assumed {config.hertz(load_board(config.board)) / 1e6:g} MHz"
+    )
 
 
 @main.command()

@@ -87,6 +87,7 @@ def manifest(
             "module": unit.module,
             "instance": unit.instance,
             "cycles": unit.cycles(),
+            "estimate": unit.estimate(),
             "parameters": {
                 name: literal(value) if isinstance(value, tuple) else value for name, value in unit.parameters().items()
             },

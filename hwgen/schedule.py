@@ -172,10 +172,7 @@ class Menu:
 
     def _folds(self, name: str, limit: float) -> list[Fold]:
         """The smallest folds that are fast enough, or the fastest; several groups only where a row has all its lanes."""
-        layer, most = self.of_result[name].layer, self.config.most_lanes
-        lanes = legal_lanes(layer, most)
-        groups = legal_groups(layer, most // lanes[-1])
-        folds = [*(Fold(n) for n in lanes[:-1]), *(Fold(lanes[-1], n) for n in groups)]
+        folds = self._all_folds(name)
         enough = [fold for fold in folds if self.cycles_alone(name, fold) <= limit]
         return enough[:NEIGHBOURS] or folds[-1:]
 
@@ -187,6 +184,12 @@ class Menu:
             min(self.price(edge, before, after).cycles for before in fastest[edge[0]] for after in fastest[result])
             for edge in edges
         )
+
+    def _all_folds(self, name: str) -> list[Fold]:
+        layer, most = self.of_result[name].layer, self.config.most_lanes
+        lanes = legal_lanes(layer, most)
+        groups = legal_groups(layer, most // lanes[-1])
+        return [*(Fold(n) for n in lanes[:-1]), *(Fold(lanes[-1], n) for n in groups)]
 
     def smallest(self, interval: float, budget: Mapping[str, int], weights: Mapping[str, float] | None = None):
         """The choices of least area that take at most `interval` cycles a frame, each a little less if it can; None
@@ -243,6 +246,30 @@ class Menu:
 
     def prices(self, chosen: dict[str, Choice]) -> list[Price]:
         return [self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges]
+
+    def around(self, result: str, chosen: dict[str, Choice]) -> Price:
+        """The price of a stage with the units before and behind it that its choice decides."""
+        prices = [self.price(e, chosen[e[0]], chosen[e[1]]) for e in self.edges if result in e[:2]]
+        return Price(
+            max(price.cycles for price in prices),
+            tuple(int(n) for n in np.sum([price.resources for price in prices], axis=0)),
+        )
+
+    def next_step(self, result: str, chosen: dict[str, Choice]) -> tuple[Choice, Price] | None:
+        """The choice that makes a layer faster for the least area, all others staying, and what its `around` is then."""
+        stage, now = self.of_result[result], self.around(result, chosen)
+        engine = self.engines[result]
+        choices = [
+            *(self._all_folds(result) if engine != "spatial" else []),
+            *(self._pixels(stage) if engine != "lanes" else []),
+        ]
+        prices = {choice: self.around(result, chosen | {result: choice}) for choice in choices}
+        faster = [(choice, price) for choice, price in prices.items() if price.cycles < now.cycles]
+        return min(faster, key=lambda pair: self.share(pair[1].resources), default=None)
+
+    def share(self, resources: tuple[int, ...]) -> float:
+        """Of the board: the sum over the resources."""
+        return sum(n / self.board.resources[name] for n, name in zip(resources, RESOURCES, strict=True))
 
     def totals(self, chosen: dict[str, Choice]) -> dict[str, int]:
         return dict(

@@ -1,0 +1,113 @@
+"""What a network costs at every rate: the frontier of rate against area, and which layer stands in the way."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hwgen.board import Board, load_board
+from hwgen.config import RESOURCES, BuildConfig
+from hwgen.design import Choice
+from hwgen.errors import DoesNotFit
+from hwgen.frontend import import_model
+from hwgen.lower import lower
+from hwgen.passes import run_passes
+from hwgen.schedule import OUTPUT, Menu
+from hwgen.units.adder_graph import Spatial
+
+
+def explore(
+    model,
+    example_inputs=None,
+    *,
+    config: BuildConfig,
+    points: int,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> list[dict]:
+    """The frontier of a network: the smallest design at each of `points` rates, the fastest that the board holds first.
+
+    A row: interval (cycles a frame), fps (frames a second at the clock), the estimate of each resource, and `layers`, each
+    with its choice, its cycles and the next faster choice with what that takes more (None: there is none).
+    """
+    board = load_board(config.board)
+    progress("import")
+    graph = run_passes(import_model(model, example_inputs))
+    stages = lower(graph)
+    menu = Menu(graph, stages, config, board)
+    whole = {name: board.resources[name] for name in RESOURCES}
+    progress("fastest")
+    fastest, slowest = menu.fastest(whole), menu.smallest(np.inf, whole)
+    if fastest is None:
+        least = {name: menu.least_of(name) for name in RESOURCES}
+        raise DoesNotFit(f"the network needs at least {least}", board.name, "prune it, or narrow its activations")
+    last = max(price.cycles for price in menu.prices(slowest))
+    rows = []
+    for interval in np.geomspace(fastest, max(fastest, last), points):
+        progress(f"{interval:,.0f} cycles a frame")
+        chosen = menu.smallest(interval, whole)
+        row = _row(menu, chosen, config.hertz(board))
+        if row["interval"] not in [known["interval"] for known in rows]:
+            rows.append(row)
+    return rows
+
+
+def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
+    interval = max(price.cycles for price in menu.prices(chosen))
+    layers = []
+    for source, result, _ in menu.edges:
+        if result == OUTPUT or menu.of_result[result].layer is None:
+            continue
+        now, step = menu.around(result, chosen), menu.next_step(result, chosen)
+        layers.append(
+            {
+                "layer": menu.of_result[result].layer.name,
+                "choice": describe(chosen[result]),
+                "cycles": now.cycles,
+                "next": step and describe(step[0]),
+                "next_cycles": step and step[1].cycles,
+                **{
+                    f"more_{name}": step and after - before
+                    for name, before, after in zip(
+                        RESOURCES, now.resources, step[1].resources if step else now.resources
+                    )
+                },
+            }
+        )
+    return {"interval": interval, "fps": hertz / interval, **menu.totals(chosen), "layers": layers}
+
+
+def describe(choice: Choice) -> str:
+    if isinstance(choice, Spatial):
+        return f"spatial, {choice.pixels} a cycle" if choice.pixels > 1 else "spatial"
+    return f"{choice.groups} x {choice.lanes} lanes" if choice.groups > 1 else f"{choice.lanes} lanes"
+
+
+def save(rows: list[dict], out: Path, config: BuildConfig, title: str) -> None:
+    """frontier.json and frontier.svg in a folder; other files there stay."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "frontier.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (out / "frontier.svg").write_text(picture(rows, load_board(config.board), title))
+
+
+def picture(rows: list[dict], board: Board, title: str) -> str:
+    """The frontier as SVG: frames a second against shares of the board."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    for name, marker in zip(RESOURCES, "os", strict=True):
+        share = [100 * row[name] / board.resources[name] for row in rows]
+        axes.plot(share, [row["fps"] for row in rows], marker=marker, markersize=4, label=name)
+    axes.set_yscale("log")
+    axes.set_xlabel(f"% of {board.name}, estimated")
+    axes.set_ylabel("frames a second")
+    axes.set_title(title)
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
