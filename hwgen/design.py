@@ -7,6 +7,7 @@ from math import gcd
 import numpy as np
 
 from hwgen.board import Board
+from hwgen.config import RESOURCES
 from hwgen.errors import DoesNotFit
 from hwgen.ir import Graph, TensorType
 from hwgen.lower import Stage, passing
@@ -58,16 +59,19 @@ class Design:
         """Predicted cycles between two frames: the slowest unit's, and no less than the border needs."""
         return max(p.unit.cycles() for p in self.placed)
 
+    def estimate(self) -> dict[str, float]:
+        """LUT and BRAM36 of all units."""
+        estimates = [placed.unit.estimate() for placed in self.placed]
+        return {name: sum(estimate[name] for estimate in estimates) for name in RESOURCES}
+
     def check_fits(self, board: Board) -> None:
-        """Raises DoesNotFit when the rough estimate of LUTs or block RAMs exceeds the board."""
-        estimates = {p.unit.name: p.unit.estimate() for p in self.placed}
-        for resource in ("LUT", "BRAM36"):
-            total = sum(estimate[resource] for estimate in estimates.values())
+        """Raises DoesNotFit when the estimate of LUTs or block RAMs exceeds the board."""
+        for resource, total in self.estimate().items():
             if total > board.resources[resource]:
-                most = max(estimates, key=lambda name: estimates[name][resource])
+                most = max((placed.unit for placed in self.placed), key=lambda unit: unit.estimate()[resource])
                 raise DoesNotFit(
-                    f"the network needs about {total} {resource}, {board.name} has {board.resources[resource]}",
-                    f"{most} alone takes about {estimates[most][resource]}",
+                    f"the network needs about {total:g} {resource}, {board.name} has {board.resources[resource]}",
+                    f"{most.name} alone takes about {most.estimate()[resource]:g}",
                     "prune it, narrow its weights or activations, or allow fewer --lanes",
                 )
 
@@ -92,7 +96,8 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: dict[str, Choic
                 source = _append(design, unit, source, order)
             sources.append(source)
         unit = unit_of(stage, choices[stage.result], sources[0].order, graph, stages, levels)
-        result = Stream(stage.result, stage.result, stage.y, unit.out_order)
+        order = unit.order if stage.layer is None else unit.out_order
+        result = Stream(stage.result, stage.result, stage.y, order)
         design.placed.append(Placed(unit, tuple(sources), (result,)))
         taps[stage.result] = _fan_out(design, result, stages, graph)
     design.output = taps[graph.output_name if graph.nodes else stages[-1].result].pop()

@@ -44,7 +44,7 @@ def explore(
         raise DoesNotFit(f"the network needs at least {least}", board.name, "prune it, or narrow its activations")
     last = max(price.cycles for price in menu.prices(slowest))
     rows = []
-    for interval in np.geomspace(fastest, max(fastest, last), points):
+    for interval in [fastest, *np.geomspace(fastest, max(fastest, last), points)[1:]]:
         progress(f"{interval:,.0f} cycles a frame")
         chosen = menu.smallest(interval, whole)
         row = _row(menu, chosen, config.hertz(board))

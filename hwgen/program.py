@@ -39,7 +39,7 @@ class Rounds:
     @staticmethod
     def of(lengths: np.ndarray, groups: int, sort: bool) -> "Rounds":
         """Rounds of channels that have `lengths` entries; sort -- channels of like length together, which is shortest."""
-        order = np.argsort(lengths, kind="stable") if sort and groups > 1 else np.arange(len(lengths))
+        order = np.argsort(-lengths, kind="stable") if sort and groups > 1 else np.arange(len(lengths))
         rounds = np.pad(lengths[order], (0, -len(lengths) % groups)).reshape(-1, groups).max(axis=1)
         own = bool((np.diff(order) > 0).all())
         return Rounds(() if own else tuple(order.tolist()), rounds, np.argsort(order), groups)

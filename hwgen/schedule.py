@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 
 from hwgen.board import Board
 from hwgen.config import RESOURCES, BuildConfig
-from hwgen.design import Choice, arriving, first_order, leaving, unit_of
+from hwgen.design import Choice, arriving, first_order, leaving, place, unit_of
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph
 from hwgen.lower import Stage
@@ -50,16 +50,31 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
             )
         return choices
     if config.budget:
-        budget = config.limits(board)
-        interval = menu.fastest(budget)
-        if interval is None:
-            least = {name: menu.least_of(name) for name in budget}
-            text = ", ".join(f"{name}={least[name]} ({least[name] / whole[name]:.1%} of the board)" for name in budget)
-            raise DoesNotFit("no choice of units is in the budget", f"the least is {text}", "give it that much")
-        return menu.smallest(interval, budget)
+        return _within(menu, config.limits(board))
     # the rate of the lanes, whatever else is allowed
     folded = Menu(graph, stages, config, board, auto="lanes")
     return menu.smallest(folded.fastest({}), {})
+
+
+def _within(menu: "Menu", budget: dict[str, int]) -> dict[str, Choice]:
+    """The fastest design in a budget. Forks and FIFOs, which no edge prices, are found by placing it, and kept room for."""
+    left = budget
+    while True:
+        interval = menu.fastest(left)
+        if interval is None:
+            least = {name: menu.least_of(name) + budget[name] - left[name] for name in budget}
+            text = ", ".join(
+                f"{name}={n:g} ({n / menu.board.resources[name]:.1%} of the board)" for name, n in least.items()
+            )
+            raise DoesNotFit(
+                "no choice of units is in the budget", f"the least of each alone is {text}", "give it that much"
+            )
+        chosen = menu.smallest(interval, left)
+        takes = place("", menu.graph, menu.stages, chosen, menu.config.levels).estimate()
+        over = {name: takes[name] - budget[name] for name in budget}
+        if max(over.values()) <= 0:
+            return chosen
+        left = {name: left[name] - max(0, over[name]) for name in budget}
 
 
 @dataclass(frozen=True)
@@ -198,7 +213,7 @@ class Menu:
         weights -- what one of each resource counts; its share of the board, unless given
         """
         weights = weights or {name: 1 / self.board.resources[name] for name in RESOURCES}
-        most = {edge: interval if self.least[edge[1]] > MARGIN * interval else MARGIN * interval for edge in self.edges}
+        most = {edge: max(MARGIN * interval, min(interval, self.least[edge[1]])) for edge in self.edges}
         options = self.options(MARGIN * interval)
         program = Program(options)
         for edge in self.edges:
@@ -248,11 +263,11 @@ class Menu:
         return [self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges]
 
     def around(self, result: str, chosen: dict[str, Choice]) -> Price:
-        """The price of a stage with the units before and behind it that its choice decides."""
-        prices = [self.price(e, chosen[e[0]], chosen[e[1]]) for e in self.edges if result in e[:2]]
+        """A stage's cycles, and all that its choice decides: what it takes, and what those take that read it."""
+        prices = {edge: self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges if result in edge[:2]}
         return Price(
-            max(price.cycles for price in prices),
-            tuple(int(n) for n in np.sum([price.resources for price in prices], axis=0)),
+            max(price.cycles for edge, price in prices.items() if edge[1] == result),
+            tuple(np.sum([price.resources for price in prices.values()], axis=0).tolist()),
         )
 
     def next_step(self, result: str, chosen: dict[str, Choice]) -> tuple[Choice, Price] | None:

@@ -98,11 +98,14 @@ class AdderGraph(Unit):
         ranges = [QType(a + c, b + c) for a, b, c in zip(lows, highs, constants, strict=True)]
         return Sums(TermTable(table.output, source, table.exponent, table.negative), constants, ranges, drop)
 
-    @cached_property
+    @property
     def netlist(self) -> AdderNetlist:
-        sums = self.sums
-        inputs = (self.layer.x.qtype,) * (self.taps * self.layer.x.shape[0])
-        return adder_netlist(sums.terms, sums.constants, inputs, sums.ranges)
+        """Kept with the layer: a design may be placed more than once."""
+        if self.order.channels not in self.layer.netlists:
+            sums = self.sums
+            inputs = (self.layer.x.qtype,) * (self.taps * self.layer.x.shape[0])
+            self.layer.netlists[self.order.channels] = adder_netlist(sums.terms, sums.constants, inputs, sums.ranges)
+        return self.layer.netlists[self.order.channels]
 
     @property
     def stages(self) -> int:

@@ -22,6 +22,11 @@ class Layer:
     y: TensorType
 
     @cached_property
+    def netlists(self) -> dict:
+        """What AdderGraph made of it, by the order of the input's channels."""
+        return {}
+
+    @cached_property
     def program(self) -> Program:
         if isinstance(self.op, MaxPool):
             return max_program(self.x.shape[0], self.op.kernel, self.op.dilation, self.x)

@@ -1,0 +1,146 @@
+"""Schedules keep what they promise: the rate, the budget, and every bit."""
+
+import copy
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from networks import make_network
+from torch import nn
+
+from hwgen import simulate
+from hwgen.board import load_board
+from hwgen.config import RESOURCES, BuildConfig
+from hwgen.errors import BadInput, DoesNotFit
+from hwgen.explore import explore
+from hwgen.flow import build
+from hwgen.nn import ActQuant
+from hwgen.program import Rounds
+
+BOARD = load_board("zcu104")
+
+
+def network(channels: int = 6, size: int = 12) -> nn.Sequential:
+    """Three layers of unlike work, on 4 bits."""
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        ActQuant(4, 0),
+        nn.Conv2d(2, channels, 3, padding=1),
+        ActQuant(4, 3),
+        nn.Conv2d(channels, channels + 1, 3, padding=1, stride=2),
+        ActQuant(4, 4),
+        nn.Conv2d(channels + 1, 5, 1),
+        ActQuant(4, 2),
+    )
+    for layer in net:
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.data = torch.randint(-1, 2, layer.weight.shape) * 2.0 ** torch.randint(
+                0, 4, layer.weight.shape
+            )
+            layer.bias.data = torch.randint(-8, 8, layer.bias.shape).float()
+    return net.eval()
+
+
+X = torch.randint(0, 16, (1, 2, 12, 12), generator=torch.Generator().manual_seed(5)).float()
+
+
+def measured(folder, module, x, frames=6) -> int:
+    """The interval in simulation; every frame is compared."""
+    x = x.repeat(frames, *[1] * (x.dim() - 1))
+    y, run = simulate(folder, x.numpy(), simulator="icarus")
+    assert np.array_equal(y, copy.deepcopy(module).double()(x.double()).detach().numpy())
+    return run.interval
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("seed", range(8))
+def test_a_random_network_is_as_fast_as_its_schedule_says(seed, tmp_path):
+    """With a limit of lanes, a rate or a budget; the prediction is exact, not a bound."""
+    random = Random(seed)
+    net = make_network(random)
+    limits = [{"lanes": random.choice([1, 4, 16, 64, 512])}, {"fps": 10.0 ** random.uniform(3, 5.5)}, {"budget": "5%"}]
+    design = build(net.module, net.example, out=tmp_path / "net", config=BuildConfig(**random.choice(limits)))
+    assert measured(tmp_path / "net", net.module, net.x[:1]) == design.interval()
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("engine", ["lanes", "spatial", "auto"])
+def test_a_rate_is_met(engine, tmp_path):
+    net, rate = network(), 5e5
+    design = build(net, (X,), out=tmp_path / "net", config=BuildConfig(fps=rate, engine=engine))
+    assert design.interval() <= BOARD.clock_mhz * 1e6 / rate
+    assert measured(tmp_path / "net", net, X) == design.interval()
+
+
+def test_more_speed_takes_more_area_and_a_limit_of_the_rate_none_too_much(tmp_path):
+    """Along the frontier the area falls with the rate, and each point is what build makes at that rate."""
+    rows = explore(network(), (X,), config=BuildConfig(engine="auto", lanes=512), points=5)
+    share = [sum(row[name] / BOARD.resources[name] for name in RESOURCES) for row in rows]
+    intervals = [row["interval"] for row in rows]
+    assert intervals == sorted(intervals) and share == sorted(share, reverse=True) and len(rows) > 2
+    middle = rows[len(rows) // 2]
+    config = BuildConfig(fps=0.9 * middle["fps"], lanes=512)
+    design = build(network(), (X,), out=tmp_path / "net", config=config)
+    assert sum(n / BOARD.resources[name] for name, n in design.estimate().items()) <= share[len(rows) // 2]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_budget_is_kept_or_refused_with_the_least_that_would_do(seed, tmp_path):
+    luts = int(10 ** Random(seed).uniform(2, 4))
+    config = BuildConfig(budget=f"LUT={luts}")
+    try:
+        design = build(network(), (X,), out=tmp_path / "net", config=config)
+    except DoesNotFit as error:
+        assert not (tmp_path / "net").exists()
+        least = int(str(error).split("LUT=")[1].split()[0])
+        assert least > luts
+        config = BuildConfig(budget=f"LUT={least}")
+        design = build(network(), (X,), out=tmp_path / "net", config=config)
+        luts = least
+    assert design.estimate()["LUT"] <= luts
+
+
+def test_a_greater_budget_is_never_slower(tmp_path):
+    intervals = []
+    for luts in (600, 1200, 4800):
+        design = build(network(), (X,), out=tmp_path / str(luts), config=BuildConfig(budget=f"LUT={luts},BRAM=100%"))
+        intervals.append(design.interval())
+    assert intervals == sorted(intervals, reverse=True) and intervals[0] > intervals[-1]
+
+
+def test_a_rate_that_is_out_of_reach_is_refused_with_what_is_in_reach(tmp_path):
+    with pytest.raises(DoesNotFit, match=r"(?s)the least that zcu104 has room for is \d+.*can be no faster than \d+"):
+        build(network(), (X,), out=tmp_path / "net", config=BuildConfig(fps=1e8))
+    assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize(
+    ("choices", "word"),
+    [
+        ({"fps": 0}, "fps = 0"),
+        ({"fps": True}, "fps = True"),
+        ({"clock": -1.0}, "clock = -1.0"),
+        ({"fps": 5, "budget": "10%"}, "give one"),
+        ({"budget": ""}, "budget = ''"),
+        ({"budget": "60"}, "'60' is no budget"),
+        ({"budget": "DSP=3"}, "'DSP=3' is no budget"),
+        ({"budget": "LUT=-3"}, "'LUT=-3' is no budget"),
+        ({"lanes": 0}, "lanes = 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(choices, word):
+    with pytest.raises(BadInput, match=word):
+        BuildConfig(**choices)
+
+
+def test_rounds_hold_every_channel_once_and_sorting_only_shortens():
+    lengths = np.random.default_rng(1).integers(1, 40, 37)
+    for groups in (1, 2, 5, 36, 37):
+        own, sorted_ = (Rounds.of(lengths, groups, sort) for sort in (False, True))
+        assert own.channels == () and sorted(sorted_.places) == list(range(37))
+        assert sorted_.lengths.sum() <= own.lengths.sum() and sorted_.final == own.final
+        for rounds in (own, sorted_):
+            assert (rounds.lengths[rounds.places // groups] >= lengths).all()
+        if groups > 1:
+            assert [sorted_.places[channel] for channel in sorted_.channels] == list(range(37))
