@@ -186,19 +186,11 @@ class Menu:
         return [Spatial(n) for n in range(1, most + 1) if window.obstacle(stage.layer, n) is None]
 
     def _folds(self, name: str, limit: float) -> list[Fold]:
-        """The smallest folds that are fast enough, or the fastest; several groups only where a row has all its lanes."""
+        """The smallest folds that are fast enough, the smallest of these with all lanes of a row, and the fastest fold."""
         folds = self._all_folds(name)
         enough = [fold for fold in folds if self.cycles_alone(name, fold) <= limit]
-        return enough[:NEIGHBOURS] or folds[-1:]
-
-    def cycles(self, result: str) -> int:
-        """The least that the units before and of a stage take with any choice."""
-        fastest = self.options(0)
-        edges = [edge for edge in self.edges if edge[1] == result]
-        return max(
-            min(self.price(edge, before, after).cycles for before in fastest[edge[0]] for after in fastest[result])
-            for edge in edges
-        )
+        whole = [fold for fold in enough if fold.lanes == folds[-1].lanes]
+        return list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], folds[-1]]))
 
     def _all_folds(self, name: str) -> list[Fold]:
         layer, most = self.of_result[name].layer, self.config.most_lanes
