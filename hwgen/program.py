@@ -6,6 +6,7 @@ final. Requantization drops `shift` low bits of the exact sum: with the highest 
 are dropped from the accumulator at the end, or max(0, E - shift) of the bits shifted out are kept below it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,10 +20,12 @@ from hwgen.terms import TermTable, term_table
 LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
 
 
-def check_sum(words: list[int], bits: int) -> int:
+def check_sum(words: Sequence[int], bits: int) -> int:
     """CHECK of rtl/term_rom.v: each word's 32-bit pieces, times the word's place from 1, summed modulo 2^32."""
-    pieces = [sum((word >> low) & 0xFFFFFFFF for low in range(0, bits, 32)) for word in words]
-    return sum(place * piece for place, piece in enumerate(pieces, 1)) % (1 << 32)
+    words = np.asarray(words, np.uint64)
+    pieces = sum((words >> np.uint64(low)) & np.uint64(0xFFFFFFFF) for low in range(0, bits, 32))
+    # what wraps modulo 2^64 is right modulo 2^32
+    return int((np.arange(1, len(words) + 1, dtype=np.uint64) * pieces).sum() % np.uint64(1 << 32))
 
 
 @dataclass(frozen=True, eq=False)
