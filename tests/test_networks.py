@@ -61,7 +61,7 @@ def built(request):
 
 
 def test_integers_equal_pytorch(built):
-    variant, model, inputs = built
+    _, model, inputs = built
     graph = run_passes(import_model(model, inputs))
     result = graph.dequantize_output(graph.eval(graph.quantize_input(inputs[0])))
     with torch.no_grad():

@@ -32,7 +32,9 @@ def cells(variant: Variant, size: Size) -> tuple[str, ...]:
 
 @click.command(help=__doc__)
 @click.option("--only", default="*", help="Networks that match this pattern, such as resnet8-pot4-50-a8.")
-@click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Folder for NETWORK.pt2 and NETWORK.npy.")
+@click.option(
+    "--save", type=click.Path(file_okay=False, path_type=Path), help="Folder for NETWORK.pt2 and NETWORK.npy."
+)
 @click.option("--frames", "number", default=1, show_default=True, help="Random frames in each NETWORK.npy.")
 def main(only, save, number):
     chosen = [variant for variant in VARIANTS if fnmatch.fnmatch(str(variant), only)]

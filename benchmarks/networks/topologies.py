@@ -8,6 +8,7 @@ network, into the weights of the layer behind it before they are quantized.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -114,7 +115,7 @@ def autoencoder() -> nn.Module:
     """
     sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128]
     layers = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs, eps=1e-3), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(128, 640))
 
