@@ -1,5 +1,6 @@
 """The integer graph: tensors of integers with one exponent each, and `Graph.eval`, the golden model."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -101,15 +102,20 @@ class Graph:
         """(name, int64 tensor [N, channels, rows, columns]) of every tensor, for input integers q."""
         types = self.types()
         values = {self.input_name: q}
+        unread = Counter(name for node in self.nodes for name in node.inputs)
         yield self.input_name, q
         for node in self.nodes:
             values[node.name] = node.op.eval([types[n] for n in node.inputs], *(values[n] for n in node.inputs))
+            unread.subtract(node.inputs)
+            for name in {*node.inputs}:
+                if not unread[name]:  # all tensors of a large network at once are gigabytes
+                    del values[name]
             yield node.name, values[node.name]
 
     def eval(self, q: torch.Tensor) -> torch.Tensor:
         """The output integers [N, channels, rows, columns] for input integers q: the definition all else is checked
         against."""
-        return dict(self.trace(q))[self.output_name]
+        return next(value for name, value in self.trace(q) if name == self.output_name)
 
     def dequantize_output(self, q: torch.Tensor) -> torch.Tensor:
         """Output integers as float64 [N, *output_shape]."""

@@ -2,6 +2,7 @@
 ports connected."""
 
 import functools
+import importlib.util
 import re
 import sys
 import tempfile
@@ -55,19 +56,21 @@ def _shortened(text: str) -> str:
 
 @functools.cache
 def _parser() -> VerilogParser:
-    """pyverilog's parser; its tables take a second to work out, so they are kept in the user's cache folder."""
+    """pyverilog's parser; its tables take seconds to work out, so they are kept in the user's cache folder."""
     kept = cache() / f"pyverilog-{version('pyverilog')}-ply-{version('ply')}"
     kept.mkdir(exist_ok=True)
-    sys.path.insert(0, str(kept))
-    try:
-        with tempfile.TemporaryDirectory(dir=kept) as fresh:
-            parser = VerilogParser(outputdir=fresh, debug=False)
-            table = Path(fresh) / "parsetab.py"
-            if table.is_file():
-                table.replace(kept / table.name)  # whole or not at all: others may be reading
-            return parser
-    finally:
-        sys.path.remove(str(kept))
+    table = kept / "parsetab.py"
+    if table.is_file():
+        # ply imports its tables from the package of the grammar, wherever it has written them
+        spec = importlib.util.spec_from_file_location(f"{VerilogParser.__module__.rpartition('.')[0]}.parsetab", table)
+        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[spec.name])
+    with tempfile.TemporaryDirectory(dir=kept) as fresh:
+        parser = VerilogParser(outputdir=fresh, debug=False)
+        made = Path(fresh) / table.name
+        if made.is_file():
+            made.replace(table)  # whole or not at all: others may be reading
+    return parser
 
 
 @functools.lru_cache(maxsize=256)

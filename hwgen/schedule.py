@@ -192,6 +192,15 @@ class Menu:
         whole = [fold for fold in enough if fold.lanes == folds[-1].lanes]
         return list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], folds[-1]]))
 
+    def cycles(self, result: str) -> int:
+        """The least that the units before and of a stage take with any choice."""
+        fastest = self.options(0)
+        edges = [edge for edge in self.edges if edge[1] == result]
+        return max(
+            min(self.price(edge, before, after).cycles for before in fastest[edge[0]] for after in fastest[result])
+            for edge in edges
+        )
+
     def _all_folds(self, name: str) -> list[Fold]:
         layer, most = self.of_result[name].layer, self.config.most_lanes
         lanes = legal_lanes(layer, most)

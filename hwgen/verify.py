@@ -1,6 +1,7 @@
 """Compares the emitted network with the golden integers, and finds the first wrong layer, channel and pixel."""
 
 import time
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hwgen.flow import read_design, read_manifest
 from hwgen.folder import VERIFICATION, sources_digest, write_record
 from hwgen.simulate import check_run, run_words
 
-CHUNK = 512  # frames that the golden model evaluates at once
+ACTIVATIONS = 1 << 24  # of one tensor, about as many as the golden model evaluates at once
 
 
 def verify(
@@ -82,7 +83,8 @@ def _compare(
     words = design.input.order.flatten(frames)
     run = run_words(folder, design, words, simulator, stall, seed)
     seconds = time.monotonic() - start
-    golden = torch.cat([design.graph.eval(part) for part in frames.split(CHUNK)])
+    largest = max(prod(kind.shape) for kind in design.graph.types().values())
+    golden = torch.cat([design.graph.eval(part) for part in frames.split(max(1, ACTIVATIONS // largest))])
     wrong = np.flatnonzero((run.words != design.output.order.flatten(golden)).any(axis=1))
     if len(wrong):
         first = int(wrong[0])

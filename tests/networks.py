@@ -209,7 +209,8 @@ def _input(random: Random) -> tuple[torch.Tensor, Here]:
 
 def _block(random: Random, here: Here, depth: int = 0) -> Here:
     """A few layers more."""
-    kind = random.choice(("layer",) * 6 + ("pool", "pool", "fork", "fork", "norm", "activation", "still", "flatten"))
+    others = ("pool", "pool", "fork", "fork", "norm", "activation", "still", "flatten", "pad")
+    kind = random.choice(("layer",) * 6 + others)
     if kind == "fork" and depth < 2:
         return _fork(random, here, depth)
     if kind == "pool" and len(here.shape) > 1:
@@ -220,6 +221,10 @@ def _block(random: Random, here: Here, depth: int = 0) -> Here:
         return _activation(random, here)
     if kind == "still":
         return here.then(random.choice((nn.Identity(), nn.Dropout())), work=0)
+    if kind == "pad" and len(here.shape) > 1:
+        dims = len(here.shape) - 1
+        make = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}[dims]
+        return here.then(make(tuple(random.choice((0, 0, 1, 2, 5)) for _ in range(2 * dims))), work=0)
     if kind == "flatten" and random.random() < 0.3:
         return here.then(random.choice((nn.Flatten(), View())), work=0)
     return _layer(random, here)

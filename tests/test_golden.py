@@ -119,6 +119,26 @@ def test_flatten_that_changes_nothing_is_gone():
     assert [type(node.op).__name__ for node in graph.nodes] == ["Conv", "Conv", "Quantize"]
 
 
+def test_a_padding_goes_into_the_convolution_behind_it():
+    """Also twice, and on top of the convolution's own."""
+    pads = nn.ZeroPad2d((0, 3, 1, 0)), nn.ZeroPad2d((1, 0, 0, 2))
+    graph = assert_golden(quantized(*pads, weigh(nn.Conv2d(2, 3, (3, 2), 2, padding=1))), batch(2, 5, 4))
+    (node,) = graph.nodes
+    assert node.op.padding == (2, 3, 2, 4)
+
+
+def test_a_padding_that_others_read_is_a_layer():
+    signed = ActQuant(6, -1, signed=True)
+    # a padding is zero, a max pool's own is below all
+    pooled = quantized(nn.ZeroPad2d((1, 0, 0, 2)), nn.MaxPool2d(2), weigh(nn.Conv2d(2, 2, 1)))
+    assert len(assert_golden(pooled, batch(2, 5, 4) - 5).nodes) == 3
+    forked = quantized(nn.ZeroPad2d((0, 1, 0, 1)), Fork(nn.Identity(), weigh(nn.Conv2d(2, 2, 3, padding=1))), signed)
+    assert_golden(forked, batch(2, 4, 4))
+    assert_golden(
+        quantized(weigh(nn.Conv1d(2, 3, 2)), nn.ZeroPad1d((2, 0)), signed, weigh(nn.Conv1d(3, 1, 1))), batch(2, 5)
+    )
+
+
 def test_one_module_used_twice():
     conv = weigh(nn.Conv2d(2, 2, 3, padding=1))
     quant = ActQuant(4, 2, signed=True)

@@ -43,6 +43,14 @@ def test_windows_past_the_end_of_a_row_that_no_fold_divides(tmp_path, simulator)
     check(Network(layers.eval(), batch(2, 13, 9), 5, 0.0), tmp_path / "net", simulator)
 
 
+@pytest.mark.parametrize("engines", [("lanes",), ("spatial",)])
+def test_padding_of_any_side(tmp_path, engines):
+    """In front of a convolution with stride, which takes it, and of a max pool, where it is a layer of its own."""
+    conv = nn.ZeroPad2d((0, 1, 2, 0)), weigh(nn.Conv2d(2, 3, 3, 2)), ActQuant(5, 2, signed=True)
+    layers = quantized(*conv, nn.ZeroPad2d((1, 0, 0, 1)), nn.MaxPool2d(2))
+    check(Network(layers.eval(), batch(2, 9, 8), 3, 0.0, engines), tmp_path / "net", "icarus")
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_sums_of_the_input_itself_lose_no_clock(tmp_path, count):
     network = Network(quantized(Fork(*[nn.Identity()] * count)).eval(), batch(2, 6, 6), 1, 0.0)

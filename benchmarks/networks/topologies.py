@@ -1,16 +1,20 @@
 """Networks of real size in plain PyTorch, float, with their batch norms, as published. A softmax at the end is left out.
 
 TensorFlow's "same" padding of a stride-2 layer has its odd row or column below and at the right, so it is a ZeroPad2d.
-Averages over a number of pixels that is no power of two are hwgen.nn.AvgPool2d: 1/9, 1/49 and 1/120 to 8 significant
-bits, the one departure from the originals.
+An average over 9, 49 or 120 pixels is the sum times 1/8, 1/64 or 1/128: what is left of the factor goes, in a trained
+network, into the weights of the layer behind it before they are quantized.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 from torch import Tensor, nn
 
 from hwgen.nn import AvgPool2d
+
+norm = partial(nn.BatchNorm2d, eps=1e-3)  # as TensorFlow's
 
 
 def same(inputs: int, outputs: int, kernel: tuple[int, int], stride: int, size: tuple[int, int], **options):
@@ -30,10 +34,10 @@ class Residual(nn.Module):
         stride = 1 if inputs == outputs else 2
         self.convs = nn.Sequential(
             *same(inputs, outputs, (3, 3), stride, (size, size)),
-            nn.BatchNorm2d(outputs),
+            norm(outputs),
             nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, padding=1),
-            nn.BatchNorm2d(outputs),
+            norm(outputs),
         )
         self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride)
         self.relu = nn.ReLU()
@@ -50,7 +54,7 @@ def resnet8() -> nn.Module:
     """
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1),
-        nn.BatchNorm2d(16),
+        norm(16),
         nn.ReLU(),
         Residual(16, 16, 32),
         Residual(16, 32, 32),
@@ -65,10 +69,10 @@ def separable(inputs: int, outputs: int, stride: int, size: tuple[int, int], bia
     """A depthwise 3x3 and a pointwise convolution, each with batch norm and ReLU."""
     return [
         *same(inputs, inputs, (3, 3), stride, size, groups=inputs, bias=bias),
-        nn.BatchNorm2d(inputs),
+        norm(inputs),
         nn.ReLU(),
         nn.Conv2d(inputs, outputs, 1, bias=bias),
-        nn.BatchNorm2d(outputs),
+        norm(outputs),
         nn.ReLU(),
     ]
 
@@ -79,10 +83,10 @@ def ds_cnn() -> nn.Module:
     mlcommons/tiny, benchmark/training/keyword_spotting/keras_model.py, after Zhang et al., "Hello Edge", arXiv
     1711.07128. The average pool is 24x5, half the input's size rounded down, so the last of the 25 rows is not read.
     """
-    layers = [*same(1, 64, (10, 4), 2, (49, 10)), nn.BatchNorm2d(64), nn.ReLU(), nn.Dropout(0.2)]
+    layers = [*same(1, 64, (10, 4), 2, (49, 10)), norm(64), nn.ReLU(), nn.Dropout(0.2)]
     for _ in range(4):
         layers += separable(64, 64, 1, (25, 5), bias=True)
-    return nn.Sequential(*layers, nn.Dropout(0.4), AvgPool2d((24, 5)), nn.Flatten(), nn.Linear(64, 12))
+    return nn.Sequential(*layers, nn.Dropout(0.4), AvgPool2d((24, 5), bits=1), nn.Flatten(), nn.Linear(64, 12))
 
 
 # outputs and stride of MobileNetV1's separable blocks at width 1
@@ -96,12 +100,12 @@ def mobilenet(divisor: int, size: int, classes: int, bias: bool) -> nn.Module:
     paper's table contradicts the sizes there. The padding is "same", as in the authors' own TensorFlow code.
     """
     channels = 32 // divisor
-    layers = [*same(3, channels, (3, 3), 2, (size, size), bias=bias), nn.BatchNorm2d(channels), nn.ReLU()]
+    layers = [*same(3, channels, (3, 3), 2, (size, size), bias=bias), norm(channels), nn.ReLU()]
     size //= 2
     for outputs, stride in MOBILENET:
         layers += separable(channels, outputs // divisor, stride, (size, size), bias)
         channels, size = outputs // divisor, size // stride
-    return nn.Sequential(*layers, AvgPool2d(size), nn.Flatten(), nn.Linear(channels, classes))
+    return nn.Sequential(*layers, AvgPool2d(size, bits=1), nn.Flatten(), nn.Linear(channels, classes))
 
 
 def autoencoder() -> nn.Module:
@@ -111,8 +115,8 @@ def autoencoder() -> nn.Module:
     """
     sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128]
     layers = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs, eps=1e-3), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(128, 640))
 
 

@@ -97,9 +97,15 @@ def _initialize(model: nn.Module, zeros: float) -> None:
 
 @torch.no_grad()
 def _observe(model: nn.Module, batch: torch.Tensor) -> None:
-    """Gives the batch norms the statistics of a batch."""
+    """Gives the batch norms the statistics of a batch.
+
+    Where pruning takes a whole filter its channel is constant, and normalizing what is left would make a gain that
+    dwarfs the layer's others; in training weight decay makes it small. So no gain exceeds four times the median.
+    """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = 1.0
     model.train()(batch)
-    model.eval()
+    for module in model.eval().modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_var.clamp_(min=module.running_var.median() / 16)
