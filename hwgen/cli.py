@@ -260,10 +260,8 @@ def verify(folder, source, count, simulator, stall, seed):
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="yosys only: how long a part may take.")
 @click.option(
     "--cache",
-    envvar="HWGEN_SYNTH_CACHE",
     type=click.Path(file_okay=False, path_type=Path),
-    help="yosys only: where counts are kept, to be used again for equal layers; else a folder of the user's.  "
-    "[env: HWGEN_SYNTH_CACHE]",
+    help="yosys only: where counts are kept; else in HWGEN_CACHE of the environment, else in a folder of the user's.",
 )
 @click.option(
     "--mode",

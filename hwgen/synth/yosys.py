@@ -65,8 +65,8 @@ ys.run_pass("script " + sys.argv[1], ys.Design())
 
 
 def cache_folder() -> Path:
-    """Where counts are kept unless told otherwise: the user's cache folder."""
-    return platformdirs.user_cache_path("hwgen") / "synth"
+    """Where counts are kept unless told otherwise: HWGEN_CACHE of the environment, or a folder of the user's."""
+    return Path(os.environ.get("HWGEN_CACHE") or platformdirs.user_cache_path("hwgen")) / "synth"
 
 
 def synthesize(
