@@ -14,7 +14,7 @@ from hwgen.emit import instantiated
 from hwgen.errors import BadInput
 
 WRAPPER = "hwgen_part"  # a module that holds nothing but the instance of a unit
-_COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_STRING_OR_BLANK = re.compile(r'("(?:\\.|[^"\\\n])*")|(?:\s|//[^\n]*|/\*.*?\*/)+', re.DOTALL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Part:
         """Of `key`: neither comments, nor what ROM files or the layer are called."""
         texts = []
         for path, text in (*self.texts.items(), ("", self.wrapper)):
-            text = _COMMENT.sub(lambda found: found[1] or " ", text).replace(self.top, self.kind)
+            text = _code(text).replace(self.top, self.kind)
             for rom, digest in self.roms.items():
                 text = text.replace(f'"{rom}"', f'"{digest}"')
             texts.append([path in self.box, text])
@@ -115,5 +115,10 @@ def _digest(path: Path, rom: dict) -> str:
     return f"{rom['depth']} x {rom['width']} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
+def _code(text: str) -> str:
+    """Verilog without comments; of white space, one blank or line end is left."""
+    return _STRING_OR_BLANK.sub(lambda found: found[1] or ("\n" if "\n" in found[0] else " "), text).strip()
+
+
 def _squeezed(text: str) -> str:
-    return re.sub(r"\s+", "", _COMMENT.sub(lambda found: found[1] or " ", text))
+    return re.sub(r"\s", "", _code(text))
