@@ -45,6 +45,7 @@ class Verbs(click.Group):
             left = {
                 "build": "the folder holds the old build or the whole new one",
                 "compress": "the same command goes on after the last whole epoch",
+                "synth": "the same command goes on with the parts that were not finished",
             }.get(
                 ctx.invoked_subcommand,
                 "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs",
@@ -339,7 +340,17 @@ def verify(folder, source, count, simulator, stall, seed):
 @main.command()
 @folder_argument
 @click.option("--tool", type=click.Choice(["yosys", "vivado"]), default="yosys", show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes at once.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="yosys only: processes at once.")
+@click.option(
+    "--by-layer", is_flag=True, help="yosys only: not the whole, flattened; the sum of the parts stands for it."
+)
+@click.option("--memory", type=click.FloatRange(min=0, min_open=True), help="yosys only: GB that a process may take.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="yosys only: how long a part may take.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="yosys only: where counts are kept; else in HWGEN_CACHE of the environment, else in a folder of the user's.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["synth", "implement"]),
@@ -347,10 +358,11 @@ def verify(folder, source, count, simulator, stall, seed):
     show_default=True,
     help="vivado only: synthesize the core out of context, or implement the AXI top.",
 )
-def synth(folder, tool, jobs, mode):
+def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode):
     """Synthesize DIR for its board and count what it takes.
 
-    yosys comes with hwgen. For Vivado the project scripts are written in any case, and run if vivado is on PATH.
+    yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large network
+    wants --by-layer. What did not change since it was counted, in any build, is not synthesized again. For Vivado the project scripts are written in any case, and run if vivado is on PATH.
     """
     from hwgen.board import load_board
     from hwgen.flow import read_manifest
@@ -364,7 +376,11 @@ def synth(folder, tool, jobs, mode):
             click.echo("vivado is not on PATH: the scripts were written, not run")
             return
     with _stages("synth", folder, f" with {tool}") as stage:
-        result = vivado.run(folder, mode) if tool == "vivado" else yosys.synthesize(folder, jobs=jobs, progress=stage)
+        if tool == "vivado":
+            result = vivado.run(folder, mode)
+        else:
+            limits = {"memory": memory, "minutes": minutes}
+            result = yosys.synthesize(folder, jobs, progress=stage, whole=not by_layer, cache=cache, **limits)
     click.echo(table(result, board))
 
 

@@ -11,7 +11,7 @@ from hwgen.config import BuildConfig
 from hwgen.design import Choice, Design, Stream
 from hwgen.share import share
 from hwgen.templates import render
-from hwgen.units.unit import literal
+from hwgen.units.unit import Unit, literal
 from hwgen.version import VERSION
 
 
@@ -66,12 +66,16 @@ def library(texts: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     texts = list(texts)
     while texts:
-        text = texts.pop()
-        for name in re.findall(r"^\s*(\w+)\s+(?:#\s*\(|\w+\s*\()", text, re.MULTILINE):
+        for name in instantiated(texts.pop()):
             if name in known and f"rtl/{name}.v" not in found:
                 found[f"rtl/{name}.v"] = known[name].read_text()
                 texts.append(found[f"rtl/{name}.v"])
     return dict(sorted(found.items()))
+
+
+def instantiated(text: str) -> list[str]:
+    """The modules of which a Verilog text holds instances, and words that look as if."""
+    return re.findall(r"^\s*(\w+)\s+(?:#\s*\(|\w+\s*\()", text, re.MULTILINE)
 
 
 def manifest(
@@ -88,9 +92,7 @@ def manifest(
             "instance": unit.instance,
             "cycles": unit.cycles(),
             "estimate": unit.estimate(),
-            "parameters": {
-                name: literal(value) if isinstance(value, tuple) else value for name, value in unit.parameters().items()
-            },
+            "parameters": _parameters(unit),
         }
         roms.update(unit.roms())
         units.append(entry | unit.facts())
@@ -154,17 +156,20 @@ def border_wires(stream: Stream) -> dict:
 
 def _instance(placed) -> dict:
     unit = placed.unit
-    parameters = [{"name": name, "value": literal(value)} for name, value in unit.parameters().items()]
-    if unit.primitives:
-        parameters.append({"name": "XILINX", "value": "XILINX"})
     return {
         "module": unit.module,
         "instance": unit.instance,
         "note": unit.note(),
-        "parameters": parameters,
+        "parameters": [{"name": name, "value": value} for name, value in _parameters(unit).items()],
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],
     }
+
+
+def _parameters(unit: Unit) -> dict[str, str]:
+    """Of an instance, as Verilog."""
+    given = {name: literal(value) for name, value in unit.parameters().items()}
+    return given | {"XILINX": "XILINX"} if unit.primitives else given
 
 
 def _version_number() -> int:

@@ -63,9 +63,9 @@ def read_record(path: Path) -> dict | None:
 
 
 def write_record(path: Path, record: dict) -> None:
-    """Writes what `read_record` reads, whole or not at all."""
+    """Writes what `read_record` reads, whole or not at all; others may write the same file at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(json.dumps(record, indent=1) + "\n")
     part.replace(path)
 

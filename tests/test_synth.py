@@ -10,13 +10,15 @@ from toy_build import write_build
 from hwgen.board import load_board
 from hwgen.errors import BadInput, ToolFailed
 from hwgen.synth import RESOURCES, table, yosys
+from hwgen.synth.parts import Part, parts_of
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     """A synthesized toy build: its folder, its result and the progress it told."""
     build, told = write_build(tmp_path_factory.mktemp("toy")), []
-    return build, yosys.synthesize(build, jobs=2, progress=told.append), told
+    cache = tmp_path_factory.mktemp("cache")
+    return build, yosys.synthesize(build, jobs=2, progress=told.append, cache=cache), told
 
 
 @pytest.fixture
@@ -33,10 +35,24 @@ def edit(path, old, new):
 def one_module(build, body, ports="input wire clk, input wire a, input wire b, output wire y"):
     """Makes the build a single module without units or ROMs."""
     (build / "rtl/toy.v").write_text(f"module toy_top ({ports});\n{body}\nendmodule\n")
+    return change(build, core="toy_top", sources=["rtl/toy.v"], roms={}, units=[])
+
+
+def change(build, **entries):
+    """Of the manifest."""
     manifest = json.loads((build / "hwgen.json").read_text())
-    manifest |= {"core": "toy_top", "roms": {}, "units": []}
-    (build / "hwgen.json").write_text(json.dumps(manifest))
+    (build / "hwgen.json").write_text(json.dumps(manifest | entries))
     return build
+
+
+def only(build, name):
+    """Leaves one unit, and its ROM, in the manifest; its keyword arguments synthesize no more than that."""
+    manifest = json.loads((build / "hwgen.json").read_text())
+    units = [unit for unit in manifest["units"] if unit["name"] == name]
+    change(
+        build, units=units, roms={rom: manifest["roms"][rom] for rom in manifest["roms"] if rom == f"rom/{name}.hex"}
+    )
+    return {"top": "toy_core", "whole": False}
 
 
 def test_counts_are_those_of_the_primitives_instantiated(toy):
@@ -68,17 +84,27 @@ def test_result_is_written_with_version_flags_and_parameters(toy):
     assert json.loads((build / "synth/yosys.json").read_text()) == result
     assert result["version"].startswith("Yosys 0.70")
     assert result["flags"] == "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nodsp -widemux 5"
-    assert result["units"][1]["parameters"] == {"FILE": "rom/b.hex", "DEPTH": 16, "W": 12}
-    assert told[0] == "yosys reads the sources and the ROMs"
-    assert re.fullmatch(r"yosys: \w+ \d+ LUT \(6 of 6\)", told[-1])
+    assert result["units"][1]["parameters"] == {"FILE": '"rom/b.hex"', "DEPTH": "16", "W": "12"}
+    assert told[0] == "yosys: 7 of 7 parts to do"
+    assert re.fullmatch(r"yosys: \w+ \d+ LUT \(7 of 7, 0 from the cache\)", told[-1])
 
 
-def test_table_shows_units_total_budget_and_percent(toy):
+def test_sum_is_of_the_units_and_of_the_top_without_its_core(toy):
+    _, result, _ = toy
+    parts = [*result["units"], result["border"]]
+    assert result["sum"] == {key: sum(part["resources"][key] for part in parts) for key in RESOURCES}
+    # what the border has is the register of y; nothing melts into anything here but LUTs and their muxes
+    assert result["border"]["resources"] == dict.fromkeys(RESOURCES, 0) | {"FF": 16}
+    differing = {key for key in RESOURCES if result["sum"][key] != result["total"][key]}
+    assert differing <= {"LUT", "MUXF7"}
+
+
+def test_table_shows_parts_sum_total_budget_and_percent(toy):
     lines = table(toy[1], load_board("zcu104")).splitlines()
-    assert lines[0] == "| unit | LUT | LUTRAM | FF | CARRY8 | BRAM36 | URAM | DSP |"
-    assert lines[5] == "| d | 3 | 3 | 0 | 0 | 0 | 0 | 0 |"
-    assert [line.split()[1] for line in lines[6:]] == ["core", "total", "zcu104", "used"]
-    assert lines[8] == "| zcu104 | 230400 | 101760 | 460800 | 28800 | 312 | 96 | 1728 |"
+    assert lines[0] == "| unit | LUT | LUTRAM | FF | CARRY8 | BRAM36 | URAM | DSP | seconds |"
+    assert re.fullmatch(r"\| d \| 3 \| 3 \| 0 \| 0 \| 0 \| 0 \| 0 \| [\d.]+ \|", lines[5])
+    assert [line.split()[1] for line in lines[6:]] == ["border", "sum", "core", "total", "zcu104", "used"]
+    assert lines[10] == "| zcu104 | 230400 | 101760 | 460800 | 28800 | 312 | 96 | 1728 |  |"
 
 
 def test_table_shows_a_dash_for_what_was_not_counted():
@@ -87,21 +113,50 @@ def test_table_shows_a_dash_for_what_was_not_counted():
     assert "| used | 10.0% | - | - | - | - | - | - |" in text
 
 
-def test_sha256_changes_with_the_roms_and_sources_below_the_unit_only(toy, tmp_path):
+def test_key_changes_with_all_below_the_part_only(toy, tmp_path):
     build, result, _ = toy
+    manifest = json.loads((build / "hwgen.json").read_text())
     copy = tmp_path / "copy"
     shutil.copytree(build, copy)
+
+    def changed():
+        known = json.loads((copy / "hwgen.json").read_text())
+        pairs = zip(parts_of(build, manifest, "toy_top", True), parts_of(copy, known, "toy_top", True), strict=True)
+        return [before.name for before, after in pairs if before.key([]) != after.key([])]
+
+    assert changed() == []
     edit(copy / "rom/a.hex", "a2", "a3")
-    modules = json.loads((build / "synth/elaborate.json").read_text())["modules"]
-    manifest = json.loads((build / "hwgen.json").read_text())
-    before, after = (yosys._find_units(folder, manifest, modules) for folder in (build, copy))
-    changed = [a["name"] for a, b in zip(before, after, strict=True) if a["sha256"] != b["sha256"]]
-    assert changed == ["a"]
-    assert [unit["sha256"] for unit in before] == [unit["sha256"] for unit in result["units"]]
-    assert len({unit["sha256"] for unit in before}) == 4
+    assert changed() == ["a", "core", "total"]
+    edit(copy / "rom/a.hex", "a3", "a2")
+    edit(copy / "rtl/toy.v", "module scratch", "// a comment\nmodule scratch")
+    for path in ("hwgen.json", "rtl/toy_core.v"):
+        (copy / path).write_text((copy / path).read_text().replace("rom/a.hex", "rom/other.hex"))
+    (copy / "rom/a.hex").rename(copy / "rom/other.hex")
+    assert changed() == ["border"]  # which reads the core's Verilog for its ports
+    edit(copy / "rtl/toy.v", "DEPTH = 8", "DEPTH = 9")
+    assert changed() == ["a", "b", "c", "d", "border", "core", "total"]
+    assert len({unit["sha256"] for unit in result["units"]}) == 4
 
 
-def test_every_cell_is_worth_what_it_occupies(tmp_path):
+def test_key_is_that_of_another_layer_with_the_same_content(build):
+    texts = {"rtl/adder_graph_x.v": "module adder_graph_x (); // x\nendmodule"}
+    parts = [
+        Part("x", "unit_x", "adder_graph_x", "adder_graph", texts, {}),
+        Part("y", "unit_y", "adder_graph_y", "adder_graph", {"y.v": "module adder_graph_y (); /* y */\nendmodule"}, {}),
+        Part(
+            "z",
+            "unit_z",
+            "adder_graph_z",
+            "adder_graph",
+            {"z.v": "module adder_graph_z (input wire a);\nendmodule"},
+            {},
+        ),
+    ]
+    assert parts[0].key([]) == parts[1].key([]) != parts[2].key([])
+    assert parts[0].key(["0.70"]) != parts[0].key(["0.71"])
+
+
+def test_every_cell_is_worth_what_it_occupies():
     cells = {
         "LUT1": 1,
         "LUT6_2": 2,
@@ -113,7 +168,7 @@ def test_every_cell_is_worth_what_it_occupies(tmp_path):
         "MUXF8": 2,
     }
     cells |= {"FDSE": 5, "FDCE": 1, "CARRY8": 1, "CARRY4": 3, "RAMB36E2": 2, "RAMB18E2": 1, "URAM288": 1}
-    assert counts(tmp_path, cells | {"$scopeinfo": 9}) == {
+    assert counts(cells | {"$scopeinfo": 9}) == {
         "LUT": 1 + 2 + 4 + 1 + 16 + 4,
         "LUTRAM": 1 + 16 + 4,
         "MUXF7": 3,
@@ -127,11 +182,12 @@ def test_every_cell_is_worth_what_it_occupies(tmp_path):
     }
 
 
-def counts(folder, cells):
-    (folder / "synth").mkdir(exist_ok=True)
-    stat = {"creator": "Yosys", "design": {"num_cells_by_type": cells}}
-    (folder / "synth/job.stat.json").write_text(json.dumps(stat))
-    return yosys._counts(folder, "job")["resources"]
+def counts(cells):
+    return yosys._counts(part("job"), cells)
+
+
+def part(name):
+    return Part(name, name, "top", "top", {}, {})
 
 
 @pytest.mark.parametrize(
@@ -142,9 +198,9 @@ def counts(folder, cells):
         ("FOO", "cannot count: 2 FOO"),
     ],
 )
-def test_a_cell_that_must_not_be_there_is_an_error(tmp_path, cell, message):
+def test_a_cell_that_must_not_be_there_is_an_error(cell, message):
     with pytest.raises(ToolFailed, match=message):
-        counts(tmp_path, {"LUT1": 1, cell: 2})
+        counts({"LUT1": 1, cell: 2})
 
 
 def test_instantiated_dsp_is_an_error(build):
@@ -156,7 +212,7 @@ def test_instantiated_dsp_is_an_error(build):
 
 def test_missing_rom_names_file_and_instance(build):
     (build / "rom/b.hex").unlink()
-    with pytest.raises(ToolFailed, match=r"rom/b.hex: cannot be read .*\n  at:   instance u_adder_b, rtl/toy.v"):
+    with pytest.raises(ToolFailed, match=r"rom/b.hex: cannot be read .*\n  at:   instance u_adder_b, rtl/toy_core.v"):
         yosys.synthesize(build)
 
 
@@ -184,14 +240,29 @@ def test_rom_file_that_is_not_as_the_manifest_says_is_an_error(build, old, new, 
             r"rom/b.hex: word 0 is 5 in the file and 1",
         ),
         ("memory [0:DEPTH-1]", "memory [0:DEPTH]", "holds 8 words of 8 bits, .* names it 9 words of 8 bits"),
-        ('.FILE("rom/a.hex")', '.FILE("")', "Can not open file"),
-        ('"rom/a.hex"', '"rom/b.hex"', "rom/b.hex: holds 16 words of 12 bits"),
     ],
 )
 def test_rom_that_the_design_does_not_hold_is_an_error(build, old, new, message):
     edit(build / "rtl/toy.v", old, new)
     with pytest.raises(ToolFailed, match=message):
-        yosys.synthesize(build)
+        yosys.synthesize(build, **only(build, "b" if "rom/b" in message else "a"))
+
+
+def test_rom_of_another_unit_is_an_error(build):
+    chosen = only(build, "a")
+    edit(build / "rtl/toy_core.v", '"rom/a.hex"', '"rom/b.hex"')
+    edit(build / "hwgen.json", '"FILE": "\\"rom/a.hex\\""', '"FILE": "\\"rom/b.hex\\""')
+    with pytest.raises(BadInput, match="rom/b.hex is not among the manifest's ROMs\n  at:   instance u_adder_a"):
+        yosys.synthesize(build, **chosen)
+    change(build, roms={"rom/b.hex": {"depth": 16, "width": 12}})
+    with pytest.raises(ToolFailed, match="rom/b.hex: holds 16 words of 12 bits"):
+        yosys.synthesize(build, **chosen)
+
+
+def test_rom_file_that_yosys_does_not_find_is_an_error(build):
+    edit(build / "rtl/toy.v", "readmemh(FILE, memory)", 'readmemh("rom/c.hex", memory)')
+    with pytest.raises(ToolFailed, match="Can not open file"):
+        yosys.synthesize(build, **only(build, "a"))
 
 
 def test_rom_of_the_manifest_that_nothing_reads_is_an_error(build):
@@ -223,6 +294,12 @@ def test_unit_that_the_core_does_not_hold_is_named(build):
         yosys.synthesize(build)
 
 
+def test_parameter_that_the_core_does_not_give_is_an_error(build):
+    edit(build / "rtl/toy_core.v", ".DEPTH(16)", ".DEPTH(15)")
+    with pytest.raises(BadInput, match="toy_core holds no instance 'u_adder_b' with the parameters of the manifest"):
+        yosys.synthesize(build)
+
+
 def test_interrupt_stops_every_worker_and_its_children(build, monkeypatch):
     (build / "synth").mkdir()
     started, start = [], yosys._start
@@ -235,12 +312,40 @@ def test_interrupt_stops_every_worker_and_its_children(build, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(yosys, "_start", remember)
+    scripts(monkeypatch, slow="exec -- sleep 60", quick="log done")
     with pytest.raises(KeyboardInterrupt):
-        yosys._run_all(build, {"slow": ["exec -- sleep 60"], "quick": ["log done"]}, 2, interrupt)
+        yosys._run_all(build, [part("slow"), part("quick")], 2, interrupt)
     assert [process.poll() for process in started] == [-9, 0]
 
 
-def test_killed_worker_is_an_error_with_the_end_of_its_log(build):
+def scripts(monkeypatch, **commands):
+    """Of the parts by name, in the place of synthesis."""
+    monkeypatch.setattr(yosys, "_commands", lambda part: [commands[part.name]])
+
+
+def test_killed_worker_is_an_error_with_the_end_of_its_log(build, monkeypatch):
     (build / "synth").mkdir()
+    scripts(monkeypatch, job="exec -- kill -9 $PPID")
     with pytest.raises(ToolFailed, match=r"(?s)yosys was killed by signal 9 on job:.*kill -9.*at:   .*job.log"):
-        yosys._run_all(build, {"job": ["exec -- kill -9 $PPID"]}, 1, lambda *_: None)
+        yosys._run_all(build, [part("job")], 1, lambda *_: None)
+
+
+def test_every_failure_is_named_and_stops_no_other_part(build, monkeypatch):
+    (build / "synth").mkdir()
+    scripts(monkeypatch, one="exec -- kill -9 $PPID", two="log fine", three="no_such_command")
+    done = []
+    with pytest.raises(
+        ToolFailed, match=r"(?s)2 parts failed, one, three; the first: .*signal 9 on one.*one.log, .*three.log"
+    ):
+        yosys._run_all(build, [part("one"), part("two"), part("three")], 1, lambda part, _: done.append(part.name))
+    assert done == ["two"]
+
+
+def test_limits_end_a_part_and_name_it(build, monkeypatch):
+    (build / "synth").mkdir()
+    scripts(monkeypatch, slow="exec -- sleep 60", large="read_verilog -lib +/xilinx/cells_xtra.v")
+    with pytest.raises(ToolFailed, match=r"yosys took more than 0.02 minutes on slow\n  at:   .*slow.log"):
+        yosys._run_all(build, [part("slow")], 1, lambda *_: None, minutes=0.02)
+    yosys._run_all(build, [part("large")], 1, lambda *_: None, memory=4)
+    with pytest.raises(ToolFailed, match=r"(?s)on large:.*at:   .*large.log"):
+        yosys._run_all(build, [part("large")], 1, lambda *_: None, memory=0.1)

@@ -64,10 +64,10 @@ module delay #(parameter W = 1, parameter DEPTH = 8) (
     endgenerate
 endmodule
 
-module scratch (
-    input wire clk, input wire write, input wire [5:0] address, input wire [6:0] x, output wire [6:0] y
+module scratch #(parameter W = 7) (
+    input wire clk, input wire write, input wire [5:0] address, input wire [W-1:0] x, output wire [W-1:0] y
 );
-    (* ram_style = "distributed" *) reg [6:0] memory [0:63];
+    (* ram_style = "distributed" *) reg [W-1:0] memory [0:63];
     reg [5:0] read_q;
     always @(posedge clk) begin
         if (write) memory[address] <= x;
@@ -75,7 +75,10 @@ module scratch (
     end
     assign y = memory[read_q];
 endmodule
+"""
 
+TOY_CORE_V = """
+`default_nettype none
 module toy_core (
     input wire clk, input wire write, input wire [7:0] address, input wire [15:0] x,
     output wire [15:0] y
@@ -90,11 +93,14 @@ module toy_core (
     adder #(
         .FILE("rom/b.hex"), .DEPTH(16), .W(12)
     ) u_adder_b (.clk(clk), .address(address), .x(x[11:0]), .sum(b));
-    scratch u_scratch_c (.clk(clk), .write(write), .address(address[5:0]), .x(a[6:0]), .y(c));
+    scratch #(.W(7)) u_scratch_c (.clk(clk), .write(write), .address(address[5:0]), .x(a[6:0]), .y(c));
     delay #(.W(3), .DEPTH(8)) u_delay_d (.clk(clk), .x({c[0], a[7], b[0]}), .y(d));
     assign y = {d, c[6:1], b[11:5]} ^ {11'd0, b[4:0]};
 endmodule
+"""
 
+TOY_TOP_V = """
+`default_nettype none
 module toy_top (
     input wire clk, input wire write, input wire [7:0] address, input wire [15:0] x,
     output reg [15:0] y
@@ -111,6 +117,12 @@ ROMS = {
 }
 
 
+def unit(name: str, module: str, **parameters) -> dict:
+    """An entry of the manifest."""
+    instance, given = f"u_{module}_{name}", {key: str(value) for key, value in parameters.items()}
+    return {"name": name, "kind": module, "module": module, "instance": instance, "parameters": given}
+
+
 def write_build(folder: Path) -> Path:
     """Writes the toy build into the folder and returns it."""
     manifest = {
@@ -119,18 +131,19 @@ def write_build(folder: Path) -> Path:
         "top": "toy_top",
         "clocks": {"core": "clk", "top": "clk"},
         "board": "zcu104",
-        "sources": ["rtl/toy.v"],
+        "sources": ["rtl/toy.v", "rtl/toy_core.v", "rtl/toy_top.v"],
         "roms": {path: {"depth": len(words), "width": width} for path, (words, width) in ROMS.items()},
         "units": [
-            {"name": "a", "module": "adder", "instance": "u_adder_a"},
-            {"name": "b", "module": "adder", "instance": "u_adder_b"},
-            {"name": "c", "module": "scratch", "instance": "u_scratch_c"},
-            {"name": "d", "module": "delay", "instance": "u_delay_d"},
+            unit("a", "adder", FILE='"rom/a.hex"', DEPTH=8, W=8),
+            unit("b", "adder", FILE='"rom/b.hex"', DEPTH=16, W=12),
+            unit("c", "scratch", W=7),
+            unit("d", "delay", W=3, DEPTH=8),
         ],
     }
     (folder / "rtl").mkdir()
     (folder / "rom").mkdir()
-    (folder / "rtl/toy.v").write_text(TOY_V)
+    for path, text in (("rtl/toy.v", TOY_V), ("rtl/toy_core.v", TOY_CORE_V), ("rtl/toy_top.v", TOY_TOP_V)):
+        (folder / path).write_text(text)
     for path, (words, width) in ROMS.items():
         digits = (width + 3) // 4
         (folder / path).write_text("".join(f"{word:0{digits}x}\n" for word in words))

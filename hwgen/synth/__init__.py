@@ -8,17 +8,24 @@ RESOURCES = ("LUT", "LUTRAM", "MUXF7", "MUXF8", "MUXF9", "FF", "CARRY8", "BRAM36
 
 
 def table(result: dict, board: Board) -> str:
-    """A Markdown table of a synthesis result against the board: units, core, total, budget, percent.
+    """A Markdown table of a synthesis result against the board: units, border, sum, core, total, budget, percent.
 
-    Percent is of the total, or of the core if the tool was given no more. What it did not count is a dash.
+    Percent is of the total, or of the core or the sum of the parts if the tool was given no more. What it did not count is a
+    dash. Seconds are those of the run that counted; "cached" is said of those before this one.
     """
-    whole = result.get("total", result.get("core", {}))
+    whole = next((result[key] for key in ("total", "core", "sum") if key in result), {})
     columns = list(board.resources)
-    rows = [(unit["name"], unit["resources"]) for unit in result.get("units", [])]
-    rows += [(key, result[key]) for key in ("core", "total") if key in result]
-    lines = ["| " + " | ".join(["unit", *columns]) + " |", "|---|" + "---:|" * len(columns)]
-    for name, counts in [*rows, (board.name, board.resources)]:
-        lines.append("| " + " | ".join([name, *(f"{counts.get(key, '-')}" for key in columns)]) + " |")
+    parts = [(part.get("name", "border"), part) for part in (*result.get("units", []), result.get("border")) if part]
+    rows = [(name, part["resources"], _seconds(part)) for name, part in parts]
+    rows += [(key, result[key], "") for key in ("sum", "core", "total") if key in result]
+    rows.append((board.name, board.resources, ""))
+    lines = ["| " + " | ".join(["unit", *columns, "seconds"]) + " |", "|---|" + "---:|" * (len(columns) + 1)]
+    for name, counts, seconds in rows:
+        lines.append("| " + " | ".join([name, *(f"{counts.get(key, '-')}" for key in columns), seconds]) + " |")
     used = [f"{whole[key] / board.resources[key]:.1%}" if key in whole else "-" for key in columns]
-    lines.append("| " + " | ".join(["used", *used]) + " |")
+    lines.append("| " + " | ".join(["used", *used, ""]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _seconds(part: dict) -> str:
+    return f"{part['seconds']:g}{', cached' if part.get('cached') else ''}" if "seconds" in part else ""

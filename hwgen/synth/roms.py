@@ -15,6 +15,12 @@ def read(build_dir: Path, manifest: dict) -> dict[str, list[int]]:
     return {rom: _read_one(build_dir, manifest, rom) for rom in manifest["roms"]}
 
 
+def check_read(build_dir: Path, manifest: dict, read: set[str]) -> None:
+    """ToolFailed if the manifest has a ROM that is not among those of which a part of the design holds the name."""
+    for rom in sorted(manifest["roms"].keys() - read):
+        raise _error(build_dir, manifest, rom, "is in the manifest, and no memory of the design reads it")
+
+
 def compare(build_dir: Path, manifest: dict, contents: dict[str, list[int]], modules: dict) -> None:
     """ToolFailed unless every ROM is a memory of the design that holds its file's words.
 

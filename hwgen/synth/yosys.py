@@ -1,15 +1,15 @@
-"""Yosys: counts the cells of each unit, of the core and of the AXI top, once it is sure the ROMs were read.
+"""Yosys: counts the cells of each unit, of the border around the core, and of the whole, flattened.
 
-Every run is a process of its own, its script and log in DIR/synth/. Vivado packs two small LUTs into one LUT6
-where it can; yosys does not, and tends to count more LUTs.
+Every part is a process of its own, its script and log in DIR/synth/, and is counted once it is sure that its ROMs were read. What
+was counted is kept in a cache: a part that did not change, in this build or another, is not synthesized again.
+Vivado packs two small LUTs into one LUT6 where it can; yosys does not, and tends to count more LUTs.
 """
 
-import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,13 +17,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hwgen.errors import BadInput, MissingTool, ToolFailed
+import platformdirs
+
+from hwgen.errors import MissingTool, ToolFailed
+from hwgen.folder import read_record, write_record
 from hwgen.synth import RESOURCES, roms
+from hwgen.synth.parts import WRAPPER, Part, parts_of
 
 FLAGS = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nodsp -widemux 5"
 
 LIBRARY = ("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v")
-ELABORATED = "synth/elaborated.il"  # the whole design, each module with its parameters
 
 # What a cell of each type occupies. An inverter is a LUT1 to Vivado, so it counts as a LUT here.
 CELLS = {
@@ -51,123 +54,214 @@ CELLS = {
 # Yosys warns of these and goes on; each means the netlist is not the design.
 _FATAL_WARNINGS = ("conflicting", "has no driver", "Latch inferred", "found logic loop")
 
-_WORKER = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
+# arguments: the script, and the bytes of memory that yosys, and abc, may take
+_WORKER = """
+import resource, sys
+from pyosys import libyosys as ys
+if len(sys.argv) > 2:
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
+ys.run_pass("script " + sys.argv[1], ys.Design())
+"""
+
+
+def cache_folder() -> Path:
+    """Where counts are kept unless told otherwise: HWGEN_CACHE of the environment, or a folder of the user's."""
+    return Path(os.environ.get("HWGEN_CACHE") or platformdirs.user_cache_path("hwgen")) / "synth"
 
 
 def synthesize(
-    build_dir: Path, jobs: int = 1, top: str | None = None, progress: Callable[[str], None] | None = None
+    build_dir: Path,
+    jobs: int = 1,
+    top: str | None = None,
+    progress: Callable[[str], None] | None = None,
+    *,
+    whole: bool = True,
+    cache: Path | None = None,
+    memory: float | None = None,
+    minutes: float | None = None,
 ) -> dict:
     """Synthesizes DIR and writes DIR/synth/yosys.json, whole or not at all; returns what it wrote.
 
+    jobs -- processes at once
     top -- the module `total` counts; the manifest's AXI top unless given
     progress -- called with one line of text at each step
+    whole -- also the core and the top, flattened, each in one piece; takes as long, and as much memory, as they are large
+    cache -- the folder of counts; cache_folder() unless given
+    memory, minutes -- GB (2^30) that each process may take, and how long a part may
 
-    Keys: tool, version, flags, seconds; total and core: counts by RESOURCES; units: name, instance, module,
-    parameters, sha256 (of sources, parameters and ROM contents), resources, seconds of each of the manifest's
-    units. Each is synthesized by itself, with the parameters the core gives it, once if two are equal.
-    Raises ToolFailed if a ROM is not as its file says, if yosys stops, or if the netlist holds a latch, a DSP
-    block, an unknown cell, or a wire with no driver or two.
+    Keys: tool, version, flags, seconds; units: name, instance, module, parameters, sha256 (of all that its netlist depends on),
+    resources, seconds, cached of each of the manifest's units; border: the same of the top without its core, if it is more;
+    sum: the counts of units and border by RESOURCES; if `whole` core and total: counts, flattened.
+    A unit is synthesized by itself, with the parameters the core gives it, once if two are equal. The core adds nothing but wires.
+    Raises ToolFailed when all else is done if a ROM is not as its file says, if yosys stops or exceeds a limit, or if a netlist
+    holds a latch, a DSP block, an unknown cell, or a wire with no driver or two. What was done is in the cache then, and also
+    after an interrupt.
     """
     if importlib.util.find_spec("pyosys") is None:
         raise MissingTool("the Python package pyosys is not installed", hint="pip install pyosys==0.70")
     build_dir, start = Path(build_dir), time.monotonic()
     progress = progress or (lambda text: None)
+    cache = Path(cache) if cache else cache_folder()
     manifest = json.loads((build_dir / "hwgen.json").read_text())
-    top = top or manifest["top"]
     work = build_dir / "synth"
     work.mkdir(exist_ok=True)
     (work / "yosys.json").unlink(missing_ok=True)
 
     contents = roms.read(build_dir, manifest)
-    progress("yosys reads the sources and the ROMs")
-    elaborate = [_hierarchy(manifest, top), f"write_rtlil -selected {ELABORATED}", "proc", "check", "memory_collect"]
-    elaborate += ["write_json -selected synth/elaborate.json"]
-    _run_all(build_dir, {"elaborate": _read_commands(manifest) + elaborate}, 1, lambda *_: None)
-    modules = json.loads((work / "elaborate.json").read_text())["modules"]
-    roms.compare(build_dir, manifest, contents, modules)
-    units = _find_units(build_dir, manifest, modules)
+    parts = parts_of(build_dir, manifest, top or manifest["top"], whole)
+    roms.check_read(build_dir, manifest, {rom for part in parts for rom in part.roms})
+    tool = [importlib.metadata.version("pyosys"), _commands(None)]
+    keys = {part.stem: part.key(tool) for part in parts}
+    findings = {key: found for key in keys.values() if (found := read_record(cache / f"{key}.json"))}
+    cached = set(findings)
+    missing = {keys[part.stem]: part for part in reversed(parts) if keys[part.stem] not in cached}
+    # the longest first
+    scripts = dict(sorted(missing.items(), key=lambda item: -sum(len(text) for text in item[1].texts.values())))
 
-    core = _core(manifest, modules)
-    job_of = {top: "total"}  # yosys's name of a module -> the job that synthesizes it, the longest first
-    for job, derived in [("core", core), *((f"unit_{unit['name']}", unit["derived"]) for unit in units)]:
-        job_of.setdefault(derived, job)
-    scripts = {job: _synth_commands(derived, job) for derived, job in job_of.items()}
-    done = {}
+    def finished(part: Part, seconds: float) -> None:
+        if part.roms:
+            compared = work / f"{part.stem}.elaborated.json"
+            wanted = {rom: contents[rom] for rom in part.roms}
+            roms.compare(build_dir, manifest, wanted, json.loads(compared.read_text())["modules"])
+            compared.unlink()
+        stat = json.loads((work / f"{part.stem}.stat.json").read_text())
+        cells = stat["design"].get("num_cells_by_type", {})
+        if part.box:
+            del cells[manifest["core"]]
+        found = {"cells": cells, "version": stat["creator"], "seconds": round(seconds, 1)}
+        luts = _counts(part, cells)["LUT"]
+        key = keys[part.stem]
+        findings[key] = found
+        write_record(cache / f"{key}.json", found)
+        progress(
+            f"yosys: {part.name} {luts} LUT ({len(findings)} of {len(set(keys.values()))}, {len(cached)} from the cache)"
+        )
 
-    def finished(job: str, seconds: float) -> None:
-        done[job] = _counts(build_dir, job) | {"seconds": round(seconds, 1)}
-        luts = done[job]["resources"]["LUT"]
-        progress(f"yosys: {job.removeprefix('unit_')} {luts} LUT ({len(done)} of {len(scripts)})")
+    progress(f"yosys: {len(scripts)} of {len(set(keys.values()))} parts to do")
+    _run_all(build_dir, list(scripts.values()), jobs, finished, memory, minutes)
 
-    _run_all(build_dir, scripts, jobs, finished)
-    for unit in units:
-        finding = done[job_of[unit.pop("derived")]]
-        unit |= {key: finding[key] for key in ("resources", "seconds")}
+    def entry(part: Part) -> dict:
+        found = findings[keys[part.stem]]
+        counts = {"resources": _counts(part, found["cells"]), "seconds": found["seconds"]}
+        return {"sha256": keys[part.stem], **counts, "cached": keys[part.stem] in cached}
+
+    of = {part.stem: part for part in parts}
+    units = [
+        {key: unit[key] for key in ("name", "instance", "module", "parameters")} | entry(of[f"unit_{unit['name']}"])
+        for unit in manifest["units"]
+    ]
+    border = {"border": entry(of["border"])} if "border" in of else {}
+    added = [found["resources"] for found in (*units, *border.values())]
     result = {
         "tool": "yosys",
-        "version": done["total"]["version"],
+        "version": next(iter(findings.values()))["version"],
         "flags": FLAGS,
         "seconds": round(time.monotonic() - start, 1),
-        "total": done["total"]["resources"],
-        "core": done[job_of[core]]["resources"],
         "units": units,
+        **border,
+        "sum": {key: sum(counts[key] for counts in added) for key in RESOURCES},
     }
-    partial = work / "yosys.json.part"
-    partial.write_text(json.dumps(result, indent=2) + "\n")
-    os.replace(partial, work / "yosys.json")
+    if whole:
+        result["core"] = entry(of.get("core", of["total"]))["resources"]
+        result["total"] = entry(of["total"])["resources"]
+    write_record(work / "yosys.json", result)
     return result
 
 
-def _read_commands(manifest: dict) -> list[str]:
-    return [
-        *LIBRARY,
+def _commands(part: Part | None) -> list[str]:
+    """The script of a part; of none, what all scripts have in common."""
+    stem = f"synth/{part.stem}" if part else ""
+    read = [*LIBRARY]
+    if part:
         # deferred: a module is read with the parameters it is used with, so no ROM is read with an empty name
-        *(f"read_verilog -defer {source}" for source in manifest["sources"]),
-    ]
-
-
-def _hierarchy(manifest: dict, top: str) -> str:
-    """Elaborates from `top`, with the parameters that synthesis wants and simulation does not."""
-    chosen = "".join(f" -chparam {name} {value}" for name, value in manifest.get("synthesis", {}).items())
-    return f"hierarchy -check -top {top}{chosen}"
-
-
-def _synth_commands(derived: str, job: str) -> list[str]:
+        read += [f"read_verilog {'-lib' if path in part.box else '-defer'} {path}" for path in part.texts]
+    if part and part.wrapper:
+        read += [
+            f"read_verilog {stem}.v",
+            f"hierarchy -check -top {WRAPPER}",
+            f"delete {WRAPPER}",
+            "hierarchy -check -auto-top",
+        ]
+    elif part:
+        chosen = "".join(f" -chparam {name} {value}" for name, value in part.chosen.items())
+        read.append(f"hierarchy -check -top {part.top}{chosen}")
+    check = ["proc", "check", "memory_collect"]
+    if part and part.roms:
+        check.append(f"write_json -selected {stem}.elaborated.json")
     return [
-        *LIBRARY,
-        f"read_rtlil {ELABORATED}",
-        f"hierarchy -check -top {derived}",
+        *read,
+        *("design -push-copy", *check, "design -pop"),
         f"{FLAGS} -run prepare:",
-        f"tee -q -o synth/{job}.stat.json stat -json",
+        f"tee -q -o {stem}.stat.json stat -json",
     ]
 
 
-def _run_all(build_dir: Path, scripts: dict[str, list[str]], jobs: int, finished: Callable[[str, float], None]) -> None:
-    """Runs each script in a process of its own, `jobs` at a time; none is left running whatever is raised."""
-    waiting, running = list(scripts), {}
+def _run_all(
+    build_dir: Path,
+    parts: list[Part],
+    jobs: int,
+    finished: Callable[[Part, float], None],
+    memory: float | None = None,
+    minutes: float | None = None,
+) -> None:
+    """Runs each part in a process of its own, `jobs` at a time; none is left running whatever is raised.
+
+    finished -- called with a part and its seconds; the ToolFailed that it raises counts like one of yosys
+    Raises, when no part is left to run, the ToolFailed of the one that failed, or one for all that did.
+    """
+    waiting, running, failed = list(parts), {}, {}
     try:
         while waiting or running:
             while waiting and len(running) < max(1, jobs):
-                job = waiting.pop(0)
-                running[job] = _start(build_dir, job, scripts[job]), time.monotonic()
+                part = waiting.pop(0)
+                running[part] = _start(build_dir, part, memory), time.monotonic()
             time.sleep(0.02)
-            for job, (process, started) in list(running.items()):
-                if process.poll() is not None:
-                    del running[job]
-                    _check_log(build_dir, job, process.returncode)
-                    finished(job, time.monotonic() - started)
+            for part, (process, started) in list(running.items()):
+                seconds = time.monotonic() - started
+                late = minutes is not None and seconds > 60 * minutes
+                if process.poll() is None and not late:
+                    continue
+                if process.poll() is None:
+                    _kill(process)
+                else:
+                    late = False
+                del running[part]
+                try:
+                    if late:
+                        raise ToolFailed(
+                            f"yosys took more than {minutes:g} minutes on {part.name}", at=_log(build_dir, part)
+                        )
+                    _check_log(build_dir, part, process.returncode)
+                    finished(part, seconds)
+                except ToolFailed as error:
+                    failed[part.name] = error
     finally:
         for process, _ in running.values():
-            # the group: yosys runs abc as a process of its own
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _kill(process)
+    if len(failed) == 1:
+        raise next(iter(failed.values()))
+    if failed:
+        what = f"{len(failed)} parts failed, {', '.join(failed)}; the first: {next(iter(failed.values())).what}"
+        raise ToolFailed(
+            what, at=", ".join(error.at for error in failed.values()), hint=next(iter(failed.values())).hint
+        )
 
 
-def _start(build_dir: Path, job: str, commands: list[str]) -> subprocess.Popen:
-    (build_dir / f"synth/{job}.ys").write_text("\n".join(commands) + "\n")
-    with (build_dir / f"synth/{job}.log").open("w") as log:
+def _kill(process: subprocess.Popen) -> None:
+    # the group: yosys runs abc as a process of its own
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _start(build_dir: Path, part: Part, memory: float | None) -> subprocess.Popen:
+    work = build_dir / "synth"
+    (work / f"{part.stem}.ys").write_text("\n".join(_commands(part)) + "\n")
+    if part.wrapper:
+        (work / f"{part.stem}.v").write_text(part.wrapper)
+    limit = [str(int(memory * 2**30))] if memory else []
+    with (work / f"{part.stem}.log").open("w") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", _WORKER, f"synth/{job}.ys"],
+            [sys.executable, "-c", _WORKER, f"synth/{part.stem}.ys", *limit],
             cwd=build_dir,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -176,103 +270,37 @@ def _start(build_dir: Path, job: str, commands: list[str]) -> subprocess.Popen:
         )
 
 
-def _check_log(build_dir: Path, job: str, returncode: int) -> None:
-    log = build_dir / f"synth/{job}.log"
-    lines = log.read_text(errors="replace").splitlines()
+def _log(build_dir: Path, part: Part) -> str:
+    return str(build_dir / f"synth/{part.stem}.log")
+
+
+def _check_log(build_dir: Path, part: Part, returncode: int) -> None:
+    log = _log(build_dir, part)
+    lines = Path(log).read_text(errors="replace").splitlines()
     if returncode:
         ended = f"was killed by signal {-returncode}" if returncode < 0 else f"exited with {returncode}"
-        raise ToolFailed(f"yosys {ended} on {job}:\n  " + "\n  ".join(lines[-8:]), at=str(log))
+        raise ToolFailed(f"yosys {ended} on {part.name}:\n  " + "\n  ".join(lines[-8:]), at=log)
     for line in lines:
         if line.startswith("Warning:") and any(text in line for text in _FATAL_WARNINGS):
-            raise ToolFailed(f"yosys on {job}: {line}", at=str(log), hint="mend the Verilog it names")
+            raise ToolFailed(f"yosys on {part.name}: {line}", at=log, hint="mend the Verilog it names")
 
 
-def _counts(build_dir: Path, job: str) -> dict:
-    """The counts of a finished job, with the version of yosys."""
-    stat = json.loads((build_dir / f"synth/{job}.stat.json").read_text())
+def _counts(part: Part, cells: dict[str, int]) -> dict:
+    """What the cells of a part occupy, by RESOURCES."""
     counts = dict.fromkeys(RESOURCES, 0)
-    for cell, number in stat["design"].get("num_cells_by_type", {}).items():
+    at = f"synth/{part.stem}.log"
+    for cell, number in cells.items():
         if cell in ("LDCE", "LDPE") or cell.startswith("DSP"):
             kind = "a DSP block" if cell.startswith("DSP") else "a latch"
-            raise ToolFailed(f"the netlist of {job} holds {kind}: {number} {cell}", at=f"synth/{job}.log")
+            raise ToolFailed(f"the netlist of {part.name} holds {kind}: {number} {cell}", at=at)
         if cell not in CELLS:
             raise ToolFailed(
-                f"the netlist of {job} holds a cell hwgen cannot count: {number} {cell}",
-                at=f"synth/{job}.log",
+                f"the netlist of {part.name} holds a cell hwgen cannot count: {number} {cell}",
+                at=at,
                 hint="a missing module, or a primitive to add to CELLS in hwgen/synth/yosys.py",
             )
         for resource, each in CELLS[cell].items():
             counts[resource] += each * number
     # a lone CARRY4 fills a CARRY8; a lone half of a block RAM stays a half
     counts["CARRY8"] = math.ceil(counts["CARRY8"])
-    counts = {key: int(count) if count == int(count) else count for key, count in counts.items()}
-    return {"resources": counts, "version": stat["creator"]}
-
-
-def _core(manifest: dict, modules: dict) -> str:
-    for name, module in modules.items():
-        if _source_name(name, module) == manifest["core"]:
-            return name
-    raise BadInput(f"the design holds no module {manifest['core']!r}", at="hwgen.json")
-
-
-def _source_name(name: str, module: dict) -> str:
-    """The name a module has in the Verilog, whatever its parameters made of it."""
-    return module["attributes"].get("hdlname", name)
-
-
-def _find_units(build_dir: Path, manifest: dict, modules: dict) -> list[dict]:
-    """name, instance, module, parameters, sha256, derived (yosys's name for the module) of each unit."""
-    core = _core(manifest, modules)
-    units = []
-    for unit in manifest["units"]:
-        cell = modules[core]["cells"].get(unit["instance"])
-        if cell is None:
-            raise BadInput(f"{manifest['core']} holds no instance {unit['instance']!r}", at="hwgen.json, units")
-        parameters = modules[cell["type"]].get("parameter_default_values", {})
-        units.append(
-            {
-                "name": unit["name"],
-                "instance": unit["instance"],
-                "module": unit["module"],
-                "parameters": {key: _plain(value) for key, value in sorted(parameters.items())},
-                "sha256": _sha256(build_dir, modules, cell["type"]),
-                "derived": cell["type"],
-            }
-        )
-    return units
-
-
-def _plain(value: str) -> int | str:
-    """A parameter of yosys's JSON: 32 bits are a Verilog integer, so signed; wider ones in hex; else text."""
-    if not re.fullmatch("[01]+", value):
-        return value
-    number = int(value, 2)
-    if len(value) > 32:
-        return hex(number)
-    return number - (1 << 32) if len(value) == 32 and value[0] == "1" else number
-
-
-def _below(modules: dict, name: str) -> list[str]:
-    """The module and all that it instantiates, primitives left out, sorted."""
-    seen, waiting = set(), [name]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting += [cell["type"] for cell in modules[name]["cells"].values() if cell["type"] in modules]
-    return sorted(seen)
-
-
-def _sha256(build_dir: Path, modules: dict, name: str) -> str:
-    """Of everything below the module: source files, parameters, ROM files."""
-    digest = hashlib.sha256()
-    files = set()
-    for module in (modules[name] for name in _below(modules, name)):
-        parameters = module.get("parameter_default_values", {})
-        digest.update(json.dumps([module["attributes"].get("hdlname"), parameters], sort_keys=True).encode())
-        files |= {module["attributes"]["src"].split(":")[0]}
-        files |= roms.files_of(module)
-    for file in sorted(files):
-        digest.update(file.encode() + b"\0" + (build_dir / file).read_bytes())
-    return digest.hexdigest()
+    return {key: int(count) if count == int(count) else count for key, count in counts.items()}

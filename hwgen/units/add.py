@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hwgen.ir import TensorType
 from hwgen.ops.add import Add as AddOp
-from hwgen.ops.quantize import Quantize, clamp_ends
+from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
 from hwgen.qtype import QType, width
 from hwgen.stream import Order
 from hwgen.units.unit import BeatByBeat, signed64
@@ -23,6 +23,20 @@ class Add(BeatByBeat):
 
     def note(self):
         return f"{self.name}: {self.a} + {self.b} -> {self.y}"
+
+    def estimate(self):
+        p = self.parameters()
+        ends = [p[f"{side}_W"] + p[f"{side}_SHIFT"] for side in "AB"]
+        tops = [max(ends) if p[f"{side}_SIGNED"] else end for side, end in zip("AB", ends, strict=True)]
+        # columns that have a bit of both; others are the carry chain's own
+        first = max(p["A_SHIFT"], p["B_SHIFT"])
+        columns = max(0, min(tops) - first)
+        if p["DROP"] > max(1, first):  # the half is a third operand where it is no carry into the first column
+            columns *= 2
+        free = signed64({"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1})
+        # one end is what clears or sets the register, the other takes a LUT a bit
+        clamp = {0: 0, 1: 1, 2: p["OUT_W"] + 1}[sum(p[end] != free[end] for end in free)]
+        return {"LUT": 3 + self.order.side * (columns + clamp), "BRAM36": 0}
 
     def parameters(self):
         up_a, up_b = AddOp.shifts(self.a, self.b)

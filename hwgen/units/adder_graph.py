@@ -1,5 +1,6 @@
 """adder_graph_LAYER.v, made for each layer by templates/adder_graph.v.j2: all terms of an output pixel in one cycle."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -18,8 +19,10 @@ from hwgen.templates import render
 from hwgen.terms import TermTable
 from hwgen.units import window
 from hwgen.units.layer import Layer
-from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, literal, signed64
+from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, literal, lut_rams, signed64
 from hwgen.units.window import Slots
+
+CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,10 +168,49 @@ class AdderGraph(Unit):
         return self.slots.count
 
     def estimate(self):
-        return estimate(self.layer, self.pixels)
+        layer, bits = self.layer, self.layer.x.qtype.bits
+        if self.maximum:
+            # a comparison of up to 3 bits is part of the LUT that chooses a bit
+            nodes = (self.taps - 1) * layer.x.shape[0]
+            luts = nodes * bits if bits <= 3 else 7 * nodes * bits // 4
+        else:
+            luts = (
+                self.netlist.luts
+                + sum(self._clamp_luts(len(kept), sent.signed, ends) for kept, sent, ends in self._sent())
+                + self._shift_luts()
+            )
+        lines = _lines(layer, self.pixels)
+        luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(layer) else CONTROL)
+        return {"LUT": luts, "BRAM36": lines["BRAM36"]}
+
+    def _clamp_luts(self, kept: int, signed: bool, ends: dict[str, int]) -> int:
+        """Of rtl/clamp.v: kept -- bits of the sum that it looks at."""
+        sent, low, high = self.layer.y.qtype.bits, ends["LOW"], ends["HIGH"]
+        if (low, high) == (-UNBOUNDED, UNBOUNDED - 1):
+            return 0
+        over = kept - sent - signed > 0  # more than a sign above the bits that are sent
+        if low == 0 and high == (1 << sent) - 1 and signed and kept > sent:
+            return -(-sent // 2) + over
+        # one end is what clears or sets the register; a sign passes as it is
+        return sent + over if low != -UNBOUNDED and high != UNBOUNDED - 1 else 2
+
+    def _shift_luts(self) -> int:
+        """Of words that wait three clocks or more, in shift registers."""
+        late = self.netlist.delays(self.levels)
+        words = dict(enumerate((kind.bits for kind in self.netlist.inputs), 1))
+        words |= {row.word: row.bits for row in self.netlist.rows}
+        return sum(words[word] * -(-clocks // 32) for word, clocks in late.items() if clocks >= 3)
 
     def needs(self):
         return self.slots.needs()
+
+    def _sent(self) -> Iterator[tuple[list[int], QType, dict[str, int]]]:
+        """Of each output: the bits of its sum that the clamp looks at, their range, and the clamp's ends."""
+        for bits, kind in zip(self.netlist.sums, self.netlist.types, strict=True):
+            sent = QType(kind.low >> self.sums.drop, kind.high >> self.sums.drop)
+            # bits above only repeat the sign
+            kept = bits[self.sums.drop :][: sent.bits] or [bits[-1] if kind.signed else ZERO]
+            yield kept, sent, clamp_ends(sent, self.layer.quantize)
 
     def _graph(self) -> dict:
         """What the template writes of the adders."""
@@ -197,11 +239,7 @@ class AdderGraph(Unit):
             for row in netlist.rows
         ]
         results: list[dict] = []
-        for bits, kind in zip(netlist.sums, netlist.types, strict=True):
-            sent = QType(kind.low >> self.sums.drop, kind.high >> self.sums.drop)
-            # bits above only repeat the sign
-            kept = bits[self.sums.drop :][: sent.bits] or [bits[-1] if kind.signed else ZERO]
-            ends = clamp_ends(sent, layer.quantize)
+        for kept, sent, ends in self._sent():
             inverted = sum(1 << i for i, reference in enumerate(kept) if word_of(reference) and reference & 1)
             results.append(
                 {
@@ -225,16 +263,24 @@ class AdderGraph(Unit):
 
 def estimate(layer: Layer, pixels: int = 1) -> dict[str, int]:
     """LUT and BRAM36 of the layer's adder_graph, rough and at once: what rows take of its terms' bits, unshared."""
-    channels, _, columns = layer.x.shape
-    bits = layer.x.qtype.bits
-    words, depth = bits * channels * pixels * (layer.reach[0] - 1), columns // pixels
-    lines = (2 * words, 0) if depth <= LUTRAM_DEPTH else (0, block_rams(depth, words))
+    channels, bits = layer.x.shape[0], layer.x.qtype.bits
+    lines = _lines(layer, pixels)
     if isinstance(layer.op, MaxPool):
         graph = 2 * bits * (prod(layer.kernel) - 1) * channels
     else:
         graph = int(LUT_PER_BIT * bits * layer.program.terms) + bits * layer.y.shape[0]
     graph *= Slots.of(layer, pixels).outs
-    return {"LUT": graph + 20 * (not window.trivial(layer)) + lines[0], "BRAM36": lines[1]}
+    return {"LUT": graph + CONTROL * (not window.trivial(layer)) + lines["LUT"], "BRAM36": lines["BRAM36"]}
+
+
+def _lines(layer: Layer, pixels: int) -> dict[str, float]:
+    """LUT and BRAM36 of the window's memory of the rows above."""
+    bits, depth = layer.x.qtype.bits * layer.x.shape[0] * pixels * (layer.reach[0] - 1), layer.x.shape[2] // pixels
+    if bits == 0 or depth == 1:
+        return {"LUT": 0, "BRAM36": 0}
+    if depth <= LUTRAM_DEPTH:
+        return {"LUT": lut_rams(depth, bits), "BRAM36": 0}
+    return {"LUT": 0, "BRAM36": block_rams(depth, bits)}
 
 
 class _Wires:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
-from hwgen.units.unit import BeatByBeat, block_rams
+from hwgen.units.unit import LUTRAM_DEPTH, BeatByBeat, block_rams, lut_rams
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,15 @@ class StreamFifo(BeatByBeat):
         return {"DATA_W": self.bits, "DEPTH": self.depth}
 
     def estimate(self):
-        return (
-            {"LUT": 40, "BRAM36": 0} if self.depth <= 64 else {"LUT": 40, "BRAM36": block_rams(self.depth, self.bits)}
-        )
+        address = ceil_log2(self.depth)
+        control = 2 * address + 2  # the level, one LUT a bit, and what compares it; or as much for two pointers
+        if self.depth <= LUTRAM_DEPTH:
+            return {"LUT": self.bits * -(-self.depth // 32) + control, "BRAM36": 0}
+        if self.depth != 1 << address:
+            control += (5 * address - 18) // 2  # the pointers' way back to zero
+        # yosys's choice: the costs of lutrams_xcu.txt and brams_xc4v.txt, and a LUT for each bit of a block but one
+        blocks, rams = -(-self.depth // 64), block_rams(self.depth, self.bits)
+        if blocks * self.bits * 16 / 7 + (blocks - 1) * self.bits < 129 * 2 * rams:
+            read = self.bits * -(-blocks // 4) + blocks
+            return {"LUT": lut_rams(self.depth, self.bits) + read + control, "BRAM36": 0}
+        return {"LUT": control, "BRAM36": rams}

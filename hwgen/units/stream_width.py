@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
 from hwgen.units.unit import Unit
 
@@ -28,7 +29,7 @@ class StreamWiden(Unit):
         return self.taken.beats
 
     def estimate(self):
-        return {"LUT": 10, "BRAM36": 0}
+        return {"LUT": 5, "BRAM36": 0}
 
     def needs(self):
         return (np.arange(self.sent.beats) + 1) * (self.sent.side // self.taken.side)
@@ -72,7 +73,8 @@ class StreamNarrow(Unit):
         return self.sent.beats
 
     def estimate(self):
-        return {"LUT": 10 + self.bits * self.taken.side // 3, "BRAM36": 0}
+        words = self.taken.side // self.sent.side
+        return {"LUT": 3 + ceil_log2(words) + self.bits * self.sent.side * max(1, words // 2 - 1), "BRAM36": 0}
 
     def needs(self):
         n = self.taken.side // self.sent.side

@@ -13,9 +13,14 @@ def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
     return {name: (value & ((1 << 64) - 1), 64) for name, value in values.items()}
 
 
-def block_rams(depth: int, bits: int) -> int:
-    """RAMB36 that a memory of `depth` words of `bits` takes, in the best of the shapes 512 x 72 to 32,768 x 1."""
-    return min(-(-depth // (512 << i)) * -(-bits // max(1, 72 >> i)) for i in range(7))
+def block_rams(depth: int, bits: int) -> float:
+    """BRAM36 that a memory of `depth` words of `bits` takes, in the best of the shapes 512 x 36 to 16,384 x 1 of halves of one."""
+    return min(-(-depth // (512 << i)) * -(-bits // max(1, 36 >> i)) for i in range(6)) / 2
+
+
+def lut_rams(depth: int, bits: int) -> int:
+    """LUTs of a memory with a port to write and one to read: RAM32M16 and RAM64M8, eight LUTs each."""
+    return 8 * -(-bits // 14) if depth <= 32 else 8 * -(-depth // 64) * -(-bits // 7)
 
 
 def literal(value: int | str | tuple[int, int]) -> str:
@@ -89,8 +94,8 @@ class Unit:
         """Cycles between two frames when nothing else holds the unit up."""
         raise NotImplementedError(f"{type(self).__name__}.cycles")
 
-    def estimate(self) -> dict[str, int]:
-        """LUT and BRAM36 before synthesis, rough: to refuse what cannot fit, not to report."""
+    def estimate(self) -> dict[str, float]:
+        """LUT and BRAM36 before synthesis, to refuse what cannot fit; benchmarks/estimates.py holds it against yosys."""
         raise NotImplementedError(f"{type(self).__name__}.estimate")
 
     def needs(self) -> np.ndarray:
@@ -105,9 +110,6 @@ class BeatByBeat(Unit):
 
     def cycles(self):
         return self.order.beats
-
-    def estimate(self):
-        return {"LUT": 20, "BRAM36": 0}
 
     def needs(self):
         return np.arange(1, self.order.beats + 1)
