@@ -4,6 +4,9 @@ Per output channel the terms are sorted from the lowest exponent to the highest,
 where the exponent rises. So after the terms of exponent e it holds floor(partial sum / 2^e); the bits shifted out are
 final. Requantization drops `shift` low bits of the exact sum: with the highest exponent E, max(0, shift - E) more bits
 are dropped from the accumulator at the end, or max(0, E - shift) of the bits shifted out are kept below it.
+
+The lanes of DSP slices cannot shift right, so their terms go from the highest exponent to the lowest, and the accumulator
+doubles where the exponent drops: it ends as the exact sum, and `shift` low bits of it are dropped.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.errors import DoesNotFit
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
@@ -19,6 +23,7 @@ from hwgen.rom import Rom
 from hwgen.terms import TermTable, term_table
 
 LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
+DSP_LANE_BITS = 24  # of an accumulator of rtl/pe_dsp.v
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,71 +151,63 @@ def window_places(conv: Conv, output: np.ndarray, weight: np.ndarray) -> tuple[n
 
 def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
     """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None)."""
-    outputs, _, tap_rows, tap_columns = conv.weight.shape
     table, constants, shift = scaled_terms(conv, x, quantize)
-    exponents = table.exponent
-    top = int(exponents.max()) if len(table) else 0
-    # above an unsigned activation an immediate's bits cost no lookup table: as many as the payload has anyway
-    fields = sum(
-        ceil_log2(n)
-        for n in (conv.dilation[0] * (tap_rows - 1) + 1, conv.dilation[1] * (tap_columns - 1) + 1, x.shape[0])
-    )
-    immediate_bits = max(2, x.qtype.bits, 0 if x.qtype.signed else fields)
-    chunks = [_chunks(constant, top, immediate_bits) for constant in constants]
-    rows = [(m, level, value) for m, parts in enumerate(chunks) for level, value in parts]
-    immediate_output, immediate_level, immediate_value = np.array(rows, np.int64).reshape(-1, 3).T
-    used_bits = [width(min(int(v), 0), int(v)) + (int(v) > 0) for v in immediate_value]
-    immediate_bits = max([x.qtype.bits, *used_bits])
-
-    # the last level must be reached: channels that end lower get an empty immediate there
-    levels = np.full(outputs, -1)
-    np.maximum.at(levels, table.output, exponents)
-    np.maximum.at(levels, immediate_output, immediate_level)
-    ends = np.flatnonzero(levels < top)
-
-    output = np.concatenate([table.output, immediate_output, ends])
-    level = np.concatenate([exponents, immediate_level, np.full(len(ends), top)])
-    source = np.concatenate([table.input, np.zeros(len(immediate_output) + len(ends), np.int64)])
-    negative = np.concatenate([table.negative, np.zeros(len(immediate_output) + len(ends), np.int64)])
-    is_immediate = np.concatenate(
-        [np.zeros(len(table), np.int64), np.ones(len(immediate_output) + len(ends), np.int64)]
-    )
-    value = np.concatenate([np.zeros(len(table), np.int64), immediate_value, np.zeros(len(ends), np.int64)])
-    order = np.lexsort((source, is_immediate, level, output))
-    output, level, source, negative, is_immediate, value = (
-        a[order] for a in (output, level, source, negative, is_immediate, value)
-    )
-
-    # a rise by one is a flag; each further step of it is an entry of its own before this one
-    first = np.diff(output, prepend=-1) != 0
-    rise = np.where(first, 0, np.diff(level, prepend=0))
-    fillers = np.maximum(rise - 1, 0)
-    here = np.cumsum(fillers + 1) - 1
-    size = int(here[-1]) + 1
-
-    def spread(values: np.ndarray, filler: int = 0) -> np.ndarray:
-        result = np.full(size, filler, np.int64)
-        result[here] = values
-        return result
-
-    last = np.append(first[1:], True)
-    flags = spread(last * LAST + (rise > 0) * SHIFT + negative * NEGATE + is_immediate * IMMEDIATE, SHIFT | IMMEDIATE)
-    channel, tap_row, tap_column = window_places(conv, output, source)
-    is_term = is_immediate == 0
-    lengths = np.bincount(output, weights=fillers + 1, minlength=outputs).astype(np.int64)
+    top = int(table.exponent.max()) if len(table) else 0
+    chunks, immediate_bits = _immediates(constants, top, conv, x)
     below, drop = max(0, top - shift), max(0, shift - top)
-    accumulator = _accumulator(table, exponents, chunks, conv.reads(x), outputs, conv.integers[0].size)
+    accumulator = _accumulator(table, table.exponent, chunks, conv.reads(x), len(constants), conv.integers[0].size)
     return Program(
-        flags=flags,
-        channel=spread(np.where(is_term, channel, 0)),
-        tap_row=spread(np.where(is_term, tap_row * conv.dilation[0], 0)),
-        tap_column=spread(np.where(is_term, tap_column * conv.dilation[1], 0)),
-        immediate=spread(value),
-        lengths=lengths,
+        **_entries(conv, table, chunks, top),
         terms=len(table),
         accumulator=max(accumulator, immediate_bits, x.qtype.bits, drop + 1),
         below=below,
         drop=drop,
+        immediate_bits=immediate_bits,
+    )
+
+
+def dsp_accumulator(conv: Conv, x: TensorType, quantize: Quantize | None) -> int:
+    """Bits of a DSP lane's accumulator: as many as the exact sums of any input need, their constants included.
+
+    The layer can go to DSP lanes if these are at most DSP_LANE_BITS. What comes before the end of a list may wrap: every
+    step is a sum or a doubling modulo 2^bits. The ends are reached as in _accumulator.
+    """
+    table, constants, shift = scaled_terms(conv, x, quantize)
+    weights = np.zeros((len(constants), conv.integers[0].size), np.int64)
+    np.add.at(weights, (table.output, table.input), (1 - 2 * table.negative) << table.exponent)
+    read = conv.reads(x)
+    positive, negative = np.maximum(weights, 0).sum(axis=1).tolist(), np.minimum(weights, 0).sum(axis=1).tolist()
+    low = min(p * read.low + n * read.high + c for p, n, c in zip(positive, negative, constants, strict=True))
+    high = max(p * read.high + n * read.low + c for p, n, c in zip(positive, negative, constants, strict=True))
+    return max(width(min(low, 0), max(high, 0)) + (low >= 0), x.qtype.bits, shift + 1)
+
+
+def dsp_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
+    """As sum_program, for the lanes of DSP slices: from the highest exponent to the lowest, SHIFT doubling the sum.
+
+    A negative term adds -x - 1 there: the ones of all negative terms are part of the constants. Raises DoesNotFit where
+    dsp_accumulator is above DSP_LANE_BITS.
+    """
+    bits = dsp_accumulator(conv, x, quantize)
+    if bits > DSP_LANE_BITS:
+        raise DoesNotFit(
+            f"its sums have {bits} bits, a lane of a DSP slice holds {DSP_LANE_BITS}",
+            conv.path,
+            "give this layer lanes of lookup tables",
+        )
+    table, constants, shift = scaled_terms(conv, x, quantize)
+    ones = np.zeros(len(constants), np.int64)
+    np.add.at(ones, table.output, table.negative << table.exponent)
+    half = 1 << (bits - 1)
+    constants = [(constant + one + half) % (2 * half) - half for constant, one in zip(constants, ones.tolist())]
+    top = int(table.exponent.max()) if len(table) else 0
+    chunks, immediate_bits = _immediates(constants, top, conv, x)
+    return Program(
+        **_entries(conv, table, chunks, top, descending=True),
+        terms=len(table),
+        accumulator=bits,
+        below=0,
+        drop=shift,
         immediate_bits=immediate_bits,
     )
 
@@ -246,6 +243,75 @@ def _constants(conv: Conv, grid: int, shift: int, rounded: bool) -> list[int]:
             (2 * numerator + (denominator << shift)) // (2 * denominator) if rounded else numerator // denominator
         )
     return result
+
+
+def _immediates(constants: list[int], top: int, conv: Conv, x: TensorType) -> tuple[list[list[tuple[int, int]]], int]:
+    """Each output's constant as (exponent, value) of its immediates, and the bits that hold every value."""
+    _, _, tap_rows, tap_columns = conv.weight.shape
+    # above an unsigned activation an immediate's bits cost no lookup table: as many as the payload has anyway
+    fields = sum(
+        ceil_log2(n)
+        for n in (conv.dilation[0] * (tap_rows - 1) + 1, conv.dilation[1] * (tap_columns - 1) + 1, x.shape[0])
+    )
+    bits = max(2, x.qtype.bits, 0 if x.qtype.signed else fields)
+    chunks = [_chunks(constant, top, bits) for constant in constants]
+    used = [width(min(value, 0), value) + (value > 0) for parts in chunks for _, value in parts]
+    return chunks, max([x.qtype.bits, *used])
+
+
+def _entries(conv: Conv, table: TermTable, chunks, top: int, descending: bool = False) -> dict[str, np.ndarray]:
+    """A program's entries in issue order, by field: the exponents of each output up to `top`, or down to 0.
+
+    A level counts the shifts from the exponent where the order begins, 0 or `top`, so every order ends at level `top`.
+    """
+    outputs = len(chunks)
+    rows = [(m, exponent, value) for m, parts in enumerate(chunks) for exponent, value in parts]
+    immediate_output, immediate_exponent, immediate_value = np.array(rows, np.int64).reshape(-1, 3).T
+    exponent = np.concatenate([table.exponent, immediate_exponent])
+    output = np.concatenate([table.output, immediate_output])
+    level = top - exponent if descending else exponent
+
+    # the last level must be reached: outputs that end before it get an empty immediate there
+    reached = np.full(outputs, -1)
+    np.maximum.at(reached, output, level)
+    ends = np.flatnonzero(reached < top)
+
+    added = len(immediate_output) + len(ends)
+    output = np.concatenate([output, ends])
+    level = np.concatenate([level, np.full(len(ends), top)])
+    source = np.concatenate([table.input, np.zeros(added, np.int64)])
+    negative = np.concatenate([table.negative, np.zeros(added, np.int64)])
+    is_immediate = np.concatenate([np.zeros(len(table), np.int64), np.ones(added, np.int64)])
+    value = np.concatenate([np.zeros(len(table), np.int64), immediate_value, np.zeros(len(ends), np.int64)])
+    order = np.lexsort((source, is_immediate, level, output))
+    output, level, source, negative, is_immediate, value = (
+        a[order] for a in (output, level, source, negative, is_immediate, value)
+    )
+
+    # a step to the next level is a flag; each further step is an entry of its own before this one
+    first = np.diff(output, prepend=-1) != 0
+    steps = np.where(first, 0, np.diff(level, prepend=0))
+    fillers = np.maximum(steps - 1, 0)
+    here = np.cumsum(fillers + 1) - 1
+    size = int(here[-1]) + 1
+
+    def spread(values: np.ndarray, filler: int = 0) -> np.ndarray:
+        result = np.full(size, filler, np.int64)
+        result[here] = values
+        return result
+
+    last = np.append(first[1:], True)
+    flags = last * LAST + (steps > 0) * SHIFT + negative * NEGATE + is_immediate * IMMEDIATE
+    channel, tap_row, tap_column = window_places(conv, output, source)
+    is_term = is_immediate == 0
+    return {
+        "flags": spread(flags, SHIFT | IMMEDIATE),
+        "channel": spread(np.where(is_term, channel, 0)),
+        "tap_row": spread(np.where(is_term, tap_row * conv.dilation[0], 0)),
+        "tap_column": spread(np.where(is_term, tap_column * conv.dilation[1], 0)),
+        "immediate": spread(value),
+        "lengths": np.bincount(output, weights=fillers + 1, minlength=outputs).astype(np.int64),
+    }
 
 
 def _chunks(constant: int, top: int, bits: int) -> list[tuple[int, int]]:

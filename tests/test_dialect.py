@@ -90,6 +90,7 @@ def test_nettype_of_an_emitted_network_does_not_leak(tmp_path):
         ("add", {"A_SHIFT": 56}, "add_A_W_with_A_SHIFT_must"),
         ("add", {"DROP": 10}, "add_DROP_must"),
         ("pe", {"W": 0}, "pe_W_must"),
+        ("pe_dsp", {"W": 25}, "pe_dsp_W_must"),
         ("clamp", {"OUT_W": 65}, "clamp_OUT_W_must"),
         ("row_adder", {"ONES": 3}, "row_adder_ONES_must"),
         ("row_adder", {"BITS": 10}, "row_adder_BITS_must"),

@@ -28,6 +28,10 @@ pytestmark = pytest.mark.sim
 MUTANTS = {
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
     "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] : below_q", "below_q"),
+    "subtraction in a DSP slice one too much": ("pe_dsp", 0, "pe_dsp", "~addend", "-addend"),
+    "first forgotten": ("pe_dsp", 1, "pe_dsp", "keep = !first", "keep = 1'b1"),
+    "lanes doubled as one": ("pe_dsp", 0, "pe_dsp", "double_q ? old << 1", "double_q ? sum_q[l*W +: W] << l"),
+    "a term lost without enable": ("pe_dsp", 0, "pe_dsp", "if (enable) sum_q", "sum_q"),
     "signed maximum taken as unsigned": ("pe_max", 2, "pe_max", "(SIGNED != 0) ?", "1'b0 ?"),
     "no clamp at HIGH": ("clamp", 0, "clamp", "above ? HIGH_BITS[OUT_W-1:0] : ", ""),
     "no clamp at HIGH of all ones": ("clamp", 1, "clamp", "!value[63] && |(value & ~HIGH_BITS)", "1'b0"),

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// The accumulators of two lanes in one DSP slice: every cycle each may double, and adds x or subtracts it and one.
+//
+//   sum <= (first ? 0 : shift ? 2 * sum : sum) + (negate ? -x - 1 : x), lane l in bits [l*W +: W] of x and of sum
+//
+// So terms go from the high exponent to the low (Horner); the generator adds the ones back as constants, for all terms alike:
+// a padded pixel is x = 0, and it too takes its one. A bubble is x = 0 with neither shift nor negate.
+//
+// A term's x and command enter the slice's input registers at one clock with `enable`, its sum comes out of the next: with
+// last_q and last_qq that follow `last` by `enable`, `sum` holds the result while last_qq is high, and the next `first` may be
+// at the inputs in the clock after `last` (so `first` can be last_q, set by a reset). Without `enable` everything holds; nothing
+// is reset, for `first` forgets all that was. Arithmetic is modulo 2^W: only the result has to fit.
+//
+// XILINX = 1 instantiates a DSP48E2 (UG579), its two 24-bit lanes without the multiplier: Z is C, that is x; W and X are 0 or P,
+// both P doubling it; ALUMODE 0000 adds Z, 0001 adds not(Z). The slice has registers on C, OPMODE and ALUMODE, so commands
+// need no copy of their own for every lane. A, B and D are not used: they are ones behind registers that never load.
+// tests/test_pe_dsp.py proves both forms equal for the model sim/DSP48E2.v, which is written from the user guide's tables.
+// Unproven without the vendor's tools: that the model is the silicon, that Vivado's rule checks accept the instance, and speed.
+//
+// bench: sim/bench_pe_dsp.py
+`default_nettype none
+
+module pe_dsp #(
+    parameter W = 24,                // accumulator bits of a lane, at most 24
+    parameter XILINX = 0             // 1: the UltraScale+ primitive
+) (
+    input  wire           clk,
+    input  wire           enable,
+    input  wire           first,
+    input  wire           shift,
+    input  wire           negate,
+    input  wire [2*W-1:0] x,
+    output wire [2*W-1:0] sum
+);
+
+    generate
+        if (W < 1 || W > 24) begin : gen_check_w
+            pe_dsp_W_must_be_1_to_24 error_i ();
+        end
+    endgenerate
+
+    // what the old sum comes in as: not at all, once, twice
+    wire keep = !first;
+    wire double = !first && shift;
+
+    generate
+        if (XILINX != 0) begin : gen_primitive
+            wire [47:0] c;
+            // a lane's sum may have fewer bits than the slice
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [47:0] p;
+            /* verilator lint_on UNUSEDSIGNAL */
+            wire [8:0]  opmode = {1'b0, keep, 3'b011, 2'b00, double, 1'b0};  // W, Z, Y, X
+            wire [3:0]  alumode = {3'b000, negate};
+            genvar l;
+            for (l = 0; l < 2; l = l + 1) begin : gen_lane
+                if (W < 24) begin : gen_above
+                    assign c[24*l+W +: 24-W] = {(24-W){1'b0}};
+                end
+                assign c[24*l +: W] = x[l*W +: W];
+                assign sum[l*W +: W] = p[24*l +: W];
+            end
+
+            DSP48E2 #(
+                .USE_MULT("NONE"),
+                .USE_SIMD("TWO24"),
+                .MREG(0),
+                .CREG(1),
+                .OPMODEREG(1),
+                .ALUMODEREG(1),
+                .PREG(1),
+                .CARRYINREG(0),
+                .CARRYINSELREG(0),
+                .INMODEREG(0)
+            ) dsp_i (
+                .CLK(clk),
+                .C(c),
+                .OPMODE(opmode),
+                .ALUMODE(alumode),
+                .P(p),
+                .CEC(enable),
+                .CECTRL(enable),
+                .CEALUMODE(enable),
+                .CEP(enable),
+                .A({30{1'b1}}),
+                .B({18{1'b1}}),
+                .D({27{1'b1}}),
+                .CARRYIN(1'b0),
+                .CARRYINSEL(3'b000),
+                .INMODE(5'b00000),
+                .ACIN(30'd0),
+                .BCIN(18'd0),
+                .PCIN(48'd0),
+                .CARRYCASCIN(1'b0),
+                .MULTSIGNIN(1'b0),
+                .CEA1(1'b0),
+                .CEA2(1'b0),
+                .CEAD(1'b0),
+                .CEB1(1'b0),
+                .CEB2(1'b0),
+                .CECARRYIN(1'b0),
+                .CED(1'b0),
+                .CEINMODE(1'b0),
+                .CEM(1'b0),
+                .RSTA(1'b0),
+                .RSTALLCARRYIN(1'b0),
+                .RSTALUMODE(1'b0),
+                .RSTB(1'b0),
+                .RSTC(1'b0),
+                .RSTCTRL(1'b0),
+                .RSTD(1'b0),
+                .RSTINMODE(1'b0),
+                .RSTM(1'b0),
+                .RSTP(1'b0)
+            );
+        end else begin : gen_behavioural
+            reg [2*W-1:0] x_q;
+            reg           keep_q;
+            reg           double_q;
+            reg           negate_q;
+            reg [2*W-1:0] sum_q;
+            always @(posedge clk) begin
+                if (enable) begin
+                    x_q <= x;
+                    keep_q <= keep;
+                    double_q <= double;
+                    negate_q <= negate;
+                end
+            end
+            genvar l;
+            for (l = 0; l < 2; l = l + 1) begin : gen_lane
+                wire [W-1:0] old = sum_q[l*W +: W];
+                wire [W-1:0] base = double_q ? old << 1 : keep_q ? old : {W{1'b0}};
+                wire [W-1:0] addend = x_q[l*W +: W];
+                always @(posedge clk) begin
+                    if (enable) sum_q[l*W +: W] <= base + (negate_q ? ~addend : addend);
+                end
+            end
+            assign sum = sum_q;
+        end
+    endgenerate
+
+endmodule
+`default_nettype wire

@@ -1,0 +1,209 @@
+"""The DSP48E2 of pe_dsp.v equals its behavioural form for the model sim/DSP48E2.v: proven, not sampled."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import bench_DSP48E2
+import bench_pe_dsp
+import pytest
+
+from hwgen.errors import ToolFailed
+from hwgen.lint import lint as lint_instances
+from hwgen.share import share
+from hwgen.simulators import SIMULATORS, lint, run_cocotb
+
+PE_DSP = share("rtl") / "pe_dsp.v"
+MODEL = share("sim") / "DSP48E2.v"
+WORKER = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
+
+BOTH = """
+module both #(parameter W = 24) (
+    input clk, input enable, input first, input shift, input negate, input [2*W-1:0] x,
+    output [2*W-1:0] sum, output [2*W-1:0] sum_gate);
+    pe_dsp #(.W(W), .XILINX(0)) gold(
+        .clk(clk), .enable(enable), .first(first), .shift(shift), .negate(negate), .x(x), .sum(sum));
+    pe_dsp_gate #(.W(W), .XILINX(1)) gate(
+        .clk(clk), .enable(enable), .first(first), .shift(shift), .negate(negate), .x(x), .sum(sum_gate));
+endmodule
+"""
+
+
+def yosys(folder, *script):
+    (folder / "proof.ys").write_text("\n".join(script) + "\n")
+    command = [sys.executable, "-c", WORKER, "proof.ys"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+def elaborated(folder, w, gate):
+    """Commands that read both forms beside each other, `gate` being the text of the one with the DSP48E2."""
+    (folder / "gold.v").write_text(PE_DSP.read_text())
+    (folder / "gate.v").write_text(gate.replace("module pe_dsp ", "module pe_dsp_gate "))
+    (folder / "both.v").write_text(BOTH)
+    return [
+        f"read_verilog -defer {MODEL} gold.v gate.v both.v",
+        f"hierarchy -check -top both -chparam W {w}",
+        "proc",
+        "flatten",
+        "opt_clean",
+    ]
+
+
+def prove(folder, w, gate):
+    """Four steps, each from any state that its assumptions allow, registers that power up in any way included.
+
+    1  after a clock with enable both hold the same term and command, and the slice's are legal;
+    2  they do for ever then: with enable or without;
+    3  where both hold a `first`, a clock with enable makes the sums equal;
+    4  sums that are equal stay equal.
+    """
+    gold, gate_ = "gold.gen_behavioural", "gate.gen_primitive.dsp_i"
+    old = {f"{gold}.keep_q": f"{gate_}.opmode_q[7]", f"{gold}.double_q": f"{gate_}.opmode_q[1]"}
+    command = {
+        f"{gold}.x_q[{w - 1}:0]": f"{gate_}.c_q[{w - 1}:0]",
+        f"{gold}.x_q[{2 * w - 1}:{w}]": f"{gate_}.c_q[{w + 23}:24]",
+        f"{gold}.negate_q": f"{gate_}.alumode_q[0]",
+        f"{gate_}.opmode_q[8]": "1'b0",
+        f"{gate_}.opmode_q[6:2]": "5'b01100",
+        f"{gate_}.opmode_q[0]": "1'b0",
+        f"{gate_}.alumode_q[3:1]": "3'b000",
+        f"{gate_}.legal": "1'b1",
+    }
+    sums = {"sum": "sum_gate"}
+    nothing = dict.fromkeys([*old.keys(), *old.values()], "1'b0")
+
+    def each(option, pairs):
+        return " ".join(f"{option} {a} {b}" for a, b in pairs.items())
+
+    same = each("-prove", old | command)
+    after_one = "sat -verify -seq 2 -prove-skip 1 -set-at 1 enable 1"
+    for_ever = "sat -verify -tempinduct -tempinduct-inductonly -seq 1 -maxsteps 1"
+    return yosys(
+        folder,
+        *elaborated(folder, w, gate),
+        f"{after_one} {same}",
+        f"{for_ever} {same}",
+        f"{after_one} {each('-set-at 1', nothing | command)} {each('-prove', sums)}",
+        f"{for_ever} {same} {each('-prove', sums)}",
+    )
+
+
+@pytest.mark.parametrize("w", [1, 2, 9, 23, 24])
+def test_the_slice_equals_the_behavioural_form(w, tmp_path):
+    done = prove(tmp_path, w, PE_DSP.read_text())
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert done.stdout.count("SUCCESS!") == 4
+
+
+BROKEN = {
+    "one lane of 48 bits": ('"TWO24"', '"ONE48"'),
+    "both commands the other way": (
+        "{1'b0, keep, 3'b011, 2'b00, double, 1'b0}",
+        "{1'b0, double, 3'b011, 2'b00, keep, 1'b0}",
+    ),
+    "never doubled": ("2'b00, double, 1'b0}", "2'b00, 1'b0, 1'b0}"),
+    "C as W": ("{1'b0, keep, 3'b011,", "{1'b1, keep, 3'b011,"),
+    "Z from P": ("keep, 3'b011", "keep, 3'b010"),
+    "not of the sum instead of not of x": ("{3'b000, negate}", "{2'b00, negate, 1'b0}"),
+    "P held by nothing": (".CEP(enable)", ".CEP(1'b1)"),
+    "C not registered": (".CREG(1)", ".CREG(0)"),
+    "ALUMODE not registered": (".ALUMODEREG(1)", ".ALUMODEREG(0)"),
+    "a carry always": (".CARRYIN(1'b0)", ".CARRYIN(1'b1)"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_wrong_instance_is_refuted(broken, tmp_path):
+    good, bad = BROKEN[broken]
+    text = PE_DSP.read_text()
+    assert text.count(good) == 1
+    done = prove(tmp_path, 9, text.replace(good, bad))
+    assert done.returncode != 0 and "proof did fail" in done.stdout + done.stderr
+    # and not for want of a stronger invariant: terms of a few clocks give other sums
+    refuted = yosys(
+        tmp_path,
+        *elaborated(tmp_path, 9, text.replace(good, bad)),
+        "sat -falsify -seq 4 -prove-skip 3 -set-init-zero -set-at 1 first 1 -set-at 1 enable 1 -set-at 2 enable 1 "
+        "-prove sum sum_gate",
+    )
+    assert refuted.returncode == 0, refuted.stdout[-2000:] + refuted.stderr
+    assert "model found: FAIL" in refuted.stdout
+
+
+def test_the_slice_gets_six_operations_and_no_other(tmp_path):
+    """All inputs, all that they make of OPMODE (W, Z, Y, X) and ALUMODE; each is legal in UG579's tables without M."""
+    done = yosys(
+        tmp_path,
+        "read_verilog -lib +/xilinx/cells_xtra.v",
+        f"read_verilog -defer {PE_DSP}",
+        "hierarchy -check -top pe_dsp -chparam XILINX 1",
+        "proc",
+        "eval -table first,shift,negate -show gen_primitive.opmode -show gen_primitive.alumode",
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    rows = re.findall(r"1'([01])\s+1'([01])\s+1'([01])\s*\|\s*9'([01]{9})\s+4'([01]{4})", done.stdout)
+    assert {row[:3] for row in rows} == {tuple(f"{i:03b}") for i in range(8)}
+    clear, once, twice = "00_011_00_00", "01_011_00_00", "01_011_00_10"
+    for first, shift, negate, opmode, alumode in rows:
+        expected = clear if first == "1" else twice if shift == "1" else once
+        assert (opmode, alumode) == (expected.replace("_", ""), "000" + negate)
+
+
+@pytest.mark.parametrize("config", bench_pe_dsp.CONFIGS, ids=str)
+def test_verilator_lint_is_clean_with_the_slice(config):
+    lint([PE_DSP, MODEL], "pe_dsp", config | {"XILINX": 1})
+
+
+def test_the_instance_connects_every_input_of_the_slice():
+    text = PE_DSP.read_text()
+    lint_instances({"rtl/pe_dsp.v": text})
+    assert text.count(".RSTM(1'b0),") == 1
+    with pytest.raises(ToolFailed, match="RSTM does not fit"):
+        lint_instances({"rtl/pe_dsp.v": text.replace(".RSTM(1'b0),", "")})
+
+
+def bench(folder, simulator, top, module, sources, config):
+    run_cocotb(
+        simulator=simulator,
+        sources=sources,
+        toplevel=top,
+        module=module.__name__,
+        build_dir=folder,
+        parameters=config,
+        environment={"BENCH_CONFIG": json.dumps(config)},
+        timeout=300,
+    )
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("config", bench_pe_dsp.CONFIGS, ids=str)
+def test_the_bench_passes_with_the_slice(config, simulator, tmp_path):
+    bench(tmp_path, simulator, "pe_dsp", bench_pe_dsp, [PE_DSP, MODEL], config | {"XILINX": 1})
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("config", bench_DSP48E2.CONFIGS, ids=str)
+def test_the_model_adds_as_the_tables_say(config, tmp_path):
+    bench(tmp_path, "icarus", "DSP48E2", bench_DSP48E2, [MODEL], config)
+
+
+MODEL_BROKEN = {
+    "a carry between the lanes": ('(USE_SIMD == "TWO24") ? 24 : 48', "48", 0),
+    "W and X exchanged": ("2'b01: w = p_q", "2'b10: w = p_q", 0),
+    "Z not inverted": ("z ^ {48{alumode[0]}}", "z", 0),
+    "an illegal mode taken": ("alumode[3:2] == 2'b00 && ", "", 1),
+}
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("broken", MODEL_BROKEN)
+def test_the_bench_of_the_model_fails_on(broken, tmp_path):
+    good, bad, index = MODEL_BROKEN[broken]
+    assert MODEL.read_text().count(good) == 1
+    wrong = Path(tmp_path / "DSP48E2.v")
+    wrong.write_text(MODEL.read_text().replace(good, bad))
+    with pytest.raises(ToolFailed, match="tests failed"):
+        bench(tmp_path, "icarus", "DSP48E2", bench_DSP48E2, [wrong], bench_DSP48E2.CONFIGS[index])
