@@ -26,6 +26,19 @@ CONFIGS = [
     },
     # signed and extended twice
     {"X_W": 3, "X_SIGNED": 1, "STRIPES": 1, "LANES": 1, "FIRST_LEG": 0, "LEGS": 1, "LEG_W": 1, "B": 5, "W": 8},
+    # every second stripe is a lane's own; lanes reach past both ends
+    {
+        "X_W": 4,
+        "X_SIGNED": 0,
+        "STRIPES": 5,
+        "LANES": 3,
+        "LANE_STEP": 2,
+        "FIRST_LEG": -1,
+        "LEGS": 4,
+        "LEG_W": 3,
+        "B": 4,
+        "W": 7,
+    },
 ]
 
 
@@ -62,7 +75,7 @@ async def a_lane_gets_the_activation_at_the_distance_of_the_leg(dut):
         activations = select.activations()
         got = await select.operands(activations, leg, 0, immediate)
         for lane, value in enumerate(got):
-            stripe = lane + c["FIRST_LEG"] + leg
+            stripe = lane * c.get("LANE_STEP", 1) + c["FIRST_LEG"] + leg
             raw = activations[stripe] if 0 <= stripe < c["STRIPES"] else c.get("PAD_VALUE", [0])[0]
             assert value == (signed(raw, c["X_W"]) if c["X_SIGNED"] else raw), f"lane {lane}, leg {leg}"
 

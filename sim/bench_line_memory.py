@@ -1,6 +1,8 @@
 """line_memory gives its reader every row as it was written, and takes no slot that was not given back."""
 
+import json
 import random
+from dataclasses import dataclass
 
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
@@ -13,85 +15,147 @@ def clog2(count):
     return (count - 1).bit_length()
 
 
-def arrival(columns, lanes):
-    """Groups of columns in the order of a stream of that many lanes: a group comes once per channel."""
-    stripe = -(-columns // lanes)
-    return [[lane * stripe + s for lane in range(lanes) if lane * stripe + s < columns] for s in range(stripe)]
+@dataclass(frozen=True)
+class Rows:
+    """How a row is cut: a stream of `lanes`, one pixel a beat or `wide`, into stripes of `stripe` columns."""
+
+    columns: int
+    lanes: int
+    stripe: int
+    wide: bool = False
+
+    @property
+    def own_stripe(self):
+        """Columns of a lane of the stream."""
+        return -(-self.columns // self.lanes)
+
+    @property
+    def stripes(self):
+        return -(-self.columns // self.stripe)
+
+    @property
+    def phases(self):
+        return self.own_stripe // self.stripe if self.wide else self.stripes
+
+    def groups(self):
+        """Columns in the order of the stream, a group comes once per channel; the columns of a wide beat side by side."""
+        grid = [[lane * self.own_stripe + s for lane in range(self.lanes)] for s in range(self.own_stripe)]
+        return [[tuple(row)] if self.wide else [(c,) for c in row if c < self.columns] for row in grid]
+
+    def parameters(self, **parameters):
+        column_bits = clog2(self.stripe)
+        bits = 1 + clog2(self.phases) + column_bits
+        entries = []
+        for group in self.groups():
+            for beat in group:
+                phase, column = divmod(beat[0], self.stripe)
+                entries.append(int(beat == group[-1]) << (bits - 1) | phase << column_bits | column)
+        last = self.columns - (self.stripes - 1) * self.stripe
+        return {
+            **parameters,
+            "STRIPES": self.stripes,
+            "SIDE": self.lanes if self.wide else 1,
+            "PHASES": self.phases,
+            "BEATS": len(entries),
+            "ROW_BITS": clog2(parameters["RING"]),
+            "COLUMN_BITS": column_bits,
+            "CHANNEL_BITS": clog2(parameters["CHANNELS"]),
+            "ENTRY_W": bits,
+            "TABLE": (sum(entry << (i * bits) for i, entry in enumerate(entries)), len(entries) * bits),
+            "LAST_STRIPE": last,
+            "FILL": int(last < self.stripe),
+        }
 
 
-def geometry(stream_lanes, stripe, **parameters):
-    """Parameters of a memory whose stripes are `stripe` wide, fed by a stream of `stream_lanes` lanes."""
-    columns, lanes = parameters["COLUMNS"], parameters["LANES"]
-    column_bits = clog2(stripe)
-    bits = 1 + clog2(lanes) + column_bits
-    entries = [
-        int(column == group[-1]) << (bits - 1) | column // stripe << column_bits | column % stripe
-        for group in arrival(columns, stream_lanes)
-        for column in group
-    ]
-    return {
-        **parameters,
-        "ROW_BITS": clog2(parameters["RING"]),
-        "COLUMN_BITS": column_bits,
-        "CHANNEL_BITS": clog2(parameters["CHANNELS"]),
-        "ENTRY_W": bits,
-        "TABLE": (sum(entry << (i * bits) for i, entry in enumerate(entries)), columns * bits),
-    }
-
-
-# (lanes of the stream, columns in a stripe, parameters)
 CASES = [
     # raster order, padding on both sides, a ring that is no power of two, lookup-table memory
     (
-        1,
-        3,
+        Rows(columns=5, lanes=1, stripe=3),
         {
             "X_W": 5,
-            "LANES": 2,
             "CHANNELS": 3,
             "RING": 5,
             "ROWS": 3,
             "PAD_TOP": 1,
             "PAD_BOTTOM": 1,
-            "COLUMNS": 5,
             "FREED_W": 2,
-            "FILL": 1,
             "PAD_VALUE": (19, 5),
         },
     ),
     # three lanes of a stream into one stripe, a single channel, no padding
-    (3, 7, {"X_W": 8, "LANES": 1, "CHANNELS": 1, "RING": 2, "ROWS": 3, "COLUMNS": 7, "FREED_W": 1}),
-    # two lanes into four stripes, block memory, more padding rows than real ones
+    (Rows(columns=7, lanes=3, stripe=7), {"X_W": 8, "CHANNELS": 1, "RING": 2, "ROWS": 3, "FREED_W": 1}),
+    # two lanes into four stripes, block memory, more padding rows than real ones, two readers
     (
-        2,
-        4,
+        Rows(columns=14, lanes=2, stripe=4),
         {
             "X_W": 3,
-            "LANES": 4,
+            "READERS": 2,
             "CHANNELS": 5,
             "RING": 4,
             "ROWS": 2,
             "PAD_BOTTOM": 3,
-            "COLUMNS": 14,
             "FREED_W": 3,
-            "FILL": 1,
             "PAD_VALUE": (4, 3),
         },
     ),
+    # wide beats: whole words, the last stripe short; two readers of lookup-table memory
+    (
+        Rows(columns=8, lanes=3, stripe=3, wide=True),
+        {
+            "X_W": 4,
+            "READERS": 2,
+            "CHANNELS": 3,
+            "RING": 3,
+            "ROWS": 2,
+            "PAD_TOP": 1,
+            "FREED_W": 2,
+            "PAD_VALUE": (9, 4),
+        },
+    ),
+    # a beat fills every second stripe; the last one short, block memory
+    (
+        Rows(columns=11, lanes=2, stripe=3, wide=True),
+        {
+            "X_W": 3,
+            "READERS": 2,
+            "CHANNELS": 7,
+            "RING": 4,
+            "ROWS": 3,
+            "PAD_TOP": 1,
+            "PAD_BOTTOM": 1,
+            "FREED_W": 2,
+            "PAD_VALUE": (4, 3),
+        },
+    ),
+    # a beat brings pixels of stripes that are not there; lookup-table memory
+    (
+        Rows(columns=7, lanes=2, stripe=2, wide=True),
+        {"X_W": 4, "CHANNELS": 2, "RING": 4, "ROWS": 3, "FREED_W": 2, "PAD_VALUE": (3, 4)},
+    ),
+    # block memory that is written a word at a time, three readers
+    (
+        Rows(columns=8, lanes=2, stripe=4, wide=True),
+        {"X_W": 4, "READERS": 3, "CHANNELS": 5, "RING": 3, "ROWS": 3, "FREED_W": 2},
+    ),
+    # block memory, half a word at a time, no column short
+    (
+        Rows(columns=12, lanes=3, stripe=2, wide=True),
+        {"X_W": 2, "CHANNELS": 9, "RING": 3, "ROWS": 2, "PAD_BOTTOM": 1, "FREED_W": 2},
+    ),
 ]
-CONFIGS = [geometry(lanes, stripe, **parameters) for lanes, stripe, parameters in CASES]
+CONFIGS = [rows.parameters(**parameters) for rows, parameters in CASES]
+ON_VERILATOR = 5
 
 
 class Memory:
-    """The device with its writer, and a reader that knows what each row must hold."""
+    """The device with its writer, and readers that know what each row must hold."""
 
     def __init__(self, dut, stall=0.0):
         self.dut, self.c, self.rng = dut, config(), random.Random(5)
-        known = [parameters["COLUMNS"] for _, _, parameters in CASES].index(self.c["COLUMNS"])
-        self.stream_lanes, self.stripe, _ = CASES[known]
+        self.cut, _ = CASES[json.loads(json.dumps(CONFIGS)).index(self.c)]
         self.source = Source(dut, "s_axis", stall, seed=1)
         self.rows = []  # all that were announced to come: None for padding, else {(column, channel): value}
-        self.written = self.read = 0
+        self.written = self.read = self.freed = 0
 
     async def begin(self):
         await start(self.dut, s_axis_tvalid=0, s_axis_tdata=0, rows_freed=0, read_enable=0, read_address=0)
@@ -105,34 +169,37 @@ class Memory:
             self.written += int(self.dut.row_written.value) and not int(self.dut.rst.value)
 
     def frame(self):
-        """The beats of one more frame."""
+        """The beats of one more frame; where a wide one has no pixel, it brings anything."""
         c, beats = self.c, []
         self.rows += [None] * c.get("PAD_TOP", 0)
         for _ in range(c["ROWS"]):
             row = {}
-            for group in arrival(c["COLUMNS"], self.stream_lanes):
+            for group in self.cut.groups():
                 for channel in range(c["CHANNELS"]):
-                    for column in group:
-                        row[column, channel] = self.rng.getrandbits(c["X_W"])
-                        beats.append(row[column, channel])
+                    for columns in group:
+                        values = [self.rng.getrandbits(c["X_W"]) for _ in columns]
+                        row.update({(column, channel): value for column, value in zip(columns, values, strict=True)})
+                        beats.append(sum(value << (i * c["X_W"]) for i, value in enumerate(values)))
             self.rows.append(row)
         self.rows += [None] * c.get("PAD_BOTTOM", 0)
         return beats
 
     def forget(self):
-        self.rows, self.written, self.read = [], 0, 0
+        self.rows, self.written, self.read, self.freed = [], 0, 0, 0
 
     async def reads(self, row, freed=0, pause=0.0):
-        """Read all of a row and compare it; with the last word give `freed` rows back."""
+        """Read all of a row and compare it; with the last word give `freed` rows back.
+
+        The first reader goes through the row, the others read anything of the rows that are there.
+        """
         dut, c, slot = self.dut, self.c, row % self.c["RING"]
         assert (int(dut.row_is_padding.value[slot])) == (self.rows[row] is None), f"row {row}"
-        places = [(column, channel) for column in range(self.stripe) for channel in range(c["CHANNELS"])]
+        places = [(row, column, channel) for column in range(self.cut.stripe) for channel in range(c["CHANNELS"])]
         for place in places:
             while self.rng.random() < pause:
                 await FallingEdge(dut.clk)
-            column, channel = place
-            address = slot << c["COLUMN_BITS"] | column
-            dut.read_address.value = address << c["CHANNEL_BITS"] | channel
+            read = [place, *(self.anywhere() for _ in range(c.get("READERS", 1) - 1))]
+            dut.read_address.value = sum(self.address(*of) << (i * self.address_bits) for i, of in enumerate(read))
             dut.read_enable.value = 1
             dut.rows_freed.value = freed if place == places[-1] else 0
             await FallingEdge(dut.clk)
@@ -141,19 +208,36 @@ class Memory:
             dut.read_address.value = self.rng.getrandbits(len(dut.read_address))
             if self.rng.random() < pause:  # the word holds without read_enable
                 await FallingEdge(dut.clk)
-            self.compare(row, column, channel)
+            for reader, of in enumerate(read):
+                self.compare(reader, *of)
+        self.freed += freed
 
-    def compare(self, row, column, channel):
-        word = self.dut.read_word.value
-        for lane in range(self.c["LANES"]):
-            past_the_end = lane * self.stripe + column >= self.c["COLUMNS"]
-            expected = (self.rows[row] or {}).get((lane * self.stripe + column, channel))
-            if past_the_end and self.c.get("FILL"):
+    @property
+    def address_bits(self):
+        return self.c["ROW_BITS"] + self.c["COLUMN_BITS"] + self.c["CHANNEL_BITS"]
+
+    def address(self, row, column, channel):
+        return (row % self.c["RING"] << self.c["COLUMN_BITS"] | column) << self.c["CHANNEL_BITS"] | channel
+
+    def anywhere(self):
+        choose = self.rng.randrange
+        return (
+            choose(self.freed, min(self.written, len(self.rows))),
+            choose(self.cut.stripe),
+            choose(self.c["CHANNELS"]),
+        )
+
+    def compare(self, reader, row, column, channel):
+        word, bits = self.dut.read_word.value, self.c["X_W"]
+        for stripe in range(self.cut.stripes):
+            at = stripe * self.cut.stripe + column
+            expected = (self.rows[row] or {}).get((at, channel))
+            if at >= self.cut.columns:
                 expected = self.c["PAD_VALUE"][0]
             if expected is not None:
-                bits = self.c["X_W"]
-                got = int(word[(lane + 1) * bits - 1 : lane * bits])
-                assert got == expected, f"row {row}, lane {lane}, column {column}, channel {channel}"
+                low = (reader * self.cut.stripes + stripe) * bits
+                got = int(word[low + bits - 1 : low])
+                assert got == expected, f"reader {reader}, row {row}, column {at}, channel {channel}"
 
     async def reads_all(self, pause=0.0, wait=0.0):
         """Read every row in order, giving back some at a time; `wait`: the chance that it fills."""

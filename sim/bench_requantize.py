@@ -1,12 +1,13 @@
-"""requantize clamps every word of a stream to [LOW, HIGH]; all kinds of ends are in bench_clamp.py."""
+"""requantize clamps all sums of a load and sends a beat per group; two loads fit, and no word waits for want of one."""
 
 import random
+from itertools import chain
 
 import cocotb
-from cocotb.triggers import FallingEdge
+from cocotb.triggers import FallingEdge, ReadOnly, Timer
 from cocotb.utils import get_sim_time
 from parts import config
-from parts.stream import Sink, Source, reset, start, watch
+from parts.stream import Sink, reset, start, watch
 
 UNBOUNDED = 1 << 62  # as hwgen/ops/quantize.py has it: an end that no value passes
 
@@ -17,9 +18,16 @@ def ends(low, high):
 
 
 CONFIGS = [
-    {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 4, **ends(-8, 5)},
-    {"IN_W": 6, "IN_SIGNED": 0, "OUT_W": 4, **ends(-UNBOUNDED, 15)},
+    # two of three groups in a final load; both ends clamp
+    {"LANES": 4, "GROUPS": 3, "FINAL": 2, "IN_W": 7, "IN_SIGNED": 1, "OUT_W": 4, **ends(-8, 5)},
+    {"LANES": 1, "GROUPS": 1, "FINAL": 1, "IN_W": 6, "IN_SIGNED": 0, "OUT_W": 4, **ends(-UNBOUNDED, 15)},
+    {"LANES": 1, "GROUPS": 3, "FINAL": 2, "IN_W": 6, "IN_SIGNED": 1, "OUT_W": 3, **ends(0, 7)},
+    {"LANES": 4, "GROUPS": 1, "FINAL": 1, "IN_W": 5, "IN_SIGNED": 1, "OUT_W": 5, **ends(-UNBOUNDED, UNBOUNDED)},
+    # one group in a final load, and as many as in any other
+    {"LANES": 2, "GROUPS": 4, "FINAL": 1, "IN_W": 5, "IN_SIGNED": 1, "OUT_W": 4, **ends(-3, 7)},
+    {"LANES": 3, "GROUPS": 2, "FINAL": 2, "IN_W": 5, "IN_SIGNED": 0, "OUT_W": 4, **ends(0, 15)},
 ]
+ON_VERILATOR = 4
 
 
 def signed(value, bits):
@@ -32,44 +40,122 @@ def clamped(word):
     return min(max(value, signed(c["LOW"][0], 64)), signed(c["HIGH"][0], 64)) % (1 << c["OUT_W"])
 
 
-async def begin(dut, source_stall=0.0, sink_stall=0.0):
-    source = Source(dut, "s_axis", source_stall, seed=1)
-    sink = Sink(dut, "m_axis", sink_stall, seed=2)
-    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
+def random_loads(count, final_chance=0.3):
+    """(sums of each group's lanes, final); the sums are a shuffle of all that there can be."""
+    c, rng = config(), random.Random(3)
+    size = c["GROUPS"] * c["LANES"]
+    every = list(range(1 << c["IN_W"])) * (1 + (count * size >> c["IN_W"]))
+    rng.shuffle(every)
+    return [(every[i * size : (i + 1) * size], int(rng.random() < final_chance)) for i in range(count)]
+
+
+def packed(values, bits):
+    return sum(value << (i * bits) for i, value in enumerate(values))
+
+
+def words(load):
+    """What a load sends: a word of each group."""
+    c, (sums, is_final) = config(), load
+    groups = [sums[g * c["LANES"] : (g + 1) * c["LANES"]] for g in range(c["FINAL" if is_final else "GROUPS"])]
+    return [packed([clamped(value) for value in group], c["OUT_W"]) for group in groups]
+
+
+class Loader:
+    """Plays the accumulators: loads as soon as `full` allows, or after a pause of its own."""
+
+    def __init__(self, dut, stall=0.0):
+        self.dut, self.stall, self.random = dut, stall, random.Random(2)
+
+    def offer(self, load=None):
+        """Load now, or with nothing to load show any sums."""
+        dut = self.dut
+        dut.load.value = int(load is not None)
+        dut.sums.value = self.random.getrandbits(len(dut.sums)) if load is None else packed(load[0], config()["IN_W"])
+        dut.is_final.value = self.random.getrandbits(1) if load is None else load[1]
+
+    async def load(self, loads):
+        for load in loads:
+            while True:
+                await FallingEdge(self.dut.clk)
+                self.offer()
+                await Timer(1, "ns")  # `full` depends on the output's tready, which moves on this edge too
+                if self.random.random() >= self.stall and not int(self.dut.full.value):
+                    break
+            self.offer(load)
+        await FallingEdge(self.dut.clk)
+        self.offer()
+
+
+async def begin(dut, load_stall=0.0, sink_stall=0.0):
+    sink = Sink(dut, "m_axis", sink_stall, seed=1)
+    await start(dut, load=0, is_final=0, sums=0, m_axis_tready=0)
     cocotb.start_soon(watch(dut, "m_axis"))
-    return source, sink
+    return Loader(dut, load_stall), sink
 
 
 @cocotb.test()
-@cocotb.parametrize(source_stall=[0.0, 0.5], sink_stall=[0.0, 0.5])
-async def every_possible_word_is_clamped(dut, source_stall, sink_stall):
-    source, sink = await begin(dut, source_stall, sink_stall)
-    sent = list(range(1 << config()["IN_W"]))
-    random.Random(3).shuffle(sent)
-    cocotb.start_soon(source.send(sent))
-    assert await sink.take(len(sent)) == [clamped(word) for word in sent]
+@cocotb.parametrize(load_stall=[0.0, 0.6], sink_stall=[0.0, 0.5, 0.9], final_chance=[0.0, 0.4, 1.0])
+async def groups_leave_in_order_clamped(dut, load_stall, sink_stall, final_chance):
+    loader, sink = await begin(dut, load_stall, sink_stall)
+    loads = random_loads(60, final_chance)
+    cocotb.start_soon(loader.load(loads))
+    expected = list(chain(*map(words, loads)))
+    assert await sink.take(len(expected)) == expected
 
 
 @cocotb.test()
-async def a_word_crosses_every_cycle(dut):
-    source, sink = await begin(dut)
-    sent = list(range(1 << config()["IN_W"]))
+@cocotb.parametrize(final_chance=[0.0, 0.5])
+async def a_word_leaves_every_cycle(dut, final_chance):
+    loader, sink = await begin(dut)
+    loads = random_loads(40, final_chance)
+    expected = list(chain(*map(words, loads)))
     before = get_sim_time("ns")
-    cocotb.start_soon(source.send(sent))
-    await sink.take(len(sent))
-    assert get_sim_time("ns") - before <= (len(sent) + 2) * 10
+    cocotb.start_soon(loader.load(loads))
+    assert await sink.take(len(expected)) == expected
+    assert get_sim_time("ns") - before <= (len(expected) + 4) * 10
 
 
 @cocotb.test()
-async def reset_in_mid_stream_forgets_the_word_inside(dut):
-    source, sink = await begin(dut)
-    sending = cocotb.start_soon(source.send([1] * 9))
-    await sink.take(3)
-    await FallingEdge(dut.clk)
-    sending.cancel()
-    source.idle()
+@cocotb.parametrize(ready=[0.0, 0.3, 0.7, 1.0], eager=[0.2, 1.0])
+async def full_stands_exactly_while_a_third_load_would_overwrite(dut, ready, eager):
+    """Every clock against a model of two places: one that waits, and one that is sent."""
+    loader, _ = await begin(dut)
+    rng = random.Random(4)
+    waits, sends = [], []
+    for load in random_loads(300):
+        dut.m_axis_tready.value = moved = int(rng.random() < ready)
+        loader.offer()
+        await Timer(1, "ns")
+        moved = moved and bool(sends)
+        free = len(sends) <= moved  # after this clock
+        assert int(dut.m_axis_tvalid.value) == bool(sends)
+        assert int(dut.full.value) == (bool(waits) and not free)
+        loads = (free or not waits) and rng.random() < eager
+        if loads:
+            loader.offer(load)
+        await ReadOnly()
+        if moved:
+            assert int(dut.m_axis_tdata.value) == sends.pop(0)
+        if free:
+            waits, sends = [], waits
+        if loads:
+            waits = words(load)
+        await FallingEdge(dut.clk)
+
+
+@cocotb.test()
+@cocotb.parametrize(taken=[0, 1])
+async def reset_in_mid_load_forgets_the_rest(dut, taken):
+    loader, sink = await begin(dut)
+    loads = random_loads(20)
+    loading = cocotb.start_soon(loader.load(loads))
+    for _ in range(4):  # both places fill
+        await FallingEdge(dut.clk)
+    await sink.take(taken)
+    loading.cancel()
+    loader.offer()
     await reset(dut, cycles=1)
-    assert int(dut.m_axis_tvalid.value) == 0
-    sent = [2, 0, 3]
-    cocotb.start_soon(source.send(sent))
-    assert await sink.take(len(sent)) == [clamped(word) for word in sent]
+    assert int(dut.m_axis_tvalid.value) == 0 and int(dut.full.value) == 0
+    cocotb.start_soon(loader.load(loads))
+    expected = list(chain(*map(words, loads)))
+    assert await sink.take(len(expected)) == expected

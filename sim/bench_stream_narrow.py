@@ -1,4 +1,4 @@
-"""stream_narrow sends the N words of a beat one by one, the lowest first, without a gap."""
+"""stream_narrow sends the N words of a beat one by one, the lowest first, without a gap; short beats leave the last out."""
 
 import random
 
@@ -8,15 +8,24 @@ from cocotb.utils import get_sim_time
 from parts import config
 from parts.stream import Sink, Source, reset, start, watch
 
-CONFIGS = [{"DATA_W": 3, "N": 5}, {"DATA_W": 9, "N": 2}]
-ON_VERILATOR = 1
+CONFIGS = [
+    {"DATA_W": 3, "N": 5, "CHANNELS": 2, "STRIPE": 3, "SHORT": 4, "SHORT_FROM": 1},
+    {"DATA_W": 9, "N": 2, "CHANNELS": 3, "STRIPE": 1, "SHORT": 2, "SHORT_FROM": 1},
+    {"DATA_W": 4, "N": 2, "CHANNELS": 1, "STRIPE": 4, "SHORT": 1, "SHORT_FROM": 3},
+    {"DATA_W": 2, "N": 3, "CHANNELS": 5, "STRIPE": 2, "SHORT": 2, "SHORT_FROM": 1},
+]
+ON_VERILATOR = 3
 
 
 def beats(count, seed=3):
-    """Beats, and the words in them."""
-    rng, bits, n = random.Random(seed), config()["DATA_W"], config()["N"]
-    sent = [rng.getrandbits(n * bits) for _ in range(count)]
-    return sent, [beat >> (i * bits) & ((1 << bits) - 1) for beat in sent for i in range(n)]
+    """Beats, from a row's first on, and the words in them."""
+    rng, c = random.Random(seed), config()
+    sent = [rng.getrandbits(c["N"] * c["DATA_W"]) for _ in range(count)]
+    words = []
+    for i, beat in enumerate(sent):
+        short = i // c["CHANNELS"] % c["STRIPE"] >= c["SHORT_FROM"]
+        words += [beat >> (n * c["DATA_W"]) & ((1 << c["DATA_W"]) - 1) for n in range(c["SHORT" if short else "N"])]
+    return sent, words
 
 
 async def begin(dut, source_stall=0.0, sink_stall=0.0):

@@ -11,6 +11,7 @@ from parts.stream import reset, start
 # Input 9 x 9 on 2 lanes, 3x3 taps, stride 2, dilation 2, padding 2: output 5 x 5, the last stripe short.
 PADDED = {
     "TERMS": 14,
+    "GROUPS": 1,
     "TAP_ROW_BITS": 3,
     "TAP_COLUMN_BITS": 3,
     "CHANNEL_BITS": 2,
@@ -20,7 +21,6 @@ PADDED = {
     "RING": 7,
     "OUT_ROWS": 5,
     "OUT_STRIPE": 3,
-    "SHORT_FROM": 2,
     "ROW_STEP": 2,
     "COLUMN_STEP": 2,
     "NEED": 5,
@@ -37,6 +37,7 @@ PADDED = {
 # One position a frame, one word in the list, no field in an address but the channel: a Linear layer.
 SMALL = {
     "TERMS": 1,
+    "GROUPS": 2,
     "TAP_ROW_BITS": 0,
     "TAP_COLUMN_BITS": 0,
     "CHANNEL_BITS": 2,
@@ -46,7 +47,6 @@ SMALL = {
     "RING": 2,
     "OUT_ROWS": 1,
     "OUT_STRIPE": 1,
-    "SHORT_FROM": 1,
     "ROW_STEP": 1,
     "COLUMN_STEP": 1,
     "NEED": 1,
@@ -61,37 +61,44 @@ SMALL = {
     "PAD_VALUE": (0, 4),
 }
 TAPS, DILATION, CHANNELS, PAD_TOP, ROWS = 3, 2, 3, 2, 9  # of PADDED
-LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
+SHIFT, NEGATE, IMMEDIATE = 4, 2, 1
 
 
 def terms(case):
-    """The words of the list as (flags, tap row, tap column, channel, immediate)."""
+    """The words of the list: (last, a term of each group), a term being (flags, tap row, tap column, channel, immediate)."""
     if case["TERMS"] == 1:
-        return [(LAST, 0, 0, 2, 0)]
-    rng, words = random.Random(7), []
-    for i in range(case["TERMS"]):
-        flags = rng.choice([0, SHIFT]) | rng.choice([0, NEGATE]) | (LAST if i % 5 == 4 else 0)
+        return [(True, [(0, 0, 0, 2 - group, 0) for group in range(case["GROUPS"])])]
+    rng = random.Random(7)
+
+    def term():
+        flags = rng.choice([0, SHIFT]) | rng.choice([0, NEGATE])
         if rng.random() < 0.2:
-            words.append((flags | IMMEDIATE, 0, 0, 0, rng.randint(-20, 20)))
-        else:
-            row, column = rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION
-            words.append((flags, row, column, rng.randrange(CHANNELS), 0))
-    words[-1] = (words[-1][0] | LAST, *words[-1][1:])
-    return words
+            return flags | IMMEDIATE, 0, 0, 0, rng.randint(-20, 20)
+        return flags, rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS), 0
+
+    ends = [i % 5 == 4 or i == case["TERMS"] - 1 for i in range(case["TERMS"])]
+    return [(last, [term() for _ in range(case["GROUPS"])]) for last in ends]
 
 
 def rom(case):
-    words = []
-    for flags, row, column, channel, immediate in terms(case):
-        payload = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
-        payload = immediate % (1 << case["PAYLOAD_W"]) if flags & IMMEDIATE else payload
-        words.append(flags << case["PAYLOAD_W"] | payload)
+    words, bits = [], 3 + case["PAYLOAD_W"]
+    for last, groups in terms(case):
+        word = int(last) << (case["GROUPS"] * bits)
+        for group, (flags, row, column, channel, immediate) in enumerate(groups):
+            payload = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
+            payload = immediate % (1 << case["PAYLOAD_W"]) if flags & IMMEDIATE else payload
+            word |= (flags << case["PAYLOAD_W"] | payload) << (group * bits)
+        words.append(word)
     return words
 
 
 CONFIGS = [
-    {"FILE": "rom/terms.hex", **case, "CHECK": (check_sum(rom(case), 4 + case["PAYLOAD_W"]), 32)}
-    for case in (PADDED, SMALL)
+    {
+        "FILE": "rom/terms.hex",
+        **case,
+        "CHECK": (check_sum(rom(case), 1 + case["GROUPS"] * (3 + case["PAYLOAD_W"])), 32),
+    }
+    for case in (PADDED, SMALL, PADDED | {"GROUPS": 3})
 ]
 
 
@@ -109,30 +116,34 @@ def frame_rows():
 
 
 def commands(frames):
-    """What must be issued: (shift, negate, last, short with last, immediate or None, address, leg)."""
+    """What must be issued: (last, final with last, of each group: (shift, negate, immediate or None, address, leg))."""
     c, padding, result = config(), frame_rows(), []
+
+    def command(frame, out_row, s, flags, tap_row, tap_column, channel, immediate):
+        row = out_row * c["ROW_STEP"] + tap_row
+        leg, column = divmod(s * c["COLUMN_STEP"] + tap_column - c["PAD_LEFT"], c["IN_STRIPE"])
+        slot = (frame * len(padding) + row) % c["RING"]
+        address = (slot << c["COLUMN_BITS"] | column) << c["CHANNEL_BITS"] | channel
+        if flags & IMMEDIATE:
+            source = immediate % (1 << c["IMMEDIATE_W"]), None, None
+        elif padding[row]:
+            source = c["PAD_VALUE"][0], None, None
+        else:
+            source = None, address, leg - c["FIRST_LEG"]
+        return (bool(flags & SHIFT), bool(flags & NEGATE), *source)
+
+    words = terms(c)
     for frame in range(frames):
         for out_row in range(c["OUT_ROWS"]):
             for s in range(c["OUT_STRIPE"]):
-                for flags, tap_row, tap_column, channel, immediate in terms(c):
-                    row = out_row * c["ROW_STEP"] + tap_row
-                    leg, column = divmod(s * c["COLUMN_STEP"] + tap_column - c["PAD_LEFT"], c["IN_STRIPE"])
-                    slot = (frame * len(padding) + row) % c["RING"]
-                    address = (slot << c["COLUMN_BITS"] | column) << c["CHANNEL_BITS"] | channel
-                    if flags & IMMEDIATE:
-                        source = immediate % (1 << c["IMMEDIATE_W"]), None, None
-                    elif padding[row]:
-                        source = c["PAD_VALUE"][0], None, None
-                    else:
-                        source = None, address, leg - c["FIRST_LEG"]
-                    last = bool(flags & LAST)
-                    short = last and s >= c["SHORT_FROM"]
-                    result.append((bool(flags & SHIFT), bool(flags & NEGATE), last, short, *source))
+                for i, (last, groups) in enumerate(words):
+                    each = tuple(command(frame, out_row, s, *term) for term in groups)
+                    result.append((last, i == len(words) - 1, each))
     return result
 
 
 def bubble():
-    return (False, False, False, False, config()["PAD_VALUE"][0], None, None)
+    return (False, False, ((False, False, config()["PAD_VALUE"][0], None, None),) * config()["GROUPS"])
 
 
 class Sequencer:
@@ -144,7 +155,8 @@ class Sequencer:
         self.forget()
 
     def forget(self):
-        self.issued, self.freed, self.written, self.address, self.held = [], 0, 0, None, set()
+        self.issued, self.freed, self.written, self.held = [], 0, 0, set()
+        self.addresses = [None] * config()["GROUPS"]
 
     async def begin(self):
         await start(self.dut, enable=0, row_written=0, row_is_padding=0)
@@ -152,7 +164,7 @@ class Sequencer:
 
     def state(self):
         """All outputs but rows_freed."""
-        names = "use_immediate_3 immediate_3 shift_3 negate_3 last_3 short_3 leg_3 address_2"
+        names = "use_immediate_3 immediate_3 shift_3 negate_3 last_3 final_3 leg_3 address_2"
         return [str(getattr(self.dut, name).value) for name in names.split()]
 
     async def cycle(self, rows):
@@ -180,22 +192,31 @@ class Sequencer:
             assert self.state() == before, "an output moved without enable"
 
     def note(self):
-        """The command of stage 3, with the address that it had one enabled clock ago."""
-        dut = self.dut
+        """The commands of stage 3, with the addresses that they had one enabled clock ago."""
+        dut, c = self.dut, config()
         last = bool(int(dut.last_3.value))
-        flags = (bool(int(dut.shift_3.value)), bool(int(dut.negate_3.value)), last)
-        short = last and bool(int(dut.short_3.value))
-        if int(dut.use_immediate_3.value):
-            assert int(dut.leg_3.value) == config()["LEGS"]
-            source = int(dut.immediate_3.value), None, None
-        else:
-            source = None, self.address, int(dut.leg_3.value)
-            slot = self.address >> (config()["COLUMN_BITS"] + config()["CHANNEL_BITS"])
-            assert slot in self.held, "a row was read that is not written, or given back"
-        self.issued.append((*flags, short, *source))
-        text = str(dut.address_2.value)
-        self.address = int(text, 2) if set(text) <= {"0", "1"} else None
-        self.held = {row % config()["RING"] for row in range(self.freed, self.written)}
+        each = []
+        for group, address in enumerate(self.addresses):
+            flags = (self.of(group, "shift_3", 1) == "1", self.of(group, "negate_3", 1) == "1")
+            leg = int(self.of(group, "leg_3", c["LEG_W"]), 2)
+            if self.of(group, "use_immediate_3", 1) == "1":
+                assert leg == c["LEGS"]
+                source = int(self.of(group, "immediate_3", c["IMMEDIATE_W"]), 2), None, None
+            else:
+                source = None, address, leg
+                slot = address >> (c["COLUMN_BITS"] + c["CHANNEL_BITS"])
+                assert slot in self.held, "a row was read that is not written, or given back"
+            each.append((*flags, *source))
+        self.issued.append((last, last and bool(int(dut.final_3.value)), tuple(each)))
+        texts = [self.of(group, "address_2", c["ADDRESS_W"]) for group in range(c["GROUPS"])]
+        self.addresses = [int(text, 2) if set(text) <= {"0", "1"} else None for text in texts]
+        self.held = {row % c["RING"] for row in range(self.freed, self.written)}
+
+    def of(self, group, name, bits):
+        """A group's part of an output, as text."""
+        text = str(getattr(self.dut, name).value)
+        assert len(text) == config()["GROUPS"] * bits
+        return text[len(text) - (group + 1) * bits : len(text) - group * bits]
 
     async def until_freed(self, rows):
         """Offer so many rows, and go on until they all came back, and some clocks more."""

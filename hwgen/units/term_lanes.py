@@ -17,6 +17,7 @@ from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, signed64
 
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
 BRAM_DEPTH = 512
+HANDOVER = 2  # cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,12 @@ class Rows:
         ring = max(least, min(need + last_step, depth // words))
         return Rows(rows, top, virtual - top - rows, out_rows, step, need, last_step, ring)
 
-    @property
-    def late(self) -> int:
-        """Real rows of the next frame that cannot be written before this frame's last output row is done."""
-        return max(0, self.need - max(self.ring - self.last_step, self.pad_top))
+    def late(self, beats: int) -> int:
+        """Cycles from a frame's last output row to the next frame's first one, while rows are taken that had no slot
+        before; beats -- of a real row."""
+        rows = np.arange(self.ring - self.last_step, self.need)
+        real = (rows >= self.pad_top) & (rows < self.pad_top + self.rows)
+        return int(np.where(real, beats, 1).sum()) + (HANDOVER if len(rows) else 0)
 
     def parameters(self) -> dict[str, int]:
         return {
@@ -143,7 +146,7 @@ def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
     """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in program.Rounds."""
     rows = layer.y.shape[1]
     stripe = -(-layer.y.shape[2] // fold.lanes)
-    late = Rows.of(layer, Windows.of(layer, fold.lanes, order)).late * (order.beats // layer.x.shape[1])
+    late = Rows.of(layer, Windows.of(layer, fold.lanes, order)).late(order.beats // layer.x.shape[1])
     return late + rows * stripe * Rounds.of(layer.program.lengths, fold.groups, sort).cycles
 
 
