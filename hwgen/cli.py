@@ -202,7 +202,7 @@ def build(net, out, name, **choices):
         loaded = frontend.load(net)
         model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
-    table = Table("unit", "kind", "groups x lanes", "terms", "cycles a frame", "LUT", "BRAM36")
+    table = Table("unit", "kind", "groups x lanes", "terms", "cycles a frame", *RESOURCES)
     for unit in flow.read_manifest(out)["units"]:
         fold = f"{unit['groups']} x {unit['lanes']}" if "lanes" in unit else "-"
         estimate = unit["estimate"]
@@ -218,8 +218,7 @@ def build(net, out, name, **choices):
         table.add_row(*(str(cell) for cell in row))
     console.print(table)
     board = load_board(config.board)
-    total = {name: sum(placed.unit.estimate()[name] for placed in design.placed) for name in RESOURCES}
-    takes = ", ".join(f"{n:,g} {name} ({n / board.resources[name]:.1%})" for name, n in total.items())
+    takes = ", ".join(f"{n:,.10g} {name} ({n / board.resources[name]:.1%})" for name, n in design.estimate().items())
     rate = config.hertz(board) / design.interval()
     click.echo(f"{out}: {len(design.placed)} units, {design.interval()} cycles from frame to frame (predicted)")
     click.echo(
@@ -269,10 +268,10 @@ def explore(net, out, points, **choices):
         table.add_row(
             f"{row['interval']:,}",
             f"{row['fps']:,.0f}",
-            *(f"{row[name]:,g}" for name in RESOURCES),
+            *(f"{row[name]:,.10g}" for name in RESOURCES),
             f"{slowest['layer']}: {slowest['choice']}",
             step or "-",
-            *("-" if n is None else f"{n:+,g}" for n in more),
+            *("-" if n is None else f"{n:+,.10g}" for n in more),
         )
     console.print(table)
     click.echo(

@@ -9,7 +9,7 @@ from hwgen.board import Board
 from hwgen.errors import BadInput
 
 ENGINES = ("auto", "lanes", "spatial")
-RESOURCES = ("LUT", "BRAM36")  # what a budget may limit
+RESOURCES = ("LUT", "BRAM36", "DSP")  # what units are priced in, and a budget may limit
 MOST_LANES = 4096
 
 
@@ -29,6 +29,7 @@ class BuildConfig:
     clock: float | None = None  # MHz of the rate; default: the board's
     # what the network may take, as fast as it can be: 60% of everything, or RESOURCE=NUMBER or RESOURCE=PERCENT% by commas
     budget: str | None = None
+    dsp: bool = True  # whether lanes may be in DSP slices, where a rate or a budget makes that worth it
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
@@ -68,13 +69,18 @@ class BuildConfig:
         return [(pattern.strip() if equals else "*", engine.strip()) for pattern, equals, engine in parts]
 
     @property
+    def targets(self) -> bool:
+        """Whether a rate or a budget is asked for."""
+        return bool(self.fps or self.budget)
+
+    @property
     def default_engine(self) -> str:
-        return "auto" if self.fps or self.budget else "lanes"
+        return "auto" if self.targets else "lanes"
 
     @property
     def most_lanes(self) -> int:
         """Accumulators of a layer."""
-        return self.lanes or (MOST_LANES if self.fps or self.budget else 16)
+        return self.lanes or (MOST_LANES if self.targets else 16)
 
     def engine_of(self, layer: str) -> str:
         """The engine chosen for a layer by its name; the default where no pattern matches."""

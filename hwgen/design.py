@@ -60,18 +60,18 @@ class Design:
         return max(p.unit.cycles() for p in self.placed)
 
     def estimate(self) -> dict[str, float]:
-        """LUT and BRAM36 of all units."""
+        """What all units take, by RESOURCES."""
         estimates = [placed.unit.estimate() for placed in self.placed]
-        return {name: sum(estimate[name] for estimate in estimates) for name in RESOURCES}
+        return {name: sum(estimate.get(name, 0) for estimate in estimates) for name in RESOURCES}
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the estimate of LUTs or block RAMs exceeds the board."""
         for resource, total in self.estimate().items():
             if total > board.resources[resource]:
-                most = max((placed.unit for placed in self.placed), key=lambda unit: unit.estimate()[resource])
+                most = max((placed.unit for placed in self.placed), key=lambda unit: unit.estimate().get(resource, 0))
                 raise DoesNotFit(
                     f"the network needs about {total:g} {resource}, {board.name} has {board.resources[resource]}",
-                    f"{most.name} alone takes about {most.estimate()[resource]:g}",
+                    f"{most.name} alone takes about {most.estimate().get(resource, 0):g}",
                     "prune it, narrow its weights or activations, or allow fewer --lanes",
                 )
 

@@ -44,7 +44,7 @@ def explore(
         raise DoesNotFit(f"the network needs at least {least}", board.name, "prune it, or narrow its activations")
     last = max(price.cycles for price in menu.prices(slowest))
     rows = []
-    for interval in [fastest, *np.geomspace(fastest, max(fastest, last), points)[1:]]:
+    for interval in np.ceil(np.geomspace(fastest, max(fastest, last), points)).tolist():
         progress(f"{interval:,.0f} cycles a frame")
         chosen = menu.smallest(interval, whole)
         row = _row(menu, chosen, config.hertz(board))
@@ -99,7 +99,7 @@ def picture(rows: list[dict], board: Board, title: str) -> str:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    for name, marker in zip(RESOURCES, "os", strict=True):
+    for name, marker in zip(RESOURCES, "os^", strict=True):
         share = [100 * row[name] / board.resources[name] for row in rows]
         axes.plot(share, [row["fps"] for row in rows], marker=marker, markersize=4, label=name)
     axes.set_yscale("log")

@@ -1,7 +1,7 @@
 """Chooses the unit of every stage and its fold: an integer program over the price lists of the units."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -30,7 +30,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     """The choice by each stage's result, and the input's by its own name.
 
     The network is as fast as --lanes lets the slowest layer be, or as --fps asks, or as the --budget allows; at that
-    rate it takes the least of the board, by the sum of its shares of LUTs and block RAMs. Two neighbours that are
+    rate it takes the least of the board, by the sum of its shares of LUTs, block RAMs and DSP slices. Two neighbours that are
     equally slow hold each other up now and then, so every layer that can is a little faster than the slowest.
 
     Raises UnsupportedLayer for an engine that a layer cannot have, DoesNotFit for a rate or a budget that cannot be met.
@@ -151,7 +151,7 @@ class Menu:
         estimates = [unit.estimate() for unit in units]
         return Price(
             max((unit.cycles() for unit in units), default=0),
-            tuple(sum(estimate[name] for estimate in estimates) for name in RESOURCES),
+            tuple(sum(estimate.get(name, 0) for estimate in estimates) for name in RESOURCES),
         )
 
     def cycles_alone(self, name: str, fold: Fold) -> int:
@@ -190,7 +190,12 @@ class Menu:
         folds = self._all_folds(name)
         enough = [fold for fold in folds if self.cycles_alone(name, fold) <= limit]
         whole = [fold for fold in enough if fold.lanes == folds[-1].lanes]
-        return list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], folds[-1]]))
+        found = list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], folds[-1]]))
+        return found + self._in_dsp(name, found)
+
+    def _in_dsp(self, name: str, folds: list[Fold]) -> list[Fold]:
+        may = self.config.dsp and self.config.targets and self.of_result[name].layer.fits_dsp
+        return [replace(fold, dsp=True) for fold in folds] if may else []
 
     def cycles(self, result: str) -> int:
         """The least that the units before and of a stage take with any choice."""
@@ -277,6 +282,7 @@ class Menu:
         engine = self.engines[result]
         choices = [
             *(self._all_folds(result) if engine != "spatial" else []),
+            *(self._in_dsp(result, self._all_folds(result)) if engine != "spatial" else []),
             *(self._pixels(stage) if engine != "lanes" else []),
         ]
         prices = {choice: self.around(result, chosen | {result: choice}) for choice in choices}

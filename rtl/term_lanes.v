@@ -4,6 +4,7 @@
 //   line_memory -> GROUPS x (lane_select -> LANES x pe) -> requantize
 //        ^ addresses, commands: term_sequencer
 //
+// DSP = 1 puts two lanes into a DSP slice each (pe_dsp), which wants its terms from the high exponent to the low: the list decides.
 // A beat in brings SIDE pixels of a channel, a beat out LANES. The groups walk their channels in step: channel i of the list's order
 // belongs to group i % GROUPS, and FINAL groups have one left in the last round.
 // MAXIMUM = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
@@ -18,6 +19,7 @@ module term_lanes #(
     parameter X_W = 8,               // bits of an input activation
     parameter X_SIGNED = 0,
     parameter MAXIMUM = 0,
+    parameter DSP = 0,
     parameter W = 16,                // accumulator bits
     parameter F = 0,                 // bits kept below the accumulator
     parameter DROP = 0,              // low bits of the sum that are not sent
@@ -102,6 +104,9 @@ module term_lanes #(
         end
         if (SENT_W > 64) begin : gen_check_sent
             term_lanes_W_with_F_less_DROP_must_be_up_to_64 error_i ();
+        end
+        if (DSP != 0 && (MAXIMUM != 0 || F != 0)) begin : gen_check_dsp
+            term_lanes_DSP_adds_only_and_keeps_no_bits_below error_i ();
         end
         if (IMMEDIATE_W < X_W || IMMEDIATE_W > W) begin : gen_check_immediate
             term_lanes_IMMEDIATE_W_must_be_X_W_to_W error_i ();
@@ -206,13 +211,14 @@ module term_lanes #(
         .final_3(final_3)
     );
 
-    // stage 4: operands and command at the accumulators
+    // stage 4: operands and command at the accumulators; a DSP slice gives its sums one stage later
     reg  last_4q;
     reg  final_4q;
-    reg  rst_q;
+    wire ends;
+    wire is_final;
+    wire full;
 
     always @(posedge clk) begin
-        rst_q <= rst;
         if (rst) last_4q <= 1'b0;
         else if (enable) last_4q <= last_3;
     end
@@ -221,20 +227,33 @@ module term_lanes #(
         if (enable) final_4q <= final_3;
     end
 
+    generate
+        if (DSP != 0) begin : gen_late
+            reg last_5q;
+            reg final_5q;
+            always @(posedge clk) begin
+                if (rst) last_5q <= 1'b0;
+                else if (enable) last_5q <= last_4q;
+            end
+            always @(posedge clk) begin
+                if (enable) final_5q <= final_4q;
+            end
+            assign ends = last_5q;
+            assign is_final = final_5q;
+        end else begin : gen_at_once
+            assign ends = last_4q;
+            assign is_final = final_4q;
+        end
+    endgenerate
+
     // the whole pipeline holds while finished sums find the requantizer full
-    wire full;
-    assign enable = !(last_4q && full);
-    // the operand register has no reset: one clock more and its old content is gone
-    wire clear = rst || rst_q || (enable && last_4q);
+    assign enable = !(ends && full);
 
     wire [GROUPS*LANES*SENT_W-1:0] sums;
     generate
         genvar g, l;
         for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
             wire [LANES*W-1:0] operands_3;
-            reg  [LANES*W-1:0] operands_4q;
-            reg                shift_4q;
-            reg                negate_4q;
 
             lane_select #(
                 .X_W(X_W),
@@ -256,49 +275,92 @@ module term_lanes #(
                 .operands(operands_3)
             );
 
-            always @(posedge clk) begin
-                if (enable) operands_4q <= operands_3;
-            end
-
-            always @(posedge clk) begin
-                if (rst) begin
-                    shift_4q <= 1'b0;
-                    negate_4q <= 1'b0;
-                end else if (enable) begin
-                    shift_4q <= shift_3[g];
-                    negate_4q <= negate_3[g];
+            if (DSP != 0) begin : gen_dsp
+                // a slice has the registers of stage 4 itself; sums begin anew behind the last term of another
+                reg  first_3q;
+                always @(posedge clk) begin
+                    if (rst) first_3q <= 1'b1;
+                    else if (enable) first_3q <= last_3;
                 end
-            end
-
-            for (l = 0; l < LANES; l = l + 1) begin : gen_lane
-                wire [SUM_W-1:0] sum;
-                if (MAXIMUM != 0) begin : gen_max
-                    pe_max #(
+                for (l = 0; l < LANES; l = l + 2) begin : gen_pair
+                    /* verilator lint_off UNUSEDSIGNAL */
+                    wire [2*W-1:0] sum;
+                    /* verilator lint_on UNUSEDSIGNAL */
+                    wire [2*W-1:0] x;
+                    assign x[W-1:0] = operands_3[l*W +: W];
+                    assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[W-1:DROP];
+                    if (l + 1 < LANES) begin : gen_both
+                        assign x[2*W-1:W] = operands_3[(l+1)*W +: W];
+                        assign sums[(g*LANES+l+1)*SENT_W +: SENT_W] = sum[2*W-1:W+DROP];
+                    end else begin : gen_one
+                        assign x[2*W-1:W] = {W{1'b0}};
+                    end
+                    pe_dsp #(
                         .W(W),
-                        .SIGNED(X_SIGNED)
-                    ) u_pe_max (
-                        .clk(clk),
-                        .clear(clear),
-                        .enable(enable),
-                        .x(operands_4q[l*W +: W]),
-                        .sum(sum)
-                    );
-                end else begin : gen_sum
-                    pe #(
-                        .W(W),
-                        .F(F),
                         .XILINX(XILINX)
-                    ) u_pe (
+                    ) u_pe_dsp (
                         .clk(clk),
-                        .clear(clear),
                         .enable(enable),
-                        .shift(shift_4q),
-                        .negate(negate_4q),
-                        .x(operands_4q[l*W +: W]),
+                        .first(first_3q),
+                        .shift(shift_3[g]),
+                        .negate(negate_3[g]),
+                        .x(x),
                         .sum(sum)
                     );
                 end
-                assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[SUM_W-1:DROP];
+            end else begin : gen_luts
+                reg  [LANES*W-1:0] operands_4q;
+                reg                shift_4q;
+                reg                negate_4q;
+                reg                rst_q;
+                // the operand register has no reset: one clock more and its old content is gone
+                wire clear = rst || rst_q || (enable && last_4q);
+
+                always @(posedge clk) begin
+                    rst_q <= rst;
+                    if (enable) operands_4q <= operands_3;
+                end
+
+                always @(posedge clk) begin
+                    if (rst) begin
+                        shift_4q <= 1'b0;
+                        negate_4q <= 1'b0;
+                    end else if (enable) begin
+                        shift_4q <= shift_3[g];
+                        negate_4q <= negate_3[g];
+                    end
+                end
+
+                for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+                    wire [SUM_W-1:0] sum;
+                    if (MAXIMUM != 0) begin : gen_max
+                        pe_max #(
+                            .W(W),
+                            .SIGNED(X_SIGNED)
+                        ) u_pe_max (
+                            .clk(clk),
+                            .clear(clear),
+                            .enable(enable),
+                            .x(operands_4q[l*W +: W]),
+                            .sum(sum)
+                        );
+                    end else begin : gen_sum
+                        pe #(
+                            .W(W),
+                            .F(F),
+                            .XILINX(XILINX)
+                        ) u_pe (
+                            .clk(clk),
+                            .clear(clear),
+                            .enable(enable),
+                            .shift(shift_4q),
+                            .negate(negate_4q),
+                            .x(operands_4q[l*W +: W]),
+                            .sum(sum)
+                        );
+                    end
+                    assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[SUM_W-1:DROP];
+                end
             end
         end
     endgenerate
@@ -316,8 +378,8 @@ module term_lanes #(
     ) u_requantize (
         .clk(clk),
         .rst(rst),
-        .load(enable && last_4q),
-        .is_final(final_4q),
+        .load(enable && ends),
+        .is_final(is_final),
         .sums(sums),
         .full(full),
         .m_axis_tdata(m_axis_tdata),

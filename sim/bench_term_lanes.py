@@ -99,6 +99,17 @@ def units():
         # one lane that reads several stripes
         unit("gather", conv(4, 2, (3, 5), padding=(1, 1, 2, 2)), ((2, 4, 5), 0, 7, 0), (1, 3), lanes(3), sort=True),
         # lists shorter than the groups: results wait to be sent
+        # two lanes in a DSP slice, the last one alone; padded taps of negative terms; groups
+        unit(
+            "dsp",
+            conv(5, 2, (3, 3), **padded),
+            ((2, 4, 6), 0, 15, 0),
+            (3, 2, True),
+            lanes(3),
+            quantize=Quantize(2, 0, 15),
+            sort=True,
+        ),
+        unit("dsp_signed", conv(3, 4, (1, 1)), ((4, 2, 3), -8, 7, 0), (1, 1, True)),
         unit("short", sparse, ((2, 3, 4), 0, 7, 0), (2, 3), lanes(2), sort=True),
         unit("shorter", sparse, ((2, 3, 4), 0, 7, 0), (2, 5), lanes(2), Quantize(0, 0, 7), sort=True),
         unit("uneven", sparse, ((2, 3, 4), 0, 7, 0), (4, 4), lanes(4), Quantize(0, 0, 7), sort=True),

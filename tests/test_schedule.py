@@ -75,12 +75,12 @@ def test_a_rate_is_met(engine, tmp_path):
 
 def test_more_speed_takes_more_area_and_a_limit_of_the_rate_none_too_much(tmp_path):
     """Along the frontier the area falls with the rate, and each point is what build makes at that rate."""
-    rows = explore(network(), (X,), config=BuildConfig(engine="auto", lanes=512), points=5)
+    rows = explore(network(), (X,), config=BuildConfig(engine="lanes", lanes=512), points=5)
     share = [sum(row[name] / BOARD.resources[name] for name in RESOURCES) for row in rows]
     intervals = [row["interval"] for row in rows]
     assert intervals == sorted(intervals) and share == sorted(share, reverse=True) and len(rows) > 2
     middle = rows[len(rows) // 2]
-    config = BuildConfig(fps=0.9 * middle["fps"], lanes=512)
+    config = BuildConfig(fps=0.9 * middle["fps"], lanes=512, engine="lanes")
     design = build(network(), (X,), out=tmp_path / "net", config=config)
     assert sum(n / BOARD.resources[name] for name, n in design.estimate().items()) <= share[len(rows) // 2]
 

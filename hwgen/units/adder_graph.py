@@ -22,6 +22,7 @@ from hwgen.units.layer import Layer
 from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, literal, lut_rams, signed64
 from hwgen.units.window import Slots
 
+EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
 CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 
 
@@ -169,6 +170,8 @@ class AdderGraph(Unit):
 
     def estimate(self):
         layer, bits = self.layer, self.layer.x.qtype.bits
+        if not self.maximum and layer.program.terms > EXACT_TERMS:
+            return estimate(layer, self.pixels)
         if self.maximum:
             # a comparison of up to 3 bits is part of the LUT that chooses a bit
             nodes = (self.taps - 1) * layer.x.shape[0]

@@ -7,7 +7,7 @@ from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, Quantize
-from hwgen.program import Program, max_program, sum_program
+from hwgen.program import DSP_LANE_BITS, Program, dsp_accumulator, dsp_program, max_program, sum_program
 from hwgen.qtype import QType
 
 
@@ -31,6 +31,16 @@ class Layer:
         if isinstance(self.op, MaxPool):
             return max_program(self.x.shape[0], self.op.kernel, self.op.dilation, self.x)
         return sum_program(self.op, self.x, self.quantize)
+
+    @cached_property
+    def dsp_program(self) -> Program:
+        """For lanes in DSP slices; where fits_dsp says so."""
+        return dsp_program(self.op, self.x, self.quantize)
+
+    @cached_property
+    def fits_dsp(self) -> bool:
+        """Whether a DSP slice's lanes can add it: no maxima, and sums that are not too wide."""
+        return isinstance(self.op, Conv) and dsp_accumulator(self.op, self.x, self.quantize) <= DSP_LANE_BITS
 
     @property
     def unclamped(self) -> QType:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import clamp_ends
-from hwgen.program import Rounds
+from hwgen.program import Program, Rounds
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stream import Order
@@ -17,7 +17,9 @@ from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, signed64
 
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
 BRAM_DEPTH = 512
-HANDOVER = 2  # cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
+HANDOVER = (
+    2  # cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
+)
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,21 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fold:
-    """How many output pixels of a row, and how many output channels, a layer computes at a time."""
+    """How many output pixels of a row, and how many output channels, a layer computes at a time, and whether in DSP
+    slices."""
 
     lanes: int
     groups: int = 1
+    dsp: bool = False
 
     @property
     def size(self) -> int:
         """Accumulators."""
         return self.lanes * self.groups
+
+
+def _program(layer: Layer, fold: Fold) -> Program:
+    return layer.dsp_program if fold.dsp else layer.program
 
 
 def takes(layer: Layer, lanes: int, order: Order) -> bool:
@@ -147,7 +155,7 @@ def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
     rows = layer.y.shape[1]
     stripe = -(-layer.y.shape[2] // fold.lanes)
     late = Rows.of(layer, Windows.of(layer, fold.lanes, order)).late(order.beats // layer.x.shape[1])
-    return late + rows * stripe * Rounds.of(layer.program.lengths, fold.groups, sort).cycles
+    return late + rows * stripe * Rounds.of(_program(layer, fold).lengths, fold.groups, sort).cycles
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,9 +189,13 @@ class TermLanes(Unit):
     def windows(self) -> Windows:
         return Windows.of(self.layer, self.fold.lanes, self.order)
 
+    @property
+    def program(self) -> Program:
+        return _program(self.layer, self.fold)
+
     @cached_property
     def rounds(self) -> Rounds:
-        return Rounds.of(self.layer.program.lengths, self.fold.groups, self.sort)
+        return Rounds.of(self.program.lengths, self.fold.groups, self.sort)
 
     @cached_property
     def fields(self) -> dict[str, int]:
@@ -200,7 +212,7 @@ class TermLanes(Unit):
     @cached_property
     def rom(self) -> Rom:
         fields = self.fields
-        return self.layer.program.rom(
+        return self.program.rom(
             fields["TAP_ROW_BITS"],
             fields["TAP_COLUMN_BITS"],
             fields["CHANNEL_BITS"],
@@ -211,20 +223,22 @@ class TermLanes(Unit):
     def note(self):
         layer, fold = self.layer, self.fold
         groups = f"{fold.groups} groups of " if fold.groups > 1 else ""
+        dsp = " in DSP slices" if fold.dsp else ""
         return (
             f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {layer.program.terms} terms, "
-            f"{self.rom.depth} entries, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}, "
+            f"{self.rom.depth} entries, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}{dsp}, "
             f"{self.cycles()} cycles a frame"
         )
 
     def parameters(self):
-        layer, program, windows, rom = self.layer, self.layer.program, self.windows, self.rom
+        layer, program, windows, rom = self.layer, self.program, self.windows, self.rom
         maximum = isinstance(layer.op, MaxPool)
         table, entry_bits, beats = self._table()
         return {
             "X_W": layer.x.qtype.bits,
             "X_SIGNED": int(layer.x.qtype.signed),
             "MAXIMUM": int(maximum),
+            "DSP": int(self.fold.dsp),
             "W": program.accumulator,
             "F": program.below,
             "DROP": program.drop,
@@ -303,13 +317,11 @@ class TermLanes(Unit):
     def rom_shape(self) -> tuple[int, int]:
         """Words and bits of the ROM."""
         fields = self.fields
-        payload = self.layer.program.payload_bits(
-            fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"], fields["CHANNEL_BITS"]
-        )
+        payload = self.program.payload_bits(fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"], fields["CHANNEL_BITS"])
         return int(self.rounds.lengths.sum()), 1 + self.fold.groups * (3 + payload)
 
     def estimate(self):
-        program, windows, fold = self.layer.program, self.windows, self.fold
+        program, windows, fold = self.program, self.windows, self.fold
         depth = self.rows.ring << (self.fields["COLUMN_BITS"] + self.fields["CHANNEL_BITS"])
         bits = self.layer.x.qtype.bits
         select = bits * (1 if windows.legs <= 3 else 3)
@@ -321,8 +333,9 @@ class TermLanes(Unit):
         )
         words, width = self.rom_shape
         rom_blocks = block_rams(words, width) if words > LUTRAM_DEPTH else 0
-        lane = program.accumulator + select + self.layer.y.qtype.bits
+        lane = (0 if fold.dsp else program.accumulator) + select + self.layer.y.qtype.bits
         return {
+            "DSP": fold.groups * -(-fold.lanes // 2) if fold.dsp else 0,
             "LUT": 60 + fold.groups * (40 + line_luts) + fold.size * lane,
             "BRAM36": fold.groups * line_blocks + rom_blocks,
         }
