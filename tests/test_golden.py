@@ -139,6 +139,15 @@ def test_a_padding_that_others_read_is_a_layer():
     )
 
 
+def test_a_padded_layer_that_scales_or_shifts_is_no_padding():
+    for shifts in (True, False):
+        padded = weigh(nn.Conv2d(2, 2, 1, padding=1, groups=2, bias=shifts))
+        if shifts:
+            nn.init.ones_(padded.weight)
+        graph = assert_golden(quantized(padded, weigh(nn.Conv2d(2, 2, 3))), batch(2, 4, 4))
+        assert len(graph.nodes) == 2
+
+
 def test_one_module_used_twice():
     conv = weigh(nn.Conv2d(2, 2, 3, padding=1))
     quant = ActQuant(4, 2, signed=True)
