@@ -112,7 +112,10 @@ def synthesize(
     roms.check_read(build_dir, manifest, {rom for part in parts for rom in part.roms})
     tool = [importlib.metadata.version("pyosys"), _commands(None)]
     keys = {part.stem: part.key(tool) for part in parts}
-    findings = {key: found for key in keys.values() if (found := read_record(cache / f"{key}.json"))}
+    records = {key: read_record(cache / f"{key}.json") for key in keys.values()}
+    findings = {
+        key: found for key, found in records.items() if found and found.keys() >= {"cells", "version", "seconds"}
+    }
     cached = set(findings)
     missing = {keys[part.stem]: part for part in reversed(parts) if keys[part.stem] not in cached}
     # the longest first
