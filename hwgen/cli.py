@@ -45,7 +45,7 @@ class Verbs(click.Group):
             left = {
                 "build": "the folder holds the old build or the whole new one",
                 "compress": "the same command goes on after the last whole epoch",
-                "synth": "the same command goes on with the parts that were not finished",
+                "synth": "what yosys counted is kept; the same command does the rest",
             }.get(
                 ctx.invoked_subcommand,
                 "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs",

@@ -348,3 +348,18 @@ def test_a_verb_leaves_the_interrupt_handler_as_it_was(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     run("report", tmp_path / "nothing", code=1)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_by_layer_and_limits_reach_yosys(own, tmp_path, monkeypatch):
+    from hwgen.synth import yosys
+
+    def synthesize(folder, jobs, **options):
+        assert (folder, jobs) == (own, 3)
+        assert options.pop("progress") is not None
+        assert options == {"whole": False, "cache": tmp_path, "memory": 1.5, "minutes": 10}
+        return {"units": [{"name": "one", "resources": {"LUT": 9}, "seconds": 7, "cached": True}], "sum": {"LUT": 2304}}
+
+    monkeypatch.setattr(yosys, "synthesize", synthesize)
+    text = run("synth", own, "--by-layer", "--jobs", 3, "--cache", tmp_path, "--memory", 1.5, "--minutes", 10)
+    assert "| one | 9 | - | - | - | - | - | - | 7, cached |" in text
+    assert "| used | 1.0% |" in text

@@ -15,6 +15,7 @@ from hwgen.config import BuildConfig
 from hwgen.flow import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.synth import yosys
+from hwgen.synth.parts import parts_of
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
 
@@ -45,10 +46,10 @@ def test_netlist_equals_the_module(options, tmp_path):
     hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(**options))
     manifest = read_manifest(folder)
     core = manifest["core"]
+    whole = parts_of(folder, manifest, core, whole=True)[-1]
+    (folder / "synth").mkdir()
     script = [
-        *yosys._read_commands(manifest),
-        yosys._hierarchy(manifest, core),
-        f"{yosys.FLAGS} -run prepare:",
+        *yosys._commands(whole)[:-1],
         f"rename -top {core}",
         f"write_verilog -noattr rtl/{core}.v",
     ]

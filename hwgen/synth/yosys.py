@@ -112,7 +112,10 @@ def synthesize(
     roms.check_read(build_dir, manifest, {rom for part in parts for rom in part.roms})
     tool = [importlib.metadata.version("pyosys"), _commands(None)]
     keys = {part.stem: part.key(tool) for part in parts}
-    findings = {key: found for key in keys.values() if (found := read_record(cache / f"{key}.json"))}
+    records = {key: read_record(cache / f"{key}.json") for key in keys.values()}
+    findings = {
+        key: found for key, found in records.items() if found and found.keys() >= {"cells", "version", "seconds"}
+    }
     cached = set(findings)
     missing = {keys[part.stem]: part for part in reversed(parts) if keys[part.stem] not in cached}
     # the longest first
@@ -159,7 +162,7 @@ def synthesize(
         "seconds": round(time.monotonic() - start, 1),
         "units": units,
         **border,
-        "sum": {key: sum(counts[key] for counts in added) for key in RESOURCES},
+        "sum": {key: _plain(sum(counts[key] for counts in added)) for key in RESOURCES},
     }
     if whole:
         result["core"] = entry(of.get("core", of["total"]))["resources"]
@@ -303,4 +306,8 @@ def _counts(part: Part, cells: dict[str, int]) -> dict:
             counts[resource] += each * number
     # a lone CARRY4 fills a CARRY8; a lone half of a block RAM stays a half
     counts["CARRY8"] = math.ceil(counts["CARRY8"])
-    return {key: int(count) if count == int(count) else count for key, count in counts.items()}
+    return {key: _plain(count) for key, count in counts.items()}
+
+
+def _plain(count: float) -> int | float:
+    return int(count) if count == int(count) else count
