@@ -108,6 +108,7 @@ def units():
 
 
 # a simulation needs none of this, and importing torch takes longer than all its clocks
+ON_VERILATOR = 7
 UNITS = [] if "BENCH_CONFIG" in os.environ else units()
 CONFIGS = [unit.parameters() for unit in UNITS]
 

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from bench_term_rom import check_sum
 
 from hwgen import BuildConfig, build, simulate, verify
 from hwgen.errors import Mismatch
 from hwgen.flow import read_design, read_manifest
 from hwgen.frontend import call, import_model
 from hwgen.passes import run_passes
-from hwgen.program import check_sum
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
 
@@ -90,7 +90,7 @@ def test_measured_interval_is_the_predicted_one(tmp_path):
 @pytest.mark.sim
 def test_a_wrong_weight_is_found_and_located(tmp_path):
     """A ROM with signs turned over, its check sum mended: the comparison must name the layer."""
-    folder, x, _ = built("digits", tmp_path)
+    folder, x, _ = built("digits", tmp_path, lanes=4)  # a single group: a word is a term
     rom = folder / "rom/depthwise.hex"
     words = rom.read_text().split()
     bits = read_manifest(folder)["roms"]["rom/depthwise.hex"]["width"]

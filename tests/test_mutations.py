@@ -9,6 +9,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
+from bench_term_rom import check_sum
 from torch import nn
 
 from hwgen.adders.netlist import adder_netlist
@@ -16,7 +17,7 @@ from hwgen.config import BuildConfig
 from hwgen.errors import Mismatch, ToolFailed
 from hwgen.flow import build, read_manifest
 from hwgen.nn import ActQuant
-from hwgen.program import IMMEDIATE, NEGATE, check_sum
+from hwgen.program import IMMEDIATE, NEGATE
 from hwgen.share import share
 from hwgen.simulate import simulate
 from hwgen.simulators import run_cocotb
@@ -31,7 +32,17 @@ MUTANTS = {
     "signed maximum taken as unsigned": ("pe_max", 2, "pe_max", "(SIGNED != 0) ?", "1'b0 ?"),
     "no clamp at HIGH": ("clamp", 0, "clamp", "above ? HIGH_BITS[OUT_W-1:0] : ", ""),
     "no clamp at HIGH of all ones": ("clamp", 1, "clamp", "!value[63] && |(value & ~HIGH_BITS)", "1'b0"),
-    "a clamped word lost": ("requantize", 1, "requantize", "= !valid_q || m_axis_tready", "= 1'b1"),
+    "full too long": ("requantize", 0, "requantize", "full = waits_q && !moves", "full = waits_q"),
+    "a load that waits overwritten": ("requantize", 0, "requantize", "if (load) sums_q <= sums", "sums_q <= sums"),
+    "final ignored": ("requantize", 0, "requantize", "final_q <= is_final", "final_q <= 1'b0"),
+    "a gap between loads of groups": ("requantize", 0, "requantize", "(!sends_q || leaves)", "!sends_q"),
+    "another group's word first": (
+        "requantize",
+        0,
+        "requantize",
+        "m_axis_tdata = words_q[WORD_W-1:0]",
+        "m_axis_tdata = words_q[LAST*WORD_W +: WORD_W]",
+    ),
     "half of the addition's rounding lost": ("add", 0, "add", " + CONSTANT", ""),
     "the first of a beat's sums sent everywhere": (
         "add",
@@ -56,13 +67,34 @@ MUTANTS = {
         "lane_select",
         0,
         "lane_select",
-        "word[(l+FIRST_LEG+k)",
-        "word[(l+FIRST_LEG+k+1)",
+        "word[(l*LANE_STEP+FIRST_LEG+k)",
+        "word[(l*LANE_STEP+FIRST_LEG+k+1)",
     ),
+    "a step between lanes ignored": ("lane_select", 4, "lane_select", "word[(l*LANE_STEP+", "word[(l+"),
     "ring never full": ("line_memory", 0, "line_memory", "used_q != RING[USED_W-1:0]", "1'b1"),
     "columns past the end not filled": ("line_memory", 0, "line_memory", "if (FILL != 0)", "if (0)"),
+    "phases swapped": ("line_memory", 4, "line_memory", "phase_wide == p;", "phase_wide == PHASES - 1 - p;"),
+    "a pixel of another stripe": ("line_memory", 4, "line_memory", "data_q[(g/PHASES)*X_W", "data_q[(g%SIDE)*X_W"),
+    "the last stripe overwritten": ("line_memory", 3, "line_memory", " && last_is_real_q", ""),
+    "one address for all readers": ("line_memory", 3, "line_memory", "read_address[r*ADDRESS_W", "read_address[0"),
+    "one address for all readers of blocks": (
+        "line_memory",
+        4,
+        "line_memory",
+        "read_address[r*ADDRESS_W",
+        "read_address[0",
+    ),
+    "short beats sent whole": ("stream_narrow", 0, "stream_narrow", "if (SHORT == N)", "if (1)"),
     "short ignored": ("serializer", 1, "serializer", "short_q <= is_short", "short_q <= 1'b0"),
     "a gap between loads": ("serializer", 1, "serializer", "full = busy_q && !leaves", "full = busy_q"),
+    "another group's term": (
+        "term_sequencer",
+        2,
+        "term_sequencer",
+        "word_1[g*TERM_W +: TERM_W]",
+        "word_1[(GROUPS-1-g)*TERM_W +: TERM_W]",
+    ),
+    "final never": ("term_sequencer", 2, "term_sequencer", "final_2q <= wrap_1q", "final_2q <= 1'b0"),
     "padding rows read": ("term_sequencer", 0, "term_sequencer", " || padding_1", ""),
     "rows given back too early": (
         "term_sequencer",
@@ -77,6 +109,21 @@ MUTANTS = {
         "term_sequencer",
         "issue_1 = enable && valid_1q && row_ready",
         "issue_1 = enable && valid_1q",
+    ),
+    "operands lost while results wait": (
+        "term_lanes",
+        11,
+        "term_lanes",
+        "if (enable) operands_4q <=",
+        "operands_4q <=",
+    ),
+    "a group without a channel sent": ("term_lanes", 5, "term_lanes", ".is_final(final_4q)", ".is_final(1'b0)"),
+    "a group's word read for another": (
+        "term_lanes",
+        5,
+        "term_lanes",
+        "word_3[g*STRIPES*X_W +: STRIPES*X_W]",
+        "word_3[0 +: STRIPES*X_W]",
     ),
     "old operand kept after reset": ("term_lanes", 3, "term_lanes", "rst || rst_q ||", "rst ||"),
     "sum kept for the next output": (

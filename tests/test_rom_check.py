@@ -1,11 +1,14 @@
-"""term_rom ends a simulation whose file does not hold the words that the build wrote, on both simulators."""
+"""A ROM's words are written as they are meant, and term_rom ends a simulation whose file does not hold them, on both
+simulators."""
 
 import json
 
 import bench_term_rom as bench
+import numpy as np
 import pytest
 
 from hwgen.errors import ToolFailed
+from hwgen.rom import Rom
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, run_cocotb
 
@@ -72,3 +75,20 @@ def test_a_missing_file_ends_the_simulation(built, tmp_path):
     with pytest.raises(ToolFailed):
         run(tmp_path)
     assert MESSAGE in log.read_text()
+
+
+@pytest.mark.parametrize("widths", [(1,), (1, 3), (4, 28), (1, 31, 1), (63, 1, 0), (1, *[20] * 13), (63,) * 5])
+@pytest.mark.parametrize("depth", [1, 300])
+def test_words_of_any_width(widths, depth):
+    """Text and check sum are those of plain integers; a field of a negative value holds its two's complement."""
+    rng = np.random.default_rng(sum(widths))
+    columns = [rng.integers(-(1 << max(width - 1, 0)), 1 << max(width - 1, 0), depth) for width in widths]
+    columns[0] = np.full(depth, -1)
+    words = [0] * depth
+    for column, width in zip(columns, widths, strict=True):
+        words = [word << width | int(value) % (1 << width) for word, value in zip(words, column, strict=True)]
+    rom = Rom.of_fields(list(zip(columns, widths, strict=True)))
+    assert (rom.depth, rom.width) == (depth, sum(widths))
+    assert [int(line, 16) for line in rom.text().splitlines()] == words
+    assert {len(line) for line in rom.text().splitlines()} == {-(-sum(widths) // 4)} and rom.text()[-1] == "\n"
+    assert rom.check == bench.check_sum(words, sum(widths))
