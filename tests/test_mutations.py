@@ -36,13 +36,8 @@ MUTANTS = {
     "signed maximum taken as unsigned": ("pe_max", 2, "pe_max", "(SIGNED != 0) ?", "1'b0 ?"),
     "no clamp at HIGH": ("clamp", 0, "clamp", "above ? HIGH_BITS[OUT_W-1:0] : ", ""),
     "no clamp at HIGH of all ones": ("clamp", 1, "clamp", "!value[63] && |(value & ~HIGH_BITS)", "1'b0"),
-    "full one too late": (
-        "requantize",
-        0,
-        "requantize",
-        "full = waits_q && !moves",
-        "full = waits_q && !m_axis_tready",
-    ),
+    "full too long": ("requantize", 0, "requantize", "full = waits_q && !moves", "full = waits_q"),
+    "a load that waits overwritten": ("requantize", 0, "requantize", "if (load) sums_q <= sums", "sums_q <= sums"),
     "final ignored": ("requantize", 0, "requantize", "final_q <= is_final", "final_q <= 1'b0"),
     "a gap between loads of groups": ("requantize", 0, "requantize", "(!sends_q || leaves)", "!sends_q"),
     "another group's word first": (
@@ -119,8 +114,14 @@ MUTANTS = {
         "issue_1 = enable && valid_1q && row_ready",
         "issue_1 = enable && valid_1q",
     ),
-    "results overwritten": ("term_lanes", 11, "term_lanes", "enable = !(last_4q && full)", "enable = 1'b1"),
-    "a group without a channel sent": ("term_lanes", 5, "term_lanes", ".is_final(final_4q)", ".is_final(1'b0)"),
+    "operands lost while results wait": (
+        "term_lanes",
+        11,
+        "term_lanes",
+        "if (enable) operands_4q <= operands_3;",
+        "operands_4q <= operands_3;",
+    ),
+    "a group without a channel sent": ("term_lanes", 5, "term_lanes", ".is_final(is_final)", ".is_final(1'b0)"),
     "a group's word read for another": (
         "term_lanes",
         5,

@@ -46,6 +46,7 @@ CELLS = {
         ("RAMB36E1 RAMB36E2", {"BRAM36": 1}),
         ("RAMB18E1 RAMB18E2", {"BRAM36": 0.5}),
         ("URAM288 URAM288_BASE", {"URAM": 1}),
+        ("DSP48E2", {"DSP": 1}),
         ("VCC GND $scopeinfo", {}),
     )
     for cell in cells.split()
@@ -94,7 +95,7 @@ def synthesize(
     sum: the counts of units and border by RESOURCES; if `whole` core and total: counts, flattened.
     A unit is synthesized by itself, with the parameters the core gives it, once if two are equal. The core adds nothing but wires.
     Raises ToolFailed when all else is done if a ROM is not as its file says, if yosys stops or exceeds a limit, or if a netlist
-    holds a latch, a DSP block, an unknown cell, or a wire with no driver or two. What was done is in the cache then, and also
+    holds a latch, an unknown cell, or a wire with no driver or two. What was done is in the cache then, and also
     after an interrupt.
     """
     if importlib.util.find_spec("pyosys") is None:
@@ -293,9 +294,8 @@ def _counts(part: Part, cells: dict[str, int]) -> dict:
     counts = dict.fromkeys(RESOURCES, 0)
     at = f"synth/{part.stem}.log"
     for cell, number in cells.items():
-        if cell in ("LDCE", "LDPE") or cell.startswith("DSP"):
-            kind = "a DSP block" if cell.startswith("DSP") else "a latch"
-            raise ToolFailed(f"the netlist of {part.name} holds {kind}: {number} {cell}", at=at)
+        if cell in ("LDCE", "LDPE"):
+            raise ToolFailed(f"the netlist of {part.name} holds a latch: {number} {cell}", at=at)
         if cell not in CELLS:
             raise ToolFailed(
                 f"the netlist of {part.name} holds a cell hwgen cannot count: {number} {cell}",
