@@ -1,7 +1,8 @@
 """How LUTs and time grow with a dense layer: squares of 8-bit signed inputs, da4ml and hwgen.
 
-LUTs are each tool's own estimate, as the larger layers take yosys hours. A layer whose result is in growth.json is not
-done again, unless it used up a shorter time than --seconds.
+LUTs are each tool's own estimate, as the larger layers take yosys hours; time is from the integers to adders, without
+Verilog. Each tool's adders are compared with numpy. A layer whose result is in growth.json is not done again, unless it
+used up a shorter time than --seconds. Behind a layer that used up its time or memory, a tool is not given a larger one.
 """
 
 import subprocess
@@ -21,6 +22,7 @@ RESULTS = Path(__file__).parent / "growth.json"
 SIZES = (64, 128, 256, 512)
 KINDS = {"pow2": "PoT, 80 % zeros", "uniform4": "4 bits"}
 COMPARED = ("da4ml", "hwgen")
+MEGABYTES = 8000  # for a layer
 
 
 def layer(kind: str, size: int) -> IntNet:
@@ -49,13 +51,16 @@ def terms(net: IntNet) -> int:
 
 
 def measure(tool: str, net: IntNet, limit: float) -> dict:
-    """seconds, cpu_seconds, megabytes, adders, cost; or {"unfinished": limit}."""
+    """seconds, cpu_seconds, megabytes, adders, cost; or {"unfinished": limit}, or {"out_of_memory": MEGABYTES}."""
     path = WORK / "growth" / f"{net.name}.json"
     net.save(path)
     try:
-        result = convert(TOOLS[tool], path, path.with_suffix(f".{tool}"), "--solve-only", limit=limit)
+        folder = path.with_suffix(f".{tool}")
+        result = convert(TOOLS[tool], path, folder, "--solve-only", limit=limit, megabytes=MEGABYTES)
     except subprocess.TimeoutExpired:
         return {"unfinished": limit}
+    except MemoryError:
+        return {"out_of_memory": MEGABYTES}
     return {key: result[key] for key in ("seconds", "cpu_seconds", "megabytes", "adders", "cost")}
 
 
@@ -68,23 +73,24 @@ def tables(results: dict) -> str:
                 result = results.get(f"{tool} / {net.name}")
                 if result is None:
                     continue
-                cells = ("-", "-", "-", f"not after {result.get('unfinished', 0):,.0f}", "-")
                 if "cost" in result:
-                    per_term = f"{result['cost'] / terms(net):.2f}"
-                    memory = f"{result['megabytes']:,}"
                     cells = (
                         f"{result['adders']:,}",
                         f"{result['cost']:,.0f}",
-                        per_term,
+                        f"{result['cost'] / terms(net):.2f}",
                         f"{result['cpu_seconds']:.1f}",
-                        memory,
+                        f"{result['megabytes']:,}",
                     )
+                elif "unfinished" in result:
+                    cells = ("-", "-", "-", f"not in {result['unfinished']:,.0f}", "-")
+                else:
+                    cells = ("-", "-", "-", "-", f"not in {result['out_of_memory']:,}")
                 rows.append((f"{size} x {size}, {what}", f"{terms(net):,}", tool, *cells))
     return table(("layer", "terms", "tool", "adders", "LUT, estimated", "LUT per term", "CPU seconds", "MB"), rows)
 
 
 @click.command(help=__doc__)
-@click.option("--seconds", default=600.0, show_default=True, help="CPU time for a layer.")
+@click.option("--seconds", default=300.0, show_default=True, help="CPU time for a layer.")
 @click.option("--tool", "tools", type=click.Choice(COMPARED), default=COMPARED, multiple=True, show_default=True)
 @click.option("--size", "sizes", type=click.IntRange(1), default=SIZES, multiple=True, show_default=True)
 @click.option("--results", default=RESULTS, show_default=True, type=click.Path(path_type=Path))
@@ -92,17 +98,18 @@ def main(seconds, tools, sizes, results):
     console = Console(stderr=True)
     for tool in tools:
         for kind in KINDS:
-            for size in sizes:
+            for size in sorted(sizes):
                 net = layer(kind, size)
                 name = f"{tool} / {net.name}"
-                if read(results).get(name, {"unfinished": 0}).get("unfinished", seconds) >= seconds:
-                    continue
-                try:
-                    record(results, name, measure(tool, net, seconds))
-                except HwgenError as error:  # the others go on
-                    console.print(f"{name} failed: {error}", markup=False)
-                    continue
-                console.print(f"{name}: {read(results)[name]}", highlight=False)
+                if read(results).get(name, {"unfinished": 0}).get("unfinished", seconds) < seconds:
+                    try:
+                        record(results, name, measure(tool, net, seconds))
+                    except HwgenError as error:  # the others go on
+                        console.print(f"{name} failed: {error}", markup=False)
+                        continue
+                    console.print(f"{name}: {read(results)[name]}", highlight=False)
+                if "cost" not in read(results)[name]:
+                    break
     text = tables(read(results))
     if results == RESULTS:
         write_document("spatial.growth", text)

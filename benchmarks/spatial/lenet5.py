@@ -1,8 +1,8 @@
 """LeNet-5 on 28x28 pixels, every layer spatial: what one or more pixels a cycle take.
 
-Weights are random (fixed seeds), -7 to 7, half of them zero; activations have 4 bits, the input 8. Cycles are measured in Icarus, where
-each output is compared with the golden integers; LUTs are yosys's, as mapped, of the core without its AXI border.
-A row whose result is in lenet5.json is not done again. The table of docs/spatial.md is made from that file.
+Weights are random (fixed seeds), -7 to 7, half of them zero; activations have 4 bits, the input 8. Cycles are measured
+in Icarus, where each output is compared with the golden integers; LUTs are yosys's, as mapped, of the core without its
+AXI border. A row whose result is in lenet5.json is not done again. The table of docs/spatial.md is made from that file.
 """
 
 import tempfile
@@ -88,14 +88,15 @@ def tables(results: dict) -> str:
     for result in results.values():
         mapped = result["mapped"]
         share = f"{mapped['lut'] / board['LUT']:.1%}"
-        counts = (f"{mapped[key]:,}" for key in ("lut", "lutram", "ff", "carry8"))
-        rows.append(
-            (str(result["pixels"]), f"{result['interval']:,}", *counts, share, f"{result['build_cpu_seconds']:.0f}")
-        )
+        numbers = (result["terms"], result["interval"], *(mapped[key] for key in ("lut", "lutram", "ff", "carry8")))
+        counts = (f"{number:,}" for number in numbers)
+        rows.append((str(result["pixels"]), *counts, share, f"{result['build_cpu_seconds']:.0f}"))
     head = (
         "pixels a cycle",
+        "terms",
         "cycles a frame",
         "LUT",
+        "LUTRAM",
         "FF",
         "CARRY8",
         "of the ZCU104's LUTs",

@@ -6,16 +6,20 @@ The network becomes a module of nn.Linear, nn.ReLU and ActQuant; hwgen's integer
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.spatial.intnet import IntNet
+from benchmarks.spatial.intnet import IntNet, limits, quantize
 from benchmarks.spatial.peers.common import main
 from hwgen import build
+from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.design import Design
 from hwgen.frontend import import_model
 from hwgen.nn import ActQuant
+from hwgen.qtype import QType
+from hwgen.terms import term_table
 
 
 def to_module(net: IntNet) -> nn.Sequential:
@@ -82,19 +86,25 @@ def build_hwgen(net: IntNet, folder: Path) -> dict:
     )
     ended = time.process_time()
     units = [placed.unit for placed in design.placed]
-    rows = [row for unit in units for row in unit.netlist.rows]
     return wrapped_core(design, folder) | {
         "cpu_seconds": round(stages["lint"] - stages["schedule"], 2),
         "build_cpu_seconds": round(ended - started, 2),
-        "adders": len(rows),
-        "three_input_adders": sum(max(map(len, row.columns)) > 2 for row in rows),
-        "cost": sum(unit.netlist.luts for unit in units),
+        **_adders([unit.netlist for unit in units]),
         "latency": sum(unit.latency for unit in units),
         "input": "s_axis_tdata",
         "output": "m_axis_tdata",
         "input_fields": _fields(design.input),
         "output_fields": _fields(design.output),
         "ties": {"rst": "1'b0", "s_axis_tvalid": "1'b1", "m_axis_tready": "1'b1"},
+    }
+
+
+def _adders(netlists: list[AdderNetlist]) -> dict:
+    rows = [row for netlist in netlists for row in netlist.rows]
+    return {
+        "adders": len(rows),
+        "three_input_adders": sum(max(map(len, row.columns)) > 2 for row in rows),
+        "cost": sum(netlist.luts for netlist in netlists),
     }
 
 
@@ -128,7 +138,34 @@ def golden(net: IntNet):
     return predict
 
 
+def solve(net: IntNet) -> list[AdderNetlist]:
+    """The adders of each layer and nothing else, as a build makes them; no board limits their number."""
+    netlists = []
+    low, high = limits(**net.spec["input"])
+    for weight, bias, requant in net.layers:
+        positive, negative = np.maximum(weight, 0).sum(axis=0), np.minimum(weight, 0).sum(axis=0)
+        lows = (positive * low + negative * high + bias).tolist()
+        highs = (positive * high + negative * low + bias).tolist()
+        sums = [QType(*ends) for ends in zip(lows, highs, strict=True)]
+        netlists.append(adder_netlist(term_table(weight.T), bias.tolist(), (QType(low, high),) * len(weight), sums))
+        if requant is not None:
+            low, high = limits(**requant)
+            low = max(low, 0) if requant["relu"] else low
+    return netlists
+
+
+def evaluate(net: IntNet, netlists: list[AdderNetlist], x: np.ndarray) -> np.ndarray:
+    """What the adders make of inputs [n, inputs], requantized between the layers."""
+    x = x.astype(np.int64)
+    for netlist, (_, _, requant) in zip(netlists, net.layers, strict=True):
+        x = quantize(netlist.evaluate(x), requant)
+    return x
+
+
 def convert(net, folder, choices):
+    if choices.solve_only:
+        netlists = solve(net)
+        return _adders(netlists), lambda x: evaluate(net, netlists, x)
     return build_hwgen(net, folder), golden(net)
 
 

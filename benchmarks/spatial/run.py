@@ -48,23 +48,27 @@ def python(tool: Tool) -> str:
     return str(environment / "bin" / "python")
 
 
-def convert(tool: Tool, network: Path, folder: Path, *options: str, limit: float | None = None) -> dict:
+def convert(
+    tool: Tool, network: Path, folder: Path, *options: str, limit: float | None = None, megabytes: int | None = None
+) -> dict:
     """What the tool says of a network (peers/common.py), its Verilog in `folder`.
 
     limit -- of CPU seconds; subprocess.TimeoutExpired when they are used up
+    megabytes -- of memory; MemoryError when more are asked for
     """
     command = [python(tool), "-m", tool.module, str(network), str(folder), *tool.options, *options]
     seconds = resource.RLIM_INFINITY if limit is None else int(limit)
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY)),
-    )
+    memory = resource.RLIM_INFINITY if megabytes is None else megabytes << 20
+
+    def restrict():
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=restrict)
     if done.returncode == -signal.SIGXCPU:
         raise subprocess.TimeoutExpired(command, limit)
+    if done.returncode and ("MemoryError" in done.stderr or "std::bad_alloc" in done.stderr):
+        raise MemoryError(done.stderr[-2000:])
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or not lines:
         what = f"{tool.module} on {network.stem} ends with {done.returncode}"
@@ -81,6 +85,7 @@ def run(name: str, network: str, counts: Sequence[str] = tuple(COUNTS), known: d
     design = convert(TOOLS[name], NETWORKS / f"{network}.json", folder)
     x = net.vectors()
     result = {key: design[key] for key in ("seconds", "cpu_seconds", "megabytes", "latency", "adders", "cost")}
+    result["build_cpu_seconds"] = design.get("build_cpu_seconds", design["cpu_seconds"])
     result["three_input_adders"] = design.get("three_input_adders", 0)
     result["nonzeros"] = net.nonzeros()
     result["vectors"] = simulate.check(design, x, net.forward(x), folder / "simulation")

@@ -21,19 +21,18 @@ COLUMNS: dict[str, Callable[[dict], str]] = {
     "CARRY8": lambda r: _mapped(r, "carry8"),
     "depth": lambda r: _mapped(r, "depth"),
     "latency": lambda r: str(r["latency"]),
-    "CPU seconds": lambda r: f"{r['cpu_seconds']:.1f}",
+    "CPU seconds": lambda r: f"{r['cpu_seconds']:.2f}",
     "MB": lambda r: f"{r['megabytes']:,}",
 }
-# numerator, denominator, what
-RATIOS = [
-    ("hwgen", "da4ml", "as mapped", "mapped"),
-    ("hwgen", "Alkaid", "adder model", "adder_model"),
-    ("hwgen", "da4ml", "adder model", "adder_model"),
-    ("hwgen", "Alkaid", "as mapped", "mapped"),
-    ("Alkaid", "da4ml", "as mapped", "mapped"),
-    ("Alkaid", "da4ml", "adder model", "adder_model"),
-    ("Alkaid --no-ternary", "Alkaid", "adder model", "adder_model"),
-]
+# what is compared: None where a result has it not
+VALUES: dict[str, Callable[[dict], float | None]] = {
+    "LUT, as mapped": lambda r: r.get("mapped", {}).get("lut"),
+    "LUT, adder model": lambda r: r.get("adder_model", {}).get("lut"),
+    "CPU seconds": lambda r: r["cpu_seconds"],
+    "CPU seconds, whole build": lambda r: r.get("build_cpu_seconds"),
+    "MB": lambda r: r["megabytes"],
+}
+PAIRS = [("hwgen", "da4ml"), ("hwgen", "Alkaid"), ("Alkaid", "da4ml"), ("Alkaid --no-ternary", "Alkaid")]
 
 
 def tables(results: dict) -> str:
@@ -47,13 +46,15 @@ def tables(results: dict) -> str:
                 rows.append((net, str(result["nonzeros"]), tool, *(cell(result) for cell in COLUMNS.values())))
     text = [table(("network", "non-zeros", "tool", *COLUMNS), rows)]
     rows = []
-    for ours, theirs, what, key in RATIOS:
-        both = [net for net in names() if all(key in (measured[tool][net] or {}) for tool in (ours, theirs))]
-        ratios = [measured[ours][net][key]["lut"] / measured[theirs][net][key]["lut"] for net in both]
-        if ratios:
-            mean = f"{geometric_mean(ratios):.3f}"
-            rows.append((f"{ours} / {theirs}", what, mean, f"{min(ratios):.3f}", f"{max(ratios):.3f}", str(len(both))))
-    text.append(table(("LUT", "count", "geometric mean", "least", "greatest", "networks"), rows))
+    for what, value in VALUES.items():
+        for ours, theirs in PAIRS:
+            both = [net for net in names() if measured[ours][net] and measured[theirs][net]]
+            found = [[value(measured[tool][net]) for tool in (ours, theirs)] for net in both]
+            ratios = [own / other for own, other in found if own is not None and other is not None]
+            if ratios:
+                numbers = (f"{ratio:.3f}" for ratio in (geometric_mean(ratios), min(ratios), max(ratios)))
+                rows.append((what, f"{ours} / {theirs}", *numbers, str(len(ratios))))
+    text.append(table(("what", "ratio", "geometric mean", "least", "greatest", "networks"), rows))
     return "\n".join(text)
 
 
