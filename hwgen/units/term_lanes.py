@@ -321,23 +321,39 @@ class TermLanes(Unit):
         return int(self.rounds.lengths.sum()), 1 + self.fold.groups * (3 + payload)
 
     def estimate(self):
-        program, windows, fold = self.program, self.windows, self.fold
-        depth = self.rows.ring << (self.fields["COLUMN_BITS"] + self.fields["CHANNEL_BITS"])
-        bits = self.layer.x.qtype.bits
-        select = bits * (1 if windows.legs <= 3 else 3)
-        whole = windows.phases == 1 and windows.last_stripe == windows.stripe
-        line_luts, line_blocks = (
-            (windows.stripes * 2 * bits, 0)
-            if depth <= LUTRAM_DEPTH
-            else (0, block_rams(depth, windows.stripes * (bits if whole else max(bits, 9))))
-        )
+        """Factors of least squared relative error on random units: python -m benchmarks.fit_lanes."""
+        layer, program, windows, rows, fold = self.layer, self.program, self.windows, self.rows, self.fold
+        x_bits, fields = layer.x.qtype.bits, self.fields
         words, width = self.rom_shape
-        rom_blocks = block_rams(words, width) if words > LUTRAM_DEPTH else 0
-        lane = (0 if fold.dsp else program.accumulator) + select + self.layer.y.qtype.bits
+        depth = rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
+        address = fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
+        padded = rows.pad_top + rows.pad_bottom > 0
+        whole = windows.phases == 1 and windows.last_stripe == windows.stripe
+        control = (
+            3.4 * ceil_log2(words) + 19 * (rows.out_rows > 1) + 0.07 * self.order.beats / rows.rows / layer.x.shape[0]
+        )
+        group = 11 + 0.7 * address + 2.1 * (windows.legs - 1) * (fields["COLUMN_BITS"] + 1)
+        group += 1.6 * rows.ring * padded + 8 * (rows.ring & (rows.ring - 1) > 0)
+        lane = 1.4 * layer.y.qtype.bits + x_bits * (0 if windows.legs == 1 else 0.6 if windows.legs <= 3 else 1.4)
+        if isinstance(layer.op, MaxPool):
+            lane += 1.4 * program.accumulator - 1.4 * layer.y.qtype.bits
+        elif not fold.dsp:
+            lane += program.accumulator
+        blocks = 0.0
+        if depth <= LUTRAM_DEPTH:
+            group += 1.4 * windows.stripes * x_bits
+        else:
+            # stripes that are written one by one take nine bits each
+            blocks += fold.groups * block_rams(depth, windows.stripes * (x_bits if whole else max(x_bits, 9)))
+        if words <= LUTRAM_DEPTH:
+            control += 1.4 * words * width / 64
+        else:
+            blocks += block_rams(words, width)
+            control += 0.9 * width * (-(-words // 4096) - 1)
         return {
+            "LUT": round(control + fold.groups * group + fold.size * lane),
+            "BRAM36": blocks,
             "DSP": fold.groups * -(-fold.lanes // 2) if fold.dsp else 0,
-            "LUT": 60 + fold.groups * (40 + line_luts) + fold.size * lane,
-            "BRAM36": fold.groups * line_blocks + rom_blocks,
         }
 
     def needs(self):

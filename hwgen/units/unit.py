@@ -1,5 +1,7 @@
 """What every hardware block tells the rest: ports, parameters, files, and the pace of a frame."""
 
+from functools import cache
+
 import numpy as np
 
 from hwgen.ops.quantize import UNBOUNDED
@@ -13,9 +15,16 @@ def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
     return {name: (value & ((1 << 64) - 1), 64) for name, value in values.items()}
 
 
+@cache
 def block_rams(depth: int, bits: int) -> float:
-    """BRAM36 that a memory of `depth` words of `bits` takes, in the best of the shapes 512 x 36 to 16,384 x 1 of halves of one."""
-    return min(-(-depth // (512 << i)) * -(-bits // max(1, 36 >> i)) for i in range(6)) / 2
+    """BRAM36 that a memory of `depth` words of `bits` takes: its bits are dealt out to blocks and halves of any shape."""
+    halves = [(512 << i, max(1, 36 >> i), 1) for i in range(6)]
+    shapes = [*halves, *((512 << i, max(1, 72 >> i), 2) for i in range(7))]
+    columns = [(width, -(-depth // words) * cost) for words, width, cost in shapes]
+    least = [0] * (bits + 1)
+    for n in range(1, bits + 1):
+        least[n] = min(least[max(0, n - width)] + cost for width, cost in columns)
+    return least[bits] / 2
 
 
 def lut_rams(depth: int, bits: int) -> int:
