@@ -35,6 +35,8 @@ module term_lanes #(
     parameter PAYLOAD_W = 6,
     parameter GROUPS = 1,
     parameter FINAL = 1,
+    parameter SHARED = 0,
+    parameter ROUNDS = 1,
     // the window and the output
     parameter LANES = 4,
     parameter LANE_STEP = 1,
@@ -172,6 +174,8 @@ module term_lanes #(
         .FILE(FILE),
         .TERMS(TERMS),
         .GROUPS(GROUPS),
+        .SHARED(SHARED),
+        .ROUNDS(ROUNDS),
         .CHECK(CHECK),
         .TAP_ROW_BITS(TAP_ROW_BITS),
         .TAP_COLUMN_BITS(TAP_COLUMN_BITS),

@@ -175,7 +175,13 @@ class TermLanes(Unit):
 
     @property
     def out_order(self) -> Order:
-        return Order(self.layer.y.shape).by_lanes(self.fold.lanes, self.rounds.channels)
+        channels = self.order.channels if self.shared else self.rounds.channels
+        return Order(self.layer.y.shape).by_lanes(self.fold.lanes, channels)
+
+    @cached_property
+    def shared(self) -> bool:
+        """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
+        return self.program.shared and (self.sort or not self.order.channels)
 
     @property
     def rom_path(self) -> str:
@@ -212,13 +218,11 @@ class TermLanes(Unit):
     @cached_property
     def rom(self) -> Rom:
         fields = self.fields
-        return self.program.rom(
-            fields["TAP_ROW_BITS"],
-            fields["TAP_COLUMN_BITS"],
-            fields["CHANNEL_BITS"],
-            rounds=self.rounds,
-            places=self.order.places,
-        )
+        taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
+        if self.shared:
+            one = self.program.one_channel
+            return one.rom(*taps, 0, rounds=Rounds.of(one.lengths, 1, False), places=np.zeros(1, np.int64))
+        return self.program.rom(*taps, fields["CHANNEL_BITS"], rounds=self.rounds, places=self.order.places)
 
     def note(self):
         layer, fold = self.layer, self.fold
@@ -252,9 +256,11 @@ class TermLanes(Unit):
             "FILE": self.rom_path,
             "TERMS": rom.depth,
             "CHECK": (rom.check, 32),
-            "PAYLOAD_W": (rom.width - 1) // self.fold.groups - 3,
+            "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 3,
             "GROUPS": self.fold.groups,
             "FINAL": self.rounds.final,
+            "SHARED": int(self.shared),
+            "ROUNDS": len(self.rounds.lengths),
             "LANES": self.fold.lanes,
             "LANE_STEP": windows.lane_step,
             "OUT_STRIPE": self.out_order.stripe,
@@ -316,8 +322,11 @@ class TermLanes(Unit):
     @property
     def rom_shape(self) -> tuple[int, int]:
         """Words and bits of the ROM."""
-        fields = self.fields
-        payload = self.program.payload_bits(fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"], fields["CHANNEL_BITS"])
+        fields, program = self.fields, self.program
+        taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
+        if self.shared:
+            return int(program.lengths[0]), 4 + program.payload_bits(*taps, 0)
+        payload = program.payload_bits(*taps, fields["CHANNEL_BITS"])
         return int(self.rounds.lengths.sum()), 1 + self.fold.groups * (3 + payload)
 
     def estimate(self):
