@@ -12,8 +12,10 @@ from hwgen.errors import DoesNotFit
 from hwgen.ir import Graph, TensorType
 from hwgen.lower import Stage, passing
 from hwgen.stream import Order
+from hwgen.units import pixel_sum
 from hwgen.units.add import Add
 from hwgen.units.adder_graph import AdderGraph, Spatial
+from hwgen.units.pixel_sum import PixelSum
 from hwgen.units.stream_fifo import StreamFifo
 from hwgen.units.stream_fork import StreamFork
 from hwgen.units.stream_width import StreamNarrow, StreamWiden
@@ -137,6 +139,8 @@ def unit_of(stage: Stage, choice: Choice, order: Order, graph: Graph, stages: li
     if stage.layer is None:
         return Add(stage.result, *stage.types, stage.quantize, stage.y, order)
     if isinstance(choice, Spatial):
+        if choice.pixels == 1 and pixel_sum.possible(stage.layer):
+            return PixelSum(stage.layer, order)
         return AdderGraph(stage.layer, order, levels)
     return TermLanes(stage.layer, choice, order, _only_layers_read(stage.result, graph, stages))
 
@@ -239,7 +243,7 @@ def _insert_fifos(design: Design) -> None:
             arrivals = [together]
         needs = placed.unit.needs()
         before = max(registers[stream.name] for stream in placed.inputs)
-        rigid = isinstance(placed.unit, AdderGraph | StreamWiden | StreamNarrow)
+        rigid = isinstance(placed.unit, AdderGraph | PixelSum | StreamWiden | StreamNarrow)
         rigid |= not isinstance(placed.unit, TermLanes) and any(stops[stream.name] for stream in placed.inputs)
         for stream in placed.outputs:
             stops[stream.name] = rigid

@@ -56,6 +56,8 @@ MUTANTS = {
         "b_axis_tdata[0 +: B_W]",
     ),
     "a third operand not inverted": ("row_adder", 0, "row_adder", "c ^ NOT_C", "c"),
+    "a sum kept for the next frame": ("pixel_sum", 0, "pixel_sum", "rst || (beat && last)", "rst"),
+    "one list, one channel": ("term_lanes", 17, "term_sequencer", "base_1 + g", "base_1"),
     "signed pool taken as unsigned": ("max_graph", 0, "max_graph", "$signed(a) > $signed(b)", "a > b"),
     "last word of a beat first": (
         "stream_widen",

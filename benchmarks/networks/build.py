@@ -1,0 +1,135 @@
+"""Networks of real size as hardware: scheduled to a rate, generated, compared with PyTorch frame by frame, synthesized.
+
+A network that is in results.json is not done again, so the command may be stopped at any time. The table of
+docs/networks.md is made from that file.
+"""
+
+import fnmatch
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from benchmarks.networks.variants import VARIANTS
+from benchmarks.spatial.tables import write_document
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = Path(__file__).parent / "results.json"
+FRAMES = 3  # the interval is between the last two
+FPS = {
+    "resnet8": 100_000,
+    "ds_cnn": 50_000,
+    "mobilenet_025_96": 10_000,
+    "autoencoder": 100_000,
+    "cnv": 5_000,
+    "mobilenet_224": 1_600,
+}
+CLOCK = 250  # MHz, assumed
+
+
+def run(name: str, fps: float, folder: Path, options: tuple[str, ...]) -> dict:
+    """One network; `folder` holds NAME.pt2 and gets the build."""
+    from benchmarks.networks.variants import frames
+    from hwgen import verify
+    from hwgen.errors import HwgenError
+    from hwgen.flow import read_manifest
+    from hwgen.synth import yosys
+
+    out = folder / name
+    command = [sys.executable, "-m", "hwgen", "build", f"{folder / name}.pt2", "-o", str(out), "--fps", str(fps)]
+    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([*command, "--clock", str(CLOCK), *options], capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = {
+        "fps": fps,
+        "options": " ".join(options),
+        "seconds": round(time.monotonic() - start, 1),
+        "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        "megabytes": after.ru_maxrss // 1024,  # of the largest child up to now: each run has a process of its own
+    }
+    if done.returncode:
+        return result | {"refused": " ".join(done.stderr.split())[-400:]}
+    manifest = read_manifest(out)
+    estimates = [unit["estimate"] for unit in manifest["units"]]
+    result |= {
+        "predicted": manifest["interval"],
+        "estimate": {key: sum(known.get(key, 0) for known in estimates) for key in ("LUT", "BRAM36", "DSP")},
+        "units": {
+            kind: sum(unit["kind"] == kind for unit in manifest["units"]) for kind in ("adder_graph", "term_lanes")
+        },
+    }
+    topology = name.split("-")[0]
+    try:
+        compared = verify(out, frames(topology, FRAMES, 7).numpy())
+        result |= {"frames": compared["frames"], "equal": compared["equal"], "interval": compared["interval"]}
+    except HwgenError as error:
+        return result | {"failed": str(error)[:400]}
+    try:
+        counted = yosys.synthesize(out, 2, manifest["core"], whole=False)
+        result["synthesis"] = {key: counted["sum"][key] for key in ("LUT", "FF", "CARRY8", "BRAM36", "URAM", "DSP")}
+        result["yosys_seconds"] = counted["seconds"]
+    except HwgenError as error:
+        result["not_synthesized"] = str(error)[:400]
+    return result
+
+
+def table(results: dict) -> str:
+    lines = [
+        (
+            "| network | frames/s asked | cycles: predicted, simulated | frames/s | LUT: estimated, yosys | % of board | BRAM36 | DSP | "
+            "frames equal | build CPU s | MB |"
+        ),
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, r in results.items():
+        if "refused" in r:
+            lines.append(f"| {name} | {r['fps']:,} | refused: {r['refused']} |" + " |" * 8)
+            continue
+        counted = r.get("synthesis", {})
+        share = f"{counted['LUT'] / 230400:.1%}" if counted else "-"
+        lines.append(
+            f"| {name} | {r['fps']:,} | {r['predicted']:,}, {r.get('interval', '-')} | "
+            f"{CLOCK * 1e6 / (r.get('interval') or r['predicted']):,.0f} | {r['estimate']['LUT']:,.0f}, {counted.get('LUT', '-')} | {share} | "
+            f"{r['estimate']['BRAM36']:g}, {counted.get('BRAM36', '-')} | {counted.get('DSP', '-')} | "
+            f"{r.get('equal', '-')} of {r.get('frames', FRAMES)} | {r['cpu_seconds']} | {r['megabytes']:,} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+@click.command(help=__doc__)
+@click.option("--only", default="*", help="Networks that match this pattern, as resnet8-pot4-50-a4.")
+@click.option("--fps", type=float, help="Instead of the topology's own rate.")
+@click.option(
+    "--keep", default=ROOT / "build" / "networks", type=click.Path(path_type=Path), help="Folder of the builds."
+)
+@click.argument("options", nargs=-1)
+def main(only, fps, keep, options):
+    """OPTIONS, behind --, are passed to hwgen build."""
+    console = Console(stderr=True)
+    known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    keep.mkdir(parents=True, exist_ok=True)
+    for name in fnmatch.filter([str(variant) for variant in VARIANTS], only):
+        if name in known and not fps:
+            continue
+        if not (keep / f"{name}.pt2").is_file():
+            save = [sys.executable, "-m", "benchmarks.networks", "--only", name, "--save", str(keep)]
+            subprocess.run(save, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        shutil.rmtree(keep / name, ignore_errors=True)
+        result = run(name, fps or FPS[name.split("-")[0]], keep, options)
+        console.print(name, result)
+        if not fps:
+            known = (json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}) | {name: result}
+            RESULTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+    if not fps:
+        write_document("networks.build", table(known), ROOT / "docs" / "networks.md")
+    click.echo(table(known))
+
+
+if __name__ == "__main__":
+    main()
