@@ -231,7 +231,7 @@ def _insert_fifos(design: Design) -> None:
             for stream, arrival in zip(placed.inputs, arrivals, strict=True):
                 ahead = int((np.searchsorted(arrival, together, side="right") - np.arange(len(together))).max())
                 if ahead > 1 or uneven or stops[stream.name]:
-                    depth = ahead + (stream.order.beats // stream.order.shape[1] if ahead > 1 else uneven + 1)
+                    depth = ahead + uneven + 1 + (stream.order.beats // stream.order.shape[1] if ahead > 1 else 0)
                     fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order)
                     behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)
                     result.append(Placed(fifo, (stream,), (behind,)))
@@ -248,6 +248,8 @@ def _insert_fifos(design: Design) -> None:
         for stream in placed.outputs:
             stops[stream.name] = rigid
             registers[stream.name] = 0 if isinstance(placed.unit, TermLanes) else before + placed.unit.latency
+            if isinstance(placed.unit, AdderGraph):
+                registers[stream.name] += placed.unit.cycles() - placed.unit.order.beats  # slots that take no beat
             progress[stream.name] = arrivals[0][np.maximum(needs, 1) - 1]
         result.append(placed)
     design.placed = result

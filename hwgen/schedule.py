@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from math import lcm
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -57,6 +58,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
         return _within(menu, config.limits(board))
     # the rate of the lanes, whatever else is allowed
     folded = Menu(graph, stages, config, board, auto="lanes")
+    menu.least = folded.least
     return menu.smallest(folded.fastest({}), {})
 
 
@@ -179,6 +181,9 @@ class Menu:
                 # as one of its sides sends, or an activation a beat
                 orders = [self.order(name, c) for name in stage.inputs for c in found.get(name, [])]
                 kinds = {Spatial(o.pixels) if o.pixels and o.side > 1 else Fold(o.lanes) for o in orders} | {Fold(1)}
+                # ... or so many pixels that neither side brings more
+                some = {kind.pixels for kind in kinds if isinstance(kind, Spatial)}
+                kinds |= {Spatial(n) for a in some for b in some if stage.y.shape[2] % (n := lcm(a, b)) == 0}
                 found[stage.result] = sorted(kinds, key=str)
         readers = [
             choice for stage in self.stages if self.graph.input_name in stage.inputs for choice in found[stage.result]

@@ -314,8 +314,10 @@ module term_lanes #(
                 end
             end else begin : gen_luts
                 reg  [LANES*W-1:0] operands_4q;
+                /* verilator lint_off UNUSEDSIGNAL */
                 reg                shift_4q;
                 reg                negate_4q;
+                /* verilator lint_on UNUSEDSIGNAL */
                 reg                rst_q;
                 // the operand register has no reset: one clock more and its old content is gone
                 wire clear = rst || rst_q || (enable && last_4q);
@@ -336,7 +338,9 @@ module term_lanes #(
                 end
 
                 for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+                    /* verilator lint_off UNUSEDSIGNAL */
                     wire [SUM_W-1:0] sum;
+                    /* verilator lint_on UNUSEDSIGNAL */
                     if (MAXIMUM != 0) begin : gen_max
                         pe_max #(
                             .W(W),

@@ -118,7 +118,7 @@ MUTANTS = {
     ),
     "operands lost while results wait": (
         "term_lanes",
-        11,
+        13,
         "term_lanes",
         "if (enable) operands_4q <= operands_3;",
         "operands_4q <= operands_3;",

@@ -284,11 +284,11 @@ def test_auto_takes_what_is_smaller(tmp_path):
     """A layer of few terms unfolds; one with many stays on lanes."""
     net = nn.Sequential(
         ActQuant(4, 0, signed=True),
-        weigh(nn.Linear(24, 16)),
+        weigh(nn.Linear(64, 32)),
         ActQuant(4, 4, signed=True),
-        weigh(nn.Linear(16, 2), keep=0.1),
+        weigh(nn.Linear(32, 2), keep=0.1),
     )
-    x = frames(6, 24)
+    x = frames(6, 64)
     design = build(net, x, tmp_path / "net", engine="auto", lanes=1)
     assert kinds(design)["layer_1"] == "term_lanes" and kinds(design)["layer_3"] == "adder_graph"
     exact(net, x, tmp_path / "net")
@@ -477,7 +477,7 @@ def test_what_cannot_be_built_is_said(options, words, tmp_path):
     assert not out.exists() and {path.name for path in tmp_path.iterdir()} <= {"model.py", "__pycache__"}
 
 
-@pytest.mark.parametrize("option", [{"levels": True}, {"levels": 1.0}, {"pixels": "2"}, {"engine": None}])
+@pytest.mark.parametrize("option", [{"levels": True}, {"levels": 1.0}, {"pixels": "2"}, {"engine": 3}])
 def test_options_of_another_type_are_refused(option):
     with pytest.raises(hwgen.errors.BadInput):
         BuildConfig(**option)

@@ -10,6 +10,7 @@ from torch import nn
 from toy_build import unit, write_build
 
 import hwgen
+from hwgen.config import BuildConfig
 from hwgen.errors import ToolFailed
 from hwgen.folder import read_record
 from hwgen.nn import ActQuant
@@ -52,7 +53,7 @@ def test_only_the_layer_that_changed_is_done_again(tmp_path, started):
 
     def run(weight, **options):
         folder = tmp_path / "net"
-        hwgen.build(net(weight), (torch.zeros(1, 1, 2, 2),), out=folder)
+        hwgen.build(net(weight), (torch.zeros(1, 1, 2, 2),), out=folder, config=BuildConfig(lanes=1))
         started.clear()
         result = yosys.synthesize(folder, top="net_core", whole=False, cache=cache, **options)
         assert json.loads((folder / "synth/yosys.json").read_text()) == result

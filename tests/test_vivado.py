@@ -99,7 +99,7 @@ def test_script_takes_every_file_part_and_clock(build, tmp_path):
     assert code == 0, log
     assert f"CALL create_project -in_memory -part {BOARD.part}\n" in log
     assert re.findall(r"CALL (?:read_verilog|read_xdc) (.*)", log) == [
-        "rtl/toy.v",
+        *json.loads((build / "hwgen.json").read_text())["sources"],
         "vivado/synth_clocks.xdc",
         "vivado/zcu104.xdc",
     ]
