@@ -28,6 +28,7 @@ COLUMNS: dict[str, Callable[[dict], str]] = {
 VALUES: dict[str, Callable[[dict], float | None]] = {
     "LUT, as mapped": lambda r: r.get("mapped", {}).get("lut"),
     "LUT, adder model": lambda r: r.get("adder_model", {}).get("lut"),
+    "FF": lambda r: r.get("mapped", {}).get("ff"),
     "CPU seconds": lambda r: r["cpu_seconds"],
     "CPU seconds, whole build": lambda r: r.get("build_cpu_seconds"),
     "MB": lambda r: r["megabytes"],
