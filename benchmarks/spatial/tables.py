@@ -22,14 +22,15 @@ COLUMNS: dict[str, Callable[[dict], str]] = {
     "depth": lambda r: _mapped(r, "depth"),
     "latency": lambda r: str(r["latency"]),
     "CPU seconds": lambda r: f"{r['cpu_seconds']:.2f}",
+    "whole build": lambda r: f"{r['build_cpu_seconds']:.1f}" if "build_cpu_seconds" in r else "-",
     "MB": lambda r: f"{r['megabytes']:,}",
 }
 # what is compared: None where a result has it not
 VALUES: dict[str, Callable[[dict], float | None]] = {
     "LUT, as mapped": lambda r: r.get("mapped", {}).get("lut"),
     "LUT, adder model": lambda r: r.get("adder_model", {}).get("lut"),
+    "FF": lambda r: r.get("mapped", {}).get("ff"),
     "CPU seconds": lambda r: r["cpu_seconds"],
-    "CPU seconds, whole build": lambda r: r.get("build_cpu_seconds"),
     "MB": lambda r: r["megabytes"],
 }
 PAIRS = [("hwgen", "da4ml"), ("hwgen", "Alkaid"), ("Alkaid", "da4ml"), ("Alkaid --no-ternary", "Alkaid")]
