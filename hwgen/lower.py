@@ -1,5 +1,6 @@
 """Graph -> stages: which layers become a unit of their own, and which Quantize rides on which."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hwgen.ir import Graph, TensorType
@@ -22,9 +23,12 @@ class Stage:
     quantize: Quantize | None = None
 
 
-def lower(graph: Graph) -> list[Stage]:
+def lower(graph: Graph, memory: Callable[[str], str] = lambda layer: "rom") -> list[Stage]:
     """The stages of a graph after its passes, in order; every tensor that a stage reads is the input or another's
-    result."""
+    result.
+
+    memory -- of the terms of a layer with weights, by its name: see Layer
+    """
     types = graph.types()
     stages = []
     fused = set()
@@ -48,7 +52,14 @@ def lower(graph: Graph) -> list[Stage]:
                     node.inputs,
                     kinds,
                     types[result],
-                    Layer(node.name, op, quantize, kinds[0], types[result]),
+                    Layer(
+                        node.name,
+                        op,
+                        quantize,
+                        kinds[0],
+                        types[result],
+                        memory(node.name) if isinstance(node.op, Conv) else "rom",
+                    ),
                 )
             )
         elif isinstance(op, Add):

@@ -149,10 +149,13 @@ def window_places(conv: Conv, output: np.ndarray, weight: np.ndarray) -> tuple[n
     return group * group_channels + inside, tap // tap_columns, tap % tap_columns
 
 
-def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
-    """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None)."""
+def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None, lift: int = 0) -> Program:
+    """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None).
+
+    lift -- shifts beyond the highest exponent, for hardware that was made for higher ones
+    """
     table, constants, shift = scaled_terms(conv, x, quantize)
-    top = int(table.exponent.max()) if len(table) else 0
+    top = (int(table.exponent.max()) if len(table) else 0) + lift
     chunks, immediate_bits = _immediates(constants, top, conv, x)
     below, drop = max(0, top - shift), max(0, shift - top)
     accumulator = _accumulator(table, table.exponent, chunks, conv.reads(x), len(constants), conv.integers[0].size)
