@@ -18,8 +18,7 @@ from hwgen.errors import BadInput
 from hwgen.folder import check_writable, write
 from hwgen.frontend import import_model
 from hwgen.lint import lint
-from hwgen.lower import lower
-from hwgen.ops.conv import Conv
+from hwgen.lower import has_weights, lower
 from hwgen.passes import run_passes
 from hwgen.schedule import schedule
 from hwgen.units.adder_graph import Spatial
@@ -70,7 +69,7 @@ def build(
     stages = lower(graph, config.memory_of)
     choices = schedule(graph, stages, config, board)
     design = place(config.name or _name(out), graph, stages, choices, config.levels)
-    weighted = {node.name for node in graph.nodes if isinstance(node.op, Conv)}
+    weighted = {node.name for node in graph.nodes if has_weights(node.op)}
     units = [placed.unit for placed in design.placed]
     config.check_loadable([unit.name for unit in units if isinstance(unit, TermLanes) and unit.name in weighted])
     design.check_fits(board)

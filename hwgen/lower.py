@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hwgen.ir import Graph, TensorType
+from hwgen.ir import Graph, Op, TensorType
 from hwgen.ops.add import Add
 from hwgen.ops.conv import Conv, identity
 from hwgen.ops.maxpool import MaxPool
@@ -58,7 +58,7 @@ def lower(graph: Graph, memory: Callable[[str], str] = lambda layer: "rom") -> l
                         quantize,
                         kinds[0],
                         types[result],
-                        memory(node.name) if isinstance(node.op, Conv) else "rom",
+                        memory(node.name) if has_weights(node.op) else "rom",
                     ),
                 )
             )
@@ -69,6 +69,11 @@ def lower(graph: Graph, memory: Callable[[str], str] = lambda layer: "rom") -> l
     if not stages:
         stages.append(passing("output", graph.input_name, graph.input_type))
     return stages
+
+
+def has_weights(op: Op) -> bool:
+    """Whether an op holds numbers of the user's: an average pool does not."""
+    return isinstance(op, Conv) and op.activations_limited
 
 
 def passing(result: str, source: str, kind: TensorType) -> Stage:

@@ -104,6 +104,23 @@ class Program:
         """Of an entry, for the given fields: the place of an activation, or an immediate."""
         return max(tap_row_bits + tap_column_bits + channel_bits, self.immediate_bits)
 
+    @cached_property
+    def shared(self) -> bool:
+        """Whether every channel has the same entries and reads only the channel of its own number, as in a pool."""
+        length, channels = int(self.lengths[0]), len(self.lengths)
+        if channels == 1 or (self.lengths != length).any():
+            return False
+        own = (self.flags & IMMEDIATE > 0) | (self.channel == np.repeat(np.arange(channels), length))
+        lists = np.stack([self.flags, self.tap_row, self.tap_column, self.immediate]).reshape(4, channels, length)
+        return bool(own.all() and (lists == lists[:, :1]).all())
+
+    @cached_property
+    def one_channel(self) -> "Program":
+        """The list of the first channel, without its number."""
+        length = int(self.lengths[0])
+        cut = {name: getattr(self, name)[:length] for name in ("flags", "tap_row", "tap_column", "immediate")}
+        return replace(self, **cut, channel=np.zeros(length, np.int64), lengths=self.lengths[:1])
+
     def rom(
         self, tap_row_bits: int, tap_column_bits: int, channel_bits: int, *, rounds: Rounds, places: np.ndarray
     ) -> Rom:

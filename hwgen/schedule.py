@@ -1,6 +1,6 @@
 """Chooses the unit of every stage and its fold: an integer program over the price lists of the units."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -42,9 +42,13 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
         choices = menu.smallest(hertz // config.fps, whole)
         if choices is None:
             best = menu.fastest(whole)
+            if best is None:
+                raise DoesNotFit(
+                    "at no rate it fits", board.name, f"it takes at least {_least(menu, whole, {})}: prune it"
+                )
             raise DoesNotFit(
                 f"{config.fps:,.0f} frames/s are {hertz // config.fps:,.0f} cycles a frame at {hertz / 1e6:g} MHz; the least "
-                f"that {board.name} has room for is " + (f"{best:,.0f}" if best else "not known"),
+                f"that {board.name} has room for is {best:,.0f}",
                 f"{menu.bottleneck} can be no faster than {max(menu.least.values()):,} cycles",
                 "ask for less, allow --engine auto and more --lanes or --pixels, or prune it",
             )
@@ -62,10 +66,7 @@ def _within(menu: "Menu", budget: dict[str, int]) -> dict[str, Choice]:
     while True:
         interval = menu.fastest(left)
         if interval is None:
-            least = {name: menu.least_of(name) + budget[name] - left[name] for name in budget}
-            text = ", ".join(
-                f"{name}={n:g} ({n / menu.board.resources[name]:.1%} of the board)" for name, n in least.items()
-            )
+            text = _least(menu, budget, {name: budget[name] - left[name] for name in budget})
             raise DoesNotFit(
                 "no choice of units is in the budget", f"the least of each alone is {text}", "give it that much"
             )
@@ -75,6 +76,12 @@ def _within(menu: "Menu", budget: dict[str, int]) -> dict[str, Choice]:
         if max(over.values()) <= 0:
             return chosen
         left = {name: left[name] - max(0, over[name]) for name in budget}
+
+
+def _least(menu: "Menu", names: Iterable[str], more: Mapping[str, float]) -> str:
+    """The least of each resource alone, with what is kept aside of it."""
+    least = {name: menu.least_of(name) + more.get(name, 0) for name in names}
+    return ", ".join(f"{name}={n:g} ({n / menu.board.resources[name]:.1%} of the board)" for name, n in least.items())
 
 
 @dataclass(frozen=True)

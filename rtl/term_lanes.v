@@ -37,6 +37,8 @@ module term_lanes #(
     parameter PAYLOAD_W = 6,
     parameter GROUPS = 1,
     parameter FINAL = 1,
+    parameter SHARED = 0,
+    parameter ROUNDS = 1,
     // the window and the output
     parameter LANES = 4,
     parameter LANE_STEP = 1,
@@ -113,7 +115,7 @@ module term_lanes #(
             term_lanes_W_with_F_less_DROP_must_be_up_to_64 error_i ();
         end
         if (DSP != 0 && (MAXIMUM != 0 || F != 0)) begin : gen_check_dsp
-            term_lanes_DSP_adds_only_and_keeps_no_bits_below error_i ();
+            term_lanes_MAXIMUM_and_F_must_be_0_with_DSP error_i ();
         end
         if (IMMEDIATE_W < X_W || IMMEDIATE_W > W) begin : gen_check_immediate
             term_lanes_IMMEDIATE_W_must_be_X_W_to_W error_i ();
@@ -181,6 +183,8 @@ module term_lanes #(
         .LOAD(LOAD),
         .DEPTH(DEPTH),
         .GROUPS(GROUPS),
+        .SHARED(SHARED),
+        .ROUNDS(ROUNDS),
         .CHECK(CHECK),
         .TAP_ROW_BITS(TAP_ROW_BITS),
         .TAP_COLUMN_BITS(TAP_COLUMN_BITS),

@@ -4,7 +4,8 @@
 //
 // ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}; term = {shift, negate, immediate, payload}; payload =
 // {tap row, tap column, channel}, or a signed immediate. `last` ends an output channel in every group, and with the list's last word
-// comes `final`. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
+// comes `final`. SHARED = 1: all channels have one list (a pool), which the ROM holds once, a term a word and without channels: it is
+// walked ROUNDS times, group g in round r reading the channel r * GROUPS + g. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
 // it reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
 // Everything but the counters of written rows holds while `enable` is low.
 // With LOAD the list can be written (term_loader.v), up to DEPTH words: `rst` is then held from the first write until `loaded`.
@@ -19,6 +20,8 @@ module term_sequencer #(
     parameter LOAD = 0,              // see term_rom.v
     parameter DEPTH = TERMS,         // words of the memory; TERMS without LOAD
     parameter GROUPS = 1,            // terms in a word
+    parameter SHARED = 0,
+    parameter ROUNDS = 1,            // with SHARED
     parameter CHECK = 0,             // see term_rom.v
     parameter TAP_ROW_BITS = 2,      // bits of the fields of a payload, 0 where there is only one
     parameter TAP_COLUMN_BITS = 2,
@@ -70,7 +73,8 @@ module term_sequencer #(
     // words of 32 bits below are cut to the width of a register: their upper bits are zero
     /* verilator lint_off UNUSEDSIGNAL */
     localparam TERM_W = 3 + PAYLOAD_W;
-    localparam WORD_W = 1 + GROUPS * TERM_W;
+    localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
+    localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;
     localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
     localparam PC_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
     localparam S_W = (OUT_STRIPE > 1) ? $clog2(OUT_STRIPE) : 1;
@@ -146,9 +150,34 @@ module term_sequencer #(
         end else if (fetch) begin
             pc_q <= pc_last ? {PC_W{1'b0}} : pc_q + 1'b1;
             valid_1q <= 1'b1;
-            wrap_1q <= pc_last;
+            wrap_1q <= pc_last && round_last;
         end
     end
+
+    // the first channel of the round in stage 1
+    wire        round_last;
+    wire [31:0] base_1;
+    generate
+        if (SHARED != 0) begin : gen_shared
+            localparam BASE_W = $clog2(ROUNDS * GROUPS + 1);
+            localparam LAST_BASE = (ROUNDS - 1) * GROUPS;
+            reg [BASE_W-1:0] base_q;
+            reg [BASE_W-1:0] base_1q;
+            assign round_last = base_q == LAST_BASE[BASE_W-1:0];
+            assign base_1 = {{(32-BASE_W){1'b0}}, base_1q};
+            always @(posedge clk) begin
+                if (rst) begin
+                    base_q <= 0;
+                end else if (fetch) begin
+                    if (pc_last) base_q <= round_last ? {BASE_W{1'b0}} : base_q + GROUPS[BASE_W-1:0];
+                    base_1q <= base_q;
+                end
+            end
+        end else begin : gen_own
+            assign round_last = 1'b1;
+            assign base_1 = 32'd0;
+        end
+    endgenerate
 
     // stage 1: the position of this term's output, and of its tap
     reg  [S_W-1:0]         stripe_column_q;
@@ -224,14 +253,14 @@ module term_sequencer #(
     generate
         genvar g;
         for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
-            wire [TERM_W-1:0] term_1 = word_1[g*TERM_W +: TERM_W];
+            wire [TERM_W-1:0] term_1 = word_1[((SHARED != 0) ? 0 : g)*TERM_W +: TERM_W];
             wire shift_1 = term_1[TERM_W-1];
             wire negate_1 = term_1[TERM_W-2];
             wire immediate_1 = term_1[TERM_W-3];
             wire [31:0] payload_1 = {{(32-FIELDS_W){1'b0}}, term_1[FIELDS_W-1:0]};
-            wire [31:0] channel_1 = payload_1 & ((32'd1 << CHANNEL_BITS) - 1);
-            wire [31:0] tap_column_1 = (payload_1 >> CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
-            wire [31:0] tap_row_1 = (payload_1 >> (CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
+            wire [31:0] channel_1 = ((SHARED != 0) ? base_1 + g : payload_1) & ((32'd1 << CHANNEL_BITS) - 1);
+            wire [31:0] tap_column_1 = (payload_1 >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
+            wire [31:0] tap_row_1 = (payload_1 >> (LIST_CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
 
             wire [31:0] tap_slot = {{(32-SLOT_W){1'b0}}, slot_q} + tap_row_1;
             wire [31:0] tap_slot_wrapped = (tap_slot >= RING) ? tap_slot - RING : tap_slot;

@@ -14,10 +14,10 @@ from hwgen.frontend import import_model
 from hwgen.nn import ActQuant, limits
 from hwgen.passes import run_passes
 
-# Parameters as the source counts them, and multiply-accumulates of a frame.
-# MLPerf Tiny: what Keras counts of the reference models, a batch norm's statistics included.
-# CNV: QONNX's inference cost of the model zoo's CNV (1,555,200 in the first layer, 57,906,176 in the others), weights
-# alone. MobileNetV1: Howard et al. 2017, tables 1 and 8 (569 million, 4.2 million); the digits are Keras's count.
+# Parameters as the source counts them, and multiply-accumulates of a frame, zeros and padding counted.
+# MLPerf Tiny and MobileNetV1: what Keras counts of the reference models, a batch norm's statistics included; Howard et
+# al. 2017 give 4.2 million and 569 million. CNV: QONNX's inference cost of the model zoo's CNV, weights alone, its first
+# layer and the others. The last digits of the other multiply-accumulates are by hand, from the layers' shapes.
 PUBLISHED = {
     "resnet8": (78_666, 12_501_632),
     "ds_cnn": (24_908, 2_656_768),

@@ -169,6 +169,12 @@ class AdderGraph(Unit):
         return self.slots.count
 
     def estimate(self):
+        key = self.order, self.levels
+        if key not in self.layer.estimates:
+            self.layer.estimates[key] = self._estimate()
+        return self.layer.estimates[key]
+
+    def _estimate(self) -> dict[str, float]:
         layer, bits = self.layer, self.layer.x.qtype.bits
         if not self.maximum and layer.program.terms > EXACT_TERMS:
             return estimate(layer, self.pixels)

@@ -31,6 +31,11 @@ class Layer:
         return {}
 
     @cached_property
+    def estimates(self) -> dict:
+        """What AdderGraph counted of it, by the input's order and the levels."""
+        return {}
+
+    @cached_property
     def program(self) -> Program:
         if isinstance(self.op, MaxPool):
             return max_program(self.x.shape[0], self.op.kernel, self.op.dilation, self.x)

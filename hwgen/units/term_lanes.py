@@ -179,7 +179,14 @@ class TermLanes(Unit):
 
     @property
     def out_order(self) -> Order:
-        return Order(self.layer.y.shape).by_lanes(self.fold.lanes, self.rounds.channels)
+        channels = self.order.channels if self.shared else self.rounds.channels
+        return Order(self.layer.y.shape).by_lanes(self.fold.lanes, channels)
+
+    @cached_property
+    def shared(self) -> bool:
+        """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
+        own = self.layer.memory != "rom"  # other weights may not be alike
+        return not own and self.program.shared and (self.sort or not self.order.channels)
 
     @property
     def rom_path(self) -> str:
@@ -216,18 +223,16 @@ class TermLanes(Unit):
     @cached_property
     def rom(self) -> Rom:
         fields = self.fields
-        return self.program.rom(
-            fields["TAP_ROW_BITS"],
-            fields["TAP_COLUMN_BITS"],
-            fields["CHANNEL_BITS"],
-            rounds=self.rounds,
-            places=self.order.places,
-        )
+        taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
+        if self.shared:
+            one = self.program.one_channel
+            return one.rom(*taps, 0, rounds=Rounds.of(one.lengths, 1, False), places=np.zeros(1, np.int64))
+        return self.program.rom(*taps, fields["CHANNEL_BITS"], rounds=self.rounds, places=self.order.places)
 
     @property
     def depth(self) -> int:
         """Words of the memory of terms: those of the list or, of one that can be loaded, all that its blocks hold."""
-        words = int(self.rounds.lengths.sum())
+        words = int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum())
         if self.layer.memory == "rom":
             return words
         block = URAM_DEPTH if self.layer.memory == "uram" else BRAM_DEPTH if words > LUTRAM_DEPTH else LUTRAM_DEPTH // 2
@@ -277,9 +282,11 @@ class TermLanes(Unit):
             "LOAD": ("rom", "bram", "uram").index(layer.memory),
             "DEPTH": self.depth,
             "CHECK": (0 if layer.memory == "uram" else rom.check, 32),
-            "PAYLOAD_W": (rom.width - 1) // self.fold.groups - 3,
+            "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 3,
             "GROUPS": self.fold.groups,
             "FINAL": self.rounds.final,
+            "SHARED": int(self.shared),
+            "ROUNDS": len(self.rounds.lengths),
             "LANES": self.fold.lanes,
             "LANE_STEP": windows.lane_step,
             "OUT_STRIPE": self.out_order.stripe,
@@ -342,8 +349,11 @@ class TermLanes(Unit):
     @property
     def rom_shape(self) -> tuple[int, int]:
         """Words and bits of the memory of terms."""
-        fields = self.fields
-        payload = self.program.payload_bits(fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"], fields["CHANNEL_BITS"])
+        fields, program = self.fields, self.program
+        taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
+        if self.shared:
+            return self.depth, 4 + program.payload_bits(*taps, 0)
+        payload = program.payload_bits(*taps, fields["CHANNEL_BITS"])
         return self.depth, 1 + self.fold.groups * (3 + payload)
 
     def estimate(self):
