@@ -72,8 +72,11 @@ def lower(graph: Graph, memory: Callable[[str], str] = lambda layer: "rom") -> l
 
 
 def has_weights(op: Op) -> bool:
-    """Whether an op holds numbers of the user's: an average pool does not."""
-    return isinstance(op, Conv) and op.activations_limited
+    """Whether an op holds numbers that training finds: not a pool, whose channels are all alike."""
+    if not isinstance(op, Conv):
+        return False
+    alike = op.groups == len(op.weight) and (op.weight == op.weight[:1]).all() and (op.bias == op.bias[:1]).all()
+    return not alike or len(op.weight) == 1
 
 
 def passing(result: str, source: str, kind: TensorType) -> Stage:

@@ -225,15 +225,14 @@ module axil_registers #(
     // the check sum is the sum of the sums after each write from LOAD_WORDS on
     always @(posedge clk) begin
         load_data_q <= wdata_q;
-        load_added_q <= moves;
         if (moves) load_sum_q <= begins ? wdata_q : load_sum_q + wdata_q;
-        if (moves && begins) load_check_q <= 32'd0;
-        else if (load_added_q) load_check_q <= load_check_q + load_sum_q;
     end
 
     integer i;
     always @(posedge clk) begin
         if (rst) begin
+            load_added_q  <= 1'b0;
+            load_check_q  <= 32'd0;
             load_move_q   <= 2'b00;
             load_layer_q  <= 8'd0;
             for (i = 0; i < LOAD_W; i = i + 1) load_select_q[i] <= i == 0;
@@ -245,6 +244,9 @@ module axil_registers #(
                 load_layer_q <= wdata_q[7:0];
                 for (i = 0; i < LOAD_W; i = i + 1) load_select_q[i] <= wdata_q == i;
             end
+            load_added_q <= moves;
+            if (moves && begins) load_check_q <= 32'd0;
+            else if (load_added_q) load_check_q <= load_check_q + load_sum_q;
             settle_q   <= moves ? 4'b1111 : settle_q >> 1;
             unloaded_q <= LAYERS != 0 && (moves || settle_q != 4'd0 || !(&loaded));
         end

@@ -299,9 +299,7 @@ module term_lanes #(
                     else if (enable) first_3q <= last_3;
                 end
                 for (l = 0; l < LANES; l = l + 2) begin : gen_pair
-                    /* verilator lint_off UNUSEDSIGNAL */
                     wire [2*W-1:0] sum;
-                    /* verilator lint_on UNUSEDSIGNAL */
                     wire [2*W-1:0] x;
                     assign x[W-1:0] = operands_3[l*W +: W];
                     assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[W-1:DROP];
