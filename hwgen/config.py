@@ -32,7 +32,9 @@ class BuildConfig:
     # what the network may take, as fast as it can be: 60% of everything, or RESOURCE=NUMBER or RESOURCE=PERCENT% by commas
     budget: str | None = None
     dsp: bool = True  # whether lanes may be in DSP slices, where a rate or a budget makes that worth it
-    loadable: str | None = None  # layers on lanes whose weights a host can replace: patterns, several with commas between
+    loadable: str | None = (
+        None  # layers on lanes whose weights a host can replace: patterns, several with commas between
+    )
     weights_in: str = "bram"  # the memory of a loadable layer's terms: bram, or uram, which is empty until it is loaded
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     name: str = ""  # of the network's Verilog modules; default: the output folder's name

@@ -21,7 +21,7 @@ from hwgen.nn import limits
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.passes import run_passes
-from hwgen.program import Program, Rounds, dsp_program, sum_program
+from hwgen.program import Rounds, dsp_program, sum_program
 from hwgen.rom import Rom
 from hwgen.units.term_lanes import TermLanes
 
@@ -114,7 +114,9 @@ def _new_ops(design: Design, new: Graph) -> dict[str, Conv]:
             same = np.shape(a) == np.shape(b) if field.name in free else np.array_equal(a, b)
             if not same and field.name != "path":
                 what = "shape of the " if field.name in free else ""
-                hint = "--loadable must name it in the build" if field.name in ("weight", "bias") else "build this network"
+                hint = (
+                    "--loadable must name it in the build" if field.name in ("weight", "bias") else "build this network"
+                )
                 raise BadInput(f"the {what}{field.name} is not that of the build", one.name, hint)
         if one.name in loadable:
             ops[one.name] = other.op
@@ -136,7 +138,9 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
         )
     y, (low, high) = quantize.infer(op.infer(layer.x)).qtype, limits(layer.y.qtype.bits, layer.y.qtype.signed)
     if y.low < low or y.high > high:
-        refuse(f"its results are {y.low} to {y.high}, the build's have {layer.y.qtype.bits} bits", "use smaller weights")
+        refuse(
+            f"its results are {y.low} to {y.high}, the build's have {layer.y.qtype.bits} bits", "use smaller weights"
+        )
     if unit.fold.dsp:
         program = dsp_program(op, layer.x, quantize)
         if program.drop != built.drop:
@@ -145,7 +149,12 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
                 "let the smallest weight's lowest bit be that of the first ones",
             )
     else:
-        program = _lifted(sum_program(op, layer.x, quantize), built, op, unit, quantize, refuse)
+        program = sum_program(op, layer.x, quantize)
+        # the highest exponent is that of the build: the bits between it and the results are wired
+        lift = built.below - built.drop - (program.below - program.drop)
+        if lift < 0:
+            refuse(f"its largest weight is {1 << -lift} times as large as the build's", "use smaller weights")
+        program = sum_program(op, layer.x, quantize, lift, built.immediate_bits)
     for what, has, needs in (
         ("accumulator", built.accumulator, program.accumulator),
         ("constants in the list", built.immediate_bits, program.immediate_bits),
@@ -164,11 +173,3 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
     if rom.depth > unit.depth:
         refuse(f"its list has {rom.depth} words, the memory {unit.depth}", "prune it to fewer terms")
     return rom
-
-
-def _lifted(program: Program, built: Program, op: Conv, unit: TermLanes, quantize: Quantize, refuse) -> Program:
-    """The program with its highest exponent that of the build, for the bits between it and the results are wired."""
-    lift = built.below - built.drop - (program.below - program.drop)
-    if lift < 0:
-        refuse(f"its largest weight is {1 << -lift} times as large as the build's", "use smaller weights")
-    return sum_program(op, unit.layer.x, quantize, lift) if lift else program

@@ -116,7 +116,14 @@ def units():
         # block memory, written a whole word at a time
         unit("max_groups", MaxPool((3, 2), (2, 2), (1, 0)), ((5, 4, 6), -8, 7, 0), (3, 3), lanes(3, (3, 1, 4, 0, 2))),
         # one list for all channels, in the order in which they come; the last round has one of two
-        unit("max_shared", MaxPool((2, 2), (2, 2), (0, 0)), ((5, 4, 6), -8, 7, 0), (3, 2), lanes(3, (3, 1, 4, 0, 2)), sort=True),
+        unit(
+            "max_shared",
+            MaxPool((2, 2), (2, 2), (0, 0)),
+            ((5, 4, 6), -8, 7, 0),
+            (3, 2),
+            lanes(3, (3, 1, 4, 0, 2)),
+            sort=True,
+        ),
     ]
 
 

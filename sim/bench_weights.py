@@ -80,11 +80,11 @@ async def at_power_up_the_build_s_weights_are_there_or_nothing_starts(dut):
 
 
 @cocotb.test()
-@cocotb.parametrize(source=[0.0, 0.5], sink=[0.0, 0.5])
+@cocotb.parametrize(source=[0.0, 0.5], sink=[0.4])
 async def each_set_of_weights_gives_its_own_results(dut, source, sink):
     host = await begin(dut, source, sink)
     assert (host.results[0] != host.results[1]).any()
-    for which in (1, 0, 1):
+    for which in (1, 0):
         await host.load(which)
         assert await host.run(len(host.inputs)) == DONE
 
@@ -92,8 +92,6 @@ async def each_set_of_weights_gives_its_own_results(dut, source, sink):
 @cocotb.test()
 async def frames_that_wait_meet_the_new_weights_whole(dut):
     host = await begin(dut)
-    await host.load(0)
-    await host.run(2)
     for index in range(4):
         host.offer(index)
     await ClockCycles(dut.aclk, 20)  # words stand at the border
@@ -108,11 +106,9 @@ async def frames_that_wait_meet_the_new_weights_whole(dut):
 async def loading_right_after_done_disturbs_nothing(dut):
     """A layer may still be at work then on what no result needs."""
     host = await begin(dut)
-    await host.load(0)
-    for which in (1, 0, 1, 0):
-        await host.run(1)
+    for which in (0, 1):
         await host.load(which)
-        await host.run(3)
+        await host.run(2)
 
 
 @cocotb.test()
@@ -137,23 +133,21 @@ async def half_a_load_is_no_load(dut, reset):
     host = await begin(dut)
     await host.load(0)
     writes = host.writes[1]
-    for stop in random.Random(4).sample(range(2, len(writes)), 4):
-        await host.load(0)
-        await host.send(writes[:stop])
-        if writes[stop][0] == LOAD_LAYER:  # at a list's end: the layers are whole, but not of one network
-            continue
-        assert await host.settled() & UNLOADED
-        if reset == "soft":
-            await host.write(CONTROL, SOFT_RESET)
-        if reset == "hard":
-            await FallingEdge(dut.aclk)
-            dut.aresetn.value = 0
-            await ClockCycles(dut.aclk, 4)
-            await FallingEdge(dut.aclk)
-            dut.aresetn.value = 1
-            await FallingEdge(dut.aclk)
-        await host.write(CONTROL, START)
-        assert await host.settled() == UNLOADED
+    # not between two lists: the layers are whole then, though not of one network
+    inside = [i for i in range(2, len(writes)) if LOAD_LAYER not in (writes[i - 1][0], writes[i][0])]
+    await host.send(writes[: random.Random(reset).choice(inside)])
+    assert await host.settled() == UNLOADED
+    if reset == "soft":
+        await host.write(CONTROL, SOFT_RESET)
+    if reset == "hard":
+        await FallingEdge(dut.aclk)
+        dut.aresetn.value = 0
+        await ClockCycles(dut.aclk, 4)
+        await FallingEdge(dut.aclk)
+        dut.aresetn.value = 1
+        await FallingEdge(dut.aclk)
+    await host.write(CONTROL, START)
+    assert await host.settled() == UNLOADED
     await host.load(1)
     assert await host.run(2) == DONE
 
@@ -167,15 +161,14 @@ async def what_is_out_of_order_is_reported(dut):
     assert await host.settled() == UNLOADED and await host.read(LOADED) == 0
     await host.write(LOAD_LAYER, 1)
     assert await host.read(LOADED) == 1  # the others are whole
-    await host.load(1)
     for words in (0, 1 << 20):  # lengths that no memory has
         await host.send([(LOAD_LAYER, 1), (LOAD_WORDS, words), *((LOAD_DATA, 0) for _ in range(4))])
         assert await host.settled() == UNLOADED
     await host.load(0)
-    assert await host.run(2) == DONE
+    assert await host.run(1) == DONE
     # a start in the middle of a load
     await host.send(host.writes[1][:5])
     await host.write(CONTROL, START)
     assert await host.settled() == UNLOADED | DONE
     await host.load(1)
-    assert await host.run(len(host.inputs)) == DONE
+    assert await host.run(1) == DONE
