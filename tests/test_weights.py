@@ -13,7 +13,7 @@ from hwgen.errors import BadInput, DoesNotFit, HwgenError
 from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.simulators import lint, run_cocotb
-from tests.test_examples_rtl import axi_words, behind_axi
+from tests.test_examples_rtl import axi_words
 
 EXAMPLE = (torch.zeros(1, 2, 6, 6),)
 
@@ -102,11 +102,6 @@ def test_a_build_is_simulated_with_its_own_weights_loaded(tmp_path, memory):
     x = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(2)) * 4
     y, _ = simulate(folder, x.numpy(), simulator="icarus", stall=0.2)
     assert np.array_equal(y, golden(0, x).numpy())
-
-
-@pytest.mark.sim
-def test_a_top_with_loadable_layers_works_as_any_other(tmp_path):
-    behind_axi(built(tmp_path / "net", lanes=6), torch.rand(8, 2, 6, 6) * 4, tmp_path, "icarus")
 
 
 def test_the_hardware_of_uram_does_not_know_the_weights(tmp_path):
