@@ -1,6 +1,6 @@
 """Pruned, power-of-two and mixed-precision PyTorch networks as verified, readable Verilog.
 
-build, simulate, verify and report are the command line's verbs as functions; see hwgen/flow.py.
+build, load_words, simulate, verify and report are the command line's verbs as functions; see hwgen/flow.py.
 """
 
 from hwgen.folder import uninterrupted
@@ -13,5 +13,6 @@ with uninterrupted():
     from hwgen.report import report
     from hwgen.simulate import simulate
     from hwgen.verify import verify
+    from hwgen.weights import load_words
 
-__all__ = ["BuildConfig", "HwgenError", "build", "report", "simulate", "verify"]
+__all__ = ["BuildConfig", "HwgenError", "build", "load_words", "report", "simulate", "verify"]

@@ -130,6 +130,18 @@ def hardware_options(command):
             "or a budget.",
         ),
         click.option(
+            "--loadable",
+            metavar="PATTERNS",
+            help="Layers on lanes whose weights a host can replace: names or patterns, several with commas between; * all.",
+        ),
+        click.option(
+            "--weights-in",
+            type=click.Choice(["bram", "uram"]),
+            default="bram",
+            show_default=True,
+            help="Memory of the loadable layers; uram is empty until it is loaded.",
+        ),
+        click.option(
             "--lanes",
             type=int,
             help="At most so many accumulators per layer, 1 to 4096. Default: 16; all with a rate or a budget.",
@@ -224,6 +236,35 @@ def build(net, out, name, **choices):
     click.echo(
         f"estimated {takes} of {board.name}; {rate:,.0f} frames/s at an assumed {config.hertz(board) / 1e6:g} MHz"
     )
+
+
+@main.command()
+@folder_argument
+@click.argument("net", metavar="[NET]", required=False)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; what it holds is told in a .json file beside it.",
+)
+def weights(folder, net, out):
+    """Write what a host must write to the registers of the build in DIR to load the weights of NET.
+
+    NET is the network of DIR with other weights, as hwgen build takes it; without it, the build's own weights are meant.
+    The file is a list of 32-bit pairs, little-endian: the offset of a register, and what is written there.
+    """
+    from hwgen import frontend
+    from hwgen.weights import load_words
+
+    if out.suffix == ".json":
+        raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
+    loaded = frontend.load(net) if net else None
+    made = load_words(folder, *(loaded if isinstance(loaded, tuple) else (loaded, None)))
+    made.save(out)
+    for layer in made.layers:
+        click.echo(f"{layer.name}: {layer.words:,} of {layer.capacity:,} words of {layer.bits} bits")
+    click.echo(f"{out}: {len(made.writes):,} writes, for BUILD_ID {made.build_id:#010x}")
 
 
 @main.command()

@@ -8,6 +8,8 @@ from math import inf
 from hwgen.board import Board
 from hwgen.errors import BadInput
 
+MEMORIES = ("bram", "uram")  # that can be loaded
+MOST_LOADABLE = 256
 ENGINES = ("auto", "lanes", "spatial")
 RESOURCES = ("LUT", "BRAM36", "DSP")  # what units are priced in, and a budget may limit
 MOST_LANES = 4096
@@ -30,6 +32,10 @@ class BuildConfig:
     # what the network may take, as fast as it can be: 60% of everything, or RESOURCE=NUMBER or RESOURCE=PERCENT% by commas
     budget: str | None = None
     dsp: bool = True  # whether lanes may be in DSP slices, where a rate or a budget makes that worth it
+    loadable: str | None = (
+        None  # layers on lanes whose weights a host can replace: patterns, several with commas between
+    )
+    weights_in: str = "bram"  # the memory of a loadable layer's terms: bram, or uram, which is empty until it is loaded
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
@@ -57,6 +63,10 @@ class BuildConfig:
                     "--engine",
                     f"use {', '.join(ENGINES)}, or PATTERN=ENGINE for layers by name",
                 )
+        if self.weights_in not in MEMORIES:
+            raise BadInput(f"weights_in = {self.weights_in!r}", "--weights-in", f"use {' or '.join(MEMORIES)}")
+        if self.loadable is not None and (not isinstance(self.loadable, str) or not all(self._loadable())):
+            raise BadInput(f"loadable = {self.loadable!r}", "--loadable", "use names or patterns of layers, or *")
         if self.name and not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
             raise BadInput(f"name = {self.name!r}", "--name", "use lower-case letters, digits and _, a letter first")
 
@@ -86,6 +96,22 @@ class BuildConfig:
         """The engine chosen for a layer by its name; the default where no pattern matches."""
         found = [engine for pattern, engine in self._engines() if fnmatchcase(layer, pattern)]
         return found[-1] if found else self.default_engine
+
+    def _loadable(self) -> list[str]:
+        return [] if self.loadable is None else [pattern.strip() for pattern in self.loadable.split(",")]
+
+    def memory_of(self, layer: str) -> str:
+        """Of a layer's terms, by its name: rom, bram or uram."""
+        return self.weights_in if any(fnmatchcase(layer, pattern) for pattern in self._loadable()) else "rom"
+
+    def check_loadable(self, layers: list[str]) -> None:
+        """Raises BadInput when a pattern matches none of the layers, those with weights on lanes."""
+        for pattern in self._loadable():
+            if not any(fnmatchcase(layer, pattern) for layer in layers):
+                names = f"they are {', '.join(layers)}" if layers else "there is none"
+                raise BadInput(f"no layer with weights on lanes matches {pattern!r}", "--loadable", names)
+        if (count := sum(self.memory_of(layer) != "rom" for layer in layers)) > MOST_LOADABLE:
+            raise BadInput(f"{count} layers", "--loadable", f"name at most {MOST_LOADABLE}")
 
     def hertz(self, board: Board) -> float:
         """The clock at which a rate is meant."""

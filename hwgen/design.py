@@ -67,8 +67,10 @@ class Design:
         return {name: sum(estimate.get(name, 0) for estimate in estimates) for name in RESOURCES}
 
     def check_fits(self, board: Board) -> None:
-        """Raises DoesNotFit when the estimate of LUTs or block RAMs exceeds the board."""
-        for resource, total in self.estimate().items():
+        """Raises DoesNotFit when the estimate exceeds the board."""
+        estimates = [placed.unit.estimate() for placed in self.placed]
+        urams = sum(estimate.get("URAM", 0) for estimate in estimates)
+        for resource, total in (self.estimate() | {"URAM": urams}).items():
             if total > board.resources[resource]:
                 most = max((placed.unit for placed in self.placed), key=lambda unit: unit.estimate().get(resource, 0))
                 raise DoesNotFit(
@@ -76,6 +78,12 @@ class Design:
                     f"{most.name} alone takes about {most.estimate().get(resource, 0):g}",
                     "prune it, narrow its weights or activations, or allow fewer --lanes",
                 )
+
+    @property
+    def loadable(self) -> list[TermLanes]:
+        """The layers whose lists can be written, in the order of their numbers."""
+        units = [placed.unit for placed in self.placed]
+        return [unit for unit in units if isinstance(unit, TermLanes) and unit.layer.memory != "rom"]
 
     def streams(self) -> list[Stream]:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]

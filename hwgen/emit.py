@@ -22,9 +22,14 @@ def emit(design: Design) -> dict[str, str]:
     for placed in design.placed:
         files.update(placed.unit.files())
     files.update(library([text for path, text in files.items() if path.endswith(".v")]))
-    fingerprint = hashlib.sha256("".join(f"{path}\0{text}\0" for path, text in sorted(files.items())).encode()).digest()
-    files[top] = render_top(design, build_id=int.from_bytes(fingerprint[:4], "big"))
+    files[top] = render_top(design, build_id=fingerprint(files))
     return files
+
+
+def fingerprint(files: dict[str, str]) -> int:
+    """The BUILD_ID of Verilog and ROMs, the top among them with a BUILD_ID of 0."""
+    digest = hashlib.sha256("".join(f"{path}\0{text}\0" for path, text in sorted(files.items())).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
 
 
 def render_top(design: Design, build_id: int) -> str:
@@ -42,6 +47,7 @@ def render_top(design: Design, build_id: int) -> str:
         in_beats=design.input.order.beats,
         out_beats=design.output.order.beats,
         build_id=build_id,
+        layers=len(design.loadable),
         version=_version_number(),
     )
 
@@ -56,7 +62,8 @@ def render_core(design: Design, core: str, stalls: bool = False) -> str:
         input=border_wires(design.input),
         output=border_wires(design.output),
         streams=[border_wires(stream) for stream in design.streams()],
-        units=[_instance(placed) for placed in design.placed],
+        units=[_instance(placed, design) for placed in design.placed],
+        layers=len(design.loadable),
     )
 
 
@@ -82,6 +89,9 @@ def manifest(
     design: Design, board: Board, files: dict[str, str | bytes], choices: dict[str, Choice], config: BuildConfig
 ) -> dict:
     """hwgen.json: what later commands need to know of a build."""
+    top = f"rtl/{design.name}_top.v"
+    hardware = {path: text for path, text in files.items() if path.startswith(("rtl/", "rom/"))}
+    build_id = fingerprint(hardware | {top: render_top(design, build_id=0)})
     roms, units = {}, []
     for placed in design.placed:
         unit = placed.unit
@@ -106,6 +116,8 @@ def manifest(
         "board": board.name,
         "choices": {name: asdict(choice) for name, choice in choices.items()},
         "levels": config.levels,
+        "loadable": {unit.layer.name: unit.layer.memory for unit in design.loadable},
+        "build_id": build_id,
         "sources": sorted(path for path in files if path.endswith(".v")),
         "roms": roms,
         "interval": design.interval(),
@@ -154,12 +166,15 @@ def border_wires(stream: Stream) -> dict:
     }
 
 
-def _instance(placed) -> dict:
+def _instance(placed, design: Design) -> dict:
     unit = placed.unit
+    loadable = design.loadable
     return {
         "module": unit.module,
         "instance": unit.instance,
         "note": unit.note(),
+        "loads": unit.loads,
+        "layer": loadable.index(unit) if unit in loadable else None,
         "parameters": [{"name": name, "value": value} for name, value in _parameters(unit).items()],
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],

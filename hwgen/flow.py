@@ -18,11 +18,11 @@ from hwgen.errors import BadInput
 from hwgen.folder import check_writable, write
 from hwgen.frontend import import_model
 from hwgen.lint import lint
-from hwgen.lower import lower
+from hwgen.lower import has_weights, lower
 from hwgen.passes import run_passes
 from hwgen.schedule import schedule
 from hwgen.units.adder_graph import Spatial
-from hwgen.units.term_lanes import Fold
+from hwgen.units.term_lanes import Fold, TermLanes
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
@@ -35,6 +35,8 @@ KEYS = {
     "board",
     "choices",
     "levels",
+    "loadable",
+    "build_id",
     "sources",
     "roms",
     "interval",
@@ -64,9 +66,12 @@ def build(
     progress("import")
     graph = run_passes(import_model(model, example_inputs))
     progress("schedule")
-    stages = lower(graph)
+    stages = lower(graph, config.memory_of)
     choices = schedule(graph, stages, config, board)
     design = place(config.name or _name(out), graph, stages, choices, config.levels)
+    weighted = {node.name for node in graph.nodes if has_weights(node.op)}
+    units = [placed.unit for placed in design.placed]
+    config.check_loadable([unit.name for unit in units if isinstance(unit, TermLanes) and unit.name in weighted])
     design.check_fits(board)
     progress("emit")
     files = emit(design)
@@ -106,7 +111,8 @@ def read_design(folder: str | Path) -> Design:
     known = read_manifest(folder)
     graph = store.load(Path(folder))
     choices = {name: Spatial(**by) if "pixels" in by else Fold(**by) for name, by in known["choices"].items()}
-    return place(known["name"], graph, lower(graph), choices, known["levels"])
+    stages = lower(graph, lambda layer: known["loadable"].get(layer, "rom"))
+    return place(known["name"], graph, stages, choices, known["levels"])
 
 
 def _name(out: Path) -> str:

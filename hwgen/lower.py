@@ -1,8 +1,9 @@
 """Graph -> stages: which layers become a unit of their own, and which Quantize rides on which."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from hwgen.ir import Graph, TensorType
+from hwgen.ir import Graph, Op, TensorType
 from hwgen.ops.add import Add
 from hwgen.ops.conv import Conv, identity
 from hwgen.ops.maxpool import MaxPool
@@ -22,9 +23,12 @@ class Stage:
     quantize: Quantize | None = None
 
 
-def lower(graph: Graph) -> list[Stage]:
+def lower(graph: Graph, memory: Callable[[str], str] = lambda layer: "rom") -> list[Stage]:
     """The stages of a graph after its passes, in order; every tensor that a stage reads is the input or another's
-    result."""
+    result.
+
+    memory -- of the terms of a layer with weights, by its name: see Layer
+    """
     types = graph.types()
     stages = []
     fused = set()
@@ -48,7 +52,14 @@ def lower(graph: Graph) -> list[Stage]:
                     node.inputs,
                     kinds,
                     types[result],
-                    Layer(node.name, op, quantize, kinds[0], types[result]),
+                    Layer(
+                        node.name,
+                        op,
+                        quantize,
+                        kinds[0],
+                        types[result],
+                        memory(node.name) if has_weights(node.op) else "rom",
+                    ),
                 )
             )
         elif isinstance(op, Add):
@@ -58,6 +69,14 @@ def lower(graph: Graph) -> list[Stage]:
     if not stages:
         stages.append(passing("output", graph.input_name, graph.input_type))
     return stages
+
+
+def has_weights(op: Op) -> bool:
+    """Whether an op holds numbers that training finds: not a pool, whose channels are all alike."""
+    if not isinstance(op, Conv):
+        return False
+    alike = op.groups == len(op.weight) and (op.weight == op.weight[:1]).all() and (op.bias == op.bias[:1]).all()
+    return not alike or len(op.weight) == 1
 
 
 def passing(result: str, source: str, kind: TensorType) -> Stage:

@@ -166,11 +166,17 @@ def window_places(conv: Conv, output: np.ndarray, weight: np.ndarray) -> tuple[n
     return group * group_channels + inside, tap // tap_columns, tap % tap_columns
 
 
-def sum_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
-    """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None)."""
+def sum_program(
+    conv: Conv, x: TensorType, quantize: Quantize | None, lift: int = 0, immediate_bits: int | None = None
+) -> Program:
+    """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None).
+
+    lift, immediate_bits -- for hardware that is there: shifts beyond the highest exponent; at most so many bits of an immediate,
+    but for those at the end, which take what they need
+    """
     table, constants, shift = scaled_terms(conv, x, quantize)
-    top = int(table.exponent.max()) if len(table) else 0
-    chunks, immediate_bits = _immediates(constants, top, conv, x)
+    top = (int(table.exponent.max()) if len(table) else 0) + lift
+    chunks, immediate_bits = _immediates(constants, top, conv, x, immediate_bits)
     below, drop = max(0, top - shift), max(0, shift - top)
     accumulator = _accumulator(table, table.exponent, chunks, conv.reads(x), len(constants), conv.integers[0].size)
     return Program(
@@ -262,15 +268,18 @@ def _constants(conv: Conv, grid: int, shift: int, rounded: bool) -> list[int]:
     return result
 
 
-def _immediates(constants: list[int], top: int, conv: Conv, x: TensorType) -> tuple[list[list[tuple[int, int]]], int]:
-    """Each output's constant as (exponent, value) of its immediates, and the bits that hold every value."""
+def _immediates(
+    constants: list[int], top: int, conv: Conv, x: TensorType, most: int | None = None
+) -> tuple[list[list[tuple[int, int]]], int]:
+    """Each output's constant as (exponent, value) of its immediates, below the top of at most `most` bits; and the bits that
+    hold every value."""
     _, _, tap_rows, tap_columns = conv.weight.shape
     # above an unsigned activation an immediate's bits cost no lookup table: as many as the payload has anyway
     fields = sum(
         ceil_log2(n)
         for n in (conv.dilation[0] * (tap_rows - 1) + 1, conv.dilation[1] * (tap_columns - 1) + 1, x.shape[0])
     )
-    bits = max(2, x.qtype.bits, 0 if x.qtype.signed else fields)
+    bits = max(2, x.qtype.bits, 0 if x.qtype.signed else fields if most is None else min(fields, most))
     chunks = [_chunks(constant, top, bits) for constant in constants]
     used = [width(min(value, 0), value) + (value > 0) for parts in chunks for _, value in parts]
     return chunks, max([x.qtype.bits, *used])

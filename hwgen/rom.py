@@ -1,4 +1,4 @@
-"""A read-only memory's words, of any width, and the file that $readmemh reads."""
+"""A memory's words, of any width, the file that $readmemh reads, and the pieces in which a host writes them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +26,17 @@ class Rom:
     def width(self) -> int:
         return self.bits.shape[1]
 
+    def padded(self, depth: int) -> "Rom":
+        """With words of zeros behind it."""
+        return Rom(np.pad(self.bits, ((0, depth - self.depth), (0, 0))))
+
+    @property
+    def pieces(self) -> np.ndarray:
+        """uint32 [words, pieces]: each word's 32-bit pieces, the lowest first."""
+        pieces = -(-self.width // 32)
+        padded = np.pad(self.bits, ((0, 0), (32 * pieces - self.width, 0)))
+        return np.packbits(padded, axis=1).view(">u4").astype(np.uint32)[:, ::-1]
+
     def text(self) -> str:
         """A word a line, in hexadecimal."""
         digits = -(-self.width // 4)
@@ -38,8 +49,6 @@ class Rom:
     @cached_property
     def check(self) -> int:
         """CHECK of rtl/term_rom.v: each word's 32-bit pieces, times the word's place from 1, summed modulo 2^32."""
-        pieces = -(-self.width // 32)
-        padded = np.pad(self.bits, ((0, 0), (32 * pieces - self.width, 0)))
-        values = np.packbits(padded, axis=1).view(">u4").astype(np.uint64).sum(axis=1)
+        values = self.pieces.sum(axis=1, dtype=np.uint64)
         # products of 34 and 30 bits: cut before they are summed
         return int((values * np.arange(1, self.depth + 1, dtype=np.uint64) % (1 << 32)).sum() % (1 << 32))

@@ -21,6 +21,7 @@ from hwgen.share import share
 from hwgen.simulators import check_simulator, run_cocotb
 from hwgen.templates import render
 from hwgen.units.adder_graph import AdderGraph
+from hwgen.weights import LOAD_DATA, LOAD_LAYER, LOAD_WORDS, lists_of
 
 HARNESS = "hwgen_harness"
 WORD = (1 << 32) - 1  # the harness counts words and clocks in 32 bits
@@ -104,6 +105,8 @@ def run_words(
         for old in [*work.glob("*.hex"), work / "settings.json"]:
             old.unlink(missing_ok=True)
         _write_words(work / "input.hex", words, design.input)
+        if design.loadable:
+            np.savetxt(work / "load.hex", lists_of(design, {})[1], fmt="%x")
         patience = int((2 * sum(p.unit.cycles() for p in design.placed) + SLACK) / (1 - stall) ** 2)
         settings = {
             "chance": max(round(stall * 65536), 1) if stall else 0,
@@ -171,6 +174,8 @@ def _prepare(work: Path, folder: Path, design: Design, stalls: bool, traced: boo
         traced=[border_wires(stream) for stream in design.streams()] if traced else [],
         held=[stream.name for stream in design.streams()] if stalls else [],
         stalls=stalls,
+        layers=len(design.loadable),
+        registers={"LAYER": LOAD_LAYER, "WORDS": LOAD_WORDS, "DATA": LOAD_DATA},
     )
     texts = {"harness.v": harness}
     core_path = f"rtl/{core}.v"

@@ -5,11 +5,16 @@
 //   0x00 ID  0x04 VERSION  0x08 CONTROL  0x0C STATUS  0x10 FRAMES  0x14 FRAMES_IN  0x18 FRAMES_OUT
 //   0x1C CYCLES  0x24 INPUT_STALLS  0x2C OUTPUT_STALLS  0x34 STARVED (low word, then high word)
 //   0x3C IN_BEATS  0x40 OUT_BEATS  0x44 BUILD_ID
+//   0x48 LOAD_LAYERS  0x4C LOAD_LAYER  0x50 LOAD_WORDS  0x54 LOAD_DATA  0x58 LOAD_CHECK  0x5C LOADED
 //
 // Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0) and FRAMES, byte by byte
-// as WSTRB says. Any other write, and a read past BUILD_ID, answers SLVERR and changes nothing. The low two
+// as WSTRB says, and whole, while the network stands still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to
+// load. Any other write, and a read past LOADED, answers SLVERR and changes nothing. The low two
 // address bits are not looked at. One write and one read are in hand at a time; address and data of a write
 // may come in either order.
+//
+// `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had time to
+// say so; meanwhile there is no start.
 //
 // bench: sim/bench_axil_registers.py
 `default_nettype none
@@ -17,7 +22,9 @@ module axil_registers #(
     parameter        IN_BEATS  = 16,    // words in an input frame
     parameter        OUT_BEATS = 10,    // words in an output frame
     parameter [31:0] VERSION   = 0,     // of the generator
-    parameter [31:0] BUILD_ID  = 0      // of this network
+    parameter [31:0] BUILD_ID  = 0,     // of this network
+    parameter        LAYERS    = 0,     // that can be loaded, up to 256
+    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1
 ) (
     input  wire        clk,
     input  wire        rst,             // synchronous, active high
@@ -57,12 +64,21 @@ module axil_registers #(
     input  wire [63:0] cycles,
     input  wire [63:0] input_stalls,
     input  wire [63:0] output_stalls,
-    input  wire [63:0] starved
+    input  wire [63:0] starved,
+
+    // to and from the layers: see term_loader.v
+    output wire [LOAD_W-1:0] load_select,
+    output wire [33:0]       load,
+    input  wire [LOAD_W-1:0] loaded,
+    output wire              unloaded
 );
 
     localparam [31:0] ID = 32'h4857474E;  // "HWGN"
     localparam [9:0] CONTROL = 10'h002;   // word addresses
     localparam [9:0] FRAMES = 10'h004;
+    localparam [9:0] LOAD_LAYER = 10'h013;
+    localparam [9:0] LOAD_WORDS = 10'h014;
+    localparam [9:0] LOAD_DATA = 10'h015;
     localparam [1:0] OKAY = 2'b00;
     localparam [1:0] SLVERR = 2'b10;
 
@@ -80,6 +96,23 @@ module axil_registers #(
     reg         soft_reset_q;
     reg  [31:0] frames_q;
 
+    // loading; settle_q spans the way of a write to its layer and back
+    reg  [7:0]        load_layer_q;
+    reg  [LOAD_W-1:0] load_select_q;
+    reg  [1:0]        load_move_q;      // begins, writes
+    reg  [31:0]       load_data_q;
+    reg  [31:0]       load_sum_q;
+    reg  [31:0]       load_check_q;
+    reg               load_added_q;
+    reg  [3:0]        settle_q;
+    reg               unloaded_q;
+
+    generate
+        if (LAYERS > 256) begin : gen_check_layers
+            axil_registers_LAYERS_must_be_up_to_256 error_i ();
+        end
+    endgenerate
+
     wire writes = aw_held_q && w_held_q && !bvalid_q;
     wire reads = s_axi_arvalid && s_axi_arready;
 
@@ -96,6 +129,17 @@ module axil_registers #(
     assign soft_reset = soft_reset_q;
     assign frames     = frames_q;
 
+    assign load_select = load_select_q;
+    assign load        = {load_move_q, load_data_q};
+    assign unloaded    = unloaded_q;
+
+    wire loadable = LAYERS != 0 && !busy && !start_q && wstrb_q == 4'b1111;
+    wire selects = loadable && awaddr_q == LOAD_LAYER && wdata_q < LAYERS;
+    wire begins = loadable && awaddr_q == LOAD_WORDS;
+    wire loads = loadable && awaddr_q == LOAD_DATA;
+    wire moves = writes && (begins || loads);
+    wire selected_loaded = |(loaded & load_select_q);
+
     wire unused = &{1'b0, s_axi_awprot, s_axi_arprot, s_axi_awaddr[1:0], s_axi_araddr[1:0]};
 
     // what is read, and whether there is something to read
@@ -107,7 +151,7 @@ module axil_registers #(
             10'h000: value_d = ID;
             10'h001: value_d = VERSION;
             CONTROL: value_d = 32'd0;
-            10'h003: value_d = {29'd0, tlast_error, done, busy};
+            10'h003: value_d = {28'd0, unloaded_q, tlast_error, done, busy};
             FRAMES:  value_d = frames_q;
             10'h005: value_d = frames_in;
             10'h006: value_d = frames_out;
@@ -122,9 +166,18 @@ module axil_registers #(
             10'h00F: value_d = IN_BEATS;
             10'h010: value_d = OUT_BEATS;
             10'h011: value_d = BUILD_ID;
+            10'h012: value_d = LAYERS;
             default: begin
                 value_d = 32'd0;
-                known_d = 1'b0;
+                known_d = LAYERS != 0;
+                case (s_axi_araddr[11:2])
+                    LOAD_LAYER: value_d = {24'd0, load_layer_q};
+                    LOAD_WORDS: value_d = 32'd0;
+                    LOAD_DATA:  value_d = 32'd0;
+                    10'h016:    value_d = load_check_q;
+                    10'h017:    value_d = {31'd0, selected_loaded && settle_q == 4'd0};
+                    default:    known_d = 1'b0;
+                endcase
             end
         endcase
     end
@@ -136,7 +189,8 @@ module axil_registers #(
             wdata_q <= s_axi_wdata;
             wstrb_q <= s_axi_wstrb;
         end
-        if (writes) bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES ? OKAY : SLVERR;
+        if (writes)
+            bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES || selects || begins || loads ? OKAY : SLVERR;
         if (reads) begin
             rdata_q <= value_d;
             rresp_q <= known_d ? OKAY : SLVERR;
@@ -157,7 +211,7 @@ module axil_registers #(
             w_held_q     <= !writes && (w_held_q || s_axi_wvalid);
             bvalid_q     <= writes || (bvalid_q && !s_axi_bready);
             rvalid_q     <= reads || (rvalid_q && !s_axi_rready);
-            start_q      <= writes && awaddr_q == CONTROL && wstrb_q[0] && wdata_q[0];
+            start_q      <= writes && awaddr_q == CONTROL && wstrb_q[0] && wdata_q[0] && !unloaded_q;
             soft_reset_q <= writes && awaddr_q == CONTROL && wstrb_q[0] && wdata_q[1];
             if (writes && awaddr_q == FRAMES) begin
                 if (wstrb_q[0]) frames_q[7:0] <= wdata_q[7:0];
@@ -165,6 +219,36 @@ module axil_registers #(
                 if (wstrb_q[2]) frames_q[23:16] <= wdata_q[23:16];
                 if (wstrb_q[3]) frames_q[31:24] <= wdata_q[31:24];
             end
+        end
+    end
+
+    // the check sum is the sum of the sums after each write from LOAD_WORDS on
+    always @(posedge clk) begin
+        load_data_q <= wdata_q;
+        if (moves) load_sum_q <= begins ? wdata_q : load_sum_q + wdata_q;
+    end
+
+    integer i;
+    always @(posedge clk) begin
+        if (rst) begin
+            load_added_q  <= 1'b0;
+            load_check_q  <= 32'd0;
+            load_move_q   <= 2'b00;
+            load_layer_q  <= 8'd0;
+            for (i = 0; i < LOAD_W; i = i + 1) load_select_q[i] <= i == 0;
+            settle_q      <= 4'd0;
+            unloaded_q    <= LAYERS != 0;
+        end else begin
+            load_move_q <= {writes && begins, writes && loads};
+            if (writes && selects) begin
+                load_layer_q <= wdata_q[7:0];
+                for (i = 0; i < LOAD_W; i = i + 1) load_select_q[i] <= wdata_q == i;
+            end
+            load_added_q <= moves;
+            if (moves && begins) load_check_q <= 32'd0;
+            else if (load_added_q) load_check_q <= load_check_q + load_sum_q;
+            settle_q   <= moves ? 4'b1111 : settle_q >> 1;
+            unloaded_q <= LAYERS != 0 && (moves || settle_q != 4'd0 || !(&loaded));
         end
     end
 

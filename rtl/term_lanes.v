@@ -31,6 +31,8 @@ module term_lanes #(
     // terms
     parameter FILE = "",
     parameter TERMS = 2,
+    parameter LOAD = 0,
+    parameter DEPTH = TERMS,
     parameter CHECK = 0,
     parameter PAYLOAD_W = 6,
     parameter GROUPS = 1,
@@ -80,7 +82,12 @@ module term_lanes #(
 
     output wire [LANES*OUT_W-1:0] m_axis_tdata,
     output wire                   m_axis_tvalid,
-    input  wire                   m_axis_tready
+    input  wire                   m_axis_tready,
+
+    // another list for the same layer, with LOAD: see term_sequencer.v
+    input  wire                   load_select,
+    input  wire [33:0]            load,
+    output wire                   loaded
 );
 
     // a maximum uses neither shift nor sign; DROP leaves the low bits of a sum unused
@@ -173,6 +180,8 @@ module term_lanes #(
     term_sequencer #(
         .FILE(FILE),
         .TERMS(TERMS),
+        .LOAD(LOAD),
+        .DEPTH(DEPTH),
         .GROUPS(GROUPS),
         .SHARED(SHARED),
         .ROUNDS(ROUNDS),
@@ -212,7 +221,10 @@ module term_lanes #(
         .shift_3(shift_3),
         .negate_3(negate_3),
         .last_3(last_3),
-        .final_3(final_3)
+        .final_3(final_3),
+        .load_select(load_select),
+        .load(load),
+        .loaded(loaded)
     );
 
     // stage 4: operands and command at the accumulators; a DSP slice gives its sums one stage later
@@ -287,9 +299,7 @@ module term_lanes #(
                     else if (enable) first_3q <= last_3;
                 end
                 for (l = 0; l < LANES; l = l + 2) begin : gen_pair
-                    /* verilator lint_off UNUSEDSIGNAL */
                     wire [2*W-1:0] sum;
-                    /* verilator lint_on UNUSEDSIGNAL */
                     wire [2*W-1:0] x;
                     assign x[W-1:0] = operands_3[l*W +: W];
                     assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[W-1:DROP];

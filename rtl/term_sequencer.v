@@ -8,6 +8,7 @@
 // walked ROUNDS times, group g in round r reading the channel r * GROUPS + g. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
 // it reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
 // Everything but the counters of written rows holds while `enable` is low.
+// With LOAD the list can be written (term_loader.v), up to DEPTH words: `rst` is then held from the first write until `loaded`.
 // Stage 1 holds the ROM word, stage 2 the address, stage 3 (beside the memory's word) and so the outputs of name *_3.
 //
 // bench: sim/bench_term_sequencer.py
@@ -15,7 +16,9 @@
 
 module term_sequencer #(
     parameter FILE = "",
-    parameter TERMS = 2,             // words in the ROM
+    parameter TERMS = 2,             // words in the list; with LOAD of the list at power-up
+    parameter LOAD = 0,              // see term_rom.v
+    parameter DEPTH = TERMS,         // words of the memory; TERMS without LOAD
     parameter GROUPS = 1,            // terms in a word
     parameter SHARED = 0,
     parameter ROUNDS = 1,            // with SHARED
@@ -59,7 +62,12 @@ module term_sequencer #(
     output wire [GROUPS-1:0]             negate_3,
     // of all
     output wire                          last_3,
-    output wire                          final_3
+    output wire                          final_3,
+
+    // see term_loader.v
+    input  wire                          load_select,
+    input  wire [33:0]                   load,
+    output wire                          loaded
 );
 
     // words of 32 bits below are cut to the width of a register: their upper bits are zero
@@ -68,7 +76,7 @@ module term_sequencer #(
     localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
     localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;
     localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
-    localparam PC_W = (TERMS > 1) ? $clog2(TERMS) : 1;
+    localparam PC_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
     localparam S_W = (OUT_STRIPE > 1) ? $clog2(OUT_STRIPE) : 1;
     localparam R_W = (OUT_ROWS > 1) ? $clog2(OUT_ROWS) : 1;
     localparam SLOT_W = (RING > 1) ? $clog2(RING) : 1;
@@ -86,19 +94,53 @@ module term_sequencer #(
     wire [WORD_W-1:0] word_1;
     wire              issue_1;
     wire              fetch = enable && (issue_1 || !valid_1q);
-    wire              pc_last = pc_q == LAST_PC[PC_W-1:0];
+    wire [PC_W-1:0]   last_pc;
+    wire              pc_last = pc_q == last_pc;
+    wire              write;
+    wire [PC_W-1:0]   write_address;
+    wire [WORD_W-1:0] write_word;
 
     term_rom #(
+        .LOAD(LOAD),
         .FILE(FILE),
-        .DEPTH(TERMS),
+        .DEPTH(DEPTH),
         .WIDTH(WORD_W),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),
         .enable(fetch),
         .address(pc_q),
-        .word(word_1)
+        .word(word_1),
+        .write(write),
+        .write_address(write_address),
+        .write_word(write_word)
     );
+
+    generate
+        if (LOAD != 0) begin : gen_loader
+            term_loader #(
+                .WORDS((LOAD == 1) ? TERMS : 0),
+                .DEPTH(DEPTH),
+                .WIDTH(WORD_W)
+            ) u_term_loader (
+                .clk(clk),
+                .load_select(load_select),
+                .load(load),
+                .write(write),
+                .write_address(write_address),
+                .write_word(write_word),
+                .last_address(last_pc),
+                .loaded(loaded)
+            );
+        end else begin : gen_fixed
+            wire unused = &{1'b0, load_select, load};
+            assign write = 1'b0;
+            assign write_address = {PC_W{1'b0}};
+            assign write_word = {WORD_W{1'b0}};
+            assign last_pc = LAST_PC[PC_W-1:0];
+            assign loaded = 1'b1;
+        end
+    endgenerate
 
     always @(posedge clk) begin
         if (rst) begin

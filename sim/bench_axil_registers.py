@@ -8,13 +8,17 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from parts import config
 from parts.stream import reset, start
 
-CONFIGS = [{"IN_BEATS": 784, "OUT_BEATS": 10, "VERSION": 0x00010203, "BUILD_ID": 0xDEADBEEF}]
+CONFIGS = [
+    {"IN_BEATS": 784, "OUT_BEATS": 10, "VERSION": 0x00010203, "BUILD_ID": 0xDEADBEEF, "LAYERS": layers}
+    for layers in (0, 3)
+]
 
 ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT = range(0x00, 0x1C, 4)
 WIDE = {"cycles": 0x1C, "input_stalls": 0x24, "output_stalls": 0x2C, "starved": 0x34}
 IN_BEATS, OUT_BEATS, BUILD_ID = 0x3C, 0x40, 0x44
-READ_ONLY = [address for address in range(0, 0x48, 4) if address not in (CONTROL, FRAMES)]
-UNMAPPED = [0x48, 0x7C, 0x80, 0x100, 0x800, 0xFFC]
+LOAD_LAYERS, LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED = range(0x48, 0x60, 4)
+READ_ONLY = [address for address in range(0, 0x4C, 4) if address not in (CONTROL, FRAMES)]
+UNMAPPED = [0x60, 0x7C, 0x80, 0x100, 0x800, 0xFFC]
 
 
 def flips(chance, seed):
@@ -30,7 +34,7 @@ class Host:
     def __init__(self, dut):
         self.dut = dut
         self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst)
-        self.pulses = []
+        self.pulses, self.loads = [], []
 
     def pause(self, chance):
         """Hold every channel back at random."""
@@ -46,6 +50,9 @@ class Host:
             for name in ("start", "soft_reset"):
                 if int(getattr(self.dut, name).value):
                     self.pulses.append(name)
+            if "1" in str(self.dut.load.value)[:2]:  # data are not known before the first write
+                load = int(self.dut.load.value)
+                self.loads.append((load >> 32, int(self.dut.load_select.value), load & 0xFFFFFFFF))
 
     async def read(self, address):
         answer = await self.axi.read(address, 4)
@@ -61,7 +68,8 @@ async def begin(dut, pause=0.0):
     dut.rst.value = 1
     host = Host(dut)
     host.pause(pause)
-    values = dict.fromkeys(("busy", "done", "tlast_error", "frames_in", "frames_out", *WIDE), 0)
+    values = {"loaded": (1 << max(1, config()["LAYERS"])) - 1}
+    values |= dict.fromkeys(("busy", "done", "tlast_error", "frames_in", "frames_out", *WIDE), 0)
     await start(dut, **values)
     cocotb.start_soon(host.log_pulses())
     return host
@@ -77,6 +85,7 @@ async def what_the_design_says_is_read(dut, pause):
         (BUILD_ID, "BUILD_ID"),
         (IN_BEATS, "IN_BEATS"),
         (OUT_BEATS, "OUT_BEATS"),
+        (LOAD_LAYERS, "LAYERS"),
     ):
         assert await host.read(address) == config()[name]
     draw = random.Random(1)
@@ -137,13 +146,71 @@ async def what_cannot_be_done_answers_slverr_and_changes_nothing(dut, pause):
     host = await begin(dut, pause)
     await host.write(FRAMES, 77)
     host.pulses.clear()
-    for address in UNMAPPED:
+    unmapped = UNMAPPED + ([] if config()["LAYERS"] else [LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED])
+    for address in unmapped:
         assert (await host.axi.read(address, 4)).resp == AxiResp.SLVERR
-    for address in UNMAPPED + READ_ONLY:
+    for address in unmapped + READ_ONLY + [LOAD_CHECK, LOADED]:
         assert await host.write(address, 0xFFFFFFFF) == AxiResp.SLVERR
     assert await host.read(FRAMES) == 77
     assert await host.read(ID) == 0x4857474E
+    assert not host.pulses and not host.loads
+
+
+@cocotb.test()
+@cocotb.parametrize(pause=[0.0, 0.6])
+async def lists_go_to_their_layer_and_are_summed(dut, pause):
+    host = await begin(dut, pause)
+    layers, draw = config()["LAYERS"], random.Random(3)
+    for layer in (2, 0, 1) if layers else ():
+        host.loads.clear()
+        assert await host.write(LOAD_LAYER, layer) == AxiResp.OKAY
+        assert await host.read(LOAD_LAYER) == layer
+        assert await host.write(LOAD_LAYER, layers) == await host.write(LOAD_LAYER, 0xFFFFFF00) == AxiResp.SLVERR
+        values = [draw.getrandbits(32) for _ in range(7)]
+        assert await host.write(LOAD_WORDS, values[0]) == AxiResp.OKAY
+        for value in values[1:]:
+            assert await host.write(LOAD_DATA, value) == AxiResp.OKAY
+        assert await host.write(LOAD_DATA, 0xFF, 1) == AxiResp.SLVERR  # not whole
+        sums = [sum(values[: i + 1]) for i in range(len(values))]
+        assert await host.read(LOAD_CHECK) == sum(sums) % (1 << 32)
+        assert host.loads == [(2, 1 << layer, values[0]), *((1, 1 << layer, value) for value in values[1:])]
+
+
+@cocotb.test()
+async def nothing_is_loaded_in_a_run_and_nothing_starts_unloaded(dut):
+    host = await begin(dut)
+    if not config()["LAYERS"]:
+        assert await host.write(LOAD_WORDS, 1) == AxiResp.SLVERR and not host.loads
+        return
+    dut.busy.value = 1
+    for address in (LOAD_LAYER, LOAD_WORDS, LOAD_DATA):
+        assert await host.write(address, 1) == AxiResp.SLVERR
+    dut.busy.value = 0
+    assert not host.loads and await host.read(LOAD_LAYER) == 0
+    for loaded in (0b110, 0b101, 0):
+        dut.loaded.value = loaded
+        assert await host.read(STATUS) == 8
+        for layer in range(3):
+            await host.write(LOAD_LAYER, layer)
+            assert await host.read(LOADED) == loaded >> layer & 1
+        host.pulses.clear()
+        assert await host.write(CONTROL, 1) == AxiResp.OKAY
+        assert await host.write(CONTROL, 3) == AxiResp.OKAY
+        assert host.pulses == ["soft_reset"]
+    dut.loaded.value = 7
+    assert await host.read(STATUS) == 0
+    # a start right behind a write to a list does not overtake what the layer says of it
+    host.pulses.clear()
+    writes = [host.axi.init_write(address, (1).to_bytes(4, "little")) for address in (LOAD_WORDS, CONTROL)]
+    for write in writes:
+        await write.wait()
     assert not host.pulses
+    for _ in range(5):
+        await FallingEdge(dut.clk)
+    assert await host.read(STATUS) == 0
+    assert await host.write(CONTROL, 1) == AxiResp.OKAY
+    await FallingEdge(dut.clk)
+    assert host.pulses == ["start"]
 
 
 @cocotb.test()

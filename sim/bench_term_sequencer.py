@@ -64,11 +64,14 @@ TAPS, DILATION, CHANNELS, PAD_TOP, ROWS = 3, 2, 3, 2, 9  # of PADDED
 SHIFT, NEGATE, IMMEDIATE = 4, 2, 1
 
 
-def terms(case):
-    """The words of the list: (last, a term of each group), a term being (flags, tap row, tap column, channel, immediate)."""
+def terms(case, count=None):
+    """The words of the list: (last, a term of each group), a term being (flags, tap row, tap column, channel, immediate).
+
+    count -- words of another list, other than TERMS
+    """
     if case["TERMS"] == 1:
         return [(True, [(0, 0, 0, 2 - group, 0) for group in range(case["GROUPS"])])]
-    rng = random.Random(7)
+    rng = random.Random(count or 7)
 
     def term():
         flags = rng.choice([0, SHIFT]) | rng.choice([0, NEGATE])
@@ -76,13 +79,14 @@ def terms(case):
             return flags | IMMEDIATE, 0, 0, 0, rng.randint(-20, 20)
         return flags, rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS), 0
 
-    ends = [i % 5 == 4 or i == case["TERMS"] - 1 for i in range(case["TERMS"])]
+    count = count or case["TERMS"]
+    ends = [i % 5 == 4 or i == count - 1 for i in range(count)]
     return [(last, [term() for _ in range(case["GROUPS"])]) for last in ends]
 
 
-def rom(case):
+def rom(case, count=None):
     words, bits = [], 3 + case["PAYLOAD_W"]
-    for last, groups in terms(case):
+    for last, groups in terms(case, count):
         word = int(last) << (case["GROUPS"] * bits)
         for group, (flags, row, column, channel, immediate) in enumerate(groups):
             payload = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
@@ -98,14 +102,16 @@ CONFIGS = [
         **case,
         "CHECK": (check_sum(rom(case), 1 + case["GROUPS"] * (3 + case["PAYLOAD_W"])), 32),
     }
-    for case in (PADDED, SMALL, PADDED | {"GROUPS": 3})
+    for case in (PADDED, SMALL, PADDED | {"GROUPS": 3}, PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40})
 ]
 
 
 def prepare(folder, config):
     path = folder / config["FILE"]
     path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(f"{word:x}\n" for word in rom(config)))
+    words = rom(config)
+    words += [0] * (config.get("DEPTH", len(words)) - len(words))
+    path.write_text("".join(f"{word:x}\n" for word in words))
 
 
 def frame_rows():
@@ -115,7 +121,7 @@ def frame_rows():
     return [row < PAD_TOP or row >= PAD_TOP + ROWS for row in range(count)] if c["TERMS"] > 1 else [False]
 
 
-def commands(frames):
+def commands(frames, count=None):
     """What must be issued: (last, final with last, of each group: (shift, negate, immediate or None, address, leg))."""
     c, padding, result = config(), frame_rows(), []
 
@@ -132,7 +138,7 @@ def commands(frames):
             source = None, address, leg - c["FIRST_LEG"]
         return (bool(flags & SHIFT), bool(flags & NEGATE), *source)
 
-    words = terms(c)
+    words = terms(c, count)
     for frame in range(frames):
         for out_row in range(c["OUT_ROWS"]):
             for s in range(c["OUT_STRIPE"]):
@@ -159,8 +165,25 @@ class Sequencer:
         self.addresses = [None] * config()["GROUPS"]
 
     async def begin(self):
-        await start(self.dut, enable=0, row_written=0, row_is_padding=0)
+        await start(self.dut, enable=0, row_written=0, row_is_padding=0, load_select=0, load=0)
         return self
+
+    async def load(self, words):
+        """A list of these words, in reset, as the top does it."""
+        self.dut.rst.value = 1
+        for move, data in [(2, len(words)), *((1, w >> at & 0xFFFFFFFF) for w in words for at in self.pieces)]:
+            self.dut.load_select.value, self.dut.load.value = 1, move << 32 | data
+            await FallingEdge(self.dut.clk)
+        self.dut.load_select.value = self.dut.load.value = 0
+        for _ in range(3):
+            await FallingEdge(self.dut.clk)
+        assert int(self.dut.loaded.value)
+        self.dut.rst.value = 0
+
+    @property
+    def pieces(self):
+        """Where the pieces of a word begin."""
+        return range(0, 1 + config()["GROUPS"] * (3 + config()["PAYLOAD_W"]), 32)
 
     def state(self):
         """All outputs but rows_freed."""
@@ -220,7 +243,7 @@ class Sequencer:
 
     async def until_freed(self, rows):
         """Offer so many rows, and go on until they all came back, and some clocks more."""
-        for _ in range(1500):
+        for _ in range(4000):
             await self.cycle(rows)
             if self.freed == rows:
                 break
@@ -229,10 +252,10 @@ class Sequencer:
         for _ in range(30):
             await self.cycle(rows)
 
-    async def frames(self, count):
+    async def frames(self, count, length=None):
         """All commands of some frames; no-ops are left out, a bubble being no other than padding."""
         await self.until_freed(count * len(frame_rows()))
-        wanted = [command for command in commands(count) if command != bubble()]
+        wanted = [command for command in commands(count, length) if command != bubble()]
         assert [command for command in self.issued if command != bubble()] == wanted
 
 
@@ -283,3 +306,17 @@ async def reset_in_mid_frame_starts_over(dut, cycles):
     await reset(dut, cycles=1)
     sequencer.forget()
     await sequencer.frames(1)
+
+
+@cocotb.test()
+async def lists_of_other_lengths_take_the_place_of_the_first_one(dut):
+    if not config().get("LOAD"):
+        return
+    sequencer = await Sequencer(dut, enable=0.8, arrive=0.8).begin()
+    for length in (config()["DEPTH"], 5, config()["TERMS"]):
+        for _ in range(40):  # into a frame of the old list
+            await sequencer.cycle(100)
+        dut.row_written.value = 0
+        await sequencer.load(rom(config(), length if length != config()["TERMS"] else None))
+        sequencer.forget()
+        await sequencer.frames(1, length if length != config()["TERMS"] else None)

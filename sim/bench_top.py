@@ -122,7 +122,7 @@ async def the_host_finds_what_the_design_is(dut):
     assert await board.read(IN_BEATS) == board.inputs.shape[1]
     assert await board.read(OUT_BEATS) == board.outputs.shape[1]
     assert await board.read(STATUS) == 0
-    assert (await board.axi.read(0x48, 4)).resp == AxiResp.SLVERR
+    assert (await board.axi.read(0x60, 4)).resp == AxiResp.SLVERR
     assert (await board.axi.write(ID, bytes(4))).resp == AxiResp.SLVERR
 
 

@@ -105,6 +105,7 @@ def toy(request, tmp_path):
         in_beats=IN_BEATS,
         out_beats=IN_BEATS // 2,
         build_id=0xDEADBEEF,
+        layers=0,
         version=1,
     )
     (tmp_path / "toy_top.v").write_text(top)

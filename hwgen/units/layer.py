@@ -13,13 +13,17 @@ from hwgen.qtype import QType
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What a unit computes, whatever its engine and fold: the op, its requantization (None: exact), its types."""
+    """What a unit computes, whatever its engine and fold: the op, its requantization (None: exact), its types.
+
+    memory -- of its terms, where it is folded: rom, or one that can be loaded, bram or uram
+    """
 
     name: str
     op: Conv | MaxPool
     quantize: Quantize | None
     x: TensorType
     y: TensorType
+    memory: str = "rom"
 
     @cached_property
     def netlists(self) -> dict:

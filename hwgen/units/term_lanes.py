@@ -7,7 +7,7 @@ from math import gcd
 import numpy as np
 
 from hwgen.ops.maxpool import MaxPool
-from hwgen.ops.quantize import clamp_ends
+from hwgen.ops.quantize import UNBOUNDED, clamp_ends
 from hwgen.program import Program, Rounds
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
@@ -17,6 +17,7 @@ from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, signed64
 
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
 BRAM_DEPTH = 512
+URAM_DEPTH, URAM_BITS = 4096, 72
 HANDOVER = (
     2  # cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
 )
@@ -152,6 +153,7 @@ def legal_groups(layer: Layer, limit: int) -> list[int]:
 
 def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
     """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in program.Rounds."""
+    sort = sort and layer.memory == "rom"
     rows = layer.y.shape[1]
     stripe = -(-layer.y.shape[2] // fold.lanes)
     late = Rows.of(layer, Windows.of(layer, fold.lanes, order)).late(order.beats // layer.x.shape[1])
@@ -160,7 +162,8 @@ def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
 
 @dataclass(frozen=True, eq=False)
 class TermLanes(Unit):
-    """sort -- whether the output's channels may come in an order of their own, which balances the groups."""
+    """sort -- whether the output's channels may come in an order of their own, which balances the groups; those of a layer that
+    can be loaded keep theirs, whatever the weights."""
 
     layer: Layer
     fold: Fold
@@ -168,6 +171,7 @@ class TermLanes(Unit):
     sort: bool = False
     module = "term_lanes"
     primitives = True
+    loads = True
 
     @property
     def name(self) -> str:
@@ -181,7 +185,8 @@ class TermLanes(Unit):
     @cached_property
     def shared(self) -> bool:
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
-        return self.program.shared and (self.sort or not self.order.channels)
+        own = self.layer.memory != "rom"  # other weights may not be alike
+        return not own and self.program.shared and (self.sort or not self.order.channels)
 
     @property
     def rom_path(self) -> str:
@@ -201,7 +206,7 @@ class TermLanes(Unit):
 
     @cached_property
     def rounds(self) -> Rounds:
-        return Rounds.of(self.program.lengths, self.fold.groups, self.sort)
+        return Rounds.of(self.program.lengths, self.fold.groups, self.sort and self.layer.memory == "rom")
 
     @cached_property
     def fields(self) -> dict[str, int]:
@@ -224,13 +229,31 @@ class TermLanes(Unit):
             return one.rom(*taps, 0, rounds=Rounds.of(one.lengths, 1, False), places=np.zeros(1, np.int64))
         return self.program.rom(*taps, fields["CHANNEL_BITS"], rounds=self.rounds, places=self.order.places)
 
+    @property
+    def depth(self) -> int:
+        """Words of the memory of terms: those of the list or, of one that can be loaded, all that its blocks hold."""
+        words = int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum())
+        if self.layer.memory == "rom":
+            return words
+        block = URAM_DEPTH if self.layer.memory == "uram" else BRAM_DEPTH if words > LUTRAM_DEPTH else LUTRAM_DEPTH // 2
+        return -(-words // block) * block
+
+    @property
+    def _ends(self) -> dict[str, int]:
+        """Of the clamp; other weights may reach an end that these do not."""
+        layer = self.layer
+        if layer.memory == "rom" or layer.quantize is None:
+            return clamp_ends(layer.unclamped, layer.quantize)
+        return {"LOW": max(layer.quantize.low, -UNBOUNDED), "HIGH": min(layer.quantize.high, UNBOUNDED - 1)}
+
     def note(self):
         layer, fold = self.layer, self.fold
         groups = f"{fold.groups} groups of " if fold.groups > 1 else ""
         dsp = " in DSP slices" if fold.dsp else ""
+        loadable = "" if layer.memory == "rom" else f", loadable, up to {self.depth}"
         return (
             f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {layer.program.terms} terms, "
-            f"{self.rom.depth} entries, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}{dsp}, "
+            f"{self.rom.depth} entries{loadable}, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}{dsp}, "
             f"{self.cycles()} cycles a frame"
         )
 
@@ -247,15 +270,18 @@ class TermLanes(Unit):
             "F": program.below,
             "DROP": program.drop,
             "OUT_W": layer.y.qtype.bits,
-            **signed64(clamp_ends(layer.unclamped, layer.quantize)),
+            **signed64(self._ends),
             "IMMEDIATE_W": program.immediate_bits,
             "PAD_VALUE": (
                 1 << (layer.x.qtype.bits - 1) if maximum and layer.x.qtype.signed else 0,
                 program.immediate_bits,
             ),
-            "FILE": self.rom_path,
-            "TERMS": rom.depth,
-            "CHECK": (rom.check, 32),
+            # what is in an UltraRAM is none of the hardware's business
+            "FILE": "" if layer.memory == "uram" else self.rom_path,
+            "TERMS": self.depth if layer.memory == "uram" else rom.depth,
+            "LOAD": ("rom", "bram", "uram").index(layer.memory),
+            "DEPTH": self.depth,
+            "CHECK": (0 if layer.memory == "uram" else rom.check, 32),
             "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 3,
             "GROUPS": self.fold.groups,
             "FINAL": self.rounds.final,
@@ -298,10 +324,11 @@ class TermLanes(Unit):
         return table, bits, len(phase)
 
     def files(self):
-        return {self.rom_path: self.rom.text()}
+        return {} if self.layer.memory == "uram" else {self.rom_path: self.rom.padded(self.depth).text()}
 
     def roms(self) -> dict[str, dict[str, int]]:
-        return {self.rom_path: {"depth": self.rom.depth, "width": self.rom.width}}
+        shape = {"depth": self.depth, "width": self.rom.width}
+        return {} if self.layer.memory == "uram" else {self.rom_path: shape}
 
     def facts(self):
         _, rows, columns = self.layer.y.shape
@@ -321,13 +348,13 @@ class TermLanes(Unit):
 
     @property
     def rom_shape(self) -> tuple[int, int]:
-        """Words and bits of the ROM."""
+        """Words and bits of the memory of terms."""
         fields, program = self.fields, self.program
         taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
         if self.shared:
-            return int(program.lengths[0]), 4 + program.payload_bits(*taps, 0)
+            return self.depth, 4 + program.payload_bits(*taps, 0)
         payload = program.payload_bits(*taps, fields["CHANNEL_BITS"])
-        return int(self.rounds.lengths.sum()), 1 + self.fold.groups * (3 + payload)
+        return self.depth, 1 + self.fold.groups * (3 + payload)
 
     def estimate(self):
         """Factors of least squared relative error on random units: python -m benchmarks.fit_lanes."""
@@ -354,7 +381,10 @@ class TermLanes(Unit):
         else:
             # stripes that are written one by one take nine bits each
             blocks += fold.groups * block_rams(depth, windows.stripes * (x_bits if whole else max(x_bits, 9)))
-        if words <= LUTRAM_DEPTH:
+        urams = 0
+        if layer.memory == "uram":
+            urams = -(-words // URAM_DEPTH) * -(-width // URAM_BITS)
+        elif words <= LUTRAM_DEPTH:
             control += 1.4 * words * width / 64
         else:
             blocks += block_rams(words, width)
@@ -363,6 +393,7 @@ class TermLanes(Unit):
             "LUT": round(control + fold.groups * group + fold.size * lane),
             "BRAM36": blocks,
             "DSP": fold.groups * -(-fold.lanes // 2) if fold.dsp else 0,
+            **({"URAM": urams} if urams else {}),
         }
 
     def needs(self):

@@ -58,6 +58,7 @@ class Unit:
 
     module        the Verilog module
     takes, gives  prefixes of its stream ports: prefix p has p_tdata, p_tvalid, p_tready
+    loads         whether the module has the ports load_select, load and loaded (rtl/term_lanes.v)
     primitives    whether the module has the parameter XILINX
     latency       registers from its input to its output that no line memory is part of
     """
@@ -67,6 +68,7 @@ class Unit:
     takes: tuple[str, ...] = ("s_axis",)
     gives: tuple[str, ...] = ("m_axis",)
     primitives: bool = False
+    loads: bool = False
     latency: int = 1
 
     @property

@@ -1,0 +1,175 @@
+"""New weights for a build whose layers can be loaded: the register writes that a host sends to the AXI top.
+
+docs/weights.md tells what may change, and how a host writes it.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from hwgen.design import Design
+from hwgen.errors import BadInput, DoesNotFit
+from hwgen.flow import read_design, read_manifest
+from hwgen.frontend import import_model
+from hwgen.ir import Graph
+from hwgen.nn import limits
+from hwgen.ops.conv import Conv
+from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.passes import run_passes
+from hwgen.program import Rounds, dsp_program, sum_program
+from hwgen.rom import Rom
+from hwgen.units.term_lanes import TermLanes
+
+LOAD_LAYER, LOAD_WORDS, LOAD_DATA = 0x4C, 0x50, 0x54  # docs/registers.md
+
+
+@dataclass(frozen=True)
+class LayerList:
+    """The list of one layer: its number at LOAD_LAYER, words of `bits` bits, how many its memory holds, and what LOAD_CHECK
+    reads once it is loaded."""
+
+    name: str
+    layer: int
+    words: int
+    bits: int
+    capacity: int
+    check: int
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """writes -- uint32 [N, 2]: register offsets and data, in the order in which a host writes them
+    build_id -- what BUILD_ID of the hardware reads
+    """
+
+    build_id: int
+    layers: list[LayerList]
+    writes: np.ndarray
+
+    def save(self, path: Path) -> None:
+        """Writes the register writes to `path`, little-endian pairs of 32 bits, and the rest to a JSON file beside it."""
+        path.write_bytes(self.writes.astype("<u4").tobytes())
+        described = {"build_id": self.build_id, "writes": len(self.writes), "layers": [asdict(x) for x in self.layers]}
+        path.with_suffix(".json").write_text(json.dumps(described, indent=1) + "\n")
+
+
+def load_words(
+    folder: str | Path,
+    model: nn.Module | ExportedProgram | None = None,
+    example_inputs: tuple[torch.Tensor, ...] | None = None,
+) -> Weights:
+    """What loads the build in `folder` with the weights of `model`; of None: with its own.
+
+    model, example_inputs -- as hwgen.build takes them: the build's network with other weights and biases in its loadable layers
+    Raises BadInput where anything else differs or no layer can be loaded, and DoesNotFit where the hardware is too narrow or
+    too short for a layer's new weights; both name the layer.
+    """
+    design, known = read_design(folder), read_manifest(folder)
+    if not design.loadable:
+        raise BadInput("no layer of the build can be loaded", str(folder), "build it with --loadable")
+    ops = {}
+    if model is not None:
+        ops = _new_ops(design, run_passes(import_model(model, example_inputs)))
+    layers, writes = lists_of(design, ops)
+    return Weights(known["build_id"], layers, writes)
+
+
+def lists_of(design: Design, ops: dict[str, Conv]) -> tuple[list[LayerList], np.ndarray]:
+    """The lists of all loadable layers, and the writes [N, 2] that load them; ops -- new ones by the name of the layer."""
+    layers, writes = [], []
+    for number, unit in enumerate(design.loadable):
+        rom = _rom(unit, ops[unit.name]) if unit.name in ops else unit.rom
+        values = np.concatenate([np.array([rom.depth], np.uint32), rom.pieces.ravel()])
+        check = np.cumsum(np.cumsum(values, dtype=np.uint32), dtype=np.uint32)[-1]
+        layers.append(LayerList(unit.name, number, rom.depth, rom.width, unit.depth, int(check)))
+        offsets = np.full(len(values), LOAD_DATA, np.uint32)
+        offsets[0] = LOAD_WORDS
+        writes += [np.array([[LOAD_LAYER, number]], np.uint32), np.stack([offsets, values], axis=1)]
+    return layers, np.concatenate(writes)
+
+
+def _new_ops(design: Design, new: Graph) -> dict[str, Conv]:
+    """The convolutions of the loadable layers in another graph, which must be the build's in all else."""
+    old = design.graph
+    if (old.input_type, old.input_shape) != (new.input_type, new.input_shape):
+        raise BadInput(
+            f"the network's input is {new.input_type}, the build's {old.input_type}", "the input", "build this network"
+        )
+    layers = [(node.name, type(node.op).__name__, node.inputs) for node in old.nodes]
+    others = [(node.name, type(node.op).__name__, node.inputs) for node in new.nodes]
+    if layers != others or old.output_name != new.output_name:
+        first = next((a or b for a, b in zip(layers, others, strict=False) if a != b), max(layers, others, key=len)[-1])
+        raise BadInput("the network's layers are not those of the build", first[0], "build this network")
+    loadable = {unit.name for unit in design.loadable}
+    ops = {}
+    for one, other in zip(old.nodes, new.nodes, strict=True):
+        free = {"weight", "bias"} if one.name in loadable else set()
+        for field in fields(one.op):
+            a, b = getattr(one.op, field.name), getattr(other.op, field.name)
+            same = np.shape(a) == np.shape(b) if field.name in free else np.array_equal(a, b)
+            if not same and field.name != "path":
+                what = "shape of the " if field.name in free else ""
+                hint = (
+                    "--loadable must name it in the build" if field.name in ("weight", "bias") else "build this network"
+                )
+                raise BadInput(f"the {what}{field.name} is not that of the build", one.name, hint)
+        if one.name in loadable:
+            ops[one.name] = other.op
+    return ops
+
+
+def _rom(unit: TermLanes, op: Conv) -> Rom:
+    """The list of a built layer with other weights and biases."""
+    layer, built = unit.layer, unit.program
+
+    def refuse(what: str, hint: str):
+        raise DoesNotFit(what, unit.name, f"{hint}, or build this network")
+
+    quantize = layer.quantize or Quantize(layer.y.exponent, -UNBOUNDED, UNBOUNDED)
+    if layer.quantize is None and op.out_exponent(layer.x) < layer.y.exponent:
+        refuse(
+            f"its results are on a grid of 2^{op.out_exponent(layer.x)}, those of the build on 2^{layer.y.exponent}",
+            "put weights and biases on the grid of the first ones",
+        )
+    y, (low, high) = quantize.infer(op.infer(layer.x)).qtype, limits(layer.y.qtype.bits, layer.y.qtype.signed)
+    if y.low < low or y.high > high:
+        refuse(
+            f"its results are {y.low} to {y.high}, the build's have {layer.y.qtype.bits} bits", "use smaller weights"
+        )
+    if unit.fold.dsp:
+        program = dsp_program(op, layer.x, quantize)
+        if program.drop != built.drop:
+            refuse(
+                f"the exact sums have {program.drop} bits below the results, the build's {built.drop}",
+                "let the smallest weight's lowest bit be that of the first ones",
+            )
+    else:
+        program = sum_program(op, layer.x, quantize)
+        # the highest exponent is that of the build: the bits between it and the results are wired
+        lift = built.below - built.drop - (program.below - program.drop)
+        if lift < 0:
+            refuse(f"its largest weight is {1 << -lift} times as large as the build's", "use smaller weights")
+        program = sum_program(op, layer.x, quantize, lift, built.immediate_bits)
+    for what, has, needs in (
+        ("accumulator", built.accumulator, program.accumulator),
+        ("constants in the list", built.immediate_bits, program.immediate_bits),
+    ):
+        if needs > has:
+            refuse(f"its {what} would need {needs} bits, the build has {has}", "use smaller weights and biases")
+    # the channels' places and the widths are the build's
+    fields_ = unit.fields
+    rom = replace(program, immediate_bits=built.immediate_bits).rom(
+        fields_["TAP_ROW_BITS"],
+        fields_["TAP_COLUMN_BITS"],
+        fields_["CHANNEL_BITS"],
+        rounds=Rounds.of(program.lengths, unit.fold.groups, sort=False),
+        places=unit.order.places,
+    )
+    if rom.depth > unit.depth:
+        refuse(f"its list has {rom.depth} words, the memory {unit.depth}", "prune it to fewer terms")
+    return rom
