@@ -218,16 +218,8 @@ def build(net, out, name, **choices):
     for unit in flow.read_manifest(out)["units"]:
         fold = f"{unit['groups']} x {unit['lanes']}" if "lanes" in unit else "-"
         estimate = unit["estimate"]
-        row = (
-            unit["name"],
-            unit["kind"],
-            fold,
-            unit.get("terms", "-"),
-            unit["cycles"],
-            estimate["LUT"],
-            estimate["BRAM36"],
-        )
-        table.add_row(*(str(cell) for cell in row))
+        row = (unit["name"], unit["kind"], fold, str(unit.get("terms", "-")), f"{unit['cycles']:,}")
+        table.add_row(*row, *(f"{estimate.get(name, 0):,.10g}" for name in RESOURCES))
     console.print(table)
     board = load_board(config.board)
     takes = ", ".join(f"{n:,.10g} {name} ({n / board.resources[name]:.1%})" for name, n in design.estimate().items())
