@@ -11,7 +11,7 @@ from hwgen.errors import BadInput
 MEMORIES = ("bram", "uram")  # that can be loaded
 MOST_LOADABLE = 256
 ENGINES = ("auto", "lanes", "spatial")
-RESOURCES = ("LUT", "BRAM36", "DSP")  # what units are priced in, and a budget may limit
+RESOURCES = ("LUT", "BRAM36", "URAM", "DSP")  # what units are priced in, and a budget may limit
 MOST_LANES = 4096
 
 

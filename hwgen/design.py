@@ -68,9 +68,7 @@ class Design:
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the estimate exceeds the board."""
-        estimates = [placed.unit.estimate() for placed in self.placed]
-        urams = sum(estimate.get("URAM", 0) for estimate in estimates)
-        for resource, total in (self.estimate() | {"URAM": urams}).items():
+        for resource, total in self.estimate().items():
             if total > board.resources[resource]:
                 most = max((placed.unit for placed in self.placed), key=lambda unit: unit.estimate().get(resource, 0))
                 raise DoesNotFit(

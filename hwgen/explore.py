@@ -99,7 +99,7 @@ def picture(rows: list[dict], board: Board, title: str) -> str:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    for name, marker in zip(RESOURCES, "os^", strict=True):
+    for name, marker in zip(RESOURCES, "osd^", strict=True):
         share = [100 * row[name] / board.resources[name] for row in rows]
         axes.plot(share, [row["fps"] for row in rows], marker=marker, markersize=4, label=name)
     axes.set_yscale("log")

@@ -31,7 +31,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     """The choice by each stage's result, and the input's by its own name.
 
     The network is as fast as --lanes lets the slowest layer be, or as --fps asks, or as the --budget allows; at that
-    rate it takes the least of the board, by the sum of its shares of LUTs, block RAMs and DSP slices. Two neighbours that are
+    rate it takes the least of the board, by the sum of its shares of LUTs, memories and DSP slices. Two neighbours that are
     equally slow hold each other up now and then, so every layer that can is a little faster than the slowest.
 
     Raises UnsupportedLayer for an engine that a layer cannot have, DoesNotFit for a rate or a budget that cannot be met.

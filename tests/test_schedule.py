@@ -124,7 +124,7 @@ def test_a_rate_that_is_out_of_reach_is_refused_with_what_is_in_reach(tmp_path):
         ({"fps": 5, "budget": "10%"}, "give one"),
         ({"budget": ""}, "budget = ''"),
         ({"budget": "60"}, "'60' is no budget"),
-        ({"budget": "URAM=3"}, "'URAM=3' is no budget"),
+        ({"budget": "FF=3"}, "'FF=3' is no budget"),
         ({"budget": "LUT=-3"}, "'LUT=-3' is no budget"),
         ({"lanes": 0}, "lanes = 0"),
     ],
