@@ -45,7 +45,9 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
             best = menu.fastest(whole)
             if best is None:
                 raise DoesNotFit(
-                    "at no rate it fits", board.name, f"it takes at least {_least(menu, whole, {})}: prune it"
+                    "it does not fit at any rate",
+                    board.name,
+                    f"prune it; each alone could be as low as {_least(menu, whole, {})}",
                 )
             raise DoesNotFit(
                 f"{config.fps:,.0f} frames/s are {hertz // config.fps:,.0f} cycles a frame at {hertz / 1e6:g} MHz; the least "
@@ -70,7 +72,9 @@ def _within(menu: "Menu", budget: dict[str, int]) -> dict[str, Choice]:
         if interval is None:
             text = _least(menu, budget, {name: budget[name] - left[name] for name in budget})
             raise DoesNotFit(
-                "no choice of units is in the budget", f"the least of each alone is {text}", "give it that much"
+                "no choice of units is in the budget",
+                f"the least of each alone is {text}",
+                "give it that much, or more where one is had for another",
             )
         chosen = menu.smallest(interval, left)
         takes = place("", menu.graph, menu.stages, chosen, menu.config.levels).estimate()
