@@ -34,6 +34,8 @@ def report(folder: str | Path) -> tuple[dict, str]:
         # the terms that a frame needs, over what could have been added in the network's interval
         useful = unit["useful"] / (unit["capacity"] * interval) if unit.get("capacity") else None
         unit["utilisation"] = "-" if useful is None else f"{useful:.1%}"
+        if unit.get("groups", 1) > 1:
+            unit["lanes"] = f"{unit['groups']} x {unit['lanes']}"
         for key in ("lanes", "terms", "entries", "latency"):
             unit.setdefault(key, "-")
     rates = [
