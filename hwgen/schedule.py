@@ -58,6 +58,9 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
         return choices
     if config.budget:
         return _within(menu, config.limits(board))
+    options = menu.options(0)
+    if all(len(choices) == 1 for choices in options.values()):
+        return {name: choices[0] for name, choices in options.items()}
     # the rate of the lanes, whatever else is allowed
     folded = Menu(graph, stages, config, board, auto="lanes")
     menu.least = folded.least
@@ -193,7 +196,8 @@ class Menu:
             choice for stage in self.stages if self.graph.input_name in stage.inputs for choice in found[stage.result]
         ]
         spatial = {choice for choice in readers if isinstance(choice, Spatial)}
-        found[self.graph.input_name] = [Fold(1), *sorted(spatial, key=lambda choice: choice.pixels)]
+        serial = [] if spatial and all(isinstance(choice, Spatial) for choice in readers) else [Fold(1)]
+        found[self.graph.input_name] = [*serial, *sorted(spatial, key=lambda choice: choice.pixels)]
         found[OUTPUT] = [Fold(1)]
         return found
 
