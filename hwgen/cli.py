@@ -121,6 +121,11 @@ def hardware_options(command):
             "--levels", type=int, default=3, show_default=True, help="Spatial: rows of adders between two registers."
         ),
         click.option(
+            "--dsp/--no-dsp",
+            default=True,
+            help="Whether lanes may be in DSP slices, where a rate or a budget makes that worth it.",
+        ),
+        click.option(
             "--pixels", type=int, default=1, show_default=True, help="Spatial: at most so many pixels a cycle."
         ),
         click.option(

@@ -341,6 +341,7 @@ def test_vivado_is_in_the_report(own):
 def test_help_names_the_ranges():
     assert "0 to 0.99" in run("verify", "--help")
     assert "1 to 4096" in run("build", "--help")
+    assert "--no-dsp" in run("build", "--help")
 
 
 def test_a_verb_leaves_the_interrupt_handler_as_it_was(tmp_path):
