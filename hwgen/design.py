@@ -104,8 +104,7 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: dict[str, Choic
                 source = _append(design, unit, source, order)
             sources.append(source)
         unit = unit_of(stage, choices[stage.result], sources[0].order, graph, stages, levels)
-        order = unit.order if stage.layer is None else unit.out_order
-        result = Stream(stage.result, stage.result, stage.y, order)
+        result = Stream(stage.result, stage.result, stage.y, unit.out_order)
         design.placed.append(Placed(unit, tuple(sources), (result,)))
         taps[stage.result] = _fan_out(design, result, stages, graph)
     design.output = taps[graph.output_name if graph.nodes else stages[-1].result].pop()

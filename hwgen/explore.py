@@ -42,7 +42,7 @@ def explore(
     if fastest is None:
         least = {name: menu.least_of(name) for name in RESOURCES}
         raise DoesNotFit(f"the network needs at least {least}", board.name, "prune it, or narrow its activations")
-    last = max(price.cycles for price in menu.prices(slowest))
+    last = menu.interval(slowest)
     rows = []
     for interval in np.ceil(np.geomspace(fastest, max(fastest, last), points)).tolist():
         progress(f"{interval:,.0f} cycles a frame")
@@ -54,7 +54,7 @@ def explore(
 
 
 def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
-    interval = max(price.cycles for price in menu.prices(chosen))
+    interval = menu.interval(chosen)
     layers = []
     for source, result, _ in menu.edges:
         if result == OUTPUT or menu.of_result[result].layer is None:

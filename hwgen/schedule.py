@@ -147,7 +147,7 @@ class Menu:
             order = order.by_pixels(choice.pixels)
         elif stage.layer is None:
             order = order.by_lanes(choice.lanes)
-        return self.unit(stage, choice, order).out_order if stage.layer is not None else order
+        return self.unit(stage, choice, order).out_order
 
     def unit(self, stage: Stage, choice: Choice, order: Order) -> Unit:
         return unit_of(stage, choice, order, self.graph, self.stages, self.config.levels)
@@ -179,11 +179,7 @@ class Menu:
         found: dict[str, list[Choice]] = {}
         for stage in self.stages:
             if stage.layer is not None:
-                engine = self.engines[stage.result]
-                found[stage.result] = [
-                    *(self._folds(stage.result, limit) if engine != "spatial" else []),
-                    *(self._pixels(stage) if engine != "lanes" else []),
-                ]
+                found[stage.result] = self._choices(stage, limit)
             else:
                 # as one of its sides sends, or an activation a beat
                 orders = [self.order(name, c) for name in stage.inputs for c in found.get(name, [])]
@@ -210,21 +206,20 @@ class Menu:
         folds = self._all_folds(name)
         enough = [fold for fold in folds if self.cycles_alone(name, fold) <= limit]
         whole = [fold for fold in enough if fold.lanes == folds[-1].lanes]
-        found = list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], folds[-1]]))
-        return found + self._in_dsp(name, found)
+        return list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], folds[-1]]))
 
-    def _in_dsp(self, name: str, folds: list[Fold]) -> list[Fold]:
-        may = self.config.dsp and self.config.targets and self.of_result[name].layer.fits_dsp
-        return [replace(fold, dsp=True) for fold in folds] if may else []
-
-    def cycles(self, result: str) -> int:
-        """The least that the units before and of a stage take with any choice."""
-        fastest = self.options(0)
-        edges = [edge for edge in self.edges if edge[1] == result]
-        return max(
-            min(self.price(edge, before, after).cycles for before in fastest[edge[0]] for after in fastest[result])
-            for edge in edges
-        )
+    def _choices(self, stage: Stage, limit: float | None = None) -> list[Choice]:
+        """What the engine allows: folds, those worth considering at a limit or all, in LUTs and in DSP slices; pixels."""
+        engine = self.engines[stage.result]
+        found: list[Choice] = []
+        if engine != "spatial":
+            folds = self._all_folds(stage.result) if limit is None else self._folds(stage.result, limit)
+            found += folds
+            if self.config.dsp and self.config.targets and stage.layer.fits_dsp:
+                found += [replace(fold, dsp=True) for fold in folds]
+        if engine != "lanes":
+            found += self._pixels(stage)
+        return found
 
     def _all_folds(self, name: str) -> list[Fold]:
         layer, most = self.of_result[name].layer, self.config.most_lanes
@@ -241,7 +236,7 @@ class Menu:
         weights = weights or {name: 1 / self.board.resources[name] for name in RESOURCES}
         most = {edge: max(MARGIN * interval, min(interval, self.least[edge[1]])) for edge in self.edges}
         options = self.options(MARGIN * interval)
-        program = Program(options)
+        program = IntegerProgram(options)
         for edge in self.edges:
             pairs = {
                 (before, after): price
@@ -265,7 +260,7 @@ class Menu:
         chosen = self.smallest(np.inf, budget)
         if chosen is None:
             return None
-        low, high = max(self.least.values()), max(self.prices(chosen), key=lambda price: price.cycles).cycles / MARGIN
+        low, high = max(self.least.values()), self.interval(chosen) / MARGIN
         if self.smallest(low, budget):
             return low
         while high > STEP * low:
@@ -278,7 +273,14 @@ class Menu:
 
     @cached_property
     def least(self) -> dict[str, int]:
-        return {result: self.cycles(result) for result in {edge[1] for edge in self.edges}}
+        """The least cycles that the units before and of each stage take with any choice."""
+        fastest = self.options(0)
+        least: dict[str, int] = {}
+        for edge in self.edges:
+            pairs = ((before, after) for before in fastest[edge[0]] for after in fastest[edge[1]])
+            cycles = min(self.price(edge, before, after).cycles for before, after in pairs)
+            least[edge[1]] = max(cycles, least.get(edge[1], 0))
+        return least
 
     @property
     def bottleneck(self) -> str:
@@ -287,6 +289,9 @@ class Menu:
 
     def prices(self, chosen: dict[str, Choice]) -> list[Price]:
         return [self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges]
+
+    def interval(self, chosen: dict[str, Choice]) -> int:
+        return max(price.cycles for price in self.prices(chosen))
 
     def around(self, result: str, chosen: dict[str, Choice]) -> Price:
         """A stage's cycles, and all that its choice decides: what it takes, and what those take that read it."""
@@ -299,12 +304,7 @@ class Menu:
     def next_step(self, result: str, chosen: dict[str, Choice]) -> tuple[Choice, Price] | None:
         """The choice that makes a layer faster for the least area, all others staying, and what its `around` is then."""
         stage, now = self.of_result[result], self.around(result, chosen)
-        engine = self.engines[result]
-        choices = [
-            *(self._all_folds(result) if engine != "spatial" else []),
-            *(self._in_dsp(result, self._all_folds(result)) if engine != "spatial" else []),
-            *(self._pixels(stage) if engine != "lanes" else []),
-        ]
+        choices = self._choices(stage)
         prices = {choice: self.around(result, chosen | {result: choice}) for choice in choices}
         faster = [(choice, price) for choice, price in prices.items() if price.cycles < now.cycles]
         return min(faster, key=lambda pair: self.share(pair[1].resources), default=None)
@@ -319,7 +319,7 @@ class Menu:
         )
 
 
-class Program:
+class IntegerProgram:
     """A choice for each stage such that all edges together cost least: a binary for each choice, and for each edge a
     transport between the choices of its ends, whose relaxation is tight where the edges form a tree (HiGHS solves it)."""
 

@@ -21,6 +21,10 @@ class Add(BeatByBeat):
     module = "add"
     takes = ("a_axis", "b_axis")
 
+    @property
+    def out_order(self) -> Order:
+        return self.order
+
     def note(self):
         return f"{self.name}: {self.a} + {self.b} -> {self.y}"
 
