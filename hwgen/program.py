@@ -202,7 +202,7 @@ def dsp_accumulator(conv: Conv, x: TensorType, quantize: Quantize | None) -> int
     positive, negative = np.maximum(weights, 0).sum(axis=1).tolist(), np.minimum(weights, 0).sum(axis=1).tolist()
     low = min(p * read.low + n * read.high + c for p, n, c in zip(positive, negative, constants, strict=True))
     high = max(p * read.high + n * read.low + c for p, n, c in zip(positive, negative, constants, strict=True))
-    return max(width(min(low, 0), max(high, 0)) + (low >= 0), x.qtype.bits, shift + 1)
+    return max(width(min(low, 0), max(high, 0)) + (low >= 0 and high > 0), x.qtype.bits, shift + 1)
 
 
 def dsp_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
