@@ -1,6 +1,6 @@
 """rtl/term_lanes.v: a layer, GROUPS output channels of LANES pixels at a time, one term a cycle for each channel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends
-from hwgen.program import Program, Rounds
+from hwgen.program import Entries, Program, Rounds
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stream import Order
@@ -155,9 +155,10 @@ def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
     """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in program.Rounds."""
     sort = sort and layer.memory == "rom"
     rows = layer.y.shape[1]
+    entries = layer.entries(_program(layer, fold), order)
     stripe = -(-layer.y.shape[2] // fold.lanes)
     late = Rows.of(layer, Windows.of(layer, fold.lanes, order)).late(order.beats // layer.x.shape[1])
-    return late + rows * stripe * Rounds.of(_program(layer, fold).lengths, fold.groups, sort).cycles
+    return late + rows * stripe * Rounds.of(entries.lengths, fold.groups, sort).cycles
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,30 +205,32 @@ class TermLanes(Unit):
     def program(self) -> Program:
         return _program(self.layer, self.fold)
 
+    @property
+    def entries(self) -> Entries:
+        return self.layer.entries(self.program, self.order)
+
     @cached_property
     def rounds(self) -> Rounds:
-        return Rounds.of(self.program.lengths, self.fold.groups, self.sort and self.layer.memory == "rom")
+        return Rounds.of(self.entries.lengths, self.fold.groups, self.sort and self.layer.memory == "rom")
 
     @cached_property
     def fields(self) -> dict[str, int]:
-        """Bits of the fields of addresses and payloads."""
-        reach = self.layer.reach
+        """Bits of the fields of addresses and places."""
+        place = self.layer.place_bits
         return {
             "ROW_BITS": ceil_log2(self.rows.ring),
             "COLUMN_BITS": ceil_log2(self.windows.stripe),
-            "CHANNEL_BITS": ceil_log2(self.layer.x.shape[0]),
-            "TAP_ROW_BITS": ceil_log2(reach[0]),
-            "TAP_COLUMN_BITS": ceil_log2(reach[1]),
+            "CHANNEL_BITS": place.channel,
+            "TAP_ROW_BITS": place.tap_row,
+            "TAP_COLUMN_BITS": place.tap_column,
         }
 
     @cached_property
     def rom(self) -> Rom:
-        fields = self.fields
-        taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
         if self.shared:
-            one = self.program.one_channel
-            return one.rom(*taps, 0, rounds=Rounds.of(one.lengths, 1, False), places=np.zeros(1, np.int64))
-        return self.program.rom(*taps, fields["CHANNEL_BITS"], rounds=self.rounds, places=self.order.places)
+            one, place = self.program.one_channel, replace(self.layer.place_bits, channel=0)
+            return one.entries(place, np.zeros(1, np.int64)).rom(Rounds.of(one.lengths, 1, False))
+        return self.entries.rom(self.rounds)
 
     @property
     def depth(self) -> int:
@@ -285,6 +288,7 @@ class TermLanes(Unit):
             "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 3,
             "GROUPS": self.fold.groups,
             "FINAL": self.rounds.final,
+            "GAPS": int(self.entries.gaps),
             "SHARED": int(self.shared),
             "ROUNDS": len(self.rounds.lengths),
             "LANES": self.fold.lanes,
@@ -349,12 +353,9 @@ class TermLanes(Unit):
     @property
     def rom_shape(self) -> tuple[int, int]:
         """Words and bits of the memory of terms."""
-        fields, program = self.fields, self.program
-        taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
-        if self.shared:
-            return self.depth, 4 + program.payload_bits(*taps, 0)
-        payload = program.payload_bits(*taps, fields["CHANNEL_BITS"])
-        return self.depth, 1 + self.fold.groups * (3 + payload)
+        place = replace(self.layer.place_bits, channel=0) if self.shared else self.layer.place_bits
+        groups = 1 if self.shared else self.fold.groups
+        return self.depth, 1 + groups * (3 + self.program.payload_bits(place))
 
     def estimate(self):
         """Factors of least squared relative error on random units: python -m benchmarks.fit_lanes."""
@@ -369,6 +370,7 @@ class TermLanes(Unit):
             3.4 * ceil_log2(words) + 19 * (rows.out_rows > 1) + 0.07 * self.order.beats / rows.rows / layer.x.shape[0]
         )
         group = 11 + 0.7 * address + 2.1 * (windows.legs - 1) * (fields["COLUMN_BITS"] + 1)
+        group += self.layer.place_bits.all * (program.gap_bits > 0)
         group += 1.6 * rows.ring * padded + 8 * (rows.ring & (rows.ring - 1) > 0)
         lane = 1.4 * layer.y.qtype.bits + x_bits * (0 if windows.legs == 1 else 0.6 if windows.legs <= 3 else 1.4)
         if isinstance(layer.op, MaxPool):
