@@ -98,16 +98,6 @@ def units():
         ),
         # one lane that reads several stripes
         unit("gather", conv(4, 2, (3, 5), padding=(1, 1, 2, 2)), ((2, 4, 5), 0, 7, 0), (1, 3), lanes(3), sort=True),
-        # lists so long that they hold distances: of channels alone in a foreign order, and of taps
-        unit(
-            "far",
-            conv(48, 128, (1, 1)),
-            ((128, 1, 2), 0, 15, 0),
-            (2, 3),
-            lanes(2, tuple(range(127, -1, -1))),
-            sort=True,
-        ),
-        unit("far_taps", conv(24, 80, (3, 2)), ((80, 3, 3), -8, 7, 0), (2, 4), lanes(3), Quantize(3, -8, 7), sort=True),
         # two lanes in a DSP slice, the last one alone; padded taps of negative terms; groups
         unit(
             "dsp",
@@ -134,6 +124,16 @@ def units():
             lanes(3, (3, 1, 4, 0, 2)),
             sort=True,
         ),
+        # lists so long that they hold distances: of channels alone in a foreign order, and of taps
+        unit(
+            "far",
+            conv(48, 128, (1, 1)),
+            ((128, 1, 2), 0, 15, 0),
+            (2, 3),
+            lanes(2, tuple(range(127, -1, -1))),
+            sort=True,
+        ),
+        unit("far_taps", conv(24, 80, (3, 2)), ((80, 3, 3), -8, 7, 0), (2, 4), lanes(3), Quantize(3, -8, 7), sort=True),
     ]
 
 

@@ -58,9 +58,9 @@ class Layer:
         return self._short(dsp_program)
 
     def _short(self, make: Callable[..., Program]) -> Program:
-        """The program in few bits."""
+        """The program in few bits; one that is alike for all channels is short as it is."""
         program = make(self.op, self.x, self.quantize)
-        gap_bits = program.best_gap_bits(self.place_bits)
+        gap_bits = 0 if program.shared else program.best_gap_bits(self.place_bits)
         return make(self.op, self.x, self.quantize, gap_bits=gap_bits) if gap_bits else program
 
     @property
