@@ -26,7 +26,7 @@ from hwgen.stream import Order
 class Layer:
     """What a unit computes, whatever its engine and fold: the op, its requantization (None: exact), its types.
 
-    memory -- of its terms, where it is folded: rom, or one that can be loaded, bram or uram
+    loadable -- whether a host can replace its weights, where it is folded
     """
 
     name: str
@@ -34,7 +34,7 @@ class Layer:
     quantize: Quantize | None
     x: TensorType
     y: TensorType
-    memory: str = "rom"
+    loadable: bool = False
 
     @cached_property
     def netlists(self) -> dict:

@@ -113,12 +113,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fold:
-    """How many output pixels of a row, and how many output channels, a layer computes at a time, and whether in DSP
-    slices."""
+    """How many output pixels of a row, and how many output channels, a layer computes at a time, whether in DSP slices, and the
+    memory of its terms: rom, or of a loadable layer bram or uram."""
 
     lanes: int
     groups: int = 1
     dsp: bool = False
+    memory: str = "rom"
 
     @property
     def size(self) -> int:
@@ -153,7 +154,7 @@ def legal_groups(layer: Layer, limit: int) -> list[int]:
 
 def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
     """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in program.Rounds."""
-    sort = sort and layer.memory == "rom"
+    sort = sort and fold.memory == "rom"
     rows = layer.y.shape[1]
     entries = layer.entries(_program(layer, fold), order)
     stripe = -(-layer.y.shape[2] // fold.lanes)
@@ -186,7 +187,7 @@ class TermLanes(Unit):
     @cached_property
     def shared(self) -> bool:
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
-        own = self.layer.memory != "rom"  # other weights may not be alike
+        own = self.fold.memory != "rom"  # other weights may not be alike
         return not own and self.program.shared and (self.sort or not self.order.channels)
 
     @property
@@ -211,7 +212,7 @@ class TermLanes(Unit):
 
     @cached_property
     def rounds(self) -> Rounds:
-        return Rounds.of(self.entries.lengths, self.fold.groups, self.sort and self.layer.memory == "rom")
+        return Rounds.of(self.entries.lengths, self.fold.groups, self.sort and self.fold.memory == "rom")
 
     @cached_property
     def fields(self) -> dict[str, int]:
@@ -236,16 +237,16 @@ class TermLanes(Unit):
     def depth(self) -> int:
         """Words of the memory of terms: those of the list or, of one that can be loaded, all that its blocks hold."""
         words = int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum())
-        if self.layer.memory == "rom":
+        if self.fold.memory == "rom":
             return words
-        block = URAM_DEPTH if self.layer.memory == "uram" else BRAM_DEPTH if words > LUTRAM_DEPTH else LUTRAM_DEPTH // 2
+        block = URAM_DEPTH if self.fold.memory == "uram" else BRAM_DEPTH if words > LUTRAM_DEPTH else LUTRAM_DEPTH // 2
         return -(-words // block) * block
 
     @property
     def _ends(self) -> dict[str, int]:
         """Of the clamp; other weights may reach an end that these do not."""
         layer = self.layer
-        if layer.memory == "rom" or layer.quantize is None:
+        if self.fold.memory == "rom" or layer.quantize is None:
             return clamp_ends(layer.unclamped, layer.quantize)
         return {"LOW": max(layer.quantize.low, -UNBOUNDED), "HIGH": min(layer.quantize.high, UNBOUNDED - 1)}
 
@@ -253,7 +254,7 @@ class TermLanes(Unit):
         layer, fold = self.layer, self.fold
         groups = f"{fold.groups} groups of " if fold.groups > 1 else ""
         dsp = " in DSP slices" if fold.dsp else ""
-        loadable = "" if layer.memory == "rom" else f", loadable, up to {self.depth}"
+        loadable = "" if self.fold.memory == "rom" else f", loadable, up to {self.depth}"
         return (
             f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {layer.program.terms} terms, "
             f"{self.rom.depth} entries{loadable}, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}{dsp}, "
@@ -280,11 +281,11 @@ class TermLanes(Unit):
                 program.immediate_bits,
             ),
             # what is in an UltraRAM is none of the hardware's business
-            "FILE": "" if layer.memory == "uram" else self.rom_path,
-            "TERMS": self.depth if layer.memory == "uram" else rom.depth,
-            "LOAD": ("rom", "bram", "uram").index(layer.memory),
+            "FILE": "" if self.fold.memory == "uram" else self.rom_path,
+            "TERMS": self.depth if self.fold.memory == "uram" else rom.depth,
+            "LOAD": ("rom", "bram", "uram").index(self.fold.memory),
             "DEPTH": self.depth,
-            "CHECK": (0 if layer.memory == "uram" else rom.check, 32),
+            "CHECK": (0 if self.fold.memory == "uram" else rom.check, 32),
             "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 3,
             "GROUPS": self.fold.groups,
             "FINAL": self.rounds.final,
@@ -328,11 +329,11 @@ class TermLanes(Unit):
         return table, bits, len(phase)
 
     def files(self):
-        return {} if self.layer.memory == "uram" else {self.rom_path: self.rom.padded(self.depth).text()}
+        return {} if self.fold.memory == "uram" else {self.rom_path: self.rom.padded(self.depth).text()}
 
     def roms(self) -> dict[str, dict[str, int]]:
         shape = {"depth": self.depth, "width": self.rom.width}
-        return {} if self.layer.memory == "uram" else {self.rom_path: shape}
+        return {} if self.fold.memory == "uram" else {self.rom_path: shape}
 
     def facts(self):
         _, rows, columns = self.layer.y.shape
@@ -384,7 +385,7 @@ class TermLanes(Unit):
             # stripes that are written one by one take nine bits each
             blocks += fold.groups * block_rams(depth, windows.stripes * (x_bits if whole else max(x_bits, 9)))
         urams = 0
-        if layer.memory == "uram":
+        if self.fold.memory == "uram":
             urams = -(-words // URAM_DEPTH) * -(-width // URAM_BITS)
         elif words <= LUTRAM_DEPTH:
             control += 1.4 * words * width / 64
