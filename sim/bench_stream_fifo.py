@@ -14,7 +14,7 @@ CONFIGS = [
     {"DATA_W": 33, "DEPTH": 16},
     {"DATA_W": 8, "DEPTH": 64},
     {"DATA_W": 8, "DEPTH": 65},
-    {"DATA_W": 12, "DEPTH": 128},
+    {"DATA_W": 12, "DEPTH": 128, "BLOCK": 1},
 ]
 
 
