@@ -171,7 +171,7 @@ class Program:
         return replace(self, **cut, channel=np.zeros(length, np.int64), lengths=self.lengths[:1])
 
     def payload_bits(self, place: PlaceBits) -> int:
-        return max(self.gap_bits or place.all, self.constant_bits)
+        return max(1, self.gap_bits or place.all, self.constant_bits)
 
     def entries(self, place: PlaceBits, places: np.ndarray, payload_bits: int | None = None) -> Entries:
         """What the ROM holds; places -- at which place of the input each channel comes; payload_bits -- of hardware that is

@@ -90,14 +90,14 @@ module stream_fifo #(
 
             // never read and written at one address in one cycle: an empty memory is not read
             if (BLOCK != 0) begin : gen_block
-                (* no_rw_check, ram_style = "block" *)
+                (* ram_style = "block" *) (* no_rw_check *)
                 reg [DATA_W-1:0] memory_q [0:DEPTH-1];
                 always @(posedge clk) begin
                     if (push) memory_q[write_q] <= s_axis_tdata;
                     if (free) head_q <= memory_q[read_q];
                 end
             end else begin : gen_luts
-                (* no_rw_check, ram_style = "distributed" *)
+                (* ram_style = "distributed" *) (* no_rw_check *)
                 reg [DATA_W-1:0] memory_q [0:DEPTH-1];
                 always @(posedge clk) begin
                     if (push) memory_q[write_q] <= s_axis_tdata;
