@@ -216,8 +216,7 @@ def build(net, out, name, **choices):
     config = BuildConfig(name=name, **choices)
     with _stages("build", out) as stage:
         stage("load")
-        loaded = frontend.load(net)
-        model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
+        model, inputs = frontend.load(net)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
     table = Table("unit", "kind", "groups x lanes", "terms", "cycles a frame", *RESOURCES)
     for unit in flow.read_manifest(out)["units"]:
@@ -256,8 +255,7 @@ def weights(folder, net, out):
 
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
-    loaded = frontend.load(net) if net else None
-    made = load_words(folder, *(loaded if isinstance(loaded, tuple) else (loaded, None)))
+    made = load_words(folder, *(frontend.load(net) if net else (None, None)))
     made.save(out)
     for layer in made.layers:
         click.echo(f"{layer.name}: {layer.words:,} of {layer.capacity:,} words of {layer.bits} bits")
@@ -292,8 +290,7 @@ def explore(net, out, points, **choices):
     )
     with _stages("explore", out) as stage:
         stage("load")
-        loaded = frontend.load(net)
-        model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
+        model, inputs = frontend.load(net)
         rows = run(model, inputs, config=config, points=points, progress=stage)
         save(rows, out, config, str(net))
     table = Table(

@@ -23,8 +23,9 @@ from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 
 
-def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgram:
-    """What NET on the command line names: `file.pt2`, or `file.py:function` returning (module, example_inputs).
+def load(net: str) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]:
+    """What NET on the command line names, as hwgen.build takes it: the program of `file.pt2` and None, or the
+    (module, example_inputs) that `file.py:function` returns.
 
     A `.py` file is the user's own program and is run; a `.pt2` file is data, and nothing in it is executed.
     """
@@ -33,7 +34,7 @@ def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgr
     if not path.is_file():
         raise BadInput(f"there is no file {name}", net, "name a .pt2 file, or path.py:function")
     if path.suffix == ".pt2":
-        return _load_program(path)
+        return _load_program(path), None
     if path.suffix != ".py" or not function:
         raise BadInput(
             f"{net} is neither a .pt2 file nor path.py:function",

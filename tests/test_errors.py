@@ -388,7 +388,8 @@ def test_files_that_are_no_archive(tmp_path):
 
 
 def test_a_sound_archive_is_read(tmp_path):
-    program = frontend.load(str(saved(tmp_path / "net.pt2")))
+    program, inputs = frontend.load(str(saved(tmp_path / "net.pt2")))
+    assert inputs is None
     hwgen.build(program, out=tmp_path / "net")
     hwgen.build(small(), SMALL, out=tmp_path / "same", config=BuildConfig(name="net"))
     written = [content(tmp_path / name) for name in ("net", "same")]
@@ -400,7 +401,7 @@ def test_an_archive_with_a_dynamic_batch_is_read(tmp_path):
     batch = torch.export.Dim("batch")
     program = torch.export.export(small().eval(), (torch.zeros(2, 3),), dynamic_shapes=({0: batch},))
     torch.export.save(program, tmp_path / "net.pt2")
-    hwgen.build(frontend.load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
+    hwgen.build(*frontend.load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
 
 
 @pytest.mark.parametrize(
