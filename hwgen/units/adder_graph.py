@@ -52,6 +52,7 @@ class AdderGraph(Unit):
     order: Order
     levels: int
     primitives = True
+    rigid = True
 
     @property
     def name(self) -> str:
@@ -121,6 +122,10 @@ class AdderGraph(Unit):
     @property
     def latency(self) -> int:
         return self.stages + (not window.trivial(self.layer))
+
+    @property
+    def empty_slots(self) -> int:
+        return self.cycles() - self.order.beats
 
     def note(self):
         layer = self.layer
