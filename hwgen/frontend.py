@@ -47,6 +47,27 @@ def load(net: str) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...
     return result
 
 
+def load_data(source: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The first `count` frames and labels, or all, that X on the command line names: `x.npy`, without labels, or
+    `path.py:function` returning x or (x, labels)."""
+    name, _, function = source.partition(":")
+    labels = None
+    if function:
+        result = call(source)
+        x, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    else:
+        try:
+            x = np.load(name, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
+    if not isinstance(x, np.ndarray):
+        raise BadInput(f"it holds {type(x).__name__}, no array", source, "give one array, [N, ...]")
+    try:
+        return x[:count], None if labels is None else labels[:count]
+    except (IndexError, KeyError, TypeError) as error:
+        raise BadInput(f"it gives no rows to take: {error}", source, "give arrays [N, ...] and [N]") from error
+
+
 def call(source: str):
     """The result of `path.py:function`, the file run as a module of its own; raises BadInput if it cannot be had.
 
