@@ -2,6 +2,7 @@
 none."""
 
 import contextlib
+import gc
 import json
 import os
 import pickle
@@ -422,6 +423,23 @@ def test_a_python_file_that_gives_no_network(tmp_path, text, word):
 
 
 # the folder
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_as_it_was(tmp_path, enabled):
+    """A build goes without it, and leaves it as it was, also where the build fails."""
+    seen = {}
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        hwgen.build(small(), SMALL, out=tmp_path / "net", progress=lambda stage: seen.setdefault(stage, gc.isenabled()))
+        assert gc.isenabled() == enabled
+        with pytest.raises(DoesNotFit):
+            hwgen.build(small(), SMALL, out=tmp_path / "none", config=BuildConfig(fps=1e12))
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen == {"import": enabled} | dict.fromkeys(("schedule", "emit", "lint", "write"), False)
 
 
 def test_a_folder_that_is_no_build(tmp_path):
