@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from hwgen.config import MEMORIES
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, write_record
 
@@ -141,10 +142,10 @@ def hardware_options(command):
         ),
         click.option(
             "--weights-in",
-            type=click.Choice(["bram", "uram"]),
+            type=click.Choice(MEMORIES),
             default="bram",
             show_default=True,
-            help="Memory of the loadable layers; uram is empty until it is loaded.",
+            help="Memory of the loadable layers; uram is empty until it is loaded. auto: whichever is better, layer by layer.",
         ),
         click.option(
             "--lanes",

@@ -8,7 +8,7 @@ from math import inf
 from hwgen.board import Board
 from hwgen.errors import BadInput
 
-MEMORIES = ("bram", "uram")  # that can be loaded
+MEMORIES = ("bram", "uram", "auto")  # that can be loaded
 MOST_LOADABLE = 256
 ENGINES = ("auto", "lanes", "spatial")
 RESOURCES = ("LUT", "BRAM36", "URAM", "DSP")  # what units are priced in, and a budget may limit
@@ -35,7 +35,8 @@ class BuildConfig:
     loadable: str | None = (
         None  # layers on lanes whose weights a host can replace: patterns, several with commas between
     )
-    weights_in: str = "bram"  # the memory of a loadable layer's terms: bram, or uram, which is empty until it is loaded
+    # the memory of a loadable layer's terms: bram, or uram, which is empty until it is loaded; auto: either
+    weights_in: str = "bram"
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
@@ -64,7 +65,7 @@ class BuildConfig:
                     f"use {', '.join(ENGINES)}, or PATTERN=ENGINE for layers by name",
                 )
         if self.weights_in not in MEMORIES:
-            raise BadInput(f"weights_in = {self.weights_in!r}", "--weights-in", f"use {' or '.join(MEMORIES)}")
+            raise BadInput(f"weights_in = {self.weights_in!r}", "--weights-in", f"use {', '.join(MEMORIES)}")
         if self.loadable is not None and (not isinstance(self.loadable, str) or not all(self._loadable())):
             raise BadInput(f"loadable = {self.loadable!r}", "--loadable", "use names or patterns of layers, or *")
         if self.name and not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -100,9 +101,14 @@ class BuildConfig:
     def _loadable(self) -> list[str]:
         return [] if self.loadable is None else [pattern.strip() for pattern in self.loadable.split(",")]
 
-    def memory_of(self, layer: str) -> str:
-        """Of a layer's terms, by its name: rom, bram or uram."""
-        return self.weights_in if any(fnmatchcase(layer, pattern) for pattern in self._loadable()) else "rom"
+    def is_loadable(self, layer: str) -> bool:
+        """Whether the weights of a layer, by its name, can be replaced."""
+        return any(fnmatchcase(layer, pattern) for pattern in self._loadable())
+
+    @property
+    def memories(self) -> list[str]:
+        """Which a loadable layer's terms may have."""
+        return ["bram", "uram"] if self.weights_in == "auto" else [self.weights_in]
 
     def check_loadable(self, layers: list[str]) -> None:
         """Raises BadInput when a pattern matches none of the layers, those with weights on lanes."""
@@ -110,7 +116,7 @@ class BuildConfig:
             if not any(fnmatchcase(layer, pattern) for layer in layers):
                 names = f"they are {', '.join(layers)}" if layers else "there is none"
                 raise BadInput(f"no layer with weights on lanes matches {pattern!r}", "--loadable", names)
-        if (count := sum(self.memory_of(layer) != "rom" for layer in layers)) > MOST_LOADABLE:
+        if (count := sum(self.is_loadable(layer) for layer in layers)) > MOST_LOADABLE:
             raise BadInput(f"{count} layers", "--loadable", f"name at most {MOST_LOADABLE}")
 
     def hertz(self, board: Board) -> float:

@@ -81,7 +81,7 @@ class Design:
     def loadable(self) -> list[TermLanes]:
         """The layers whose lists can be written, in the order of their numbers."""
         units = [placed.unit for placed in self.placed]
-        return [unit for unit in units if isinstance(unit, TermLanes) and unit.layer.memory != "rom"]
+        return [unit for unit in units if isinstance(unit, TermLanes) and unit.fold.memory != "rom"]
 
     def streams(self) -> list[Stream]:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]

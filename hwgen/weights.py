@@ -4,7 +4,7 @@ docs/weights.md tells what may change, and how a host writes it.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +142,7 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
             f"its results are {y.low} to {y.high}, the build's have {layer.y.qtype.bits} bits", "use smaller weights"
         )
     if unit.fold.dsp:
+        make, lift = dsp_program, {}
         program = dsp_program(op, layer.x, quantize)
         if program.drop != built.drop:
             refuse(
@@ -151,25 +152,21 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
     else:
         program = sum_program(op, layer.x, quantize)
         # the highest exponent is that of the build: the bits between it and the results are wired
-        lift = built.below - built.drop - (program.below - program.drop)
-        if lift < 0:
-            refuse(f"its largest weight is {1 << -lift} times as large as the build's", "use smaller weights")
-        program = sum_program(op, layer.x, quantize, lift, built.immediate_bits)
-    for what, has, needs in (
-        ("accumulator", built.accumulator, program.accumulator),
-        ("constants in the list", built.immediate_bits, program.immediate_bits),
-    ):
-        if needs > has:
-            refuse(f"its {what} would need {needs} bits, the build has {has}", "use smaller weights and biases")
+        make, lift = sum_program, {"lift": built.below - built.drop - (program.below - program.drop)}
+        if lift["lift"] < 0:
+            refuse(f"its largest weight is {1 << -lift['lift']} times as large as the build's", "use smaller weights")
+        program = sum_program(op, layer.x, quantize, **lift)
+    if program.accumulator > built.accumulator:
+        refuse(
+            f"its accumulator would need {program.accumulator} bits, the build has {built.accumulator}",
+            "use smaller weights and biases",
+        )
+    payload_bits = unit.entries.payload_bits
+    constant_bits = min(payload_bits, built.immediate_bits)
+    program = make(op, layer.x, quantize, constant_bits=constant_bits, gap_bits=built.gap_bits, **lift)
     # the channels' places and the widths are the build's
-    fields_ = unit.fields
-    rom = replace(program, immediate_bits=built.immediate_bits).rom(
-        fields_["TAP_ROW_BITS"],
-        fields_["TAP_COLUMN_BITS"],
-        fields_["CHANNEL_BITS"],
-        rounds=Rounds.of(program.lengths, unit.fold.groups, sort=False),
-        places=unit.order.places,
-    )
+    entries = program.entries(layer.place_bits, unit.order.places, payload_bits)
+    rom = entries.rom(Rounds.of(entries.lengths, unit.fold.groups, sort=False))
     if rom.depth > unit.depth:
         refuse(f"its list has {rom.depth} words, the memory {unit.depth}", "prune it to fewer terms")
     return rom

@@ -37,6 +37,7 @@ module term_lanes #(
     parameter PAYLOAD_W = 6,
     parameter GROUPS = 1,
     parameter FINAL = 1,
+    parameter GAPS = 0,
     parameter SHARED = 0,
     parameter ROUNDS = 1,
     // the window and the output
@@ -183,6 +184,7 @@ module term_lanes #(
         .LOAD(LOAD),
         .DEPTH(DEPTH),
         .GROUPS(GROUPS),
+        .GAPS(GAPS),
         .SHARED(SHARED),
         .ROUNDS(ROUNDS),
         .CHECK(CHECK),

@@ -3,13 +3,15 @@
 // lane select, a command.
 //
 // ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}; term = {shift, negate, immediate, payload}; payload =
-// {tap row, tap column, channel}, or a signed immediate. `last` ends an output channel in every group, and with the list's last word
+// {tap row, tap column, channel}, or a signed immediate. GAPS = 1: a payload is not that place but how far it lies behind the place of the
+// group's term before, modulo 2^bits, beginning at 0 with every channel; {immediate, negate} together add nothing and go on by 2^PAYLOAD_W
+// times the payload. `last` ends an output channel in every group, and with the list's last word
 // comes `final`. SHARED = 1: all channels have one list (a pool), which the ROM holds once, a term a word and without channels: it is
 // walked ROUNDS times, group g in round r reading the channel r * GROUPS + g. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
 // it reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
 // Everything but the counters of written rows holds while `enable` is low.
 // With LOAD the list can be written (term_loader.v), up to DEPTH words: `rst` is then held from the first write until `loaded`.
-// Stage 1 holds the ROM word, stage 2 the address, stage 3 (beside the memory's word) and so the outputs of name *_3.
+// Stage 1 holds the ROM word (with GAPS behind a stage 0 that has it before the places are known), stage 2 the address, stage 3 (beside the memory's word) and so the outputs of name *_3.
 //
 // bench: sim/bench_term_sequencer.py
 `default_nettype none
@@ -20,13 +22,14 @@ module term_sequencer #(
     parameter LOAD = 0,              // see term_rom.v
     parameter DEPTH = TERMS,         // words of the memory; TERMS without LOAD
     parameter GROUPS = 1,            // terms in a word
+    parameter GAPS = 0,
     parameter SHARED = 0,
     parameter ROUNDS = 1,            // with SHARED
     parameter CHECK = 0,             // see term_rom.v
     parameter TAP_ROW_BITS = 2,      // bits of the fields of a payload, 0 where there is only one
     parameter TAP_COLUMN_BITS = 2,
     parameter CHANNEL_BITS = 2,
-    parameter PAYLOAD_W = 6,         // enough for the three fields, and for an immediate
+    parameter PAYLOAD_W = 6,         // enough for the three fields or, with GAPS, for half their bits; and for an immediate
     parameter COLUMN_BITS = 3,       // bits of the column in a memory address
     parameter ADDRESS_W = 7,
     parameter RING = 4,              // slots of the line memory
@@ -76,6 +79,8 @@ module term_sequencer #(
     localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
     localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;
     localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
+    localparam PLACE_BITS = TAP_ROW_BITS + TAP_COLUMN_BITS + LIST_CHANNEL_BITS;
+    localparam PLACE_W = (PLACE_BITS > 0) ? PLACE_BITS : 1;
     localparam PC_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
     localparam S_W = (OUT_STRIPE > 1) ? $clog2(OUT_STRIPE) : 1;
     localparam R_W = (OUT_ROWS > 1) ? $clog2(OUT_ROWS) : 1;
@@ -87,10 +92,22 @@ module term_sequencer #(
     // columns of a stripe's window, counted from its left end
     localparam COLUMN_W = $clog2(OUT_STRIPE * COLUMN_STEP + (1 << TAP_COLUMN_BITS) + 1);
 
-    // stage 0 to 1: fetch
+    generate
+        if (GAPS != 0 && SHARED != 0) begin : gen_check_gaps
+            term_sequencer_GAPS_must_be_0_with_SHARED error_i ();
+        end
+        if (GAPS != 0 && 2 * PAYLOAD_W < PLACE_BITS) begin : gen_check_payload
+            term_sequencer_PAYLOAD_W_must_be_half_a_place_with_GAPS error_i ();
+        end
+    endgenerate
+
+    // to stage 1: fetch
     reg  [PC_W-1:0]   pc_q;
     reg               valid_1q;
     reg               wrap_1q;
+    wire              valid_0;
+    wire              wrap_0;
+    wire [WORD_W-1:0] rom_word;
     wire [WORD_W-1:0] word_1;
     wire              issue_1;
     wire              fetch = enable && (issue_1 || !valid_1q);
@@ -110,7 +127,7 @@ module term_sequencer #(
         .clk(clk),
         .enable(fetch),
         .address(pc_q),
-        .word(word_1),
+        .word(rom_word),
         .write(write),
         .write_address(write_address),
         .write_word(write_word)
@@ -149,10 +166,55 @@ module term_sequencer #(
             wrap_1q <= 1'b0;
         end else if (fetch) begin
             pc_q <= pc_last ? {PC_W{1'b0}} : pc_q + 1'b1;
-            valid_1q <= 1'b1;
-            wrap_1q <= pc_last && round_last;
+            valid_1q <= valid_0;
+            wrap_1q <= wrap_0;
         end
     end
+
+    // the place that each group's term in stage 1 reads
+    wire [GROUPS*PLACE_W-1:0] place_1;
+    generate
+        genvar t;
+        if (GAPS != 0) begin : gen_gaps
+            reg                      valid_0q;
+            reg                      wrap_0q;
+            reg [WORD_W-1:0]         word_1q;
+            reg [GROUPS*PLACE_W-1:0] place_1q;
+            wire                     first_0 = !valid_1q || word_1q[WORD_W-1];
+            assign valid_0 = valid_0q;
+            assign wrap_0 = wrap_0q;
+            assign word_1 = word_1q;
+            assign place_1 = place_1q;
+            always @(posedge clk) begin
+                if (rst) begin
+                    valid_0q <= 1'b0;
+                    wrap_0q <= 1'b0;
+                end else if (fetch) begin
+                    valid_0q <= 1'b1;
+                    wrap_0q <= pc_last;
+                end
+            end
+            always @(posedge clk) if (fetch) word_1q <= rom_word;
+            for (t = 0; t < GROUPS; t = t + 1) begin : gen_place
+                wire [TERM_W-1:0] term_0 = rom_word[t*TERM_W +: TERM_W];
+                wire              immediate_0 = term_0[TERM_W-3];
+                wire              skip_0 = immediate_0 && term_0[TERM_W-2];
+                wire [31:0]       payload_0 = {{(32-FIELDS_W){1'b0}}, term_0[FIELDS_W-1:0]};
+                wire [31:0]       gap_0 = skip_0 ? payload_0 << PAYLOAD_W : immediate_0 ? 32'd0 : payload_0;
+                wire [PLACE_W-1:0] before_0 = first_0 ? {PLACE_W{1'b0}} : place_1q[t*PLACE_W +: PLACE_W];
+                always @(posedge clk) if (fetch) place_1q[t*PLACE_W +: PLACE_W] <= before_0 + gap_0[PLACE_W-1:0];
+            end
+        end else begin : gen_places
+            assign valid_0 = 1'b1;
+            assign wrap_0 = pc_last && round_last;
+            assign word_1 = rom_word;
+            for (t = 0; t < GROUPS; t = t + 1) begin : gen_place
+                wire [TERM_W-1:0] term = word_1[((SHARED != 0) ? 0 : t)*TERM_W +: TERM_W];
+                wire [31:0]       payload = {{(32-FIELDS_W){1'b0}}, term[FIELDS_W-1:0]};
+                assign place_1[t*PLACE_W +: PLACE_W] = payload[PLACE_W-1:0];
+            end
+        end
+    endgenerate
 
     // the first channel of the round in stage 1
     wire        round_last;
@@ -255,12 +317,13 @@ module term_sequencer #(
         for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
             wire [TERM_W-1:0] term_1 = word_1[((SHARED != 0) ? 0 : g)*TERM_W +: TERM_W];
             wire shift_1 = term_1[TERM_W-1];
-            wire negate_1 = term_1[TERM_W-2];
             wire immediate_1 = term_1[TERM_W-3];
-            wire [31:0] payload_1 = {{(32-FIELDS_W){1'b0}}, term_1[FIELDS_W-1:0]};
-            wire [31:0] channel_1 = ((SHARED != 0) ? base_1 + g : payload_1) & ((32'd1 << CHANNEL_BITS) - 1);
-            wire [31:0] tap_column_1 = (payload_1 >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
-            wire [31:0] tap_row_1 = (payload_1 >> (LIST_CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
+            wire skip_1 = (GAPS != 0) && immediate_1 && term_1[TERM_W-2];
+            wire negate_1 = term_1[TERM_W-2] && !skip_1;
+            wire [31:0] place = {{(32-PLACE_W){1'b0}}, place_1[g*PLACE_W +: PLACE_W]};
+            wire [31:0] channel_1 = ((SHARED != 0) ? base_1 + g : place) & ((32'd1 << CHANNEL_BITS) - 1);
+            wire [31:0] tap_column_1 = (place >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
+            wire [31:0] tap_row_1 = (place >> (LIST_CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
 
             wire [31:0] tap_slot = {{(32-SLOT_W){1'b0}}, slot_q} + tap_row_1;
             wire [31:0] tap_slot_wrapped = (tap_slot >= RING) ? tap_slot - RING : tap_slot;
@@ -323,7 +386,7 @@ module term_sequencer #(
                     leg_3q <= leg_2q;
                     use_immediate_2q <= use_immediate_1;
                     use_immediate_3q <= use_immediate_2q;
-                    immediate_2q <= (issue_1 && immediate_1) ? payload_extended[IMMEDIATE_W-1:0] : PAD_VALUE;
+                    immediate_2q <= (issue_1 && immediate_1 && !skip_1) ? payload_extended[IMMEDIATE_W-1:0] : PAD_VALUE;
                     immediate_3q <= immediate_2q;
                     negate_2q <= negate_1 && issue_1;
                     negate_3q <= negate_2q;

@@ -98,7 +98,6 @@ def units():
         ),
         # one lane that reads several stripes
         unit("gather", conv(4, 2, (3, 5), padding=(1, 1, 2, 2)), ((2, 4, 5), 0, 7, 0), (1, 3), lanes(3), sort=True),
-        # lists shorter than the groups: results wait to be sent
         # two lanes in a DSP slice, the last one alone; padded taps of negative terms; groups
         unit(
             "dsp",
@@ -110,6 +109,7 @@ def units():
             sort=True,
         ),
         unit("dsp_signed", conv(3, 4, (1, 1)), ((4, 2, 3), -8, 7, 0), (1, 1, True)),
+        # lists shorter than the groups: results wait to be sent
         unit("short", sparse, ((2, 3, 4), 0, 7, 0), (2, 3), lanes(2), sort=True),
         unit("shorter", sparse, ((2, 3, 4), 0, 7, 0), (2, 5), lanes(2), Quantize(0, 0, 7), sort=True),
         unit("uneven", sparse, ((2, 3, 4), 0, 7, 0), (4, 4), lanes(4), Quantize(0, 0, 7), sort=True),
@@ -124,6 +124,16 @@ def units():
             lanes(3, (3, 1, 4, 0, 2)),
             sort=True,
         ),
+        # lists so long that they hold distances: of channels alone in a foreign order, and of taps
+        unit(
+            "far",
+            conv(48, 128, (1, 1)),
+            ((128, 1, 2), 0, 15, 0),
+            (2, 3),
+            lanes(2, tuple(range(127, -1, -1))),
+            sort=True,
+        ),
+        unit("far_taps", conv(24, 80, (3, 2)), ((80, 3, 3), -8, 7, 0), (2, 4), lanes(3), Quantize(3, -8, 7), sort=True),
     ]
 
 

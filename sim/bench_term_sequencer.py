@@ -65,32 +65,48 @@ SHIFT, NEGATE, IMMEDIATE = 4, 2, 1
 
 
 def terms(case, count=None):
-    """The words of the list: (last, a term of each group), a term being (flags, tap row, tap column, channel, immediate).
+    """The words of the list: (last, a term of each group), a term being (flags, tap row, tap column, channel, immediate, payload).
 
     count -- words of another list, other than TERMS
     """
     if case["TERMS"] == 1:
-        return [(True, [(0, 0, 0, 2 - group, 0) for group in range(case["GROUPS"])])]
+        return [(True, [(0, 0, 0, 2 - group, 0, 2 - group) for group in range(case["GROUPS"])])]
     rng = random.Random(count or 7)
+    cut = (1 << case["PAYLOAD_W"]) - 1
+    places = 1 << (case["TAP_ROW_BITS"] + case["TAP_COLUMN_BITS"] + case["CHANNEL_BITS"])
 
-    def term():
-        flags = rng.choice([0, SHIFT]) | rng.choice([0, NEGATE])
+    def term(before):
+        flags = rng.choice([0, SHIFT])
         if rng.random() < 0.2:
-            return flags | IMMEDIATE, 0, 0, 0, rng.randint(-20, 20)
-        return flags, rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS), 0
+            immediate = rng.randint(-20, 20)
+            return flags | IMMEDIATE, 0, 0, 0, immediate, immediate & cut
+        row, column, channel = rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS)
+        place = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
+        payload = (place - before) % places if case.get("GAPS") else place
+        if payload > cut:  # so far a payload does not reach
+            return flags | IMMEDIATE | NEGATE, 0, 0, 0, case["PAD_VALUE"][0], payload >> case["PAYLOAD_W"]
+        return flags | rng.choice([0, NEGATE]), row, column, channel, 0, payload
 
     count = count or case["TERMS"]
-    ends = [i % 5 == 4 or i == count - 1 for i in range(count)]
-    return [(last, [term() for _ in range(case["GROUPS"])]) for last in ends]
+    words, before = [], [0] * case["GROUPS"]
+    for i in range(count):
+        groups = [term(at) for at in before]
+        for group, (flags, row, column, channel, _, payload) in enumerate(groups):
+            if not flags & IMMEDIATE:
+                before[group] = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
+            elif flags & NEGATE:
+                before[group] = (before[group] + (payload << case["PAYLOAD_W"])) % places
+        last = i % 5 == 4 or i == count - 1
+        before = [0] * case["GROUPS"] if last else before
+        words.append((last, groups))
+    return words
 
 
 def rom(case, count=None):
     words, bits = [], 3 + case["PAYLOAD_W"]
     for last, groups in terms(case, count):
         word = int(last) << (case["GROUPS"] * bits)
-        for group, (flags, row, column, channel, immediate) in enumerate(groups):
-            payload = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
-            payload = immediate % (1 << case["PAYLOAD_W"]) if flags & IMMEDIATE else payload
+        for group, (flags, *_, payload) in enumerate(groups):
             word |= (flags << case["PAYLOAD_W"] | payload) << (group * bits)
         words.append(word)
     return words
@@ -102,7 +118,14 @@ CONFIGS = [
         **case,
         "CHECK": (check_sum(rom(case), 1 + case["GROUPS"] * (3 + case["PAYLOAD_W"])), 32),
     }
-    for case in (PADDED, SMALL, PADDED | {"GROUPS": 3}, PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40})
+    for case in (
+        PADDED,
+        SMALL,
+        PADDED | {"GROUPS": 3},
+        PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40},
+        PADDED | {"TERMS": 22, "GROUPS": 3, "GAPS": 1, "PAYLOAD_W": 6},
+        PADDED | {"TERMS": 22, "GROUPS": 1, "GAPS": 1, "PAYLOAD_W": 6, "LOAD": 1, "DEPTH": 64},
+    )
 ]
 
 
@@ -125,7 +148,7 @@ def commands(frames, count=None):
     """What must be issued: (last, final with last, of each group: (shift, negate, immediate or None, address, leg))."""
     c, padding, result = config(), frame_rows(), []
 
-    def command(frame, out_row, s, flags, tap_row, tap_column, channel, immediate):
+    def command(frame, out_row, s, flags, tap_row, tap_column, channel, immediate, _):
         row = out_row * c["ROW_STEP"] + tap_row
         leg, column = divmod(s * c["COLUMN_STEP"] + tap_column - c["PAD_LEFT"], c["IN_STRIPE"])
         slot = (frame * len(padding) + row) % c["RING"]
@@ -136,7 +159,7 @@ def commands(frames, count=None):
             source = c["PAD_VALUE"][0], None, None
         else:
             source = None, address, leg - c["FIRST_LEG"]
-        return (bool(flags & SHIFT), bool(flags & NEGATE), *source)
+        return (bool(flags & SHIFT), bool(flags & NEGATE and not flags & IMMEDIATE), *source)
 
     words = terms(c, count)
     for frame in range(frames):

@@ -58,6 +58,21 @@ MUTANTS = {
     "a third operand not inverted": ("row_adder", 0, "row_adder", "c ^ NOT_C", "c"),
     "a sum kept for the next frame": ("pixel_sum", 0, "pixel_sum", "rst || (beat && last)", "rst"),
     "one list, one channel": ("term_lanes", 17, "term_sequencer", "base_1 + g", "base_1"),
+    "a channel's first place counted from the channel before": (
+        "term_sequencer",
+        4,
+        "term_sequencer",
+        "first_0 ? {PLACE_W{1'b0}} : ",
+        "",
+    ),
+    "a skip adds its payload": ("term_sequencer", 4, "term_sequencer", "immediate_1 && !skip_1", "immediate_1"),
+    "a skip as short as a term's distance": (
+        "term_sequencer",
+        4,
+        "term_sequencer",
+        "skip_0 ? payload_0 << PAYLOAD_W : ",
+        "",
+    ),
     "signed pool taken as unsigned": ("max_graph", 0, "max_graph", "$signed(a) > $signed(b)", "a > b"),
     "last word of a beat first": (
         "stream_widen",

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from benchmarks.networks.variants import VARIANTS
 from benchmarks.spatial.tables import write_document
+from hwgen.config import RESOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).parent / "results.json"
@@ -30,6 +31,7 @@ FPS = {
     "cnv": 5_000,
     "mobilenet_224": 1_600,
 }
+OPTIONS = {"mobilenet_224": ("--loadable", "*", "--weights-in", "uram")}  # its lists are more than all block RAMs
 CLOCK = 250  # MHz, assumed
 
 
@@ -59,7 +61,7 @@ def run(name: str, fps: float, folder: Path, options: tuple[str, ...]) -> dict:
     estimates = [unit["estimate"] for unit in manifest["units"]]
     result |= {
         "predicted": manifest["interval"],
-        "estimate": {key: sum(known.get(key, 0) for known in estimates) for key in ("LUT", "BRAM36", "DSP")},
+        "estimate": {key: sum(known.get(key, 0) for known in estimates) for key in RESOURCES},
         "units": {
             kind: sum(unit["kind"] == kind for unit in manifest["units"]) for kind in ("adder_graph", "term_lanes")
         },
@@ -82,21 +84,23 @@ def run(name: str, fps: float, folder: Path, options: tuple[str, ...]) -> dict:
 def table(results: dict) -> str:
     lines = [
         (
-            "| network | frames/s asked | cycles: predicted, simulated | frames/s | LUT: estimated, yosys | % of board | BRAM36 | DSP | "
-            "frames equal | build CPU s | MB |"
+            "| network | frames/s asked | cycles: predicted, simulated | frames/s | LUT: estimated, yosys | % of board "
+            "| BRAM36 | URAM | DSP | frames equal | build CPU s | MB |"
         ),
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, r in results.items():
         if "refused" in r:
-            lines.append(f"| {name} | {r['fps']:,} | refused: {r['refused']} |" + " |" * 8)
+            lines.append(f"| {name} | {r['fps']:,} | refused: {r['refused']} |" + " |" * 9)
             continue
         counted = r.get("synthesis", {})
         share = f"{counted['LUT'] / 230400:.1%}" if counted else "-"
+        both = {key: f"{r['estimate'][key]:,g}, {counted.get(key, '-')}" for key in ("BRAM36", "URAM", "DSP")}
         lines.append(
-            f"| {name} | {r['fps']:,} | {r['predicted']:,}, {r.get('interval', '-')} | "
-            f"{CLOCK * 1e6 / (r.get('interval') or r['predicted']):,.0f} | {r['estimate']['LUT']:,.0f}, {counted.get('LUT', '-')} | {share} | "
-            f"{r['estimate']['BRAM36']:g}, {counted.get('BRAM36', '-')} | {counted.get('DSP', '-')} | "
+            f"| {name} | {r['fps']:,} | {r['predicted']:,}, {r.get('interval') or '-'} | "
+            f"{CLOCK * 1e6 / (r.get('interval') or r['predicted']):,.0f} | "
+            f"{r['estimate']['LUT']:,.0f}, {counted.get('LUT', '-')} | {share} | "
+            f"{both['BRAM36']} | {both['URAM']} | {both['DSP']} | "
             f"{r.get('equal', '-')} of {r.get('frames', FRAMES)} | {r['cpu_seconds']} | {r['megabytes']:,} |"
         )
     return "\n".join(lines) + "\n"
@@ -121,7 +125,8 @@ def main(only, fps, keep, options):
             save = [sys.executable, "-m", "benchmarks.networks", "--only", name, "--save", str(keep)]
             subprocess.run(save, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         shutil.rmtree(keep / name, ignore_errors=True)
-        result = run(name, fps or FPS[name.split("-")[0]], keep, options)
+        topology = name.split("-")[0]
+        result = run(name, fps or FPS[topology], keep, (*OPTIONS.get(topology, ()), *options))
         console.print(name, result)
         if not fps:
             known = (json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}) | {name: result}

@@ -11,6 +11,7 @@ from hwgen.lower import lower
 from hwgen.ops.conv import Conv
 from hwgen.passes import run_passes
 from hwgen.qtype import ceil_log2
+from hwgen.stream import Order
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
             continue  # a pool as a convolution
         pixels = layer.y.shape[1] * layer.y.shape[2]
         distinct = len(np.unique(integers[integers != 0]))
-        entry_bits = layer.program.payload_bits(*(ceil_log2(n) for n in (*layer.reach, layer.x.shape[0]))) + 4
+        entries = layer.entries(layer.program, Order(layer.x.shape))
         nonzero = int(np.count_nonzero(integers))
         rows.append(
             LayerSize(
@@ -58,7 +59,7 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
                 layer.program.terms,
                 layer.program.terms * pixels,
                 nonzero * max(1, ceil_log2(distinct)),
-                len(layer.program.flags) * entry_bits,
+                len(entries.flags) * (4 + entries.payload_bits),
             )
         )
     fields = ("weights", "nonzero", "terms", "terms_per_frame", "value_bits", "memory_bits")

@@ -1,5 +1,6 @@
 """A layer as the units see it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,15 +8,25 @@ from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, Quantize
-from hwgen.program import DSP_LANE_BITS, Program, dsp_accumulator, dsp_program, max_program, sum_program
-from hwgen.qtype import QType
+from hwgen.program import (
+    DSP_LANE_BITS,
+    Entries,
+    PlaceBits,
+    Program,
+    dsp_accumulator,
+    dsp_program,
+    max_program,
+    sum_program,
+)
+from hwgen.qtype import QType, ceil_log2
+from hwgen.stream import Order
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
     """What a unit computes, whatever its engine and fold: the op, its requantization (None: exact), its types.
 
-    memory -- of its terms, where it is folded: rom, or one that can be loaded, bram or uram
+    loadable -- whether a host can replace its weights, where it is folded
     """
 
     name: str
@@ -23,7 +34,7 @@ class Layer:
     quantize: Quantize | None
     x: TensorType
     y: TensorType
-    memory: str = "rom"
+    loadable: bool = False
 
     @cached_property
     def netlists(self) -> dict:
@@ -39,12 +50,33 @@ class Layer:
     def program(self) -> Program:
         if isinstance(self.op, MaxPool):
             return max_program(self.x.shape[0], self.op.kernel, self.op.dilation, self.x)
-        return sum_program(self.op, self.x, self.quantize)
+        return self._short(sum_program)
 
     @cached_property
     def dsp_program(self) -> Program:
         """For lanes in DSP slices; where fits_dsp says so."""
-        return dsp_program(self.op, self.x, self.quantize)
+        return self._short(dsp_program)
+
+    def _short(self, make: Callable[..., Program]) -> Program:
+        """The program in few bits; one that is alike for all channels is short as it is."""
+        program = make(self.op, self.x, self.quantize)
+        gap_bits = 0 if program.shared else program.best_gap_bits(self.place_bits)
+        return make(self.op, self.x, self.quantize, gap_bits=gap_bits) if gap_bits else program
+
+    @property
+    def place_bits(self) -> PlaceBits:
+        return PlaceBits(*(ceil_log2(n) for n in (*self.reach, self.x.shape[0])))
+
+    def entries(self, program: Program, order: Order) -> Entries:
+        """Of the ROM, for one of the layer's programs and the order in which its input comes."""
+        key = id(program), order.channels
+        if key not in self._entries:
+            self._entries[key] = program.entries(self.place_bits, order.places)
+        return self._entries[key]
+
+    @cached_property
+    def _entries(self) -> dict[tuple, Entries]:
+        return {}
 
     @cached_property
     def fits_dsp(self) -> bool:

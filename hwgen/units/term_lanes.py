@@ -1,6 +1,6 @@
 """rtl/term_lanes.v: a layer, GROUPS output channels of LANES pixels at a time, one term a cycle for each channel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends
-from hwgen.program import Program, Rounds
+from hwgen.program import Entries, Program, Rounds
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stream import Order
@@ -113,12 +113,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fold:
-    """How many output pixels of a row, and how many output channels, a layer computes at a time, and whether in DSP
-    slices."""
+    """How many output pixels of a row, and how many output channels, a layer computes at a time, whether in DSP slices, and the
+    memory of its terms: rom, or of a loadable layer bram or uram."""
 
     lanes: int
     groups: int = 1
     dsp: bool = False
+    memory: str = "rom"
 
     @property
     def size(self) -> int:
@@ -153,11 +154,12 @@ def legal_groups(layer: Layer, limit: int) -> list[int]:
 
 def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
     """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in program.Rounds."""
-    sort = sort and layer.memory == "rom"
+    sort = sort and fold.memory == "rom"
     rows = layer.y.shape[1]
+    entries = layer.entries(_program(layer, fold), order)
     stripe = -(-layer.y.shape[2] // fold.lanes)
     late = Rows.of(layer, Windows.of(layer, fold.lanes, order)).late(order.beats // layer.x.shape[1])
-    return late + rows * stripe * Rounds.of(_program(layer, fold).lengths, fold.groups, sort).cycles
+    return late + rows * stripe * Rounds.of(entries.lengths, fold.groups, sort).cycles
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +187,7 @@ class TermLanes(Unit):
     @cached_property
     def shared(self) -> bool:
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
-        own = self.layer.memory != "rom"  # other weights may not be alike
+        own = self.fold.memory != "rom"  # other weights may not be alike
         return not own and self.program.shared and (self.sort or not self.order.channels)
 
     @property
@@ -204,45 +206,47 @@ class TermLanes(Unit):
     def program(self) -> Program:
         return _program(self.layer, self.fold)
 
+    @property
+    def entries(self) -> Entries:
+        return self.layer.entries(self.program, self.order)
+
     @cached_property
     def rounds(self) -> Rounds:
-        return Rounds.of(self.program.lengths, self.fold.groups, self.sort and self.layer.memory == "rom")
+        return Rounds.of(self.entries.lengths, self.fold.groups, self.sort and self.fold.memory == "rom")
 
     @cached_property
     def fields(self) -> dict[str, int]:
-        """Bits of the fields of addresses and payloads."""
-        reach = self.layer.reach
+        """Bits of the fields of addresses and places."""
+        place = self.layer.place_bits
         return {
             "ROW_BITS": ceil_log2(self.rows.ring),
             "COLUMN_BITS": ceil_log2(self.windows.stripe),
-            "CHANNEL_BITS": ceil_log2(self.layer.x.shape[0]),
-            "TAP_ROW_BITS": ceil_log2(reach[0]),
-            "TAP_COLUMN_BITS": ceil_log2(reach[1]),
+            "CHANNEL_BITS": place.channel,
+            "TAP_ROW_BITS": place.tap_row,
+            "TAP_COLUMN_BITS": place.tap_column,
         }
 
     @cached_property
     def rom(self) -> Rom:
-        fields = self.fields
-        taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
         if self.shared:
-            one = self.program.one_channel
-            return one.rom(*taps, 0, rounds=Rounds.of(one.lengths, 1, False), places=np.zeros(1, np.int64))
-        return self.program.rom(*taps, fields["CHANNEL_BITS"], rounds=self.rounds, places=self.order.places)
+            one, place = self.program.one_channel, replace(self.layer.place_bits, channel=0)
+            return one.entries(place, np.zeros(1, np.int64)).rom(Rounds.of(one.lengths, 1, False))
+        return self.entries.rom(self.rounds)
 
     @property
     def depth(self) -> int:
         """Words of the memory of terms: those of the list or, of one that can be loaded, all that its blocks hold."""
         words = int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum())
-        if self.layer.memory == "rom":
+        if self.fold.memory == "rom":
             return words
-        block = URAM_DEPTH if self.layer.memory == "uram" else BRAM_DEPTH if words > LUTRAM_DEPTH else LUTRAM_DEPTH // 2
+        block = URAM_DEPTH if self.fold.memory == "uram" else BRAM_DEPTH if words > LUTRAM_DEPTH else LUTRAM_DEPTH // 2
         return -(-words // block) * block
 
     @property
     def _ends(self) -> dict[str, int]:
         """Of the clamp; other weights may reach an end that these do not."""
         layer = self.layer
-        if layer.memory == "rom" or layer.quantize is None:
+        if self.fold.memory == "rom" or layer.quantize is None:
             return clamp_ends(layer.unclamped, layer.quantize)
         return {"LOW": max(layer.quantize.low, -UNBOUNDED), "HIGH": min(layer.quantize.high, UNBOUNDED - 1)}
 
@@ -250,7 +254,7 @@ class TermLanes(Unit):
         layer, fold = self.layer, self.fold
         groups = f"{fold.groups} groups of " if fold.groups > 1 else ""
         dsp = " in DSP slices" if fold.dsp else ""
-        loadable = "" if layer.memory == "rom" else f", loadable, up to {self.depth}"
+        loadable = "" if self.fold.memory == "rom" else f", loadable, up to {self.depth}"
         return (
             f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {layer.program.terms} terms, "
             f"{self.rom.depth} entries{loadable}, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}{dsp}, "
@@ -277,14 +281,15 @@ class TermLanes(Unit):
                 program.immediate_bits,
             ),
             # what is in an UltraRAM is none of the hardware's business
-            "FILE": "" if layer.memory == "uram" else self.rom_path,
-            "TERMS": self.depth if layer.memory == "uram" else rom.depth,
-            "LOAD": ("rom", "bram", "uram").index(layer.memory),
+            "FILE": "" if self.fold.memory == "uram" else self.rom_path,
+            "TERMS": self.depth if self.fold.memory == "uram" else rom.depth,
+            "LOAD": ("rom", "bram", "uram").index(self.fold.memory),
             "DEPTH": self.depth,
-            "CHECK": (0 if layer.memory == "uram" else rom.check, 32),
+            "CHECK": (0 if self.fold.memory == "uram" else rom.check, 32),
             "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 3,
             "GROUPS": self.fold.groups,
             "FINAL": self.rounds.final,
+            "GAPS": int(self.entries.gaps),
             "SHARED": int(self.shared),
             "ROUNDS": len(self.rounds.lengths),
             "LANES": self.fold.lanes,
@@ -324,11 +329,11 @@ class TermLanes(Unit):
         return table, bits, len(phase)
 
     def files(self):
-        return {} if self.layer.memory == "uram" else {self.rom_path: self.rom.padded(self.depth).text()}
+        return {} if self.fold.memory == "uram" else {self.rom_path: self.rom.padded(self.depth).text()}
 
     def roms(self) -> dict[str, dict[str, int]]:
         shape = {"depth": self.depth, "width": self.rom.width}
-        return {} if self.layer.memory == "uram" else {self.rom_path: shape}
+        return {} if self.fold.memory == "uram" else {self.rom_path: shape}
 
     def facts(self):
         _, rows, columns = self.layer.y.shape
@@ -349,12 +354,9 @@ class TermLanes(Unit):
     @property
     def rom_shape(self) -> tuple[int, int]:
         """Words and bits of the memory of terms."""
-        fields, program = self.fields, self.program
-        taps = fields["TAP_ROW_BITS"], fields["TAP_COLUMN_BITS"]
-        if self.shared:
-            return self.depth, 4 + program.payload_bits(*taps, 0)
-        payload = program.payload_bits(*taps, fields["CHANNEL_BITS"])
-        return self.depth, 1 + self.fold.groups * (3 + payload)
+        place = replace(self.layer.place_bits, channel=0) if self.shared else self.layer.place_bits
+        groups = 1 if self.shared else self.fold.groups
+        return self.depth, 1 + groups * (3 + self.program.payload_bits(place))
 
     def estimate(self):
         """Factors of least squared relative error on random units: python -m benchmarks.fit_lanes."""
@@ -369,6 +371,7 @@ class TermLanes(Unit):
             3.4 * ceil_log2(words) + 19 * (rows.out_rows > 1) + 0.07 * self.order.beats / rows.rows / layer.x.shape[0]
         )
         group = 11 + 0.7 * address + 2.1 * (windows.legs - 1) * (fields["COLUMN_BITS"] + 1)
+        group += self.layer.place_bits.all * (program.gap_bits > 0)
         group += 1.6 * rows.ring * padded + 8 * (rows.ring & (rows.ring - 1) > 0)
         lane = 1.4 * layer.y.qtype.bits + x_bits * (0 if windows.legs == 1 else 0.6 if windows.legs <= 3 else 1.4)
         if isinstance(layer.op, MaxPool):
@@ -382,7 +385,7 @@ class TermLanes(Unit):
             # stripes that are written one by one take nine bits each
             blocks += fold.groups * block_rams(depth, windows.stripes * (x_bits if whole else max(x_bits, 9)))
         urams = 0
-        if layer.memory == "uram":
+        if self.fold.memory == "uram":
             urams = -(-words // URAM_DEPTH) * -(-width // URAM_BITS)
         elif words <= LUTRAM_DEPTH:
             control += 1.4 * words * width / 64
