@@ -7,20 +7,32 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from parts import config
 
+
+
+def base(value):
+    """As a parameter of 64 bits."""
+    return value % (1 << 64), 64
+
+
 CONFIGS = [
     # two lanes, each of all the bits that the slice has for it
-    {"PRODUCTS": 2, "X_W": 8, "WEIGHT_W": 8, "IMMEDIATE_W": 18, "W": 18, "BASE": -1000},
-    {"PRODUCTS": 2, "X_W": 4, "X_SIGNED": 1, "WEIGHT_W": 12, "IMMEDIATE_W": 7, "W": 22, "BASE": 77},
-    {"PRODUCTS": 2, "X_W": 2, "WEIGHT_W": 18, "IMMEDIATE_W": 24, "W": 24, "BASE": -(1 << 23)},
+    {"PRODUCTS": 2, "X_W": 8, "WEIGHT_W": 8, "IMMEDIATE_W": 18, "W": 18, "BASE": base(-1000)},
+    {"PRODUCTS": 2, "X_W": 4, "X_SIGNED": 1, "WEIGHT_W": 12, "IMMEDIATE_W": 7, "W": 22, "BASE": base(77)},
+    {"PRODUCTS": 2, "X_W": 2, "WEIGHT_W": 18, "IMMEDIATE_W": 24, "W": 24, "BASE": base(-(1 << 23))},
     # ... and fewer
-    {"PRODUCTS": 2, "X_W": 8, "X_SIGNED": 1, "WEIGHT_W": 3, "IMMEDIATE_W": 1, "W": 11, "BASE": 1},
+    {"PRODUCTS": 2, "X_W": 8, "X_SIGNED": 1, "WEIGHT_W": 3, "IMMEDIATE_W": 1, "W": 11, "BASE": base(1)},
     {"PRODUCTS": 2, "X_W": 1, "WEIGHT_W": 1, "IMMEDIATE_W": 1, "W": 1},
     # one lane
-    {"PRODUCTS": 1, "X_W": 8, "WEIGHT_W": 8, "IMMEDIATE_W": 12, "W": 20, "BASE": 5},
-    {"PRODUCTS": 1, "X_W": 26, "X_SIGNED": 1, "WEIGHT_W": 18, "IMMEDIATE_W": 48, "W": 48, "BASE": -(1 << 30)},
+    {"PRODUCTS": 1, "X_W": 8, "WEIGHT_W": 8, "IMMEDIATE_W": 12, "W": 20, "BASE": base(5)},
+    {"PRODUCTS": 1, "X_W": 26, "X_SIGNED": 1, "WEIGHT_W": 18, "IMMEDIATE_W": 48, "W": 48, "BASE": base(-(1 << 30))},
     {"PRODUCTS": 1, "X_W": 26, "WEIGHT_W": 18, "IMMEDIATE_W": 30, "W": 46},
 ]
-BUBBLE = {"x": (0, 0), "weight": 0, "immediate": 0, "last": 0}
+BUBBLE = {"x": (0, 0), "weight": 0, "zero": 0, "immediate": 0, "last": 0}
+
+
+def first_sum():
+    value, bits = config().get("BASE", base(0))
+    return value - (value >> (bits - 1) << bits)
 
 
 def ends(bits, signed):
@@ -40,7 +52,12 @@ def random_x(rng):
 def random_term(rng):
     c = config()
     immediate = number(rng, c["IMMEDIATE_W"], False) if rng.random() < 0.3 else 0
-    return {"x": random_x(rng), "weight": number(rng, c["WEIGHT_W"], True), "immediate": immediate, "last": 0}
+    weight, zero = number(rng, c["WEIGHT_W"], True), int(rng.random() < 0.2)
+    return {"x": random_x(rng), "weight": weight, "zero": zero, "immediate": immediate, "last": 0}
+
+
+def product(term, lane):
+    return 0 if term["zero"] else term["weight"] * term["x"][lane]
 
 
 class Lanes:
@@ -57,18 +74,19 @@ class Lanes:
         await FallingEdge(self.dut.clk)
         return self
 
-    def show(self, x, weight, first, immediate):
+    def show(self, x, weight, zero, first, immediate):
         dut, c = self.dut, config()
         dut.x.value = sum(v % (1 << c["X_W"]) << (c["X_W"] * lane) for lane, v in enumerate(x[: c["PRODUCTS"]]))
+        dut.zero.value = zero
         dut.weight.value, dut.first.value, dut.immediate.value = weight % (1 << c["WEIGHT_W"]), first, immediate
 
-    async def issue(self, x, weight, immediate, last):
+    async def issue(self, x, weight, zero, immediate, last):
         """Shows the term until a clock takes it; without enable it shows anything else just as well."""
         while True:
             enable = int(self.rng.random() >= self.stall)
             self.dut.enable.value = enable
             if enable:
-                self.show(x, weight, *self.behind)
+                self.show(x, weight, zero, *self.behind)
             else:
                 self.anything()
             await ReadOnly()
@@ -81,7 +99,8 @@ class Lanes:
 
     def anything(self):
         term = random_term(self.rng)
-        self.show(term["x"], term["weight"], self.rng.getrandbits(1), number(self.rng, config()["IMMEDIATE_W"], False))
+        immediate = number(self.rng, config()["IMMEDIATE_W"], False)
+        self.show(term["x"], term["weight"], term["zero"], self.rng.getrandbits(1), immediate)
 
     def sums(self):
         w, value = config()["W"], int(self.dut.sum.value)
@@ -104,15 +123,15 @@ def step(away):
     weight = min(size, most) if far > 0 else -min(size, most + 1)
     if weight:
         x = [min(max(int(a / weight), low), high) for a in away]
-        return {"x": x, "weight": weight, "immediate": 0, "last": 0}
+        return BUBBLE | {"x": x, "weight": weight}
     immediate = min(*away, (1 << c["IMMEDIATE_W"]) - 1)
-    return {"x": [0, 0], "weight": 0, "immediate": immediate, "last": 0} if immediate > 0 else None
+    return BUBBLE | {"immediate": immediate} if immediate > 0 else None
 
 
 def random_list(rng):
     """One output's terms, with bubbles between, and its sums. Random terms come first, then those that lead to sums of W bits:
     before, they may be anything."""
-    lanes, base = config()["PRODUCTS"], config().get("BASE", 0)
+    lanes, base = config()["PRODUCTS"], first_sum()
     low, high = ends(config()["W"], True)
     goals = [rng.choice([low, high, rng.randint(low, high)]) for _ in range(lanes)]
     terms, sums = [], [base] * lanes
@@ -123,7 +142,7 @@ def random_list(rng):
         if term is None:
             break
         terms.append(term)
-        sums = [s + term["weight"] * x + term["immediate"] for s, x in zip(sums, term["x"], strict=False)]
+        sums = [s + product(term, lane) + term["immediate"] for lane, s in enumerate(sums)]
     terms = terms or [dict(BUBBLE)]
     terms[-1]["last"] = 1
     spread = [BUBBLE if bubble else term for term in terms for bubble in [*[1] * rng.choice([0, 0, 0, 0, 1, 3]), 0]]
@@ -157,7 +176,7 @@ async def without_enable_everything_holds(dut):
     await lanes.issue(**BUBBLE)
     await lanes.issue(**BUBBLE)
     held = lanes.sums()
-    base = config().get("BASE", 0)
+    base = first_sum()
     assert held == (base,) * config()["PRODUCTS"]
     dut.enable.value = 0
     for _ in range(20):
