@@ -378,7 +378,7 @@ def dsp_program(
     return Program(
         **_entries(conv, table, chunks, top, descending=True),
         terms=len(table),
-        accumulator=bits,
+        accumulator=max(bits, constant_bits),
         below=0,
         drop=shift,
         immediate_bits=max(x.qtype.bits, constant_bits),
