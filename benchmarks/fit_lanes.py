@@ -50,15 +50,19 @@ endmodule
 def unit(seed: int) -> TermLanes:
     """A layer of common size, its fold, and the stream that it reads, drawn from a seed."""
     random, numbers = Random(seed), np.random.default_rng(seed)
-    kind = random.choice(["conv", "conv", "pointwise", "depthwise", "linear", "pool"])
+    kind = random.choice(["conv", "conv", "pointwise", "depthwise", "linear", "flat", "pool", "pool"])
     bits, size = random.choice([4, 8, 8]), random.choice([7, 8, 14, 16, 28, 32])
     inputs, outputs = random.choice([8, 16, 32, 64, 128]), random.choice([8, 16, 32, 64, 128])
     if kind == "linear":
         size, inputs = 1, random.choice([64, 128, 256, 640])
+    if kind == "flat":  # a Linear behind a map
+        size, inputs = random.choice([4, 5, 7]), random.choice([8, 16])
     if kind in ("depthwise", "pool"):
         outputs = inputs
-    kernel = {"conv": 3, "depthwise": 3, "pool": 2}.get(kind, 1)
+    kernel = {"conv": 3, "depthwise": 3, "pool": 2, "flat": size}.get(kind, 1)
     stride, pad = random.choice([1, 1, 2]) if size > 1 else 1, int(kernel == 3)
+    if kind == "flat":
+        stride = 1
     x = TensorType((inputs, size, size), QType(0, (1 << bits) - 1), 0)
     quantize = None
     if kind == "pool":

@@ -20,6 +20,8 @@ from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, write_record
 
 console = Console(stderr=True)
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class Verbs(click.Group):
@@ -88,7 +90,7 @@ def main():
     logging.getLogger("torch").setLevel(logging.ERROR)
 
 
-folder_argument = click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+folder_argument = click.argument("folder", metavar="DIR", type=FOLDER)
 input_option = click.option(
     "--input",
     "source",
@@ -160,12 +162,12 @@ def hardware_options(command):
 
 @main.command()
 @click.argument("job", metavar="JOB")
-@click.option("--recipe", "recipe_path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="JSON.")
+@click.option("--recipe", "recipe_path", required=True, type=FILE, help="JSON.")
 @click.option(
     "-o",
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Folder for model.pt2, recipe.json, history.json and the checkpoint; a run cut short goes on from there.",
 )
 def compress(job, recipe_path, out):
@@ -217,8 +219,7 @@ def build(net, out, name, **choices):
     config = BuildConfig(name=name, **choices)
     with _stages("build", out) as stage:
         stage("load")
-        loaded = frontend.load(net)
-        model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
+        model, inputs = frontend.load(net)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
     table = Table("unit", "kind", "groups x lanes", "terms", "cycles a frame", *RESOURCES)
     for unit in flow.read_manifest(out)["units"]:
@@ -243,7 +244,7 @@ def build(net, out, name, **choices):
     "-o",
     "--out",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="File to write; what it holds is told in a .json file beside it.",
 )
 def weights(folder, net, out):
@@ -257,8 +258,7 @@ def weights(folder, net, out):
 
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
-    loaded = frontend.load(net) if net else None
-    made = load_words(folder, *(loaded if isinstance(loaded, tuple) else (loaded, None)))
+    made = load_words(folder, *(frontend.load(net) if net else (None, None)))
     made.save(out)
     for layer in made.layers:
         click.echo(f"{layer.name}: {layer.words:,} of {layer.capacity:,} words of {layer.bits} bits")
@@ -267,13 +267,7 @@ def weights(folder, net, out):
 
 @main.command()
 @click.argument("net", metavar="NET")
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the picture and tables.",
-)
+@click.option("-o", "--out", required=True, type=FOLDER, help="Folder for the picture and tables.")
 @hardware_options
 @click.option("--points", type=click.IntRange(2, 100), default=12, show_default=True, help="Rates to look at.")
 def explore(net, out, points, **choices):
@@ -293,8 +287,7 @@ def explore(net, out, points, **choices):
     )
     with _stages("explore", out) as stage:
         stage("load")
-        loaded = frontend.load(net)
-        model, inputs = loaded if isinstance(loaded, tuple) else (loaded, None)
+        model, inputs = frontend.load(net)
         rows = run(model, inputs, config=config, points=points, progress=stage)
         save(rows, out, config, str(net))
     table = Table(
@@ -321,12 +314,7 @@ def explore(net, out, points, **choices):
 @main.command()
 @folder_argument
 @input_option
-@click.option(
-    "--output",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="y.npy to write: float64 [N, ...].",
-)
+@click.option("--output", required=True, type=FILE, help="y.npy to write: float64 [N, ...].")
 @count_option
 @simulator_option
 @stall_option
@@ -338,11 +326,12 @@ def simulate(folder, source, output, count, simulator, stall, seed):
     """
     import numpy as np
 
+    from hwgen.frontend import load_data
     from hwgen.simulate import simulate as run
 
     if not output.parent.is_dir() or not os.access(output if output.exists() else output.parent, os.W_OK):
         raise BadInput("--output cannot be written", str(output), "name a file in a folder of your own")
-    x, _ = _read_input(source, count)
+    x, _ = load_data(source, count)
     with _stages("simulate", folder, f", {len(x)} frames on {simulator}"):
         y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed)
     with output.open("wb") as file:
@@ -363,9 +352,10 @@ def verify(folder, source, count, simulator, stall, seed):
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
     is named.
     """
+    from hwgen.frontend import load_data
     from hwgen.verify import verify as compare
 
-    x, labels = _read_input(source, count)
+    x, labels = load_data(source, count)
     with _stages("verify", folder, f", {len(x)} frames on {simulator}"):
         result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed)
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
@@ -386,7 +376,7 @@ def verify(folder, source, count, simulator, stall, seed):
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="yosys only: how long a part may take.")
 @click.option(
     "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="yosys only: where counts are kept; else in HWGEN_CACHE of the environment, else in a folder of the user's.",
 )
 @click.option(
@@ -437,27 +427,3 @@ def report(folder):
         f"{folder}: report.md and report.json (this), rtl/ and rom/ (the design), hwgen.json (what was built), "
         "golden.* (its integers), sim/ and synth/ (runs and logs)"
     )
-
-
-def _read_input(source: str, count: int | None):
-    """(x, labels or None) from x.npy or from path.py:function."""
-    import numpy as np
-
-    from hwgen.frontend import call
-
-    name, _, function = source.partition(":")
-    labels = None
-    if function:
-        result = call(source)
-        x, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    else:
-        try:
-            x = np.load(name, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
-    if not isinstance(x, np.ndarray):
-        raise BadInput(f"it holds {type(x).__name__}, no array", source, "give one array, [N, ...]")
-    try:
-        return x[:count], None if labels is None else labels[:count]
-    except (IndexError, KeyError, TypeError) as error:
-        raise BadInput(f"it gives no rows to take: {error}", source, "give arrays [N, ...] and [N]") from error

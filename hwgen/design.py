@@ -248,13 +248,11 @@ def _insert_fifos(design: Design) -> None:
             arrivals = [together]
         needs = placed.unit.needs()
         before = max(registers[stream.name] for stream in placed.inputs)
-        rigid = isinstance(placed.unit, AdderGraph | PixelSum | StreamWiden | StreamNarrow)
-        rigid |= not isinstance(placed.unit, TermLanes) and any(stops[stream.name] for stream in placed.inputs)
+        lanes = isinstance(placed.unit, TermLanes)
+        rigid = placed.unit.rigid or (not lanes and any(stops[stream.name] for stream in placed.inputs))
         for stream in placed.outputs:
             stops[stream.name] = rigid
-            registers[stream.name] = 0 if isinstance(placed.unit, TermLanes) else before + placed.unit.latency
-            if isinstance(placed.unit, AdderGraph):
-                registers[stream.name] += placed.unit.cycles() - placed.unit.order.beats  # slots that take no beat
+            registers[stream.name] = 0 if lanes else before + placed.unit.latency + placed.unit.empty_slots
             progress[stream.name] = arrivals[0][np.maximum(needs, 1) - 1]
         result.append(placed)
     design.placed = result

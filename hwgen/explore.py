@@ -35,7 +35,7 @@ def explore(
     progress("import")
     graph = run_passes(import_model(model, example_inputs))
     stages = lower(graph, config.is_loadable)
-    menu = Menu(graph, stages, config, board)
+    menu = Menu(graph, stages, config, board, dsp=config.dsp)
     whole = {name: board.resources[name] for name in RESOURCES}
     progress("fastest")
     fastest, slowest = menu.fastest(whole), menu.smallest(np.inf, whole)
@@ -81,7 +81,8 @@ def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
 def describe(choice: Choice) -> str:
     if isinstance(choice, Spatial):
         return f"spatial, {choice.pixels} a cycle" if choice.pixels > 1 else "spatial"
-    return f"{choice.groups} x {choice.lanes} lanes" if choice.groups > 1 else f"{choice.lanes} lanes"
+    lanes = f"{choice.lanes} {dict(lut='', dsp='DSP ', mac='MAC ')[choice.kind]}lanes"
+    return f"{choice.groups} x {lanes}" if choice.groups > 1 else lanes
 
 
 def save(rows: list[dict], out: Path, config: BuildConfig, title: str) -> None:

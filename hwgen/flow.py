@@ -1,8 +1,10 @@
 """The whole path on one screen: from a PyTorch network to a folder of RTL, and back from that folder to its design."""
 
+import gc
 import json
 import re
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -65,23 +67,37 @@ def build(
     board = load_board(config.board)
     progress("import")
     graph = run_passes(import_model(model, example_inputs))
-    progress("schedule")
-    stages = lower(graph, config.is_loadable)
-    choices = schedule(graph, stages, config, board)
-    design = place(config.name or _name(out), graph, stages, choices, config.levels)
-    weighted = {node.name for node in graph.nodes if has_weights(node.op)}
-    units = [placed.unit for placed in design.placed]
-    config.check_loadable([unit.name for unit in units if isinstance(unit, TermLanes) and unit.name in weighted])
-    design.check_fits(board)
-    progress("emit")
-    files = emit(design)
-    progress("lint")
-    lint(files)
-    files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
-    files["hwgen.json"] = to_json(manifest(design, board, files, choices, config))
-    progress("write")
-    write(out, files)
+    with _no_collector():
+        progress("schedule")
+        stages = lower(graph, config.is_loadable)
+        choices = schedule(graph, stages, config, board)
+        design = place(config.name or _name(out), graph, stages, choices, config.levels)
+        weighted = {node.name for node in graph.nodes if has_weights(node.op)}
+        units = [placed.unit for placed in design.placed]
+        config.check_loadable([unit.name for unit in units if isinstance(unit, TermLanes) and unit.name in weighted])
+        design.check_fits(board)
+        progress("emit")
+        files = emit(design)
+        progress("lint")
+        lint(files)
+        files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
+        files["hwgen.json"] = to_json(manifest(design, board, files, choices, config))
+        progress("write")
+        write(out, files)
     return design
+
+
+@contextmanager
+def _no_collector():
+    """Without Python's cyclic garbage collector: a full collection visits each of torch's objects, which takes longer
+    than a small network does, and what is made of a graph leaves hardly a cycle behind."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def read_manifest(folder: str | Path) -> dict:

@@ -23,8 +23,9 @@ from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 
 
-def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgram:
-    """What NET on the command line names: `file.pt2`, or `file.py:function` returning (module, example_inputs).
+def load(net: str) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]:
+    """What NET on the command line names, as hwgen.build takes it: the program of `file.pt2` and None, or the
+    (module, example_inputs) that `file.py:function` returns.
 
     A `.py` file is the user's own program and is run; a `.pt2` file is data, and nothing in it is executed.
     """
@@ -33,7 +34,7 @@ def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgr
     if not path.is_file():
         raise BadInput(f"there is no file {name}", net, "name a .pt2 file, or path.py:function")
     if path.suffix == ".pt2":
-        return _load_program(path)
+        return _load_program(path), None
     if path.suffix != ".py" or not function:
         raise BadInput(
             f"{net} is neither a .pt2 file nor path.py:function",
@@ -44,6 +45,27 @@ def load(net: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]] | ExportedProgr
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], nn.Module)):
         raise BadInput(f"{function}() returned {type(result).__name__}", net, "return (module, example_inputs)")
     return result
+
+
+def load_data(source: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The first `count` frames and labels, or all, that X on the command line names: `x.npy`, without labels, or
+    `path.py:function` returning x or (x, labels)."""
+    name, _, function = source.partition(":")
+    labels = None
+    if function:
+        result = call(source)
+        x, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    else:
+        try:
+            x = np.load(name, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
+    if not isinstance(x, np.ndarray):
+        raise BadInput(f"it holds {type(x).__name__}, no array", source, "give one array, [N, ...]")
+    try:
+        return x[:count], None if labels is None else labels[:count]
+    except (IndexError, KeyError, TypeError) as error:
+        raise BadInput(f"it gives no rows to take: {error}", source, "give arrays [N, ...] and [N]") from error
 
 
 def call(source: str):

@@ -193,7 +193,7 @@ class Program:
         return self.weight_bits or 2
 
     def payload_bits(self, place: PlaceBits) -> int:
-        return max(self.gap_bits or place.all, self.constant_bits)
+        return max(1, self.gap_bits or place.all, self.constant_bits)
 
     def entry_bits(self, place: PlaceBits) -> int:
         return self.command_bits + 1 + self.payload_bits(place)

@@ -36,7 +36,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
 
     Raises UnsupportedLayer for an engine that a layer cannot have, DoesNotFit for a rate or a budget that cannot be met.
     """
-    menu = Menu(graph, stages, config, board)
+    menu = Menu(graph, stages, config, board, dsp=config.dsp and config.targets)
     whole = {name: board.resources[name] for name in RESOURCES}
     if config.fps:
         hertz = config.hertz(board)
@@ -108,9 +108,18 @@ class Menu:
     other's, for a choice of each. So what a stage costs may depend on the stream that it reads.
     """
 
-    def __init__(self, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board, auto: str = "auto"):
-        """auto -- the engine where the user leaves the choice"""
-        self.graph, self.stages, self.config, self.board, self.auto = graph, stages, config, board, auto
+    def __init__(
+        self,
+        graph: Graph,
+        stages: list[Stage],
+        config: BuildConfig,
+        board: Board,
+        *,
+        auto: str = "auto",
+        dsp: bool = False,
+    ):
+        """auto -- the engine where the user leaves the choice; dsp -- whether lanes may be in DSP slices"""
+        self.graph, self.stages, self.config, self.board, self.auto, self.dsp = graph, stages, config, board, auto, dsp
         self.of_result = {stage.result: stage for stage in stages}
         self.engines = self._engines()
         self.edges = [(tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)]
@@ -216,8 +225,8 @@ class Menu:
         engine = self.engines[stage.result]
         found: list[Choice] = []
         if engine != "spatial":
-            for kind in stage.layer.kinds if self.config.dsp and self.config.targets else ("lut",):
-                name = stage.result
+            name = stage.result
+            for kind in stage.layer.kinds if self.dsp else ("lut",):
                 found += self._all_folds(name, kind) if limit is None else self._folds(name, kind, limit)
             if stage.layer.loadable:
                 found += [replace(fold, memory=memory) for fold in found for memory in self.config.memories[1:]]

@@ -12,6 +12,7 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(share("templates")),
         undefined=jinja2.StrictUndefined,
+        optimized=False,  # a template is used a few times: folding its constants would take longer than it saves
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

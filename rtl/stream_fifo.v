@@ -5,13 +5,14 @@
 // DEPTH words lie in a memory, the oldest one in the output register: a word appears two cycles after it
 // came. The level is kept less one, so its sign says empty and its other bits address the shift register.
 // s_axis_tready comes from registers alone. The memory is a shift register up to DEPTH 64 (a LUT for 32 bits
-// and no pointers: smaller than LUT RAM for narrow words), a RAM of the synthesizer's choice above.
+// and no pointers: smaller than LUT RAM for narrow words), block RAM or LUT RAM above.
 //
 // bench: sim/bench_stream_fifo.py
 `default_nettype none
 module stream_fifo #(
     parameter DATA_W = 8,               // bits in a word
-    parameter DEPTH  = 16               // words in the memory, 2 or more
+    parameter DEPTH  = 16,              // words in the memory, 2 or more
+    parameter BLOCK  = 0                // above DEPTH 64: 1 block RAM, 0 LUT RAM
 ) (
     input  wire              clk,
     input  wire              rst,       // synchronous, active high
@@ -88,11 +89,20 @@ module stream_fifo #(
             end
 
             // never read and written at one address in one cycle: an empty memory is not read
-            (* no_rw_check *)
-            reg [DATA_W-1:0] memory_q [0:DEPTH-1];
-            always @(posedge clk) begin
-                if (push) memory_q[write_q] <= s_axis_tdata;
-                if (free) head_q <= memory_q[read_q];
+            if (BLOCK != 0) begin : gen_block
+                (* ram_style = "block" *) (* no_rw_check *)
+                reg [DATA_W-1:0] memory_q [0:DEPTH-1];
+                always @(posedge clk) begin
+                    if (push) memory_q[write_q] <= s_axis_tdata;
+                    if (free) head_q <= memory_q[read_q];
+                end
+            end else begin : gen_luts
+                (* ram_style = "distributed" *) (* no_rw_check *)
+                reg [DATA_W-1:0] memory_q [0:DEPTH-1];
+                always @(posedge clk) begin
+                    if (push) memory_q[write_q] <= s_axis_tdata;
+                    if (free) head_q <= memory_q[read_q];
+                end
             end
         end
     endgenerate

@@ -5,7 +5,7 @@ import random
 import cocotb
 from cocotb.utils import get_sim_time
 from parts import config
-from parts.stream import Sink, Source, reset, start, watch
+from parts.stream import begin, reset
 
 
 def ends(low, high):
@@ -68,14 +68,6 @@ def frames(count, seed=1):
         results = [min(max(s >> c["DROP"], low), high) % (1 << c["OUT_W"]) for s in sums]
         sent.append(sum(y << (i * c["OUT_W"]) for i, y in enumerate(results)))
     return beats, sent
-
-
-async def begin(dut, source_stall=0.0, sink_stall=0.0):
-    source = Source(dut, "s_axis", source_stall, seed=1)
-    sink = Sink(dut, "m_axis", sink_stall, seed=2)
-    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
-    cocotb.start_soon(watch(dut, "m_axis"))
-    return source, sink
 
 
 @cocotb.test()

@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
 from parts import config
-from parts.stream import Sink, Source, reset, start, watch
+from parts.stream import begin, reset
 
 CONFIGS = [
     {"DATA_W": 3, "N": 5, "CHANNELS": 2, "STRIPE": 3, "SHORT": 4, "SHORT_FROM": 1},
@@ -26,14 +26,6 @@ def beats(count, seed=3):
         short = i // c["CHANNELS"] % c["STRIPE"] >= c["SHORT_FROM"]
         words += [beat >> (n * c["DATA_W"]) & ((1 << c["DATA_W"]) - 1) for n in range(c["SHORT" if short else "N"])]
     return sent, words
-
-
-async def begin(dut, source_stall=0.0, sink_stall=0.0):
-    source = Source(dut, "s_axis", source_stall, seed=1)
-    sink = Sink(dut, "m_axis", sink_stall, seed=2)
-    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
-    cocotb.start_soon(watch(dut, "m_axis"))
-    return source, sink
 
 
 @cocotb.test()

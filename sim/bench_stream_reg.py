@@ -5,19 +5,17 @@ import random
 import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
-from parts import config
-from parts.stream import Sink, Source, reset, start, watch
+from parts import config, stream
+from parts.stream import reset
 
 CONFIGS = [{"DATA_W": 1}, {"DATA_W": 8}, {"DATA_W": 33}]
 
 
-async def begin(dut, source_stall=0.0, sink_stall=0.0):
-    source = Source(dut, "s_axis", source_stall, seed=1)
-    sink = Sink(dut, "m_axis", sink_stall, seed=2)
-    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
-    cocotb.start_soon(watch(dut, "m_axis"))
+async def begin(dut, *stalls):
     words = random.Random(3)
-    return source, sink, lambda count: [words.getrandbits(config()["DATA_W"]) for _ in range(count)]
+    return *await stream.begin(dut, *stalls), lambda count: [
+        words.getrandbits(config()["DATA_W"]) for _ in range(count)
+    ]
 
 
 @cocotb.test()

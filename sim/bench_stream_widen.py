@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
 from parts import config
-from parts.stream import Sink, Source, reset, start, watch
+from parts.stream import begin, reset
 
 CONFIGS = [{"DATA_W": 3, "N": 5}, {"DATA_W": 9, "N": 2}]
 ON_VERILATOR = 1
@@ -17,14 +17,6 @@ def words(count, seed=3):
     rng, bits, n = random.Random(seed), config()["DATA_W"], config()["N"]
     sent = [rng.getrandbits(bits) for _ in range(count * n)]
     return sent, [sum(word << (i * bits) for i, word in enumerate(sent[k : k + n])) for k in range(0, len(sent), n)]
-
-
-async def begin(dut, source_stall=0.0, sink_stall=0.0):
-    source = Source(dut, "s_axis", source_stall, seed=1)
-    sink = Sink(dut, "m_axis", sink_stall, seed=2)
-    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
-    cocotb.start_soon(watch(dut, "m_axis"))
-    return source, sink
 
 
 @cocotb.test()

@@ -263,7 +263,7 @@ def test_the_command_writes_what_build_takes(work):
     assert f"accuracy {100 * right / 128:.2f} %" in said
     assert Recipe.load(work / "out/recipe.json") == Recipe.load(work / "recipe.json")
     assert len(json.loads((work / "out/history.json").read_text())) == 6
-    hwgen.build(hwgen.frontend.load(str(work / "out/model.pt2")), out=work / "build")
+    hwgen.build(*hwgen.frontend.load(str(work / "out/model.pt2")), out=work / "build")
     units = {unit["name"]: unit for unit in hwgen.flow.read_manifest(work / "build")["units"]}
     assert f"│ {units['layer_0']['terms'] + units['layer_4']['terms']} │" in said
     first = (work / "out/model.pt2").read_bytes()

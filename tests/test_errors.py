@@ -2,6 +2,7 @@
 none."""
 
 import contextlib
+import gc
 import json
 import os
 import pickle
@@ -388,7 +389,8 @@ def test_files_that_are_no_archive(tmp_path):
 
 
 def test_a_sound_archive_is_read(tmp_path):
-    program = frontend.load(str(saved(tmp_path / "net.pt2")))
+    program, inputs = frontend.load(str(saved(tmp_path / "net.pt2")))
+    assert inputs is None
     hwgen.build(program, out=tmp_path / "net")
     hwgen.build(small(), SMALL, out=tmp_path / "same", config=BuildConfig(name="net"))
     written = [content(tmp_path / name) for name in ("net", "same")]
@@ -400,7 +402,7 @@ def test_an_archive_with_a_dynamic_batch_is_read(tmp_path):
     batch = torch.export.Dim("batch")
     program = torch.export.export(small().eval(), (torch.zeros(2, 3),), dynamic_shapes=({0: batch},))
     torch.export.save(program, tmp_path / "net.pt2")
-    hwgen.build(frontend.load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
+    hwgen.build(*frontend.load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
 
 
 @pytest.mark.parametrize(
@@ -421,6 +423,23 @@ def test_a_python_file_that_gives_no_network(tmp_path, text, word):
 
 
 # the folder
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_as_it_was(tmp_path, enabled):
+    """A build goes without it, and leaves it as it was, also where the build fails."""
+    seen = {}
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        hwgen.build(small(), SMALL, out=tmp_path / "net", progress=lambda stage: seen.setdefault(stage, gc.isenabled()))
+        assert gc.isenabled() == enabled
+        with pytest.raises(DoesNotFit):
+            hwgen.build(small(), SMALL, out=tmp_path / "none", config=BuildConfig(fps=1e12))
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen == {"import": enabled} | dict.fromkeys(("schedule", "emit", "lint", "write"), False)
 
 
 def test_a_folder_that_is_no_build(tmp_path):

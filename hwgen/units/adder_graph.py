@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from hwgen.adders.netlist import AdderNetlist, adder_netlist
-from hwgen.adders.rows import ONE, ZERO, index_of, word_of
+from hwgen.adders.rows import ONE, ZERO, Row, index_of, word_of
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends
@@ -52,6 +52,7 @@ class AdderGraph(Unit):
     order: Order
     levels: int
     primitives = True
+    rigid = True
 
     @property
     def name(self) -> str:
@@ -121,6 +122,10 @@ class AdderGraph(Unit):
     @property
     def latency(self) -> int:
         return self.stages + (not window.trivial(self.layer))
+
+    @property
+    def empty_slots(self) -> int:
+        return self.cycles() - self.order.beats
 
     def note(self):
         layer = self.layer
@@ -236,38 +241,45 @@ class AdderGraph(Unit):
             bits.append(row.bits)
             stage.append(netlist.stage(row.level, self.levels))
         wires = _Wires(names, bits, stage)
-        rows = [
-            {
-                "name": names[row.word],
-                "level": row.level,
-                "bits": row.bits,
-                "w": len(row.columns),
-                "ones": row.ones,
-                "operands": wires.operands(row.columns, stage[row.word]),
-            }
-            for row in netlist.rows
-        ]
-        results: list[dict] = []
-        for kept, sent, ends in self._sent():
+        rows = [wires.row(row, stage[row.word]) for row in netlist.rows]
+        results, y_bits = [], layer.y.qtype.bits
+        for number, (kept, sent, ends) in enumerate(self._sent()):
             inverted = sum(1 << i for i, reference in enumerate(kept) if word_of(reference) and reference & 1)
-            results.append(
-                {
-                    "bits": len(kept),
-                    "signed": int(sent.signed),
-                    "clamps": ends != {"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1},
-                    "low": literal(signed64(ends)["LOW"]),
-                    "high": literal(signed64(ends)["HIGH"]),
-                    "sum": wires.concatenation(kept, self.stages - 1)
-                    + f" ^ {len(kept)}'h{inverted:x}" * (inverted > 0),
-                }
-            )
+            text = wires.concatenation(kept, self.stages - 1) + f" ^ {len(kept)}'h{inverted:x}" * (inverted > 0)
+            results.append(f"    wire [{len(kept) - 1}:0] sum{number} = {text};")
+            results.append(f"    wire [{y_bits - 1}:0] y{number};")
+            results += _result(number, len(kept), sent.signed, y_bits, ends)
+        x_bits = layer.x.qtype.bits
+        late = [
+            (names[word], wires.bits[word], n) for word, most in sorted(wires.late.items()) for n in range(1, most + 1)
+        ]
         return {
-            "inputs": [(names[word], word - 1) for word in sorted(wires.read) if word <= len(netlist.inputs)],
-            "rows": rows,
-            "late": [(names[word], wires.bits[word], late) for word, late in sorted(wires.late.items())],
-            "results": results,
+            "adders": len(rows),
             "luts": netlist.luts,
+            "inputs": [
+                f"    wire [{x_bits - 1}:0] {names[word]} = x[{(word - 1) * x_bits} +: {x_bits}];"
+                for word in sorted(wires.read)
+                if word <= len(netlist.inputs)
+            ],
+            "registers": [f"    reg [{bits - 1}:0] {name}_d{n};" for name, bits, n in late],
+            "rows": rows,
+            "moves": [f"            {name}_d{n} <= {name}{f'_d{n - 1}' if n > 1 else ''};" for name, _, n in late],
+            "results": results,
+            "taken": [f"            y_q[{n * y_bits} +: {y_bits}] <= y{n};" for n in range(layer.y.shape[0])],
         }
+
+
+def _result(number: int, bits: int, signed: bool, y_bits: int, ends: dict[str, int]) -> list[str]:
+    """Lines that make an output of its sum, which has `bits` bits."""
+    y, total = f"y{number}", f"sum{number}"
+    if ends != {"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1}:
+        low, high = (literal(value) for value in signed64(ends).values())
+        inside = f".IN_W({bits}), .IN_SIGNED({signed:d}), .OUT_W({y_bits}), .LOW({low}), .HIGH({high})"
+        return [f"    clamp #({inside}, .XILINX(XILINX))", f"    u_clamp{number} (.x({total}), .y({y}));"]
+    if bits >= y_bits:
+        return [f"    assign {y} = {total}[{y_bits - 1}:0];"]
+    above = f"{{{y_bits - bits}{{{total}[{bits - 1}]}}}}" if signed else f"{y_bits - bits}'d0"
+    return [f"    assign {y} = {{{above}, {total}}};"]
 
 
 def estimate(layer: Layer, pixels: int = 1) -> dict[str, int]:
@@ -332,8 +344,24 @@ class _Wires:
             text = f"{name}[{low}]" if count == 1 else f"{name}[{low + count - 1}:{low}]"
         return text
 
-    def operands(self, columns: list[list[int]], stage: int) -> list[dict]:
-        """Of a row: each operand's columns, the inverted ones, and its bits. Neighbours of a word stay together."""
+    def row(self, row: Row, stage: int) -> str:
+        """The instance of a row_adder."""
+        name, width = self.names[row.word], len(row.columns)
+        masks, ports = "", ""
+        for letter, references in zip("ABC", self._operands(row.columns), strict=True):
+            has = sum(1 << i for i, reference in enumerate(references) if reference is not None)
+            inverted = sum(1 << i for i, reference in enumerate(references) if reference and reference & 1)
+            masks += f", .{letter}({width}'h{has:x}), .NOT_{letter}({width}'h{inverted:x})"
+            ports += f".{letter.lower()}({self.concatenation(references, stage)}), "
+        return (
+            f"    wire [{row.bits - 1}:0] {name};\n"
+            f"    row_adder #(.W({width}), .BITS({row.bits}), .ONES({row.ones}), .XILINX(XILINX){masks})\n"
+            f"    u_{name} ({ports}.sum({name}));"
+        )
+
+    @staticmethod
+    def _operands(columns: list[list[int]]) -> list[list[int | None]]:
+        """Of each operand of a row its bit in each column, or None. Neighbours of a word stay together."""
         lists: list[list[int | None]] = [[], [], []]
         for column in columns:
             rest = list(column)
@@ -347,11 +375,4 @@ class _Wires:
                     places[operand] = rest.pop(0)
             for operand, reference in enumerate(places):
                 lists[operand].append(reference)
-        return [
-            {
-                "has": sum(1 << i for i, reference in enumerate(references) if reference is not None),
-                "inverted": sum(1 << i for i, reference in enumerate(references) if reference and reference & 1),
-                "bits": self.concatenation(references, stage),
-            }
-            for references in lists
-        ]
+        return lists

@@ -32,6 +32,7 @@ class PixelSum(Unit):
     order: Order
     module = "pixel_sum"
     primitives = True
+    rigid = True
 
     @property
     def name(self) -> str:

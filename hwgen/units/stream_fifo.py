@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
-from hwgen.units.unit import LUTRAM_DEPTH, BeatByBeat, block_rams, lut_rams
+from hwgen.units.unit import LUTRAM_DEPTH, BeatByBeat, block_rams
+
+LUTS_OF_A_BLOCK = 738  # a ZCU104 has so many for each BRAM36
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,18 +22,25 @@ class StreamFifo(BeatByBeat):
         return f"{self.name}: up to {self.depth} beats wait for {'ab'[int(branch)]}_axis of the addition {addition}"
 
     def parameters(self):
-        return {"DATA_W": self.bits, "DEPTH": self.depth}
+        return {"DATA_W": self.bits, "DEPTH": self.depth, "BLOCK": int(self.block)}
+
+    @property
+    def block(self) -> bool:
+        """Whether the memory is a block RAM: where that is the smaller share of a board."""
+        return self.depth > LUTRAM_DEPTH and self._lut_memory > LUTS_OF_A_BLOCK * block_rams(self.depth, self.bits)
+
+    @property
+    def _lut_memory(self) -> int:
+        """LUTs of LUT RAM in banks of 32 or 64 words, with what chooses between the banks."""
+        banks = [(-(-self.depth // words), 8 * -(-self.bits // width)) for words, width in ((32, 14), (64, 7))]
+        return min(n * luts + self.bits * -(-n // 4) + n for n, luts in banks)
 
     def estimate(self):
         address = ceil_log2(self.depth)
         control = 2 * address + 2  # the level, one LUT a bit, and what compares it; or as much for two pointers
         if self.depth <= LUTRAM_DEPTH:
             return {"LUT": self.bits * -(-self.depth // 32) + control, "BRAM36": 0}
-        if self.depth != 1 << address:
-            control += (5 * address - 18) // 2  # the pointers' way back to zero
-        # yosys's choice: the costs of lutrams_xcu.txt and brams_xc4v.txt, and a LUT for each bit of a block but one
-        blocks, rams = -(-self.depth // 64), block_rams(self.depth, self.bits)
-        if blocks * self.bits * 16 / 7 + (blocks - 1) * self.bits < 129 * 2 * rams:
-            read = self.bits * -(-blocks // 4) + blocks
-            return {"LUT": lut_rams(self.depth, self.bits) + read + control, "BRAM36": 0}
-        return {"LUT": control, "BRAM36": rams}
+        control += 10 if self.depth != 1 << address else 0  # the pointers' way back to zero
+        if self.block:
+            return {"LUT": control, "BRAM36": block_rams(self.depth, self.bits)}
+        return {"LUT": control + self._lut_memory, "BRAM36": 0}

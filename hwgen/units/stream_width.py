@@ -18,6 +18,7 @@ class StreamWiden(Unit):
     taken: Order
     sent: Order
     module = "stream_widen"
+    rigid = True
 
     def note(self):
         return f"{self.name}: {self.taken.side} to {self.sent.side} activations a beat"
@@ -45,6 +46,7 @@ class StreamNarrow(Unit):
     taken: Order
     sent: Order
     module = "stream_narrow"
+    rigid = True
 
     def note(self):
         return f"{self.name}: {self.taken.side} to {self.sent.side} activations a beat"

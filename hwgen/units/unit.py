@@ -61,6 +61,8 @@ class Unit:
     loads         whether the module has the ports load_select, load and loaded (rtl/term_lanes.v)
     primitives    whether the module has the parameter XILINX
     latency       registers from its input to its output that no line memory is part of
+    empty_slots   cycles of a frame in which it takes no beat
+    rigid         whether it takes nothing while a result of it waits
     """
 
     name: str
@@ -70,6 +72,8 @@ class Unit:
     primitives: bool = False
     loads: bool = False
     latency: int = 1
+    empty_slots: int = 0
+    rigid: bool = False
 
     @property
     def kind(self) -> str:

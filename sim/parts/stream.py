@@ -6,6 +6,7 @@ sees, so no race remains.
 
 import random
 
+import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
@@ -110,3 +111,12 @@ async def watch(dut, prefix: str) -> None:
             assert valid, f"{prefix}_tvalid fell before tready"
             assert int(stream.data.value) == held, f"{prefix}_tdata changed before tready"
         held = int(stream.data.value) if valid and not moved else None
+
+
+async def begin(dut, source_stall: float = 0.0, sink_stall: float = 0.0) -> tuple[Source, Sink]:
+    """Start a module between the streams s_axis and m_axis, its output watched."""
+    source = Source(dut, "s_axis", source_stall, seed=1)
+    sink = Sink(dut, "m_axis", sink_stall, seed=2)
+    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
+    cocotb.start_soon(watch(dut, "m_axis"))
+    return source, sink
