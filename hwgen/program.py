@@ -125,9 +125,9 @@ class Entries:
         round_, group = np.divmod(rounds.places, rounds.groups)
         starts = np.cumsum(rounds.lengths) - rounds.lengths
         inside = np.arange(len(fields)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
-        terms[np.repeat(starts[round_], self.lengths) + inside, np.repeat(group, self.lengths)] = (
-            fields << bits
-        ) | (self.payload & ((1 << bits) - 1))
+        terms[np.repeat(starts[round_], self.lengths) + inside, np.repeat(group, self.lengths)] = (fields << bits) | (
+            self.payload & ((1 << bits) - 1)
+        )
         last = np.zeros(len(terms), np.int64)
         last[starts + rounds.lengths - 1] = 1
         return Rom.of_fields([(last, 1), *((column, self.command_bits + 1 + bits) for column in terms.T[::-1])])
@@ -289,7 +289,12 @@ def scaled_weights(conv: Conv, x: TensorType, quantize: Quantize | None) -> tupl
         grid = min(x.exponent + conv.exponents[0], quantize.exponent)
         shift = quantize.exponent - grid
     lift = x.exponent + conv.exponents[0] - grid
-    return conv.integers.reshape(len(conv.integers), -1), lift, _constants(conv, grid, shift, quantize is not None), shift
+    return (
+        conv.integers.reshape(len(conv.integers), -1),
+        lift,
+        _constants(conv, grid, shift, quantize is not None),
+        shift,
+    )
 
 
 def scaled_terms(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[TermTable, list[int], int]:

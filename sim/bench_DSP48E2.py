@@ -15,7 +15,20 @@ from parts import config
 
 FIXED = {"RND": (0x123456_789ABC, 48)}
 UNREGISTERED = dict.fromkeys(
-    ("AREG", "BREG", "CREG", "OPMODEREG", "ALUMODEREG", "CARRYINREG", "CARRYINSELREG", "INMODEREG", "DREG", "ADREG", "MREG"), 0
+    (
+        "AREG",
+        "BREG",
+        "CREG",
+        "OPMODEREG",
+        "ALUMODEREG",
+        "CARRYINREG",
+        "CARRYINSELREG",
+        "INMODEREG",
+        "DREG",
+        "ADREG",
+        "MREG",
+    ),
+    0,
 )
 MULTIPLY = {"USE_MULT": "MULTIPLY", "AMULTSEL": "AD"}
 CONFIGS = [

@@ -8,7 +8,6 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from parts import config
 
 
-
 def base(value):
     """As a parameter of 64 bits."""
     return value % (1 << 64), 64

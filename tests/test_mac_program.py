@@ -117,7 +117,9 @@ def test_weights_that_do_not_fit_are_refused(weight, bits):
     if bits == 18:
         assert mac_program(conv, x, None).weight_bits == bits
     else:
-        with pytest.raises(DoesNotFit, match="its weights have 19 bits, a lane of a DSP slice that multiplies takes 18"):
+        with pytest.raises(
+            DoesNotFit, match="its weights have 19 bits, a lane of a DSP slice that multiplies takes 18"
+        ):
             mac_program(conv, x, None)
 
 

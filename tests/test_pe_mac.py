@@ -161,7 +161,11 @@ BROKEN = {
     "nothing against a borrow": (" + (48'd1 << (W - 1)) : ONE_BASE", " : ONE_BASE", 0),
     "the highest bit not inverted": (" ^ ({{(W-1){1'b0}}, 1'b1} << (W - 1))", "", 1),
     "the base of one lane": ("(ONE_BASE << SPLIT) + ONE_BASE +", "ONE_BASE +", 1),
-    "the immediate of one lane": ("1'b0}}, immediate, {(SPLIT-IMMEDIATE_W)", "1'b0}}, {IMMEDIATE_W{1'b0}}, {(SPLIT-IMMEDIATE_W)", 0),
+    "the immediate of one lane": (
+        "1'b0}}, immediate, {(SPLIT-IMMEDIATE_W)",
+        "1'b0}}, {IMMEDIATE_W{1'b0}}, {(SPLIT-IMMEDIATE_W)",
+        0,
+    ),
     "an unsigned weight": ("{(18-WEIGHT_W){weight[WEIGHT_W-1]}}", "{(18-WEIGHT_W){1'b0}}", 3),
     "an unsigned x": ("{(26-X_W){x_signed[X_W]}}", "{(26-X_W){1'b0}}", 1),
     "the product not registered": (".MREG(1)", ".MREG(0)", 3),

@@ -15,6 +15,7 @@ from hwgen.stream import Order
 from hwgen.units.layer import Layer
 from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, signed64
 
+KINDS = {"lut": "", "dsp": "DSP ", "mac": "MAC "}  # of lanes, as Layer.kinds has them, and what reports call them
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
 BRAM_DEPTH = 512
 URAM_DEPTH, URAM_BITS = 4096, 72
@@ -259,11 +260,10 @@ class TermLanes(Unit):
     def note(self):
         layer, fold = self.layer, self.fold
         groups = f"{fold.groups} groups of " if fold.groups > 1 else ""
-        kind = {"lut": "", "dsp": " in DSP slices", "mac": " in DSP slices that multiply"}[fold.kind]
         loadable = "" if self.fold.memory == "rom" else f", loadable, up to {self.depth}"
         return (
             f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {layer.program.terms} terms, "
-            f"{self.rom.depth} entries{loadable}, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}{kind}, "
+            f"{self.rom.depth} entries{loadable}, {groups}{fold.lanes} {KINDS[fold.kind]}{'lane' if fold.lanes == 1 else 'lanes'}, "
             f"{self.cycles()} cycles a frame"
         )
 
