@@ -6,6 +6,7 @@ from math import gcd
 
 import numpy as np
 
+from hwgen import pace
 from hwgen.board import Board
 from hwgen.config import RESOURCES
 from hwgen.errors import DoesNotFit
@@ -58,8 +59,8 @@ class Design:
     output: Stream = None
 
     def interval(self) -> int:
-        """Predicted cycles between two frames: the slowest unit's, and no less than the border needs."""
-        return max(p.unit.cycles() for p in self.placed)
+        """Predicted cycles between two frames: the slowest unit's, and what units add by waiting for each other."""
+        return pace.interval(self)
 
     def estimate(self) -> dict[str, float]:
         """What all units take, by RESOURCES."""

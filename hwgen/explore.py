@@ -47,7 +47,7 @@ def explore(
     rows = []
     for interval in np.ceil(np.geomspace(fastest, max(fastest, last), points)).tolist():
         progress(f"{interval:,.0f} cycles a frame")
-        chosen = menu.smallest(interval, whole)
+        chosen = menu.meeting(interval, whole) or menu.smallest(interval, whole)
         row = _row(menu, chosen, config.hertz(board))
         if row["interval"] not in [known["interval"] for known in rows]:
             rows.append(row)
@@ -55,7 +55,7 @@ def explore(
 
 
 def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
-    interval = menu.interval(chosen)
+    interval = menu.placed(chosen).interval()
     layers = []
     for source, result, _ in menu.edges:
         if result == OUTPUT or menu.of_result[result].layer is None:

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 
 from hwgen.board import Board
 from hwgen.config import RESOURCES, BuildConfig
-from hwgen.design import Choice, arriving, first_order, leaving, place, unit_of
+from hwgen.design import Choice, Design, arriving, first_order, leaving, place, unit_of
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph
 from hwgen.lower import Stage
@@ -22,6 +22,7 @@ from hwgen.units.term_lanes import Fold, legal_groups, legal_lanes, work
 from hwgen.units.unit import Unit
 
 MARGIN = 0.95
+TRIES = 12  # of a margin at which units that wait for each other still meet a rate
 STEP = 1.001  # the search for the best rate ends where a faster one would gain less
 NEIGHBOURS = 4  # folds of a layer that are more than it needs, for the sake of its neighbours
 OUTPUT = ""  # the network's border, as a stage
@@ -31,8 +32,8 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     """The choice by each stage's result, and the input's by its own name.
 
     The network is as fast as --lanes lets the slowest layer be, or as --fps asks, or as the --budget allows; at that
-    rate it takes the least of the board, by the sum of its shares of LUTs, memories and DSP slices. Two neighbours that are
-    equally slow hold each other up now and then, so every layer that can is a little faster than the slowest.
+    rate it takes the least of the board, by the sum of its shares of LUTs, memories and DSP slices. Neighbours that are equally
+    slow hold each other up now and then (hwgen/pace.py), so every layer that can is a little faster than the slowest.
 
     Raises UnsupportedLayer for an engine that a layer cannot have, DoesNotFit for a rate or a budget that cannot be met.
     """
@@ -40,9 +41,9 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     whole = {name: board.resources[name] for name in RESOURCES}
     if config.fps:
         hertz = config.hertz(board)
-        choices = menu.smallest(hertz // config.fps, whole)
+        choices = menu.meeting(hertz // config.fps, whole)
         if choices is None:
-            best = menu.fastest(whole)
+            best = menu.best(whole)
             if best is None:
                 raise DoesNotFit(
                     "it does not fit at any rate",
@@ -51,7 +52,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
                 )
             raise DoesNotFit(
                 f"{config.fps:,.0f} frames/s are {hertz // config.fps:,.0f} cycles a frame at {hertz / 1e6:g} MHz; the least "
-                f"that {board.name} has room for is {best:,.0f}",
+                f"that {board.name} has room for is {menu.placed(best).interval():,}",
                 f"{menu.bottleneck} can be no faster than {max(menu.least.values()):,} cycles",
                 "ask for less, allow --engine auto and more --lanes or --pixels, or prune it",
             )
@@ -71,16 +72,15 @@ def _within(menu: "Menu", budget: dict[str, int]) -> dict[str, Choice]:
     """The fastest design in a budget. Forks and FIFOs, which no edge prices, are found by placing it, and kept room for."""
     left = budget
     while True:
-        interval = menu.fastest(left)
-        if interval is None:
+        chosen = menu.best(left)
+        if chosen is None:
             text = _least(menu, budget, {name: budget[name] - left[name] for name in budget})
             raise DoesNotFit(
                 "no choice of units is in the budget",
                 f"the least of each alone is {text}",
                 "give it that much, or more where one is had for another",
             )
-        chosen = menu.smallest(interval, left)
-        takes = place("", menu.graph, menu.stages, chosen, menu.config.levels).estimate()
+        takes = menu.placed(chosen).estimate()
         over = {name: takes[name] - budget[name] for name in budget}
         if max(over.values()) <= 0:
             return chosen
@@ -242,15 +242,44 @@ class Menu:
         memory = self.config.memories[0] if layer.loadable else "rom"
         return [Fold(*shape, kind, memory) for shape in shapes]
 
-    def smallest(self, interval: float, budget: Mapping[str, int], weights: Mapping[str, float] | None = None):
-        """The choices of least area that take at most `interval` cycles a frame, each a little less if it can; None
+    def meeting(self, interval: float, budget: Mapping[str, int]) -> dict[str, Choice] | None:
+        """The choices of least area whose design, units that wait for each other included, takes at most `interval` cycles a
+        frame: each layer that can is so much faster as that needs. None where none is found in the budget."""
+        margin = 1.0
+        for _ in range(TRIES):
+            chosen = self.smallest(interval, budget, margin=margin)
+            if chosen is None:
+                break
+            took = self.placed(chosen).interval()
+            if took <= interval:
+                return chosen
+            margin *= min(interval / took, STEP**-5)
+        chosen = self.best(budget)
+        return chosen if chosen and self.placed(chosen).interval() <= interval else None
+
+    def best(self, budget: Mapping[str, int]) -> dict[str, Choice] | None:
+        """The choices of the least interval that the budget allows, to within STEP; None where it allows none."""
+        interval = self.fastest(budget)
+        return None if interval is None else self.smallest(interval, budget)
+
+    def placed(self, chosen: dict[str, Choice]) -> Design:
+        return place("", self.graph, self.stages, chosen, self.config.levels)
+
+    def smallest(
+        self,
+        interval: float,
+        budget: Mapping[str, int],
+        weights: Mapping[str, float] | None = None,
+        margin: float = MARGIN,
+    ) -> dict[str, Choice] | None:
+        """The choices of least area whose units take at most `interval` cycles a frame, `margin` of it each that can; None
         where the budget does not hold them.
 
         weights -- what one of each resource counts; its share of the board, unless given
         """
         weights = weights or {name: 1 / self.board.resources[name] for name in RESOURCES}
-        most = {edge: max(MARGIN * interval, min(interval, self.least[edge[1]])) for edge in self.edges}
-        options = self.options(MARGIN * interval)
+        most = {edge: max(margin * interval, min(interval, self.least[edge[1]])) for edge in self.edges}
+        options = self.options(margin * interval)
         program = IntegerProgram(options)
         for edge in self.edges:
             orders = {before: self.order(edge[0], before) for before in options[edge[0]]}

@@ -193,8 +193,8 @@ def test_a_wrong_instance_is_refuted(broken, tmp_path):
     refuted = yosys(
         tmp_path,
         *elaborated(tmp_path, SMALL[index], text.replace(good, bad)),
-        "sat -falsify -seq 6 -prove-skip 4 -set-init-zero -set-at 1 enable 1 -set-at 2 enable 1 -set-at 2 first 1 "
-        "-set-at 3 enable 1 -prove same 1",
+        "sat -falsify -seq 7 -prove-skip 5 -set-init-zero -set-at 1 enable 1 -set-at 3 enable 1 -set-at 3 first 1 "
+        "-set-at 4 enable 1 -prove same 1",
     )
     assert refuted.returncode == 0, refuted.stdout[-2000:] + refuted.stderr
     assert "model found: FAIL" in refuted.stdout

@@ -15,8 +15,10 @@ from hwgen.config import RESOURCES, BuildConfig
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
+from hwgen.frontend import load
 from hwgen.nn import ActQuant
 from hwgen.program import Rounds
+from hwgen.share import share
 
 BOARD = load_board("zcu104")
 
@@ -56,12 +58,13 @@ def measured(folder, module, x, frames=6) -> int:
 @pytest.mark.sim
 @pytest.mark.parametrize("seed", range(8))
 def test_a_random_network_is_as_fast_as_its_schedule_says(seed, tmp_path):
-    """With a limit of lanes, a rate or a budget; the prediction is exact, not a bound."""
+    """With a limit of lanes, a rate or a budget: never slower than predicted, and never faster than the slowest unit."""
     random = Random(seed)
     net = make_network(random)
     limits = [{"lanes": random.choice([1, 4, 16, 64, 512])}, {"fps": 10.0 ** random.uniform(3, 5.5)}, {"budget": "5%"}]
     design = build(net.module, net.example, out=tmp_path / "net", config=BuildConfig(**random.choice(limits)))
-    assert measured(tmp_path / "net", net.module, net.x[:1]) == design.interval()
+    took = measured(tmp_path / "net", net.module, net.x[:1])
+    assert max(placed.unit.cycles() for placed in design.placed) <= took <= design.interval()
 
 
 @pytest.mark.sim
@@ -70,12 +73,22 @@ def test_a_rate_is_met(engine, tmp_path):
     net, rate = network(), 5e5
     design = build(net, (X,), out=tmp_path / "net", config=BuildConfig(fps=rate, engine=engine))
     assert design.interval() <= BOARD.clock_mhz * 1e6 / rate
-    assert measured(tmp_path / "net", net, X) == design.interval()
+    assert measured(tmp_path / "net", net, X) <= design.interval()
+
+
+@pytest.mark.sim
+def test_units_that_hold_each_other_up_are_predicted_to(tmp_path):
+    """The slowest unit of the example takes less than the network does; the prediction no less."""
+    model, inputs = load(str(share("rtl").parent / "examples/digits/digits.pt2"))
+    design = build(model, inputs, out=tmp_path / "net")
+    frames = np.random.default_rng(3).random((6, *design.graph.input_shape))
+    took = simulate(tmp_path / "net", frames, simulator="icarus")[1].interval
+    assert max(placed.unit.cycles() for placed in design.placed) < took <= design.interval() <= 1.01 * took
 
 
 @pytest.mark.sim
 def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
-    """An entry a weight: the same rate takes less of the board, and a budget gives more speed; every bit is as before."""
+    """An entry a weight: the same rate takes less of the board, and every bit is as before."""
     generator = torch.Generator().manual_seed(6)
     net = nn.Sequential(ActQuant(8, 0), nn.Linear(24, 20), nn.ReLU(), ActQuant(8, 9), nn.Linear(20, 6), ActQuant(8, 16))
     for layer in (net[1], net[4]):
@@ -87,7 +100,7 @@ def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
     without = build(net, (x,), out=tmp_path / "without", config=BuildConfig(**rate, dsp=False))
     assert {unit["kind"] for unit in read_manifest(tmp_path / "net")["choices"].values() if "kind" in unit} >= {"mac"}
     assert design.estimate()["LUT"] < without.estimate()["LUT"] and without.estimate()["DSP"] == 0
-    assert measured(tmp_path / "net", net, x) == design.interval()
+    assert measured(tmp_path / "net", net, x) <= design.interval()
 
 
 def test_more_speed_takes_more_area_and_a_limit_of_the_rate_none_too_much(tmp_path):
