@@ -84,7 +84,7 @@ def unit(seed: int) -> TermLanes:
         raster,
         *(raster.by_lanes(n) for n in sorted({lanes, lanes * stride, -(-size // 2), size}) if 1 < n <= size),
     ]
-    fold = Fold(lanes, groups, layer.fits_dsp and random.random() < 0.25)
+    fold = Fold(lanes, groups, random.choice(layer.kinds) if random.random() < 0.4 else "lut")
     return TermLanes(layer, fold, random.choice([order for order in orders if takes(layer, lanes, order)]), sort=True)
 
 
@@ -130,7 +130,7 @@ def features(chosen: TermLanes) -> dict[str, float]:
     pool = isinstance(layer.op, MaxPool)
     depth = rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
     return {
-        "known": 0 if pool or fold.dsp else fold.size * program.accumulator,
+        "known": 0 if pool or fold.kind != "lut" else fold.size * program.accumulator,
         "place in the list": ceil_log2(words),
         "more rows than one": rows.out_rows > 1,
         "position table": chosen.order.beats / rows.rows / layer.x.shape[0],

@@ -16,6 +16,7 @@ from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.schedule import OUTPUT, Menu
 from hwgen.units.adder_graph import Spatial
+from hwgen.units.term_lanes import KINDS
 
 
 def explore(
@@ -81,7 +82,7 @@ def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
 def describe(choice: Choice) -> str:
     if isinstance(choice, Spatial):
         return f"spatial, {choice.pixels} a cycle" if choice.pixels > 1 else "spatial"
-    lanes = f"{choice.lanes} DSP lanes" if choice.dsp else f"{choice.lanes} lanes"
+    lanes = f"{choice.lanes} {KINDS[choice.kind]}lanes"
     return f"{choice.groups} x {lanes}" if choice.groups > 1 else lanes
 
 

@@ -10,6 +10,8 @@ Between two shifts the order of terms is free, so the places go round: up from t
 
 The lanes of DSP slices cannot shift right, so their terms go from the highest exponent to the lowest, and the accumulator
 doubles where the exponent drops: it ends as the exact sum, and `shift` low bits of it are dropped.
+
+The lanes of DSP slices that multiply take a weight an entry, whatever its terms, and sum exactly too.
 """
 
 from dataclasses import dataclass, replace
@@ -27,6 +29,7 @@ from hwgen.terms import TermTable, term_table
 
 LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
 DSP_LANE_BITS = 24  # of an accumulator of rtl/pe_dsp.v
+MAC_SUM_BITS, MAC_WEIGHT_BITS, MAC_ACTIVATION_BITS = 48, 18, 26  # of rtl/pe_mac.v with one lane in a slice
 SHORT_LIST = 36 * 1024  # bits, of a block RAM: a list that fits needs no distances
 
 
@@ -97,14 +100,18 @@ class PlaceBits:
 class Entries:
     """What the ROM holds of a list: arrays in issue order.
 
-    flags         LAST | SHIFT | NEGATE | IMMEDIATE; NEGATE | IMMEDIATE goes on by 2^payload_bits times the payload
+    command       2 shift, 1 negate; or a weight, for an immediate its bits above the payload in the place of a weight's above the lowest.
+                  With `gaps` the lowest bit of an immediate's means to go on by 2^payload_bits times the payload
+    immediate     0 or 1
     payload       a place or, with `gaps`, the distance from the term before; or an immediate
-    payload_bits  of each
+    command_bits, payload_bits  of each
     lengths       entries of each output channel
     """
 
-    flags: np.ndarray
+    command: np.ndarray
+    immediate: np.ndarray
     payload: np.ndarray
+    command_bits: int
     payload_bits: int
     lengths: np.ndarray
     gaps: bool
@@ -112,17 +119,18 @@ class Entries:
     def rom(self, rounds: Rounds) -> Rom:
         """The words of rtl/term_sequencer.v."""
         bits = self.payload_bits
+        fields = (self.command & ((1 << self.command_bits) - 1)) << 1 | self.immediate
         # what a group does while another's channel is longer: add nothing
         terms = np.full((int(rounds.lengths.sum()), rounds.groups), IMMEDIATE << bits)
         round_, group = np.divmod(rounds.places, rounds.groups)
         starts = np.cumsum(rounds.lengths) - rounds.lengths
-        inside = np.arange(len(self.flags)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
-        terms[np.repeat(starts[round_], self.lengths) + inside, np.repeat(group, self.lengths)] = (
-            (self.flags & ~LAST) << bits
-        ) | (self.payload & ((1 << bits) - 1))
+        inside = np.arange(len(fields)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        terms[np.repeat(starts[round_], self.lengths) + inside, np.repeat(group, self.lengths)] = (fields << bits) | (
+            self.payload & ((1 << bits) - 1)
+        )
         last = np.zeros(len(terms), np.int64)
         last[starts + rounds.lengths - 1] = 1
-        return Rom.of_fields([(last, 1), *((column, bits + 3) for column in terms.T[::-1])])
+        return Rom.of_fields([(last, 1), *((column, self.command_bits + 1 + bits) for column in terms.T[::-1])])
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +139,14 @@ class Program:
 
     flags       LAST | SHIFT | NEGATE | IMMEDIATE of each entry
     channel, tap_row, tap_column   the activation that it adds, in the window; zero for an immediate
-    immediate   the signed number that it adds; zero for a term
+    immediate   the signed number that it adds; zero for a term. With weights unsigned
     lengths     entries of each output channel
-    terms       how many entries are terms of weights: the useful ones
+    terms       how many entries are terms of weights, or weights: the useful ones
     accumulator, below, drop, immediate_bits   widths W, F, DROP and IMMEDIATE_W of rtl/term_lanes.v
-    constant_bits  that hold every immediate
+    constant_bits  of the payload that hold every immediate
     gap_bits    of a payload that is a distance; 0: it is a place
+    weight, weight_bits  for lanes that multiply: by what, zero for an immediate, and its bits; else none, and 0
+    base        for lanes that multiply: what each sum begins at
     """
 
     flags: np.ndarray
@@ -152,6 +162,9 @@ class Program:
     immediate_bits: int
     constant_bits: int
     gap_bits: int = 0
+    weight: np.ndarray | None = None
+    weight_bits: int = 0
+    base: int = 0
 
     @cached_property
     def shared(self) -> bool:
@@ -160,18 +173,36 @@ class Program:
         if channels == 1 or (self.lengths != length).any():
             return False
         own = (self.flags & IMMEDIATE > 0) | (self.channel == np.repeat(np.arange(channels), length))
-        lists = np.stack([self.flags, self.tap_row, self.tap_column, self.immediate]).reshape(4, channels, length)
+        lists = np.stack([getattr(self, name) for name in self._arrays]).reshape(-1, channels, length)
         return bool(own.all() and (lists == lists[:, :1]).all())
 
     @cached_property
     def one_channel(self) -> "Program":
         """The list of the first channel, without its number."""
         length = int(self.lengths[0])
-        cut = {name: getattr(self, name)[:length] for name in ("flags", "tap_row", "tap_column", "immediate")}
+        cut = {name: getattr(self, name)[:length] for name in self._arrays}
         return replace(self, **cut, channel=np.zeros(length, np.int64), lengths=self.lengths[:1])
+
+    @property
+    def _arrays(self) -> tuple[str, ...]:
+        """Of the entries, all but the channel."""
+        return ("flags", "tap_row", "tap_column", "immediate", *(("weight",) if self.weight_bits else ()))
+
+    @property
+    def command_bits(self) -> int:
+        return self.weight_bits or 2
 
     def payload_bits(self, place: PlaceBits) -> int:
         return max(1, self.gap_bits or place.all, self.constant_bits)
+
+    def entry_bits(self, place: PlaceBits) -> int:
+        return self.command_bits + 1 + self.payload_bits(place)
+
+    def _commands(self, bits: int) -> np.ndarray:
+        """Of each entry, for a payload of so many bits."""
+        if not self.weight_bits:
+            return self.flags >> 1 & 3
+        return np.where(self.flags & IMMEDIATE, self.immediate >> bits << 1, self.weight)
 
     def entries(self, place: PlaceBits, places: np.ndarray, payload_bits: int | None = None) -> Entries:
         """What the ROM holds; places -- at which place of the input each channel comes; payload_bits -- of hardware that is
@@ -180,36 +211,44 @@ class Program:
         where = self._where(place, places)
         if not self.gap_bits:
             payload = np.where(self.flags & IMMEDIATE, self.immediate, where)
-            return Entries(self.flags, payload, bits, self.lengths, False)
+            return Entries(
+                self._commands(bits), self.flags & IMMEDIATE, payload, self.command_bits, bits, self.lengths, False
+            )
         term, distance = self._distances(where, place)
-        flags = (self.flags & ~NEGATE) | (self.flags[term] & NEGATE)
         far = distance >> bits > 0
         here = np.cumsum(1 + far) - 1
         before = here[far] - 1
-        size = len(flags) + int(far.sum())
-        all_flags, payload = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        all_flags[here] = np.where(far, flags & ~SHIFT, flags)
-        all_flags[before] = (flags[far] & SHIFT) | IMMEDIATE | NEGATE
-        payload[here] = np.where(flags & IMMEDIATE, self.immediate, distance & ((1 << bits) - 1))
+        size = len(term) + int(far.sum())
+        command, immediate, payload = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
+        # a shift stays where it stands, or comes before with a distance that is far; a sign or a weight goes with its term
+        shift = (self.flags >> 1 & 2) if not self.weight_bits else np.zeros(len(term), np.int64)
+        command[here] = (self._commands(bits)[term] & ~shift[term]) | np.where(far, 0, shift)
+        command[before] = shift[far] | 1
+        immediate[here] = self.flags & IMMEDIATE
+        immediate[before] = 1
+        payload[here] = np.where(self.flags & IMMEDIATE, self.immediate, distance & ((1 << bits) - 1))
         payload[before] = distance[far] >> bits
         output = np.repeat(np.arange(len(self.lengths)), self.lengths)
         lengths = self.lengths + np.bincount(output[far], minlength=len(self.lengths))
-        return Entries(all_flags, payload, bits, lengths, True)
+        return Entries(command, immediate, payload, self.command_bits, bits, lengths, True)
 
     def best_gap_bits(self, place: PlaceBits) -> int:
         """Bits of a distance that make the list shortest in bits, with at most 2 % more entries; 0 where it is short or distances
         save less than a tenth."""
         count = len(self.flags)
-        width = 3 + self.payload_bits(place)
+        width = self.entry_bits(place)
+        rest = width - self.payload_bits(place)
         if count * width <= SHORT_LIST:
             return 0
         _, distance = self._distances(self._where(place, np.arange(1 << place.channel)), place)
         best = 0, 0.9 * count * width
-        for bits in range(max(2, -(-place.all // 2)), width - 3):
+        # lanes that multiply have an immediate whole: the payload holds what the bits of a weight do not
+        whole = self.weight_bits > 0
+        for bits in range(max(2, -(-place.all // 2), self.constant_bits * whole), width - rest):
             immediates = np.abs(self.immediate[self.flags & IMMEDIATE > 0]) >> (bits - 1)
-            more = np.count_nonzero(distance >> bits) + int(immediates.sum())
-            if more <= 0.02 * count and (count + more) * (3 + bits) < best[1]:
-                best = bits, (count + more) * (3 + bits)
+            more = np.count_nonzero(distance >> bits) + (0 if whole else int(immediates.sum()))
+            if more <= 0.02 * count and (count + more) * (rest + bits) < best[1]:
+                best = bits, (count + more) * (rest + bits)
         return best[0]
 
     def _where(self, place: PlaceBits, places: np.ndarray) -> np.ndarray:
@@ -238,20 +277,31 @@ class Program:
         return term, distance
 
 
-def scaled_terms(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[TermTable, list[int], int]:
-    """A convolution's terms and constants on one grid: (terms, constant of each output, bits to drop).
+def scaled_weights(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[np.ndarray, int, list[int], int]:
+    """A convolution's weights and constants on one grid: (weights [outputs, inputs], their lift, constant of each output, bits to drop).
 
-    The grid is the coarsest that gives the result: input q counts the weights of an output, flattened; a constant is
-    the bias with the half of the rounding. The result is (sum of terms + constant) >> bits to drop.
+    The grid is the coarsest that gives the result: input q counts the weights of an output, flattened, each times 2^lift on it; a
+    constant is the bias with the half of the rounding. The result is (sum + constant) >> bits to drop.
     """
     if quantize is None:
         grid, shift = conv.out_exponent(x), 0
     else:
         grid = min(x.exponent + conv.exponents[0], quantize.exponent)
         shift = quantize.exponent - grid
-    table = term_table(conv.integers.reshape(len(conv.integers), -1))
     lift = x.exponent + conv.exponents[0] - grid
-    return replace(table, exponent=table.exponent + lift), _constants(conv, grid, shift, quantize is not None), shift
+    return (
+        conv.integers.reshape(len(conv.integers), -1),
+        lift,
+        _constants(conv, grid, shift, quantize is not None),
+        shift,
+    )
+
+
+def scaled_terms(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[TermTable, list[int], int]:
+    """As scaled_weights, with the terms of the weights: (terms, constant of each output, bits to drop)."""
+    weights, lift, constants, shift = scaled_weights(conv, x, quantize)
+    table = term_table(weights)
+    return replace(table, exponent=table.exponent + lift), constants, shift
 
 
 def window_places(conv: Conv, output: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -297,13 +347,11 @@ def sum_program(
 def dsp_accumulator(conv: Conv, x: TensorType, quantize: Quantize | None) -> int:
     """Bits of a DSP lane's accumulator: as many as the exact sums of any input need, their constants included.
 
-    The layer can go to DSP lanes if these are at most DSP_LANE_BITS. What comes before the end of a list may wrap: every
+    The layer can go to lanes that add if these are at most DSP_LANE_BITS. What comes before the end of a list may wrap: every
     step is a sum or a doubling modulo 2^bits. The ends are reached as in _accumulator.
     """
-    table, constants, shift = scaled_terms(conv, x, quantize)
-    weights = np.zeros((len(constants), conv.integers[0].size), np.int64)
-    np.add.at(weights, (table.output, table.input), (1 - 2 * table.negative) << table.exponent)
-    read = conv.reads(x)
+    weights, lift, constants, shift = scaled_weights(conv, x, quantize)
+    weights, read = weights << lift, conv.reads(x)
     positive, negative = np.maximum(weights, 0).sum(axis=1).tolist(), np.minimum(weights, 0).sum(axis=1).tolist()
     low = min(p * read.low + n * read.high + c for p, n, c in zip(positive, negative, constants, strict=True))
     high = max(p * read.high + n * read.low + c for p, n, c in zip(positive, negative, constants, strict=True))
@@ -335,12 +383,68 @@ def dsp_program(
     return Program(
         **_entries(conv, table, chunks, top, descending=True),
         terms=len(table),
-        accumulator=bits,
+        accumulator=max(bits, constant_bits),
         below=0,
         drop=shift,
         immediate_bits=max(x.qtype.bits, constant_bits),
         constant_bits=constant_bits,
         gap_bits=gap_bits,
+    )
+
+
+def mac_obstacle(conv: Conv, x: TensorType, quantize: Quantize | None) -> str | None:
+    """Why lanes that multiply cannot have a layer; None where they can."""
+    bits = _mac_bits(conv, x, quantize)
+    names = "weights", "sums", "activations"
+    for name, has, most in zip(names, bits, (MAC_WEIGHT_BITS, MAC_SUM_BITS, MAC_ACTIVATION_BITS), strict=True):
+        if has > most:
+            return f"its {name} have {has} bits, a lane of a DSP slice that multiplies takes {most}"
+    return None
+
+
+def _mac_bits(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[int, int, int]:
+    """Bits of weights, at least the two of a command, of sums and of activations."""
+    weights, lift, constants, _ = scaled_weights(conv, x, quantize)
+    # a constant may be beyond the sums where no activation is zero
+    sums = max(dsp_accumulator(conv, x, quantize), width(min(*constants, -1), max(*constants, 0)))
+    return max(2, width(min(int(weights.min()), -1), int(weights.max())) + lift), sums, x.qtype.bits
+
+
+def mac_lanes(program: Program, x: TensorType) -> int:
+    """Lanes that multiply in a DSP slice: two where the sum of the lower one leaves the upper one's product room."""
+    return 2 if program.accumulator <= min(24, 26 - x.qtype.bits) else 1
+
+
+def mac_program(conv: Conv, x: TensorType, quantize: Quantize | None, *, gap_bits: int = 0) -> Program:
+    """As sum_program, for lanes that multiply: an entry a weight, and an immediate for what a constant is above the least of all.
+
+    Raises DoesNotFit for what mac_obstacle says.
+    """
+    obstacle = mac_obstacle(conv, x, quantize)
+    if obstacle:
+        raise DoesNotFit(obstacle, conv.path, "give this layer lanes of lookup tables")
+    weights, lift, constants, shift = scaled_weights(conv, x, quantize)
+    weight_bits, bits, _ = _mac_bits(conv, x, quantize)
+    output, source = np.nonzero(weights)
+    nothing = np.zeros(len(output), np.int64)
+    base = min(constants)
+    chunks = [[(0, constant - base)] if constant > base else [] for constant in constants]
+    entries = _entries(conv, TermTable(output, source, nothing, nothing), chunks, 0)
+    weight = np.zeros(len(entries["flags"]), np.int64)
+    weight[entries["flags"] & IMMEDIATE == 0] = weights[output, source] << lift
+    immediate_bits = max(1, (max(constants) - base).bit_length())
+    return Program(
+        **entries,
+        terms=len(output),
+        accumulator=bits,
+        below=0,
+        drop=shift,
+        immediate_bits=immediate_bits,
+        constant_bits=max(1, immediate_bits - (weight_bits - 1)),
+        gap_bits=gap_bits,
+        weight=weight,
+        weight_bits=weight_bits,
+        base=base,
     )
 
 

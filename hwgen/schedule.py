@@ -213,9 +213,9 @@ class Menu:
         most = min(self.config.pixels, stage.layer.x.shape[2])
         return [Spatial(n) for n in range(1, most + 1) if window.obstacle(stage.layer, n) is None]
 
-    def _folds(self, name: str, limit: float) -> list[Fold]:
-        """The smallest folds that are fast enough, the smallest of these with all lanes of a row, and the fastest fold."""
-        folds = self._all_folds(name)
+    def _folds(self, name: str, kind: str, limit: float) -> list[Fold]:
+        """Of a kind of lanes the smallest folds that are fast enough, the smallest of these with all lanes of a row, and the fastest."""
+        folds = self._all_folds(name, kind)
         enough = [fold for fold in folds if self.cycles_alone(name, fold) <= limit]
         whole = [fold for fold in enough if fold.lanes == folds[-1].lanes]
         return list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], folds[-1]]))
@@ -225,23 +225,22 @@ class Menu:
         engine = self.engines[stage.result]
         found: list[Choice] = []
         if engine != "spatial":
-            folds = self._all_folds(stage.result) if limit is None else self._folds(stage.result, limit)
-            found += folds
-            if self.dsp and stage.layer.fits_dsp:
-                found += [replace(fold, dsp=True) for fold in folds]
+            name = stage.result
+            for kind in stage.layer.kinds if self.dsp else ("lut",):
+                found += self._all_folds(name, kind) if limit is None else self._folds(name, kind, limit)
             if stage.layer.loadable:
                 found += [replace(fold, memory=memory) for fold in found for memory in self.config.memories[1:]]
         if engine != "lanes":
             found += self._pixels(stage)
         return found
 
-    def _all_folds(self, name: str) -> list[Fold]:
+    def _all_folds(self, name: str, kind: str) -> list[Fold]:
         layer, most = self.of_result[name].layer, self.config.most_lanes
         lanes = legal_lanes(layer, most)
         groups = legal_groups(layer, most // lanes[-1])
         shapes = [*((n, 1) for n in lanes[:-1]), *((lanes[-1], n) for n in groups)]
         memory = self.config.memories[0] if layer.loadable else "rom"
-        return [Fold(*shape, memory=memory) for shape in shapes]
+        return [Fold(*shape, kind, memory) for shape in shapes]
 
     def meeting(self, interval: float, budget: Mapping[str, int]) -> dict[str, Choice] | None:
         """The choices of least area whose design, units that wait for each other included, takes at most `interval` cycles a

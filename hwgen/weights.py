@@ -141,7 +141,7 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
         refuse(
             f"its results are {y.low} to {y.high}, the build's have {layer.y.qtype.bits} bits", "use smaller weights"
         )
-    if unit.fold.dsp:
+    if unit.fold.kind == "dsp":
         make, lift = dsp_program, {}
         program = dsp_program(op, layer.x, quantize)
         if program.drop != built.drop:

@@ -5,6 +5,7 @@
 //        ^ addresses, commands: term_sequencer
 //
 // DSP = 1 puts two lanes into a DSP slice each (pe_dsp), which wants its terms from the high exponent to the low: the list decides.
+// MAC = 1 or 2 puts so many lanes into a DSP slice each that multiplies (pe_mac): a command of the list is a weight.
 // A beat in brings SIDE pixels of a channel, a beat out LANES. The groups walk their channels in step: channel i of the list's order
 // belongs to group i % GROUPS, and FINAL groups have one left in the last round.
 // MAXIMUM = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
@@ -20,6 +21,9 @@ module term_lanes #(
     parameter X_SIGNED = 0,
     parameter MAXIMUM = 0,
     parameter DSP = 0,
+    parameter MAC = 0,
+    parameter COMMAND_W = 2,         // of an entry: the weight's with MAC, else 2
+    parameter signed [63:0] BASE = 0,
     parameter W = 16,                // accumulator bits
     parameter F = 0,                 // bits kept below the accumulator
     parameter DROP = 0,              // low bits of the sum that are not sent
@@ -98,6 +102,7 @@ module term_lanes #(
     localparam LEG_W = $clog2(LEGS + 1);
     localparam SUM_W = W + F;
     localparam SENT_W = SUM_W - DROP;
+    localparam [IMMEDIATE_W+X_W-1:0] PAD_EXTENDED = {{X_W{1'b0}}, PAD_VALUE};
 
     generate
         if (LANES < 1) begin : gen_check_lanes
@@ -115,10 +120,16 @@ module term_lanes #(
         if (SENT_W > 64) begin : gen_check_sent
             term_lanes_W_with_F_less_DROP_must_be_up_to_64 error_i ();
         end
-        if (DSP != 0 && (MAXIMUM != 0 || F != 0)) begin : gen_check_dsp
-            term_lanes_MAXIMUM_and_F_must_be_0_with_DSP error_i ();
+        if ((DSP != 0 || MAC != 0) && (MAXIMUM != 0 || F != 0)) begin : gen_check_dsp
+            term_lanes_MAXIMUM_and_F_must_be_0_with_DSP_or_MAC error_i ();
         end
-        if (IMMEDIATE_W < X_W || IMMEDIATE_W > W) begin : gen_check_immediate
+        if (DSP != 0 && MAC != 0) begin : gen_check_kind
+            term_lanes_DSP_must_be_0_with_MAC error_i ();
+        end
+        if (MAC != 0 && PAD_VALUE != 0) begin : gen_check_pad
+            term_lanes_PAD_VALUE_must_be_0_with_MAC error_i ();
+        end
+        if ((MAC == 0 && IMMEDIATE_W < X_W) || IMMEDIATE_W > W) begin : gen_check_immediate
             term_lanes_IMMEDIATE_W_must_be_X_W_to_W error_i ();
         end
         if (RING < NEED || RING < LAST_STEP) begin : gen_check_ring
@@ -137,8 +148,7 @@ module term_lanes #(
     wire [GROUPS*LEG_W-1:0]       leg_3;
     wire [GROUPS-1:0]             use_immediate_3;
     wire [GROUPS*IMMEDIATE_W-1:0] immediate_3;
-    wire [GROUPS-1:0]             shift_3;
-    wire [GROUPS-1:0]             negate_3;
+    wire [GROUPS*COMMAND_W-1:0]    command_3;
     wire                          last_3;
     wire                          final_3;
     wire                          enable;
@@ -163,7 +173,7 @@ module term_lanes #(
         .TABLE(TABLE),
         .LAST_STRIPE(LAST_STRIPE),
         .FILL((LAST_STRIPE < STRIPE) ? 1 : 0),
-        .PAD_VALUE(PAD_VALUE[X_W-1:0])
+        .PAD_VALUE(PAD_EXTENDED[X_W-1:0])
     ) u_line_memory (
         .clk(clk),
         .rst(rst),
@@ -185,6 +195,8 @@ module term_lanes #(
         .DEPTH(DEPTH),
         .GROUPS(GROUPS),
         .GAPS(GAPS),
+        .MAC((MAC != 0) ? 1 : 0),
+        .COMMAND_W(COMMAND_W),
         .SHARED(SHARED),
         .ROUNDS(ROUNDS),
         .CHECK(CHECK),
@@ -220,8 +232,7 @@ module term_lanes #(
         .leg_3(leg_3),
         .use_immediate_3(use_immediate_3),
         .immediate_3(immediate_3),
-        .shift_3(shift_3),
-        .negate_3(negate_3),
+        .command_3(command_3),
         .last_3(last_3),
         .final_3(final_3),
         .load_select(load_select),
@@ -229,49 +240,48 @@ module term_lanes #(
         .loaded(loaded)
     );
 
-    // stage 4: operands and command at the accumulators; a DSP slice gives its sums one stage later
-    reg  last_4q;
-    reg  final_4q;
-    wire ends;
-    wire is_final;
-    wire full;
+    // stage 4: operands and command at the accumulators; a DSP slice gives its sums one stage later, two if it multiplies
+    localparam LATE = (MAC != 0) ? 2 : (DSP != 0) ? 1 : 0;
+    reg  [LATE:0] last_4q;
+    reg  [LATE:0] final_4q;
+    wire [LATE+1:0] last_from_3 = {last_4q, last_3};
+    wire [LATE+1:0] final_from_3 = {final_4q, final_3};
+    wire          ends = last_4q[LATE];
+    wire          is_final = final_4q[LATE];
+    wire          full;
 
     always @(posedge clk) begin
-        if (rst) last_4q <= 1'b0;
-        else if (enable) last_4q <= last_3;
+        if (rst) last_4q <= {(LATE+1){1'b0}};
+        else if (enable) last_4q <= last_from_3[LATE:0];
     end
 
     always @(posedge clk) begin
-        if (enable) final_4q <= final_3;
+        if (enable) final_4q <= final_from_3[LATE:0];
     end
-
-    generate
-        if (DSP != 0) begin : gen_late
-            reg last_5q;
-            reg final_5q;
-            always @(posedge clk) begin
-                if (rst) last_5q <= 1'b0;
-                else if (enable) last_5q <= last_4q;
-            end
-            always @(posedge clk) begin
-                if (enable) final_5q <= final_4q;
-            end
-            assign ends = last_5q;
-            assign is_final = final_5q;
-        end else begin : gen_at_once
-            assign ends = last_4q;
-            assign is_final = final_4q;
-        end
-    endgenerate
 
     // the whole pipeline holds while finished sums find the requantizer full
     assign enable = !(ends && full);
 
     wire [GROUPS*LANES*SENT_W-1:0] sums;
     generate
-        genvar g, l;
+        genvar g, l, k;
         for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
-            wire [LANES*W-1:0] operands_3;
+            localparam OPERAND_W = (MAC != 0) ? X_W : W;
+            localparam SELECTED_W = (MAC != 0) ? X_W : IMMEDIATE_W;
+            wire [LANES*OPERAND_W-1:0] operands_3;
+            wire [COMMAND_W-1:0]        group_command_3 = command_3[g*COMMAND_W +: COMMAND_W];
+            wire [IMMEDIATE_W-1:0]     group_immediate_3 = immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W];
+            wire [LEG_W-1:0]           group_leg_3 = leg_3[g*LEG_W +: LEG_W];
+            wire [LEG_W-1:0]           selected_3;
+            wire [SELECTED_W-1:0]      selected_immediate_3;
+            if (MAC != 0) begin : gen_immediate_aside
+                // where an immediate or nothing is added, a slice takes a zero for any operand
+                assign selected_3 = (LEGS == 1) ? {LEG_W{1'b0}} : group_leg_3;
+                assign selected_immediate_3 = {X_W{1'b0}};
+            end else begin : gen_immediate
+                assign selected_3 = group_leg_3;
+                assign selected_immediate_3 = group_immediate_3;
+            end
 
             lane_select #(
                 .X_W(X_W),
@@ -282,18 +292,67 @@ module term_lanes #(
                 .FIRST_LEG(FIRST_LEG),
                 .LEGS(LEGS),
                 .LEG_W(LEG_W),
-                .B(IMMEDIATE_W),
-                .W(W),
-                .PAD_VALUE(PAD_VALUE)
+                .B(SELECTED_W),
+                .W(OPERAND_W),
+                .PAD_VALUE(PAD_EXTENDED[SELECTED_W-1:0])
             ) u_lane_select (
                 .word(word_3[g*STRIPES*X_W +: STRIPES*X_W]),
-                .leg(leg_3[g*LEG_W +: LEG_W]),
+                .leg(selected_3),
                 .use_immediate(use_immediate_3[g]),
-                .immediate(immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W]),
+                .immediate(selected_immediate_3),
                 .operands(operands_3)
             );
 
-            if (DSP != 0) begin : gen_dsp
+            if (MAC != 0) begin : gen_mac
+                // a slice has the registers of stage 4 itself, and those of stage 5 for its sum's command, which so comes from stage 4
+                reg                    first_3q;
+                reg                    first_4q;
+                reg  [IMMEDIATE_W-1:0] immediate_4q;
+                always @(posedge clk) begin
+                    if (rst) begin
+                        first_3q <= 1'b1;
+                        first_4q <= 1'b1;
+                    end else if (enable) begin
+                        first_3q <= last_3;
+                        first_4q <= first_3q;
+                    end
+                end
+                always @(posedge clk) begin
+                    if (rst) immediate_4q <= {IMMEDIATE_W{1'b0}};
+                    else if (enable) immediate_4q <= group_immediate_3;
+                end
+                for (l = 0; l < LANES; l = l + MAC) begin : gen_slice
+                    localparam USED = (l + MAC <= LANES) ? MAC : 1;
+                    wire [MAC*X_W-1:0] x;
+                    wire [MAC*W-1:0]   sum;
+                    assign x[USED*X_W-1:0] = operands_3[l*X_W +: USED*X_W];
+                    if (USED < MAC) begin : gen_alone
+                        assign x[MAC*X_W-1:X_W] = {X_W{1'b0}};
+                    end
+                    for (k = 0; k < USED; k = k + 1) begin : gen_lane
+                        assign sums[(g*LANES+l+k)*SENT_W +: SENT_W] = sum[k*W+DROP +: SENT_W];
+                    end
+                    pe_mac #(
+                        .PRODUCTS(MAC),
+                        .X_W(X_W),
+                        .X_SIGNED(X_SIGNED),
+                        .WEIGHT_W(COMMAND_W),
+                        .IMMEDIATE_W(IMMEDIATE_W),
+                        .W(W),
+                        .BASE(BASE),
+                        .XILINX(XILINX)
+                    ) u_pe_mac (
+                        .clk(clk),
+                        .enable(enable),
+                        .weight(group_command_3),
+                        .zero(use_immediate_3[g]),
+                        .x(x),
+                        .first(first_4q),
+                        .immediate(immediate_4q),
+                        .sum(sum)
+                    );
+                end
+            end else if (DSP != 0) begin : gen_dsp
                 // a slice has the registers of stage 4 itself; sums begin anew behind the last term of another
                 reg  first_3q;
                 always @(posedge clk) begin
@@ -318,8 +377,8 @@ module term_lanes #(
                         .clk(clk),
                         .enable(enable),
                         .first(first_3q),
-                        .shift(shift_3[g]),
-                        .negate(negate_3[g]),
+                        .shift(group_command_3[1]),
+                        .negate(group_command_3[0]),
                         .x(x),
                         .sum(sum)
                     );
@@ -332,7 +391,7 @@ module term_lanes #(
                 /* verilator lint_on UNUSEDSIGNAL */
                 reg                rst_q;
                 // the operand register has no reset: one clock more and its old content is gone
-                wire clear = rst || rst_q || (enable && last_4q);
+                wire clear = rst || rst_q || (enable && ends);
 
                 always @(posedge clk) begin
                     rst_q <= rst;
@@ -344,8 +403,8 @@ module term_lanes #(
                         shift_4q <= 1'b0;
                         negate_4q <= 1'b0;
                     end else if (enable) begin
-                        shift_4q <= shift_3[g];
-                        negate_4q <= negate_3[g];
+                        shift_4q <= group_command_3[1];
+                        negate_4q <= group_command_3[0];
                     end
                 end
 

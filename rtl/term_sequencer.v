@@ -2,9 +2,10 @@
 // Walks a layer's term list once for every output position and issues a term a cycle to each of GROUPS groups of lanes: an address, a
 // lane select, a command.
 //
-// ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}; term = {shift, negate, immediate, payload}; payload =
-// {tap row, tap column, channel}, or a signed immediate. GAPS = 1: a payload is not that place but how far it lies behind the place of the
-// group's term before, modulo 2^bits, beginning at 0 with every channel; {immediate, negate} together add nothing and go on by 2^PAYLOAD_W
+// ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}; term = {command, immediate, payload}; payload =
+// {tap row, tap column, channel}, or a signed immediate; command = {shift, negate}. MAC = 1: command = a signed weight or,
+// above a zero, the upper bits of an immediate, unsigned. GAPS = 1: a payload is not that place but how far it lies behind the place of the
+// group's term before, modulo 2^bits, beginning at 0 with every channel; an immediate with the command's lowest bit adds nothing and goes on by 2^PAYLOAD_W
 // times the payload. `last` ends an output channel in every group, and with the list's last word
 // comes `final`. SHARED = 1: all channels have one list (a pool), which the ROM holds once, a term a word and without channels: it is
 // walked ROUNDS times, group g in round r reading the channel r * GROUPS + g. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
@@ -23,6 +24,8 @@ module term_sequencer #(
     parameter DEPTH = TERMS,         // words of the memory; TERMS without LOAD
     parameter GROUPS = 1,            // terms in a word
     parameter GAPS = 0,
+    parameter MAC = 0,
+    parameter COMMAND_W = 2,         // more only with MAC
     parameter SHARED = 0,
     parameter ROUNDS = 1,            // with SHARED
     parameter CHECK = 0,             // see term_rom.v
@@ -61,8 +64,7 @@ module term_sequencer #(
     output wire [GROUPS*LEG_W-1:0]       leg_3,       // LEGS with use_immediate
     output wire [GROUPS-1:0]             use_immediate_3,
     output wire [GROUPS*IMMEDIATE_W-1:0] immediate_3,
-    output wire [GROUPS-1:0]             shift_3,
-    output wire [GROUPS-1:0]             negate_3,
+    output wire [GROUPS*COMMAND_W-1:0]   command_3,
     // of all
     output wire                          last_3,
     output wire                          final_3,
@@ -75,7 +77,7 @@ module term_sequencer #(
 
     // words of 32 bits below are cut to the width of a register: their upper bits are zero
     /* verilator lint_off UNUSEDSIGNAL */
-    localparam TERM_W = 3 + PAYLOAD_W;
+    localparam TERM_W = COMMAND_W + 1 + PAYLOAD_W;
     localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
     localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;
     localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
@@ -93,6 +95,9 @@ module term_sequencer #(
     localparam COLUMN_W = $clog2(OUT_STRIPE * COLUMN_STEP + (1 << TAP_COLUMN_BITS) + 1);
 
     generate
+        if (COMMAND_W < 2 || (MAC == 0 && COMMAND_W > 2)) begin : gen_check_command
+            term_sequencer_COMMAND_W_must_be_2_without_MAC error_i ();
+        end
         if (GAPS != 0 && SHARED != 0) begin : gen_check_gaps
             term_sequencer_GAPS_must_be_0_with_SHARED error_i ();
         end
@@ -197,8 +202,8 @@ module term_sequencer #(
             always @(posedge clk) if (fetch) word_1q <= rom_word;
             for (t = 0; t < GROUPS; t = t + 1) begin : gen_place
                 wire [TERM_W-1:0] term_0 = rom_word[t*TERM_W +: TERM_W];
-                wire              immediate_0 = term_0[TERM_W-3];
-                wire              skip_0 = immediate_0 && term_0[TERM_W-2];
+                wire              immediate_0 = term_0[PAYLOAD_W];
+                wire              skip_0 = immediate_0 && term_0[PAYLOAD_W+1];
                 wire [31:0]       payload_0 = {{(32-FIELDS_W){1'b0}}, term_0[FIELDS_W-1:0]};
                 wire [31:0]       gap_0 = skip_0 ? payload_0 << PAYLOAD_W : immediate_0 ? 32'd0 : payload_0;
                 wire [PLACE_W-1:0] before_0 = first_0 ? {PLACE_W{1'b0}} : place_1q[t*PLACE_W +: PLACE_W];
@@ -316,10 +321,9 @@ module term_sequencer #(
         genvar g;
         for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
             wire [TERM_W-1:0] term_1 = word_1[((SHARED != 0) ? 0 : g)*TERM_W +: TERM_W];
-            wire shift_1 = term_1[TERM_W-1];
-            wire immediate_1 = term_1[TERM_W-3];
-            wire skip_1 = (GAPS != 0) && immediate_1 && term_1[TERM_W-2];
-            wire negate_1 = term_1[TERM_W-2] && !skip_1;
+            wire immediate_1 = term_1[PAYLOAD_W];
+            wire skip_1 = (GAPS != 0) && immediate_1 && term_1[PAYLOAD_W+1];
+            wire [COMMAND_W-1:0] command_1 = term_1[PAYLOAD_W+1 +: COMMAND_W];
             wire [31:0] place = {{(32-PLACE_W){1'b0}}, place_1[g*PLACE_W +: PLACE_W]};
             wire [31:0] channel_1 = ((SHARED != 0) ? base_1 + g : place) & ((32'd1 << CHANNEL_BITS) - 1);
             wire [31:0] tap_column_1 = (place >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
@@ -348,8 +352,13 @@ module term_sequencer #(
             wire [31:0] address_1 = (tap_slot_wrapped << (COLUMN_BITS + CHANNEL_BITS))
                 | ((tap_column_in_stripe & ((32'd1 << COLUMN_BITS) - 1)) << CHANNEL_BITS) | channel_1;
 
-            // the payload as a signed number of the immediate bus's width
-            wire [IMMEDIATE_W+PAYLOAD_W-1:0] payload_extended = {{IMMEDIATE_W{term_1[PAYLOAD_W-1]}}, term_1[PAYLOAD_W-1:0]};
+            // the immediate as a number of the bus's width
+            wire [IMMEDIATE_W+TERM_W-1:0] value_1;
+            if (MAC != 0) begin : gen_unsigned
+                assign value_1 = {{(IMMEDIATE_W+2){1'b0}}, command_1[COMMAND_W-1:1], term_1[PAYLOAD_W-1:0]};
+            end else begin : gen_signed
+                assign value_1 = {{(IMMEDIATE_W+TERM_W-PAYLOAD_W){term_1[PAYLOAD_W-1]}}, term_1[PAYLOAD_W-1:0]};
+            end
 
             // a reset makes both stages bubbles
             reg  [ADDRESS_W-1:0]   address_2q;
@@ -359,10 +368,8 @@ module term_sequencer #(
             reg                    use_immediate_3q;
             reg  [IMMEDIATE_W-1:0] immediate_2q;
             reg  [IMMEDIATE_W-1:0] immediate_3q;
-            reg                    shift_2q;
-            reg                    shift_3q;
-            reg                    negate_2q;
-            reg                    negate_3q;
+            reg  [COMMAND_W-1:0]   command_2q;
+            reg  [COMMAND_W-1:0]   command_3q;
             wire                   use_immediate_1 = !issue_1 || immediate_1 || padding_1;
 
             always @(posedge clk) begin
@@ -377,21 +384,17 @@ module term_sequencer #(
                     use_immediate_3q <= 1'b1;
                     immediate_2q <= PAD_VALUE;
                     immediate_3q <= PAD_VALUE;
-                    negate_2q <= 1'b0;
-                    negate_3q <= 1'b0;
-                    shift_2q <= 1'b0;
-                    shift_3q <= 1'b0;
+                    command_2q <= {COMMAND_W{1'b0}};
+                    command_3q <= {COMMAND_W{1'b0}};
                 end else if (enable) begin
                     leg_2q <= use_immediate_1 ? LEGS[LEG_W-1:0] : leg_1;
                     leg_3q <= leg_2q;
                     use_immediate_2q <= use_immediate_1;
                     use_immediate_3q <= use_immediate_2q;
-                    immediate_2q <= (issue_1 && immediate_1 && !skip_1) ? payload_extended[IMMEDIATE_W-1:0] : PAD_VALUE;
+                    immediate_2q <= (issue_1 && immediate_1 && !skip_1) ? value_1[IMMEDIATE_W-1:0] : PAD_VALUE;
                     immediate_3q <= immediate_2q;
-                    negate_2q <= negate_1 && issue_1;
-                    negate_3q <= negate_2q;
-                    shift_2q <= shift_1 && issue_1;
-                    shift_3q <= shift_2q;
+                    command_2q <= issue_1 ? {command_1[COMMAND_W-1:1], command_1[0] && !skip_1} : {COMMAND_W{1'b0}};
+                    command_3q <= command_2q;
                 end
             end
 
@@ -399,8 +402,7 @@ module term_sequencer #(
             assign leg_3[g*LEG_W +: LEG_W] = leg_3q;
             assign use_immediate_3[g] = use_immediate_3q;
             assign immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W] = immediate_3q;
-            assign shift_3[g] = shift_3q;
-            assign negate_3[g] = negate_3q;
+            assign command_3[g*COMMAND_W +: COMMAND_W] = command_3q;
         end
     endgenerate
 

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Simulation and proofs only: a DSP48E2 as an adder in lanes, without its multiplier, after the tables of UG579.
+// Simulation and proofs only: a DSP48E2 as an adder in lanes, or behind its multiplier, after the tables of UG579.
 //
 //   P = ALUMODE 0000: Z + (W + X + Y + CIN)          ALUMODE 0001: not(Z) + (W + X + Y + CIN)
 //       ALUMODE 0011: Z - (W + X + Y + CIN)          ALUMODE 0010: not(Z + W + X + Y + CIN)
 //
-//   OPMODE [8:7] W: 00 0, 01 P, 10 RND, 11 C       [3:2] Y: 00 0, 10 ones, 11 C
-//          [6:4] Z: 000 0, 010 P, 011 C            [1:0] X: 00 0, 10 P, 11 A:B
+//   OPMODE [8:7] W: 00 0, 01 P, 10 RND, 11 C       [3:2] Y: 00 0, 01 M (X too), 10 ones, 11 C
+//          [6:4] Z: 000 0, 010 P, 011 C            [1:0] X: 00 0, 01 M (Y too), 10 P, 11 A:B
+//
+//   M = B * AD, signed, with AMULTSEL "AD"; AD = (INMODE[2] ? D : 0) + (INMODE[1] ? 0 : A[26:0]), a difference with INMODE[3]
 //
 // USE_SIMD cuts the carries, and CARRYIN enters the lowest lane alone. Registers and their resets are as in the guide, PREG = 1
-// (P needs it). Left out, and x where it shows (`legal` low): the multiplier, FOUR12, logic modes, PCIN, shifts by 17, carry cascades,
-// pattern detection, and INMODE and D, which nothing reads then.
+// (P needs it). Left out, and x where it shows (`legal` low): A1 and B1 (INMODE[0], [4]), FOUR12, logic modes, PCIN, shifts by 17,
+// carry cascades, pattern detection, and the multiplier's other inputs (BMULTSEL, PREADDINSEL).
 `default_nettype none
 
 module DSP48E2 #(
     parameter USE_MULT = "MULTIPLY",
     parameter USE_SIMD = "ONE48",
+    parameter AMULTSEL = "A",
     parameter AREG = 1,
     parameter BREG = 1,
     parameter CREG = 1,
+    parameter DREG = 1,
+    parameter ADREG = 1,
     parameter MREG = 1,
     parameter PREG = 1,
     parameter OPMODEREG = 1,
@@ -31,6 +36,8 @@ module DSP48E2 #(
     input  wire [29:0] A,
     input  wire [17:0] B,
     input  wire [47:0] C,
+    input  wire [26:0] D,
+    input  wire [4:0]  INMODE,
     input  wire [8:0]  OPMODE,
     input  wire [3:0]  ALUMODE,
     input  wire        CARRYIN,
@@ -39,6 +46,10 @@ module DSP48E2 #(
     input  wire        CEA2,
     input  wire        CEB2,
     input  wire        CEC,
+    input  wire        CED,
+    input  wire        CEAD,
+    input  wire        CEM,
+    input  wire        CEINMODE,
     input  wire        CECTRL,
     input  wire        CEALUMODE,
     input  wire        CECARRYIN,
@@ -46,34 +57,34 @@ module DSP48E2 #(
     input  wire        RSTA,
     input  wire        RSTB,
     input  wire        RSTC,
+    input  wire        RSTD,
+    input  wire        RSTM,
+    input  wire        RSTINMODE,
     input  wire        RSTCTRL,
     input  wire        RSTALUMODE,
     input  wire        RSTALLCARRYIN,
     input  wire        RSTP,
     // nothing that the model covers reads these
     /* verilator lint_off UNUSEDSIGNAL */
-    input  wire [26:0] D,
-    input  wire [4:0]  INMODE,
     input  wire [29:0] ACIN,
     input  wire [17:0] BCIN,
     input  wire [47:0] PCIN,
     input  wire        CARRYCASCIN,
     input  wire        MULTSIGNIN,
     input  wire        CEA1,
-    input  wire        CEB1,
-    input  wire        CEAD,
-    input  wire        CED,
-    input  wire        CEINMODE,
-    input  wire        CEM,
-    input  wire        RSTD,
-    input  wire        RSTINMODE,
-    input  wire        RSTM
+    input  wire        CEB1
     /* verilator lint_on UNUSEDSIGNAL */
 );
 
     generate
-        if (USE_MULT != "NONE" || MREG != 0) begin : gen_check_mult
-            DSP48E2_USE_MULT_must_be_NONE_with_MREG_0 error_i ();
+        if (USE_MULT != "MULTIPLY" && (USE_MULT != "NONE" || MREG != 0)) begin : gen_check_mult
+            DSP48E2_USE_MULT_must_be_MULTIPLY_or_NONE_with_MREG_0 error_i ();
+        end
+        if (USE_MULT == "MULTIPLY" && USE_SIMD != "ONE48") begin : gen_check_whole
+            DSP48E2_USE_SIMD_must_be_ONE48_with_MULTIPLY error_i ();
+        end
+        if (USE_MULT == "MULTIPLY" && AMULTSEL != "AD") begin : gen_check_amultsel
+            DSP48E2_AMULTSEL_must_be_AD_with_MULTIPLY error_i ();
         end
         if (USE_SIMD != "ONE48" && USE_SIMD != "TWO24") begin : gen_check_simd
             DSP48E2_USE_SIMD_must_be_ONE48_or_TWO24 error_i ();
@@ -81,14 +92,18 @@ module DSP48E2 #(
         if (PREG != 1 || AREG > 1 || BREG > 1) begin : gen_check_registers
             DSP48E2_PREG_must_be_1_and_AREG_and_BREG_at_most_1 error_i ();
         end
-        if (INMODEREG > 1) begin : gen_check_inmode
-            DSP48E2_INMODEREG_must_be_0_or_1 error_i ();
+        if (INMODEREG > 1 || DREG > 1 || ADREG > 1 || MREG > 1) begin : gen_check_multiplier_registers
+            DSP48E2_INMODEREG_DREG_ADREG_and_MREG_must_be_0_or_1 error_i ();
         end
     endgenerate
 
     reg [29:0] a_q;
     reg [17:0] b_q;
     reg [47:0] c_q;
+    reg [26:0] d_q;
+    reg [26:0] ad_q;
+    reg [44:0] m_q;
+    reg [4:0]  inmode_q;
     reg [8:0]  opmode_q;
     reg [3:0]  alumode_q;
     reg        carryin_q;
@@ -98,10 +113,21 @@ module DSP48E2 #(
     wire [29:0] a = (AREG != 0) ? a_q : A;
     wire [17:0] b = (BREG != 0) ? b_q : B;
     wire [47:0] c = (CREG != 0) ? c_q : C;
+    wire [26:0] d = (DREG != 0) ? d_q : D;
+    wire [4:0]  inmode = (INMODEREG != 0) ? inmode_q : INMODE;
     wire [8:0]  opmode = (OPMODEREG != 0) ? opmode_q : OPMODE;
     wire [3:0]  alumode = (ALUMODEREG != 0) ? alumode_q : ALUMODE;
     wire        carryin = (CARRYINREG != 0) ? carryin_q : CARRYIN;
     wire [2:0]  carryinsel = (CARRYINSELREG != 0) ? carryinsel_q : CARRYINSEL;
+
+    wire [26:0] from_d = inmode[2] ? d : 27'd0;
+    wire [26:0] from_a = inmode[1] ? 27'd0 : a[26:0];
+    wire [26:0] ad_d = inmode[3] ? from_d - from_a : from_d + from_a;
+    wire [26:0] ad = (ADREG != 0) ? ad_q : ad_d;
+    wire [44:0] product = {{18{ad[26]}}, ad} * {{27{b[17]}}, b};
+    wire [44:0] m_d = (inmode[4] || inmode[0]) ? {45{1'bx}} : product;
+    wire [44:0] m = (MREG != 0) ? m_q : m_d;
+    wire        multiplies = USE_MULT == "MULTIPLY" && opmode[3:0] == 4'b0101;
 
     reg [47:0] w;
     reg [47:0] x;
@@ -127,21 +153,21 @@ module DSP48E2 #(
         endcase
         case (opmode[3:2])
             2'b00: y = 48'd0;
-            2'b10: y = {48{1'b1}};
-            2'b11: y = c;
-            default: begin
-                y = {48{1'bx}};
-                legal = 1'b0;
+            2'b01: begin  // both partial products, as one
+                y = 48'd0;
+                legal = legal && multiplies;
             end
+            2'b10: y = {48{1'b1}};
+            default: y = c;
         endcase
         case (opmode[1:0])
             2'b00: x = 48'd0;
-            2'b10: x = p_q;
-            2'b11: x = {a, b};
-            default: begin
-                x = {48{1'bx}};
-                legal = 1'b0;
+            2'b01: begin
+                x = {{3{m[44]}}, m};
+                legal = legal && multiplies;
             end
+            2'b10: x = p_q;
+            default: x = {a, b};
         endcase
     end
 
@@ -170,6 +196,14 @@ module DSP48E2 #(
         else if (CEB2) b_q <= B;
         if (RSTC) c_q <= 48'd0;
         else if (CEC) c_q <= C;
+        if (RSTD) d_q <= 27'd0;
+        else if (CED) d_q <= D;
+        if (RSTD) ad_q <= 27'd0;
+        else if (CEAD) ad_q <= ad_d;
+        if (RSTM) m_q <= 45'd0;
+        else if (CEM) m_q <= m_d;
+        if (RSTINMODE) inmode_q <= 5'd0;
+        else if (CEINMODE) inmode_q <= INMODE;
         if (RSTALUMODE) alumode_q <= 4'd0;
         else if (CEALUMODE) alumode_q <= ALUMODE;
         if (RSTALLCARRYIN) carryin_q <= 1'b0;

@@ -47,6 +47,10 @@ def units():
     def serial(count):
         return lambda raster: raster.by_lanes(count).serial
 
+    def wide(most):
+        """Two outputs whose sums reach +-255 * 2 * most."""
+        return Conv(np.array([[most, -most], [-most, -most]])[:, :, None, None], np.zeros(2))
+
     padded = {"padding": (1, 1, 1, 1)}
     sparse = Conv(np.array([[1, -1], [1, 0], [-1, 0], [0, 0], [0, 1.0]])[:, :, None, None], np.zeros(5))
     return [
@@ -83,6 +87,16 @@ def units():
             lanes(4, (4, 1, 0, 3, 2)),
             Quantize(2, -8, 7),
         ),
+        # lanes that multiply: two in a slice, the last one alone; groups, padding, bits dropped
+        unit(
+            "mac",
+            conv(5, 2, (3, 3), **padded),
+            ((2, 4, 6), 0, 15, 0),
+            (3, 2, "mac"),
+            lanes(3),
+            quantize=Quantize(2, 0, 15),
+            sort=True,
+        ),
         # a beat fills every second stripe
         unit("coarser", conv(2, 2, (3, 3), **padded), ((2, 3, 8), 0, 15, 0), (4, 2), lanes(2), Quantize(2, 0, 15)),
         # a beat fills every third of stripes that are a third of its own and half of a lane's; a column in the last one
@@ -103,12 +117,12 @@ def units():
             "dsp",
             conv(5, 2, (3, 3), **padded),
             ((2, 4, 6), 0, 15, 0),
-            (3, 2, True),
+            (3, 2, "dsp"),
             lanes(3),
             quantize=Quantize(2, 0, 15),
             sort=True,
         ),
-        unit("dsp_signed", conv(3, 4, (1, 1)), ((4, 2, 3), -8, 7, 0), (1, 1, True)),
+        unit("dsp_signed", conv(3, 4, (1, 1)), ((4, 2, 3), -8, 7, 0), (1, 1, "dsp")),
         # lists shorter than the groups: results wait to be sent
         unit("short", sparse, ((2, 3, 4), 0, 7, 0), (2, 3), lanes(2), sort=True),
         unit("shorter", sparse, ((2, 3, 4), 0, 7, 0), (2, 5), lanes(2), Quantize(0, 0, 7), sort=True),
@@ -134,11 +148,23 @@ def units():
             sort=True,
         ),
         unit("far_taps", conv(24, 80, (3, 2)), ((80, 3, 3), -8, 7, 0), (2, 4), lanes(3), Quantize(3, -8, 7), sort=True),
+        # lanes that multiply: sums of all the bits that two in a slice have, and one more; no constant; several stripes, one lane
+        unit("mac_wide", wide(257), ((2, 1, 5), 0, 255, 0), (5, 1, "mac")),
+        unit("mac_wider", wide(259), ((2, 1, 5), 0, 255, 0), (5, 2, "mac")),
+        unit("mac_signed", conv(3, 4, (1, 3), padding=(0, 0, 1, 1)), ((4, 2, 5), -8, 7, 0), (1, 3, "mac"), lanes(3)),
+        # distances, and constants of more bits than a weight
+        unit(
+            "mac_far",
+            Conv(rng.choice([0, 0, 0, 0, 0, 3, -7], (96, 128, 1, 1)), rng.integers(-30, 30, 96)),
+            ((128, 1, 2), 0, 15, 0),
+            (2, 3, "mac"),
+            sort=True,
+        ),
     ]
 
 
 # a simulation needs none of this, and importing torch takes longer than all its clocks
-ON_VERILATOR = 7
+ON_VERILATOR = 8
 UNITS = [] if "BENCH_CONFIG" in os.environ else units()
 CONFIGS = [unit.parameters() for unit in UNITS]
 

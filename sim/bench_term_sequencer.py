@@ -60,41 +60,46 @@ SMALL = {
     "IMMEDIATE_W": 4,
     "PAD_VALUE": (0, 4),
 }
+WEIGHTS = {"MAC": 1, "COMMAND_W": 5, "IMMEDIATE_W": 10, "PAD_VALUE": (0, 10)}
 TAPS, DILATION, CHANNELS, PAD_TOP, ROWS = 3, 2, 3, 2, 9  # of PADDED
-SHIFT, NEGATE, IMMEDIATE = 4, 2, 1
+SHIFT, NEGATE = 2, 1  # commands
 
 
 def terms(case, count=None):
-    """The words of the list: (last, a term of each group), a term being (flags, tap row, tap column, channel, immediate, payload).
+    """The words of the list: (last, a term of each group), a term being (command, tap row, tap column, channel, immediate, payload),
+    the first with an immediate what is in the ROM.
 
     count -- words of another list, other than TERMS
     """
     if case["TERMS"] == 1:
-        return [(True, [(0, 0, 0, 2 - group, 0, 2 - group) for group in range(case["GROUPS"])])]
+        return [(True, [(0, 0, 0, 2 - group, None, 2 - group) for group in range(case["GROUPS"])])]
     rng = random.Random(count or 7)
-    cut = (1 << case["PAYLOAD_W"]) - 1
+    cut, command_w = (1 << case["PAYLOAD_W"]) - 1, case.get("COMMAND_W", 2)
     places = 1 << (case["TAP_ROW_BITS"] + case["TAP_COLUMN_BITS"] + case["CHANNEL_BITS"])
 
     def term(before):
-        flags = rng.choice([0, SHIFT])
         if rng.random() < 0.2:
+            if case.get("MAC"):
+                immediate = rng.randrange(1 << case["IMMEDIATE_W"])
+                return immediate >> case["PAYLOAD_W"] << 1, 0, 0, 0, immediate, immediate & cut
             immediate = rng.randint(-20, 20)
-            return flags | IMMEDIATE, 0, 0, 0, immediate, immediate & cut
+            return rng.choice([0, SHIFT]), 0, 0, 0, immediate, immediate & cut
         row, column, channel = rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS)
         place = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
         payload = (place - before) % places if case.get("GAPS") else place
         if payload > cut:  # so far a payload does not reach
-            return flags | IMMEDIATE | NEGATE, 0, 0, 0, case["PAD_VALUE"][0], payload >> case["PAYLOAD_W"]
-        return flags | rng.choice([0, NEGATE]), row, column, channel, 0, payload
+            shift = 0 if case.get("MAC") else rng.choice([0, SHIFT])
+            return shift | 1, 0, 0, 0, case["PAD_VALUE"][0], payload >> case["PAYLOAD_W"]
+        return rng.randrange(1 << command_w), row, column, channel, None, payload
 
     count = count or case["TERMS"]
     words, before = [], [0] * case["GROUPS"]
     for i in range(count):
         groups = [term(at) for at in before]
-        for group, (flags, row, column, channel, _, payload) in enumerate(groups):
-            if not flags & IMMEDIATE:
+        for group, (command, row, column, channel, immediate, payload) in enumerate(groups):
+            if immediate is None:
                 before[group] = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
-            elif flags & NEGATE:
+            elif command & 1:
                 before[group] = (before[group] + (payload << case["PAYLOAD_W"])) % places
         last = i % 5 == 4 or i == count - 1
         before = [0] * case["GROUPS"] if last else before
@@ -102,12 +107,16 @@ def terms(case, count=None):
     return words
 
 
+def term_bits(case):
+    return case.get("COMMAND_W", 2) + 1 + case["PAYLOAD_W"]
+
+
 def rom(case, count=None):
-    words, bits = [], 3 + case["PAYLOAD_W"]
+    words, bits = [], term_bits(case)
     for last, groups in terms(case, count):
         word = int(last) << (case["GROUPS"] * bits)
-        for group, (flags, *_, payload) in enumerate(groups):
-            word |= (flags << case["PAYLOAD_W"] | payload) << (group * bits)
+        for group, (command, *_, immediate, payload) in enumerate(groups):
+            word |= ((command << 1 | (immediate is not None)) << case["PAYLOAD_W"] | payload) << (group * bits)
         words.append(word)
     return words
 
@@ -116,7 +125,7 @@ CONFIGS = [
     {
         "FILE": "rom/terms.hex",
         **case,
-        "CHECK": (check_sum(rom(case), 1 + case["GROUPS"] * (3 + case["PAYLOAD_W"])), 32),
+        "CHECK": (check_sum(rom(case), 1 + case["GROUPS"] * term_bits(case)), 32),
     }
     for case in (
         PADDED,
@@ -124,6 +133,8 @@ CONFIGS = [
         PADDED | {"GROUPS": 3},
         PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40},
         PADDED | {"TERMS": 22, "GROUPS": 3, "GAPS": 1, "PAYLOAD_W": 6},
+        PADDED | WEIGHTS | {"GROUPS": 3},
+        PADDED | WEIGHTS | {"TERMS": 22, "GROUPS": 2, "GAPS": 1, "PAYLOAD_W": 6},
         PADDED | {"TERMS": 22, "GROUPS": 1, "GAPS": 1, "PAYLOAD_W": 6, "LOAD": 1, "DEPTH": 64},
     )
 ]
@@ -145,34 +156,35 @@ def frame_rows():
 
 
 def commands(frames, count=None):
-    """What must be issued: (last, final with last, of each group: (shift, negate, immediate or None, address, leg))."""
+    """What must be issued: (last, final with last, of each group: (command, immediate or None, address, leg))."""
     c, padding, result = config(), frame_rows(), []
 
-    def command(frame, out_row, s, flags, tap_row, tap_column, channel, immediate, _):
+    def issued(frame, out_row, s, command, tap_row, tap_column, channel, immediate, _):
         row = out_row * c["ROW_STEP"] + tap_row
         leg, column = divmod(s * c["COLUMN_STEP"] + tap_column - c["PAD_LEFT"], c["IN_STRIPE"])
         slot = (frame * len(padding) + row) % c["RING"]
         address = (slot << c["COLUMN_BITS"] | column) << c["CHANNEL_BITS"] | channel
-        if flags & IMMEDIATE:
+        if immediate is not None:
             source = immediate % (1 << c["IMMEDIATE_W"]), None, None
         elif padding[row]:
             source = c["PAD_VALUE"][0], None, None
         else:
             source = None, address, leg - c["FIRST_LEG"]
-        return (bool(flags & SHIFT), bool(flags & NEGATE and not flags & IMMEDIATE), *source)
+        skips = c.get("GAPS") and immediate is not None
+        return (command & ~1 if skips else command, *source)
 
     words = terms(c, count)
     for frame in range(frames):
         for out_row in range(c["OUT_ROWS"]):
             for s in range(c["OUT_STRIPE"]):
                 for i, (last, groups) in enumerate(words):
-                    each = tuple(command(frame, out_row, s, *term) for term in groups)
+                    each = tuple(issued(frame, out_row, s, *term) for term in groups)
                     result.append((last, i == len(words) - 1, each))
     return result
 
 
 def bubble():
-    return (False, False, ((False, False, config()["PAD_VALUE"][0], None, None),) * config()["GROUPS"])
+    return (False, False, ((0, config()["PAD_VALUE"][0], None, None),) * config()["GROUPS"])
 
 
 class Sequencer:
@@ -206,11 +218,11 @@ class Sequencer:
     @property
     def pieces(self):
         """Where the pieces of a word begin."""
-        return range(0, 1 + config()["GROUPS"] * (3 + config()["PAYLOAD_W"]), 32)
+        return range(0, 1 + config()["GROUPS"] * term_bits(config()), 32)
 
     def state(self):
         """All outputs but rows_freed."""
-        names = "use_immediate_3 immediate_3 shift_3 negate_3 last_3 final_3 leg_3 address_2"
+        names = "use_immediate_3 immediate_3 command_3 last_3 final_3 leg_3 address_2"
         return [str(getattr(self.dut, name).value) for name in names.split()]
 
     async def cycle(self, rows):
@@ -243,7 +255,7 @@ class Sequencer:
         last = bool(int(dut.last_3.value))
         each = []
         for group, address in enumerate(self.addresses):
-            flags = (self.of(group, "shift_3", 1) == "1", self.of(group, "negate_3", 1) == "1")
+            command = int(self.of(group, "command_3", c.get("COMMAND_W", 2)), 2)
             leg = int(self.of(group, "leg_3", c["LEG_W"]), 2)
             if self.of(group, "use_immediate_3", 1) == "1":
                 assert leg == c["LEGS"]
@@ -252,7 +264,7 @@ class Sequencer:
                 source = None, address, leg
                 slot = address >> (c["COLUMN_BITS"] + c["CHANNEL_BITS"])
                 assert slot in self.held, "a row was read that is not written, or given back"
-            each.append((*flags, *source))
+            each.append((command, *source))
         self.issued.append((last, last and bool(int(dut.final_3.value)), tuple(each)))
         texts = [self.of(group, "address_2", c["ADDRESS_W"]) for group in range(c["GROUPS"])]
         self.addresses = [int(text, 2) if set(text) <= {"0", "1"} else None for text in texts]

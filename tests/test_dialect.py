@@ -91,6 +91,8 @@ def test_nettype_of_an_emitted_network_does_not_leak(tmp_path):
         ("add", {"DROP": 10}, "add_DROP_must"),
         ("pe", {"W": 0}, "pe_W_must"),
         ("pe_dsp", {"W": 25}, "pe_dsp_W_must"),
+        ("pe_mac", {"PRODUCTS": 2, "W": 19}, "pe_mac_W_must"),
+        ("pe_mac", {"IMMEDIATE_W": 25}, "pe_mac_IMMEDIATE_W_must"),
         ("clamp", {"OUT_W": 65}, "clamp_OUT_W_must"),
         ("row_adder", {"ONES": 3}, "row_adder_ONES_must"),
         ("row_adder", {"BITS": 10}, "row_adder_BITS_must"),

@@ -193,6 +193,13 @@ MODEL_BROKEN = {
     "W and X exchanged": ("2'b01: w = p_q", "2'b10: w = p_q", 0),
     "Z not inverted": ("z ^ {48{alumode[0]}}", "z", 0),
     "an illegal mode taken": ("alumode[3:2] == 2'b00 && ", "", 1),
+    "an unsigned factor": ("{{27{b[17]}}, b}", "{27'd0, b}", 2),
+    "an unsigned product": ("x = {{3{m[44]}}, m}", "x = {3'd0, m}", 2),
+    "D and A exchanged": ("from_d - from_a", "from_a - from_d", 2),
+    "A not gated": ("inmode[1] ? 27'd0 : a[26:0]", "a[26:0]", 2),
+    "no register behind the pre-adder": ("(ADREG != 0) ? ad_q : ad_d", "ad_d", 3),
+    "no register behind the product": ("(MREG != 0) ? m_q : m_d", "m_d", 4),
+    "an enable of another": ("else if (CED) d_q", "else if (CEAD) d_q", 4),
 }
 
 

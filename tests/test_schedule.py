@@ -14,7 +14,7 @@ from hwgen.board import load_board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
-from hwgen.flow import build
+from hwgen.flow import build, read_manifest
 from hwgen.frontend import load
 from hwgen.nn import ActQuant
 from hwgen.program import Rounds
@@ -84,6 +84,23 @@ def test_units_that_hold_each_other_up_are_predicted_to(tmp_path):
     frames = np.random.default_rng(3).random((6, *design.graph.input_shape))
     took = simulate(tmp_path / "net", frames, simulator="icarus")[1].interval
     assert max(placed.unit.cycles() for placed in design.placed) < took <= design.interval() <= 1.01 * took
+
+
+@pytest.mark.sim
+def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
+    """An entry a weight: the same rate takes less of the board, and every bit is as before."""
+    generator = torch.Generator().manual_seed(6)
+    net = nn.Sequential(ActQuant(8, 0), nn.Linear(24, 20), nn.ReLU(), ActQuant(8, 9), nn.Linear(20, 6), ActQuant(8, 16))
+    for layer in (net[1], net[4]):
+        layer.weight.data = torch.randint(-127, 128, layer.weight.shape, generator=generator).float()
+        layer.bias.data = torch.randint(-5000, 5000, layer.bias.shape, generator=generator).float()
+    x = torch.randint(0, 256, (1, 24), generator=generator).float()
+    rate = {"fps": 500_000, "engine": "lanes"}
+    design = build(net, (x,), out=tmp_path / "net", config=BuildConfig(**rate))
+    without = build(net, (x,), out=tmp_path / "without", config=BuildConfig(**rate, dsp=False))
+    assert {unit["kind"] for unit in read_manifest(tmp_path / "net")["choices"].values() if "kind" in unit} >= {"mac"}
+    assert design.estimate()["LUT"] < without.estimate()["LUT"] and without.estimate()["DSP"] == 0
+    assert measured(tmp_path / "net", net, x) <= design.interval()
 
 
 def test_more_speed_takes_more_area_and_a_limit_of_the_rate_none_too_much(tmp_path):

@@ -59,7 +59,7 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
                 layer.program.terms,
                 layer.program.terms * pixels,
                 nonzero * max(1, ceil_log2(distinct)),
-                len(entries.flags) * (4 + entries.payload_bits),
+                len(entries.payload) * (4 + entries.payload_bits),
             )
         )
     fields = ("weights", "nonzero", "terms", "terms_per_frame", "value_bits", "memory_bits")

@@ -15,6 +15,8 @@ from hwgen.program import (
     Program,
     dsp_accumulator,
     dsp_program,
+    mac_obstacle,
+    mac_program,
     max_program,
     sum_program,
 )
@@ -54,8 +56,13 @@ class Layer:
 
     @cached_property
     def dsp_program(self) -> Program:
-        """For lanes in DSP slices; where fits_dsp says so."""
+        """For lanes in DSP slices that add; where `kinds` has them."""
         return self._short(dsp_program)
+
+    @cached_property
+    def mac_program(self) -> Program:
+        """For lanes in DSP slices that multiply; where `kinds` has them."""
+        return self._short(mac_program)
 
     def _short(self, make: Callable[..., Program]) -> Program:
         """The program in few bits; one that is alike for all channels is short as it is."""
@@ -79,9 +86,14 @@ class Layer:
         return {}
 
     @cached_property
-    def fits_dsp(self) -> bool:
-        """Whether a DSP slice's lanes can add it: no maxima, and sums that are not too wide."""
-        return isinstance(self.op, Conv) and dsp_accumulator(self.op, self.x, self.quantize) <= DSP_LANE_BITS
+    def kinds(self) -> tuple[str, ...]:
+        """The lanes that can compute it: lut, in lookup tables; dsp, that add in DSP slices, if sums are not too wide; mac, that multiply
+        there, if weights are not and no host replaces them. Maxima are in lookup tables alone."""
+        if not isinstance(self.op, Conv):
+            return ("lut",)
+        adds = dsp_accumulator(self.op, self.x, self.quantize) <= DSP_LANE_BITS
+        multiplies = not self.loadable and mac_obstacle(self.op, self.x, self.quantize) is None
+        return ("lut", *["dsp"] * adds, *["mac"] * multiplies)
 
     @property
     def unclamped(self) -> QType:

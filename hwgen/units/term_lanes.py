@@ -8,13 +8,14 @@ import numpy as np
 
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends
-from hwgen.program import Entries, Program, Rounds
+from hwgen.program import Entries, Program, Rounds, mac_lanes
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stream import Order
 from hwgen.units.layer import Layer
 from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, signed64
 
+KINDS = {"lut": "", "dsp": "DSP ", "mac": "MAC "}  # of lanes, as Layer.kinds has them, and what reports call them
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
 BRAM_DEPTH = 512
 URAM_DEPTH, URAM_BITS = 4096, 72
@@ -113,12 +114,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fold:
-    """How many output pixels of a row, and how many output channels, a layer computes at a time, whether in DSP slices, and the
-    memory of its terms: rom, or of a loadable layer bram or uram."""
+    """How many output pixels of a row, and how many output channels, a layer computes at a time, in which of the layer's `kinds` of
+    lanes, and the memory of its terms: rom, or of a loadable layer bram or uram."""
 
     lanes: int
     groups: int = 1
-    dsp: bool = False
+    kind: str = "lut"
     memory: str = "rom"
 
     @property
@@ -128,7 +129,9 @@ class Fold:
 
 
 def _program(layer: Layer, fold: Fold) -> Program:
-    return layer.dsp_program if fold.dsp else layer.program
+    if fold.kind == "mac":
+        return layer.mac_program
+    return layer.dsp_program if fold.kind == "dsp" else layer.program
 
 
 def takes(layer: Layer, lanes: int, order: Order) -> bool:
@@ -250,14 +253,17 @@ class TermLanes(Unit):
             return clamp_ends(layer.unclamped, layer.quantize)
         return {"LOW": max(layer.quantize.low, -UNBOUNDED), "HIGH": min(layer.quantize.high, UNBOUNDED - 1)}
 
+    @property
+    def _lanes_of_a_slice(self) -> int:
+        return mac_lanes(self.program, self.layer.x) if self.fold.kind == "mac" else 2
+
     def note(self):
         layer, fold = self.layer, self.fold
         groups = f"{fold.groups} groups of " if fold.groups > 1 else ""
-        dsp = " in DSP slices" if fold.dsp else ""
         loadable = "" if self.fold.memory == "rom" else f", loadable, up to {self.depth}"
         return (
             f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {layer.program.terms} terms, "
-            f"{self.rom.depth} entries{loadable}, {groups}{fold.lanes} {'lane' if fold.lanes == 1 else 'lanes'}{dsp}, "
+            f"{self.rom.depth} entries{loadable}, {groups}{fold.lanes} {KINDS[fold.kind]}{'lane' if fold.lanes == 1 else 'lanes'}, "
             f"{self.cycles()} cycles a frame"
         )
 
@@ -269,7 +275,10 @@ class TermLanes(Unit):
             "X_W": layer.x.qtype.bits,
             "X_SIGNED": int(layer.x.qtype.signed),
             "MAXIMUM": int(maximum),
-            "DSP": int(self.fold.dsp),
+            "DSP": int(self.fold.kind == "dsp"),
+            "MAC": self._lanes_of_a_slice if self.fold.kind == "mac" else 0,
+            "COMMAND_W": program.command_bits,
+            **signed64({"BASE": program.base}),
             "W": program.accumulator,
             "F": program.below,
             "DROP": program.drop,
@@ -286,7 +295,7 @@ class TermLanes(Unit):
             "LOAD": ("rom", "bram", "uram").index(self.fold.memory),
             "DEPTH": self.depth,
             "CHECK": (0 if self.fold.memory == "uram" else rom.check, 32),
-            "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 3,
+            "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 1 - program.command_bits,
             "GROUPS": self.fold.groups,
             "FINAL": self.rounds.final,
             "GAPS": int(self.entries.gaps),
@@ -342,7 +351,7 @@ class TermLanes(Unit):
             "groups": self.fold.groups,
             "terms": self.layer.program.terms,
             "entries": self.rom.depth,
-            "useful": self.layer.program.terms * rows * columns,
+            "useful": self.program.terms * rows * columns,
             "capacity": self.fold.size,
         }
 
@@ -356,7 +365,7 @@ class TermLanes(Unit):
         """Words and bits of the memory of terms."""
         place = replace(self.layer.place_bits, channel=0) if self.shared else self.layer.place_bits
         groups = 1 if self.shared else self.fold.groups
-        return self.depth, 1 + groups * (3 + self.program.payload_bits(place))
+        return self.depth, 1 + groups * self.program.entry_bits(place)
 
     def estimate(self):
         """Factors of least squared relative error on random units: python -m benchmarks.fit_lanes."""
@@ -376,7 +385,7 @@ class TermLanes(Unit):
         lane = 1.4 * layer.y.qtype.bits + x_bits * (0 if windows.legs == 1 else 0.6 if windows.legs <= 3 else 1.4)
         if isinstance(layer.op, MaxPool):
             lane += 1.4 * program.accumulator - 1.4 * layer.y.qtype.bits
-        elif not fold.dsp:
+        elif fold.kind == "lut":
             lane += program.accumulator
         blocks = 0.0
         if depth <= LUTRAM_DEPTH:
@@ -395,7 +404,7 @@ class TermLanes(Unit):
         return {
             "LUT": round(control + fold.groups * group + fold.size * lane),
             "BRAM36": blocks,
-            "DSP": fold.groups * -(-fold.lanes // 2) if fold.dsp else 0,
+            "DSP": 0 if fold.kind == "lut" else fold.groups * -(-fold.lanes // self._lanes_of_a_slice),
             **({"URAM": urams} if urams else {}),
         }
 

@@ -1,0 +1,71 @@
+"""What lanes that multiply are worth where weights are dense and of 8 bits: python -m benchmarks.dense.
+
+An autoencoder of Linear layers and three convolutions, weights and biases random, all layers folded: for the least area at a rate, and
+for the most speed in a twentieth of the board, with more kinds of lanes allowed from row to row. Areas are hwgen's own estimates.
+"""
+
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from hwgen import BuildConfig, build
+from hwgen.errors import DoesNotFit
+from hwgen.nn import ActQuant
+from hwgen.units.layer import Layer
+
+KINDS = Layer.kinds.func
+ALLOWED = {"lookup tables": ("lut",), "and DSP lanes": ("lut", "dsp"), "and MAC lanes": ("lut", "dsp", "mac")}
+
+
+def dense(*layers: nn.Module) -> nn.Sequential:
+    """Weights are any integers of 8 bits but -128."""
+    generator = torch.Generator().manual_seed(1)
+    for layer in layers:
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            layer.weight.data = torch.randint(-127, 128, layer.weight.shape, generator=generator).float()
+            layer.bias.data = torch.randint(-5000, 5000, layer.bias.shape, generator=generator).float()
+    return nn.Sequential(*layers).eval()
+
+
+def networks() -> dict[str, tuple[nn.Module, torch.Tensor, float]]:
+    """By name: the network, an input, and frames a second to ask for."""
+    code = [nn.Linear(128, 64), nn.ReLU(), ActQuant(8, 9), nn.Linear(64, 8), ActQuant(8, 16)]
+    decode = [nn.Linear(8, 64), nn.ReLU(), ActQuant(8, 24), nn.Linear(64, 128), ActQuant(8, 33)]
+    convolutions = [nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), ActQuant(8, 9)]
+    convolutions += [nn.Conv2d(16, 16, 3, padding=1, stride=2), nn.ReLU(), ActQuant(8, 18)]
+    convolutions += [nn.Conv2d(16, 32, 3, padding=1), ActQuant(8, 27)]
+    return {
+        "Linear 128-64-8-64-128": (dense(ActQuant(8, 0), *code, *decode), torch.zeros(1, 128), 100_000),
+        "conv 3-16-16-32 on 16x16": (dense(ActQuant(8, 0), *convolutions), torch.zeros(1, 3, 16, 16), 10_000),
+    }
+
+
+@click.command()
+def main():
+    """Print the table."""
+    table = Table("network", "asked", "lanes in", "cycles a frame", "LUT", "BRAM36", "DSP")
+    for name, (net, x, fps) in networks().items():
+        for asked, ask in ((f"{fps:,} frames/s", {"fps": fps}), ("5 % of the board", {"budget": "5%"})):
+            for words, allowed in ALLOWED.items():
+                kinds = property(lambda layer, allowed=allowed: tuple(k for k in KINDS(layer) if k in allowed))
+                with patch.object(Layer, "kinds", kinds), tempfile.TemporaryDirectory() as folder:
+                    config = BuildConfig(engine="lanes", lanes=4096, **ask)
+                    try:
+                        design = build(net, (x,), out=Path(folder) / "net", config=config)
+                    except DoesNotFit:
+                        table.add_row(name, asked, words, "does not fit", "", "", "")
+                        continue
+                    takes = design.estimate()
+                    cells = [f"{takes[key]:g}" for key in ("LUT", "BRAM36", "DSP")]
+                    table.add_row(name, asked, words, f"{design.interval():,}", *cells)
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()
