@@ -1,6 +1,6 @@
-"""Prices of the lane engine: random units through yosys, and the factors of TermLanes.estimate that fit them best.
+"""Prices of the lane engine: random units, and those of builds, through yosys; and the FACTORS of TermLanes that fit them best.
 
-Units that are in fit_lanes.jsonl are not synthesized again. Prints the factors, and how far the estimate that is in the code is
+Random units that are in fit_lanes.jsonl are not synthesized again; DIR are builds that hwgen synth has counted. Prints the factors, and how far the estimate that is in the code is
 off: by unit and in total.
 """
 
@@ -19,18 +19,20 @@ from rich.progress import track
 from rich.table import Table
 from scipy.optimize import nnls
 
+from hwgen.flow import read_design
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import Quantize
-from hwgen.qtype import QType, ceil_log2
+from hwgen.qtype import QType
 from hwgen.share import share
 from hwgen.stream import Order
 from hwgen.synth import yosys
 from hwgen.units.layer import Layer
-from hwgen.units.term_lanes import Fold, TermLanes, legal_groups, legal_lanes, takes
-from hwgen.units.unit import LUTRAM_DEPTH, literal
+from hwgen.units.term_lanes import FACTORS, Fold, TermLanes, legal_groups, legal_lanes, takes
+from hwgen.units.unit import literal
 
+SMALL = 100  # LUTs
 KNOWN = Path(__file__).parent / "fit_lanes.jsonl"
 WRAPPER = """
 module wrapped (
@@ -84,7 +86,7 @@ def unit(seed: int) -> TermLanes:
         raster,
         *(raster.by_lanes(n) for n in sorted({lanes, lanes * stride, -(-size // 2), size}) if 1 < n <= size),
     ]
-    fold = Fold(lanes, groups, random.choice(layer.kinds) if random.random() < 0.4 else "lut")
+    fold = Fold(lanes, groups, "dsp" if "dsp" in layer.kinds and random.random() < 0.25 else "lut")
     return TermLanes(layer, fold, random.choice([order for order in orders if takes(layer, lanes, order)]), sort=True)
 
 
@@ -122,62 +124,58 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
 
 
-def features(chosen: TermLanes) -> dict[str, float]:
-    """What TermLanes.estimate multiplies by its factors; what it takes as it is comes in `known`."""
-    layer, program, windows, rows, fold = chosen.layer, chosen.program, chosen.windows, chosen.rows, chosen.fold
-    bits, sent, fields, legs = layer.x.qtype.bits, layer.y.qtype.bits, chosen.fields, chosen.windows.legs
-    words, width = chosen.rom_shape
-    pool = isinstance(layer.op, MaxPool)
-    depth = rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
-    return {
-        "known": 0 if pool or fold.kind != "lut" else fold.size * program.accumulator,
-        "place in the list": ceil_log2(words),
-        "more rows than one": rows.out_rows > 1,
-        "position table": chosen.order.beats / rows.rows / layer.x.shape[0],
-        "group": fold.groups,
-        "group, address": fold.groups * (fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]),
-        "group, legs": fold.groups * (legs - 1) * (fields["COLUMN_BITS"] + 1),
-        "group, padded rows": fold.groups * rows.ring * (rows.pad_top + rows.pad_bottom > 0),
-        "group, ring no power of two": fold.groups * (rows.ring & (rows.ring - 1) > 0),
-        "lane, result": 0 if pool else fold.size * sent,
-        "lane, up to 3 legs": fold.size * bits * (1 < legs <= 3),
-        "lane, more legs": fold.size * bits * (legs > 3),
-        "lane, maximum": fold.size * program.accumulator * pool,
-        "memory of LUTs": fold.groups * windows.stripes * bits * (depth <= LUTRAM_DEPTH),
-        "list of LUTs": words * width / 64 * (words <= LUTRAM_DEPTH),
-        "deep list": width * (-(-words // 4096) - 1),
-    }
+def of_builds(folders: list[Path]) -> list[tuple[TermLanes, dict[str, float]]]:
+    """The lane units of builds, each with what hwgen synth counted."""
+    found = []
+    for folder in folders:
+        counts = {
+            unit["name"]: unit["resources"] for unit in json.loads((folder / "synth/yosys.json").read_text())["units"]
+        }
+        units = [placed.unit for placed in read_design(folder).placed]
+        found += [(one, counts[one.name]) for one in units if isinstance(one, TermLanes)]
+    return found
+
+
+def fitted(chosen: list[TermLanes], luts: np.ndarray) -> dict[str, float]:
+    """The factors of least squared error, relative to the LUTs of a unit or SMALL, whichever is more."""
+    rows = [one.features() for one in chosen]
+    names = [name for name in FACTORS if name != "exact"]
+    matrix = np.array([[row[name] for name in names] for row in rows], float)
+    exact = np.array([row["exact"] for row in rows], float)
+    weight = 1 / np.maximum(luts, SMALL)
+    factors, _ = nnls(matrix * weight[:, None], (luts - exact) * weight)
+    return {"exact": 1.0, **dict(zip(names, factors.tolist(), strict=True))}
 
 
 @click.command(help=__doc__)
-@click.option("--units", default=60, show_default=True)
-def main(units):
+@click.argument("folders", metavar="[DIR]...", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option("--units", default=100, show_default=True, help="Random ones.")
+def main(folders, units):
     console = Console(width=140)
     counted = dict(json.loads(line) for line in KNOWN.read_text().splitlines()) if KNOWN.is_file() else {}
     for seed in track(range(units), "yosys", console=Console(stderr=True)):
         if seed not in counted:
             counted[seed] = synthesize(unit(seed))
             KNOWN.write_text("".join(json.dumps([key, value]) + "\n" for key, value in sorted(counted.items())))
-    chosen = [unit(seed) for seed in range(units)]
-    rows = [features(one) for one in chosen]
-    luts = np.array([counted[seed]["LUT"] for seed in range(units)])
-    names = [name for name in rows[0] if name != "known"]
-    matrix = np.array([[row[name] for name in names] for row in rows], float)
-    known = np.array([row["known"] for row in rows])
-    factors, _ = nnls(matrix / luts[:, None], (luts - known) / luts)
-    table = Table("factor", "LUT")
-    for name, factor in zip(names, factors, strict=True):
-        table.add_row(name, f"{factor:.2f}")
+    random = [(unit(seed), counted[seed]) for seed in range(units)]
+    builds = of_builds(folders)
+    chosen, counts = zip(*random, *builds, strict=True)
+    table = Table("feature", "LUTs of one: fitted", "in the code")
+    for name, factor in fitted(chosen, np.array([count["LUT"] for count in counts])).items():
+        table.add_row(name, f"{factor:.2f}", f"{FACTORS[name]:.2f}")
     console.print(table)
-    for key in ("LUT", "BRAM36", "DSP"):
-        have = np.array([one.estimate()[key] for one in chosen], float)
-        want = np.array([counted[seed][key] for seed in range(units)], float)
-        off = have[want > 0] / want[want > 0] - 1
-        console.print(
-            f"{key}: the estimate is off by {have.sum() / want.sum() - 1:+.1%} in total; by unit {np.abs(off).mean():.1%} on average, "
-            f"within 10 % for {np.mean(np.abs(off) <= 0.1):.0%} of {len(off)}, at worst {off[np.abs(off).argmax()]:+.1%}",
-            highlight=False,
-        )
+    for what, pairs in (("random", random), ("of builds", builds)):
+        for key in ("LUT", "BRAM36", "DSP"):
+            have = np.array([one.estimate()[key] for one, _ in pairs], float)
+            want = np.array([count[key] for _, count in pairs], float)
+            off = have[want > 0] / want[want > 0] - 1
+            if len(off):
+                console.print(
+                    f"{what}, {key}: the estimate is off by {have.sum() / want.sum() - 1:+.1%} in total; by unit "
+                    f"{np.abs(off).mean():.1%} on average, within 10 % for {np.mean(np.abs(off) <= 0.1):.0%} of {len(off)}, "
+                    f"at worst {off[np.abs(off).argmax()]:+.1%}",
+                    highlight=False,
+                )
 
 
 if __name__ == "__main__":

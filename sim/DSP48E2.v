@@ -77,6 +77,7 @@ module DSP48E2 #(
 );
 
     generate
+        /* verilator lint_off WIDTHEXPAND */  // strings of other lengths are compared
         if (USE_MULT != "MULTIPLY" && (USE_MULT != "NONE" || MREG != 0)) begin : gen_check_mult
             DSP48E2_USE_MULT_must_be_MULTIPLY_or_NONE_with_MREG_0 error_i ();
         end
@@ -89,6 +90,7 @@ module DSP48E2 #(
         if (USE_SIMD != "ONE48" && USE_SIMD != "TWO24") begin : gen_check_simd
             DSP48E2_USE_SIMD_must_be_ONE48_or_TWO24 error_i ();
         end
+        /* verilator lint_on WIDTHEXPAND */
         if (PREG != 1 || AREG > 1 || BREG > 1) begin : gen_check_registers
             DSP48E2_PREG_must_be_1_and_AREG_and_BREG_at_most_1 error_i ();
         end
@@ -127,7 +129,9 @@ module DSP48E2 #(
     wire [44:0] product = {{18{ad[26]}}, ad} * {{27{b[17]}}, b};
     wire [44:0] m_d = (inmode[4] || inmode[0]) ? {45{1'bx}} : product;
     wire [44:0] m = (MREG != 0) ? m_q : m_d;
+    /* verilator lint_off WIDTHEXPAND */
     wire        multiplies = USE_MULT == "MULTIPLY" && opmode[3:0] == 4'b0101;
+    /* verilator lint_on WIDTHEXPAND */
 
     reg [47:0] w;
     reg [47:0] x;

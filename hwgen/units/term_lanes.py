@@ -13,7 +13,7 @@ from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stream import Order
 from hwgen.units.layer import Layer
-from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, signed64
+from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, lut_rams, signed64
 
 KINDS = {"lut": "", "dsp": "DSP ", "mac": "MAC "}  # of lanes, as Layer.kinds has them, and what reports call them
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
@@ -22,6 +22,30 @@ URAM_DEPTH, URAM_BITS = 4096, 72
 HANDOVER = (
     2  # cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
 )
+
+# LUTs for each count of TermLanes.features: the least squared relative error on random units and on those of networks
+# (python -m benchmarks.fit_lanes)
+FACTORS = {
+    "exact": 1.0,
+    "place in the list": 3.17,
+    "counters": 1.10,
+    "position table": 1.13,
+    "group, immediate": 1.56,
+    "group, legs": 0.47,
+    "group, row of the window": 1.24,
+    "group, ring no power of two": 4.17,
+    "group, long ring": 1.53,
+    "group, gaps": 3.31,
+    "group, banks of the line memory": 0.61,
+    "lane, result": 0.78,
+    "lane, result that waits": 0.36,
+    "lane, bits above the result": 1.49,
+    "lane, up to 3 legs": 0.55,
+    "lane, more legs": 1.68,
+    "lane, maximum": 1.81,
+    "list of LUTs": 2.45,
+    "deep list": 0.42,
+}
 
 
 @dataclass(frozen=True)
@@ -367,42 +391,72 @@ class TermLanes(Unit):
         groups = 1 if self.shared else self.fold.groups
         return self.depth, 1 + groups * self.program.entry_bits(place)
 
-    def estimate(self):
-        """Factors of least squared relative error on random units: python -m benchmarks.fit_lanes."""
+    @cached_property
+    def _memory(self) -> tuple[int, int, bool]:
+        """Words and bits of each copy of the line memory, and whether it is of LUTs."""
+        fields = self.fields
+        words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
+        return words, self.windows.stripes * self.layer.x.qtype.bits, words <= LUTRAM_DEPTH
+
+    def features(self) -> dict[str, float]:
+        """What the LUTs of the unit depend on, by the names in FACTORS."""
         layer, program, windows, rows, fold = self.layer, self.program, self.windows, self.rows, self.fold
-        x_bits, fields = layer.x.qtype.bits, self.fields
+        bits, sent, fields, legs = layer.x.qtype.bits, layer.y.qtype.bits, self.fields, windows.legs
+        beats = self._table()[2]
         words, width = self.rom_shape
-        depth = rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
-        address = fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
-        padded = rows.pad_top + rows.pad_bottom > 0
-        whole = windows.phases == 1 and windows.last_stripe == windows.stripe
-        control = (
-            3.4 * ceil_log2(words) + 19 * (rows.out_rows > 1) + 0.07 * self.order.beats / rows.rows / layer.x.shape[0]
+        line_words, line_bits, of_luts = self._memory
+        pool = isinstance(layer.op, MaxPool)
+        stripe = self.out_order.stripe
+        column = ceil_log2(stripe * layer.op.stride[1] + (1 << fields["TAP_COLUMN_BITS"]) + 1)
+        counters = ceil_log2(rows.out_rows) + ceil_log2(stripe) + column * (stripe > 1) + 2 * ceil_log2(rows.ring + 1)
+        counters += (
+            ceil_log2(rows.pad_top + rows.rows + rows.pad_bottom) + ceil_log2(layer.x.shape[0]) + 2 * ceil_log2(beats)
         )
-        group = 11 + 0.7 * address + 2.1 * (windows.legs - 1) * (fields["COLUMN_BITS"] + 1)
-        group += self.layer.place_bits.all * (program.gap_bits > 0)
-        group += 1.6 * rows.ring * padded + 8 * (rows.ring & (rows.ring - 1) > 0)
-        lane = 1.4 * layer.y.qtype.bits + x_bits * (0 if windows.legs == 1 else 0.6 if windows.legs <= 3 else 1.4)
-        if isinstance(layer.op, MaxPool):
-            lane += 1.4 * program.accumulator - 1.4 * layer.y.qtype.bits
-        elif fold.kind == "lut":
-            lane += program.accumulator
-        blocks = 0.0
-        if depth <= LUTRAM_DEPTH:
-            group += 1.4 * windows.stripes * x_bits
-        else:
-            # stripes that are written one by one take nine bits each
-            blocks += fold.groups * block_rams(depth, windows.stripes * (x_bits if whole else max(x_bits, 9)))
-        urams = 0
-        if self.fold.memory == "uram":
-            urams = -(-words // URAM_DEPTH) * -(-width // URAM_BITS)
-        elif words <= LUTRAM_DEPTH:
-            control += 1.4 * words * width / 64
-        else:
-            blocks += block_rams(words, width)
-            control += 0.9 * width * (-(-words // 4096) - 1)
+        banks = min(3, -(-line_words // 2048)) * (line_words > BRAM_DEPTH and line_words & (line_words - 1) > 0)
         return {
-            "LUT": round(control + fold.groups * group + fold.size * lane),
+            "exact": (0 if pool or fold.kind != "lut" else fold.size * program.accumulator)
+            + (fold.groups * windows.stripes * lut_rams(line_words, bits) if of_luts else 0),
+            "place in the list": ceil_log2(words),
+            "counters": counters,
+            "position table": beats * self._table()[1] / 8 if beats > 1 else 0,
+            "group, immediate": fold.groups * program.immediate_bits,
+            "group, legs": fold.groups * (legs - 1) * column,
+            "group, row of the window": fold.groups * fields["ROW_BITS"] * (layer.reach[0] > 1),
+            "group, ring no power of two": fold.groups * fields["ROW_BITS"] * (rows.ring & (rows.ring - 1) > 0),
+            "group, long ring": fold.groups * rows.ring * (rows.ring > 16),
+            "group, gaps": fold.groups * layer.place_bits.all * (program.gap_bits > 0),
+            "group, banks of the line memory": fold.groups * line_bits * banks,
+            "lane, result": 0 if pool else fold.size * sent,
+            "lane, result that waits": fold.size * sent * (fold.groups > 1),
+            "lane, bits above the result": 0 if pool else fold.size * self._above,
+            "lane, up to 3 legs": fold.size * bits * (1 < legs <= 3),
+            "lane, more legs": fold.size * bits * (legs > 3),
+            "lane, maximum": fold.size * program.accumulator * pool,
+            "list of LUTs": words * width / 64 * (words <= LUTRAM_DEPTH),
+            "deep list": width * (-(-words // 2048) - 1) * (fold.memory != "uram"),
+        }
+
+    @property
+    def _above(self) -> int:
+        """Bits of a sum above those of a result."""
+        program = self.program
+        return max(0, program.accumulator + program.below - program.drop - self.layer.y.qtype.bits)
+
+    def estimate(self):
+        windows, fold = self.windows, self.fold
+        line_words, line_bits, of_luts = self._memory
+        words, width = self.rom_shape
+        blocks, urams = 0.0, 0
+        if not of_luts:
+            # stripes that are written one by one take nine bits each
+            whole = windows.phases == 1 and windows.last_stripe == windows.stripe
+            blocks += fold.groups * block_rams(line_words, line_bits if whole else max(line_bits, 9 * windows.stripes))
+        if fold.memory == "uram":
+            urams = -(-words // URAM_DEPTH) * -(-width // URAM_BITS)
+        elif words > LUTRAM_DEPTH:
+            blocks += block_rams(words, width)
+        return {
+            "LUT": round(sum(FACTORS[name] * count for name, count in self.features().items())),
             "BRAM36": blocks,
             "DSP": 0 if fold.kind == "lut" else fold.groups * -(-fold.lanes // self._lanes_of_a_slice),
             **({"URAM": urams} if urams else {}),
