@@ -2,17 +2,20 @@
 // Walks a layer's term list once for every output position and issues a term a cycle to each of GROUPS groups of lanes: an address, a
 // lane select, a command.
 //
-// ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}; term = {command, immediate, payload}; payload =
-// {tap row, tap column, channel}, or a signed immediate; command = {shift, negate}. MAC = 1: command = a signed weight or,
-// above a zero, the upper bits of an immediate, unsigned. GAPS = 1: a payload is not that place but how far it lies behind the place of the
-// group's term before, modulo 2^bits, beginning at 0 with every channel; an immediate with the command's lowest bit adds nothing and goes on by 2^PAYLOAD_W
-// times the payload. `last` ends an output channel in every group, and with the list's last word
-// comes `final`. SHARED = 1: all channels have one list (a pool), which the ROM holds once, a term a word and without channels: it is
-// walked ROUNDS times, group g in round r reading the channel r * GROUPS + g. Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that
-// it reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
+// ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}. `last` ends an output channel in every group, and with the list's
+// last word comes `final`. Term = {command, immediate, payload}; payload = {tap row, tap column, channel}, or a signed immediate.
+//   MAC = 0: command = {shift, negate}. MAC = 1: a signed weight or, above an immediate, its upper bits, which is unsigned then.
+//   GAPS = 1: a payload is not that place but how far it lies behind the place of the group's term before, modulo 2^bits, beginning
+//   at 0 with every channel; an immediate with the command's lowest bit adds nothing and goes on by 2^PAYLOAD_W times the payload.
+//   SHARED = 1: all channels have one list (a pool), which the ROM holds once, a term a word and without channels: it is walked
+//   ROUNDS times, group g in round r reading the channel r * GROUPS + g.
+//
+// Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that it reads are
+// written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
 // Everything but the counters of written rows holds while `enable` is low.
 // With LOAD the list can be written (term_loader.v), up to DEPTH words: `rst` is then held from the first write until `loaded`.
-// Stage 1 holds the ROM word (with GAPS behind a stage 0 that has it before the places are known), stage 2 the address, stage 3 (beside the memory's word) and so the outputs of name *_3.
+// Stage 1 holds the ROM word (with GAPS behind a stage 0, which has it before the places are known), stage 2 the address, stage 3
+// (beside the memory's word) the outputs, of names *_3.
 //
 // bench: sim/bench_term_sequencer.py
 `default_nettype none
