@@ -4,7 +4,8 @@
 between two layers. Rows are sent by the network's input, by lanes and by additions, through units that hold nothing, into line
 memories and FIFOs. A row starts when the rows that it reads are there and all who take it have room for it; it lasts as long as the
 slowest unit on its way needs. It takes its room when it starts, though its first beat comes later: so this is rather too slow than
-too fast, by less than a percent on the networks of docs/networks.md.
+too fast, by a percent at most on the networks of docs/networks.md. What happens within a row is not seen: on frames of some tens of
+clocks that can be a few of them, either way.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from hwgen.simulate import simulate
 from hwgen.units.window import obstacle
 from tests.networks import Network, make_network
 
+FEW = 4  # clocks that hands from row to row may cost beside the prediction, which goes by rows
 SETTLED = 8  # frames after which the median interval is that of a full pipeline
 
 
