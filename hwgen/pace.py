@@ -5,7 +5,7 @@ between two layers. Rows are sent by the network's input, by lanes and by additi
 memories and FIFOs. A row starts when the rows that it reads are there and all who take it have room for it; it lasts as long as the
 slowest unit on its way needs. It takes its room when it starts, though its first beat comes later: so this is rather too slow than
 too fast, by a percent at most on the networks of docs/networks.md. What happens within a row is not seen: on frames of some tens of
-clocks that can be a few of them, either way.
+clocks that can be a few of them, either way; nor that spatial layers in a chain may pad at different times, which can cost some rows.
 """
 
 from __future__ import annotations
@@ -132,6 +132,7 @@ class Sender:
     unit: Unit | None
     rows: int
     cycles: float = 0.0  # of a row
+    behind: int = 0  # cycles more of a frame's last row, in which units that it passes take nothing
     sources: list[Ring | Side] = field(default_factory=list)
     takers: list[tuple[Ring | Side, list[int]]] = field(default_factory=list)
     frame: int = 0
@@ -157,7 +158,7 @@ class Sender:
             taker.reserve(count)
         if isinstance(self.unit, Add):  # passes on what comes, beat by beat
             self._deliver()
-        return self.cycles + HANDOVER * waited
+        return self.cycles + HANDOVER * waited + self.behind * (self.row == self.rows - 1)
 
     def finish(self, now: float) -> None:
         self.finished = now
@@ -191,7 +192,7 @@ def _senders(design: Design) -> list[Sender]:
         else:
             continue
         sources = [taking[unit.instance, i] for i in range(len(placed.inputs))]
-        senders.append((Sender(unit, unit.out_order.shape[1], cycles, sources), placed.outputs[0]))
+        senders.append((Sender(unit, unit.out_order.shape[1], cycles, sources=sources), placed.outputs[0]))
 
     def follow(sender: Sender, stream: Stream, whole: np.ndarray) -> None:
         if stream.name not in readers:
@@ -206,7 +207,11 @@ def _senders(design: Design) -> list[Sender]:
             end, port = readers[placed.outputs[0].name]
             row = stream.order.beats // stream.order.shape[1]
             taking[end.unit.instance, port].capacity += (unit.depth + 1) // row
-        sender.cycles = max(sender.cycles, unit.cycles() / sender.rows)
+        if isinstance(sender.unit, TermLanes):
+            sender.cycles = max(sender.cycles, (unit.cycles() - unit.empty_slots) / sender.rows)
+            sender.behind = max(sender.behind, unit.empty_slots)
+        else:  # what its rows pass, it goes on feeding meanwhile
+            sender.cycles = max(sender.cycles, unit.cycles() / sender.rows)
         taken = stream.order.beats // stream.order.shape[1]
         for out in placed.outputs:
             sent = out.order.beats // out.order.shape[1]

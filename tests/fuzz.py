@@ -21,7 +21,9 @@ from hwgen.simulate import simulate
 from hwgen.units.window import obstacle
 from tests.networks import Network, make_network
 
-FEW = 4  # clocks that hands from row to row may cost beside the prediction, which goes by rows
+# What a frame may take beyond a prediction that goes by rows: spatial layers in a chain that pad at different times, and clocks
+# within a row.
+LATE, FEW = 1.1, 4
 SETTLED = 8  # frames after which the median interval is that of a full pipeline
 
 
@@ -52,7 +54,8 @@ def check(network: Network, folder: Path, simulator: str) -> None:
     assert len(wrong) == 0, f"{len(wrong)} of {y.size} values differ, the first at {wrong[0].tolist()}"
     if not network.stall:
         predicted = design.interval()
-        assert run.interval <= predicted, f"a frame takes {run.interval} clocks, predicted were {predicted}"
+        late = run.interval - LATE * predicted
+        assert late <= FEW, f"a frame takes {run.interval} clocks, predicted were {predicted}"
 
 
 @click.command()

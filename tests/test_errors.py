@@ -258,7 +258,7 @@ def test_an_accumulator_above_48_bits(refused):
 
 
 def test_a_network_that_exceeds_the_board(refused):
-    net = nn.Sequential(ActQuant(4, 0), nn.Linear(2048, 512, bias=False))
+    net = nn.Sequential(ActQuant(4, 0), nn.Linear(2048, 1024, bias=False))
     net[1].weight.data.fill_(1.0)
     refused(DoesNotFit, (net, (torch.zeros(1, 2048),)), "BRAM", "zcu104", "prune")
 

@@ -79,12 +79,12 @@ def test_outputs_are_the_module_s_in_float64_at_any_fold(tmp_path, lanes):
 
 @pytest.mark.sim
 def test_measured_interval_is_the_predicted_one(tmp_path):
-    """Within 2 % on both: what is left is the filling of pipelines between rows."""
+    """Never slower, and within 1 % on both: what is left lies within a row."""
     for example in ("digits", "lenet5"):
         folder, x, _ = built(example, tmp_path)
         _, run = simulate(folder, x[:6])
         predicted = read_manifest(folder)["interval"]
-        assert predicted <= run.interval <= 1.02 * predicted
+        assert run.interval <= predicted <= 1.01 * run.interval
 
 
 @pytest.mark.sim
