@@ -202,7 +202,7 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
         pair = tuple(
             Stream(f"{stream.tensor}_fork{i}_{side}", stream.tensor, stream.type, stream.order) for side in "ab"
         )
-        unit = StreamFork(f"{stream.tensor}_{i}", stream.bits, stream.order)
+        unit = StreamFork(f"{stream.tensor}_fork{i}", stream.bits, stream.order)
         design.placed.append(Placed(unit, (stream,), pair))
         ends.append(pair[0])
         stream = pair[1]

@@ -44,6 +44,7 @@ def choice(network: Network) -> BuildConfig:
 def check(network: Network, folder: Path, simulator: str) -> None:
     """Builds the network, runs its batch, and asserts each value, and without stalls the predicted frame interval."""
     design = build(network.module, network.example, out=folder, config=choice(network))
+    assert len({placed.unit.name for placed in design.placed}) == len(design.placed)
     x, want = network.x, network.reference()
     if not network.stall:
         times = -(-SETTLED // len(x))

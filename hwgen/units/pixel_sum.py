@@ -7,7 +7,7 @@ import numpy as np
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import clamp_ends
 from hwgen.program import scaled_terms
-from hwgen.qtype import ceil_log2, width
+from hwgen.qtype import width
 from hwgen.stream import Order
 from hwgen.units.layer import Layer
 from hwgen.units.unit import Unit, signed64
@@ -71,7 +71,9 @@ class PixelSum(Unit):
 
     def estimate(self):
         p = self.parameters()
-        return {"LUT": 4 + ceil_log2(p["BEATS"]) + p["CHANNELS"] * (p["W"] + 1 + p["OUT_W"] // 2), "BRAM36": 0}
+        # above the columns of an activation the carry goes on alone; the clamp is what sets and clears the register
+        several = p["W"] - p["DROP"] - p["OUT_W"] > 1  # bits that say a result is too great
+        return {"LUT": 6 + p["CHANNELS"] * (p["X_W"] + several), "BRAM36": 0}
 
     def needs(self):
         return np.full(1, self.order.beats)
