@@ -59,7 +59,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
         return choices
     if config.budget:
         return _within(menu, config.limits(board))
-    options = menu.options(0)
+    options = menu.options(np.inf)
     if all(len(choices) == 1 for choices in options.values()):
         return {name: choices[0] for name, choices in options.items()}
     # the rate of the lanes, whatever else is allowed

@@ -19,6 +19,7 @@ from hwgen.frontend import load
 from hwgen.nn import ActQuant
 from hwgen.program import Rounds
 from hwgen.share import share
+from hwgen.units.term_lanes import TermLanes
 
 BOARD = load_board("zcu104")
 
@@ -102,6 +103,17 @@ def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
     shares = [sum(n / BOARD.resources[name] for name, n in d.estimate().items()) for d in (design, without)]
     assert shares[0] < shares[1] and without.estimate()["DSP"] == 0
     assert measured(tmp_path / "net", net, x) <= design.interval()
+
+
+def test_a_layer_that_is_fast_enough_stays_small(tmp_path):
+    """Without a rate or a budget: as fast as the slowest layer's lanes allow, and no other layer larger than that needs."""
+    design = build(network(), (X,), out=tmp_path / "net", config=BuildConfig(lanes=16))
+    units = {placed.unit.name: placed.unit for placed in design.placed if isinstance(placed.unit, TermLanes)}
+    slowest = max(units.values(), key=lambda unit: unit.cycles())
+    for unit in units.values():
+        smaller = [f for f in (1, 2, 4, 8) if f < unit.fold.size]
+        assert unit is slowest or not smaller or 2 * unit.cycles() > slowest.cycles(), f"{unit.name}: {unit.fold}"
+    assert len({unit.fold.size for unit in units.values()}) > 1
 
 
 def test_more_speed_takes_more_area_and_a_limit_of_the_rate_none_too_much(tmp_path):
