@@ -203,16 +203,15 @@ def _senders(design: Design) -> list[Sender]:
             sender.takers.append((taker, whole.tolist()))
             sender.cycles = max(sender.cycles, stream.order.beats / sender.rows)
             return
+        taken = stream.order.beats // stream.order.shape[1]
         if isinstance(unit, StreamFifo):
             end, port = readers[placed.outputs[0].name]
-            row = stream.order.beats // stream.order.shape[1]
-            taking[end.unit.instance, port].capacity += (unit.depth + 1) // row
+            taking[end.unit.instance, port].capacity += (unit.depth + 1) // taken
         if isinstance(sender.unit, TermLanes):
             sender.cycles = max(sender.cycles, (unit.cycles() - unit.empty_slots) / sender.rows)
             sender.behind = max(sender.behind, unit.empty_slots)
         else:  # what its rows pass, it goes on feeding meanwhile
             sender.cycles = max(sender.cycles, unit.cycles() / sender.rows)
-        taken = stream.order.beats // stream.order.shape[1]
         for out in placed.outputs:
             sent = out.order.beats // out.order.shape[1]
             follow(sender, out, np.searchsorted(unit.needs(), whole * taken, side="right") // sent)

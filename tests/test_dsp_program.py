@@ -21,13 +21,18 @@ def wrap(values, bits):
     return (values + half) % (2 * half) - half
 
 
-def run(program, conv, x, bits=None):
-    """The sums, low bits dropped, of a batch [frames, channels, rows, columns]: [frames, outputs, rows, columns]."""
-    bits = bits or program.accumulator
+def windows_of(conv, x):
+    """What each output reads of a batch: [frames, channels, rows, columns, window rows, window columns]."""
     top, bottom, left, right = conv.padding
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     reach = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.weight.shape[2:], strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(x, reach, (2, 3))[:, :, :: conv.stride[0], :: conv.stride[1]]
+    return np.lib.stride_tricks.sliding_window_view(x, reach, (2, 3))[:, :, :: conv.stride[0], :: conv.stride[1]]
+
+
+def run(program, conv, x, bits=None):
+    """The sums, low bits dropped, of a batch [frames, channels, rows, columns]: [frames, outputs, rows, columns]."""
+    bits = bits or program.accumulator
+    windows = windows_of(conv, x)
     results, first, old = [], True, 0
     for flags, channel, row, column, immediate in zip(
         program.flags, program.channel, program.tap_row, program.tap_column, program.immediate, strict=True

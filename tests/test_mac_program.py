@@ -10,16 +10,13 @@ from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.program import IMMEDIATE, LAST, PlaceBits, mac_lanes, mac_obstacle, mac_program
 from hwgen.qtype import QType, ceil_log2
-from tests.test_dsp_program import SEEDS, golden, layer, worst_case, wrap
+from tests.test_dsp_program import SEEDS, golden, layer, windows_of, worst_case, wrap
 
 
 def run(program, conv, x, bits=None):
     """The sums, low bits dropped, of a batch [frames, channels, rows, columns]: [frames, outputs, rows, columns]."""
     bits = bits or program.accumulator
-    top, bottom, left, right = conv.padding
-    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    reach = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.weight.shape[2:], strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(x, reach, (2, 3))[:, :, :: conv.stride[0], :: conv.stride[1]]
+    windows = windows_of(conv, x)
     results, sums = [], program.base
     for i, flags in enumerate(program.flags):
         if flags & IMMEDIATE:

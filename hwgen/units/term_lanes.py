@@ -402,7 +402,7 @@ class TermLanes(Unit):
         """What the LUTs of the unit depend on, by the names in FACTORS."""
         layer, program, windows, rows, fold = self.layer, self.program, self.windows, self.rows, self.fold
         bits, sent, fields, legs = layer.x.qtype.bits, layer.y.qtype.bits, self.fields, windows.legs
-        beats = self._table()[2]
+        _, entry_bits, beats = self._table()
         words, width = self.rom_shape
         line_words, line_bits, of_luts = self._memory
         pool = isinstance(layer.op, MaxPool)
@@ -418,7 +418,7 @@ class TermLanes(Unit):
             + (fold.groups * windows.stripes * lut_rams(line_words, bits) if of_luts else 0),
             "place in the list": ceil_log2(words),
             "counters": counters,
-            "position table": beats * self._table()[1] / 8 if beats > 1 else 0,
+            "position table": beats * entry_bits / 8 if beats > 1 else 0,
             "group, immediate": fold.groups * program.immediate_bits,
             "group, legs": fold.groups * (legs - 1) * column,
             "group, row of the window": fold.groups * fields["ROW_BITS"] * (layer.reach[0] > 1),
