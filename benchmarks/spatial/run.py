@@ -77,7 +77,8 @@ def convert(
 
 
 def run(name: str, network: str, counts: Sequence[str] = tuple(COUNTS), known: dict | None = None) -> dict:
-    """The result of the tool `name` on a network of networks/; counts that `known` has are not made again."""
+    """The result of the tool `name` on a network of networks/. What `known` has stays, its times with it."""
+    known = known or {}
     net = IntNet.load(network)
     folder = WORK / "runs" / name.lower().replace(" ", "_").replace("--", "") / network
     if folder.exists():
@@ -90,8 +91,6 @@ def run(name: str, network: str, counts: Sequence[str] = tuple(COUNTS), known: d
     result["nonzeros"] = net.nonzeros()
     result["vectors"] = simulate.check(design, x, net.forward(x), folder / "simulation")
     for count, measured in COUNTS.items():
-        if known and count in known:
-            result[count] = known[count]
-        elif count in counts:
+        if count in counts and count not in known:
             result[count] = measured(design, folder / "yosys")
-    return result
+    return result | known
