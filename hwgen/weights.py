@@ -13,6 +13,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen.design import Design
+from hwgen.entries import Rounds
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.flow import read_design, read_manifest
 from hwgen.frontend import import_model
@@ -21,7 +22,7 @@ from hwgen.nn import limits
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.passes import run_passes
-from hwgen.program import Rounds, dsp_program, sum_program
+from hwgen.program import dsp_program, sum_program
 from hwgen.rom import Rom
 from hwgen.units.term_lanes import TermLanes
 
