@@ -49,6 +49,15 @@ FACTORS = {
 }
 
 
+def lane_luts(x_bits: int, accumulator: int, legs: int) -> float:
+    """LUTs of one lane more in lookup tables, by FACTORS, where results have as many bits as x and a layer has one group.
+
+    The bits of a sum above its result, and what all lanes share, are not counted.
+    """
+    select = FACTORS["lane, up to 3 legs"] * (1 < legs <= 3) + FACTORS["lane, more legs"] * (legs > 3)
+    return FACTORS["exact"] * accumulator + (FACTORS["lane, result"] + select) * x_bits
+
+
 @dataclass(frozen=True)
 class Windows:
     """How the input's columns are cut into stripes so that each lane finds its window in a few of them.
