@@ -1,10 +1,10 @@
-"""The price list of hwgen/compress/price.py against yosys, and from which fraction of zeros pruning pays.
+"""What lanes cost, of terms as the unit says and dense ones, against yosys, and from which fraction of zeros pruning pays.
 
-Each lane is synthesized LANES times side by side, with the engine's own lane select and serializer; the cost of one is
+Each lane is synthesized LANES times side by side, with the engine's own lane select and clamp; the cost of one is
 a LANES-th. Two lanes are compared with rtl/pe.v, both without a DSP block and blind to zeros: a multiply-accumulate by
 Booth's radix-4 digits (yosys's own `*` takes more), and a barrel shifter in front of an accumulator, for powers of two.
 Their weights come decoded, for one decoder serves all lanes; where they subtract, they add the complement, and the ones
-that this lacks depend on weights only: they are part of the bias, which is added once, behind the serializer.
+that this lacks depend on weights only: they are part of the bias.
 """
 
 import json
@@ -22,10 +22,11 @@ from torch import nn
 
 from hwgen.compress import price
 from hwgen.compress.formats import AdditivePowersOfTwo, PowerOfTwo, Ternary, Uniform
+from hwgen.entries import PlaceBits
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
-from hwgen.program import PlaceBits, sum_program
+from hwgen.program import sum_program
 from hwgen.qtype import QType, ceil_log2
 from hwgen.share import share
 from hwgen.synth import yosys
@@ -86,9 +87,9 @@ LANES_V = """
 `default_nettype none
 module lanes #(PARAMETERS) (
     input wire clk, input wire rst, input wire [LANES*X_W-1:0] word, input wire [LEG_W-1:0] leg,
-    input wire use_immediate, input wire [X_W-1:0] immediate, input wire last, input wire is_short,
+    input wire use_immediate, input wire [X_W-1:0] immediate, input wire last,
     input wire [11:0] command, input wire tready,
-    output wire [SENT_W-1:0] tdata, output wire tvalid
+    output wire [LANES*X_W-1:0] tdata, output wire tvalid
 );
     wire full;
     wire enable = !(last && full);
@@ -112,8 +113,10 @@ module lanes #(PARAMETERS) (
             assign sums[l*SENT_W +: SENT_W] = sum[W-1 -: SENT_W];
         end
     endgenerate
-    serializer #(.LANES(LANES), .W(SENT_W)) u_serializer (
-        .clk(clk), .rst(rst), .load(enable && last), .is_short(is_short), .sums(sums), .full(full),
+    requantize #(
+        .LANES(LANES), .IN_W(SENT_W), .OUT_W(X_W), .LOW(0), .HIGH((1 << X_W) - 1), .XILINX(1)
+    ) u_requantize (
+        .clk(clk), .rst(rst), .load(enable && last), .is_final(1'b0), .sums(sums), .full(full),
         .m_axis_tdata(tdata), .m_axis_tvalid(tvalid), .m_axis_tready(tready)
     );
 endmodule
@@ -149,7 +152,6 @@ class Lane:
     x_bits: int
     operand_bits: int
     accumulator_bits: int
-    sent_bits: int
     legs: int
     instance: str
 
@@ -162,7 +164,7 @@ class Lane:
             "LEGS": self.legs,
             "LEG_W": self.legs.bit_length(),
             "W": self.accumulator_bits,
-            "SENT_W": self.sent_bits,
+            "SENT_W": self.x_bits + 1,  # a result fills its sum, but for the sign
         }
         text = LANES_V.replace(
             "INSTANCE", f"{self.instance}, .clk(clk), .clear(clear), .enable(enable), .x(x), .sum(sum));"
@@ -171,7 +173,7 @@ class Lane:
             "PARAMETERS", ", ".join(f"parameter {name} = {value}" for name, value in parameters.items())
         )
         with tempfile.TemporaryDirectory() as name:
-            folder, sources = Path(name), ["lane_select.v", "pe.v", "serializer.v"]
+            folder, sources = Path(name), ["lane_select.v", "pe.v", "requantize.v", "clamp.v"]
             for source in sources:
                 shutil.copy(share("rtl") / source, folder)
             (folder / "lanes.v").write_text(MAC_V + SHIFTER_V + text)
@@ -184,7 +186,6 @@ def term(x_bits: int, accumulator_bits: int, legs: int = 3) -> Lane:
     return Lane(
         price.lane_luts(x_bits, accumulator_bits, legs),
         x_bits,
-        accumulator_bits,
         accumulator_bits,
         accumulator_bits,
         legs,
@@ -200,7 +201,6 @@ def mac(weight_bits: int, x_bits: int, accumulator_bits: int) -> Lane:
         x_bits,
         x_bits,
         accumulator_bits + weight_bits - 1,
-        accumulator_bits,
         3,
         f"mac #(.X_W(X_W), .DIGITS({digits}), .W(W)) u_mac ({ports}",
     )
@@ -212,7 +212,6 @@ def shifter(shifts: int, x_bits: int, accumulator_bits: int) -> Lane:
         x_bits,
         x_bits,
         accumulator_bits + shifts - 1,
-        accumulator_bits,
         3,
         f"shifter #(.X_W(X_W), .SHIFTS({shifts}), .W(W)) u_shifter "
         "(.nonzero(command[0]), .negate(command[1]), .shift(command[5:2])",
@@ -300,7 +299,7 @@ def program_table(zeros: float = 0.9) -> Table:
         x = TensorType((shape[1], 32, 32), QType(0, (1 << bits) - 1), 0)
         program = sum_program(conv, x, Quantize(6 + ceil_log2(inputs) // 2, 0, (1 << bits) - 1))
         entries = len(program.flags)
-        width = program.payload_bits(PlaceBits(*(ceil_log2(n) for n in (*shape[2:], shape[1])))) + 4
+        width = program.payload_bits(PlaceBits.of(conv, x)) + 4
         known = price.layer_accumulator_bits(layer, bits), price.entry_bits(price.layer_address_bits(layer), bits)
         table.add_row(
             name,

@@ -10,6 +10,11 @@ def width(low: int, high: int) -> int:
     return max(max(int(high), 0).bit_length(), int(-low - 1).bit_length()) + 1
 
 
+def signed_width(low: int, high: int) -> int:
+    """Bits of the narrowest two's complement number that holds both ends."""
+    return width(min(low, -1), high)
+
+
 def ceil_log2(count: int) -> int:
     """Bits that number `count` things: 0 for one."""
     return (count - 1).bit_length()

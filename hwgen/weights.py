@@ -5,6 +5,7 @@ docs/weights.md tells what may change, and how a host writes it.
 
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen.design import Design
+from hwgen.entries import Rounds
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.flow import read_design, read_manifest
 from hwgen.frontend import import_model
@@ -21,7 +23,7 @@ from hwgen.nn import limits
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.passes import run_passes
-from hwgen.program import Rounds, dsp_program, sum_program
+from hwgen.program import dsp_program, sum_program
 from hwgen.rom import Rom
 from hwgen.units.term_lanes import TermLanes
 
@@ -141,21 +143,21 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
         refuse(
             f"its results are {y.low} to {y.high}, the build's have {layer.y.qtype.bits} bits", "use smaller weights"
         )
+    make = dsp_program if unit.fold.kind == "dsp" else sum_program
+    program = make(op, layer.x, quantize)
+    # how far the highest exponent is above the results: the bits between are wired
+    above, built_above = program.below - program.drop, built.below - built.drop
     if unit.fold.kind == "dsp":
-        make, lift = dsp_program, {}
-        program = dsp_program(op, layer.x, quantize)
-        if program.drop != built.drop:
+        if above != built_above:
             refuse(
                 f"the exact sums have {program.drop} bits below the results, the build's {built.drop}",
                 "let the smallest weight's lowest bit be that of the first ones",
             )
-    else:
-        program = sum_program(op, layer.x, quantize)
-        # the highest exponent is that of the build: the bits between it and the results are wired
-        make, lift = sum_program, {"lift": built.below - built.drop - (program.below - program.drop)}
-        if lift["lift"] < 0:
-            refuse(f"its largest weight is {1 << -lift['lift']} times as large as the build's", "use smaller weights")
-        program = sum_program(op, layer.x, quantize, **lift)
+    elif above > built_above:
+        refuse(f"its largest weight is {1 << above - built_above} times as large as the build's", "use smaller weights")
+    elif above < built_above:
+        make = partial(sum_program, lift=built_above - above)
+        program = make(op, layer.x, quantize)
     if program.accumulator > built.accumulator:
         refuse(
             f"its accumulator would need {program.accumulator} bits, the build has {built.accumulator}",
@@ -163,7 +165,7 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
         )
     payload_bits = unit.entries.payload_bits
     constant_bits = min(payload_bits, built.immediate_bits)
-    program = make(op, layer.x, quantize, constant_bits=constant_bits, gap_bits=built.gap_bits, **lift)
+    program = make(op, layer.x, quantize, constant_bits=constant_bits, gap_bits=built.gap_bits)
     # the channels' places and the widths are the build's
     entries = program.entries(layer.place_bits, unit.order.places, payload_bits)
     rom = entries.rom(Rounds.of(entries.lengths, unit.fold.groups, sort=False))

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
+from hwgen.entries import IMMEDIATE, LAST, PlaceBits
 from hwgen.errors import DoesNotFit
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
-from hwgen.program import IMMEDIATE, LAST, PlaceBits, mac_lanes, mac_obstacle, mac_program
+from hwgen.program import mac_lanes, mac_obstacle, mac_program
 from hwgen.qtype import QType, ceil_log2
 from tests.test_dsp_program import SEEDS, golden, layer, windows_of, worst_case, wrap
 

@@ -14,10 +14,10 @@ from torch import nn
 
 from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
+from hwgen.entries import IMMEDIATE, NEGATE
 from hwgen.errors import Mismatch, ToolFailed
 from hwgen.flow import build, read_manifest
 from hwgen.nn import ActQuant
-from hwgen.program import IMMEDIATE, NEGATE
 from hwgen.share import share
 from hwgen.simulate import simulate
 from hwgen.simulators import run_cocotb

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import bench_DSP48E2
@@ -14,10 +12,10 @@ from hwgen.errors import ToolFailed
 from hwgen.lint import lint as lint_instances
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
+from tests.proofs import yosys
 
 PE_DSP = share("rtl") / "pe_dsp.v"
 MODEL = share("sim") / "DSP48E2.v"
-WORKER = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
 
 BOTH = """
 module both #(parameter W = 24) (
@@ -29,12 +27,6 @@ module both #(parameter W = 24) (
         .clk(clk), .enable(enable), .first(first), .shift(shift), .negate(negate), .x(x), .sum(sum_gate));
 endmodule
 """
-
-
-def yosys(folder, *script):
-    (folder / "proof.ys").write_text("\n".join(script) + "\n")
-    command = [sys.executable, "-c", WORKER, "proof.ys"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
 
 def elaborated(folder, w, gate):

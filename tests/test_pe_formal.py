@@ -1,17 +1,14 @@
 """The LUT6_2 and CARRY8 form of pe.v equals its behavioural form: proven, not sampled."""
 
-import subprocess
-import sys
-
 import pytest
 
 from hwgen.share import share
+from tests.proofs import yosys
 
 PE = (share("rtl") / "pe.v").read_text()
 INIT = 0xCA3535CA_CACACACA  # O6 above, O5 below
 # O5 counts only where O6 is 0: elsewhere the carry passes by
 COUNTING_BITS = [bit for bit in range(64) if bit >= 32 or not INIT >> (bit + 32) & 1]
-WORKER = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
 
 # With the accumulators of both forms equal, every sum and every next accumulator is equal, for any input.
 PROOF = [
@@ -31,7 +28,7 @@ REFUTATION = [
 ]
 
 
-def yosys(folder, gate, parameters, ending):
+def compared(folder, gate, parameters, ending):
     """Runs `ending` on gold, the behavioural form, and gate, the primitives of the text `gate`."""
     script = []
     for form, text, primitives in (("gold", PE, 0), ("gate", gate, 1)):
@@ -50,21 +47,13 @@ def yosys(folder, gate, parameters, ending):
             f"design -stash {form}",
         ]
     script += [f"design -copy-from {form} -as {form} {form}" for form in ("gold", "gate")]
-    (folder / "proof.ys").write_text("\n".join([*script, *ending]) + "\n")
-    return subprocess.run(
-        [sys.executable, "-c", WORKER, "proof.ys"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return yosys(folder, *script, *ending)
 
 
 @pytest.mark.parametrize("below", [0, 3])
 @pytest.mark.parametrize("width", [2, 8, 13, 20])
 def test_primitives_equal_the_behavioural_form(width, below, tmp_path):
-    done = yosys(tmp_path, PE, {"W": width, "F": below}, PROOF)
+    done = compared(tmp_path, PE, {"W": width, "F": below}, PROOF)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert "Equivalence successfully proven!" in done.stdout
 
@@ -74,8 +63,8 @@ def test_a_flipped_bit_of_the_lookup_table_is_refuted(bit, tmp_path):
     text = PE.replace("64'hCA3535CA_CACACACA", f"64'h{INIT ^ (1 << bit):X}")
     assert text != PE
     parameters = {"W": 9, "F": 0}
-    unproven = yosys(tmp_path, text, parameters, PROOF)
+    unproven = compared(tmp_path, text, parameters, PROOF)
     assert unproven.returncode != 0 and "unproven $equiv cells" in unproven.stderr + unproven.stdout
-    refuted = yosys(tmp_path, text, parameters, REFUTATION)
+    refuted = compared(tmp_path, text, parameters, REFUTATION)
     assert refuted.returncode == 0, refuted.stdout[-2000:] + refuted.stderr
     assert "model found: FAIL" in refuted.stdout

@@ -1,8 +1,6 @@
 """The DSP48E2 of pe_mac.v equals its behavioural form for the model sim/DSP48E2.v: proven at small widths, sampled at large ones."""
 
 import json
-import subprocess
-import sys
 
 import bench_pe_mac
 import pytest
@@ -10,10 +8,10 @@ import pytest
 from hwgen.lint import lint as lint_instances
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
+from tests.proofs import yosys
 
 PE_MAC = share("rtl") / "pe_mac.v"
 MODEL = share("sim") / "DSP48E2.v"
-WORKER = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
 
 # beside both forms the exact sums of each lane, in 48 bits: the behavioural form has W of them, the slice's P both in one
 BOTH = """
@@ -81,12 +79,6 @@ SMALL = [
     {"PRODUCTS": 1, "X_W": 4, "X_SIGNED": 1, "WEIGHT_W": 3, "IMMEDIATE_W": 48, "W": 48, "BASE": -9},
     {"PRODUCTS": 1, "X_W": 3, "X_SIGNED": 0, "WEIGHT_W": 4, "IMMEDIATE_W": 5, "W": 6, "BASE": 3},
 ]
-
-
-def yosys(folder, *script):
-    (folder / "proof.ys").write_text("\n".join(script) + "\n")
-    command = [sys.executable, "-c", WORKER, "proof.ys"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
 
 
 def elaborated(folder, config, gate):

@@ -12,12 +12,12 @@ from torch import nn
 from hwgen import simulate
 from hwgen.board import load_board
 from hwgen.config import RESOURCES, BuildConfig
+from hwgen.entries import Rounds
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
 from hwgen.frontend import load
 from hwgen.nn import ActQuant
-from hwgen.program import Rounds
 from hwgen.share import share
 from hwgen.units.term_lanes import TermLanes
 

@@ -3,7 +3,6 @@
 import copy
 import itertools
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.simulators import lint
 from tests.networks import Fork
+from tests.proofs import yosys
 
 pytestmark = pytest.mark.sim
 
@@ -319,8 +319,6 @@ def test_emitted_verilog_is_clean(convolved, tmp_path):
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
-WORKER = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
-
 GOLD = """
 module gold(
     input clk, input rst, input [{x}:0] s_axis_tdata, input s_axis_tvalid, output s_axis_tready,
@@ -410,10 +408,7 @@ def proof(folder, clamp: nn.Module, signed: bool, ends: tuple[int, int], broken=
         # reset in the first clock; the other inputs are free
         f"sat -verify -seq {stages + 2} -set-at 1 rst 1 -prove-skip 1 -prove trigger 0 miter",
     ]
-    (folder / "proof.ys").write_text("\n".join(script) + "\n")
-    return subprocess.run(
-        [sys.executable, "-c", WORKER, "proof.ys"], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
+    return yosys(folder, *script)
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,6 @@ class AdderNetlist:
         """Lookup tables of the rows."""
         return sum(row.luts() for row in self.rows)
 
-    @cached_property
-    def adder_bits(self) -> int:
-        """Bits of all adders, those that only pass a carry counted."""
-        return sum(len(row.columns) for row in self.rows)
-
     def stage(self, level: int, levels: int) -> int:
         """The pipeline stage of what is `level` rows from the inputs, with `levels` rows between registers."""
         return max(0, level - 1) // levels

@@ -1,11 +1,12 @@
 """What a lane and a weight cost on the term engine and on a dense one, and from which fraction of zeros pruning pays.
 
 Break-even is ADMM-NN's (Ren et al., ASPLOS 2019): the least fraction of zeros at which the sparse engine is no slower
-or larger than the dense one, layer by layer. The dense engine has the same memory, lane select and serializer, takes
+or larger than the dense one, layer by layer. The dense engine has the same memory, lane select and clamp, takes
 one weight a cycle and skips nothing; its lane multiplies and accumulates in lookup tables, without a DSP block, or
 shifts where all weights are powers of two.
 
-LUTs are yosys's. `python -m benchmarks.price` measures the coefficients and prints how far the closed forms are off.
+A lane of terms costs what the unit itself says (hwgen/units/term_lanes.py, fitted to yosys); here is what a dense one costs
+beyond it, and `python -m benchmarks.price` prints how far that is off yosys.
 """
 
 from dataclasses import dataclass
@@ -19,26 +20,25 @@ from hwgen.errors import BadInput
 from hwgen.ops.conv import ACCUMULATOR_BITS, ACTIVATION_BITS, WEIGHT_BITS
 from hwgen.qtype import ceil_log2
 from hwgen.terms import term_table
-from hwgen.units.term_lanes import MOST_LEGS
+from hwgen.units import term_lanes
 
-# Each from the row of that name in the price list that `python -m benchmarks.price` prints.
-ADD = 1  # LUT a bit of an accumulator: "term"
-SELECT, SELECT_MANY = 1, 3  # LUT a bit of an activation, of up to 3 legs: "term, 3 legs"; of more: "term, 7 legs"
-SERIALIZE = 0.42  # LUT a bit of a sum that is sent, with 16 lanes: "term, 3 legs"
-ROW_BITS = 2  # a Booth digit's row, or a shifter's stage of four, has so many bits more than x: "integers", "powers"
+ROW_BITS = 2  # a Booth digit's row, or a shifter's stage of four, has so many bits more than x, a LUT each
 FLAG_BITS = 4  # of a ROM entry: last, shift, negate, immediate
 
 
 def lane_luts(x_bits: int, accumulator_bits: int, legs: int = 3) -> float:
-    """LUTs of one lane of term_lanes: lane select, accumulator, and its share of the serializer.
+    """LUTs of one lane of term_lanes: lane select, accumulator and clamp to as many bits as x.
 
     x_bits            of an activation, 1 to 16
     accumulator_bits  1 to 48
     legs              stripes that a lane chooses from, 1 to 7
     Raises BadInput, as all functions here, for a number out of its range. What all lanes share is not in it: control,
-    memories, clamp.
+    memories.
     """
-    return ADD * accumulator_bits + _around(x_bits, accumulator_bits, legs)
+    _check("x_bits", x_bits, ACTIVATION_BITS)
+    _check("accumulator_bits", accumulator_bits, ACCUMULATOR_BITS)
+    _check("legs", legs, term_lanes.MOST_LEGS)
+    return term_lanes.lane_luts(x_bits, accumulator_bits, legs)
 
 
 def mac_luts(weight_bits: int, x_bits: int, accumulator_bits: int, legs: int = 3) -> float:
@@ -51,7 +51,7 @@ def mac_luts(weight_bits: int, x_bits: int, accumulator_bits: int, legs: int = 3
     digits = -(-weight_bits // 2)
     # a single digit is added to the accumulator at once
     rows = digits * (x_bits + ROW_BITS) if digits > 1 else 0
-    return rows + ADD * (accumulator_bits + weight_bits - 1) + _around(x_bits, accumulator_bits, legs)
+    return rows + weight_bits - 1 + lane_luts(x_bits, accumulator_bits, legs)
 
 
 def shifter_luts(shifts: int, x_bits: int, accumulator_bits: int, legs: int = 3) -> float:
@@ -62,8 +62,7 @@ def shifter_luts(shifts: int, x_bits: int, accumulator_bits: int, legs: int = 3)
     _check("shifts", shifts, 16)
     # a stage chooses from four; one that chooses from two is in the accumulator's LUTs
     stages = 0 if shifts <= 2 else 1 if shifts <= 8 else 2
-    stage = x_bits + ROW_BITS
-    return stages * stage + ADD * (accumulator_bits + shifts - 1) + _around(x_bits, accumulator_bits, legs)
+    return stages * (x_bits + ROW_BITS) + shifts - 1 + lane_luts(x_bits, accumulator_bits, legs)
 
 
 def entry_bits(address_bits: int, immediate_bits: int) -> int:
@@ -192,15 +191,6 @@ def format_arguments(magnitudes: tuple[int, ...]) -> dict:
         "greatest": nonzero[-1],
         "powers_of_two": terms == 1,
     }
-
-
-def _around(x_bits: int, accumulator_bits: int, legs: int) -> float:
-    """The part that lanes of all kinds have, as wide as term_lanes' accumulator: lane select, share of the
-    serializer."""
-    _check("x_bits", x_bits, ACTIVATION_BITS)
-    _check("accumulator_bits", accumulator_bits, ACCUMULATOR_BITS)
-    _check("legs", legs, MOST_LEGS)
-    return x_bits * (SELECT if legs <= 3 else SELECT_MANY) + SERIALIZE * accumulator_bits
 
 
 def _window(layer: nn.Module) -> tuple[int, tuple[int, ...], tuple[int, ...], int]:

@@ -45,6 +45,10 @@ class Conv(Op):
         zeros = 1 - np.count_nonzero(self.weight) / max(1, self.weight.size)
         return f"Conv[{outputs} outputs, {rows}x{columns}, groups {self.groups}, {zeros:.0%} zeros]"
 
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.weight.shape[2:]
+
     @cached_property
     def exponents(self) -> tuple[int, int]:
         """Exponents of the weights' grid and of the bias's; the bias's is large when all are zero."""
@@ -116,12 +120,12 @@ class Conv(Op):
                 "narrow the spread of the weights, or round the biases to a coarser grid: the finest bias bit is "
                 f"2^{self.exponents[1]}, the finest product bit 2^{x.exponent + self.exponents[0]}",
             )
-        outputs, _, tap_rows, tap_columns = self.weight.shape
         top, bottom, left, right = self.padding
-        out_rows = (rows + top + bottom - self.dilation[0] * (tap_rows - 1) - 1) // self.stride[0] + 1
-        out_columns = (columns + left + right - self.dilation[1] * (tap_columns - 1) - 1) // self.stride[1] + 1
+        tall, wide = reach(self.kernel, self.dilation)
+        out_rows = (rows + top + bottom - tall) // self.stride[0] + 1
+        out_columns = (columns + left + right - wide) // self.stride[1] + 1
         low, high = self.bounds(x)
-        return TensorType((outputs, out_rows, out_columns), QType(low, high), self.out_exponent(x))
+        return TensorType((len(self.weight), out_rows, out_columns), QType(low, high), self.out_exponent(x))
 
     def reads(self, x: TensorType) -> QType:
         """What the weights meet: the input, and where there is padding zero."""
@@ -130,16 +134,11 @@ class Conv(Op):
         return QType(min(x.qtype.low, 0), max(x.qtype.high, 0))
 
     def bounds(self, x: TensorType) -> tuple[int, int]:
-        """The least and the greatest accumulator over all outputs (overflow-free accumulation:
-        Ponzina, Rios et al., TECS 2023)."""
-        weights = self.integers.reshape(len(self.integers), -1)
+        """The least and the greatest accumulator over all outputs, and zero."""
         up = x.exponent + self.exponents[0] - self.out_exponent(x)
         bias = self._scaled(self.bias, self.out_exponent(x))
-        positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
-        read = self.reads(x)
-        low = ((positive * read.low + negative * read.high) << up) + bias
-        high = ((positive * read.high + negative * read.low) << up) + bias
-        return int(min(low.min(), 0)), int(max(high.max(), 0))
+        low, high = sum_ends(self.integers.reshape(len(self.integers), -1), self.reads(x))
+        return int(min(((low << up) + bias).min(), 0)), int(max(((high << up) + bias).max(), 0))
 
     def eval(self, types, x):
         (kind,) = types
@@ -176,6 +175,21 @@ class Conv(Op):
         )
 
 
+def reach(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a window, dilation counted."""
+    return tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+
+
+def sum_ends(weights: np.ndarray, x: QType) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest sum of int64 weights [outputs, inputs] times inputs in the range of `x`: int64 [outputs] each.
+
+    The input that is x.high where the weight is positive and x.low elsewhere, or the reverse, reaches it (overflow-free
+    accumulation: Ponzina, Rios et al., TECS 2023).
+    """
+    positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
+    return positive * x.low + negative * x.high, positive * x.high + negative * x.low
+
+
 def identity(channels: int) -> Conv:
     """A layer that passes its input on: what a lone Quantize, or a change of stream order, becomes."""
     return Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), groups=channels, activations_limited=False)
@@ -195,7 +209,7 @@ def pair(value, default: int = 1) -> tuple[int, int]:
 def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     dilation = pair(dilation)
     if padding == "same":
-        total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        total = [taps - 1 for taps in reach(weight.shape[2:], dilation)]
         sides = (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
     else:
         vertical, horizontal = (0, 0) if padding == "valid" else pair(padding, 0)

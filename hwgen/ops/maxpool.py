@@ -7,7 +7,7 @@ from torch.nn import functional
 from hwgen.errors import UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.ops import imports
-from hwgen.ops.conv import pair
+from hwgen.ops.conv import pair, reach
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class MaxPool(Op):
     def infer(self, x: TensorType) -> TensorType:
         channels, *size = x.shape
         rows, columns = (
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+            (n + 2 * p - taps) // s + 1
+            for n, taps, s, p in zip(size, reach(self.kernel, self.dilation), self.stride, self.padding, strict=True)
         )
         return TensorType((channels, rows, columns), x.qtype, x.exponent)
 

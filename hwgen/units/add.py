@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hwgen.ir import TensorType
 from hwgen.ops.add import Add as AddOp
 from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
-from hwgen.qtype import QType, width
+from hwgen.qtype import QType, signed_width
 from hwgen.stream import Order
 from hwgen.units.unit import BeatByBeat, signed64
 
@@ -50,7 +50,7 @@ class Add(BeatByBeat):
         constant = (1 << drop) >> 1
         low = (self.a.qtype.low << up_a) + (self.b.qtype.low << up_b)
         high = (self.a.qtype.high << up_a) + (self.b.qtype.high << up_b) + constant
-        bits = max(width(min(low, -1), high), drop + 1)
+        bits = max(signed_width(low, high), drop + 1)
         return {
             "N": self.order.side,
             "A_W": self.a.qtype.bits,

@@ -1,18 +1,16 @@
 """adder_graph_LAYER.v, made for each layer by templates/adder_graph.v.j2: all terms of an output pixel in one cycle."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-
-import numpy as np
 
 from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.rows import ONE, ZERO, Row, index_of, word_of
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends
-from hwgen.program import scaled_terms, window_places
+from hwgen.program import ExactSums, window_places
 from hwgen.qtype import QType, ceil_log2
 from hwgen.stream import Order
 from hwgen.templates import render
@@ -91,17 +89,11 @@ class AdderGraph(Unit):
     @cached_property
     def sums(self) -> Sums:
         conv, x = self.layer.op, self.layer.x
-        table, constants, drop = scaled_terms(conv, x, self.layer.quantize)
+        sums = ExactSums.of(conv, x, self.layer.quantize)
+        table = sums.terms
         channel, tap_row, tap_column = window_places(conv, table.output, table.input)
         source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + self.order.places[channel]
-        read = conv.reads(x)
-        weight = np.zeros((len(constants), conv.integers[0].size), np.int64)
-        np.add.at(weight, (table.output, table.input), (1 - 2 * table.negative) << table.exponent)
-        positive, negative = np.maximum(weight, 0).sum(axis=1), np.minimum(weight, 0).sum(axis=1)
-        lows = (positive * read.low + negative * read.high).tolist()
-        highs = (positive * read.high + negative * read.low).tolist()
-        ranges = [QType(a + c, b + c) for a, b, c in zip(lows, highs, constants, strict=True)]
-        return Sums(TermTable(table.output, source, table.exponent, table.negative), constants, ranges, drop)
+        return Sums(replace(table, input=source), sums.constants, sums.ranges, sums.drop)
 
     @property
     def netlist(self) -> AdderNetlist:

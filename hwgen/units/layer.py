@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from hwgen.entries import Entries, PlaceBits
 from hwgen.ir import TensorType
-from hwgen.ops.conv import Conv
+from hwgen.ops.conv import Conv, reach
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.program import (
     DSP_LANE_BITS,
-    Entries,
-    PlaceBits,
     Program,
     dsp_accumulator,
     dsp_program,
@@ -20,7 +19,7 @@ from hwgen.program import (
     max_program,
     sum_program,
 )
-from hwgen.qtype import QType, ceil_log2
+from hwgen.qtype import QType
 from hwgen.stream import Order
 
 
@@ -72,7 +71,7 @@ class Layer:
 
     @property
     def place_bits(self) -> PlaceBits:
-        return PlaceBits(*(ceil_log2(n) for n in (*self.reach, self.x.shape[0])))
+        return PlaceBits.of(self.op, self.x)
 
     def entries(self, program: Program, order: Order) -> Entries:
         """Of the ROM, for one of the layer's programs and the order in which its input comes."""
@@ -103,12 +102,12 @@ class Layer:
 
     @property
     def kernel(self) -> tuple[int, int]:
-        return self.op.kernel if isinstance(self.op, MaxPool) else self.op.weight.shape[2:]
+        return self.op.kernel
 
     @property
     def reach(self) -> tuple[int, int]:
         """Rows and columns of the window, dilation counted."""
-        return tuple(d * (k - 1) + 1 for d, k in zip(self.op.dilation, self.kernel, strict=True))
+        return reach(self.kernel, self.op.dilation)
 
     @property
     def padding(self) -> tuple[int, int]:

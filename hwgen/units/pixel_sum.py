@@ -6,8 +6,8 @@ import numpy as np
 
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import clamp_ends
-from hwgen.program import scaled_terms
-from hwgen.qtype import width
+from hwgen.program import ExactSums
+from hwgen.qtype import signed_width
 from hwgen.stream import Order
 from hwgen.units.layer import Layer
 from hwgen.units.unit import Unit, signed64
@@ -20,8 +20,8 @@ def possible(layer: Layer) -> bool:
         return False
     if layer.kernel != tuple(layer.x.shape[1:]) or any(op.padding) or (op.integers != 1).any():
         return False
-    terms, constants, _ = scaled_terms(op, layer.x, layer.quantize)
-    return bool((terms.exponent == 0).all()) and len(set(constants)) == 1
+    sums = ExactSums.of(op, layer.x, layer.quantize)
+    return sums.lift == 0 and len(set(sums.constants)) == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +47,10 @@ class PixelSum(Unit):
 
     def parameters(self):
         layer, x = self.layer, self.layer.x.qtype
-        _, (constant, *_), drop = scaled_terms(layer.op, layer.x, layer.quantize)
+        sums = ExactSums.of(layer.op, layer.x, layer.quantize)
+        constant, drop = sums.constants[0], sums.drop
         low, high = x.low * self.order.beats + constant, x.high * self.order.beats + constant
-        bits = max(width(min(low, -1), high), x.bits + 1, drop + 1)
+        bits = max(signed_width(low, high), x.bits + 1, drop + 1)
         return {
             "CHANNELS": layer.x.shape[0],
             "BEATS": self.order.beats,

@@ -6,9 +6,10 @@ from math import gcd
 
 import numpy as np
 
+from hwgen.entries import Entries, Rounds
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends
-from hwgen.program import Entries, Program, Rounds, mac_lanes
+from hwgen.program import Program, mac_lanes
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stream import Order
@@ -46,6 +47,15 @@ FACTORS = {
     "list of LUTs": 2.45,
     "deep list": 0.42,
 }
+
+
+def lane_luts(x_bits: int, accumulator: int, legs: int) -> float:
+    """LUTs of one lane more in lookup tables, by FACTORS, where results have as many bits as x and a layer has one group.
+
+    The bits of a sum above its result, and what all lanes share, are not counted.
+    """
+    select = FACTORS["lane, up to 3 legs"] * (1 < legs <= 3) + FACTORS["lane, more legs"] * (legs > 3)
+    return FACTORS["exact"] * accumulator + (FACTORS["lane, result"] + select) * x_bits
 
 
 @dataclass(frozen=True)
@@ -180,7 +190,7 @@ def legal_groups(layer: Layer, limit: int) -> list[int]:
 
 
 def work(layer: Layer, fold: Fold, order: Order, sort: bool = False) -> int:
-    """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in program.Rounds."""
+    """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds."""
     sort = sort and fold.memory == "rom"
     rows = layer.y.shape[1]
     entries = layer.entries(_program(layer, fold), order)

@@ -70,11 +70,6 @@ def obstacle(layer: Layer, pixels: int = 1) -> str | None:
     return None
 
 
-def most_pixels(layer: Layer, limit: int) -> int:
-    """The most pixels a cycle, up to `limit`, that divide it; a layer that can be unfolded takes at least one."""
-    return next(n for n in range(limit, 0, -1) if limit % n == 0 and (n == 1 or obstacle(layer, n) is None))
-
-
 def trivial(layer: Layer) -> bool:
     """Whether each window is the pixel itself."""
     return layer.kernel == (1, 1) and tuple(layer.op.stride) == (1, 1) and layer.x.shape[1:] == layer.y.shape[1:]

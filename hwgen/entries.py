@@ -1,0 +1,263 @@
+"""A layer's list: what its entries say, how they are coded, and the words of the ROM.
+
+An entry says where its activation is: at which place of the window, or, in long lists, how far behind that of the term before.
+Between two shifts the order of terms is free, so the places go round: up from that of the term before, modulo their number.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.ir import TensorType
+from hwgen.ops.conv import Conv, reach
+from hwgen.ops.maxpool import MaxPool
+from hwgen.qtype import ceil_log2
+from hwgen.rom import Rom
+
+LAST, SHIFT, NEGATE, IMMEDIATE = 8, 4, 2, 1
+SHORT_LIST = 36 * 1024  # bits, of a block RAM: a list that fits needs no distances
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """How groups walk the channels of a list in step: each round a channel each, as many entries as the longest has.
+
+    channels  which channel comes at each place: place p is group p % groups of round p // groups; empty: their own order
+    lengths   entries of each round
+    places    of each channel
+    groups
+    """
+
+    channels: tuple[int, ...]
+    lengths: np.ndarray
+    places: np.ndarray
+    groups: int
+
+    @staticmethod
+    def of(lengths: np.ndarray, groups: int, sort: bool) -> "Rounds":
+        """Rounds of channels that have `lengths` entries; sort -- channels of like length together, which is shortest."""
+        order = np.argsort(-lengths, kind="stable") if sort and groups > 1 else np.arange(len(lengths))
+        rounds = np.pad(lengths[order], (0, -len(lengths) % groups)).reshape(-1, groups).max(axis=1)
+        own = bool((np.diff(order) > 0).all())
+        return Rounds(() if own else tuple(order.tolist()), rounds, np.argsort(order), groups)
+
+    @property
+    def final(self) -> int:
+        """Groups that have a channel in the last round."""
+        return len(self.places) - (len(self.lengths) - 1) * self.groups
+
+    @cached_property
+    def cycles(self) -> int:
+        """From a position's end to the next one's: a cycle an entry, and more where results wait to be sent.
+
+        Finished sums wait in one register behind the words that are being sent, one a cycle (rtl/requantize.v).
+        """
+        sent = np.full(len(self.lengths), self.groups)
+        sent[-1] = self.final
+        if (self.lengths >= np.roll(sent, 1)).all():
+            return int(self.lengths.sum())
+        finished = moved = behind = 0
+        ends, waiting = [0], []
+        while len(waiting) < 2 or waiting[-1] != waiting[-2]:  # positions, until one is like the one before
+            for length, words in zip(self.lengths.tolist(), sent.tolist(), strict=True):
+                finished = max(finished + length, moved)
+                moved = max(finished + 1, moved + behind)
+                behind = words
+            ends.append(finished)
+            waiting.append(moved - finished)
+        return ends[-1] - ends[-2]
+
+
+@dataclass(frozen=True)
+class PlaceBits:
+    """Bits of the parts of a place in the window, which stand in this order."""
+
+    tap_row: int
+    tap_column: int
+    channel: int
+
+    @staticmethod
+    def of(op: Conv | MaxPool, x: TensorType) -> "PlaceBits":
+        """Of the window that a layer reads of `x`."""
+        return PlaceBits(*(ceil_log2(n) for n in (*reach(op.kernel, op.dilation), x.shape[0])))
+
+    @property
+    def all(self) -> int:
+        return self.tap_row + self.tap_column + self.channel
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """What the ROM holds of a list: arrays in issue order.
+
+    command       2 shift, 1 negate; or a weight, for an immediate its bits above the payload in the place of a weight's above the lowest.
+                  With `gaps` the lowest bit of an immediate's means to go on by 2^payload_bits times the payload
+    immediate     0 or 1
+    payload       a place or, with `gaps`, the distance from the term before; or an immediate
+    command_bits, payload_bits  of each
+    lengths       entries of each output channel
+    """
+
+    command: np.ndarray
+    immediate: np.ndarray
+    payload: np.ndarray
+    command_bits: int
+    payload_bits: int
+    lengths: np.ndarray
+    gaps: bool
+
+    def rom(self, rounds: Rounds) -> Rom:
+        """The words of rtl/term_sequencer.v."""
+        bits = self.payload_bits
+        fields = (self.command & ((1 << self.command_bits) - 1)) << 1 | self.immediate
+        # what a group does while another's channel is longer: add nothing
+        terms = np.full((int(rounds.lengths.sum()), rounds.groups), IMMEDIATE << bits)
+        round_, group = np.divmod(rounds.places, rounds.groups)
+        starts = np.cumsum(rounds.lengths) - rounds.lengths
+        inside = np.arange(len(fields)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        terms[np.repeat(starts[round_], self.lengths) + inside, np.repeat(group, self.lengths)] = (fields << bits) | (
+            self.payload & ((1 << bits) - 1)
+        )
+        last = np.zeros(len(terms), np.int64)
+        last[starts + rounds.lengths - 1] = 1
+        return Rom.of_fields([(last, 1), *((column, self.command_bits + 1 + bits) for column in terms.T[::-1])])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TermList:
+    """Entries in issue order, as parallel arrays, before they are coded.
+
+    flags       LAST | SHIFT | NEGATE | IMMEDIATE of each entry
+    channel, tap_row, tap_column   the activation that it adds, in the window; zero for an immediate
+    immediate   the signed number that it adds; zero for a term. With weights unsigned
+    lengths     entries of each output channel
+    constant_bits  of the payload that hold every immediate
+    gap_bits    of a payload that is a distance; 0: it is a place
+    weight, weight_bits  for lanes that multiply: by what, zero for an immediate, and its bits; else none, and 0
+    """
+
+    flags: np.ndarray
+    channel: np.ndarray
+    tap_row: np.ndarray
+    tap_column: np.ndarray
+    immediate: np.ndarray
+    lengths: np.ndarray
+    constant_bits: int
+    gap_bits: int = 0
+    weight: np.ndarray | None = None
+    weight_bits: int = 0
+
+    @cached_property
+    def shared(self) -> bool:
+        """Whether every channel has the same entries and reads only the channel of its own number, as in a pool."""
+        length, channels = int(self.lengths[0]), len(self.lengths)
+        if channels == 1 or (self.lengths != length).any():
+            return False
+        own = (self.flags & IMMEDIATE > 0) | (self.channel == self._output)
+        lists = np.stack([getattr(self, name) for name in self._arrays]).reshape(-1, channels, length)
+        return bool(own.all() and (lists == lists[:, :1]).all())
+
+    @cached_property
+    def one_channel(self) -> "TermList":
+        """The list of the first channel, without its number."""
+        length = int(self.lengths[0])
+        cut = {name: getattr(self, name)[:length] for name in self._arrays}
+        return replace(self, **cut, channel=np.zeros(length, np.int64), lengths=self.lengths[:1])
+
+    @property
+    def _output(self) -> np.ndarray:
+        """The number of each entry's channel."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @property
+    def _arrays(self) -> tuple[str, ...]:
+        """Of the entries, all but the channel."""
+        return ("flags", "tap_row", "tap_column", "immediate", *(("weight",) if self.weight_bits else ()))
+
+    @property
+    def command_bits(self) -> int:
+        return self.weight_bits or 2
+
+    def payload_bits(self, place: PlaceBits) -> int:
+        return max(1, self.gap_bits or place.all, self.constant_bits)
+
+    def entry_bits(self, place: PlaceBits) -> int:
+        return self.command_bits + 1 + self.payload_bits(place)
+
+    def _commands(self, bits: int) -> np.ndarray:
+        """Of each entry, for a payload of so many bits."""
+        if not self.weight_bits:
+            return self.flags >> 1 & 3
+        return np.where(self.flags & IMMEDIATE, self.immediate >> bits << 1, self.weight)
+
+    def entries(self, place: PlaceBits, places: np.ndarray, payload_bits: int | None = None) -> Entries:
+        """What the ROM holds; places -- at which place of the input each channel comes; payload_bits -- of hardware that is
+        there."""
+        bits = payload_bits or self.payload_bits(place)
+        where = self._where(place, places)
+        if not self.gap_bits:
+            payload = np.where(self.flags & IMMEDIATE, self.immediate, where)
+            return Entries(
+                self._commands(bits), self.flags & IMMEDIATE, payload, self.command_bits, bits, self.lengths, False
+            )
+        term, distance = self._distances(where, place)
+        far = distance >> bits > 0
+        here = np.cumsum(1 + far) - 1
+        before = here[far] - 1
+        size = len(term) + int(far.sum())
+        command, immediate, payload = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
+        # a shift stays where it stands, or comes before with a distance that is far; a sign or a weight goes with its term
+        shift = (self.flags >> 1 & 2) if not self.weight_bits else np.zeros(len(term), np.int64)
+        command[here] = (self._commands(bits)[term] & ~shift[term]) | np.where(far, 0, shift)
+        command[before] = shift[far] | 1
+        immediate[here] = self.flags & IMMEDIATE
+        immediate[before] = 1
+        payload[here] = np.where(self.flags & IMMEDIATE, self.immediate, distance & ((1 << bits) - 1))
+        payload[before] = distance[far] >> bits
+        lengths = self.lengths + np.bincount(self._output[far], minlength=len(self.lengths))
+        return Entries(command, immediate, payload, self.command_bits, bits, lengths, True)
+
+    def best_gap_bits(self, place: PlaceBits) -> int:
+        """Bits of a distance that make the list shortest in bits, with at most 2 % more entries; 0 where it is short or distances
+        save less than a tenth."""
+        count = len(self.flags)
+        width = self.entry_bits(place)
+        rest = width - self.payload_bits(place)
+        if count * width <= SHORT_LIST:
+            return 0
+        _, distance = self._distances(self._where(place, np.arange(1 << place.channel)), place)
+        best = 0, 0.9 * count * width
+        # lanes that multiply have an immediate whole: the payload holds what the bits of a weight do not
+        whole = self.weight_bits > 0
+        for bits in range(max(2, -(-place.all // 2), self.constant_bits * whole), width - rest):
+            immediates = np.abs(self.immediate[self.flags & IMMEDIATE > 0]) >> (bits - 1)
+            more = np.count_nonzero(distance >> bits) + (0 if whole else int(immediates.sum()))
+            if more <= 0.02 * count and (count + more) * (rest + bits) < best[1]:
+                best = bits, (count + more) * (rest + bits)
+        return best[0]
+
+    def _where(self, place: PlaceBits, places: np.ndarray) -> np.ndarray:
+        """The place that each term reads; 0 for an immediate."""
+        where = (self.tap_row << (place.tap_column + place.channel)) | (self.tap_column << place.channel)
+        return np.where(self.flags & IMMEDIATE, 0, where | places[self.channel])
+
+    def _distances(self, where: np.ndarray, place: PlaceBits) -> tuple[np.ndarray, np.ndarray]:
+        """Which term comes where one stands in the list, so that places go up between two shifts; and how far it lies behind the
+        one before, or behind place 0 for a channel's first."""
+        output = self._output
+        shifts = np.cumsum(self.flags & SHIFT > 0)
+        level = shifts - shifts[np.cumsum(self.lengths) - self.lengths][output]
+        term, distance = np.arange(len(where)), np.zeros(len(where), np.int64)
+        stand = np.zeros(len(self.lengths), np.int64)  # the place of each channel's last term
+        terms = np.flatnonzero(self.flags & IMMEDIATE == 0)
+        terms = terms[np.argsort(level[terms], kind="stable")]
+        for slots in np.split(terms, np.flatnonzero(np.diff(level[terms])) + 1):
+            behind = (where[slots] - stand[output[slots]]) % (1 << place.all)
+            order = np.lexsort((behind, output[slots]))
+            behind, term[slots] = behind[order], slots[order]
+            first = np.diff(output[slots], prepend=-1) != 0
+            distance[slots] = np.where(first, behind, np.diff(behind, prepend=0))
+            last = np.append(first[1:], True)
+            stand[output[slots][last]] = where[term[slots][last]]
+        return term, distance
