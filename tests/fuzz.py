@@ -21,9 +21,7 @@ from hwgen.simulate import simulate
 from hwgen.units.window import obstacle
 from tests.networks import Network, make_network
 
-# What a frame may take beyond a prediction that goes by rows: spatial layers in a chain that pad at different times, and clocks
-# within a row.
-LATE, FEW = 1.1, 4
+FEW = 2  # clocks that a frame may take beyond a prediction, which goes by rows: lanes hand over rows to lanes as fast
 SETTLED = 8  # frames after which the median interval is that of a full pipeline
 
 
@@ -55,8 +53,7 @@ def check(network: Network, folder: Path, simulator: str) -> None:
     assert len(wrong) == 0, f"{len(wrong)} of {y.size} values differ, the first at {wrong[0].tolist()}"
     if not network.stall:
         predicted = design.interval()
-        late = run.interval - LATE * predicted
-        assert late <= FEW, f"a frame takes {run.interval} clocks, predicted were {predicted}"
+        assert run.interval <= predicted + FEW, f"a frame takes {run.interval} clocks, predicted were {predicted}"
 
 
 @click.command()
