@@ -38,8 +38,13 @@ def interval(design: Design) -> int:
     events: list[tuple[float, int]] = []
     ends: list[float] = []
     slowest = max(placed.unit.cycles() for placed in design.placed)
+    now = 0.0
     while len(ends) < MOST_FRAMES:
-        now = events[0][0] if events else 0.0
+        for together in _ready(walks):
+            for walk, cycles in _start(together, now).items():
+                heapq.heappush(events, (now + cycles, walk.number))
+        assert events, "all rows wait for each other: a FIFO is too small, or hwgen/pace.py is wrong"
+        now = events[0][0]
         while events and events[0][0] == now:
             walk = walks[heapq.heappop(events)[1]]
             walk.finish(now)
@@ -47,9 +52,6 @@ def interval(design: Design) -> int:
                 ends.append(now)
         if len(ends) > 3 and abs(ends[-1] - 2 * ends[-2] + ends[-3]) < 0.5:
             return max(slowest, ceil(ends[-1] - ends[-2] - 0.5))
-        for together in _ready(walks):
-            for walk, cycles in _start(together, now).items():
-                heapq.heappush(events, (now + cycles, walk.number))
     return max(slowest, ceil(np.diff(ends)[-(MOST_FRAMES // 2) :].mean() - 0.5))
 
 
