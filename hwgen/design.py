@@ -224,7 +224,7 @@ def _insert_fifos(design: Design) -> None:
     if not any(isinstance(placed.unit, Add) for placed in design.placed):
         return
     progress = {design.input.name: np.arange(1, design.input.order.beats + 1)}
-    registers = {design.input.name: 0}  # since the last line memory
+    registers = {design.input.name: 0}  # passed since the network's input
     stops = {design.input.name: False}  # whether a beat that waits stops what it comes from
     result = []
     for placed in design.placed:
@@ -253,7 +253,7 @@ def _insert_fifos(design: Design) -> None:
         rigid = placed.unit.rigid or (not lanes and any(stops[stream.name] for stream in placed.inputs))
         for stream in placed.outputs:
             stops[stream.name] = rigid
-            registers[stream.name] = 0 if lanes else before + placed.unit.latency + placed.unit.empty_slots
+            registers[stream.name] = before + placed.unit.latency + placed.unit.empty_slots
             progress[stream.name] = arrivals[0][np.maximum(needs, 1) - 1]
         result.append(placed)
     design.placed = result

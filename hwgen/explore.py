@@ -39,11 +39,11 @@ def explore(
     menu = Menu(graph, stages, config, board, dsp=config.dsp)
     whole = {name: board.resources[name] for name in RESOURCES}
     progress("fastest")
-    fastest, slowest = menu.fastest(whole), menu.smallest(np.inf, whole)
+    fastest, smallest = menu.fastest(whole), menu.smallest(np.inf, whole)
     if fastest is None:
         least = {name: menu.least_of(name) for name in RESOURCES}
         raise DoesNotFit(f"the network needs at least {least}", board.name, "prune it, or narrow its activations")
-    last = menu.interval(slowest)
+    last = menu.slowest(smallest)
     rows = []
     for interval in np.ceil(np.geomspace(fastest, max(fastest, last), points)).tolist():
         progress(f"{interval:,.0f} cycles a frame")

@@ -1,11 +1,14 @@
 """How many cycles a frame takes when units wait for each other: the network, row by row.
 
-`Unit.cycles` is what a unit takes when its input is always there and its output always taken. But only some rows of memory stand
-between two layers. Rows are sent by the network's input, by lanes and by additions, through units that hold nothing, into line
-memories and FIFOs. A row starts when the rows that it reads are there and all who take it have room for it; it lasts as long as the
-slowest unit on its way needs. It takes its room when it starts, though its first beat comes later: so this is rather too slow than
-too fast, by a percent at most on the networks of docs/networks.md. What happens within a row is not seen: on frames of some tens of
-clocks that can be a few of them, either way; nor that spatial layers in a chain may pad at different times, which can cost some rows.
+`Unit.cycles` is what a unit takes when its input is always there and its output always taken. But most units hold nothing: they take
+a row while they send one, so a row goes through all of them at once, as fast as the slowest; and while one of them is in the padding
+of its frame, those before it stand still. Only line memories and FIFOs part those who fill them from those who empty them.
+
+So the network is a set of walks, one for a unit that holds nothing, two for one that holds rows. A walk goes through a frame in
+steps, and in each takes a row, or sends one, or both, or neither. A step begins when the walks before and behind are at the step of
+the same row, when the rows that it reads are in memory, and when the row that it writes has room there. It takes that room when it
+begins, though its first beat comes later; so this is rather too slow than too fast. What happens within a row is seen only as far
+as `Step` says: that can be a few clocks a frame, either way.
 """
 
 from __future__ import annotations
@@ -17,205 +20,221 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwgen.units.add import Add
 from hwgen.units.stream_fifo import StreamFifo
+from hwgen.units.stream_fork import StreamFork
 from hwgen.units.term_lanes import HANDOVER, Rows, TermLanes
-from hwgen.units.unit import Unit
 
 if TYPE_CHECKING:
-    from hwgen.design import Design, Stream
+    from collections.abc import Iterator
 
-MOST_FRAMES = 12  # until the time between two frames repeats; it nearly always does after three
+    from hwgen.design import Design, Placed, Stream
+
+MOST_FRAMES = 12  # until two frames take the same; nearly always the third and fourth do
 
 
 def interval(design: Design) -> int:
     """Cycles between two frames in the long run."""
-    slowest = max(placed.unit.cycles() for placed in design.placed)
-    senders = _senders(design)
-    ends: list[float] = []
+    walks = _walks(design)
     events: list[tuple[float, int]] = []
+    ends: list[float] = []
+    slowest = max(placed.unit.cycles() for placed in design.placed)
     now = 0.0
     while len(ends) < MOST_FRAMES:
-        moved = True
-        while moved:
-            moved = False
-            for i, sender in enumerate(senders):
-                if sender.may_start():
-                    heapq.heappush(events, (now + sender.start(now), i))
-                    moved = True
-        now, i = heapq.heappop(events)
-        senders[i].finish(now)
-        if i == len(senders) - 1 and senders[i].row == 0:
-            ends.append(now)
-            if len(ends) > 3 and abs(ends[-1] - 2 * ends[-2] + ends[-3]) < 0.5:
-                break
-    return max(slowest, ceil(ends[-1] - ends[-2] - 0.5))
+        for together in _ready(walks):
+            for walk, cycles in _start(together, now).items():
+                heapq.heappush(events, (now + cycles, walk.number))
+        assert events, "all rows wait for each other: a FIFO is too small, or hwgen/pace.py is wrong"
+        now = events[0][0]
+        while events and events[0][0] == now:
+            walk = walks[heapq.heappop(events)[1]]
+            walk.finish(now)
+            if walk.last and walk.at == 0:
+                ends.append(now)
+        if len(ends) > 3 and abs(ends[-1] - 2 * ends[-2] + ends[-3]) < 0.5:
+            return max(slowest, ceil(ends[-1] - ends[-2] - 0.5))
+    return max(slowest, ceil(np.diff(ends)[-(MOST_FRAMES // 2) :].mean() - 0.5))
+
+
+@dataclass(frozen=True)
+class Step:
+    """takes, sends -- whether a row; cycles -- when nobody else is slower; beats -- of the row that is sent; quiet -- cycles in which
+    none of them is, whoever takes them"""
+
+    takes: bool
+    sends: bool
+    cycles: float
+    beats: int = 1
+    quiet: int = 0
 
 
 @dataclass(eq=False)
 class Ring:
-    """The line memory of lanes: `written` rows since the start, padding with them; `used` slots, those of rows on their way
-    with them."""
+    """The line memory of lanes, or a FIFO: rows `written` since the start, and slots `used`, those of rows on their way with them."""
 
     rows: Rows
     written: int = 0
     used: int = 0
 
-    def __post_init__(self):
-        self._pad()
-
-    def room(self, count: int) -> bool:
-        # rows that padding makes at a frame's end come one by one
-        return self.used + min(count, max(1, self.rows.ring - self.rows.step)) <= self.rows.ring
-
-    def reserve(self, count: int) -> None:
-        self.used += count
-
-    def deliver(self, count: int) -> None:
-        self.written += count
-        self._pad()
+    def room(self) -> bool:
+        return self.used < self.rows.ring
 
     def holds(self, frame: int, row: int) -> bool:
-        """Whether the window of an output row is there."""
-        last = row == self.rows.out_rows - 1
-        reach = self.rows.last_step if last else self.rows.need
-        return self.written >= frame * self._all + row * self.rows.step + reach
+        """Whether all is there that an output row reads."""
+        rows = self.rows
+        reach = rows.last_step if row == rows.out_rows - 1 else rows.need
+        return self.written >= frame * (rows.pad_top + rows.rows + rows.pad_bottom) + row * rows.step + reach
 
     def free(self, row: int) -> None:
         self.used -= self.rows.last_step if row == self.rows.out_rows - 1 else self.rows.step
-        self._pad()
-
-    @property
-    def _all(self) -> int:
-        """Rows of a frame."""
-        return self.rows.pad_top + self.rows.rows + self.rows.pad_bottom
-
-    def _pad(self) -> None:
-        def pads():
-            inside = self.written % self._all - self.rows.pad_top
-            return not 0 <= inside < self.rows.rows and self.room(1)
-
-        while pads():
-            self.written += 1
-            self.used += 1
 
 
 @dataclass(eq=False)
-class Side:
-    """A side of an addition: its FIFO's rows, and one on its way."""
+class Walk:
+    """steps -- of a frame
+    fills, empties -- the memory that it writes, and reads
+    handover -- cycles that it loses when it has waited for a row of its memory
+    runs_on -- whether its next step may begin before those behind have taken its row
+    before, behind -- whose rows it takes, and who takes its own
+    last -- whether it sends the network's output
+    """
 
-    capacity: int = 1
-    used: int = 0
-    there: int = 0
-
-    def room(self, count: int) -> bool:
-        return self.used + count <= max(self.capacity, count)
-
-    def reserve(self, count: int) -> None:
-        self.used += count
-
-    def deliver(self, count: int) -> None:
-        self.there += count
-
-    def holds(self, frame: int, row: int) -> bool:
-        return self.there > 0
-
-    def free(self, row: int) -> None:
-        self.there -= 1
-        self.used -= 1
-
-
-@dataclass(eq=False)
-class Sender:
-    """What sends rows; takers -- each with its rows that are whole after so many of the sender's."""
-
-    unit: Unit | None
-    rows: int
-    cycles: float = 0.0  # of a row
-    behind: int = 0  # cycles more of a frame's last row, in which units that it passes take nothing
-    sources: list[Ring | Side] = field(default_factory=list)
-    takers: list[tuple[Ring | Side, list[int]]] = field(default_factory=list)
+    steps: list[Step]
+    fills: Ring | None = None
+    empties: Ring | None = None
+    handover: int = 0
+    runs_on: bool = False
+    before: list[Walk] = field(default_factory=list)
+    behind: list[Walk] = field(default_factory=list)
+    last: bool = False
+    number: int = 0
     frame: int = 0
-    row: int = 0
+    at: int = 0  # the step
+    row: int = 0  # the next one to send
     busy: bool = False
     finished: float = 0.0
 
-    def _counts(self) -> list[tuple[Ring | Side, int]]:
-        return [(taker, whole[self.row + 1] - whole[self.row]) for taker, whole in self.takers]
+    @property
+    def step(self) -> Step:
+        return self.steps[self.at]
 
-    def may_start(self) -> bool:
+    def idle(self) -> bool:
+        """Whether its next step could begin, were those around it at theirs."""
         return (
             not self.busy
-            and all(source.holds(self.frame, self.row) for source in self.sources)
-            and all(taker.room(count) for taker, count in self._counts() if count)
+            and (self.fills is None or self.fills.room())
+            and (self.empties is None or self.empties.holds(self.frame, self.row))
         )
 
+    def partners(self) -> list[Walk]:
+        """Whom its next step needs."""
+        return [*(self.before if self.step.takes else ()), *(self.behind if self.step.sends else ())]
+
+    def meets(self, idle: set[Walk]) -> bool:
+        """Whether its partners are at the step of the same row."""
+        return all(other in idle and self in other.partners() for other in self.partners())
+
     def start(self, now: float) -> float:
-        """Returns the cycles until `finish`."""
+        """Returns its own cycles."""
         self.busy = True
-        waited = not isinstance(self.unit, Add) and now > self.finished
-        for taker, count in self._counts():
-            taker.reserve(count)
-        if isinstance(self.unit, Add):  # passes on what comes, beat by beat
-            self._deliver()
-        return self.cycles + HANDOVER * waited + self.behind * (self.row == self.rows - 1)
+        if self.fills is not None:
+            self.fills.used += 1
+        return self.step.cycles + (self.handover if now > self.finished and not self.step.sends else 0)
 
     def finish(self, now: float) -> None:
         self.finished = now
-        if not isinstance(self.unit, Add):
-            self._deliver()
+        if self.fills is not None:
+            self.fills.written += 1
+        if self.empties is not None and self.step.sends:
+            self.empties.free(self.row)
         self.busy = False
-        self.row = (self.row + 1) % self.rows
-        self.frame += self.row == 0
-
-    def _deliver(self) -> None:
-        for taker, count in self._counts():
-            taker.deliver(count)
-        for source in self.sources:
-            source.free(self.row)
+        self.row += self.step.sends
+        self.at += 1
+        if self.at == len(self.steps):
+            self.frame, self.row, self.at = self.frame + 1, 0, 0
 
 
-def _senders(design: Design) -> list[Sender]:
-    """In the order of the design; the last one sends the network's output."""
-    readers = {stream.name: (placed, i) for placed in design.placed for i, stream in enumerate(placed.inputs)}
-    taking: dict[tuple[str, int], Ring | Side] = {}
-    first = Sender(None, design.input.order.shape[1], design.input.order.beats / design.input.order.shape[1])
-    senders = [(first, design.input)]
+def _ready(walks: list[Walk]) -> Iterator[list[Walk]]:
+    """Those whose next steps can begin, in groups that go together."""
+    idle = {walk for walk in walks if walk.idle()}
+    while lonely := {walk for walk in idle if not walk.meets(idle)}:
+        idle -= lonely
+    for walk in walks:
+        group = [walk] if walk in idle else []
+        for member in group:
+            idle.discard(member)
+            found = dict.fromkeys(other for other in member.partners() if other in idle)
+            group += found
+            idle -= found.keys()
+        if group:
+            yield group
+
+
+def _start(together: list[Walk], now: float) -> dict[Walk, float]:
+    """The cycles until each ends: all of them with the slowest, but those who run on."""
+    cycles: dict[Walk, float] = {}
+    for walk in sorted(together, key=lambda walk: walk.number, reverse=True):
+        own, step = walk.start(now), walk.step
+        behind = max((cycles[other] for other in walk.behind if step.sends), default=0.0)
+        # a slower reader makes each beat wait but the last
+        cycles[walk] = max(own, step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own
+    slowest = max(cycles.values())
+    return {walk: cycles[walk] if walk.runs_on else slowest for walk in together}
+
+
+def _walks(design: Design) -> list[Walk]:
+    """In the order of the design."""
+    beats = _row_beats(design.input)
+    first = Walk([Step(False, True, beats, beats)] * design.input.order.shape[1])
+    walks, senders = [first], {design.input.name: first}
     for placed in design.placed:
-        unit = placed.unit
-        if isinstance(unit, TermLanes):
-            taking[unit.instance, 0] = Ring(unit.rows)
-            cycles = -(-unit.layer.y.shape[2] // unit.fold.lanes) * unit.rounds.cycles
-        elif isinstance(unit, Add):
-            taking |= {(unit.instance, i): Side() for i in range(2)}
-            cycles = unit.order.beats / unit.order.shape[1]
-        else:
+        before = [senders[stream.name] for stream in placed.inputs]
+        if isinstance(placed.unit, StreamFork) or (isinstance(placed.unit, StreamFifo) and not _capacity(placed)):
+            senders |= {stream.name: before[0] for stream in placed.outputs}
             continue
-        sources = [taking[unit.instance, i] for i in range(len(placed.inputs))]
-        senders.append((Sender(unit, unit.out_order.shape[1], cycles, sources=sources), placed.outputs[0]))
+        own = _of_unit(placed)
+        own[0].before = before
+        for walk in before:
+            walk.behind.append(own[0])
+        senders[placed.outputs[0].name] = own[-1]
+        walks += own
+    senders[design.output.name].last = True
+    for number, walk in enumerate(walks):
+        walk.number = number
+    return walks
 
-    def follow(sender: Sender, stream: Stream, whole: np.ndarray) -> None:
-        if stream.name not in readers:
-            return
-        placed, i = readers[stream.name]
-        unit, taker = placed.unit, taking.get((placed.unit.instance, i))
-        if taker is not None:
-            sender.takers.append((taker, whole.tolist()))
-            sender.cycles = max(sender.cycles, stream.order.beats / sender.rows)
-            return
-        taken = stream.order.beats // stream.order.shape[1]
-        if isinstance(unit, StreamFifo):
-            end, port = readers[placed.outputs[0].name]
-            taking[end.unit.instance, port].capacity += (unit.depth + 1) // taken
-        if isinstance(sender.unit, TermLanes):
-            sender.cycles = max(sender.cycles, (unit.cycles() - unit.empty_slots) / sender.rows)
-            sender.behind = max(sender.behind, unit.empty_slots)
-        else:  # what its rows pass, it goes on feeding meanwhile
-            sender.cycles = max(sender.cycles, unit.cycles() / sender.rows)
-        for out in placed.outputs:
-            sent = out.order.beats // out.order.shape[1]
-            follow(sender, out, np.searchsorted(unit.needs(), whole * taken, side="right") // sent)
 
-    for sender, stream in senders:
-        follow(sender, stream, np.arange(sender.rows + 1))
-    return [sender for sender, _ in senders]
+def _of_unit(placed: Placed) -> list[Walk]:
+    """The walk that takes its input, and the one that sends its output, if that is another."""
+    unit, rows = placed.unit, placed.inputs[0].order.shape[1]
+    taken, sent = _row_beats(placed.inputs[0]), _row_beats(placed.outputs[0])
+    if isinstance(unit, TermLanes):
+        ring, padding = Ring(unit.rows), Step(False, False, 1)
+        fill = [padding] * unit.rows.pad_top + [Step(True, False, taken)] * rows + [padding] * unit.rows.pad_bottom
+        cycles = -(-unit.layer.y.shape[2] // unit.fold.lanes) * unit.rounds.cycles
+        first = max(0, int(unit.rounds.lengths[0]) - unit.fold.groups)  # cycles before the first result
+        empty = [Step(False, False, first), Step(False, True, cycles - first, sent)] * unit.rows.out_rows
+        return [Walk(fill, fills=ring), Walk(empty, empties=ring, handover=HANDOVER, runs_on=True)]
+    if isinstance(unit, StreamFifo):
+        # a row that is on its way through takes no room
+        ring = Ring(Rows(rows, 0, 0, rows, 1, 1, 1, 1 + _capacity(placed)))
+        return [
+            Walk([Step(True, False, taken)] * rows, fills=ring),
+            Walk([Step(False, True, sent, sent)] * rows, empties=ring),
+        ]
+    slots = unit.sends().reshape(-1, sent)
+    spacing = int(slots[0, 1] - slots[0, 0]) if sent > 1 else 1
+    quiet = max(0, taken - sent * max(1, spacing))
+    sends = {int(slot) // taken for slot in slots[:, sent // 2]}  # the row in which most of an output row falls
+    count = max(rows, max(sends) + 1)
+    cycles = [max(taken, sent)] * count
+    cycles[-1] += unit.empty_slots - (count - rows) * taken
+    return [Walk([Step(i < rows, i in sends, cycles[i], sent, quiet) for i in range(count)])]
+
+
+def _row_beats(stream: Stream) -> int:
+    return stream.order.beats // stream.order.shape[1]
+
+
+def _capacity(placed: Placed) -> int:
+    """Whole rows that a FIFO holds."""
+    return (placed.unit.depth + 1) // _row_beats(placed.inputs[0])

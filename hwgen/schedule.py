@@ -305,7 +305,7 @@ class Menu:
         chosen = self.smallest(np.inf, budget)
         if chosen is None:
             return None
-        low, high = max(self.least.values()), self.interval(chosen) / MARGIN
+        low, high = max(self.least.values()), self.slowest(chosen) / MARGIN
         if self.smallest(low, budget):
             return low
         while high > STEP * low:
@@ -335,7 +335,8 @@ class Menu:
     def prices(self, chosen: dict[str, Choice]) -> list[Price]:
         return [self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges]
 
-    def interval(self, chosen: dict[str, Choice]) -> int:
+    def slowest(self, chosen: dict[str, Choice]) -> int:
+        """Cycles of the slowest unit."""
         return max(price.cycles for price in self.prices(chosen))
 
     def around(self, result: str, chosen: dict[str, Choice]) -> Price:

@@ -21,9 +21,7 @@ from hwgen.simulate import simulate
 from hwgen.units.window import obstacle
 from tests.networks import Network, make_network
 
-# What a frame may take beyond a prediction that goes by rows: spatial layers in a chain that pad at different times, and clocks
-# within a row.
-LATE, FEW = 1.1, 4
+FEW = 2  # clocks that a frame may take beyond a prediction, which goes by rows: lanes hand over rows to lanes as fast
 SETTLED = 8  # frames after which the median interval is that of a full pipeline
 
 
@@ -41,8 +39,11 @@ def choice(network: Network) -> BuildConfig:
     return BuildConfig(engine=",".join(engines) or "spatial", **options)
 
 
-def check(network: Network, folder: Path, simulator: str) -> None:
-    """Builds the network, runs its batch, and asserts each value, and without stalls the predicted frame interval."""
+def check(network: Network, folder: Path, simulator: str) -> tuple[int, int] | None:
+    """Builds the network, runs its batch, and asserts each value, and without stalls the predicted frame interval.
+
+    Returns without stalls the clocks from frame to frame: predicted, measured.
+    """
     design = build(network.module, network.example, out=folder, config=choice(network))
     assert len({placed.unit.name for placed in design.placed}) == len(design.placed)
     x, want = network.x, network.reference()
@@ -55,8 +56,9 @@ def check(network: Network, folder: Path, simulator: str) -> None:
     assert len(wrong) == 0, f"{len(wrong)} of {y.size} values differ, the first at {wrong[0].tolist()}"
     if not network.stall:
         predicted = design.interval()
-        late = run.interval - LATE * predicted
-        assert late <= FEW, f"a frame takes {run.interval} clocks, predicted were {predicted}"
+        assert run.interval <= predicted + FEW, f"a frame takes {run.interval} clocks, predicted were {predicted}"
+        return predicted, run.interval
+    return None
 
 
 @click.command()
@@ -70,13 +72,13 @@ def main(count, seed, first, simulator):
     Verilator takes ten times as long as Icarus here: it compiles each network.
     """
     console = Console()
-    failed = 0
+    failed, paces = 0, []
     with Progress(console=console) as progress:
         for number in progress.track(range(first, first + count), description="networks"):
             network = make_network(Random(f"{seed}/{number}"))
             with tempfile.TemporaryDirectory(prefix="hwgen-fuzz-") as folder:
                 try:
-                    check(network, Path(folder) / "net", simulator)
+                    paces.append(check(network, Path(folder) / "net", simulator))
                 except Exception:  # noqa: BLE001  whatever it is, it is a finding
                     failed += 1
                     again = f"python -m tests.fuzz --seed {seed} --first {number} --count 1 --simulator {simulator}"
@@ -86,6 +88,14 @@ def main(count, seed, first, simulator):
                         highlight=False,
                     )
     click.echo(f"{count} networks on {simulator}, seed {seed}: {failed} failed")
+    predicted, measured = np.array([pace for pace in paces if pace], float).reshape(-1, 2).T
+    if len(measured):
+        over = predicted / measured - 1
+        click.echo(
+            f"{len(over)} ran without stalls: for {np.count_nonzero(over == 0)} the interval is as predicted, for "
+            f"{np.count_nonzero(over > 0)} shorter, for {np.count_nonzero(over < 0)} longer, by {-(predicted - measured).min():g} "
+            f"clocks at most; predictions are {over.mean():.1%} high on average, at most {over.max():.0%}"
+        )
     sys.exit(1 if failed else 0)
 
 

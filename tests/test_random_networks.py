@@ -59,6 +59,26 @@ def test_sums_of_the_input_itself_lose_no_clock(tmp_path, count):
     assert run.interval == design.interval() == 72
 
 
+def test_lanes_beside_a_wire_lose_no_clock(tmp_path):
+    """The wire's FIFO holds what the lanes have taken when their first result is still on its way."""
+    network = Network(quantized(Fork(nn.Identity(), nn.MaxPool2d(3, 1, 1))).eval(), batch(5, 9, 1), 50, 0.0, ("lanes",))
+    check(network, tmp_path / "net", "icarus")
+    x = network.x.repeat(6, 1, 1, 1)
+    assert hwgen.simulate(tmp_path / "net", x.numpy(), simulator="icarus")[1].interval == 81
+
+
+def test_a_layer_of_constants_behind_channels_in_another_order(tmp_path):
+    """It reads nothing, and has more channels than it takes: its own order is not theirs."""
+    first, constant = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 6, 3)
+    weights = torch.zeros_like(first.weight)
+    weights[0], weights[1, 0], weights[2] = 1.0, 2.0, -1.0  # lists of unlike lengths
+    first.weight.data, first.bias.data = weights, torch.zeros(4)
+    constant.weight.data.zero_()
+    constant.bias.data.fill_(3.0)
+    layers = quantized(first, ActQuant(6, 2, signed=True), constant, ActQuant(4, 0), weigh(nn.Conv2d(6, 2, 1)))
+    check(Network(layers.eval(), batch(2, 5, 7), 10, 0.0, ("lanes",)), tmp_path / "net", "icarus")
+
+
 def test_layers_named_as_ports_and_streams(tmp_path):
     """Also with stalls on every stream, whose names come from the layers', and with every stream recorded."""
     names = ["m_axis", "s_axis", "clk", "rst", "output", "chance", "output_held", "dut"]

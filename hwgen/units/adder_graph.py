@@ -210,6 +210,9 @@ class AdderGraph(Unit):
     def needs(self):
         return self.slots.needs()
 
+    def sends(self):
+        return self.slots.of_outputs()
+
     def _sent(self) -> Iterator[tuple[list[int], QType, dict[str, int]]]:
         """Of each output: the bits of its sum that the clamp looks at, their range, and the clamp's ends."""
         for bits, kind in zip(self.netlist.sums, self.netlist.types, strict=True):

@@ -20,9 +20,10 @@ KINDS = {"lut": "", "dsp": "DSP ", "mac": "MAC "}  # of lanes, as Layer.kinds ha
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
 BRAM_DEPTH = 512
 URAM_DEPTH, URAM_BITS = 4096, 72
-HANDOVER = (
-    2  # cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
-)
+# cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
+HANDOVER = 2
+# registers from the counters of rtl/term_sequencer.v to a result, by the kind of lanes
+STAGES = {"lut": 6, "dsp": 7, "mac": 8}
 
 # LUTs for each count of TermLanes.features: the least squared relative error on random units and on those of networks
 # (python -m benchmarks.fit_lanes)
@@ -221,11 +222,16 @@ class TermLanes(Unit):
         channels = self.order.channels if self.shared else self.rounds.channels
         return Order(self.layer.y.shape).by_lanes(self.fold.lanes, channels)
 
+    @property
+    def latency(self):
+        return STAGES[self.fold.kind] + self.entries.gaps
+
     @cached_property
     def shared(self) -> bool:
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
         own = self.fold.memory != "rom"  # other weights may not be alike
-        return not own and self.program.shared and (self.sort or not self.order.channels)
+        alike = self.program.shared and self.layer.x.shape[0] == self.layer.y.shape[0]
+        return alike and not own and (self.sort or not self.order.channels)
 
     @property
     def rom_path(self) -> str:

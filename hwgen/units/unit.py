@@ -117,6 +117,10 @@ class Unit:
         """For each beat of an output frame, how many beats of an input frame must have come."""
         raise NotImplementedError(f"{type(self).__name__}.needs")
 
+    def sends(self) -> np.ndarray:
+        """For each beat of an output frame, after how many beats and empty slots it is sent; for units that hold no rows."""
+        return self.needs() - 1
+
 
 class BeatByBeat(Unit):
     """A unit that sends one beat for each that it takes, in the same order."""
