@@ -10,7 +10,7 @@ from parts.stream import start
 CONFIGS = [
     {"IN_BEATS": 1, "OUT_BEATS": 1},
     {"IN_BEATS": 16, "OUT_BEATS": 10, "COUNTER_W": 64},
-    {"IN_BEATS": 5, "OUT_BEATS": 64, "COUNTER_W": 32},
+    {"IN_BEATS": 5, "OUT_BEATS": 24, "COUNTER_W": 32},
     {"IN_BEATS": 9, "OUT_BEATS": 1, "COUNTER_W": 10},
 ]
 COUNTERS = ("frames_in", "frames_out", "cycles", "input_stalls", "output_stalls", "starved")

@@ -3,7 +3,9 @@
 import os
 import tempfile
 
+import pytest
 import torch
+from pyverilog.vparser.parser import VerilogParser
 
 # pytest runs a process a core; more threads than cores only wait for each other
 torch.set_num_threads(1)
@@ -11,3 +13,9 @@ torch.set_num_threads(1)
 # counts of synthesis are kept, but not among the user's
 _cache = tempfile.TemporaryDirectory()
 os.environ["HWGEN_CACHE"] = _cache.name
+
+
+@pytest.fixture(scope="session")
+def parser(tmp_path_factory) -> VerilogParser:
+    """pyverilog's parser alone: the preprocessor in front of it would call Icarus, and the files hold no macros."""
+    return VerilogParser(outputdir=str(tmp_path_factory.mktemp("parser")), debug=False)

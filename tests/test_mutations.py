@@ -181,7 +181,7 @@ def run_bench(name, index, folder, sources):
         module=bench.__name__,
         build_dir=folder / "build",
         parameters=config,
-        environment={"BENCH_CONFIG": json.dumps(config)},
+        environment={"BENCH_CONFIG": json.dumps(config), "COCOTB_MAX_FAILURES": "1"},  # one shows it
         cwd=folder,
         timeout=120,
     )

@@ -14,10 +14,14 @@ from hwgen.synth.parts import Part, parts_of
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory, cache):
     """A synthesized toy build: its folder, its result and the progress it told."""
     build, told = write_build(tmp_path_factory.mktemp("toy")), []
-    cache = tmp_path_factory.mktemp("cache")
     return build, yosys.synthesize(build, jobs=2, progress=told.append, cache=cache), told
 
 
@@ -263,11 +267,12 @@ def test_rom_file_that_yosys_does_not_find_is_an_error(build):
         yosys.synthesize(build, **only(build, "a"))
 
 
-def test_rom_of_the_manifest_that_nothing_reads_is_an_error(build):
+def test_rom_of_the_manifest_that_nothing_reads_is_an_error(build, toy, cache):
+    """The units are the toy's, counted already."""
     edit(build / "hwgen.json", '"roms": {', '"roms": {"rom/c.hex": {"depth": 1, "width": 1}, ')
     (build / "rom/c.hex").write_text("1\n")
     with pytest.raises(ToolFailed, match="rom/c.hex: is in the manifest, and no memory of the design reads it"):
-        yosys.synthesize(build)
+        yosys.synthesize(build, cache=cache)
 
 
 @pytest.mark.parametrize(

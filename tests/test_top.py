@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from pyverilog.vparser.parser import VerilogParser
 from torch import nn
 
 from hwgen import build, emit
@@ -133,10 +132,10 @@ def test_top_passes_its_bench(toy, simulator, tmp_path):
     )
 
 
-def test_top_is_clean(toy, tmp_path):
+def test_top_is_clean(toy, tmp_path, parser):
     sources, _ = toy
     lint(sources, "toy_top")
-    VerilogParser(outputdir=str(tmp_path), debug=False).parse((tmp_path / "toy_top.v").read_text())
+    parser.parse((tmp_path / "toy_top.v").read_text())
 
 
 def test_build_id_follows_every_file_that_makes_the_hardware(tmp_path, monkeypatch):
