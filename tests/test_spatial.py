@@ -173,8 +173,8 @@ def test_convolutions_and_pools_are_exact(convolved, simulator, stall):
     assert set(kinds(design).values()) == {"adder_graph"}
     run = exact(net, x, folder, simulator, stall)
     if not stall:
-        assert design.interval() == 5 * 12 + 12 + 1  # the first layer's padding below: a row, and a pixel
-        assert run.interval <= design.interval()
+        slots = 5 * 12 + 12 + 1  # the first layer's padding below: a row, and a pixel
+        assert run.interval == slots <= design.interval() <= slots + 1
 
 
 @pytest.mark.parametrize("pixels", [2, 12])
