@@ -33,6 +33,7 @@ from hwgen.units.term_lanes import FACTORS, Fold, TermLanes, legal_groups, legal
 from hwgen.units.unit import literal
 
 SMALL = 100  # LUTs
+RARE = 103  # the first seed of units whose lanes multiply or whose list can be loaded
 KNOWN = Path(__file__).parent / "fit_lanes.jsonl"
 WRAPPER = """
 module wrapped (
@@ -50,9 +51,17 @@ endmodule
 
 
 def unit(seed: int) -> TermLanes:
-    """A layer of common size, its fold, and the stream that it reads, drawn from a seed."""
+    """A layer of common size, its fold, and the stream that it reads, drawn from a seed.
+
+    From RARE on, half the layers can be loaded, the others have dense weights and lanes that multiply; some send their sums as they are.
+    """
     random, numbers = Random(seed), np.random.default_rng(seed)
-    kind = random.choice(["conv", "conv", "pointwise", "depthwise", "linear", "flat", "pool", "pool"])
+    memory, raw = "rom", False
+    if seed >= RARE:
+        memory, raw = random.choice(["bram", "uram", "mac", "mac"]), random.random() < 0.3
+    mac, loadable = memory == "mac", memory in ("bram", "uram")
+    maps = ["conv", "conv", "pointwise", "depthwise", "linear", "flat"]
+    kind = random.choice(maps if seed >= RARE else [*maps, "pool", "pool"])
     bits, size = random.choice([4, 8, 8]), random.choice([7, 8, 14, 16, 28, 32])
     inputs, outputs = random.choice([8, 16, 32, 64, 128]), random.choice([8, 16, 32, 64, 128])
     if kind == "linear":
@@ -72,13 +81,15 @@ def unit(seed: int) -> TermLanes:
     else:
         shape = (outputs, 1 if kind == "depthwise" else inputs, kernel, kernel)
         weight = 2.0 ** numbers.integers(0, 7, shape) * numbers.choice([-1, 1], shape)
+        if mac:
+            weight = numbers.integers(-128, 128, shape).astype(float)
         weight *= numbers.random(shape) > random.choice([0.5, 0.8])
         bias = numbers.integers(-100, 100, outputs).astype(float)
         groups = inputs if kind == "depthwise" else 1
         op = Conv(weight, bias, stride=(stride, stride), padding=(pad,) * 4, groups=groups)
-        quantize = Quantize(9, 0, (1 << bits) - 1)
+        quantize = None if raw else Quantize(9, 0, (1 << bits) - 1)
     y = op.infer(x)
-    layer = Layer("layer", op, quantize, x, quantize.infer(y) if quantize else y)
+    layer = Layer("layer", op, quantize, x, quantize.infer(y) if quantize else y, loadable)
     lanes = random.choice(legal_lanes(layer, 32))
     groups = random.choice(legal_groups(layer, min(12, max(1, 64 // lanes)))) if random.random() < 0.6 else 1
     raster = Order(x.shape)
@@ -86,7 +97,8 @@ def unit(seed: int) -> TermLanes:
         raster,
         *(raster.by_lanes(n) for n in sorted({lanes, lanes * stride, -(-size // 2), size}) if 1 < n <= size),
     ]
-    fold = Fold(lanes, groups, "dsp" if "dsp" in layer.kinds and random.random() < 0.25 else "lut")
+    lanes_of = "dsp" if "dsp" in layer.kinds and random.random() < 0.25 else "lut"
+    fold = Fold(lanes, groups, "mac" if mac else lanes_of, memory if loadable else "rom")
     return TermLanes(layer, fold, random.choice([order for order in orders if takes(layer, lanes, order)]), sort=True)
 
 
