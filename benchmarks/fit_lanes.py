@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.optimize import nnls
+from scipy.optimize import linprog
 
 from hwgen.flow import read_design
 from hwgen.ir import TensorType
@@ -41,12 +41,14 @@ WRAPPER = """
 module wrapped (
     input wire clk, input wire rst,
     input wire [{taken}:0] s, input wire s_valid, output wire s_ready,
-    output wire [{sent}:0] m, output wire m_valid, input wire m_ready
+    output wire [{sent}:0] m, output wire m_valid, input wire m_ready,
+    input wire load_select, input wire [33:0] load, output wire loaded
 );
     term_lanes #({parameters}) u_term_lanes (
         .clk(clk), .rst(rst),
         .s_axis_tdata(s), .s_axis_tvalid(s_valid), .s_axis_tready(s_ready),
-        .m_axis_tdata(m), .m_axis_tvalid(m_valid), .m_axis_tready(m_ready)
+        .m_axis_tdata(m), .m_axis_tvalid(m_valid), .m_axis_tready(m_ready),
+        .load_select(load_select), .load(load), .loaded(loaded)
     );
 endmodule
 """
@@ -163,14 +165,16 @@ def distinct(pairs: list[Counted]) -> list[Counted]:
 
 
 def fitted(pairs: list[Counted]) -> dict[str, float]:
-    """The factors of least squared error, relative to the LUTs of a unit or SMALL, whichever is more."""
+    """The factors of least error on average, relative to the LUTs of a unit or SMALL, whichever is more."""
     rows, luts = [one.features() for one, _ in pairs], np.array([count["LUT"] for _, count in pairs])
     names = [name for name in FACTORS if name != "exact"]
-    matrix = np.array([[row[name] for name in names] for row in rows], float)
-    exact = np.array([row["exact"] for row in rows], float)
     weight = 1 / np.maximum(luts, SMALL)
-    factors, _ = nnls(matrix * weight[:, None], (luts - exact) * weight)
-    return {"exact": 1.0, **dict(zip(names, factors.tolist(), strict=True))}
+    matrix = weight[:, None] * np.array([[row[name] for name in names] for row in rows], float)
+    rest = weight * (luts - np.array([row["exact"] for row in rows], float))
+    # the factors, and of each unit an error that is no less than it is off
+    off, cost = np.eye(len(rows)), np.repeat([0.0, 1.0], [len(names), len(rows)])
+    found = linprog(cost, np.block([[matrix, -off], [-matrix, -off]]), np.concatenate([rest, -rest]))
+    return {"exact": 1.0, **dict(zip(names, found.x.tolist()))}
 
 
 def held_out(pairs: list[Counted]) -> tuple[np.ndarray, np.ndarray]:

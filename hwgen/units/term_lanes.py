@@ -24,7 +24,7 @@ HANDOVER = 2
 # registers from the counters of rtl/term_sequencer.v to a result, by the kind of lanes
 STAGES = {"lut": 6, "dsp": 7, "mac": 8}
 
-# LUTs for each count of TermLanes.features: the least squared relative error on random units and on those of networks
+# LUTs for each count of TermLanes.features: the least relative error on random units and on those of networks
 # (python -m benchmarks.fit_lanes)
 FACTORS = {
     "exact": 1.0,
@@ -407,9 +407,11 @@ class TermLanes(Unit):
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
         if words <= LUTRAM_DEPTH:
             return words, 0, 0
-        whole = windows.phases == 1 and windows.last_stripe == windows.stripe
-        bits = windows.stripes * self.layer.x.qtype.bits
-        return words, *block_memory(words, bits, 1 if whole else windows.stripes)
+        stripes, bits = windows.stripes, self.layer.x.qtype.bits
+        written = (bits,) * stripes
+        if windows.phases == 1:  # together, but what lies past a row's end
+            written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
+        return words, *block_memory(words, stripes * bits, written)
 
     @property
     def _list_memory(self) -> tuple[float, int]:
@@ -417,7 +419,7 @@ class TermLanes(Unit):
         words, width = self.rom_shape
         if self.fold.memory == "uram":
             return 0, -(-words // URAM_DEPTH)
-        return block_memory(words, width, int(self.fold.memory == "bram")) if words > LUTRAM_DEPTH else (0, 1)
+        return block_memory(words, width, () if self.fold.memory == "rom" else None) if words > LUTRAM_DEPTH else (0, 1)
 
     @property
     def _list_luts(self) -> int:

@@ -15,7 +15,8 @@ def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
     return {name: (value & ((1 << 64) - 1), 64) for name, value in values.items()}
 
 
-# of block RAMs: the bits of a word, the address bits at one bit a word, the cost, halves; those with a port for each of both first
+# shapes of a block RAM as yosys has them: bits of a word, bits of the address of one bit, cost, halves; the last two read by one port, write
+# by the other
 BLOCKS = (
     ((1, 2, 4, 9, 18), 14, 129, 1),
     ((1, 2, 4, 9, 18, 36), 15, 257, 2),
@@ -25,23 +26,24 @@ BLOCKS = (
 
 
 @cache
-def block_memory(depth: int, bits: int, parts: int = 1) -> tuple[float, int]:
+def block_memory(depth: int, bits: int, written: tuple[int, ...] | None = None) -> tuple[float, int]:
     """BRAM36 of a memory of `depth` words of `bits`, and how many of its words a multiplexer chooses from.
 
-    parts -- of a word that are written one by one, of equal bits; 0: a ROM
-    As yosys does it: blocks of one shape, each word of each bank beside the last one, of all shapes the one with least of a cost in
-    which multiplexers count too.
+    written -- the bits of the parts of a word that are written one by one; (): it is a ROM; None: words are written whole
+    As yosys does it (its passes/memory/memory_libmap.cc): blocks of one shape, filled with the words of one bank beside those of another; of all
+    shapes the one of least cost, multiplexers counted.
     """
+    written = (bits,) if written is None else written
     best = None
     for i, (widths, address, cost, halves) in enumerate(BLOCKS):
         for log2, width in enumerate(widths):
-            if parts and i > 1 and width < 9:
+            if written and i > 1 and width < 9:
                 continue
-            byte = min(9, width) if parts else 1  # what can be written alone
-            word = parts * -(-bits // parts // byte) * byte if parts else bits
+            byte = min(9, width)  # the least that can be written alone
+            word = sum(-(-part // byte) * byte for part in written) if written else bits
             banks = -(-depth // (1 << (address - log2)))
             count = -(-banks * word // width)
-            total = cost * count + (banks - 1) * bits / 2 + (banks * parts / 2 if banks > 1 else 0)
+            total = cost * count + (banks - 1) * bits / 2 + (banks * len(written) / 2 if banks > 1 else 0)
             if best is None or total < best[0]:
                 best = total, count * halves / 2, banks
     return best[1:]
