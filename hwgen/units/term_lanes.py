@@ -34,7 +34,6 @@ FACTORS = {
     "group": 9.83,
     "group, column of the window": 0.18,
     "group, row of the window": 3.81,
-    "group, ring no power of two": 0.64,
     "slot that may hold padding": 2.9,
     "group, gaps": 2.02,
     "group, lanes that multiply": 4.88,
@@ -406,7 +405,7 @@ class TermLanes(Unit):
         fields, windows = self.fields, self.windows
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
         if words <= LUTRAM_DEPTH:
-            return words, 0, 0
+            return words, 0.0, 0
         stripes, bits = windows.stripes, self.layer.x.qtype.bits
         written = (bits,) * stripes
         if windows.phases == 1:  # together, but what lies past a row's end
@@ -418,8 +417,10 @@ class TermLanes(Unit):
         """BRAM36 of the list, and banks."""
         words, width = self.rom_shape
         if self.fold.memory == "uram":
-            return 0, -(-words // URAM_DEPTH)
-        return block_memory(words, width, () if self.fold.memory == "rom" else None) if words > LUTRAM_DEPTH else (0, 1)
+            return 0.0, -(-words // URAM_DEPTH)
+        return (
+            block_memory(words, width, () if self.fold.memory == "rom" else None) if words > LUTRAM_DEPTH else (0.0, 1)
+        )
 
     @property
     def _list_luts(self) -> int:
@@ -468,9 +469,9 @@ class TermLanes(Unit):
         stripe, beats = self.out_order.stripe, self._beats
         column = ceil_log2(stripe * layer.op.stride[1] + (1 << fields["TAP_COLUMN_BITS"]) + 1) * (stripe > 1)
         groups = 1 if self.shared else fold.groups  # groups of a shared list differ in the channel alone
+        # where no row is padding yosys finds the constant registers of a few slots, not of many
         slots = rows.ring if rows.pad_top + rows.pad_bottom else max(0, rows.ring - 8)
-        tap_rows = groups * fields["ROW_BITS"] * (layer.reach[0] > 1)
-        # an immediate comes as one more leg, where there is one; alone it is a reset
+        # an immediate comes as one more leg, where there is one
         select = bits * (multiplexer(legs) if pool or mac else multiplexer(legs + 1))
         wide = 0 if pool or mac else program.immediate_bits - bits  # above an unsigned activation: once for all lanes
         return {
@@ -494,14 +495,13 @@ class TermLanes(Unit):
             * (beats > 1 and windows.stripe & (windows.stripe - 1) > 0),
             "group": groups,
             "group, column of the window": groups * column * (layer.reach[1] > 1),
-            "group, row of the window": tap_rows,
-            "group, ring no power of two": tap_rows * (rows.ring & (rows.ring - 1) > 0),
+            "group, row of the window": groups * fields["ROW_BITS"] * (layer.reach[0] > 1),
             "slot that may hold padding": slots,
             "group, gaps": groups * layer.place_bits.all * (program.gap_bits > 0),
             "group, lanes that multiply": fold.groups * mac,
             "lane, maximum": fold.size * program.accumulator * pool,
             "list of LUTs": words * width / 64 * (words <= LUTRAM_DEPTH and fold.memory == "rom"),
-            "loader": (ceil_log2(words) + 8) * (fold.memory != "rom"),
+            "loader": ceil_log2(words) * (fold.memory != "rom"),
         }
 
     def estimate(self):
