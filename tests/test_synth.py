@@ -11,6 +11,7 @@ from hwgen.board import load_board
 from hwgen.errors import BadInput, ToolFailed
 from hwgen.synth import RESOURCES, table, yosys
 from hwgen.synth.parts import Part, parts_of
+from hwgen.units.unit import block_memory
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +211,35 @@ def test_an_instantiated_dsp_slice_is_counted_and_none_is_inferred(build):
     one_module(build, "wire [47:0] p;\nDSP48E2 dsp_i (.CLK(clk), .CEP(a), .RSTP(b), .P(p));\nassign y = p[0];")
     assert yosys.synthesize(build)["total"]["DSP"] == 1
     assert "-nodsp" in yosys.FLAGS
+
+
+@pytest.mark.parametrize(
+    ("depth", "bits", "written"),
+    [(2457, 45, ()), (3200, 40, None), (2048, 88, (80, 8))],
+)
+def test_block_memory_is_what_yosys_makes_of_a_memory(build, depth, bits, written):
+    end, parts = 0, []
+    for i, part in enumerate((bits,) if written is None else written):
+        parts.append(f"if (we[{i}]) memory[wa][{end} +: {part}] <= d[{end} +: {part}];")
+        end += part
+    # without a write it is a ROM, of numbers that look random
+    first = (
+        ""
+        if parts
+        else "integer i; initial for (i = 0; i < DEPTH; i = i + 1) memory[i] = {2{i * 64'h9e3779b97f4a7c15}} >> 23;"
+    )
+    body = f"""
+        localparam DEPTH = {depth};
+        (* ram_style = "block", rom_style = "block" *) (* no_rw_check *) reg [{bits - 1}:0] memory [0:DEPTH-1];
+        reg [{bits - 1}:0] q;
+        {first}
+        always @(posedge clk) begin {" ".join(parts)} end
+        always @(posedge clk) q <= memory[ra];
+        assign y = q;"""
+    address = f"[{(depth - 1).bit_length() - 1}:0]"
+    ports = f"input wire clk, input wire [7:0] we, input wire {address} wa, ra, input wire [{bits - 1}:0] d, output wire [{bits - 1}:0] y"
+    counts = yosys.synthesize(one_module(build, body, ports), top="toy_top")["total"]
+    assert counts["BRAM36"] == block_memory(depth, bits, written)[0]
 
 
 def test_missing_rom_names_file_and_instance(build):

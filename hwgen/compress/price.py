@@ -38,7 +38,8 @@ def lane_luts(x_bits: int, accumulator_bits: int, legs: int = 3) -> float:
     _check("x_bits", x_bits, ACTIVATION_BITS)
     _check("accumulator_bits", accumulator_bits, ACCUMULATOR_BITS)
     _check("legs", legs, term_lanes.MOST_LEGS)
-    return term_lanes.lane_luts(x_bits, accumulator_bits, legs)
+    clamp = term_lanes.clamp_luts(accumulator_bits, x_bits, 0, (1 << x_bits) - 1)
+    return term_lanes.lane_luts(x_bits, accumulator_bits, legs) + clamp
 
 
 def mac_luts(weight_bits: int, x_bits: int, accumulator_bits: int, legs: int = 3) -> float:

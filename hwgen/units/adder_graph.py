@@ -17,7 +17,7 @@ from hwgen.templates import render
 from hwgen.terms import TermTable
 from hwgen.units import window
 from hwgen.units.layer import Layer
-from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, literal, lut_rams, signed64
+from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_memory, literal, lut_rams, signed64
 from hwgen.units.window import Slots
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
@@ -296,7 +296,7 @@ def _lines(layer: Layer, pixels: int) -> dict[str, float]:
         return {"LUT": 0, "BRAM36": 0}
     if depth <= LUTRAM_DEPTH:
         return {"LUT": lut_rams(depth, bits), "BRAM36": 0}
-    return {"LUT": 0, "BRAM36": block_rams(depth, bits)}
+    return {"LUT": 0, "BRAM36": block_memory(depth, bits)[0]}
 
 
 class _Wires:

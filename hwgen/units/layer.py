@@ -94,7 +94,7 @@ class Layer:
         multiplies = not self.loadable and mac_obstacle(self.op, self.x, self.quantize) is None
         return ("lut", *["dsp"] * adds, *["mac"] * multiplies)
 
-    @property
+    @cached_property
     def unclamped(self) -> QType:
         """The range of the result before the clamp."""
         acc = self.op.infer(self.x)

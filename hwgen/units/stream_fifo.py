@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
-from hwgen.units.unit import LUTRAM_DEPTH, BeatByBeat, block_rams
+from hwgen.units.unit import LUTRAM_DEPTH, BeatByBeat, block_memory
 
 LUTS_OF_A_BLOCK = 738  # a ZCU104 has so many for each BRAM36
 
@@ -27,7 +27,7 @@ class StreamFifo(BeatByBeat):
     @property
     def block(self) -> bool:
         """Whether the memory is a block RAM: where that is the smaller share of a board."""
-        return self.depth > LUTRAM_DEPTH and self._lut_memory > LUTS_OF_A_BLOCK * block_rams(self.depth, self.bits)
+        return self.depth > LUTRAM_DEPTH and self._lut_memory > LUTS_OF_A_BLOCK * block_memory(self.depth, self.bits)[0]
 
     @property
     def _lut_memory(self) -> int:
@@ -42,5 +42,5 @@ class StreamFifo(BeatByBeat):
             return {"LUT": self.bits * -(-self.depth // 32) + control, "BRAM36": 0}
         control += 10 if self.depth != 1 << address else 0  # the pointers' way back to zero
         if self.block:
-            return {"LUT": control, "BRAM36": block_rams(self.depth, self.bits)}
+            return {"LUT": control, "BRAM36": block_memory(self.depth, self.bits)[0]}
         return {"LUT": control + self._lut_memory, "BRAM36": 0}

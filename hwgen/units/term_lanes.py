@@ -14,7 +14,7 @@ from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stream import Order
 from hwgen.units.layer import Layer
-from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_rams, lut_rams, signed64
+from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_memory, lut_rams, multiplexer, signed64
 
 KINDS = {"lut": "", "dsp": "DSP ", "mac": "MAC "}  # of lanes, as Layer.kinds has them, and what reports call them
 MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
@@ -25,38 +25,39 @@ HANDOVER = 2
 # registers from the counters of rtl/term_sequencer.v to a result, by the kind of lanes
 STAGES = {"lut": 6, "dsp": 7, "mac": 8}
 
-# LUTs for each count of TermLanes.features: the least squared relative error on random units and on those of networks
+# LUTs for each count of TermLanes.features: the least relative error on random units and on those of networks
 # (python -m benchmarks.fit_lanes)
 FACTORS = {
     "exact": 1.0,
-    "place in the list": 3.17,
-    "counters": 1.10,
-    "position table": 1.13,
-    "group, immediate": 1.56,
-    "group, legs": 0.47,
-    "group, row of the window": 1.24,
-    "group, ring no power of two": 4.17,
-    "group, long ring": 1.53,
-    "group, gaps": 3.31,
-    "group, banks of the line memory": 0.61,
-    "lane, result": 0.78,
-    "lane, result that waits": 0.36,
-    "lane, bits above the result": 1.49,
-    "lane, up to 3 legs": 0.55,
-    "lane, more legs": 1.68,
-    "lane, maximum": 1.81,
-    "list of LUTs": 2.45,
-    "deep list": 0.42,
+    "unit": 20.13,
+    "counters": 0.84,
+    "position table": 2.58,
+    "group": 9.68,
+    "group, column of the window": 1.95,
+    "group, row of the window": 4.71,
+    "slot that may hold padding": 3.11,
+    "group, gaps": 2.05,
+    "group, lanes that multiply": 6.66,
+    "lane, maximum": 1.7,
+    "list of LUTs": 2.8,
+    "loader": 5.2,
 }
 
 
-def lane_luts(x_bits: int, accumulator: int, legs: int) -> float:
-    """LUTs of one lane more in lookup tables, by FACTORS, where results have as many bits as x and a layer has one group.
+def lane_luts(x_bits: int, accumulator: int, legs: int) -> int:
+    """LUTs of a lane in lookup tables, before its clamp: the choice of one of `legs` stripes or an immediate, and the accumulator."""
+    return x_bits * multiplexer(legs + 1) + accumulator
 
-    The bits of a sum above its result, and what all lanes share, are not counted.
-    """
-    select = FACTORS["lane, up to 3 legs"] * (1 < legs <= 3) + FACTORS["lane, more legs"] * (legs > 3)
-    return FACTORS["exact"] * accumulator + (FACTORS["lane, result"] + select) * x_bits
+
+def clamp_luts(bits: int, sent: int, low: int, high: int) -> int:
+    """LUTs of rtl/clamp.v from `bits` to `sent`; `above` or `below` looks at the bits of a sum above the end's own and the sign."""
+    luts = 0
+    if high < UNBOUNDED - 1:
+        luts += -(-max(0, bits - 1 - high.bit_length()) // 5)
+    if -UNBOUNDED < low < 0:
+        luts += -(-max(0, bits - 1 - (~low).bit_length()) // 5)
+    primitives = low == 0 and high == (1 << sent) - 1 and bits > sent
+    return luts + (-(-sent // 2) if primitives else 0)
 
 
 @dataclass(frozen=True)
@@ -310,7 +311,7 @@ class TermLanes(Unit):
     def parameters(self):
         layer, program, windows, rom = self.layer, self.program, self.windows, self.rom
         maximum = isinstance(layer.op, MaxPool)
-        table, entry_bits, beats = self._table()
+        beats, entry_bits = self._beats, self._entry_bits
         return {
             "X_W": layer.x.qtype.bits,
             "X_SIGNED": int(layer.x.qtype.signed),
@@ -358,24 +359,32 @@ class TermLanes(Unit):
             **self.rows.parameters(),
             **self.fields,
             "ENTRY_W": entry_bits,
-            "TABLE": (table, beats * entry_bits),
+            "TABLE": (self._table(), beats * entry_bits),
         }
 
-    def _table(self) -> tuple[int, int, int]:
-        """TABLE of rtl/line_memory.v, as one integer, the bits of an entry, and how many there are."""
-        windows = self.windows
+    @property
+    def _beats(self) -> int:
+        """Of a row's channel."""
+        return self.order.shape[2] if self.order.side == 1 else self.order.stripe
+
+    @property
+    def _entry_bits(self) -> int:
+        return 1 + ceil_log2(self.windows.phases) + self.fields["COLUMN_BITS"]
+
+    def _table(self) -> int:
+        """TABLE of rtl/line_memory.v, as one integer."""
+        windows, bits = self.windows, self._entry_bits
         if self.order.side == 1:
             columns, last = self.order.columns()
             phase, inside = np.divmod(columns, windows.stripe)
         else:
             phase, inside = np.divmod(np.arange(self.order.stripe), windows.stripe)
             last = np.ones(len(phase), bool)
-        column_bits, phase_bits = self.fields["COLUMN_BITS"], ceil_log2(windows.phases)
-        bits = 1 + phase_bits + column_bits
+        entries = (last.astype(np.int64) << (bits - 1)) | (phase << self.fields["COLUMN_BITS"]) | inside
         table = 0
-        for i, entry in enumerate((last.astype(np.int64) << (bits - 1)) | (phase << column_bits) | inside):
+        for i, entry in enumerate(entries):
             table |= int(entry) << (i * bits)
-        return table, bits, len(phase)
+        return table
 
     def files(self):
         return {} if self.fold.memory == "uram" else {self.rom_path: self.rom.padded(self.depth).text()}
@@ -408,72 +417,103 @@ class TermLanes(Unit):
         return self.depth, 1 + groups * self.program.entry_bits(place)
 
     @cached_property
-    def _memory(self) -> tuple[int, int, bool]:
-        """Words and bits of each copy of the line memory, and whether it is of LUTs."""
-        fields = self.fields
+    def _line_memory(self) -> tuple[int, float, int]:
+        """Words of each copy of the line memory, and its BRAM36 and banks; none of LUTs has these."""
+        fields, windows = self.fields, self.windows
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
-        return words, self.windows.stripes * self.layer.x.qtype.bits, words <= LUTRAM_DEPTH
-
-    def features(self) -> dict[str, float]:
-        """What the LUTs of the unit depend on, by the names in FACTORS."""
-        layer, program, windows, rows, fold = self.layer, self.program, self.windows, self.rows, self.fold
-        bits, sent, fields, legs = layer.x.qtype.bits, layer.y.qtype.bits, self.fields, windows.legs
-        _, entry_bits, beats = self._table()
-        words, width = self.rom_shape
-        line_words, line_bits, of_luts = self._memory
-        pool = isinstance(layer.op, MaxPool)
-        stripe = self.out_order.stripe
-        column = ceil_log2(stripe * layer.op.stride[1] + (1 << fields["TAP_COLUMN_BITS"]) + 1)
-        counters = ceil_log2(rows.out_rows) + ceil_log2(stripe) + column * (stripe > 1) + 2 * ceil_log2(rows.ring + 1)
-        counters += (
-            ceil_log2(rows.pad_top + rows.rows + rows.pad_bottom) + ceil_log2(layer.x.shape[0]) + 2 * ceil_log2(beats)
-        )
-        banks = min(3, -(-line_words // 2048)) * (line_words > BRAM_DEPTH and line_words & (line_words - 1) > 0)
-        return {
-            "exact": (0 if pool or fold.kind != "lut" else fold.size * program.accumulator)
-            + (fold.groups * windows.stripes * lut_rams(line_words, bits) if of_luts else 0),
-            "place in the list": ceil_log2(words),
-            "counters": counters,
-            "position table": beats * entry_bits / 8 if beats > 1 else 0,
-            "group, immediate": fold.groups * program.immediate_bits,
-            "group, legs": fold.groups * (legs - 1) * column,
-            "group, row of the window": fold.groups * fields["ROW_BITS"] * (layer.reach[0] > 1),
-            "group, ring no power of two": fold.groups * fields["ROW_BITS"] * (rows.ring & (rows.ring - 1) > 0),
-            "group, long ring": fold.groups * rows.ring * (rows.ring > 16),
-            "group, gaps": fold.groups * layer.place_bits.all * (program.gap_bits > 0),
-            "group, banks of the line memory": fold.groups * line_bits * banks,
-            "lane, result": 0 if pool else fold.size * sent,
-            "lane, result that waits": fold.size * sent * (fold.groups > 1),
-            "lane, bits above the result": 0 if pool else fold.size * self._above,
-            "lane, up to 3 legs": fold.size * bits * (1 < legs <= 3),
-            "lane, more legs": fold.size * bits * (legs > 3),
-            "lane, maximum": fold.size * program.accumulator * pool,
-            "list of LUTs": words * width / 64 * (words <= LUTRAM_DEPTH),
-            "deep list": width * (-(-words // 2048) - 1) * (fold.memory != "uram"),
-        }
+        if words <= LUTRAM_DEPTH:
+            return words, 0.0, 0
+        stripes, bits = windows.stripes, self.layer.x.qtype.bits
+        written = (bits,) * stripes
+        if windows.phases == 1:  # together, but what lies past a row's end
+            written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
+        return words, *block_memory(words, stripes * bits, written)
 
     @property
-    def _above(self) -> int:
-        """Bits of a sum above those of a result."""
-        program = self.program
-        return max(0, program.accumulator + program.below - program.drop - self.layer.y.qtype.bits)
+    def _list_memory(self) -> tuple[float, int]:
+        """BRAM36 of the list, and banks."""
+        words, width = self.rom_shape
+        if self.fold.memory == "uram":
+            return 0.0, -(-words // URAM_DEPTH)
+        return (
+            block_memory(words, width, () if self.fold.memory == "rom" else None) if words > LUTRAM_DEPTH else (0.0, 1)
+        )
+
+    @property
+    def _list_luts(self) -> int:
+        """Of its multiplexers, or of a LUT RAM; a multiplexer of two is part of what comes behind it."""
+        words, width = self.rom_shape
+        if self.fold.memory == "bram" and words <= LUTRAM_DEPTH:
+            return lut_rams(words, width)
+        banks = self._list_memory[1]
+        return width * multiplexer(banks) if banks > 2 else 0
+
+    @property
+    def _line_luts(self) -> int:
+        """Of each copy: of multiplexers, or LUT RAMs. Stripes that no lane reads are none."""
+        words, _, banks = self._line_memory
+        if banks == 1:
+            return 0
+        windows, bits = self.windows, self.layer.x.qtype.bits
+        firsts = range(windows.first_leg, windows.first_leg + self.fold.lanes * windows.lane_step, windows.lane_step)
+        read = len({first + leg for first in firsts for leg in range(windows.legs)} & set(range(windows.stripes)))
+        return read * (bits * multiplexer(banks) if banks else lut_rams(words, bits))
+
+    def features(self) -> dict[str, float]:
+        """What the LUTs of the unit depend on, by the names in FACTORS.
+
+        `exact` are the bits of accumulators, clamps, words that wait to be sent, multiplexers before the lanes and behind banks of memory,
+        and LUT RAMs.
+        """
+        layer, program, windows, rows, fold = self.layer, self.program, self.windows, self.rows, self.fold
+        bits, fields, legs = layer.x.qtype.bits, self.fields, windows.legs
+        words, width = self.rom_shape
+        pool, mac = isinstance(layer.op, MaxPool), fold.kind == "mac"
+        stripe, beats = self.out_order.stripe, self._beats
+        column = ceil_log2(stripe * layer.op.stride[1] + (1 << fields["TAP_COLUMN_BITS"]) + 1) * (stripe > 1)
+        groups = 1 if self.shared else fold.groups  # groups of a shared list differ in the channel alone
+        # where no row is padding yosys finds the constant registers of a few slots, not of many
+        slots = rows.ring if rows.pad_top + rows.pad_bottom else max(0, rows.ring - 8)
+        clamp = clamp_luts(program.accumulator + program.below - program.drop, layer.y.qtype.bits, *self._ends.values())
+        lane = lane_luts(bits, program.accumulator + program.below if fold.kind == "lut" else 0, legs)
+        if pool or mac:  # no immediate is chosen
+            lane = bits * multiplexer(legs)
+        wide = 0 if pool or mac else program.immediate_bits - bits  # above an unsigned activation: once for all lanes
+        return {
+            "exact": fold.size * (lane + clamp)
+            + (fold.size if layer.x.qtype.signed else groups) * wide
+            + (fold.groups - 1) * fold.lanes * layer.y.qtype.bits
+            + fold.groups * self._line_luts
+            + self._list_luts,
+            "unit": 1,
+            "counters": ceil_log2(words)
+            + ceil_log2(rows.out_rows)
+            + ceil_log2(stripe)
+            + column
+            + 2 * ceil_log2(rows.ring + 1)
+            + ceil_log2(rows.pad_top + rows.rows + rows.pad_bottom)
+            + ceil_log2(layer.x.shape[0])
+            + 2 * ceil_log2(beats),
+            "position table": self._entry_bits
+            * max(1, beats / 64)
+            * (beats > 1 and windows.stripe & (windows.stripe - 1) > 0),
+            "group": groups,
+            "group, column of the window": groups * column * (layer.reach[1] > 1),
+            "group, row of the window": groups * fields["ROW_BITS"] * (layer.reach[0] > 1),
+            "slot that may hold padding": slots,
+            "group, gaps": groups * layer.place_bits.all * (program.gap_bits > 0),
+            "group, lanes that multiply": fold.groups * mac,
+            "lane, maximum": fold.size * program.accumulator * pool,
+            "list of LUTs": words * width / 64 * (words <= LUTRAM_DEPTH and fold.memory == "rom"),
+            "loader": ceil_log2(words) * (fold.memory != "rom"),
+        }
 
     def estimate(self):
-        windows, fold = self.windows, self.fold
-        line_words, line_bits, of_luts = self._memory
-        words, width = self.rom_shape
-        blocks, urams = 0.0, 0
-        if not of_luts:
-            # stripes that are written one by one take nine bits each
-            whole = windows.phases == 1 and windows.last_stripe == windows.stripe
-            blocks += fold.groups * block_rams(line_words, line_bits if whole else max(line_bits, 9 * windows.stripes))
-        if fold.memory == "uram":
-            urams = -(-words // URAM_DEPTH) * -(-width // URAM_BITS)
-        elif words > LUTRAM_DEPTH:
-            blocks += block_rams(words, width)
+        fold, (words, width) = self.fold, self.rom_shape
+        urams = -(-words // URAM_DEPTH) * -(-width // URAM_BITS) if fold.memory == "uram" else 0
         return {
             "LUT": round(sum(FACTORS[name] * count for name, count in self.features().items())),
-            "BRAM36": blocks,
+            "BRAM36": fold.groups * self._line_memory[1] + self._list_memory[0],
             "DSP": 0 if fold.kind == "lut" else fold.groups * -(-fold.lanes // self._lanes_of_a_slice),
             **({"URAM": urams} if urams else {}),
         }
