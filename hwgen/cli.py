@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
@@ -72,6 +73,14 @@ def _stages(verb: str, folder: Path, note: str = ""):
     console.print(f"{what}: {seconds:.1f} s")
     path = folder / SECONDS
     write_record(path, (read_record(path) or {}) | {verb: round(seconds, 1)})
+
+
+def _table(*headers: str, words: list[str]) -> Table:
+    """With numbers in all columns but `words`, which alone are wrapped in a narrow terminal."""
+    table = Table(box=SIMPLE_HEAD)
+    for header in headers:
+        table.add_column(header, **({"overflow": "fold"} if header in words else {"justify": "right", "no_wrap": True}))
+    return table
 
 
 @click.group(cls=Verbs)
@@ -182,9 +191,7 @@ def compress(job, recipe_path, out):
 
     recipe = Recipe.load(recipe_path)
     rows, measured = run(*load(job), recipe, out, show=console.print)
-    table = Table("layer")
-    for header in ("weights", "zeros", "terms", "terms a frame", "term ROM, bits"):
-        table.add_column(header, justify="right")
+    table = _table("layer", "weights", "zeros", "terms", "terms\na frame", "term ROM,\nbits", words=["layer"])
     for row in rows:
         counts = (f"{count:,}" for count in (row.terms, row.terms_per_frame, row.memory_bits))
         table.add_row(row.name, f"{row.weights:,}", f"{1 - row.nonzero / row.weights:.1%}", *counts)
@@ -221,7 +228,7 @@ def build(net, out, name, **choices):
         stage("load")
         model, inputs = frontend.load(net)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
-    table = Table("unit", "kind", "groups x lanes", "terms", "cycles a frame", *RESOURCES)
+    table = _table("unit", "kind", "groups\nx lanes", "terms", "cycles\na frame", *RESOURCES, words=["unit"])
     for unit in flow.read_manifest(out)["units"]:
         fold = f"{unit['groups']} x {unit['lanes']}" if "lanes" in unit else "-"
         estimate = unit["estimate"]
@@ -290,20 +297,20 @@ def explore(net, out, points, **choices):
         model, inputs = frontend.load(net)
         rows = run(model, inputs, config=config, points=points, progress=stage)
         save(rows, out, config, str(net))
-    table = Table(
-        "cycles a frame", "frames/s", *RESOURCES, "slowest", "its next step", *(f"more {name}" for name in RESOURCES)
-    )
+    words = ["slowest", "its next step"]
+    table = _table("cycles\na frame", "frames/s", *RESOURCES, *words, words=words)
     for row in rows:
         slowest = max(row["layers"], key=lambda layer: layer["cycles"])
-        more = [slowest[f"more_{name}"] for name in RESOURCES]
-        step = slowest["next"] and f"{slowest['next']}: {slowest['next_cycles']:,} cycles"
+        step = "-"
+        if slowest["next"]:
+            more = [f"{slowest[f'more_{name}']:+,.10g} {name}" for name in RESOURCES if slowest[f"more_{name}"]]
+            step = f"{slowest['next']}: {slowest['next_cycles']:,} cycles, {', '.join(more) or 'for nothing'}"
         table.add_row(
             f"{row['interval']:,}",
             f"{row['fps']:,.0f}",
             *(f"{row[name]:,.10g}" for name in RESOURCES),
             f"{slowest['layer']}: {slowest['choice']}",
-            step or "-",
-            *("-" if n is None else f"{n:+,.10g}" for n in more),
+            step,
         )
     console.print(table)
     click.echo(
