@@ -77,7 +77,7 @@ def _stages(verb: str, folder: Path, note: str = ""):
 
 def _table(*headers: str, words: list[str]) -> Table:
     """With numbers in all columns but `words`, which alone are wrapped in a narrow terminal."""
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for header in headers:
         table.add_column(header, **({"overflow": "fold"} if header in words else {"justify": "right", "no_wrap": True}))
     return table
