@@ -82,7 +82,7 @@ def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
 def describe(choice: Choice) -> str:
     if isinstance(choice, Spatial):
         return f"spatial, {choice.pixels} a cycle" if choice.pixels > 1 else "spatial"
-    lanes = f"{choice.lanes} {KINDS[choice.kind]}lanes"
+    lanes = f"{choice.lanes} {KINDS[choice.kind]}{'lane' if choice.lanes == 1 else 'lanes'}"
     return f"{choice.groups} x {lanes}" if choice.groups > 1 else lanes
 
 
