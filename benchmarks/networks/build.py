@@ -6,12 +6,13 @@ docs/networks.md is made from that file.
 
 import fnmatch
 import json
-import resource
+import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 from rich.console import Console
@@ -45,18 +46,21 @@ def run(name: str, fps: float, folder: Path, options: tuple[str, ...]) -> dict:
 
     out = folder / name
     command = [sys.executable, "-m", "hwgen", "build", f"{folder / name}.pt2", "-o", str(out), "--fps", str(fps)]
-    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([*command, "--clock", str(CLOCK), *options], capture_output=True, text=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.monotonic()
+    with TemporaryFile("w+") as said:
+        child = subprocess.Popen([*command, "--clock", str(CLOCK), *options], stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(child.pid, 0)
+        said.seek(0)
+        text = said.read()
     result = {
         "fps": fps,
         "options": " ".join(options),
         "seconds": round(time.monotonic() - start, 1),
-        "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
-        "megabytes": after.ru_maxrss // 1024,  # of the largest child up to now: each run has a process of its own
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "megabytes": used.ru_maxrss // 1024,
     }
-    if done.returncode:
-        return result | {"refused": " ".join(done.stderr.split())[-400:]}
+    if status:
+        return result | {"refused": " ".join(text.split())[-400:]}
     manifest = read_manifest(out)
     estimates = [unit["estimate"] for unit in manifest["units"]]
     result |= {
@@ -101,7 +105,7 @@ def table(results: dict) -> str:
             f"{CLOCK * 1e6 / (r.get('interval') or r['predicted']):,.0f} | "
             f"{r['estimate']['LUT']:,.0f}, {counted.get('LUT', '-')} | {share} | "
             f"{both['BRAM36']} | {both['URAM']} | {both['DSP']} | "
-            f"{r.get('equal', '-')} of {r.get('frames', FRAMES)} | {r['cpu_seconds']} | {r['megabytes']:,} |"
+            f"{r.get('equal', '-')} of {r.get('frames', FRAMES)} | {r['cpu_seconds']} | {r.get('megabytes', '-')} |"
         )
     return "\n".join(lines) + "\n"
 
