@@ -229,7 +229,8 @@ def build(net, out, name, **choices):
         model, inputs = frontend.load(net)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
     table = _table("unit", "kind", "groups\nx lanes", "terms", "cycles\na frame", *RESOURCES, words=["unit"])
-    for unit in flow.read_manifest(out)["units"]:
+    manifest = flow.read_manifest(out)
+    for unit in manifest["units"]:
         fold = f"{unit['groups']} x {unit['lanes']}" if "lanes" in unit else "-"
         estimate = unit["estimate"]
         row = (unit["name"], unit["kind"], fold, str(unit.get("terms", "-")), f"{unit['cycles']:,}")
@@ -237,8 +238,8 @@ def build(net, out, name, **choices):
     console.print(table)
     board = load_board(config.board)
     takes = ", ".join(f"{n:,.10g} {name} ({n / board.resources[name]:.1%})" for name, n in design.estimate().items())
-    rate = config.hertz(board) / design.interval()
-    click.echo(f"{out}: {len(design.placed)} units, {design.interval()} cycles from frame to frame (predicted)")
+    rate = config.hertz(board) / manifest["interval"]
+    click.echo(f"{out}: {len(design.placed)} units, {manifest['interval']} cycles from frame to frame (predicted)")
     click.echo(
         f"estimated {takes} of {board.name}; {rate:,.0f} frames/s at an assumed {config.hertz(board) / 1e6:g} MHz"
     )

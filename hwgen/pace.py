@@ -62,7 +62,7 @@ class Step:
 
     takes: bool
     sends: bool
-    cycles: float
+    cycles: int
     beats: int = 1
     quiet: int = 0
 
@@ -92,8 +92,8 @@ class Ring:
 class Walk:
     """steps -- of a frame
     fills, empties -- the memory that it writes, and reads
-    handover -- cycles that it loses when it has waited for a row of its memory
-    runs_on -- whether its next step may begin before those behind have taken its row
+    lanes -- whether it is lanes at work: its next step may begin before those behind have taken its row, but it loses HANDOVER when
+    it has waited for a row of its memory
     before, behind -- whose rows it takes, and who takes its own
     last -- whether it sends the network's output
     """
@@ -101,8 +101,7 @@ class Walk:
     steps: list[Step]
     fills: Ring | None = None
     empties: Ring | None = None
-    handover: int = 0
-    runs_on: bool = False
+    lanes: bool = False
     before: list[Walk] = field(default_factory=list)
     behind: list[Walk] = field(default_factory=list)
     last: bool = False
@@ -138,7 +137,8 @@ class Walk:
         self.busy = True
         if self.fills is not None:
             self.fills.used += 1
-        return self.step.cycles + (self.handover if now > self.finished and not self.step.sends else 0)
+        waited = self.lanes and now > self.finished and not self.step.sends
+        return self.step.cycles + HANDOVER * waited
 
     def finish(self, now: float) -> None:
         self.finished = now
@@ -170,7 +170,7 @@ def _ready(walks: list[Walk]) -> Iterator[list[Walk]]:
 
 
 def _start(together: list[Walk], now: float) -> dict[Walk, float]:
-    """The cycles until each ends: all of them with the slowest, but those who run on."""
+    """The cycles until each ends: all of them with the slowest, but lanes run on."""
     cycles: dict[Walk, float] = {}
     for walk in sorted(together, key=lambda walk: walk.number, reverse=True):
         own, step = walk.start(now), walk.step
@@ -178,7 +178,7 @@ def _start(together: list[Walk], now: float) -> dict[Walk, float]:
         # a slower reader makes each beat wait but the last
         cycles[walk] = max(own, step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own
     slowest = max(cycles.values())
-    return {walk: cycles[walk] if walk.runs_on else slowest for walk in together}
+    return {walk: cycles[walk] if walk.lanes else slowest for walk in together}
 
 
 def _walks(design: Design) -> list[Walk]:
@@ -210,10 +210,10 @@ def _of_unit(placed: Placed) -> list[Walk]:
     if isinstance(unit, TermLanes):
         ring, padding = Ring(unit.rows), Step(False, False, 1)
         fill = [padding] * unit.rows.pad_top + [Step(True, False, taken)] * rows + [padding] * unit.rows.pad_bottom
-        cycles = -(-unit.layer.y.shape[2] // unit.fold.lanes) * unit.rounds.cycles
+        cycles = unit.out_order.stripe * unit.rounds.cycles
         first = max(0, int(unit.rounds.lengths[0]) - unit.fold.groups)  # cycles before the first result
         empty = [Step(False, False, first), Step(False, True, cycles - first, sent)] * unit.rows.out_rows
-        return [Walk(fill, fills=ring), Walk(empty, empties=ring, handover=HANDOVER, runs_on=True)]
+        return [Walk(fill, fills=ring), Walk(empty, empties=ring, lanes=True)]
     if isinstance(unit, StreamFifo):
         # a row that is on its way through takes no room
         ring = Ring(Rows(rows, 0, 0, rows, 1, 1, 1, 1 + _capacity(placed)))

@@ -83,7 +83,7 @@ class ExactSums:
         """Exponent of a term; 0 without terms."""
         return int(self.terms.exponent.max()) if len(self.terms) else 0
 
-    @property
+    @cached_property
     def ranges(self) -> list[QType]:
         """Of the sum of each output, its constant included."""
         ends = (values.tolist() for values in sum_ends(self.weights, self.reads))

@@ -260,7 +260,7 @@ def test_the_document_has_the_printed_table(table):
     assert "\n".join(lines) in DOCUMENT.read_text()
 
 
-@pytest.mark.parametrize(("zeros", "break_even", "pruned"), [(0.03, True, 0), (0.03, False, 12), (0.5, True, 200)])
+@pytest.mark.parametrize(("zeros", "break_even", "pruned"), [(0.05, True, 0), (0.05, False, 20), (0.5, True, 200)])
 def test_zeros_that_do_not_pay_are_not_made(zeros, break_even, pruned):
     """8-bit integers in a Linear of 400 inputs pay from 11 % zeros."""
     recipe = Recipe(weights=Uniform(8), pruning=Magnitude(zeros), break_even=break_even)

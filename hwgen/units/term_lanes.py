@@ -475,9 +475,10 @@ class TermLanes(Unit):
         # where no row is padding yosys finds the constant registers of a few slots, not of many
         slots = rows.ring if rows.pad_top + rows.pad_bottom else max(0, rows.ring - 8)
         clamp = clamp_luts(program.accumulator + program.below - program.drop, layer.y.qtype.bits, *self._ends.values())
-        lane = lane_luts(bits, program.accumulator + program.below if fold.kind == "lut" else 0, legs)
         if pool or mac:  # no immediate is chosen
             lane = bits * multiplexer(legs)
+        else:
+            lane = lane_luts(bits, program.accumulator + program.below if fold.kind == "lut" else 0, legs)
         wide = 0 if pool or mac else program.immediate_bits - bits  # above an unsigned activation: once for all lanes
         return {
             "exact": fold.size * (lane + clamp)
