@@ -63,12 +63,13 @@ class ExactSums:
     reads: QType
 
     @staticmethod
-    def of(conv: Conv, x: TensorType, quantize: Quantize | None) -> "ExactSums":
-        """Requantized by `quantize`, or with the exact accumulators as the result (None)."""
+    def of(conv: Conv, x: TensorType, quantize: Quantize | None, finer: int = 0) -> "ExactSums":
+        """Requantized by `quantize`, or with the exact accumulators as the result (None); finer -- bits of a grid that is not the
+        coarsest."""
         if quantize is None:
             grid, drop = conv.out_exponent(x), 0
         else:
-            grid = min(x.exponent + conv.exponents[0], quantize.exponent)
+            grid = min(x.exponent + conv.exponents[0], quantize.exponent) - finer
             drop = quantize.exponent - grid
         weights, lift = conv.integers.reshape(len(conv.integers), -1), x.exponent + conv.exponents[0] - grid
         return ExactSums(weights, lift, _constants(conv, grid, drop, quantize is not None), drop, conv.reads(x))
@@ -131,33 +132,40 @@ def sum_program(
     )
 
 
-def dsp_accumulator(conv: Conv, x: TensorType, quantize: Quantize | None) -> int:
+def dsp_accumulator(conv: Conv, x: TensorType, quantize: Quantize | None, finer: int = 0) -> int:
     """Bits of a DSP lane's accumulator: as many as the exact sums of any input need, their constants included.
 
     The layer can go to lanes that add if these are at most DSP_LANE_BITS. What comes before the end of a list may wrap: every
     step is a sum or a doubling modulo 2^bits.
     """
-    sums = ExactSums.of(conv, x, quantize)
+    sums = ExactSums.of(conv, x, quantize, finer)
     bits = signed_width(min(one.low for one in sums.ranges), max(one.high for one in sums.ranges))
     return max(bits, x.qtype.bits, sums.drop + 1)
 
 
 def dsp_program(
-    conv: Conv, x: TensorType, quantize: Quantize | None, *, constant_bits: int | None = None, gap_bits: int = 0
+    conv: Conv,
+    x: TensorType,
+    quantize: Quantize | None,
+    *,
+    finer: int = 0,
+    constant_bits: int | None = None,
+    gap_bits: int = 0,
 ) -> Program:
     """As sum_program, for the lanes of DSP slices: from the highest exponent to the lowest, SHIFT doubling the sum.
 
+    finer -- for hardware that is there: as in ExactSums
     A negative term adds -x - 1 there: the ones of all negative terms are part of the constants. Raises DoesNotFit where
     dsp_accumulator is above DSP_LANE_BITS.
     """
-    bits = dsp_accumulator(conv, x, quantize)
+    bits = dsp_accumulator(conv, x, quantize, finer)
     if bits > DSP_LANE_BITS:
         raise DoesNotFit(
             f"its sums have {bits} bits, a lane of a DSP slice holds {DSP_LANE_BITS}",
             conv.path,
             "give this layer lanes of lookup tables",
         )
-    sums = ExactSums.of(conv, x, quantize)
+    sums = ExactSums.of(conv, x, quantize, finer)
     ones = np.zeros(len(sums.constants), np.int64)
     np.add.at(ones, sums.terms.output, sums.terms.negative << sums.terms.exponent)
     half = 1 << (bits - 1)
@@ -185,12 +193,12 @@ def mac_obstacle(conv: Conv, x: TensorType, quantize: Quantize | None) -> str | 
     return None
 
 
-def _mac_bits(conv: Conv, x: TensorType, quantize: Quantize | None) -> tuple[int, int, int]:
+def _mac_bits(conv: Conv, x: TensorType, quantize: Quantize | None, finer: int = 0) -> tuple[int, int, int]:
     """Bits of weights, at least the two of a command, of sums and of activations."""
-    sums = ExactSums.of(conv, x, quantize)
+    sums = ExactSums.of(conv, x, quantize, finer)
     weights = max(2, signed_width(int(sums.weights.min()), int(sums.weights.max())) + sums.lift)
     # a constant may be beyond the sums where no activation is zero
-    whole = max(dsp_accumulator(conv, x, quantize), signed_width(min(sums.constants), max(sums.constants)))
+    whole = max(dsp_accumulator(conv, x, quantize, finer), signed_width(min(sums.constants), max(sums.constants)))
     return weights, whole, x.qtype.bits
 
 
@@ -199,24 +207,46 @@ def mac_lanes(program: Program, x: TensorType) -> int:
     return 2 if program.accumulator <= min(24, 26 - x.qtype.bits) else 1
 
 
-def mac_program(conv: Conv, x: TensorType, quantize: Quantize | None, *, gap_bits: int = 0) -> Program:
-    """As sum_program, for lanes that multiply: an entry a weight, and an immediate for what a constant is above the least of all.
+def mac_base(conv: Conv, x: TensorType, quantize: Quantize | None) -> int:
+    """Where sums begin if their constants may change: no constant of as many bits is below it."""
+    constants = ExactSums.of(conv, x, quantize).constants
+    return -(1 << (signed_width(min(constants), max(constants)) - 1))
 
-    Raises DoesNotFit for what mac_obstacle says.
+
+def mac_program(
+    conv: Conv,
+    x: TensorType,
+    quantize: Quantize | None,
+    *,
+    finer: int = 0,
+    base: int | None = None,
+    gap_bits: int = 0,
+) -> Program:
+    """As sum_program, for lanes that multiply: an entry a weight, and an immediate for what a constant is above the base.
+
+    finer -- for hardware that is there: as in ExactSums
+    base -- of constants that may change (mac_base); None: the least of all
+    Raises DoesNotFit for what mac_obstacle says and for a constant below the base.
     """
     obstacle = mac_obstacle(conv, x, quantize)
     if obstacle:
         raise DoesNotFit(obstacle, conv.path, "give this layer lanes of lookup tables")
-    sums = ExactSums.of(conv, x, quantize)
-    weight_bits, bits, _ = _mac_bits(conv, x, quantize)
+    sums = ExactSums.of(conv, x, quantize, finer)
+    weight_bits, bits, _ = _mac_bits(conv, x, quantize, finer)
     output, source = np.nonzero(sums.weights)
     nothing = np.zeros(len(output), np.int64)
-    base = min(sums.constants)
+    least, most = min(sums.constants), max(sums.constants)
+    if base is None:
+        base = least
+    elif least < base:
+        raise DoesNotFit(f"a constant of its sums is {least}, the least is {base}", conv.path, "use smaller biases")
+    else:
+        most = max(most, -base - 1)
     chunks = [[(0, constant - base)] if constant > base else [] for constant in sums.constants]
     entries = _in_order(conv, TermTable(output, source, nothing, nothing), chunks, 0)
     weight = np.zeros(len(entries["flags"]), np.int64)
     weight[entries["flags"] & IMMEDIATE == 0] = sums.weights[output, source] << sums.lift
-    immediate_bits = max(1, (max(sums.constants) - base).bit_length())
+    immediate_bits = max(1, (most - base).bit_length())
     return Program(
         **entries,
         terms=len(output),

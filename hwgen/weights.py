@@ -4,7 +4,7 @@ docs/weights.md tells what may change, and how a host writes it.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from hwgen.nn import limits
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.passes import run_passes
-from hwgen.program import dsp_program, sum_program
+from hwgen.program import Program, dsp_program, mac_program, sum_program
 from hwgen.rom import Rom
 from hwgen.units.term_lanes import TermLanes
 
@@ -143,29 +143,44 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
         refuse(
             f"its results are {y.low} to {y.high}, the build's have {layer.y.qtype.bits} bits", "use smaller weights"
         )
-    make = dsp_program if unit.fold.kind == "dsp" else sum_program
-    program = make(op, layer.x, quantize)
-    # how far the highest exponent is above the results: the bits between are wired
+    make = {"lut": sum_program, "dsp": dsp_program, "mac": partial(mac_program, base=built.base)}[unit.fold.kind]
+
+    def made(**more: int) -> Program:
+        try:
+            return make(op, layer.x, quantize, **more)
+        except DoesNotFit as error:
+            refuse(error.what, "use smaller weights and biases")
+
+    program, shifts = made(), {}
+    # the bits between the highest exponent, or the lowest of exact sums, and the results are wired
     above, built_above = program.below - program.drop, built.below - built.drop
-    if unit.fold.kind == "dsp":
-        if above != built_above:
-            refuse(
-                f"the exact sums have {program.drop} bits below the results, the build's {built.drop}",
-                "let the smallest weight's lowest bit be that of the first ones",
-            )
-    elif above > built_above:
+    if unit.fold.kind != "lut" and above < built_above:
+        refuse(
+            f"its exact sums have {program.drop} bits below the results, the build's {built.drop}",
+            "put the weights on the grid of the first ones",
+        )
+    if unit.fold.kind == "lut" and above > built_above:
         refuse(f"its largest weight is {1 << above - built_above} times as large as the build's", "use smaller weights")
-    elif above < built_above:
-        make = partial(sum_program, lift=built_above - above)
-        program = make(op, layer.x, quantize)
+    if above != built_above:
+        shifts = {"lift": built_above - above} if unit.fold.kind == "lut" else {"finer": above - built_above}
+        program = made(**shifts)
     if program.accumulator > built.accumulator:
         refuse(
             f"its accumulator would need {program.accumulator} bits, the build has {built.accumulator}",
             "use smaller weights and biases",
         )
     payload_bits = unit.entries.payload_bits
-    constant_bits = min(payload_bits, built.immediate_bits)
-    program = make(op, layer.x, quantize, constant_bits=constant_bits, gap_bits=built.gap_bits)
+    if unit.fold.kind == "mac":
+        if program.weight_bits > built.weight_bits:
+            refuse(
+                f"its weights have {program.weight_bits} bits, the build's {built.weight_bits}", "use smaller weights"
+            )
+        if program.immediate_bits > built.immediate_bits:
+            refuse("a constant of its sums is beyond what the build's lists can hold", "use smaller biases")
+        program = replace(program, weight_bits=built.weight_bits, gap_bits=built.gap_bits)
+    else:
+        constant_bits = min(payload_bits, built.immediate_bits)
+        program = made(**shifts, constant_bits=constant_bits, gap_bits=built.gap_bits)
     # the channels' places and the widths are the build's
     entries = program.entries(layer.place_bits, unit.order.places, payload_bits)
     rom = entries.rom(Rounds.of(entries.lengths, unit.fold.groups, sort=False))

@@ -88,11 +88,13 @@ def golden(conv, x, quantize, batch):
 
 
 @settings(max_examples=300, deadline=None)
-@given(SEEDS)
-def test_the_program_gives_the_golden_integers(seed):
+@given(SEEDS, st.integers(0, 2))
+def test_the_program_gives_the_golden_integers_on_any_grid(seed, finer):
     conv, x, quantize, batch = layer(seed)
-    assume(dsp_accumulator(conv, x, quantize) <= DSP_LANE_BITS)
-    program = dsp_program(conv, x, quantize)
+    finer *= quantize is not None
+    assume(dsp_accumulator(conv, x, quantize, finer) <= DSP_LANE_BITS)
+    program = dsp_program(conv, x, quantize, finer=finer)
+    assert program.drop == finer + dsp_program(conv, x, quantize).drop
     assert program.below == 0 and program.drop < program.accumulator and program.immediate_bits <= program.accumulator
     result = run(program, conv, batch)
     if quantize is not None:

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from hwgen.entries import IMMEDIATE, LAST, PlaceBits
 from hwgen.errors import DoesNotFit
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
-from hwgen.program import mac_lanes, mac_obstacle, mac_program
+from hwgen.program import mac_base, mac_lanes, mac_obstacle, mac_program
 from hwgen.qtype import QType, ceil_log2
 from tests.test_dsp_program import SEEDS, golden, layer, windows_of, worst_case, wrap
 
@@ -37,11 +38,14 @@ def run(program, conv, x, bits=None):
 
 
 @settings(max_examples=300, deadline=None)
-@given(SEEDS)
-def test_the_program_gives_the_golden_integers(seed):
+@given(SEEDS, st.integers(0, 2), st.booleans())
+def test_the_program_gives_the_golden_integers_on_any_grid_from_any_base(seed, finer, own):
     conv, x, quantize, batch = layer(seed)
     assume(mac_obstacle(conv, x, quantize) is None)
-    program = mac_program(conv, x, quantize)
+    finer *= quantize is not None
+    base = None if own else mac_base(conv, x, quantize) << finer
+    program = mac_program(conv, x, quantize, finer=finer, base=base)
+    assert program.base <= -1 or own
     assert program.below == 0 and program.drop < program.accumulator and program.immediate_bits <= program.accumulator
     assert program.terms == np.count_nonzero(conv.integers)
     assert len(program.flags) <= program.terms + len(conv.integers)  # an immediate an output at most

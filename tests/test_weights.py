@@ -13,6 +13,7 @@ from hwgen.errors import BadInput, DoesNotFit, HwgenError
 from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.simulators import lint, run_cocotb
+from hwgen.units.layer import Layer
 from tests.test_examples_rtl import axi_words
 
 EXAMPLE = (torch.zeros(1, 2, 6, 6),)
@@ -57,18 +58,40 @@ def built(folder, **options):
     return folder
 
 
-def golden(seed, x):
-    return network(seed).double()(x.double()).detach()
+def golden(net, x):
+    return net.double()(x.double()).detach()
+
+
+def coarse(seed):
+    """No weight of the first layer on a finer grid than seed 0's: on a coarser one."""
+    net = network(seed)
+    net[1].weight.data = net[1].weight.data.mul(2).round().clamp(-1, 1)
+    return net
+
+
+def only(monkeypatch, kind):
+    """Lanes of no other kind, but for pools."""
+    kinds = Layer.kinds.func
+    monkeypatch.setattr(Layer, "kinds", property(lambda layer: (kind,) if kind in kinds(layer) else ("lut",)))
+
+
+RATE = {"fps": 1_000_000, "engine": "lanes"}
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("memory", "lanes"), [("bram", 3), ("uram", 12)])
-def test_weights_are_loaded_over_axi(tmp_path, memory, lanes):
-    folder = built(tmp_path / "net", weights_in=memory, lanes=lanes)
+@pytest.mark.parametrize(
+    ("memory", "kind", "options"),
+    [("bram", "lut", {"lanes": 3}), ("uram", "lut", {"lanes": 12}), ("bram", "mac", RATE), ("uram", "dsp", RATE)],
+)
+def test_weights_are_loaded_over_axi(tmp_path, monkeypatch, memory, kind, options):
+    only(monkeypatch, kind)
+    folder = built(tmp_path / "net", weights_in=memory, **options)
     design, manifest = read_design(folder), read_manifest(folder)
+    assert {unit.fold.kind for unit in design.loadable} == {kind}
     x = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(1)) * 4
-    sets = [load_words(folder), load_words(folder, network(1), EXAMPLE)]
-    results = [torch.ldexp(golden(seed, x), torch.tensor(-design.output.type.exponent)) for seed in (0, 1)]
+    other = network(1) if kind == "lut" else coarse(1)
+    sets = [load_words(folder), load_words(folder, other, EXAMPLE)]
+    results = [torch.ldexp(golden(net, x), torch.tensor(-design.output.type.exponent)) for net in (network(0), other)]
     np.savez(
         tmp_path / "data.npz",
         inputs=axi_words(design.input, design.graph.quantize_input(x)),
@@ -101,7 +124,7 @@ def test_a_build_is_simulated_with_its_own_weights_loaded(tmp_path, memory):
     folder = built(tmp_path / "net", weights_in=memory)
     x = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(2)) * 4
     y, _ = simulate(folder, x.numpy(), simulator="icarus", stall=0.2)
-    assert np.array_equal(y, golden(0, x).numpy())
+    assert np.array_equal(y, golden(network(0), x).numpy())
 
 
 def test_the_hardware_of_uram_does_not_know_the_weights(tmp_path):
@@ -196,6 +219,27 @@ def test_smaller_weights_are_lifted_to_the_build_s_exponents(tmp_path):
     own = build(network(1), EXAMPLE, out=tmp_path / "own", config=BuildConfig(loadable="*")).loadable[0].program
     assert own.below - own.drop < first.below - first.drop
     assert len(load_words(folder, network(1), EXAMPLE).layers) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("dsp", lambda net: net[1].weight.data.mul_(0.5), "bits below the results, the build's"),
+        ("mac", lambda net: net[1].weight.data.mul_(0.5), "bits below the results, the build's"),
+        ("mac", lambda net: net[1].weight.data.mul_(torch.eye(3) * 4), "its weights have 5 bits, the build's 3"),
+        ("mac", lambda net: net[1].bias.data.sub_(64.0), "a constant of its sums is -"),
+        ("mac", lambda net: net[1].bias.data.add_(64.0), "bits, the build has"),
+    ],
+)
+def test_what_exact_sums_cannot_hold_is_refused(tmp_path, monkeypatch, kind, change, said):
+    only(monkeypatch, kind)
+    folder, net = built(tmp_path / "net", **RATE), coarse(1)
+    net[1].weight.data = network(0)[1].weight.data
+    assert len(load_words(folder, net, EXAMPLE).layers) == 3
+    change(net)
+    with pytest.raises(DoesNotFit) as raised:
+        load_words(folder, net, EXAMPLE)
+    assert said in raised.value.what and raised.value.at == "layer_1"
 
 
 @pytest.mark.parametrize("change", ["kernel", "quantizer", "layers", "input"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from hwgen.entries import Entries, PlaceBits
 from hwgen.ir import TensorType
@@ -14,6 +14,7 @@ from hwgen.program import (
     Program,
     dsp_accumulator,
     dsp_program,
+    mac_base,
     mac_obstacle,
     mac_program,
     max_program,
@@ -61,7 +62,8 @@ class Layer:
     @cached_property
     def mac_program(self) -> Program:
         """For lanes in DSP slices that multiply; where `kinds` has them."""
-        return self._short(mac_program)
+        base = mac_base(self.op, self.x, self.quantize) if self.loadable else None
+        return self._short(partial(mac_program, base=base))
 
     def _short(self, make: Callable[..., Program]) -> Program:
         """The program in few bits; one that is alike for all channels is short as it is."""
@@ -87,11 +89,11 @@ class Layer:
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The lanes that can compute it: lut, in lookup tables; dsp, that add in DSP slices, if sums are not too wide; mac, that multiply
-        there, if weights are not and no host replaces them. Maxima are in lookup tables alone."""
+        there, if weights are not. Maxima are in lookup tables alone."""
         if not isinstance(self.op, Conv):
             return ("lut",)
         adds = dsp_accumulator(self.op, self.x, self.quantize) <= DSP_LANE_BITS
-        multiplies = not self.loadable and mac_obstacle(self.op, self.x, self.quantize) is None
+        multiplies = mac_obstacle(self.op, self.x, self.quantize) is None
         return ("lut", *["dsp"] * adds, *["mac"] * multiplies)
 
     @cached_property
