@@ -10,11 +10,10 @@ import numpy as np
 from hwgen.board import Board, load_board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.design import Choice
-from hwgen.errors import DoesNotFit
 from hwgen.frontend import import_model
 from hwgen.lower import lower
 from hwgen.passes import run_passes
-from hwgen.schedule import OUTPUT, Menu
+from hwgen.schedule import OUTPUT, Menu, does_not_fit
 from hwgen.units.adder_graph import Spatial
 from hwgen.units.term_lanes import KINDS
 
@@ -41,13 +40,12 @@ def explore(
     progress("fastest")
     fastest, smallest = menu.fastest(whole), menu.smallest(np.inf, whole)
     if fastest is None:
-        least = {name: menu.least_of(name) for name in RESOURCES}
-        raise DoesNotFit(f"the network needs at least {least}", board.name, "prune it, or narrow its activations")
+        raise does_not_fit(menu)
     last = menu.slowest(smallest)
     rows = []
     for interval in np.ceil(np.geomspace(fastest, max(fastest, last), points)).tolist():
         progress(f"{interval:,.0f} cycles a frame")
-        chosen = menu.meeting(interval, whole) or menu.smallest(interval, whole)
+        chosen = menu.meeting(interval, whole)
         row = _row(menu, chosen, config.hertz(board))
         if row["interval"] not in [known["interval"] for known in rows]:
             rows.append(row)

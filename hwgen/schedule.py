@@ -1,9 +1,9 @@
 """Chooses the unit of every stage and its fold: an integer program over the price lists of the units."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from math import lcm
+from math import ceil, lcm
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -18,7 +18,7 @@ from hwgen.lower import Stage
 from hwgen.stream import Order
 from hwgen.units import window
 from hwgen.units.adder_graph import Spatial
-from hwgen.units.term_lanes import Fold, legal_groups, legal_lanes, work
+from hwgen.units.term_lanes import Fold, TermLanes, legal_groups, legal_lanes, work
 from hwgen.units.unit import Unit
 
 MARGIN = 0.95
@@ -41,21 +41,13 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     whole = {name: board.resources[name] for name in RESOURCES}
     if config.fps:
         hertz = config.hertz(board)
-        choices = menu.meeting(hertz // config.fps, whole)
+        interval = int(hertz // config.fps)
+        choices = menu.meeting(interval, whole)
         if choices is None:
-            best = menu.best(whole)
-            if best is None:
-                raise DoesNotFit(
-                    "it does not fit at any rate",
-                    board.name,
-                    f"prune it; each alone could be as low as {_least(menu, whole, {})}",
-                )
-            raise DoesNotFit(
-                f"{config.fps:,.0f} frames/s are {hertz // config.fps:,.0f} cycles a frame at {hertz / 1e6:g} MHz; the least "
-                f"that {board.name} has room for is {menu.placed(best).interval():,}",
-                f"{menu.bottleneck} can be no faster than {max(menu.least.values()):,} cycles",
-                "ask for less, allow --engine auto and more --lanes or --pixels, or prune it",
-            )
+            raise does_not_fit(menu)
+        took = menu.placed(choices).interval()
+        if took > interval:
+            raise _too_slow(menu, interval, took)
         return choices
     if config.budget:
         return _within(menu, config.limits(board))
@@ -68,29 +60,62 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     return menu.smallest(folded.fastest({}), {})
 
 
+def does_not_fit(menu: "Menu") -> DoesNotFit:
+    """Of a network that is too large at any rate."""
+    lacks = menu.lacks(np.inf)
+    what = f"it does not fit at any rate: it needs {_percent(lacks)}"
+    return DoesNotFit(what, menu.board.name, f"prune it{_other_memory(menu, lacks)}")
+
+
+def _too_slow(menu: "Menu", interval: int, took: int) -> DoesNotFit:
+    """Of a network that takes at least `took` cycles a frame, not `interval`."""
+    config, name, least = menu.config, menu.board.name, max(menu.least.values())
+    if least > interval:
+        why = f"{menu.bottleneck}, which can be no faster than {least:,} cycles"
+        hint = "ask for less, allow --engine auto and more --lanes or --pixels, or prune it"
+    else:
+        lacks = menu.lacks(interval)
+        why = f"{name}: {interval:,} cycles need {_percent(lacks)}"
+        hint = f"ask for less, or prune it{_other_memory(menu, lacks)}"
+    hertz = config.hertz(menu.board)
+    return DoesNotFit(
+        f"{config.fps:,.0f} frames/s are {interval:,} cycles a frame at {hertz / 1e6:g} MHz; the least that {name} has room for is "
+        f"{took:,}",
+        why,
+        hint,
+    )
+
+
+def _percent(lacks: Mapping[str, float]) -> str:
+    of_each = [f"{share:.0%} of {name}" for name, share in lacks.items()]
+    return ", ".join(of_each) or "units that do not wait for each other"
+
+
+def _other_memory(menu: "Menu", lacks: Mapping[str, float]) -> str:
+    """What else to try where block RAM lacks and UltraRAM is not considered."""
+    layers = [stage.layer for stage in menu.stages if stage.layer is not None]
+    free = menu.board.resources["URAM"] and (len(menu.config.memories) == 1 or not any(x.loadable for x in layers))
+    return ", or let lists be in UltraRAM too: --loadable '*' --weights-in auto" if "BRAM36" in lacks and free else ""
+
+
 def _within(menu: "Menu", budget: dict[str, int]) -> dict[str, Choice]:
     """The fastest design in a budget. Forks and FIFOs, which no edge prices, are found by placing it, and kept room for."""
     left = budget
-    while True:
-        chosen = menu.best(left)
-        if chosen is None:
-            text = _least(menu, budget, {name: budget[name] - left[name] for name in budget})
-            raise DoesNotFit(
-                "no choice of units is in the budget",
-                f"the least of each alone is {text}",
-                "give it that much, or more where one is had for another",
-            )
+    while chosen := menu.best(left):
         takes = menu.placed(chosen).estimate()
-        over = {name: takes[name] - budget[name] for name in budget}
-        if max(over.values()) <= 0:
+        over = {name: max(0, takes[name] - n) for name, n in budget.items()}
+        if not any(over.values()):
             return chosen
-        left = {name: left[name] - max(0, over[name]) for name in budget}
-
-
-def _least(menu: "Menu", names: Iterable[str], more: Mapping[str, float]) -> str:
-    """The least of each resource alone, with what is kept aside of it."""
-    least = {name: menu.least_of(name) + more.get(name, 0) for name in names}
-    return ", ".join(f"{name}={n:g} ({n / menu.board.resources[name]:.1%} of the board)" for name, n in least.items())
+        left = {name: left[name] - n for name, n in over.items()}
+    chosen = menu.sparing(np.inf, budget)
+    takes = {name: ceil(n) for name, n in menu.placed(chosen).estimate().items()}
+    if all(takes[name] <= n for name, n in budget.items()):
+        return chosen
+    whole = menu.board.resources
+    text = ", ".join(f"{name}={takes[name]} ({takes[name] / whole[name]:.1%} of the board)" for name in budget)
+    raise DoesNotFit(
+        "no choice of units is in the budget", f"the least that would do is {text}", "give it that much, or prune it"
+    )
 
 
 @dataclass(frozen=True)
@@ -121,12 +146,15 @@ class Menu:
         """auto -- the engine where the user leaves the choice; dsp -- whether lanes may be in DSP slices"""
         self.graph, self.stages, self.config, self.board, self.auto, self.dsp = graph, stages, config, board, auto, dsp
         self.of_result = {stage.result: stage for stage in stages}
+        # what a board has none of is weighed as if it had one
+        self.have = {name: max(1, board.resources[name]) for name in RESOURCES}
         self.engines = self._engines()
         self.edges = [(tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)]
         self.edges.append((graph.output_name if graph.nodes else stages[-1].result, OUTPUT, 0))
         self.price_from = cache(self.price_from)
         self.order = cache(self.order)
         self.cycles_alone = cache(self.cycles_alone)
+        self.blocks_alone = cache(self.blocks_alone)
 
     def _engines(self) -> dict[str, str]:
         layers = {stage.result: stage.layer for stage in self.stages if stage.layer is not None}
@@ -186,6 +214,12 @@ class Menu:
         layer = self.of_result[name].layer
         return work(layer, fold, Order(layer.x.shape), sort=True)
 
+    def blocks_alone(self, name: str, fold: Fold) -> float:
+        """Share of the board's memories that a layer takes."""
+        layer = self.of_result[name].layer
+        takes = TermLanes(layer, fold, Order(layer.x.shape), sort=True).estimate()
+        return sum(takes.get(key, 0) / self.have[key] for key in ("BRAM36", "URAM"))
+
     def options(self, limit: float) -> dict[str, list[Choice]]:
         """What is worth considering where no layer may take more cycles than `limit`, of each stage."""
         found: dict[str, list[Choice]] = {}
@@ -214,11 +248,17 @@ class Menu:
         return [Spatial(n) for n in range(1, most + 1) if window.obstacle(stage.layer, n) is None]
 
     def _folds(self, name: str, kind: str, limit: float) -> list[Fold]:
-        """Of a kind of lanes the smallest folds that are fast enough, the smallest of these with all lanes of a row, and the fastest."""
+        """Of a kind of lanes the smallest folds that are fast enough, the smallest of these with all lanes of a row, those whose
+        lists fill their memories best, and the fastest."""
         folds = self._all_folds(name, kind)
         enough = [fold for fold in folds if self.cycles_alone(name, fold) <= limit]
         whole = [fold for fold in enough if fold.lanes == folds[-1].lanes]
-        return list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], folds[-1]]))
+        memories = self.config.memories if self.of_result[name].layer.loadable else ["rom"]
+        best = [
+            min(enough, key=lambda fold: self.blocks_alone(name, replace(fold, memory=m)), default=folds[-1])
+            for m in memories
+        ]
+        return list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], *best, folds[-1]]))
 
     def _choices(self, stage: Stage, limit: float | None = None) -> list[Choice]:
         """What the engine allows: folds, those worth considering at a limit or all, in LUTs and in DSP slices; pixels."""
@@ -244,7 +284,8 @@ class Menu:
 
     def meeting(self, interval: float, budget: Mapping[str, int]) -> dict[str, Choice] | None:
         """The choices of least area whose design, units that wait for each other included, takes at most `interval` cycles a
-        frame: each layer that can is so much faster as that needs. None where none is found in the budget."""
+        frame: each layer that can is so much faster as that needs. Where none is found in the budget, its best; None if nothing is
+        in the budget."""
         margin = 1.0
         for _ in range(TRIES):
             chosen = self.smallest(interval, budget, margin=margin)
@@ -254,8 +295,7 @@ class Menu:
             if took <= interval:
                 return chosen
             margin *= min(interval / took, STEP**-5)
-        chosen = self.best(budget)
-        return chosen if chosen and self.placed(chosen).interval() <= interval else None
+        return self.best(budget)
 
     def best(self, budget: Mapping[str, int]) -> dict[str, Choice] | None:
         """The choices of the least interval that the budget allows, to within STEP; None where it allows none."""
@@ -269,15 +309,23 @@ class Menu:
         self,
         interval: float,
         budget: Mapping[str, int],
-        weights: Mapping[str, float] | None = None,
         margin: float = MARGIN,
     ) -> dict[str, Choice] | None:
-        """The choices of least area whose units take at most `interval` cycles a frame, `margin` of it each that can; None
-        where the budget does not hold them.
+        """The choices of least area, by the sum of its shares of the board, whose units take at most `interval` cycles a frame,
+        `margin` of it each that can; None where the budget does not hold them."""
+        return self._program(interval, margin).solve(self.have, budget)
 
-        weights -- what one of each resource counts; its share of the board, unless given
-        """
-        weights = weights or {name: 1 / self.board.resources[name] for name in RESOURCES}
+    def sparing(self, interval: float, budget: Mapping[str, int]) -> dict[str, Choice]:
+        """The choices that exceed a budget least, by the sum of the shares of the board that are lacking."""
+        return self._program(interval, 1.0).solve(self.have, budget, exceed=True)
+
+    def lacks(self, interval: float) -> dict[str, float]:
+        """The shares of those resources of the board of which a network of that interval needs more than there is."""
+        board = {name: self.board.resources[name] for name in RESOURCES}
+        takes = self.placed(self.sparing(interval, board)).estimate()
+        return {name: takes[name] / self.have[name] for name, n in board.items() if takes[name] > n}
+
+    def _program(self, interval: float, margin: float) -> "IntegerProgram":
         most = {edge: max(margin * interval, min(interval, self.least[edge[1]])) for edge in self.edges}
         options = self.options(margin * interval)
         program = IntegerProgram(options)
@@ -290,15 +338,7 @@ class Menu:
                 if (price := self.price_from(edge, order, after)).cycles <= most[edge]
             }
             program.edge(edge, orders, prices)
-        # shares of a thousandth are what the solver tells apart well
-        return program.solve(
-            [1000 * weights.get(name, 0.0) for name in RESOURCES], [budget.get(name, np.inf) for name in RESOURCES]
-        )
-
-    def least_of(self, resource: str) -> int:
-        """The least of a resource with which the network can be built at all."""
-        chosen = self.smallest(np.inf, {}, {resource: 1.0})
-        return self.totals(chosen)[resource]
+        return program
 
     def fastest(self, budget: Mapping[str, int]) -> float | None:
         """The least interval that the budget allows, to within STEP; None where it allows none."""
@@ -357,7 +397,7 @@ class Menu:
 
     def share(self, resources: tuple[int, ...]) -> float:
         """Of the board: the sum over the resources."""
-        return sum(n / self.board.resources[name] for n, name in zip(resources, RESOURCES, strict=True))
+        return sum(n / self.have[name] for n, name in zip(resources, RESOURCES, strict=True))
 
     def totals(self, chosen: dict[str, Choice]) -> dict[str, int]:
         return dict(
@@ -405,22 +445,30 @@ class IntegerProgram:
         for node, variables in of_reader.items():
             self.row(variables, 0.0, less=[node])
 
-    def solve(self, weights: list[float], most: list[float]) -> dict[str, Choice] | None:
-        """The choice of each stage, by its name; None where none is possible."""
+    def solve(
+        self, have: Mapping[str, int], budget: Mapping[str, int], exceed: bool = False
+    ) -> dict[str, Choice] | None:
+        """The choice of each stage, by its name, that takes the least sum of shares of what there is; None where none is in the budget.
+
+        exceed -- the budget may be exceeded, by the least sum of shares
+        """
         costs = np.array(self.costs, float)
+        ones = np.array([have[name] for name in RESOURCES])
         rows, variables, factors = (np.array(column) for column in zip(*self.entries, strict=True))
-        shape = len(self.ends), len(costs)
-        matrix = coo_array((factors, (rows, variables)), shape).tocsr()
-        whole = np.zeros(len(costs))
-        whole[: len(self.nodes)] = 1
+        # the last variables are those shares
+        size = len(costs) + len(ones)
+        matrix = coo_array((factors, (rows, variables)), (len(self.ends), size)).tocsr()
+        takes = np.column_stack([costs.T, -np.diag(ones)])
         found = milp(
-            costs @ np.array(weights),
-            integrality=whole,
-            bounds=Bounds(0, 1),
+            # shares of a thousandth are what the solver tells apart well
+            np.concatenate([1000 * (costs / ones).sum(axis=1), np.full(len(ones), 1e6)]),
+            integrality=np.arange(size) < len(self.nodes),
+            bounds=Bounds(0, np.where(np.arange(size) < len(costs), 1, np.inf if exceed else 0)),
             constraints=[
                 LinearConstraint(matrix, self.ends, self.ends),
-                LinearConstraint(costs.T, -np.inf, most),
+                LinearConstraint(takes, -np.inf, [budget.get(name, np.inf) for name in RESOURCES]),
             ],
+            options={"mip_rel_gap": 1e-3} if exceed else {},
         )
         if not found.success:
             return None

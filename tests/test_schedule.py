@@ -1,6 +1,8 @@
 """Schedules keep what they promise: the rate, the budget, and every bit."""
 
 import copy
+import re
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -16,8 +18,11 @@ from hwgen.entries import Rounds
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
-from hwgen.frontend import load
+from hwgen.frontend import import_model, load
+from hwgen.lower import lower
 from hwgen.nn import ActQuant
+from hwgen.passes import run_passes
+from hwgen.schedule import Menu, schedule
 from hwgen.share import share
 from hwgen.units.term_lanes import TermLanes
 
@@ -129,20 +134,60 @@ def test_more_speed_takes_more_area_and_a_limit_of_the_rate_none_too_much(tmp_pa
     assert sum(n / BOARD.resources[name] for name, n in design.estimate().items()) <= share[len(rows) // 2]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_budget_is_kept_or_refused_with_the_least_that_would_do(seed, tmp_path):
-    luts = int(10 ** Random(seed).uniform(2, 4))
-    config = BuildConfig(budget=f"LUT={luts}")
+    """Of lookup tables, or of several resources."""
+    random = Random(seed)
+    budget = {"LUT": int(10 ** random.uniform(2, 4))}
+    if seed > 5:
+        budget |= {"BRAM36": random.randrange(4), "DSP": random.randrange(8)}
+
+    def built():
+        config = BuildConfig(budget=",".join(f"{name}={n}" for name, n in budget.items()))
+        return build(network(), (X,), out=tmp_path / "net", config=config)
+
     try:
-        design = build(network(), (X,), out=tmp_path / "net", config=config)
+        design = built()
     except DoesNotFit as error:
         assert not (tmp_path / "net").exists()
-        least = int(str(error).split("LUT=")[1].split()[0])
-        assert least > luts
-        config = BuildConfig(budget=f"LUT={least}")
-        design = build(network(), (X,), out=tmp_path / "net", config=config)
-        luts = least
-    assert design.estimate()["LUT"] <= luts
+        least = {name: int(n) for name, n in re.findall(r"(\w+)=(\d+) ", error.at)}
+        assert list(least) == list(budget) and any(least[name] > n for name, n in budget.items())
+        budget = least
+        design = built()
+    assert all(design.estimate()[name] <= n for name, n in budget.items())
+
+
+def menu(net, x, board=BOARD, **options) -> Menu:
+    graph, config = run_passes(import_model(net, (x,))), BuildConfig(**options)
+    return Menu(graph, lower(graph, config.is_loadable), config, board, dsp=True)
+
+
+def test_what_lacks_is_named():
+    """One layer's list does not fit in block RAM, or not at the rate."""
+    net = nn.Sequential(ActQuant(4, 0), nn.Linear(64, 128), ActQuant(4, 6)).eval()
+    net[1].weight.data = torch.randint(-1, 2, (128, 64), generator=torch.Generator().manual_seed(1)).float()
+    net[1].bias.data.zero_()
+    for blocks, fps, said in (
+        (1, 1e3, r"(?s)it does not fit at any rate: it needs \d+% of BRAM36.*--weights-in auto"),
+        (5, 1e6, r"(?s)has room for is \d+\n.*at:   zcu104: 250 cycles need \d+% of BRAM36.*--weights-in auto"),
+    ):
+        board = replace(BOARD, resources=BOARD.resources | {"BRAM36": blocks})
+        ready = menu(net, torch.zeros(1, 64), board, engine="lanes", fps=fps)
+        with pytest.raises(DoesNotFit, match=said):
+            schedule(ready.graph, ready.stages, ready.config, board)
+
+
+def test_a_slower_network_never_needs_more_memory():
+    """A list of one group would leave most of an UltraRAM's width empty."""
+    net = nn.Sequential(ActQuant(4, 0), nn.Linear(512, 256), ActQuant(4, 6)).eval()
+    net[1].weight.data = torch.randint(-1, 2, (256, 512), generator=torch.Generator().manual_seed(1)).float()
+    net[1].bias.data.zero_()
+    ready = menu(net, torch.zeros(1, 512), engine="lanes", loadable="*", weights_in="uram", fps=1.0)
+    blocks = []
+    for interval in (2_000, 8_000, 32_000, np.inf):
+        chosen = ready.sparing(interval, {"URAM": 0})
+        blocks.append(ready.totals(chosen)["URAM"])
+    assert blocks == sorted(blocks, reverse=True) and blocks[-1] < len(net[1].weight.data.nonzero()) / 4096
 
 
 def test_a_greater_budget_is_never_slower(tmp_path):

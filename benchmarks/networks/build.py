@@ -24,16 +24,28 @@ from hwgen.config import RESOURCES
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).parent / "results.json"
 FRAMES = 3  # the interval is between the last two
+# the first pattern that matches
 FPS = {
-    "resnet8": 100_000,
-    "ds_cnn": 50_000,
-    "mobilenet_025_96": 10_000,
-    "autoencoder": 100_000,
-    "cnv": 5_000,
-    "mobilenet_224": 1_600,
+    "resnet8-*": 100_000,
+    "ds_cnn-*": 50_000,
+    "mobilenet_025_96-*": 10_000,
+    "autoencoder-*": 100_000,
+    "cnv-*": 5_000,
+    "mobilenet_224-uniform4-50-a4": 1_250,
+    "mobilenet_224-uniform4-50-a8": 500,
+    "mobilenet_224-*": 1_600,
 }
-OPTIONS = {"mobilenet_224": ("--loadable", "*", "--weights-in", "uram")}  # its lists are more than all block RAMs
+ULTRA_RAM = ("--loadable", "*", "--weights-in", "auto")
+OPTIONS = {
+    "mobilenet_224-*": ULTRA_RAM,
+    "cnv-uniform4-50-a8": ULTRA_RAM,
+    "*": (),
+}  # lists that are more than all block RAMs
 CLOCK = 250  # MHz, assumed
+
+
+def of(table: dict, name: str):
+    return next(value for pattern, value in table.items() if fnmatch.fnmatchcase(name, pattern))
 
 
 def run(name: str, fps: float, folder: Path, options: tuple[str, ...]) -> dict:
@@ -129,8 +141,7 @@ def main(only, fps, keep, options):
             save = [sys.executable, "-m", "benchmarks.networks", "--only", name, "--save", str(keep)]
             subprocess.run(save, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         shutil.rmtree(keep / name, ignore_errors=True)
-        topology = name.split("-")[0]
-        result = run(name, fps or FPS[topology], keep, (*OPTIONS.get(topology, ()), *options))
+        result = run(name, fps or of(FPS, name), keep, (*of(OPTIONS, name), *options))
         console.print(name, result)
         if not fps:
             known = (json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}) | {name: result}
