@@ -91,7 +91,8 @@ class PlaceBits:
 class Entries:
     """What the ROM holds of a list: arrays in issue order.
 
-    command       2 shift, 1 negate; or a weight, for an immediate its bits above the payload in the place of a weight's above the lowest.
+    command       2 shift, 1 negate; or a weight, for an immediate its bits above the payload in the place of a weight's above the lowest
+                  or, of half an immediate, above the lowest two, 2 being the upper half.
                   With `gaps` the lowest bit of an immediate's means to go on by 2^payload_bits times the payload
     immediate     0 or 1
     payload       a place or, with `gaps`, the distance from the term before; or an immediate
@@ -124,6 +125,11 @@ class Entries:
         return Rom.of_fields([(last, 1), *((column, self.command_bits + 1 + bits) for column in terms.T[::-1])])
 
 
+def half_payload(immediate_bits: int, weight_bits: int) -> int:
+    """Bits of a payload that, with what an entry has for a weight, hold half an immediate."""
+    return max(1, -(-immediate_bits // 2) - (weight_bits - 2))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TermList:
     """Entries in issue order, as parallel arrays, before they are coded.
@@ -132,7 +138,8 @@ class TermList:
     channel, tap_row, tap_column   the activation that it adds, in the window; zero for an immediate
     immediate   the signed number that it adds; zero for a term. With weights unsigned
     lengths     entries of each output channel
-    constant_bits  of the payload that hold every immediate
+    immediate_bits  that hold every immediate
+    constant_bits  of the payload that hold every immediate, or each half of it
     gap_bits    of a payload that is a distance; 0: it is a place
     weight, weight_bits  for lanes that multiply: by what, zero for an immediate, and its bits; else none, and 0
     """
@@ -143,6 +150,7 @@ class TermList:
     tap_column: np.ndarray
     immediate: np.ndarray
     lengths: np.ndarray
+    immediate_bits: int
     constant_bits: int
     gap_bits: int = 0
     weight: np.ndarray | None = None
@@ -185,36 +193,47 @@ class TermList:
     def entry_bits(self, place: PlaceBits) -> int:
         return self.command_bits + 1 + self.payload_bits(place)
 
-    def _commands(self, bits: int) -> np.ndarray:
-        """Of each entry, for a payload of so many bits."""
+    def _half_bits(self, bits: int) -> int:
+        """Bits of half an immediate, for a payload of so many bits; 0 where immediates are whole."""
+        whole = not self.weight_bits or self.immediate_bits <= bits + self.weight_bits - 1
+        return 0 if whole else bits + self.weight_bits - 2
+
+    def _coded(self, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For a payload of so many bits: the command of each entry, and of its immediate, 0 for a term, what the payload holds, and the
+        upper half that takes an entry before."""
+        none = np.zeros(len(self.flags), np.int64)
         if not self.weight_bits:
-            return self.flags >> 1 & 3
-        return np.where(self.flags & IMMEDIATE, self.immediate >> bits << 1, self.weight)
+            return self.flags >> 1 & 3, self.immediate, none
+        half_bits = self._half_bits(bits)
+        if not half_bits:
+            return np.where(self.flags & IMMEDIATE, self.immediate >> bits << 1, self.weight), self.immediate, none
+        low = self.immediate & ((1 << half_bits) - 1)
+        return np.where(self.flags & IMMEDIATE, low >> bits << 2, self.weight), low, self.immediate >> half_bits
 
     def entries(self, place: PlaceBits, places: np.ndarray, payload_bits: int | None = None) -> Entries:
         """What the ROM holds; places -- at which place of the input each channel comes; payload_bits -- of hardware that is
         there."""
         bits = payload_bits or self.payload_bits(place)
         where = self._where(place, places)
+        coded, value, upper = self._coded(bits)
         if not self.gap_bits:
-            payload = np.where(self.flags & IMMEDIATE, self.immediate, where)
-            return Entries(
-                self._commands(bits), self.flags & IMMEDIATE, payload, self.command_bits, bits, self.lengths, False
-            )
+            payload = np.where(self.flags & IMMEDIATE, value, where)
+            return Entries(coded, self.flags & IMMEDIATE, payload, self.command_bits, bits, self.lengths, False)
         term, distance = self._distances(where, place)
-        far = distance >> bits > 0
+        far = (distance >> bits > 0) | (upper > 0)
         here = np.cumsum(1 + far) - 1
         before = here[far] - 1
         size = len(term) + int(far.sum())
         command, immediate, payload = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
-        # a shift stays where it stands, or comes before with a distance that is far; a sign or a weight goes with its term
+        # a shift stays where it stands, or comes before with a distance that is far; a sign or a weight goes with its term; the upper half
+        # of an immediate comes before the lower
         shift = (self.flags >> 1 & 2) if not self.weight_bits else np.zeros(len(term), np.int64)
-        command[here] = (self._commands(bits)[term] & ~shift[term]) | np.where(far, 0, shift)
-        command[before] = shift[far] | 1
+        command[here] = (coded[term] & ~shift[term]) | np.where(far, 0, shift)
+        command[before] = np.where(upper[far] > 0, upper[far] >> bits << 2 | 2, shift[far] | 1)
         immediate[here] = self.flags & IMMEDIATE
         immediate[before] = 1
-        payload[here] = np.where(self.flags & IMMEDIATE, self.immediate, distance & ((1 << bits) - 1))
-        payload[before] = distance[far] >> bits
+        payload[here] = np.where(self.flags & IMMEDIATE, value, distance & ((1 << bits) - 1))
+        payload[before] = np.where(upper[far] > 0, upper[far], distance[far] >> bits)
         lengths = self.lengths + np.bincount(self._output[far], minlength=len(self.lengths))
         return Entries(command, immediate, payload, self.command_bits, bits, lengths, True)
 
@@ -228,11 +247,12 @@ class TermList:
             return 0
         _, distance = self._distances(self._where(place, np.arange(1 << place.channel)), place)
         best = 0, 0.9 * count * width
-        # lanes that multiply have an immediate whole: the payload holds what the bits of a weight do not
-        whole = self.weight_bits > 0
-        for bits in range(max(2, -(-place.all // 2), self.constant_bits * whole), width - rest):
+        # lanes that multiply have an immediate in two halves at most
+        least = half_payload(self.immediate_bits, self.weight_bits) if self.weight_bits else 2
+        for bits in range(max(2, -(-place.all // 2), least), width - rest):
             immediates = np.abs(self.immediate[self.flags & IMMEDIATE > 0]) >> (bits - 1)
-            more = np.count_nonzero(distance >> bits) + (0 if whole else int(immediates.sum()))
+            parts = np.count_nonzero(self._coded(bits)[2]) if self.weight_bits else int(immediates.sum())
+            more = np.count_nonzero(distance >> bits) + parts
             if more <= 0.02 * count and (count + more) * (rest + bits) < best[1]:
                 best = bits, (count + more) * (rest + bits)
         return best[0]

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.entries import IMMEDIATE, LAST, NEGATE, SHIFT, PlaceBits, TermList
+from hwgen.entries import IMMEDIATE, LAST, NEGATE, SHIFT, PlaceBits, TermList, half_payload
 from hwgen.errors import DoesNotFit
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv, sum_ends
@@ -33,7 +33,7 @@ class Program(TermList):
     """A list, and the numbers of the datapath.
 
     terms       how many entries are terms of weights, or weights: the useful ones
-    accumulator, below, drop, immediate_bits   widths W, F, DROP and IMMEDIATE_W of rtl/term_lanes.v
+    accumulator, below, drop   widths W, F and DROP of rtl/term_lanes.v, whose IMMEDIATE_W is immediate_bits
     base        for lanes that multiply: what each sum begins at
     """
 
@@ -41,7 +41,6 @@ class Program(TermList):
     accumulator: int
     below: int
     drop: int
-    immediate_bits: int
     base: int = 0
 
 
@@ -254,7 +253,9 @@ def mac_program(
         below=0,
         drop=sums.drop,
         immediate_bits=immediate_bits,
-        constant_bits=max(1, immediate_bits - (weight_bits - 1)),
+        constant_bits=half_payload(immediate_bits, weight_bits)
+        if gap_bits
+        else max(1, immediate_bits - (weight_bits - 1)),
         gap_bits=gap_bits,
         weight=weight,
         weight_bits=weight_bits,

@@ -177,7 +177,12 @@ def _rom(unit: TermLanes, op: Conv) -> Rom:
             )
         if program.immediate_bits > built.immediate_bits:
             refuse("a constant of its sums is beyond what the build's lists can hold", "use smaller biases")
-        program = replace(program, weight_bits=built.weight_bits, gap_bits=built.gap_bits)
+        program = replace(
+            program,
+            weight_bits=built.weight_bits,
+            immediate_bits=built.immediate_bits,
+            gap_bits=built.gap_bits,
+        )
     else:
         constant_bits = min(payload_bits, built.immediate_bits)
         program = made(**shifts, constant_bits=constant_bits, gap_bits=built.gap_bits)

@@ -4,7 +4,8 @@
 //
 // ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}. `last` ends an output channel in every group, and with the list's
 // last word comes `final`. Term = {command, immediate, payload}; payload = {tap row, tap column, channel}, or a signed immediate.
-//   MAC = 0: command = {shift, negate}. MAC = 1: a signed weight or, above an immediate, its upper bits, which is unsigned then.
+//   MAC = 0: command = {shift, negate}. MAC = 1: a signed weight, or {upper bits of an immediate, 0}, which is unsigned then; where
+//   IMMEDIATE_W is more than this holds, {upper bits of one of its halves, whether it is the upper one, 0}.
 //   GAPS = 1: a payload is not that place but how far it lies behind the place of the group's term before, modulo 2^bits, beginning
 //   at 0 with every channel; an immediate with the command's lowest bit adds nothing and goes on by 2^PAYLOAD_W times the payload.
 //   SHARED = 1: all channels have one list (a pool), which the ROM holds once, a term a word and without channels: it is walked
@@ -84,6 +85,8 @@ module term_sequencer #(
     localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
     localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;
     localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
+    localparam HALVES = IMMEDIATE_W > COMMAND_W - 1 + PAYLOAD_W;
+    localparam HALF_W = COMMAND_W - 2 + PAYLOAD_W;
     localparam PLACE_BITS = TAP_ROW_BITS + TAP_COLUMN_BITS + LIST_CHANNEL_BITS;
     localparam PLACE_W = (PLACE_BITS > 0) ? PLACE_BITS : 1;
     localparam PC_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
@@ -100,6 +103,9 @@ module term_sequencer #(
     generate
         if (COMMAND_W < 2 || (MAC == 0 && COMMAND_W > 2)) begin : gen_check_command
             term_sequencer_COMMAND_W_must_be_2_without_MAC error_i ();
+        end
+        if (MAC != 0 && HALVES && IMMEDIATE_W > 2 * HALF_W) begin : gen_check_immediate
+            term_sequencer_IMMEDIATE_W_must_be_two_halves_at_most_with_MAC error_i ();
         end
         if (GAPS != 0 && SHARED != 0) begin : gen_check_gaps
             term_sequencer_GAPS_must_be_0_with_SHARED error_i ();
@@ -357,7 +363,11 @@ module term_sequencer #(
 
             // the immediate as a number of the bus's width
             wire [IMMEDIATE_W+TERM_W-1:0] value_1;
-            if (MAC != 0) begin : gen_unsigned
+            if (MAC != 0 && HALVES) begin : gen_halves
+                wire [COMMAND_W-1:0] above_1 = command_1 >> 2;
+                wire [IMMEDIATE_W+TERM_W-1:0] half_1 = {{(IMMEDIATE_W+1){1'b0}}, above_1, term_1[PAYLOAD_W-1:0]};
+                assign value_1 = command_1[1] ? half_1 << HALF_W : half_1;
+            end else if (MAC != 0) begin : gen_unsigned
                 assign value_1 = {{(IMMEDIATE_W+2){1'b0}}, command_1[COMMAND_W-1:1], term_1[PAYLOAD_W-1:0]};
             end else begin : gen_signed
                 assign value_1 = {{(IMMEDIATE_W+TERM_W-PAYLOAD_W){term_1[PAYLOAD_W-1]}}, term_1[PAYLOAD_W-1:0]};

@@ -80,8 +80,14 @@ def terms(case, count=None):
     def term(before):
         if rng.random() < 0.2:
             if case.get("MAC"):
-                immediate = rng.randrange(1 << case["IMMEDIATE_W"])
-                return immediate >> case["PAYLOAD_W"] << 1, 0, 0, 0, immediate, immediate & cut
+                half = command_w - 2 + case["PAYLOAD_W"]
+                if case["IMMEDIATE_W"] <= half + 1:
+                    immediate = rng.randrange(1 << case["IMMEDIATE_W"])
+                    return immediate >> case["PAYLOAD_W"] << 1, 0, 0, 0, immediate, immediate & cut
+                high = rng.randrange(2)
+                part = rng.randrange(1 << (case["IMMEDIATE_W"] - half if high else half))
+                command = part >> case["PAYLOAD_W"] << 2 | high << 1
+                return command, 0, 0, 0, part << (half * high), part & cut
             immediate = rng.randint(-20, 20)
             return rng.choice([0, SHIFT]), 0, 0, 0, immediate, immediate & cut
         row, column, channel = rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS)
@@ -134,7 +140,9 @@ CONFIGS = [
         PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40},
         PADDED | {"TERMS": 22, "GROUPS": 3, "GAPS": 1, "PAYLOAD_W": 6},
         PADDED | WEIGHTS | {"GROUPS": 3},
-        PADDED | WEIGHTS | {"TERMS": 22, "GROUPS": 2, "GAPS": 1, "PAYLOAD_W": 6},
+        PADDED
+        | WEIGHTS
+        | {"TERMS": 22, "GROUPS": 2, "GAPS": 1, "PAYLOAD_W": 6, "IMMEDIATE_W": 13, "PAD_VALUE": (0, 13)},
         PADDED | {"TERMS": 22, "GROUPS": 1, "GAPS": 1, "PAYLOAD_W": 6, "LOAD": 1, "DEPTH": 64},
     )
 ]

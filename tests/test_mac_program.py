@@ -70,9 +70,11 @@ def test_the_accumulator_holds_the_worst_case_and_not_a_bit_more(seed):
     assert not np.array_equal(run(program, conv, frames, bits - 1), expected)
 
 
-def decoded(entries):
-    """The list as (weight or None, place or immediate) of each entry that adds, from the fields of the ROM alone."""
-    result, at = [], 0
+def decoded(entries, immediate_bits):
+    """The list as (weight or None, place or immediate) of each entry that adds, from the fields of the ROM alone; two halves of an
+    immediate as one."""
+    result, at, upper = [], 0, 0
+    half_bits = entries.payload_bits + entries.command_bits - 2
     ends = set((np.cumsum(entries.lengths) - 1).tolist())
     bits, half = entries.payload_bits, 1 << (entries.command_bits - 1)
     for i, (command, immediate, payload) in enumerate(
@@ -81,8 +83,13 @@ def decoded(entries):
         payload, command = int(payload) & ((1 << bits) - 1), int(command) & (2 * half - 1)
         if immediate and entries.gaps and command & 1:
             at += payload << bits
-        elif immediate:
+        elif immediate and immediate_bits <= half_bits + 1:
             result.append((None, command >> 1 << bits | payload))
+        elif immediate and command & 2:
+            upper = (command >> 2 << bits | payload) << half_bits
+        elif immediate:
+            result.append((None, upper | command >> 2 << bits | payload))
+            upper = 0
         else:
             at = at + payload if entries.gaps else payload
             result.append(((command + half) % (2 * half) - half, at))
@@ -98,8 +105,8 @@ def test_the_entries_hold_the_program_at_any_length_of_a_distance(seed):
     reach = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.weight.shape[2:], strict=True)]
     place = PlaceBits(*map(ceil_log2, reach), ceil_log2(x.shape[0]))
     places = np.random.default_rng(seed).permutation(x.shape[0])
-    plain = decoded(mac_program(conv, x, quantize).entries(place, places))
     program = mac_program(conv, x, quantize)
+    plain = decoded(program.entries(place, places), program.immediate_bits)
     tap = program.tap_row << (place.tap_column + place.channel) | program.tap_column << place.channel
     where = tap | places[program.channel]
     assert plain == [
@@ -110,7 +117,7 @@ def test_the_entries_hold_the_program_at_any_length_of_a_distance(seed):
         program = mac_program(conv, x, quantize, gap_bits=gap_bits)
         entries = program.entries(place, places)
         assert entries.gaps and entries.payload_bits == max(gap_bits, program.constant_bits)
-        assert sorted(decoded(entries), key=repr) == sorted(plain, key=repr)
+        assert sorted(decoded(entries, program.immediate_bits), key=repr) == sorted(plain, key=repr)
 
 
 @pytest.mark.parametrize(("weight", "bits"), [(131068.0, 18), (131072.0, 19), (-131072.0, 18), (-131076.0, 19)])

@@ -77,6 +77,13 @@ MUTANTS = {
         "first_0 ? {PLACE_W{1'b0}} : ",
         "",
     ),
+    "an upper half as a lower one": (
+        "term_sequencer",
+        6,
+        "term_sequencer",
+        "command_1[1] ? half_1 << HALF_W : half_1",
+        "half_1",
+    ),
     "a skip adds its payload": ("term_sequencer", 4, "term_sequencer", "immediate_1 && !skip_1", "immediate_1"),
     "a skip as short as a term's distance": (
         "term_sequencer",

@@ -14,7 +14,7 @@ from torch import nn
 from hwgen import simulate
 from hwgen.board import load_board
 from hwgen.config import RESOURCES, BuildConfig
-from hwgen.entries import Rounds
+from hwgen.entries import IMMEDIATE, Rounds
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
@@ -95,17 +95,20 @@ def test_units_that_hold_each_other_up_are_predicted_to(options, over, tmp_path)
 
 @pytest.mark.sim
 def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
-    """An entry a weight: a high rate takes less of the board (a low one is about even), and every bit is as before."""
+    """An entry a weight: a high rate takes less of the board (a low one is about even), and every bit is as before. The first list
+    has distances, and immediates in halves."""
     generator = torch.Generator().manual_seed(6)
-    net = nn.Sequential(ActQuant(8, 0), nn.Linear(24, 20), nn.ReLU(), ActQuant(8, 9), nn.Linear(20, 6), ActQuant(8, 16))
+    net = nn.Sequential(ActQuant(8, 0), nn.Linear(96, 40), nn.ReLU(), ActQuant(8, 9), nn.Linear(40, 6), ActQuant(8, 16))
     for layer in (net[1], net[4]):
         layer.weight.data = torch.randint(-127, 128, layer.weight.shape, generator=generator).float()
         layer.bias.data = torch.randint(-5000, 5000, layer.bias.shape, generator=generator).float()
-    x = torch.randint(0, 256, (1, 24), generator=generator).float()
-    rate = {"fps": 2_000_000, "engine": "lanes"}
+    x = torch.randint(0, 256, (1, 96), generator=generator).float()
+    rate = {"fps": 500_000, "engine": "lanes"}
     design = build(net, (x,), out=tmp_path / "net", config=BuildConfig(**rate))
     without = build(net, (x,), out=tmp_path / "without", config=BuildConfig(**rate, dsp=False))
     assert {unit["kind"] for unit in read_manifest(tmp_path / "net")["choices"].values() if "kind" in unit} >= {"mac"}
+    first = next(placed.unit for placed in design.placed if isinstance(placed.unit, TermLanes))
+    assert first.entries.gaps and first.entries.immediate.sum() > np.count_nonzero(first.program.flags & IMMEDIATE)
     shares = [sum(n / BOARD.resources[name] for name, n in d.estimate().items()) for d in (design, without)]
     assert shares[0] < shares[1] and without.estimate()["DSP"] == 0
     assert measured(tmp_path / "net", net, x) <= design.interval()
