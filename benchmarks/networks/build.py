@@ -31,8 +31,9 @@ FPS = {
     "mobilenet_025_96-*": 10_000,
     "autoencoder-*": 100_000,
     "cnv-*": 5_000,
-    "mobilenet_224-uniform4-50-a4": 1_250,
-    "mobilenet_224-uniform4-50-a8": 500,
+    "mobilenet_224-uniform4-50-a4": 1_400,
+    "mobilenet_224-uniform4-50-a8": 600,
+    "mobilenet_224-pot4-50-a8": 700,
     "mobilenet_224-*": 1_600,
 }
 ULTRA_RAM = ("--loadable", "*", "--weights-in", "auto")
