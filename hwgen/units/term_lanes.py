@@ -474,7 +474,10 @@ class TermLanes(Unit):
         groups = 1 if self.shared else fold.groups  # groups of a shared list differ in the channel alone
         # where no row is padding yosys finds the constant registers of a few slots, not of many
         slots = rows.ring if rows.pad_top + rows.pad_bottom else max(0, rows.ring - 8)
-        clamp = clamp_luts(program.accumulator + program.below - program.drop, layer.y.qtype.bits, *self._ends.values())
+        low, high = self._ends.values()
+        clamp = clamp_luts(program.accumulator + program.below - program.drop, layer.y.qtype.bits, low, high)
+        # a choice of both ends is part of that of the word to send, but for the last group's
+        chosen = fold.groups - 1 + (-UNBOUNDED < low < 0 and high < UNBOUNDED - 1)
         if pool or mac:  # no immediate is chosen
             lane = bits * multiplexer(legs)
         else:
@@ -483,7 +486,7 @@ class TermLanes(Unit):
         return {
             "exact": fold.size * (lane + clamp)
             + (fold.size if layer.x.qtype.signed else groups) * wide
-            + (fold.groups - 1) * fold.lanes * layer.y.qtype.bits
+            + chosen * fold.lanes * layer.y.qtype.bits
             + fold.groups * self._line_luts
             + self._list_luts,
             "unit": 1,
