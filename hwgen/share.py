@@ -1,8 +1,9 @@
 """Where the shipped folders (rtl, templates, boards, sim) lie: beside the package in a checkout, inside it in a
 wheel."""
 
-import os
 from pathlib import Path
+
+import platformdirs
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -15,6 +16,4 @@ def share(folder: str) -> Path:
 
 def cache() -> Path:
     """The folder, made if need be, for what hwgen works out once per user: losing it costs only time."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwgen"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return platformdirs.user_cache_path("hwgen", ensure_exists=True)

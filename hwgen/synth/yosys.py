@@ -17,10 +17,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
 from hwgen.errors import MissingTool, ToolFailed
 from hwgen.folder import read_record, write_record
+from hwgen.share import cache as user_cache
 from hwgen.synth import RESOURCES, roms
 from hwgen.synth.parts import WRAPPER, Part, parts_of
 
@@ -67,7 +66,7 @@ ys.run_pass("script " + sys.argv[1], ys.Design())
 
 def cache_folder() -> Path:
     """Where counts are kept unless told otherwise: HWGEN_CACHE of the environment, or a folder of the user's."""
-    return Path(os.environ.get("HWGEN_CACHE") or platformdirs.user_cache_path("hwgen")) / "synth"
+    return Path(os.environ.get("HWGEN_CACHE") or user_cache()) / "synth"
 
 
 def synthesize(
