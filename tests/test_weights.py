@@ -9,6 +9,7 @@ from torch import nn
 
 import hwgen
 from hwgen import BuildConfig, build, load_words, simulate
+from hwgen.entries import IMMEDIATE
 from hwgen.errors import BadInput, DoesNotFit, HwgenError
 from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
@@ -170,6 +171,26 @@ def test_lists_are_those_that_a_build_would_hold(tmp_path):
         start = int(np.flatnonzero(mine[:, 0] == 0x50)[layer.layer])
         assert mine[start, 1] == layer.words
         assert mine[start + 1 : start + 1 + layer.words, 1].tolist() == words[: layer.words]  # words of one piece
+
+
+def test_a_list_of_distances_and_halves_is_coded_as_the_build_s(tmp_path, monkeypatch):
+    """Other weights with smaller constants and fewer bits keep the hardware's widths; the same ones give its own list."""
+    only(monkeypatch, "mac")
+    generator = torch.Generator().manual_seed(3)
+    net = nn.Sequential(ActQuant(8, 0), nn.Linear(96, 40), ActQuant(8, 9)).eval()
+    net[1].weight.data = torch.randint(-127, 128, (40, 96), generator=generator).float()
+    net[1].bias.data = torch.randint(-5000, 5000, (40,), generator=generator).float()
+    example = (torch.zeros(1, 96),)
+    design = build(net, example, out=tmp_path / "net", config=BuildConfig(loadable="*", fps=300_000, engine="lanes"))
+    (unit,) = design.loadable
+    immediates = np.count_nonzero(unit.program.flags & IMMEDIATE)
+    assert unit.entries.gaps and unit.entries.immediate.sum() > immediates
+    own = load_words(tmp_path / "net")
+    assert np.array_equal(load_words(tmp_path / "net", net, example).writes, own.writes)
+    net[1].weight.data = torch.randint(-3, 4, (40, 96), generator=generator).float()
+    net[1].bias.data = torch.randint(-50, 50, (40,), generator=generator).float()
+    (layer,) = load_words(tmp_path / "net", net, example).layers
+    assert layer.bits == own.layers[0].bits and layer.words < own.layers[0].words
 
 
 def refusal(folder, change):

@@ -37,15 +37,13 @@ FPS = {
     "mobilenet_224-*": 1_600,
 }
 ULTRA_RAM = ("--loadable", "*", "--weights-in", "auto")
-OPTIONS = {
-    "mobilenet_224-*": ULTRA_RAM,
-    "cnv-uniform4-50-a8": ULTRA_RAM,
-    "*": (),
-}  # lists that are more than all block RAMs
+# for lists that are more than all block RAMs
+OPTIONS = {"mobilenet_224-*": ULTRA_RAM, "cnv-uniform4-50-a8": ULTRA_RAM, "*": ()}
 CLOCK = 250  # MHz, assumed
 
 
 def of(table: dict, name: str):
+    """What FPS or OPTIONS say of a network."""
     return next(value for pattern, value in table.items() if fnmatch.fnmatchcase(name, pattern))
 
 
