@@ -363,6 +363,21 @@ def test_killed_worker_is_an_error_with_the_end_of_its_log(build, monkeypatch):
         yosys._run_all(build, [part("job")], 1, lambda *_: None)
 
 
+def test_counts_that_another_process_wrote_are_refused_and_not_kept(build, tmp_path, monkeypatch):
+    checked = yosys._check_log
+
+    def overwrite(folder, part, returncode):
+        checked(folder, part, returncode)
+        path = folder / f"synth/{part.stem}.stat.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"modules": {"$paramod\\other\\W=s32'1": {}}}))
+
+    monkeypatch.setattr(yosys, "_check_log", overwrite)
+    options = only(build, "a")
+    with pytest.raises(ToolFailed, match=r"(?s)the counts of a are those of other, not of .*unit_a.stat.json"):
+        yosys.synthesize(build, cache=tmp_path / "cache", **options)
+    assert not list((tmp_path / "cache").glob("*.json"))
+
+
 def test_every_failure_is_named_and_stops_no_other_part(build, monkeypatch):
     (build / "synth").mkdir()
     scripts(monkeypatch, one="exec -- kill -9 $PPID", two="log fine", three="no_such_command")

@@ -10,11 +10,12 @@ import importlib.util
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hwgen.errors import MissingTool, ToolFailed
@@ -128,6 +129,7 @@ def synthesize(
             roms.compare(build_dir, manifest, wanted, json.loads(compared.read_text())["modules"])
             compared.unlink()
         stat = json.loads((work / f"{part.stem}.stat.json").read_text())
+        _check_top(part, stat["modules"])
         cells = stat["design"].get("num_cells_by_type", {})
         if part.box:
             del cells[manifest["core"]]
@@ -286,6 +288,20 @@ def _check_log(build_dir: Path, part: Part, returncode: int) -> None:
     for line in lines:
         if line.startswith("Warning:") and any(text in line for text in _FATAL_WARNINGS):
             raise ToolFailed(f"yosys on {part.name}: {line}", at=log, hint="mend the Verilog it names")
+
+
+def _check_top(part: Part, modules: Iterable[str]) -> None:
+    """Raises ToolFailed where another process in the same folder wrote the counts, which the cache would keep for good.
+
+    modules -- as yosys names them: the module, $paramod\\MODULE\\PARAMETERS or $paramod$HASH\\MODULE
+    """
+    found = {re.sub(r"^\$paramod(\$\w+)?", "", name).lstrip("\\").split("\\")[0] for name in modules}
+    if part.top not in found:
+        raise ToolFailed(
+            f"the counts of {part.name} are those of {', '.join(sorted(found))}, not of {part.top}",
+            at=f"synth/{part.stem}.stat.json",
+            hint="let one synthesis at a time run in a folder",
+        )
 
 
 def _counts(part: Part, cells: dict[str, int]) -> dict:
