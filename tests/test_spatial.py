@@ -18,6 +18,7 @@ from hwgen.errors import UnsupportedLayer
 from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.simulators import lint
+from hwgen.units import adder_graph
 from tests.networks import Fork
 from tests.proofs import yosys
 
@@ -292,6 +293,19 @@ def test_auto_takes_what_is_smaller(tmp_path):
     design = build(net, x, tmp_path / "net", engine="auto", lanes=1)
     assert kinds(design)["layer_1"] == "term_lanes" and kinds(design)["layer_3"] == "adder_graph"
     exact(net, x, tmp_path / "net")
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.6])
+def test_a_large_layer_is_priced_by_a_part_of_its_outputs(keep, tmp_path, monkeypatch):
+    net = nn.Sequential(ActQuant(4, 0), weigh(nn.Linear(128, 160), keep=keep), ActQuant(4, 6))
+    x = torch.zeros(1, 128)
+    prices = []
+    for terms in (40_000, 4000):
+        monkeypatch.setattr(adder_graph, "EXACT_TERMS", terms)
+        (unit,) = [placed.unit for placed in build(net, x, tmp_path / "net").placed]
+        prices.append(unit.estimate()["LUT"])
+    assert 4000 < unit.layer.program.terms < 40_000
+    assert prices[0] != prices[1] and abs(prices[1] / prices[0] - 1) < 0.05
 
 
 def test_a_layer_named_as_part_of_another(tmp_path):

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
+from math import log2, prod
+
+import numpy as np
 
 from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.rows import ONE, ZERO, Row, index_of, word_of
@@ -173,21 +175,40 @@ class AdderGraph(Unit):
 
     def _estimate(self) -> dict[str, float]:
         layer, bits = self.layer, self.layer.x.qtype.bits
-        if not self.maximum and layer.program.terms > EXACT_TERMS:
-            return estimate(layer, self.pixels)
         if self.maximum:
             # a comparison of up to 3 bits is part of the LUT that chooses a bit
             nodes = (self.taps - 1) * layer.x.shape[0]
             luts = nodes * bits if bits <= 3 else 7 * nodes * bits // 4
+        elif layer.program.terms > EXACT_TERMS:
+            luts = self._extrapolated_luts()
         else:
-            luts = (
-                self.netlist.luts
-                + sum(self._clamp_luts(len(kept), sent.signed, ends) for kept, sent, ends in self._sent())
-                + self._shift_luts()
-            )
+            luts = self._graph_luts()
         lines = _lines(layer, self.pixels)
         luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(layer) else CONTROL)
         return {"LUT": luts, "BRAM36": lines["BRAM36"]}
+
+    def _graph_luts(self) -> int:
+        """Of all between the window and the results."""
+        clamps = sum(self._clamp_luts(len(kept), sent.signed, ends) for kept, sent, ends in self._sent())
+        return self.netlist.luts + clamps + self._shift_luts()
+
+    def _extrapolated_luts(self) -> int:
+        """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every doubling of the
+        terms, as more is shared."""
+        layer, op = self.layer, self.layer.op
+        terms = np.cumsum(np.bincount(self.sums.terms.output, minlength=len(op.weight)))
+        samples = [int(np.searchsorted(terms, EXACT_TERMS // share)) + 1 for share in (8, 2)]
+        if op.groups > 1 or terms[samples[1] - 1] > EXACT_TERMS:
+            return int(LUT_PER_BIT * layer.x.qtype.bits * layer.program.terms)
+        points = []
+        for outputs in samples:
+            some = replace(op, weight=op.weight[:outputs], bias=op.bias[:outputs])
+            y = replace(layer.y, shape=(outputs, *layer.y.shape[1:]))
+            part = replace(self, layer=Layer(layer.name, some, layer.quantize, layer.x, y))
+            points.append((log2(terms[outputs - 1]), part._graph_luts() / terms[outputs - 1]))
+        (few, first), (many, second) = points
+        falls = (first - second) / (many - few) if many > few else 0.0
+        return round(terms[-1] * max(second / 2, second - falls * (log2(terms[-1]) - many)))
 
     def _clamp_luts(self, kept: int, signed: bool, ends: dict[str, int]) -> int:
         """Of rtl/clamp.v: kept -- bits of the sum that it looks at."""
@@ -275,18 +296,6 @@ def _result(number: int, bits: int, signed: bool, y_bits: int, ends: dict[str, i
         return [f"    assign {y} = {total}[{y_bits - 1}:0];"]
     above = f"{{{y_bits - bits}{{{total}[{bits - 1}]}}}}" if signed else f"{y_bits - bits}'d0"
     return [f"    assign {y} = {{{above}, {total}}};"]
-
-
-def estimate(layer: Layer, pixels: int = 1) -> dict[str, int]:
-    """LUT and BRAM36 of the layer's adder_graph, rough and at once: what rows take of its terms' bits, unshared."""
-    channels, bits = layer.x.shape[0], layer.x.qtype.bits
-    lines = _lines(layer, pixels)
-    if isinstance(layer.op, MaxPool):
-        graph = 2 * bits * (prod(layer.kernel) - 1) * channels
-    else:
-        graph = int(LUT_PER_BIT * bits * layer.program.terms) + bits * layer.y.shape[0]
-    graph *= Slots.of(layer, pixels).outs
-    return {"LUT": graph + CONTROL * (not window.trivial(layer)) + lines["LUT"], "BRAM36": lines["BRAM36"]}
 
 
 def _lines(layer: Layer, pixels: int) -> dict[str, float]:
