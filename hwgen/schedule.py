@@ -23,6 +23,7 @@ from hwgen.units.unit import Unit
 
 MARGIN = 0.95
 TRIES = 12  # of a margin at which units that wait for each other still meet a rate
+BETWEEN = 6  # more margins that are tried once one does
 STEP = 1.001  # the search for the best rate ends where a faster one would gain less
 NEIGHBOURS = 4  # folds of a layer that are more than it needs, for the sake of its neighbours
 OUTPUT = ""  # the network's border, as a stage
@@ -286,14 +287,26 @@ class Menu:
         """The choices of least area whose design, units that wait for each other included, takes at most `interval` cycles a
         frame: each layer that can is so much faster as that needs. Where none is found in the budget, its best; None if nothing is
         in the budget."""
-        margin = 1.0
-        for _ in range(TRIES):
+
+        def tried(margin: float) -> tuple[dict[str, Choice] | None, float, float]:
+            """What is chosen at a margin, its cycles and its share of the board."""
             chosen = self.smallest(interval, budget, margin=margin)
             if chosen is None:
+                return None, np.inf, np.inf
+            design = self.placed(chosen)
+            takes = design.estimate()
+            return chosen, design.interval(), self.share(tuple(takes[name] for name in RESOURCES))
+
+        margin = 1.0
+        for _ in range(TRIES):
+            chosen, took, share = tried(margin)
+            if chosen is None:
                 break
-            took = self.placed(chosen).interval()
             if took <= interval:
-                return chosen
+                # the steps so far may have passed by a smaller one
+                between = np.geomspace(1.0, margin, BETWEEN + 2)[1:-1] if margin < 1 else []
+                found = [(chosen, took, share), *map(tried, between)]
+                return min((one for one in found if one[1] <= interval), key=lambda one: one[2])[0]
             margin *= min(interval / took, STEP**-5)
         return self.best(budget)
 
