@@ -98,7 +98,7 @@ def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
     """An entry a weight: a high rate takes less of the board (a low one is about even), and every bit is as before. The first list
     has distances, and immediates in halves."""
     generator = torch.Generator().manual_seed(6)
-    fine = ActQuant(16, 6, signed=True)
+    fine = ActQuant(16, 11, signed=True)
     net = nn.Sequential(ActQuant(8, 0), nn.Linear(96, 40), nn.ReLU(), ActQuant(8, 9), nn.Linear(40, 6), fine)
     for layer in (net[1], net[4]):
         layer.weight.data = torch.randint(-127, 128, layer.weight.shape, generator=generator).float()
