@@ -14,6 +14,7 @@ as `Step` says: that can be a few clocks a frame, either way.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
@@ -69,14 +70,14 @@ class Step:
 
 @dataclass(eq=False)
 class Ring:
-    """The line memory of lanes, or a FIFO: rows `written` since the start, and slots `used`, those of rows on their way with them."""
+    """The line memory of lanes, or a FIFO: rows `written` since the start; `free`, since when each slot without a row can be written."""
 
     rows: Rows
+    handover: int = 0
     written: int = 0
-    used: int = 0
 
-    def room(self) -> bool:
-        return self.used < self.rows.ring
+    def __post_init__(self):
+        self.free = deque([0.0] * self.rows.ring)
 
     def holds(self, frame: int, row: int) -> bool:
         """Whether all is there that an output row reads."""
@@ -84,16 +85,17 @@ class Ring:
         reach = rows.last_step if row == rows.out_rows - 1 else rows.need
         return self.written >= frame * (rows.pad_top + rows.rows + rows.pad_bottom) + row * rows.step + reach
 
-    def free(self, row: int) -> None:
-        self.used -= self.rows.last_step if row == self.rows.out_rows - 1 else self.rows.step
+    def give(self, row: int, now: float) -> None:
+        """Back what an output row no longer needs."""
+        count = self.rows.last_step if row == self.rows.out_rows - 1 else self.rows.step
+        self.free.extend([now + self.handover] * count)
 
 
 @dataclass(eq=False)
 class Walk:
     """steps -- of a frame
     fills, empties -- the memory that it writes, and reads
-    lanes -- whether it is lanes at work: its next step may begin before those behind have taken its row, but it loses HANDOVER when
-    it has waited for a row of its memory
+    lanes -- whether it is lanes at work: its next step may begin before those behind have taken its row
     before, behind -- whose rows it takes, and who takes its own
     last -- whether it sends the network's output
     """
@@ -110,7 +112,6 @@ class Walk:
     at: int = 0  # the step
     row: int = 0  # the next one to send
     busy: bool = False
-    finished: float = 0.0
 
     @property
     def step(self) -> Step:
@@ -120,7 +121,7 @@ class Walk:
         """Whether its next step could begin, were those around it at theirs."""
         return (
             not self.busy
-            and (self.fills is None or self.fills.room())
+            and (self.fills is None or bool(self.fills.free))
             and (self.empties is None or self.empties.holds(self.frame, self.row))
         )
 
@@ -133,19 +134,16 @@ class Walk:
         return all(other in idle and self in other.partners() for other in self.partners())
 
     def start(self, now: float) -> float:
-        """Returns its own cycles."""
+        """Returns its own cycles, those until its slot can be written among them."""
         self.busy = True
-        if self.fills is not None:
-            self.fills.used += 1
-        waited = self.lanes and now > self.finished and not self.step.sends
-        return self.step.cycles + HANDOVER * waited
+        late = 0.0 if self.fills is None else max(0.0, self.fills.free.popleft() - now)
+        return self.step.cycles + late
 
     def finish(self, now: float) -> None:
-        self.finished = now
         if self.fills is not None:
             self.fills.written += 1
         if self.empties is not None and self.step.sends:
-            self.empties.free(self.row)
+            self.empties.give(self.row, now)
         self.busy = False
         self.row += self.step.sends
         self.at += 1
@@ -208,7 +206,7 @@ def _of_unit(placed: Placed) -> list[Walk]:
     unit, rows = placed.unit, placed.inputs[0].order.shape[1]
     taken, sent = _row_beats(placed.inputs[0]), _row_beats(placed.outputs[0])
     if isinstance(unit, TermLanes):
-        ring, padding = Ring(unit.rows), Step(False, False, 1)
+        ring, padding = Ring(unit.rows, HANDOVER), Step(False, False, 1)
         fill = [padding] * unit.rows.pad_top + [Step(True, False, taken)] * rows + [padding] * unit.rows.pad_bottom
         cycles = unit.out_order.stripe * unit.rounds.cycles
         first = max(0, int(unit.rounds.lengths[0]) - unit.fold.groups)  # cycles before the first result
