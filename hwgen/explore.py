@@ -45,7 +45,7 @@ def explore(
     rows = []
     for interval in np.ceil(np.geomspace(fastest, max(fastest, last), points)).tolist():
         progress(f"{interval:,.0f} cycles a frame")
-        chosen = menu.meeting(interval, whole)
+        chosen, _ = menu.meeting(interval, whole)
         row = _row(menu, chosen, config.hertz(board))
         if row["interval"] not in [known["interval"] for known in rows]:
             rows.append(row)

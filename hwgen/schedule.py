@@ -43,10 +43,9 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     if config.fps:
         hertz = config.hertz(board)
         interval = int(hertz // config.fps)
-        choices = menu.meeting(interval, whole)
+        choices, took = menu.meeting(interval, whole)
         if choices is None:
             raise does_not_fit(menu)
-        took = menu.placed(choices).interval()
         if took > interval:
             raise _too_slow(menu, interval, took)
         return choices
@@ -283,10 +282,10 @@ class Menu:
         memory = self.config.memories[0] if layer.loadable else "rom"
         return [Fold(*shape, kind, memory) for shape in shapes]
 
-    def meeting(self, interval: float, budget: Mapping[str, int]) -> dict[str, Choice] | None:
+    def meeting(self, interval: float, budget: Mapping[str, int]) -> tuple[dict[str, Choice] | None, float]:
         """The choices of least area whose design, units that wait for each other included, takes at most `interval` cycles a
-        frame: each layer that can is so much faster as that needs. Where none is found in the budget, its best; None if nothing is
-        in the budget."""
+        frame: each layer that can is so much faster as that needs; and the cycles that it takes. Where none is found in the budget, its
+        best; None if nothing is in the budget."""
 
         def tried(margin: float) -> tuple[dict[str, Choice] | None, float, float]:
             """What is chosen at a margin, its cycles and its share of the board."""
@@ -306,9 +305,10 @@ class Menu:
                 # the steps so far may have passed by a smaller one
                 between = np.geomspace(1.0, margin, BETWEEN + 2)[1:-1] if margin < 1 else []
                 found = [(chosen, took, share), *map(tried, between)]
-                return min((one for one in found if one[1] <= interval), key=lambda one: one[2])[0]
+                return min((one for one in found if one[1] <= interval), key=lambda one: one[2])[:2]
             margin *= min(interval / took, STEP**-5)
-        return self.best(budget)
+        best = self.best(budget)
+        return best, np.inf if best is None else self.placed(best).interval()
 
     def best(self, budget: Mapping[str, int]) -> dict[str, Choice] | None:
         """The choices of the least interval that the budget allows, to within STEP; None where it allows none."""
