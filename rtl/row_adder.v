@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adds up to three bits in each of W columns: sum = (a ^ NOT_A) + (b ^ NOT_B) + (c ^ NOT_C) + ONES, its low BITS.
+// Adds up to three bits in each of W columns, and one more in the lowest: sum = (a ^ NOT_A) + (b ^ NOT_B) + (c ^ NOT_C) + d + ONE, its
+// low BITS.
 //
-// A, B and C say which columns an operand has; elsewhere it must be zero. XILINX = 1 takes at most one LUT6_2 a column, for three
+// A, B, C and D say which columns an operand has; elsewhere it must be zero. XILINX = 1 takes at most one LUT6_2 a column, for three
 // operands too: a column's LUT adds its operands and what the column below it sends beside the carry chain (O5, the majority of
-// three). Both forms are proven equal in tests/test_row_adder_formal.py.
+// three). Nothing is below the lowest column, so d is there. Both forms are proven equal in tests/test_row_adder_formal.py.
 //
 // bench: sim/bench_row_adder.py
 `default_nettype none
@@ -11,10 +12,11 @@
 module row_adder #(
     parameter W = 8,                 // columns
     parameter BITS = 8,              // of the sum, up to W + 1
-    parameter ONES = 0,              // 0 to 2
+    parameter ONE = 0,               // 1: one more, by the carry chain
     parameter [W-1:0] A = {W{1'b1}},
     parameter [W-1:0] B = {W{1'b1}},
     parameter [W-1:0] C = {W{1'b1}},
+    parameter D = 0,                 // 1: the lowest column has d
     parameter [W-1:0] NOT_A = 0,     // bits that come in inverted
     parameter [W-1:0] NOT_B = 0,
     parameter [W-1:0] NOT_C = 0,
@@ -25,6 +27,7 @@ module row_adder #(
     input  wire [W-1:0]    a,
     input  wire [W-1:0]    b,
     input  wire [W-1:0]    c,
+    input  wire            d,
     /* verilator lint_on UNUSEDSIGNAL */
     output wire [BITS-1:0] sum
 );
@@ -32,7 +35,7 @@ module row_adder #(
     // columns with two operands or three; columns that get a bit from the one below: as carries of a sum do
     localparam [W-1:0] TWO = (A & B) | (A & C) | (B & C);
     localparam [W-1:0] THREE = A & B & C;
-    localparam [W:0] SENT = ({1'b0, TWO} + {1'b0, THREE} + {{W{1'b0}}, (ONES == 2) ? 1'b1 : 1'b0}) ^ {1'b0, TWO} ^ {1'b0, THREE};
+    localparam [W:0] SENT = ({1'b0, TWO} + {1'b0, THREE} + {{W{1'b0}}, (D != 0) ? 1'b1 : 1'b0}) ^ {1'b0, TWO} ^ {1'b0, THREE};
 
     generate
         if (W < 1) begin : gen_check_w
@@ -41,8 +44,11 @@ module row_adder #(
         if (BITS < 1 || BITS > W + 1) begin : gen_check_bits
             row_adder_BITS_must_be_1_to_W_and_1 error_i ();
         end
-        if (ONES < 0 || ONES > 2) begin : gen_check_ones
-            row_adder_ONES_must_be_0_to_2 error_i ();
+        if (ONE != 0 && ONE != 1) begin : gen_check_one
+            row_adder_ONE_must_be_0_or_1 error_i ();
+        end
+        if (D != 0 && D != 1) begin : gen_check_d
+            row_adder_D_must_be_0_or_1 error_i ();
         end
 
         if (SENT[W] && BITS > W) begin : gen_check_sent
@@ -59,7 +65,7 @@ module row_adder #(
             /* verilator lint_off UNUSEDSIGNAL */
             wire [W:0]          sent;
             /* verilator lint_on UNUSEDSIGNAL */
-            assign sent[0] = SENT[0];
+            assign sent[0] = (D != 0) ? d : 1'b0;
             genvar i;
             for (i = 0; i < 8 * CHAINS; i = i + 1) begin : gen_column
                 if (i >= W) begin : gen_unused
@@ -96,7 +102,7 @@ module row_adder #(
             for (i = 0; i < CHAINS; i = i + 1) begin : gen_chain
                 wire carry_in;
                 if (i == 0) begin : gen_first
-                    assign carry_in = (ONES != 0) ? 1'b1 : 1'b0;
+                    assign carry_in = (ONE != 0) ? 1'b1 : 1'b0;
                 end else begin : gen_next
                     assign carry_in = carry[8*i-1];
                 end
@@ -118,7 +124,8 @@ module row_adder #(
             end
         end else begin : gen_behavioural
             /* verilator lint_off UNUSEDSIGNAL */
-            wire [W+1:0] total = {2'd0, a ^ NOT_A} + {2'd0, b ^ NOT_B} + {2'd0, c ^ NOT_C} + {{W{1'b0}}, ONES[1:0]};
+            wire [W+1:0] total = {2'd0, a ^ NOT_A} + {2'd0, b ^ NOT_B} + {2'd0, c ^ NOT_C} + {{W+1{1'b0}}, d}
+                + {{W+1{1'b0}}, ONE[0]};
             /* verilator lint_on UNUSEDSIGNAL */
             assign sum = total[BITS-1:0];
         end

@@ -104,7 +104,7 @@ def test_every_sum_is_exact():
 
 
 def rows_as_tuples(netlist):
-    return [(row.word, row.columns, row.ones, row.bits, row.level) for row in netlist.rows], netlist.sums
+    return [(row.word, row.columns, row.one, row.bits, row.level) for row in netlist.rows], netlist.sums
 
 
 def test_the_same_layer_gives_the_same_rows_whatever_the_order_of_its_terms():
@@ -124,10 +124,12 @@ def test_each_row_is_one_that_row_adder_takes():
             read = [reference for column in row.columns for reference in column]
             assert all(index_of(reference) < bits[word_of(reference)] for reference in read)
             assert row.level > max(level[word_of(reference)] for reference in read)
-            assert row.ones in (0, 1, 2) and all(len(column) <= 3 for column in row.columns)
-            sent = row.ones == 2
+            lowest, *others = row.columns
+            assert row.one in (0, 1) and len(lowest) <= 4 and all(len(column) <= 3 for column in others)
+            assert not any(reference & 1 for reference in lowest[3:])
+            sent = False
             for column in row.columns:
-                sent = len(column) == 3 or (len(column) == 2 and sent)
+                sent = len(column) > 2 or (len(column) == 2 and sent)
             assert 1 <= row.bits <= len(row.columns) + (not sent)
             level[row.word], bits[row.word] = row.level, row.bits
         for sums, kind in zip(netlist.sums, netlist.types, strict=True):
@@ -159,7 +161,7 @@ def test_rows_take_at_most_a_lookup_table_for_each_bit_that_they_add():
 
 def expanded(sums):
     """The matrix that shared sums stand for: nodes put into each other until only inputs are left."""
-    count = len(sums.span)
+    count = sums.nodes
     below = np.zeros((sums.outputs + count - sums.inputs, count), np.int64)
     for row, node, exponent, negative in zip(sums.row, sums.node, sums.exponent, sums.negative, strict=True):
         below[row, node] += (-1 if negative else 1) << int(exponent)
@@ -175,7 +177,7 @@ def test_shared_sums_are_the_same_matrix():
     for seed, case in enumerate(CASES):
         sums = share(term_table(case.weights), case.spans(), len(case.weights))
         assert np.array_equal(expanded(sums), case.weights), seed
-        shared += len(sums.span) > len(case.inputs)
+        shared += sums.nodes > len(case.inputs)
     assert shared > 20
 
 
@@ -183,8 +185,35 @@ def test_every_shared_node_has_two_readers_or_more():
     for case in CASES:
         sums = share(term_table(case.weights), case.spans(), len(case.weights))
         alive = np.unique(sums.row[sums.row >= sums.outputs]) - sums.outputs + sums.inputs
-        readers = np.bincount(sums.node, minlength=len(sums.span))
+        readers = np.bincount(sums.node, minlength=sums.nodes)
         assert (readers[alive] > 1).all()
+
+
+def test_three_terms_that_two_sums_hold_are_one_node():
+    """And one row, as each sum behind it is."""
+    common = np.array([1, 2, -1])
+    weights = np.stack([np.append(common, (1, 0)), np.append(-4 * common, (0, 1))])
+    sums = share(term_table(weights), np.full(5, 255), 2)
+    assert sums.nodes == 6 and np.count_nonzero(sums.row == 2) == 3
+    case = Case(0)
+    case.weights, case.inputs, case.constants = weights, (QType(0, 255),) * 5, [0, 0]
+    case.lows, case.highs = np.zeros(5, np.int64), np.full(5, 255)
+    assert len(case.netlist().rows) == 3
+
+
+@pytest.mark.parametrize("kind", [QType(0, 255), QType(-128, 127), QType(0, 31)])
+def test_a_node_is_as_wide_as_its_values(kind):
+    """Three times an input, as four times less once: the sum of its bits could be a bit wider."""
+    weights = np.append(np.array([[3, 6, -3, 12, -6, 3]]).T, 64 * np.eye(6, dtype=np.int64), axis=1)
+    case = Case(0)
+    case.weights, case.inputs, case.constants = weights, (kind,) * 7, [0] * 6
+    case.lows, case.highs = np.full(7, kind.low), np.full(7, kind.high)
+    netlist = case.netlist()
+    assert netlist.shared == 1
+    # its two lowest bits are the input's own
+    assert netlist.rows[0].bits == (3 * (kind.high - kind.low)).bit_length() - 2
+    x = case.x()
+    assert np.array_equal(netlist.evaluate(x), x @ weights.T)
 
 
 @pytest.mark.parametrize("levels", [1, 2, 5, 64])
@@ -228,21 +257,21 @@ def test_a_sum_that_two_outputs_have_is_made_once():
 
 @pytest.mark.parametrize(("values", "sizes"), [((-1, 1), 2), (range(-20, 21), 1)])
 def test_a_wide_dense_layer_is_shared_in_blocks(values, sizes, monkeypatch):
-    """Pairs are first sought among few inputs, then among more, if few terms are left: no step changes the sums."""
+    """Groups are first sought among few inputs, then among more, if few terms are left: no step changes the sums."""
     rng = np.random.default_rng(2)
     weights = rng.choice(values, (8, 300))
-    within, blocks = subexpressions._share_within, []
+    make_groups, blocks = subexpressions._Search.make_groups, []
 
-    def watched(sums, block, place):
-        blocks.append(len(np.unique(block)))
-        result = within(sums, block, place)
-        assert np.array_equal(expanded(result[0]), weights)
+    def watched(search, size):
+        blocks.append(-(-300 // size))
+        result = make_groups(search, size)
+        assert np.array_equal(expanded(search.sums(300, 8)), weights)
         return result
 
-    monkeypatch.setattr(subexpressions, "_share_within", watched)
+    monkeypatch.setattr(subexpressions._Search, "make_groups", watched)
     ranges = [QType(5 - 8 * reach, 5 + 8 * reach) for reach in np.abs(weights).sum(axis=1).tolist()]
     netlist = adder_netlist(term_table(weights), [5] * 8, (QType(-8, 7),) * 300, ranges)
-    assert len(blocks) >= sizes and blocks == sorted(blocks, reverse=True) and blocks[0] > 4
+    assert len(set(blocks)) >= sizes and blocks == sorted(blocks, reverse=True) and blocks[0] > 4
     assert netlist.shared > 200
     x = rng.integers(-8, 8, (50, 300))
     assert np.array_equal(netlist.evaluate(x), x @ weights.T + 5)
@@ -269,7 +298,7 @@ def test_a_heap_of_bits_adds_up_modulo_its_width():
         for _ in range(4):
             values = {0: 1} | {word: rng.getrandbits(4) for word in words}
             for row in heaps.rows:
-                total = row.ones + sum(
+                total = row.one + sum(
                     read(values, reference) << i for i, column in enumerate(row.columns) for reference in column
                 )
                 values[row.word] = total & ((1 << row.bits) - 1)

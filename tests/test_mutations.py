@@ -356,7 +356,8 @@ def spatial(tmp_path_factory):
 
 # file, pattern, replacement
 SPATIAL_MUTANTS = {
-    "row_adder: the ones lost": ("row_adder", r"ONES\[1:0\]\};", "2'd0};"),
+    "row_adder: the one lost": ("row_adder", r"ONE\[0\]\};", "1'b0};"),
+    "row_adder: the fourth bit lost": ("row_adder", r"1\{1'b0\}\}, d\}", "1{1'b0}}, 1'b0}"),
     "window: rows past the bottom not padded": ("window", r"\|\| past_bottom \|\|", "||"),
     "window: rows above forgotten": (
         "window",

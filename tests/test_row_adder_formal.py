@@ -11,9 +11,9 @@ ROW_ADDER = (share("rtl") / "row_adder.v").read_text()
 
 # operands have no bits in the columns that they lack
 WRAPPER = """
-module wrapper(input [{top}:0] a, input [{top}:0] b, input [{top}:0] c, output [{bits}-1:0] sum);
+module wrapper(input [{top}:0] a, input [{top}:0] b, input [{top}:0] c, input d, output [{bits}-1:0] sum);
     row_adder #({parameters}) dut(
-        .a(a & {w}'d{A}), .b(b & {w}'d{B}), .c(c & {w}'d{C}), .sum(sum));
+        .a(a & {w}'d{A}), .b(b & {w}'d{B}), .c(c & {w}'d{C}), .d(d & 1'd{D}), .sum(sum));
 endmodule
 """
 
@@ -25,16 +25,17 @@ def case(seed):
     mask = lambda: rng.getrandbits(w) | rng.getrandbits(w)
     operands = {name: mask() for name in "ABC"}
     inverted = {f"NOT_{name}": columns & rng.getrandbits(w) for name, columns in operands.items()}
-    ones = rng.randint(0, 2)
-    total = sum(operands.values()) + ones
+    one, fourth = rng.randint(0, 1), rng.randint(0, 1)
+    total = sum(operands.values()) + one + fourth
     fits = min(total.bit_length(), w + 1)
-    sent = carries(operands, w, ones) >> w & 1
-    return {"W": w, "BITS": max(1, rng.choice([fits, fits - 1]) if not sent else w), "ONES": ones} | operands | inverted
+    sent = carries(operands, w, fourth) >> w & 1
+    bits = max(1, rng.choice([fits, fits - 1]) if not sent else w)
+    return {"W": w, "BITS": bits, "ONE": one, "D": fourth} | operands | inverted
 
 
-def carries(operands, w, ones):
+def carries(operands, w, fourth):
     """The columns that get a bit from the one below, and whether the last sends one, counted column by column."""
-    sent, result = int(ones == 2), int(ones == 2)
+    sent = result = fourth
     for i in range(w):
         load = sum(columns >> i & 1 for columns in operands.values())
         sent = int(load == 3 or (load == 2 and sent))
@@ -47,7 +48,7 @@ def prove(folder, parameters, text=ROW_ADDER):
     for form, primitives in (("gold", 0), ("gate", 1)):
         w = parameters["W"]
         values = {
-            name: value if name in ("W", "BITS", "ONES") else f"{w}'d{value}" for name, value in parameters.items()
+            name: value if name in ("W", "BITS", "ONE", "D") else f"{w}'d{value}" for name, value in parameters.items()
         }
         chosen = ", ".join(f".{name}({value})" for name, value in (values | {"XILINX": primitives}).items())
         wrapper = WRAPPER.format(top=w - 1, w=w, bits=parameters["BITS"], parameters=chosen, **parameters)
@@ -78,12 +79,17 @@ def test_primitives_equal_the_behavioural_form(seed, tmp_path):
 
 @pytest.mark.parametrize(
     ("good", "bad"),
-    [("16'h6996", "16'h6997"), ("IS_A & IS_C", "IS_A & ~IS_C"), ("SENT[i] ? sent[i]", "SENT[i] ? 1'b0")],
+    [
+        ("16'h6996", "16'h6997"),
+        ("IS_A & IS_C", "IS_A & ~IS_C"),
+        ("SENT[i] ? sent[i]", "SENT[i] ? 1'b0"),
+        ("? d :", "? 1'b0 :"),
+    ],
 )
 def test_a_wrong_table_is_refuted(good, bad, tmp_path):
     full = {name: 0x1FF for name in "ABC"} | {"NOT_A": 0, "NOT_B": 0, "NOT_C": 0}
     assert ROW_ADDER.count(good) == 1
-    done = prove(tmp_path, {"W": 9, "BITS": 9, "ONES": 1} | full, ROW_ADDER.replace(good, bad))
+    done = prove(tmp_path, {"W": 9, "BITS": 9, "ONE": 1, "D": 1} | full, ROW_ADDER.replace(good, bad))
     assert done.returncode != 0 and "model found: FAIL" in done.stdout
 
 
@@ -93,4 +99,4 @@ def test_columns_that_send_are_counted_as_the_carries_of_a_sum():
         operands = {name: p[name] for name in "ABC"}
         two = (p["A"] & p["B"]) | (p["A"] & p["C"]) | (p["B"] & p["C"])
         three = p["A"] & p["B"] & p["C"]
-        assert (two + three + (p["ONES"] == 2)) ^ two ^ three == carries(operands, p["W"], p["ONES"])
+        assert (two + three + p["D"]) ^ two ^ three == carries(operands, p["W"], p["D"])

@@ -1,5 +1,6 @@
 """A layer's weights -> the rows of adders that make its accumulators, with the registers between them."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,7 +66,7 @@ class AdderNetlist:
         for i, kind in enumerate(self.inputs):
             words[i + 1] = x[:, i] & ((1 << kind.bits) - 1)
         for row in self.rows:
-            total = np.full(len(x), row.ones, np.int64)
+            total = np.full(len(x), row.one, np.int64)
             for i, column in enumerate(row.columns):
                 for reference in column:
                     total += self._bit(words, reference) << i
@@ -103,7 +104,7 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
         for word, kind in ((heaps.add_word(), kind) for kind in inputs)
     ]
     order = np.argsort(shared.row, kind="stable")
-    starts = np.searchsorted(shared.row[order], np.arange(shared.outputs + len(shared.span) - shared.inputs + 1))
+    starts = np.searchsorted(shared.row[order], np.arange(shared.outputs + shared.nodes - shared.inputs + 1))
     starts = starts.tolist()
     terms = np.stack([shared.node, shared.exponent, shared.negative], axis=1)[order].tolist()
 
@@ -120,16 +121,37 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
             above += (((1 << len(references)) - 1 - offset) if negative else offset) << exponent
         return bits, ones, above
 
+    factors: list[dict[int, int]] = [{i: 1} for i in range(len(inputs))]  # what each node is, of the inputs
     for row in range(shared.outputs, len(starts) - 1):
-        bits, ones, above = gather(row)
-        greatest = sum(1 << column for column, _ in bits) + ones
-        nodes.append((heaps.compress(bits, ones, greatest.bit_length()), above))
+        bits, constant, above = gather(row)
+        width = (sum(1 << column for column, _ in bits) + constant).bit_length()
+        factor: Counter[int] = Counter()
+        for node, exponent, negative in terms[starts[row] : starts[row + 1]]:
+            for i, value in factors[node].items():
+                factor[i] += (-value if negative else value) << exponent
+        factors.append(factor)
+        ends = [(value * inputs[i].low, value * inputs[i].high) for i, value in factor.items()]
+        low, high = sum(map(min, ends)), sum(map(max, ends))
+        exact = (high - low).bit_length()
+        if exact < width:  # an input is there more than once
+            least = constant - above - low
+            added = _roundest(least, least + (1 << exact) - 1 - (high - low))
+            width, constant, above = exact, added, above + added - constant
+        nodes.append((heaps.compress(bits, constant, width), above))
     made = []
     for row, output in enumerate(first):
         bits, ones, above = gather(row)
         made.append(heaps.compress(bits, constants[output] + ones - above, sums[output].bits))
     results = [made[row] for row in same]
     return AdderNetlist(inputs, heaps.rows, results, sums, len(starts) - 1 - shared.outputs)
+
+
+def _roundest(low: int, high: int) -> int:
+    """Of the integers from `low` to `high` one with the most zeros at its end."""
+    zeros = max(abs(low), abs(high)).bit_length()
+    while -(-low >> zeros) << zeros > high:
+        zeros -= 1
+    return -(-low >> zeros) << zeros
 
 
 def _without_copies(table: TermTable, constants: list[int]) -> tuple[TermTable, list[int], list[int]]:

@@ -1,7 +1,7 @@
 """Sums of shifted words as rows of three-input adders, bit by bit.
 
-All bits of a sum stand in a heap, a column for each power of two. A row adds up to three bits of each column of a range
-and leaves one: a lookup table a column (rtl/row_adder.v). Rows are made in parallel, level by level, until one bit a
+All bits of a sum stand in a heap, a column for each power of two. A row adds up to three bits of each column of a range,
+one more of the lowest, and leaves one: a lookup table a column (rtl/row_adder.v). Rows are made in parallel, level by level, until one bit a
 column is left (heap compression: Dadda 1965; with ternary adders on FPGAs: Hormigo et al., TC 2013; Preusser, FPL 2017).
 
 Bits are unsigned. A negative term comes in inverted, as -x = ~x - (2^bits - 1), and all such constants of a sum are one
@@ -34,25 +34,25 @@ ZERO = bit(0, 0, 1)
 class Row:
     """A row_adder: makes `word`, whose bits have the weights of its columns and, at the end, of one or none beyond.
 
-    columns  the bits of each column: up to three
-    ones     0 to 2, added in the lowest column
+    columns  the bits of each column: up to three, and in the lowest a fourth, which is not inverted
+    one      1 where one more is added in the lowest column
     bits     of the result
     level    adders on the longest way from the inputs to its result
     """
 
     word: int
     columns: list[list[int]]
-    ones: int
+    one: int
     bits: int
     level: int
 
     def luts(self) -> int:
         """Lookup tables: a column with a single bit and nothing from its neighbour is the carry chain's own."""
-        count, carried = 0, self.ones == 2
+        count, carried = 0, False
         for column in self.columns:
             load = len(column)
             count += load + carried >= 2 or (load == 1 and column[0] & 1)
-            carried = load == 3 or (load == 2 and carried)
+            carried = load > 2 or (load == 2 and carried)
         return count
 
 
@@ -104,10 +104,14 @@ class Heaps:
     def _row(self, columns: list[list[int]], later: list[int], start: int, goal: int, level: int) -> Row:
         """Takes a row out of the columns from `start` on, as far as they would hold more than `goal` and it carries."""
         width = len(columns)
-        ones = 0
-        if ONE in columns[start]:
+        one = int(ONE in columns[start])
+        if one:
             columns[start].remove(ONE)  # the carry chain has a place for it
-            ones = 1
+        fourth = (
+            [reference for reference in columns[start] if not reference & 1][-1:] if len(columns[start]) > 3 else []
+        )
+        for reference in fourth:
+            columns[start].remove(reference)
         taken: list[list[int]] = []
         carried = False
         for i in range(start, width):
@@ -119,7 +123,8 @@ class Heaps:
             taken.append(column[:3])
             del column[:3]
             carried = len(taken[-1]) == 3 or (len(taken[-1]) == 2 and carried)
-        greatest = sum(len(column) << i for i, column in enumerate(taken)) + ones
-        row = Row(self.add_word(level), taken, ones, min(greatest.bit_length(), width - start), level)
+        taken[0] += fourth
+        greatest = sum(len(column) << i for i, column in enumerate(taken)) + one
+        row = Row(self.add_word(level), taken, one, min(greatest.bit_length(), width - start), level)
         self.rows.append(row)
         return row

@@ -352,6 +352,7 @@ class _Wires:
         """The instance of a row_adder."""
         name, width = self.names[row.word], len(row.columns)
         masks, ports = "", ""
+        fourth = row.columns[0][3:]
         for letter, references in zip("ABC", self._operands(row.columns), strict=True):
             has = sum(1 << i for i, reference in enumerate(references) if reference is not None)
             inverted = sum(1 << i for i, reference in enumerate(references) if reference and reference & 1)
@@ -359,8 +360,8 @@ class _Wires:
             ports += f".{letter.lower()}({self.concatenation(references, stage)}), "
         return (
             f"    wire [{row.bits - 1}:0] {name};\n"
-            f"    row_adder #(.W({width}), .BITS({row.bits}), .ONES({row.ones}), .XILINX(XILINX){masks})\n"
-            f"    u_{name} ({ports}.sum({name}));"
+            f"    row_adder #(.W({width}), .BITS({row.bits}), .ONE({row.one}), .D({len(fourth)}), .XILINX(XILINX){masks})\n"
+            f"    u_{name} ({ports}.d({self.concatenation(fourth or [None], stage)}), .sum({name}));"
         )
 
     @staticmethod
@@ -368,7 +369,7 @@ class _Wires:
         """Of each operand of a row its bit in each column, or None. Neighbours of a word stay together."""
         lists: list[list[int | None]] = [[], [], []]
         for column in columns:
-            rest = list(column)
+            rest = column[:3]
             places: list[int | None] = [None] * 3
             for operand, before in enumerate(lists):
                 if before and before[-1] is not None and before[-1] + 2 in rest:
