@@ -255,23 +255,25 @@ def test_a_sum_that_two_outputs_have_is_made_once():
     assert luts(*others) < 5 * luts(row)
 
 
+@pytest.mark.parametrize("chunk", [subexpressions.CHUNK, 100])
 @pytest.mark.parametrize(("values", "sizes"), [((-1, 1), 2), (range(-20, 21), 1)])
-def test_a_wide_dense_layer_is_shared_in_blocks(values, sizes, monkeypatch):
+def test_a_wide_dense_layer_is_shared_in_blocks(values, sizes, chunk, monkeypatch):
     """Groups are first sought among few inputs, then among more, if few terms are left: no step changes the sums."""
     rng = np.random.default_rng(2)
     weights = rng.choice(values, (8, 300))
-    make_groups, blocks = subexpressions._Search.make_groups, []
+    within, blocks = subexpressions._Nodes.share_within_blocks, []
 
-    def watched(search, size):
+    def watched(nodes, terms, size):
         blocks.append(-(-300 // size))
-        result = make_groups(search, size)
-        assert np.array_equal(expanded(search.sums(300, 8)), weights)
+        result = within(nodes, terms, size)
+        assert np.array_equal(expanded(subexpressions._sums(result, nodes, 300, 8)), weights)
         return result
 
-    monkeypatch.setattr(subexpressions._Search, "make_groups", watched)
+    monkeypatch.setattr(subexpressions._Nodes, "share_within_blocks", watched)
+    monkeypatch.setattr(subexpressions, "CHUNK", chunk)
     ranges = [QType(5 - 8 * reach, 5 + 8 * reach) for reach in np.abs(weights).sum(axis=1).tolist()]
     netlist = adder_netlist(term_table(weights), [5] * 8, (QType(-8, 7),) * 300, ranges)
-    assert len(set(blocks)) >= sizes and blocks == sorted(blocks, reverse=True) and blocks[0] > 4
+    assert len(blocks) >= sizes and blocks == sorted(blocks, reverse=True) and blocks[0] > 4
     assert netlist.shared > 200
     x = rng.integers(-8, 8, (50, 300))
     assert np.array_equal(netlist.evaluate(x), x @ weights.T + 5)

@@ -19,6 +19,7 @@ NODE_BITS, SHIFT_BITS = 24, 3
 TERM_BITS = NODE_BITS + SHIFT_BITS + 1
 TERMS_AT_ONCE = 64  # of a sum, among which groups are sought: so that the work grows with the terms, not their square
 MOSTLY = 0.6  # of its gain a group must keep beside those that are made with it
+CHUNK = 1 << 14  # terms among which groups are sought in one go: more, and they leave the processor's cache
 EXTENDED = 2  # pairs for each term to which a third is sought
 
 
@@ -74,29 +75,112 @@ def share(table: TermTable, spans: np.ndarray, outputs: int) -> Sums:
     spans -- int64 [inputs], greatest less least value of each input
     """
     inputs = len(spans)
-    search = _Search(table, np.asarray(spans, np.int64))
+    nodes = _Nodes(np.asarray(spans, np.int64))
+    terms = _Terms(table.output, table.input, table.exponent, table.negative)
     size = max(1, inputs * outputs * TERMS_AT_ONCE // max(1, len(table)))
     while True:
-        while search.make_groups(size):
-            pass
-        if size >= inputs or len(search.row) * 2 * size > inputs * outputs * TERMS_AT_ONCE:
-            return _dissolve(search.sums(inputs, outputs))
+        terms = nodes.share_within_blocks(terms, size)
+        if size >= inputs or len(terms.row) * 2 * size > inputs * outputs * TERMS_AT_ONCE:
+            return _dissolve(_sums(terms, nodes, inputs, outputs))
         size *= 2
 
 
-class _Search:
-    """row, node, exponent, negative -- terms of the results, as in Sums; span, place -- of each node: the greatest less
-    the least value, and where it stands among the inputs: groups are sought within blocks of places; made -- what the
-    nodes behind the inputs are."""
+@dataclass(frozen=True, eq=False)
+class _Terms:
+    """Of the results, as in Sums."""
 
-    def __init__(self, table: TermTable, spans: np.ndarray):
-        self.row, self.node, self.exponent, self.negative = table.output, table.input, table.exponent, table.negative
+    row: np.ndarray
+    node: np.ndarray
+    exponent: np.ndarray
+    negative: np.ndarray
+
+    def only(self, which: np.ndarray) -> "_Terms":
+        return _Terms(self.row[which], self.node[which], self.exponent[which], self.negative[which])
+
+    @staticmethod
+    def joined(parts: list["_Terms"]) -> "_Terms":
+        columns = ([getattr(part, name) for part in parts] for name in ("row", "node", "exponent", "negative"))
+        return _Terms(*map(np.concatenate, columns))
+
+    def behind(self, first: np.ndarray, last: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For groups that have a first and a last term, all terms that may follow up to `end` of the last: the indices of
+        the groups, and the terms."""
+        more = end[last] - last - 1
+        group = np.repeat(np.arange(len(last)), more)
+        term = last[group] + 1 + np.arange(len(group)) - np.repeat(more.cumsum() - more, more)
+        near = self.exponent[term] - self.exponent[first[group]] <= MOST_SHIFT
+        return group[near], term[near]
+
+    def code(self, first: np.ndarray, term: np.ndarray) -> np.ndarray:
+        """A term against the first one of its group: node, shift and sign as one integer."""
+        shift, opposite = self.exponent[term] - self.exponent[first], self.negative[term] ^ self.negative[first]
+        return (self.node[term] << SHIFT_BITS | shift) << 1 | opposite
+
+    def groups(self, end: np.ndarray) -> tuple[_Kinds, np.ndarray, np.ndarray]:
+        """The kinds of pairs and of groups of three that are there more than once; the terms of each such group,
+        [3, groups], where len(row) is none; and its kind, as an index.
+
+        end -- for each term where those end that it may be in a group with; they are sorted by exponent and node
+        """
+        terms = np.arange(len(self.row))
+        first, second = self.behind(terms, terms, end)
+        pairs, which, pair = _repeated(self.node[first] << TERM_BITS | self.code(first, second))
+        first, second = first[which], second[which]
+        count = np.bincount(pair, minlength=len(pairs))
+        extended = np.zeros(len(pairs), bool)
+        commonest = np.argsort(-count, kind="stable")
+        extended[commonest[count[commonest].cumsum() <= EXTENDED * len(terms)]] = True
+        use = np.flatnonzero(extended[pair])
+        group, third = self.behind(first[use], second[use], end)
+        use = use[group]
+        threes, which, three = _repeated(pair[use] << TERM_BITS | self.code(first[use], third))
+        use, third = use[which], third[which]
+        no_third = np.full(len(first), len(terms))
+        members = [np.append(first, first[use]), np.append(second, second[use]), np.append(no_third, third)]
+        kinds = _Kinds(
+            np.append(pairs, pairs[threes >> TERM_BITS]),
+            np.append(np.full(len(pairs), -1), threes & ((1 << TERM_BITS) - 1)),
+        )
+        return kinds, np.stack(members), np.append(pair, len(pairs) + three)
+
+    def replaced(self, members: np.ndarray, nodes: np.ndarray) -> "_Terms":
+        """The first term of each group is its node, the others are gone."""
+        self.node[members[0]] = nodes
+        stays = np.ones(len(self.row) + 1, bool)
+        stays[members[1:]] = False
+        return self.only(stays[:-1])
+
+
+class _Nodes:
+    """span, place -- of each node the greatest less the least value, and where it stands among the inputs: groups are
+    sought within blocks of places; made -- what the nodes behind the inputs are."""
+
+    def __init__(self, spans: np.ndarray):
         self.span, self.place = spans, np.arange(len(spans))
         self.made = _Kinds(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
-    def make_groups(self, size: int) -> bool:
-        """Makes the groups, in blocks of `size` places, that pay and do not stand in each other's way, if there are any."""
-        kinds, members, kind = self._groups(self._sort(size))
+    def share_within_blocks(self, terms: _Terms, size: int) -> _Terms:
+        """Makes the groups that pay in blocks of `size` places; what is left of the terms."""
+        order = np.argsort(self.place[terms.node] // size, kind="stable")
+        block = self.place[terms.node[order]] // size
+        starts = np.flatnonzero(np.diff(block, prepend=-1))
+        cuts = starts[np.flatnonzero(np.diff(starts // CHUNK, prepend=0))]
+        left = []
+        for chunk in np.split(order, cuts):
+            part, more = terms.only(chunk), True
+            while more:
+                part, more = self._make_groups(part, size)
+            left.append(part)
+        return _Terms.joined(left)
+
+    def _make_groups(self, terms: _Terms, size: int) -> tuple[_Terms, bool]:
+        """One round: those of the best groups that do not stand in each other's way. Whether there was one."""
+        block = self.place[terms.node] // size
+        order = np.lexsort((terms.node, terms.exponent, block, terms.row))
+        terms = terms.only(order)
+        starts = np.flatnonzero(np.diff(terms.row, prepend=-1) | np.diff(block[order], prepend=-1))
+        sizes = np.diff(starts, append=len(order))
+        kinds, members, kind = terms.groups(np.repeat(starts + sizes, sizes))
         known = self._known(kinds)
         node, shift, _ = kinds.terms
         spans = np.append(self.span, 0)[node]
@@ -113,7 +197,7 @@ class _Search:
 
         pays = gain[kind] > 0
         members, kind = members[:, pays], kind[pays]
-        taken = self._best_of_all_terms(members, gain[kind])
+        taken = _best_of_all_terms(members, gain[kind], len(order))
         times = np.bincount(kind[taken], minlength=len(known))
         good = (times > 0) & (times * saved > cost)
         mostly = good & (times * saved - cost >= MOSTLY * gain)
@@ -125,56 +209,7 @@ class _Search:
         self.made = self.made.beside(kinds.only(new))
         self.span = np.append(self.span, span[new])
         self.place = np.append(self.place, self.place[node[0, new]])
-        self._replace(members[:, taken], known[kind[taken]])
-        return len(taken) > 0
-
-    def _sort(self, size: int) -> np.ndarray:
-        """Sorts the terms by result, block, exponent and node. Where result and block of each one end."""
-        block = self.place[self.node] // size
-        order = np.lexsort((self.node, self.exponent, block, self.row))
-        self.row, self.node, self.exponent, self.negative = (
-            column[order] for column in (self.row, self.node, self.exponent, self.negative)
-        )
-        starts = np.flatnonzero(np.diff(self.row, prepend=-1) | np.diff(block[order], prepend=-1))
-        sizes = np.diff(starts, append=len(order))
-        return np.repeat(starts + sizes, sizes)
-
-    def _groups(self, end: np.ndarray) -> tuple[_Kinds, np.ndarray, np.ndarray]:
-        """The kinds of pairs and of groups of three that are there more than once; the terms of each such group,
-        [3, groups], where len(row) is none; and its kind, as an index."""
-        terms = np.arange(len(self.row))
-        first, second = self._behind(terms, terms, end)
-        pairs, which, pair = _repeated(self.node[first] << TERM_BITS | self._code(first, second))
-        first, second = first[which], second[which]
-        count = np.bincount(pair, minlength=len(pairs))
-        extended = np.zeros(len(pairs), bool)
-        commonest = np.argsort(-count, kind="stable")
-        extended[commonest[count[commonest].cumsum() <= EXTENDED * len(terms)]] = True
-        use = np.flatnonzero(extended[pair])
-        group, third = self._behind(first[use], second[use], end)
-        use = use[group]
-        threes, which, three = _repeated(pair[use] << TERM_BITS | self._code(first[use], third))
-        use, third = use[which], third[which]
-        no_third = np.full(len(first), len(terms))
-        members = [np.append(first, first[use]), np.append(second, second[use]), np.append(no_third, third)]
-        kinds = _Kinds(
-            np.append(pairs, pairs[threes >> TERM_BITS]),
-            np.append(np.full(len(pairs), -1), threes & ((1 << TERM_BITS) - 1)),
-        )
-        return kinds, np.stack(members), np.append(pair, len(pairs) + three)
-
-    def _behind(self, first: np.ndarray, last: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For groups that have a first and a last term, all terms that may follow: the indices of the groups, and the terms."""
-        more = end[last] - last - 1
-        group = np.repeat(np.arange(len(last)), more)
-        term = last[group] + 1 + np.arange(len(group)) - np.repeat(more.cumsum() - more, more)
-        near = self.exponent[term] - self.exponent[first[group]] <= MOST_SHIFT
-        return group[near], term[near]
-
-    def _code(self, first: np.ndarray, term: np.ndarray) -> np.ndarray:
-        """A term against the first one of its group: node, shift and sign as one integer."""
-        shift, opposite = self.exponent[term] - self.exponent[first], self.negative[term] ^ self.negative[first]
-        return (self.node[term] << SHIFT_BITS | shift) << 1 | opposite
+        return terms.replaced(members[:, taken], known[kind[taken]]), len(taken) > 0
 
     def _known(self, kinds: _Kinds) -> np.ndarray:
         """For each kind the node that is made of it, or -1."""
@@ -189,36 +224,26 @@ class _Search:
         known[at] = len(self.span) - len(self.made.pair) + made
         return known
 
-    def _best_of_all_terms(self, members: np.ndarray, gain: np.ndarray) -> np.ndarray:
-        """Groups of which each term has no better one; of two that are as good the first."""
-        terms = len(self.row)
-        best, first = np.zeros(terms + 1), np.full(terms + 1, len(gain))
-        for member in members:
-            np.maximum.at(best, member, gain)
-        best[terms] = 0
-        taken = np.flatnonzero((gain >= best[members]).all(axis=0))
-        for member in members:
-            np.minimum.at(first, member[taken], taken)
-        own = (first[members[:, taken]] == taken) | (members[:, taken] == terms)
-        return taken[own.all(axis=0)]
 
-    def _replace(self, members: np.ndarray, nodes: np.ndarray) -> None:
-        """The first term of each group becomes its node, the others go."""
-        self.node[members[0]] = nodes
-        stays = np.ones(len(self.row) + 1, bool)
-        stays[members[1:]] = False
-        stays = stays[:-1]
-        self.row, self.node, self.exponent, self.negative = (
-            column[stays] for column in (self.row, self.node, self.exponent, self.negative)
-        )
+def _sums(terms: _Terms, nodes: _Nodes, inputs: int, outputs: int) -> Sums:
+    node, shift, negative = nodes.made.terms
+    there = node >= 0
+    own = np.broadcast_to(outputs + np.arange(node.shape[1]), node.shape)
+    all_terms = _Terms.joined([terms, _Terms(own[there], node[there], shift[there], negative[there])])
+    return Sums(**vars(all_terms), nodes=len(nodes.span), outputs=outputs, inputs=inputs)
 
-    def sums(self, inputs: int, outputs: int) -> Sums:
-        node, shift, negative = self.made.terms
-        there = node >= 0
-        own = np.broadcast_to(outputs + np.arange(node.shape[1]), node.shape)
-        columns = ((self.row, own), (self.node, node), (self.exponent, shift), (self.negative, negative))
-        joined = (np.append(column, more[there]) for column, more in columns)
-        return Sums(*joined, nodes=len(self.span), outputs=outputs, inputs=inputs)
+
+def _best_of_all_terms(members: np.ndarray, gain: np.ndarray, terms: int) -> np.ndarray:
+    """Groups of which each term has no better one; of two that are as good the first."""
+    best, first = np.zeros(terms + 1), np.full(terms + 1, len(gain))
+    for member in members:
+        np.maximum.at(best, member, gain)
+    best[terms] = 0
+    taken = np.flatnonzero((gain >= best[members]).all(axis=0))
+    for member in members:
+        np.minimum.at(first, member[taken], taken)
+    own = (first[members[:, taken]] == taken) | (members[:, taken] == terms)
+    return taken[own.all(axis=0)]
 
 
 def _repeated(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
