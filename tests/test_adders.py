@@ -1,10 +1,13 @@
 """A layer's adders: every sum exact, shared or not, in rows that rtl/row_adder.v can be."""
 
 import random
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hwgen.adders import subexpressions
 from hwgen.adders.netlist import adder_netlist
@@ -25,43 +28,21 @@ KINDS = [
 ]
 
 
+@dataclass
 class Case:
-    """Random weights [outputs, inputs] and what they read, from a seed."""
+    """Weights [outputs, inputs], what they read, and a constant for each output."""
 
-    def __init__(self, seed):
-        rng = self.rng = np.random.default_rng(seed)
-        pick = random.Random(seed)
-        self.inputs = tuple(pick.choice(KINDS) for _ in range(pick.choice((1, 2, 3, 5, 9))))
-        if pick.random() < 0.3:
-            self.inputs = (pick.choice(KINDS),) * len(self.inputs)
-        span = pick.choice((1, 3, 40, 1 << 15))
-        keep = pick.choice((0.2, 0.6, 1.0))
-        rows = []
-        for _ in range(pick.choice((1, 2, 4, 8))):
-            fresh = rng.integers(-span, span + 1, len(self.inputs)) * (rng.random(len(self.inputs)) < keep)
-            old = pick.choice(rows) if rows else fresh
-            single = np.zeros(len(self.inputs), np.int64)
-            single[pick.randrange(len(single))] = pick.choice((1, -1, 2, -4, 1 << 12))
-            kinds = {
-                "fresh": fresh,
-                "zeros": fresh * 0,
-                "single": single,
-                "same": old,
-                "negated": -old,
-                "shifted": old << pick.randrange(10),
-                "more": old + single,
-                "sum": old - (fresh << 3),
-            }
-            kind = pick.choice(("fresh", "fresh", "fresh", *kinds))
-            rows.append(kinds[kind])
-        self.weights = np.stack(rows)
-        self.constants = [
-            pick.choice((0, 0, 1, -1, pick.randint(-300, 300), 1 << 40, -(1 << 40) - 12345)) for _ in rows
-        ]
-        self.lows = np.array([kind.low for kind in self.inputs])
-        self.highs = np.array([kind.high for kind in self.inputs])
-        if pick.random() < 0.3:  # nothing left to add but what the signs put above the sum
-            self.constants = (-self.ends()[0]).tolist()
+    weights: np.ndarray
+    inputs: tuple[QType, ...]
+    constants: list[int]
+
+    @property
+    def lows(self):
+        return np.array([kind.low for kind in self.inputs])
+
+    @property
+    def highs(self):
+        return np.array([kind.high for kind in self.inputs])
 
     def ends(self):
         """Least and greatest of weights * x for each output."""
@@ -75,7 +56,8 @@ class Case:
     def x(self):
         """Inputs: the ends of every sum, and random ones."""
         worst = [np.where((row > 0) == up, self.highs, self.lows) for row in self.weights for up in (True, False)]
-        return np.stack([*worst, *self.rng.integers(self.lows, self.highs + 1, (30, len(self.inputs)))])
+        drawn = np.random.default_rng(1).integers(self.lows, self.highs + 1, (30, len(self.inputs)))
+        return np.stack([*worst, *drawn])
 
     def netlist(self, table=None):
         return adder_netlist(table or term_table(self.weights), self.constants, self.inputs, self.ranges())
@@ -84,7 +66,59 @@ class Case:
         return np.array([(1 << kind.bits) - 1 for kind in self.inputs])
 
 
-CASES = [Case(seed) for seed in range(150)]
+def random_case(seed):
+    rng, pick = np.random.default_rng(seed), random.Random(seed)
+    inputs = tuple(pick.choice(KINDS) for _ in range(pick.choice((1, 2, 3, 5, 9))))
+    if pick.random() < 0.3:
+        inputs = (pick.choice(KINDS),) * len(inputs)
+    span = pick.choice((1, 3, 40, 1 << 15))
+    keep = pick.choice((0.2, 0.6, 1.0))
+    rows = []
+    for _ in range(pick.choice((1, 2, 4, 8))):
+        fresh = rng.integers(-span, span + 1, len(inputs)) * (rng.random(len(inputs)) < keep)
+        old = pick.choice(rows) if rows else fresh
+        single = np.zeros(len(inputs), np.int64)
+        single[pick.randrange(len(single))] = pick.choice((1, -1, 2, -4, 1 << 12))
+        kinds = {
+            "fresh": fresh,
+            "zeros": fresh * 0,
+            "single": single,
+            "same": old,
+            "negated": -old,
+            "shifted": old << pick.randrange(10),
+            "more": old + single,
+            "sum": old - (fresh << 3),
+        }
+        kind = pick.choice(("fresh", "fresh", "fresh", *kinds))
+        rows.append(kinds[kind])
+    constants = [pick.choice((0, 0, 1, -1, pick.randint(-300, 300), 1 << 40, -(1 << 40) - 12345)) for _ in rows]
+    case = Case(np.stack(rows), inputs, constants)
+    if pick.random() < 0.3:  # nothing left to add but what the signs put above the sum
+        case.constants = (-case.ends()[0]).tolist()
+    return case
+
+
+CASES = [random_case(seed) for seed in range(150)]
+
+
+@st.composite
+def any_case(draw):
+    """Any small matrix, of weights of one size; rows may be there twice."""
+    inputs = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=7))
+    span = draw(st.sampled_from((1, 7, 127, 1 << 15)))
+    row = st.lists(st.integers(-span, span), min_size=len(inputs), max_size=len(inputs))
+    rows = draw(st.lists(row, min_size=1, max_size=8))
+    rows += draw(st.lists(st.sampled_from(rows), max_size=3))
+    constants = draw(st.lists(st.integers(-(1 << 20), 1 << 20), min_size=len(rows), max_size=len(rows)))
+    return Case(np.array(rows), tuple(inputs), constants)
+
+
+@settings(deadline=None, max_examples=200)
+@given(any_case())
+def test_every_sum_of_any_matrix_is_exact(case):
+    x = case.x()
+    assert np.array_equal(case.netlist().evaluate(x), x @ case.weights.T + np.array(case.constants))
+    assert np.array_equal(expanded(share(term_table(case.weights), case.spans(), len(case.weights))), case.weights)
 
 
 def test_the_cases_hold_every_kind_of_row():
@@ -110,7 +144,7 @@ def rows_as_tuples(netlist):
 def test_the_same_layer_gives_the_same_rows_whatever_the_order_of_its_terms():
     for seed, case in enumerate(CASES):
         table = term_table(case.weights)
-        mixed = case.rng.permutation(len(table))
+        mixed = np.random.default_rng(seed).permutation(len(table))
         other = TermTable(*(getattr(table, name)[mixed] for name in ("output", "input", "exponent", "negative")))
         assert rows_as_tuples(case.netlist()) == rows_as_tuples(case.netlist(other)), seed
 
@@ -195,19 +229,14 @@ def test_three_terms_that_two_sums_hold_are_one_node():
     weights = np.stack([np.append(common, (1, 0)), np.append(-4 * common, (0, 1))])
     sums = share(term_table(weights), np.full(5, 255), 2)
     assert sums.nodes == 6 and np.count_nonzero(sums.row == 2) == 3
-    case = Case(0)
-    case.weights, case.inputs, case.constants = weights, (QType(0, 255),) * 5, [0, 0]
-    case.lows, case.highs = np.zeros(5, np.int64), np.full(5, 255)
-    assert len(case.netlist().rows) == 3
+    assert len(Case(weights, (QType(0, 255),) * 5, [0, 0]).netlist().rows) == 3
 
 
 @pytest.mark.parametrize("kind", [QType(0, 255), QType(-128, 127), QType(0, 31)])
 def test_a_node_is_as_wide_as_its_values(kind):
     """Three times an input, as four times less once: the sum of its bits could be a bit wider."""
     weights = np.append(np.array([[3, 6, -3, 12, -6, 3]]).T, 64 * np.eye(6, dtype=np.int64), axis=1)
-    case = Case(0)
-    case.weights, case.inputs, case.constants = weights, (kind,) * 7, [0] * 6
-    case.lows, case.highs = np.full(7, kind.low), np.full(7, kind.high)
+    case = Case(weights, (kind,) * 7, [0] * 6)
     netlist = case.netlist()
     assert netlist.shared == 1
     # its two lowest bits are the input's own
@@ -244,10 +273,7 @@ def test_a_sum_that_two_outputs_have_is_made_once():
     row, kinds = rng.integers(-20, 21, 6), (QType(0, 15),) * 6
 
     def luts(*rows):
-        case = Case(0)
-        case.weights, case.inputs, case.constants = np.stack(rows), kinds, [3] * len(rows)
-        case.lows, case.highs = np.zeros(6, np.int64), np.full(6, 15)
-        return case.netlist().luts
+        return Case(np.stack(rows), kinds, [3] * len(rows)).netlist().luts
 
     assert luts(row, row) <= luts(row)  # less where the common pairs are a better start
     # eight sums with most terms in common: much less than eight times one

@@ -1,4 +1,4 @@
-"""Integer-only networks of dense layers: their format, `intnet-1`, and their reference in numpy.
+"""Integer-only networks: their format, `intnet-1`, and their reference in numpy.
 
 A network is two files, NAME.json and NAME.npz.
 
@@ -6,12 +6,14 @@ NAME.json
   name     NAME
   test     the stem of the archive of test vectors, which all networks of a task share:
            `test_x` (n, inputs) and `test_label` (n,), integers
-  input    {"shape": [inputs], "bits": 8, "signed": true}
+  input    {"shape": [inputs] or [rows, columns, channels], "bits": 8, "signed": true}
   layers   a list, run in this order:
            {"type": "dense", "weight": KEY, "bias": KEY, "weight_kind": "uniform8", "uniform4" or "pow2",
             "requant": {"shift": s, "relu": true, "bits": 8, "signed": false} or null}
            acc = x @ weight + bias, exact; y = acc where requant is null, which it is in the last layer;
            else y = clip(acc >> s, lo, hi), at least 0 where relu is true; >> is floor(acc / 2^s), s may be negative
+           with "windows": k, x is all windows of k x k pixels (a convolution); with "pool": k, of k x k pixels of y the
+           greatest goes on
   meta     how it was trained: accuracy, fraction of zeros, ...
 NAME.npz   the arrays that KEY names: weight (inputs, outputs), bias (outputs,)
 
@@ -24,6 +26,8 @@ Needs numpy alone, for it is also read in the environments of the peers.
 """
 
 import json
+from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +63,7 @@ class IntNet:
 
     @property
     def inputs(self) -> int:
-        return int(np.prod(self.spec["input"]["shape"]))
+        return prod(self.spec["input"]["shape"])
 
     @property
     def layers(self) -> list[tuple[np.ndarray, np.ndarray, dict | None]]:
@@ -69,9 +73,22 @@ class IntNet:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """The outputs (n, outputs) of the inputs (n, inputs)."""
-        x = np.asarray(x, np.int64).reshape(-1, self.inputs)
-        for weight, bias, requant in self.layers:
-            x = quantize(x @ weight + bias, requant)
+        return self.run(np.asarray(x, np.int64).reshape(-1, self.inputs), quantize, np.int64)
+
+    def run(self, x, quantize: Callable, number: type):
+        """The outputs (..., outputs) of what has numpy's operators, (..., inputs); weights are of the type `number`."""
+        shape = list(self.spec["input"]["shape"])
+        for layer, (weight, bias, requant) in zip(self.spec["layers"], self.layers, strict=True):
+            flat = x.shape
+            if "windows" in layer:
+                x = x[..., windows(shape, layer["windows"])]
+            x = quantize(x @ weight.astype(number) + bias.astype(number), requant)
+            if "windows" in layer:
+                shape = [*(side - layer["windows"] + 1 for side in shape[:2]), len(bias)]
+                x = x.reshape(*flat[:-1], prod(shape))
+            if "pool" in layer:
+                x = np.max(x[..., tiles(shape, layer["pool"])], axis=-1)
+                shape = [*(side // layer["pool"] for side in shape[:2]), len(bias)]
         return x
 
     def vectors(self, random: int = 200, seed: int = 0) -> np.ndarray:
@@ -99,6 +116,22 @@ def quantize(acc: np.ndarray, requant: dict | None) -> np.ndarray:
     y = acc >> shift if shift >= 0 else acc << -shift
     low, high = limits(**requant)
     return np.clip(y, max(low, 0) if requant["relu"] else low, high)
+
+
+def windows(shape: list[int], size: int) -> np.ndarray:
+    """Of an image, flat: the indices (windows, size * size * channels) of all windows."""
+    indices = np.arange(prod(shape)).reshape(shape)
+    view = np.lib.stride_tricks.sliding_window_view(
+        indices, (size, size), (0, 1)
+    )  # row, column, channel, then those inside
+    return view.transpose(0, 1, 3, 4, 2).reshape(-1, size * size * shape[2])
+
+
+def tiles(shape: list[int], size: int) -> np.ndarray:
+    """Of an image, flat: the indices (tiles * channels, size * size) of windows side by side."""
+    rows, columns, channels = shape
+    indices = np.arange(prod(shape)).reshape(rows // size, size, columns // size, size, channels)
+    return indices.transpose(0, 2, 4, 1, 3).reshape(-1, size * size)
 
 
 def names() -> list[str]:

@@ -1,12 +1,16 @@
-"""LeNet-5 on 28x28 pixels, every layer spatial: what one or more pixels a cycle take.
+"""LeNet-5 on 28x28 pixels, every layer spatial: what one or more pixels a cycle take, and what the peers' adders would.
 
 Weights are random (fixed seeds), -7 to 7, half of them zero; activations have 4 bits, the input 8. Cycles are measured
 in Icarus, where each output is compared with the golden integers; LUTs are yosys's, as mapped, of the core without its
-AXI border. A row whose result is in lenet5.json is not done again. The table of docs/spatial.md is made from that file.
+AXI border. da4ml and Alkaid get the same integers and make adders for all pixels of a frame, which takes a clock; LUTs
+are their own estimate. A row whose result is in lenet5.json is not done again. The table of docs/spatial.md is made
+from that file.
 """
 
+import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,8 +19,11 @@ import torch
 from torch import nn
 
 from benchmarks.spatial.__main__ import read, record
+from benchmarks.spatial.growth import MEGABYTES
+from benchmarks.spatial.intnet import IntNet
 from benchmarks.spatial.measure import as_mapped
 from benchmarks.spatial.ours import wrapped_core
+from benchmarks.spatial.run import TOOLS, WORK, convert
 from benchmarks.spatial.tables import table, write_document
 from hwgen import build, verify
 from hwgen.board import load_board
@@ -24,6 +31,7 @@ from hwgen.config import BuildConfig
 from hwgen.nn import ActQuant
 
 RESULTS = Path(__file__).parent / "lenet5.json"
+PEERS = ("da4ml", "Alkaid")
 FRAMES = 4
 
 
@@ -58,6 +66,44 @@ def lenet5() -> nn.Module:
     ).eval()
 
 
+def integers() -> IntNet:
+    """The same network; activations by row, column, channel."""
+    arrays, layers = {}, []
+    weighted = [layer for layer in lenet5() if hasattr(layer, "weight")]
+    for i, (layer, shift) in enumerate(zip(weighted, (10, 6, 6, 6, 0), strict=True)):
+        weight = (layer.weight.detach().numpy() * 16).astype(np.int64)
+        if i == 2:
+            weight = weight.reshape(-1, 16, 4, 4).transpose(0, 2, 3, 1)
+        elif weight.ndim == 4:
+            weight = weight.transpose(0, 2, 3, 1)
+        arrays |= {f"w{i}": weight.reshape(len(weight), -1).T.astype(np.int8)}
+        arrays |= {f"b{i}": np.full(len(weight), 1 << shift >> 1)}  # ActQuant rounds, intnet's shift is a floor
+        requant = {"shift": shift, "relu": True, "bits": 4, "signed": False} if shift else None
+        step = {"type": "dense", "weight": f"w{i}", "bias": f"b{i}", "weight_kind": "uniform4", "requant": requant}
+        layers.append(step | ({"windows": 5, "pool": 2} if i < 2 else {}))
+    spec = {"format": "intnet-1", "name": "lenet5", "layers": layers}
+    return IntNet(spec | {"input": {"shape": [28, 28, 1], "bits": 8, "signed": False}}, arrays)
+
+
+def measure_peer(tool: str, limit: float) -> dict:
+    """Of a tool that makes adders for a whole frame: their number, its estimate of LUTs, and what it took."""
+    path = WORK / "lenet5" / "lenet5.json"
+    net = integers()
+    net.save(path)
+    x = net.vectors(random=20)
+    with torch.no_grad():
+        wanted = lenet5().double()(torch.from_numpy(x / 256).reshape(-1, 1, 28, 28))  # its last exponent is 0
+    if not np.array_equal(net.forward(x), wanted):
+        raise SystemExit("the integers of LeNet-5 differ from its module")
+    try:
+        result = convert(
+            TOOLS[tool], path, path.with_suffix(f".{tool}"), "--solve-only", limit=limit, megabytes=MEGABYTES
+        )
+    except subprocess.TimeoutExpired:
+        return {"unfinished": limit}
+    return {key: result[key] for key in ("cpu_seconds", "megabytes", "adders", "cost")}
+
+
 def measure(pixels: int) -> dict:
     with tempfile.TemporaryDirectory(prefix="hwgen-lenet5-") as work:
         folder = Path(work) / "build"
@@ -72,45 +118,58 @@ def measure(pixels: int) -> dict:
         x = np.random.default_rng(6).random((FRAMES, 1, 28, 28))
         verified = verify(folder, x, simulator="icarus")
         mapped = as_mapped(wrapped_core(design, Path(work)), Path(work) / "yosys")
+        units = [placed.unit for placed in design.placed]
         return {
-            "pixels": pixels,
-            "terms": sum(placed.unit.facts()["terms"] for placed in design.placed),
             "frames": verified["equal"],
             "interval": verified["interval"],
-            "build_cpu_seconds": round(seconds, 1),
+            "adders": sum(unit.facts().get("adders", 0) for unit in units),
+            "cost": sum(unit.estimate()["LUT"] for unit in units),
+            "cpu_seconds": round(seconds, 1),
             "mapped": mapped,
         }
 
 
 def tables(results: dict) -> str:
-    board = load_board("zcu104").resources
+    board = load_board("zcu104").resources["LUT"]
     rows = []
-    for result in results.values():
-        mapped = result["mapped"]
-        share = f"{mapped['lut'] / board['LUT']:.1%}"
-        numbers = (result["terms"], result["interval"], *(mapped[key] for key in ("lut", "lutram", "ff", "carry8")))
-        counts = (f"{number:,}" for number in numbers)
-        rows.append((str(result["pixels"]), *counts, share, f"{result['build_cpu_seconds']:.0f}"))
+    for name, result in results.items():
+        if "unfinished" in result:
+            rows.append((name, "-", "-", "-", "-", *["-"] * 4, f"not in {result['unfinished']:,.0f}"))
+            continue
+        counted = (
+            [f"{result['mapped'][key]:,}" for key in ("lut", "lutram", "ff", "carry8")]
+            if "mapped" in result
+            else ["-"] * 4
+        )
+        cost, interval = result["cost"], str(result.get("interval", 1))
+        share = f"{cost / board:.0%}"
+        rows.append(
+            (name, interval, f"{result['adders']:,}", f"{cost:,.0f}", share, *counted, f"{result['cpu_seconds']:.0f}")
+        )
     head = (
-        "pixels a cycle",
-        "terms",
+        "design",
         "cycles a frame",
-        "LUT",
+        "adders",
+        "LUT, estimated",
+        "of the ZCU104",
+        "LUT, yosys",
         "LUTRAM",
         "FF",
         "CARRY8",
-        "of the ZCU104's LUTs",
-        "CPU seconds of the build",
+        "CPU seconds",
     )
     return table(head, rows)
 
 
 @click.command(help=__doc__)
-@click.option("--pixels", multiple=True, type=int, default=(1,), show_default=True)
-def main(pixels):
-    for n in pixels:
-        if str(n) not in read(RESULTS):
-            record(RESULTS, str(n), measure(n))
+@click.option("--pixels", multiple=True, type=int, default=(1, 2), show_default=True, help="A cycle.")
+@click.option("--seconds", default=1500.0, show_default=True, help="CPU time for a peer.")
+def main(pixels, seconds):
+    runs = {f"hwgen, pixels a cycle: {n}": partial(measure, n) for n in pixels}
+    runs |= {f"{tool}, all pixels at once": partial(measure_peer, tool, seconds) for tool in PEERS}
+    for name, run in runs.items():
+        if name not in read(RESULTS):
+            record(RESULTS, name, run())
     text = tables(read(RESULTS))
     write_document("spatial.lenet5", text)
     click.echo(text)

@@ -46,20 +46,19 @@ def main(convert: Callable[[IntNet, Path, argparse.Namespace], tuple[dict, Calla
 
 
 def trace_layers(net: IntNet, x):
-    """The network on the tool's own symbolic array; both tools take numpy's operators.
+    """The network on the tool's own symbolic array; both tools take numpy's operators."""
+    return net.run(x, _quantize, np.float32)
 
-    Scaling by 2^-shift moves the point only; truncating to 0 fraction bits is the floor.
-    """
-    for weight, bias, requant in net.layers:
-        x = x @ weight.astype(np.float32) + bias.astype(np.float32)
-        if requant is None:
-            continue
-        x = x * 2.0 ** -requant["shift"]
-        if requant["relu"]:
-            x = x.relu()
-        signed = int(requant["signed"])
-        x = x.quantize(signed, requant["bits"] - signed, 0, overflow_mode="SAT", round_mode="TRN")
-    return x
+
+def _quantize(x, requant):
+    """Scaling by 2^-shift moves the point only; truncating to 0 fraction bits is the floor."""
+    if requant is None:
+        return x
+    x = x * 2.0 ** -requant["shift"]
+    if requant["relu"]:
+        x = x.relu()
+    signed = int(requant["signed"])
+    return x.quantize(signed, requant["bits"] - signed, 0, overflow_mode="SAT", round_mode="TRN")
 
 
 def input_type(net: IntNet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
