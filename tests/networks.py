@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hwgen.nn import ActQuant, AvgPool2d, limits
+from hwgen.units.layer import Layer
 
 MOST_BITS = 46  # of an accumulator: hwgen takes 48, and the bound here is not tight
 MOST_WORK = 40_000  # products of a frame, those with zero weights counted: seconds of simulation
@@ -464,3 +465,9 @@ def _named(random: Random, modules: tuple[nn.Module, ...]) -> nn.Module:
 def _set(tensor: torch.Tensor, values: np.ndarray) -> None:
     with torch.no_grad():
         tensor.copy_(torch.from_numpy(np.asarray(values, np.float64)).reshape(tensor.shape))
+
+
+def only(monkeypatch, kind):
+    """Lanes of no other kind, but for pools."""
+    kinds = Layer.kinds.func
+    monkeypatch.setattr(Layer, "kinds", property(lambda layer: (kind,) if kind in kinds(layer) else ("lut",)))

@@ -14,8 +14,10 @@ import hwgen
 from hwgen.config import BuildConfig
 from hwgen.flow import read_manifest
 from hwgen.nn import ActQuant
+from hwgen.share import share
 from hwgen.synth import yosys
 from hwgen.synth.parts import parts_of
+from tests.networks import only
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
 
@@ -39,11 +41,17 @@ def small() -> nn.Sequential:
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("options", [{}, {"engine": "spatial", "pixels": 2}], ids=["lanes", "spatial"])
-def test_netlist_equals_the_module(options, tmp_path):
+@pytest.mark.parametrize("kind", ["lut", "dsp", "mac", "spatial"])
+def test_netlist_equals_the_module(kind, tmp_path, monkeypatch):
+    options = {"lut": {}, "spatial": {"engine": "spatial", "pixels": 2}}.get(
+        kind, {"engine": "lanes", "fps": 1_000_000}
+    )
+    only(monkeypatch, kind)
     net, x = small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
-    hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(**options))
+    design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(**options))
+    if kind != "spatial":
+        assert kind in {placed.unit.fold.kind for placed in design.placed}
     manifest = read_manifest(folder)
     core = manifest["core"]
     whole = parts_of(folder, manifest, core, whole=True)[-1]
@@ -56,8 +64,10 @@ def test_netlist_equals_the_module(options, tmp_path):
     (folder / "netlist.ys").write_text("\n".join(script))
     subprocess.run([sys.executable, "-c", yosys._WORKER, "netlist.ys"], cwd=folder, check=True, capture_output=True)
     netlist = (folder / f"rtl/{core}.v").read_text()
-    assert "LUT6_2" in netlist and "CARRY8" in netlist and netlist.count("endmodule") == 1
-    (folder / f"rtl/{core}.v").write_text("`default_nettype wire\n" + CELLS.read_text() + netlist)
+    primitive = {"dsp": "DSP48E2", "mac": "DSP48E2"}.get(kind, "LUT6_2")
+    assert primitive in netlist and netlist.count("endmodule") == 1
+    models = CELLS.read_text(), (share("sim") / "DSP48E2.v").read_text()
+    (folder / f"rtl/{core}.v").write_text("\n".join(["`default_nettype wire", *models, netlist]))
     y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus")
     with torch.no_grad():
         assert np.array_equal(y, net.double()(x.double()).numpy())

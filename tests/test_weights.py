@@ -14,7 +14,7 @@ from hwgen.errors import BadInput, DoesNotFit, HwgenError
 from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.simulators import lint, run_cocotb
-from hwgen.units.layer import Layer
+from tests.networks import only
 from tests.test_examples_rtl import axi_words
 
 EXAMPLE = (torch.zeros(1, 2, 6, 6),)
@@ -68,12 +68,6 @@ def coarse(seed):
     net = network(seed)
     net[1].weight.data = net[1].weight.data.mul(2).round().clamp(-1, 1)
     return net
-
-
-def only(monkeypatch, kind):
-    """Lanes of no other kind, but for pools."""
-    kinds = Layer.kinds.func
-    monkeypatch.setattr(Layer, "kinds", property(lambda layer: (kind,) if kind in kinds(layer) else ("lut",)))
 
 
 RATE = {"fps": 1_000_000, "engine": "lanes"}
