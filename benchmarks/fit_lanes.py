@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -133,10 +132,7 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
                 [sys.executable, "-c", yosys._WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True
             )
         cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    counts = Counter()
-    for cell, number in cells.items():
-        for key, each in yosys.CELLS[cell].items():
-            counts[key] += each * number
+    counts = yosys.count(cells, "wrapped", "log")
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
 
 

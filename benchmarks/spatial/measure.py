@@ -1,6 +1,6 @@
 """What a design takes on UltraScale+, by one yosys for everybody: as mapped, and by the adder model.
 
-As mapped: the cells after FLAGS, counted by hwgen/synth/yosys.py's CELLS. `depth` is the number of cells on the longest
+As mapped: the cells after FLAGS, counted by hwgen/synth/yosys.py. `depth` is the number of cells on the longest
 path between registers and ports; a carry chain is one cell, however long. A cell that a design instantiates itself
 (LUT6_2, CARRY8) stays, so it counts like a mapped one.
 
@@ -14,16 +14,14 @@ kind.
 """
 
 import json
-import math
 import re
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 from benchmarks.spatial import adders
 from hwgen.errors import ToolFailed
-from hwgen.synth.yosys import CELLS
+from hwgen.synth.yosys import count
 
 FLAGS = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nodsp"
 # abc runs as a child of yosys
@@ -69,22 +67,17 @@ def _synthesize(work: Path, job: str, read: list[str]) -> dict:
     seconds = _run(work, job, [*commands, "select =A:top", f"write_json -selected {job}.json"])
     stat = json.loads((work / f"{job}.stat.json").read_text())
     cells = stat["design"].get("num_cells_by_type", {})
-    counts = Counter()
-    for cell, number in cells.items():
-        if cell not in CELLS:
-            raise ToolFailed(f"the netlist holds a cell that nobody counts: {number} {cell}", str(work))
-        for resource_name, each in CELLS[cell].items():
-            counts[resource_name] += each * number
+    counts = count(cells, job, f"{work}/{job}.log")
     netlist = json.loads((work / f"{job}.json").read_text())
     (module,) = netlist["modules"].values()
     (work / f"{job}.json").unlink()
     return {
-        "lut": int(counts["LUT"]),
+        "lut": counts["LUT"],
         "inverters": cells.get("INV", 0),
-        "ff": int(counts["FF"]),
-        "carry8": math.ceil(counts["CARRY8"]),
-        "muxf": int(counts["MUXF7"] + counts["MUXF8"] + counts["MUXF9"]),
-        "lutram": int(counts["LUTRAM"]),
+        "ff": counts["FF"],
+        "carry8": counts["CARRY8"],
+        "muxf": counts["MUXF7"] + counts["MUXF8"] + counts["MUXF9"],
+        "lutram": counts["LUTRAM"],
         "depth": depth(module),
         "yosys_seconds": seconds,
     }

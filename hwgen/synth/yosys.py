@@ -134,7 +134,7 @@ def synthesize(
         if part.box:
             del cells[manifest["core"]]
         found = {"cells": cells, "version": stat["creator"], "seconds": round(seconds, 1)}
-        luts = _counts(part, cells)["LUT"]
+        luts = count(cells, part.name, _log_name(part))["LUT"]
         key = keys[part.stem]
         findings[key] = found
         write_record(cache / f"{key}.json", found)
@@ -147,7 +147,7 @@ def synthesize(
 
     def entry(part: Part) -> dict:
         found = findings[keys[part.stem]]
-        counts = {"resources": _counts(part, found["cells"]), "seconds": found["seconds"]}
+        counts = {"resources": count(found["cells"], part.name, _log_name(part)), "seconds": found["seconds"]}
         return {"sha256": keys[part.stem], **counts, "cached": keys[part.stem] in cached}
 
     of = {part.stem: part for part in parts}
@@ -275,8 +275,12 @@ def _start(build_dir: Path, part: Part, memory: float | None) -> subprocess.Pope
         )
 
 
+def _log_name(part: Part) -> str:
+    return f"synth/{part.stem}.log"
+
+
 def _log(build_dir: Path, part: Part) -> str:
-    return str(build_dir / f"synth/{part.stem}.log")
+    return str(build_dir / _log_name(part))
 
 
 def _check_log(build_dir: Path, part: Part, returncode: int) -> None:
@@ -304,16 +308,15 @@ def _check_top(part: Part, modules: Iterable[str]) -> None:
         )
 
 
-def _counts(part: Part, cells: dict[str, int]) -> dict:
-    """What the cells of a part occupy, by RESOURCES."""
+def count(cells: dict[str, int], name: str, at: str) -> dict[str, int | float]:
+    """What the cells of the netlist `name` occupy, by RESOURCES; at -- its log. Raises ToolFailed for a latch or an unknown cell."""
     counts = dict.fromkeys(RESOURCES, 0)
-    at = f"synth/{part.stem}.log"
     for cell, number in cells.items():
         if cell in ("LDCE", "LDPE"):
-            raise ToolFailed(f"the netlist of {part.name} holds a latch: {number} {cell}", at=at)
+            raise ToolFailed(f"the netlist of {name} holds a latch: {number} {cell}", at=at)
         if cell not in CELLS:
             raise ToolFailed(
-                f"the netlist of {part.name} holds a cell hwgen cannot count: {number} {cell}",
+                f"the netlist of {name} holds a cell hwgen cannot count: {number} {cell}",
                 at=at,
                 hint="a missing module, or a primitive to add to CELLS in hwgen/synth/yosys.py",
             )
