@@ -162,7 +162,7 @@ def tables(results: dict) -> str:
 
 
 @click.command(help=__doc__)
-@click.option("--pixels", multiple=True, type=int, default=(1, 2), show_default=True, help="A cycle.")
+@click.option("--pixels", multiple=True, type=int, default=(1,), show_default=True, help="A cycle.")
 @click.option("--seconds", default=1500.0, show_default=True, help="CPU time for a peer.")
 def main(pixels, seconds):
     runs = {f"hwgen, pixels a cycle: {n}": partial(measure, n) for n in pixels}
