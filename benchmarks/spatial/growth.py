@@ -1,4 +1,4 @@
-"""How LUTs and time grow with a dense layer: squares of 8-bit signed inputs, da4ml and hwgen.
+"""How LUTs and time grow with a dense layer: squares of 8-bit signed inputs, the peers and hwgen.
 
 LUTs are each tool's own estimate, as the larger layers take yosys hours; time is from the integers to adders, without
 Verilog. Each tool's adders are compared with numpy. A layer whose result is in growth.json is not done again, unless it
@@ -21,7 +21,7 @@ from hwgen.errors import HwgenError
 RESULTS = Path(__file__).parent / "growth.json"
 SIZES = (64, 128, 256, 512)
 KINDS = {"pow2": "PoT, 80 % zeros", "uniform4": "4 bits"}
-COMPARED = ("da4ml", "hwgen")
+COMPARED = ("da4ml", "Alkaid", "hwgen")
 MEGABYTES = 8000  # for a layer
 
 
