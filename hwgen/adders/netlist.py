@@ -108,23 +108,23 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
     starts = starts.tolist()
     terms = np.stack([shared.node, shared.exponent, shared.negative], axis=1)[order].tolist()
 
-    def gather(row: int) -> tuple[list[tuple[int, int]], int, int]:
-        """Of a sum: (column, reference) of its bits; the constant to add to them; what both are above the sum."""
-        bits, ones, above = [], 0, 0
+    def gather(row: int) -> tuple[list[tuple[int, int]], int]:
+        """Of a sum: (column, reference) of its bits, those that are always one left out; what they are above the sum."""
+        bits, above = [], 0
         for node, exponent, negative in terms[starts[row] : starts[row + 1]]:
             references, offset = nodes[node]
             for column, reference in enumerate(references, exponent):
                 if word_of(reference):
                     bits.append((column, reference ^ negative))
                 elif reference ^ negative == ONE:
-                    ones += 1 << column
+                    above -= 1 << column
             above += (((1 << len(references)) - 1 - offset) if negative else offset) << exponent
-        return bits, ones, above
+        return bits, above
 
     factors: list[dict[int, int]] = [{i: 1} for i in range(len(inputs))]  # what each node is, of the inputs
     for row in range(shared.outputs, len(starts) - 1):
-        bits, constant, above = gather(row)
-        width = (sum(1 << column for column, _ in bits) + constant).bit_length()
+        bits, above = gather(row)
+        width, constant = sum(1 << column for column, _ in bits).bit_length(), 0
         factor: Counter[int] = Counter()
         for node, exponent, negative in terms[starts[row] : starts[row + 1]]:
             for i, value in factors[node].items():
@@ -134,14 +134,13 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
         low, high = sum(map(min, ends)), sum(map(max, ends))
         exact = (high - low).bit_length()
         if exact < width:  # an input is there more than once
-            least = constant - above - low
-            added = _roundest(least, least + (1 << exact) - 1 - (high - low))
-            width, constant, above = exact, added, above + added - constant
-        nodes.append((heaps.compress(bits, constant, width), above))
+            least = -above - low
+            width, constant = exact, _roundest(least, least + (1 << exact) - 1 - (high - low))
+        nodes.append((heaps.compress(bits, constant, width), above + constant))
     made = []
     for row, output in enumerate(first):
-        bits, ones, above = gather(row)
-        made.append(heaps.compress(bits, constants[output] + ones - above, sums[output].bits))
+        bits, above = gather(row)
+        made.append(heaps.compress(bits, constants[output] - above, sums[output].bits))
     results = [made[row] for row in same]
     return AdderNetlist(inputs, heaps.rows, results, sums, len(starts) - 1 - shared.outputs)
 
