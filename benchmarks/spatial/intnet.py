@@ -121,9 +121,8 @@ def quantize(acc: np.ndarray, requant: dict | None) -> np.ndarray:
 def windows(shape: list[int], size: int) -> np.ndarray:
     """Of an image, flat: the indices (windows, size * size * channels) of all windows."""
     indices = np.arange(prod(shape)).reshape(shape)
-    view = np.lib.stride_tricks.sliding_window_view(
-        indices, (size, size), (0, 1)
-    )  # row, column, channel, then those inside
+    # row, column and channel of a window, then row and column inside
+    view = np.lib.stride_tricks.sliding_window_view(indices, (size, size), (0, 1))
     return view.transpose(0, 1, 3, 4, 2).reshape(-1, size * size * shape[2])
 
 

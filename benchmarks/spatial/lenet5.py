@@ -7,7 +7,6 @@ are their own estimate. A row whose result is in lenet5.json is not done again. 
 from that file.
 """
 
-import subprocess
 import tempfile
 import time
 from functools import partial
@@ -18,12 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.spatial import growth
 from benchmarks.spatial.__main__ import read, record
-from benchmarks.spatial.growth import MEGABYTES
 from benchmarks.spatial.intnet import IntNet
 from benchmarks.spatial.measure import as_mapped
 from benchmarks.spatial.ours import wrapped_core
-from benchmarks.spatial.run import TOOLS, WORK, convert
 from benchmarks.spatial.tables import table, write_document
 from hwgen import build, verify
 from hwgen.board import load_board
@@ -72,7 +70,7 @@ def integers() -> IntNet:
     weighted = [layer for layer in lenet5() if hasattr(layer, "weight")]
     for i, (layer, shift) in enumerate(zip(weighted, (10, 6, 6, 6, 0), strict=True)):
         weight = (layer.weight.detach().numpy() * 16).astype(np.int64)
-        if i == 2:
+        if i == 2:  # behind Flatten, where channels come first
             weight = weight.reshape(-1, 16, 4, 4).transpose(0, 2, 3, 1)
         elif weight.ndim == 4:
             weight = weight.transpose(0, 2, 3, 1)
@@ -86,22 +84,14 @@ def integers() -> IntNet:
 
 
 def measure_peer(tool: str, limit: float) -> dict:
-    """Of a tool that makes adders for a whole frame: their number, its estimate of LUTs, and what it took."""
-    path = WORK / "lenet5" / "lenet5.json"
+    """Of a tool that makes adders for a whole frame, what growth.measure says."""
     net = integers()
-    net.save(path)
     x = net.vectors(random=20)
     with torch.no_grad():
         wanted = lenet5().double()(torch.from_numpy(x / 256).reshape(-1, 1, 28, 28))  # its last exponent is 0
     if not np.array_equal(net.forward(x), wanted):
         raise SystemExit("the integers of LeNet-5 differ from its module")
-    try:
-        result = convert(
-            TOOLS[tool], path, path.with_suffix(f".{tool}"), "--solve-only", limit=limit, megabytes=MEGABYTES
-        )
-    except subprocess.TimeoutExpired:
-        return {"unfinished": limit}
-    return {key: result[key] for key in ("cpu_seconds", "megabytes", "adders", "cost")}
+    return growth.measure(tool, net, limit)
 
 
 def measure(pixels: int) -> dict:
@@ -133,8 +123,8 @@ def tables(results: dict) -> str:
     board = load_board("zcu104").resources["LUT"]
     rows = []
     for name, result in results.items():
-        if "unfinished" in result:
-            rows.append((name, "-", "-", "-", "-", *["-"] * 4, f"not in {result['unfinished']:,.0f}"))
+        if "cost" not in result:
+            rows.append((name, *["-"] * 8, "time or memory used up"))
             continue
         counted = (
             [f"{result['mapped'][key]:,}" for key in ("lut", "lutram", "ff", "carry8")]

@@ -7,7 +7,7 @@ little more than a pair and saves twice as much. It is sought behind the commone
 (as in Agrawal and Srikant, VLDB 1994).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Sums:
 @dataclass(frozen=True, eq=False)
 class _Kinds:
     """Kinds of groups, each as two integers: its first node and its second term; its third term, or -1. Terms are as
-    _Search.code makes them, against the first, which has the lowest exponent."""
+    _Terms.code makes them, against the first, which has the lowest exponent."""
 
     pair: np.ndarray
     third: np.ndarray
@@ -145,10 +145,11 @@ class _Terms:
 
     def replaced(self, members: np.ndarray, nodes: np.ndarray) -> "_Terms":
         """The first term of each group is its node, the others are gone."""
-        self.node[members[0]] = nodes
+        node = self.node.copy()
+        node[members[0]] = nodes
         stays = np.ones(len(self.row) + 1, bool)
         stays[members[1:]] = False
-        return self.only(stays[:-1])
+        return replace(self, node=node).only(stays[:-1])
 
 
 class _Nodes:
