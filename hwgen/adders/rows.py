@@ -107,9 +107,9 @@ class Heaps:
         one = int(ONE in columns[start])
         if one:
             columns[start].remove(ONE)  # the carry chain has a place for it
-        fourth = (
-            [reference for reference in columns[start] if not reference & 1][-1:] if len(columns[start]) > 3 else []
-        )
+        fourth = []
+        if len(columns[start]) > 3:
+            fourth = [reference for reference in columns[start] if not reference & 1][-1:]
         for reference in fourth:
             columns[start].remove(reference)
         taken: list[list[int]] = []

@@ -162,9 +162,9 @@ class _Nodes:
 
     def share_within_blocks(self, terms: _Terms, size: int) -> _Terms:
         """Makes the groups that pay in blocks of `size` places; what is left of the terms."""
-        order = np.argsort(self.place[terms.node] // size, kind="stable")
-        block = self.place[terms.node[order]] // size
-        starts = np.flatnonzero(np.diff(block, prepend=-1))
+        block = self.place[terms.node] // size
+        order = np.argsort(block, kind="stable")
+        starts = np.flatnonzero(np.diff(block[order], prepend=-1))
         cuts = starts[np.flatnonzero(np.diff(starts // CHUNK, prepend=0))]
         left = []
         for chunk in np.split(order, cuts):
@@ -194,13 +194,12 @@ class _Nodes:
         cost = np.where((overlap > 0) & (known < 0), (total - shift[1] + overlap) / 2, 0.0)
         # a tie between kinds must not leave all of them halfway: their order breaks it
         gain = count * saved - cost - np.arange(len(known)) * 1e-9
-        gain[saved <= 0] = -1
 
         pays = gain[kind] > 0
         members, kind = members[:, pays], kind[pays]
         taken = _best_of_all_terms(members, gain[kind], len(order))
         times = np.bincount(kind[taken], minlength=len(known))
-        good = (times > 0) & (times * saved > cost)
+        good = times * saved > cost
         mostly = good & (times * saved - cost >= MOSTLY * gain)
         if mostly.any():
             good = mostly  # the others are weighed again when these are made
