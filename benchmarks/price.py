@@ -22,11 +22,11 @@ from torch import nn
 
 from hwgen.compress import price
 from hwgen.compress.formats import AdditivePowersOfTwo, PowerOfTwo, Ternary, Uniform
-from hwgen.entries import PlaceBits
 from hwgen.ir import TensorType
+from hwgen.lanes.entries import PlaceBits
+from hwgen.lanes.kinds.lut import sum_program
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
-from hwgen.program import sum_program
 from hwgen.qtype import QType, ceil_log2
 from hwgen.share import share
 from hwgen.synth import yosys
@@ -299,7 +299,7 @@ def program_table(zeros: float = 0.9) -> Table:
         x = TensorType((shape[1], 32, 32), QType(0, (1 << bits) - 1), 0)
         program = sum_program(conv, x, Quantize(6 + ceil_log2(inputs) // 2, 0, (1 << bits) - 1))
         entries = len(program.flags)
-        width = program.payload_bits(PlaceBits.of(conv, x)) + 4
+        width = program.payload_bits(PlaceBits.of(conv.window, x)) + 4
         known = price.layer_accumulator_bits(layer, bits), price.entry_bits(price.layer_address_bits(layer), bits)
         table.add_row(
             name,

@@ -16,15 +16,14 @@ from hwgen.board import load_board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
 from hwgen.emit import emit, manifest, to_json
+from hwgen.engines import read_choice
 from hwgen.errors import BadInput
 from hwgen.folder import check_writable, write
 from hwgen.frontend import import_model
 from hwgen.lint import lint
-from hwgen.lower import has_weights, lower
+from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.schedule import schedule
-from hwgen.units.adder_graph import Spatial
-from hwgen.units.term_lanes import Fold, TermLanes
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
@@ -72,9 +71,9 @@ def build(
         stages = lower(graph, config.is_loadable)
         choices = schedule(graph, stages, config, board)
         design = place(config.name or _name(out), graph, stages, choices, config.levels)
-        weighted = {node.name for node in graph.nodes if has_weights(node.op)}
+        weighted = {node.name for node in graph.nodes if node.op.has_weights}
         units = [placed.unit for placed in design.placed]
-        config.check_loadable([unit.name for unit in units if isinstance(unit, TermLanes) and unit.name in weighted])
+        config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
         design.check_fits(board)
         progress("emit")
         files = emit(design)
@@ -126,7 +125,7 @@ def read_design(folder: str | Path) -> Design:
     """The design of a build, with its golden graph, from what the folder holds."""
     known = read_manifest(folder)
     graph = store.load(Path(folder))
-    choices = {name: Spatial(**by) if "pixels" in by else Fold(**by) for name, by in known["choices"].items()}
+    choices = {name: read_choice(entry) for name, entry in known["choices"].items()}
     stages = lower(graph, lambda layer: layer in known["loadable"])
     return place(known["name"], graph, stages, choices, known["levels"])
 

@@ -20,7 +20,6 @@ from hwgen.flow import read_design
 from hwgen.share import share
 from hwgen.simulators import check_simulator, run_cocotb
 from hwgen.templates import render
-from hwgen.units.adder_graph import AdderGraph
 from hwgen.weights import LOAD_DATA, LOAD_LAYER, LOAD_WORDS, lists_of
 
 HARNESS = "hwgen_harness"
@@ -186,7 +185,7 @@ def _prepare(work: Path, folder: Path, design: Design, stalls: bool, traced: boo
     texts["stream_stall.v"] = (share("sim") / "stream_stall.v").read_text()
     for name, text in texts.items():
         (work / name).write_text(text)
-    made = [f"rtl/{p.unit.module}.v" for p in design.placed if isinstance(p.unit, AdderGraph)]
+    made = [path for p in design.placed for path in p.unit.files() if path.endswith(".v")]
     emitted = [(folder / name).read_text() for name in (f"rtl/{core}.v", *made)]
     sources = [
         *library(emitted),

@@ -14,9 +14,9 @@ from torch import nn
 
 from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
-from hwgen.entries import IMMEDIATE, NEGATE
 from hwgen.errors import Mismatch, ToolFailed
 from hwgen.flow import build, read_manifest
+from hwgen.lanes.entries import IMMEDIATE, NEGATE
 from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulate import simulate

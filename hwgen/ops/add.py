@@ -12,6 +12,7 @@ from hwgen.qtype import QType
 @dataclass(frozen=True)
 class Add(Op):
     path: str = ""
+    requantizes = True
 
     @staticmethod
     def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from hwgen.errors import DoesNotFit, MissingActQuant, OffGrid, UnsupportedLayer
-from hwgen.ir import Op, TensorType
+from hwgen.ir import Op, TensorType, Window
 from hwgen.ops import imports
 from hwgen.qtype import QType
 from hwgen.terms import significant_bits, trailing_exponent
@@ -39,6 +39,7 @@ class Conv(Op):
     groups: int = 1
     path: str = ""
     activations_limited: bool = True
+    requantizes = True
 
     def __str__(self) -> str:
         outputs, _, rows, columns = self.weight.shape
@@ -48,6 +49,16 @@ class Conv(Op):
     @property
     def kernel(self) -> tuple[int, int]:
         return self.weight.shape[2:]
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, tuple(self.stride), tuple(self.dilation), self.padding[0], self.padding[2])
+
+    @property
+    def has_weights(self) -> bool:
+        """Not of a pool, whose channels are all alike."""
+        alike = self.groups == len(self.weight) and (self.weight == self.weight[:1]).all()
+        return not (alike and (self.bias == self.bias[:1]).all()) or len(self.weight) == 1
 
     @cached_property
     def exponents(self) -> tuple[int, int]:
@@ -121,7 +132,7 @@ class Conv(Op):
                 f"2^{self.exponents[1]}, the finest product bit 2^{x.exponent + self.exponents[0]}",
             )
         top, bottom, left, right = self.padding
-        tall, wide = reach(self.kernel, self.dilation)
+        tall, wide = self.window.reach
         out_rows = (rows + top + bottom - tall) // self.stride[0] + 1
         out_columns = (columns + left + right - wide) // self.stride[1] + 1
         low, high = self.bounds(x)
@@ -175,11 +186,6 @@ class Conv(Op):
         )
 
 
-def reach(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of a window, dilation counted."""
-    return tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
-
-
 def sum_ends(weights: np.ndarray, x: QType) -> tuple[np.ndarray, np.ndarray]:
     """The least and the greatest sum of int64 weights [outputs, inputs] times inputs in the range of `x`: int64 [outputs] each.
 
@@ -209,7 +215,7 @@ def pair(value, default: int = 1) -> tuple[int, int]:
 def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     dilation = pair(dilation)
     if padding == "same":
-        total = [taps - 1 for taps in reach(weight.shape[2:], dilation)]
+        total = [d * (taps - 1) for d, taps in zip(dilation, weight.shape[2:], strict=True)]
         sides = (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
     else:
         vertical, horizontal = (0, 0) if padding == "valid" else pair(padding, 0)

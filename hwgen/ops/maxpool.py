@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch.nn import functional
 
 from hwgen.errors import UnsupportedLayer
-from hwgen.ir import Op, TensorType
+from hwgen.ir import Op, TensorType, Window
 from hwgen.ops import imports
-from hwgen.ops.conv import pair, reach
+from hwgen.ops.conv import pair
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class MaxPool(Op):
     stride: tuple[int, int]
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
+    maximum = True
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.stride, self.dilation, *self.padding)
 
     def __str__(self) -> str:
         return f"MaxPool[{self.kernel[0]}x{self.kernel[1]}, stride {self.stride[0]}x{self.stride[1]}]"
@@ -26,7 +31,7 @@ class MaxPool(Op):
         channels, *size = x.shape
         rows, columns = (
             (n + 2 * p - taps) // s + 1
-            for n, taps, s, p in zip(size, reach(self.kernel, self.dilation), self.stride, self.padding, strict=True)
+            for n, taps, s, p in zip(size, self.window.reach, self.stride, self.padding, strict=True)
         )
         return TensorType((channels, rows, columns), x.qtype, x.exponent)
 

@@ -7,6 +7,7 @@ from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.nn import ActQuant, limits
 from hwgen.ops import imports
+from hwgen.ops.conv import identity
 from hwgen.qtype import QType
 
 UNBOUNDED = 1 << 62
@@ -21,6 +22,13 @@ class Quantize(Op):
     exponent: int
     low: int
     high: int
+
+    @property
+    def requantization(self) -> "Quantize":
+        return self
+
+    def hardware(self, x):
+        return identity(x.shape[0])
 
     def shift(self, x: TensorType) -> int:
         """Bits that rounding drops; negative: zeros appended."""

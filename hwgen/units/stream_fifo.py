@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
 from hwgen.units.unit import LUTRAM_DEPTH, BeatByBeat, block_memory
+from hwgen.walks import Ring, Rows, Step, Walk
 
 LUTS_OF_A_BLOCK = 738  # a ZCU104 has so many for each BRAM36
 
@@ -44,3 +45,14 @@ class StreamFifo(BeatByBeat):
         if self.block:
             return {"LUT": control, "BRAM36": block_memory(self.depth, self.bits)[0]}
         return {"LUT": control + self._lut_memory, "BRAM36": 0}
+
+    def walks(self, rows, taken, sent):
+        whole = (self.depth + 1) // taken  # rows that it holds
+        if not whole:
+            return []
+        # a row that is on its way through takes no room
+        ring = Ring(Rows(rows, 0, 0, rows, 1, 1, 1, 1 + whole))
+        return [
+            Walk([Step(True, False, taken)] * rows, fills=ring),
+            Walk([Step(False, True, sent, sent)] * rows, empties=ring),
+        ]

@@ -4,8 +4,11 @@ from functools import cache
 
 import numpy as np
 
+from hwgen.ir import Op
 from hwgen.ops.quantize import UNBOUNDED
+from hwgen.rom import Rom
 from hwgen.stream import Order
+from hwgen.walks import Step, Walk
 
 LUTRAM_DEPTH = 64  # above, block RAM
 
@@ -90,6 +93,9 @@ class Unit:
     latency       registers from its input to its output that no line memory is part of
     empty_slots   cycles of a frame in which it takes no beat
     rigid         whether it takes nothing while a result of it waits
+    joins         whether each beat that it sends takes one of every input, so that the side that is ahead needs a FIFO
+    stops         whether a beat that waits behind it stops what comes before it: not where rows are held
+    loadable      whether a host writes its list: then it is a LoadableUnit
     """
 
     name: str
@@ -101,6 +107,14 @@ class Unit:
     latency: int = 1
     empty_slots: int = 0
     rigid: bool = False
+    joins: bool = False
+    stops: bool = True
+    loadable: bool = False
+
+    @property
+    def out_order(self) -> Order:
+        """The order of the stream that it sends; of a unit with several outputs that of each."""
+        raise NotImplementedError(f"{type(self).__name__}.out_order")
 
     @property
     def kind(self) -> str:
@@ -133,7 +147,7 @@ class Unit:
         return {}
 
     def cycles(self) -> int:
-        """Cycles between two frames when nothing else holds the unit up."""
+        """Cycles between two frames when nothing else holds the unit up; the most, where they depend on the data."""
         raise NotImplementedError(f"{type(self).__name__}.cycles")
 
     def estimate(self) -> dict[str, float]:
@@ -148,14 +162,47 @@ class Unit:
         """For each beat of an output frame, after how many beats and empty slots it is sent; for units that hold no rows."""
         return self.needs() - 1
 
+    def walks(self, rows: int, taken: int, sent: int) -> list[Walk]:
+        """How it goes through a frame: the walk that takes its input, and the one that sends its output, if that is another; of a
+        unit that only passes beats on, none.
+
+        rows -- of the input frame; taken, sent -- beats of a row of input and output
+        """
+        slots = self.sends().reshape(-1, sent)
+        spacing = int(slots[0, 1] - slots[0, 0]) if sent > 1 else 1
+        quiet = max(0, taken - sent * max(1, spacing))
+        sends = {int(slot) // taken for slot in slots[:, sent // 2]}  # the row in which most of an output row falls
+        count = max(rows, max(sends) + 1)
+        cycles = [max(taken, sent)] * count
+        cycles[-1] += self.empty_slots - (count - rows) * taken
+        return [Walk([Step(i < rows, i in sends, cycles[i], sent, quiet) for i in range(count)])]
+
 
 class BeatByBeat(Unit):
     """A unit that sends one beat for each that it takes, in the same order."""
 
     order: Order
 
+    @property
+    def out_order(self):
+        return self.order
+
     def cycles(self):
         return self.order.beats
 
     def needs(self):
         return np.arange(1, self.order.beats + 1)
+
+
+class LoadableUnit(Unit):
+    """A unit whose list a host can write.
+
+    rom -- the list of the build; depth -- the words that its memory holds
+    """
+
+    rom: Rom
+    depth: int
+
+    def reloaded(self, op: Op) -> Rom:
+        """The list of an op that is the stage's but for weights and biases; raises DoesNotFit where the hardware cannot hold it."""
+        raise NotImplementedError(f"{type(self).__name__}.reloaded")
