@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -207,6 +208,8 @@ class Importer:
         self.shapes: dict[str, tuple[int, ...]] = {}  # the user's shapes, no batch
         self.path = ""
         self.raw: set[str] = set()  # tensors that are still the user's floats
+        # functions of a tensor: its name, the function's, and what makes the op of both, once a quantizer gives the grid
+        self.deferred: dict[str, tuple[str, str, Callable[[Quantize], Op]]] = {}
         self.input_type: TensorType | None = None
         self.roots: dict[str, str] = {}  # program node -> the node whose memory it shares
         self.stale: dict[str, str] = {}  # program node -> the in-place call after which it is another tensor
@@ -242,6 +245,8 @@ class Importer:
                         "return one tensor",
                     )
                 (result,) = results
+        if result in self.deferred:
+            self.type(result)  # names the function
         if self.input_type is None or result in self.raw:
             raise MissingActQuant(
                 "the input never meets a quantizer", "input", "make hwgen.nn.ActQuant the first layer"
@@ -260,7 +265,7 @@ class Importer:
             )
         args = [_resolve(a, values) for a in node.args]
         kwargs = {k: _resolve(a, values) for k, a in node.kwargs.items()}
-        computed = [a for a in (*args, *kwargs.values()) if isinstance(a, str) and a in (self.raw | set(self.types))]
+        computed = [a for a in (*args, *kwargs.values()) if isinstance(a, str) and a in (self.raw | set(self.types) | set(self.deferred))]
         if not isinstance(args[0], str) or len(computed) > _COMPUTED.get(target.split(".")[1], 1):
             raise UnsupportedLayer(
                 f"{target} of a constant, or with a computed tensor for a weight",
@@ -287,7 +292,7 @@ class Importer:
     def _check_shape(self, name: str, node) -> None:
         batch, *shape = node.meta["val"].shape
         self.shapes.setdefault(name, tuple(shape))
-        known = self.shapes[name] if name in self.raw else self.types[name].shape
+        known = self.types[name].shape if name in self.types else self.shapes[name]
         padded = {1: [*shape, 1, 1], 2: [*shape[:1], 1, *shape[1:]]}.get(len(shape), shape)
         if batch != self.batch or tuple(shape) != self.shapes[name] or (name in self.types and tuple(padded) != known):
             raise UnsupportedLayer(
@@ -348,6 +353,12 @@ class Importer:
                 self.path,
                 "make hwgen.nn.ActQuant the first layer",
             )
+        if name in self.deferred:
+            raise MissingActQuant(
+                f"the result of {self.deferred[name][1]} reaches it as floats",
+                self.path,
+                f"put hwgen.nn.ActQuant behind the {self.deferred[name][1]}",
+            )
         return self.types[name]
 
     def flatten(self, x: str) -> str:
@@ -359,10 +370,23 @@ class Importer:
         self.shapes[name] = self.types[name].shape[:1]
         return name
 
+    def defer(self, x: str, function: str, make: Callable[[Quantize], Op]) -> str:
+        """The name of a tensor of floats, a function of x: the quantizer that reads it makes it an op, `make(quantizer)`."""
+        name = f"{function} of {x}, {self.path}"
+        self.deferred[name] = x, function, make
+        self.shapes[name] = self.shapes[x]
+        return name
+
     def add(self, op: Op, *inputs: str) -> str:
         """Appends a node and returns its tensor's name."""
-        if isinstance(op, Quantize) and inputs[0] in self.raw:
-            return self._quantize_input(op, inputs[0])
+        quantize = op.requantization
+        if quantize is not None and inputs[0] in self.raw:
+            return self._quantize_input(quantize, inputs[0])
+        if quantize is not None and inputs[0] in self.deferred:
+            x, _, make = self.deferred[inputs[0]]
+            op = make(quantize)
+            self.path = op.path
+            return self.add(op, x)
         kinds = [self.type(name) for name in inputs]
         name = self._unique(self.path or type(op).__name__)
         result = op.infer(*kinds)

@@ -51,12 +51,14 @@ class Op:
 
     window       what an output pixel reads, of an op that is a sum or a maximum over a window of its one input
     maximum      whether that is the greatest of the window; else it is a sum
+    elementwise  whether it is a function of one activation of each input, so that it may come before or behind what moves them
     requantizes  whether the unit that computes it can also do what a Quantize behind it does
     frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that follow each other
     """
 
     window: "Window | None" = None
     maximum: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
     requantizes: ClassVar[bool] = False
     frames: int = 1
 

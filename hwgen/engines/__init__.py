@@ -82,9 +82,16 @@ class Context:
         for stage in stages:
             for name in stage.inputs:
                 readers.setdefault(name, []).append(stage)
-        any_order = lambda stage: all(engine.any_order for engine in engines().values() if not engine.obstacle(stage))
-        free = {name for name, found in readers.items() if all(map(any_order, found))}
-        return Context(levels, frozenset(free - {graph.output_name}))
+        free: set[str] = set()
+
+        def takes_any(stage: Stage) -> bool:
+            able = [engine for engine in engines().values() if engine.obstacle(stage) is None]
+            return all(engine.any_order or (engine.passes_order and stage.result in free) for engine in able)
+
+        for name, found in reversed(readers.items()):
+            if name != graph.output_name and all(map(takes_any, found)):
+                free.add(name)
+        return Context(levels, frozenset(free))
 
 
 class Engine:
@@ -94,12 +101,14 @@ class Engine:
     families   the words of --engine that allow it: lanes, folded; spatial, unfolded
     choice     the class of its choices
     any_order  whether it reads the channels of its inputs in any order
+    passes_order  whether it reads them in any order, and sends them in that same order
     """
 
     name: str
     families: tuple[str, ...]
     choice: type[Choice]
     any_order: bool = False
+    passes_order: bool = False
 
     def obstacle(self, stage: Stage) -> str | None:
         """Why it cannot compute a stage; None where it can."""

@@ -1,6 +1,6 @@
 """What engines share whose units take a beat of each input for every beat that they send."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 
 from hwgen.engines import Choice, Engine
@@ -40,5 +40,6 @@ class BeatEngine(Engine):
         return sorted(found | {self.choice()}, key=lambda one: (one.pixels, one.lanes))
 
     def reads(self, stage, i, choice, order):
-        """All sides alike, in the channels' own order."""
-        return choice.order(order.shape)
+        """All sides alike: in the channels' own order, but where the unit passes on any."""
+        wanted = choice.order(order.shape)
+        return replace(wanted, channels=order.channels) if self.passes_order else wanted

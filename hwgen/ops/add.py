@@ -12,6 +12,7 @@ from hwgen.qtype import QType
 @dataclass(frozen=True)
 class Add(Op):
     path: str = ""
+    elementwise = True
     requantizes = True
 
     @staticmethod

@@ -22,6 +22,7 @@ class Quantize(Op):
     exponent: int
     low: int
     high: int
+    elementwise = True
 
     @property
     def requantization(self) -> "Quantize":
