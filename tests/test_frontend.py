@@ -11,6 +11,7 @@ from torch.nn import functional
 from hwgen.errors import BadInput, DoesNotFit, OffGrid, UnsupportedLayer
 from hwgen.frontend import import_model
 from hwgen.nn import ActQuant
+from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.passes import run_passes
 
 IMAGES = torch.linspace(-20, 20, 256).reshape(8, 1, 4, 8)
@@ -30,8 +31,9 @@ class Quantized(nn.Module):
 
 
 def golden(module, x=IMAGES):
-    """Whether the graph of integers gives what the module gives in float64."""
+    """Whether the graph of integers gives what the module gives in float64, in numbers that the hardware holds."""
     graph = run_passes(import_model(module.eval(), (x[:1],)))
+    assert max(kind.qtype.bits for kind in graph.types().values()) <= ACCUMULATOR_BITS
     return torch.equal(
         graph.dequantize_output(graph.eval(graph.quantize_input(x))), copy.deepcopy(module).double()(x.double())
     )
@@ -69,15 +71,18 @@ def test_a_clip_at_any_number_before_a_quantizer_is_exact(clip, exponent):
     assert golden(Quantized(lambda m, x: m.after(clip(x)), after=ActQuant(8, exponent, True)))
 
 
-def test_a_clip_before_quantizers_of_two_grids_is_exact_or_named():
-    x = lambda m, x: x.clamp(0, 1.7)
-    with pytest.raises(OffGrid, match="clipping at 0 and 1.7 needs a grid of 2\\^-52(.|\n)*at:   clamp(.|\n)*ActQuant"):
-        import_model(Quantized(x).eval(), (IMAGES[:1],))
-    with pytest.raises(OffGrid, match="clipping at"):
-        two = lambda m, x: m.a(x.clamp(0, 1.7)) + m.b(x.clamp(0, 1.7))
-        both = lambda m, x: (lambda y: m.a(y) + m.b(y))(x.clamp(0, 1.7))
-        assert golden(Quantized(two, a=ActQuant(4, 0), b=ActQuant(4, -1)))
+def both(module, x):
+    x = x.clamp(0, 1.7)
+    return module.a(x) + module.b(x)
+
+
+def test_a_clip_that_one_quantizer_does_not_follow_is_named():
+    message = "clipping at 0 and 1.7 needs a grid of 2\\^-52(.|\n)*at:   clamp(.|\n)*ActQuant"
+    with pytest.raises(OffGrid, match=message):
+        import_model(Quantized(lambda m, x: x.clamp(0, 1.7)).eval(), (IMAGES[:1],))
+    with pytest.raises(OffGrid, match=message):
         import_model(Quantized(both, a=ActQuant(4, 0), b=ActQuant(4, -1)).eval(), (IMAGES[:1],))
+    assert golden(Quantized(both, a=ActQuant(4, 0), b=ActQuant(5, 0)))
 
 
 def test_a_clip_on_a_grid_below_2_to_the_minus_60_is_taken():
