@@ -125,11 +125,12 @@ class Conv(Op):
             )
         if self.spread(x) >= 2.0 ** (ACCUMULATOR_BITS - 1):
             needed = int(np.ceil(np.log2(self.spread(x)))) + 1
+            bias = f"the finest bias bit is 2^{self.exponents[1]}, " if self.bias.any() else ""
             raise DoesNotFit(
                 f"the accumulator needs {needed} bits, above {ACCUMULATOR_BITS}",
                 self.path,
-                "narrow the spread of the weights, or round the biases to a coarser grid: the finest bias bit is "
-                f"2^{self.exponents[1]}, the finest product bit 2^{x.exponent + self.exponents[0]}",
+                "narrow the spread of the weights, or round the biases to a coarser grid: "
+                f"{bias}the finest product bit 2^{x.exponent + self.exponents[0]}",
             )
         top, bottom, left, right = self.padding
         tall, wide = self.window.reach
@@ -211,7 +212,7 @@ def pair(value, default: int = 1) -> tuple[int, int]:
     return tuple(value * 2) if len(value) == 1 else tuple(value)
 
 
-@imports("aten.conv2d.default", "aten.conv2d.padding")
+@imports("aten.conv2d.default", "aten.conv2d.padding", rank=4)
 def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     dilation = pair(dilation)
     if padding == "same":
@@ -224,7 +225,7 @@ def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
     return importer.add(op, x)
 
 
-@imports("aten.conv1d.default", "aten.conv1d.padding")
+@imports("aten.conv1d.default", "aten.conv1d.padding", rank=3)
 def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     first = lambda v: v if isinstance(v, (int, str)) else v[0]
     dilation = (1, first(dilation))
@@ -251,4 +252,17 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
     shift = (0 if bias is None else bias) - mean * scale
     # the accumulators that it scales are as wide as they come
     op = Conv(scale[:, None, None, None], shift, groups=len(scale), path=importer.path, activations_limited=False)
-    return importer.add(op, x)
+    try:
+        return importer.add(op, x)
+    except OffGrid as error:
+        if not np.isfinite(scale).all() or not np.isfinite(shift).all():
+            raise
+        follows = importer.made_by().split(".")[1:2] in (["conv1d"], ["conv2d"], ["linear"])
+        raise OffGrid(
+            f"the scale of the batch norm is on no grid: {error.what}",
+            error.at,
+            "fold the batch norm into the layer before it, then project that layer's weights on a grid"
+            if follows
+            else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into the "
+            "layer that reads it, or give it a scale and shift on a grid",
+        ) from None

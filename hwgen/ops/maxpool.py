@@ -56,7 +56,7 @@ class MaxPool(Op):
         return functional.max_pool2d(x.double(), self.kernel, self.stride, self.padding, self.dilation).long()
 
 
-@imports("aten.max_pool2d.default")
+@imports("aten.max_pool2d.default", rank=4, picks=True)
 def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
     if ceil_mode:
         raise UnsupportedLayer("MaxPool with ceil_mode", importer.path, "use ceil_mode=False, or pad the input")
@@ -71,7 +71,7 @@ def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=
     return importer.add(pool, x)
 
 
-@imports("aten.max_pool1d.default")
+@imports("aten.max_pool1d.default", rank=3, picks=True)
 def max_pool1d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
     flat = lambda v, other: (other, v if isinstance(v, int) else v[0])
     kernel = flat(kernel, 1)
