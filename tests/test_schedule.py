@@ -18,7 +18,8 @@ from hwgen.entries import IMMEDIATE, Rounds
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
-from hwgen.frontend import import_model, load
+from hwgen.frontend import import_model
+from hwgen.load import load
 from hwgen.lower import lower
 from hwgen.nn import ActQuant
 from hwgen.passes import run_passes
