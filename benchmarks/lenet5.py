@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwgen import report, verify
-from hwgen.frontend import call
+from hwgen.load import call
 from hwgen.synth import yosys
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -219,14 +219,15 @@ def build(net, out, name, **choices):
     example_inputs). Weights are taken by value and must lie on a grid of powers of two; activations meet
     hwgen.nn.ActQuant before each layer.
     """
-    from hwgen import flow, frontend
+    from hwgen import flow
     from hwgen.board import load_board
     from hwgen.config import RESOURCES, BuildConfig
+    from hwgen.load import load
 
     config = BuildConfig(name=name, **choices)
     with _stages("build", out) as stage:
         stage("load")
-        model, inputs = frontend.load(net)
+        model, inputs = load(net)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
     table = _table("unit", "kind", "groups\nx lanes", "terms", "cycles\na frame", *RESOURCES, words=["unit"])
     manifest = flow.read_manifest(out)
@@ -261,12 +262,12 @@ def weights(folder, net, out):
     NET is the network of DIR with other weights, as hwgen build takes it; without it, the build's own weights are meant.
     The file is a list of 32-bit pairs, little-endian: the offset of a register, and what is written there.
     """
-    from hwgen import frontend
+    from hwgen.load import load
     from hwgen.weights import load_words
 
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
-    made = load_words(folder, *(frontend.load(net) if net else (None, None)))
+    made = load_words(folder, *(load(net) if net else (None, None)))
     made.save(out)
     for layer in made.layers:
         click.echo(f"{layer.name}: {layer.words:,} of {layer.capacity:,} words of {layer.bits} bits")
@@ -284,18 +285,18 @@ def explore(net, out, points, **choices):
     Writes frontier.svg and frontier.json into a folder, from estimates: nothing is built. The least interval comes
     first; --fps or --budget of hwgen build then make one of the points.
     """
-    from hwgen import frontend
     from hwgen.board import load_board
     from hwgen.config import MOST_LANES, RESOURCES, BuildConfig
     from hwgen.explore import explore as run
     from hwgen.explore import save
+    from hwgen.load import load
 
     config = BuildConfig(
         **{"engine": "auto", "lanes": MOST_LANES} | {k: v for k, v in choices.items() if v is not None}
     )
     with _stages("explore", out) as stage:
         stage("load")
-        model, inputs = frontend.load(net)
+        model, inputs = load(net)
         rows = run(model, inputs, config=config, points=points, progress=stage)
         save(rows, out, config, str(net))
     words = ["slowest", "its next step"]
@@ -334,7 +335,7 @@ def simulate(folder, source, output, count, simulator, stall, seed):
     """
     import numpy as np
 
-    from hwgen.frontend import load_data
+    from hwgen.load import load_data
     from hwgen.simulate import simulate as run
 
     if not output.parent.is_dir() or not os.access(output if output.exists() else output.parent, os.W_OK):
@@ -360,7 +361,7 @@ def verify(folder, source, count, simulator, stall, seed):
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
     is named.
     """
-    from hwgen.frontend import load_data
+    from hwgen.load import load_data
     from hwgen.verify import verify as compare
 
     x, labels = load_data(source, count)

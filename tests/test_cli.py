@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from torch import nn
 
 import hwgen
-from hwgen import frontend
 from hwgen.cli import main
 from hwgen.errors import BadInput, Mismatch
 from hwgen.flow import read_design, read_manifest
+from hwgen.load import call
 from hwgen.nn import ActQuant
 from hwgen.simulate import check_run
 
@@ -157,13 +157,13 @@ def test_a_network_beside_its_helper(tmp_path):
         "from hwgen_test_helper import K\ndef get():\n import hwgen_test_helper\n return K"
     )
     before = list(sys.path)
-    assert frontend.call(f"{tmp_path}/net.py:get") == 3
+    assert call(f"{tmp_path}/net.py:get") == 3
     assert sys.path == before
 
 
 def test_a_network_called_as_a_module_of_python(tmp_path):
     (tmp_path / "json.py").write_text("def get(): return 3")
-    assert frontend.call(f"{tmp_path}/json.py:get") == 3
+    assert call(f"{tmp_path}/json.py:get") == 3
     assert sys.modules["json"] is json
 
 

@@ -23,7 +23,6 @@ from torch import nn
 from torch.nn.utils import prune
 
 import hwgen
-from hwgen import frontend
 from hwgen.cli import main
 from hwgen.config import BuildConfig
 from hwgen.errors import (
@@ -36,6 +35,7 @@ from hwgen.errors import (
     OffGrid,
     UnsupportedLayer,
 )
+from hwgen.load import load
 from hwgen.nn import ActQuant
 
 COMMAND = [sys.executable, "-c", "from hwgen.cli import main; main()"]
@@ -468,7 +468,7 @@ def test_a_malicious_archive_runs_nothing(tmp_path, attack):
     path = saved(tmp_path / "net.pt2", change)
     before = content(tmp_path)
     with pytest.raises(BadInput, match=re.escape(str(path))) as raised:
-        frontend.load(str(path))
+        load(str(path))
     assert "torch.export.save" in raised.value.hint
     assert content(tmp_path) == before
 
@@ -504,12 +504,12 @@ def test_files_that_are_no_archive(tmp_path):
     ):
         make()
         with pytest.raises(BadInput, match="net.pt2"):
-            frontend.load(str(path))
+            load(str(path))
         assert [p.name for p in tmp_path.iterdir()] == ["net.pt2"]
 
 
 def test_a_sound_archive_is_read(tmp_path):
-    program, inputs = frontend.load(str(saved(tmp_path / "net.pt2")))
+    program, inputs = load(str(saved(tmp_path / "net.pt2")))
     assert inputs is None
     hwgen.build(program, out=tmp_path / "net")
     hwgen.build(small(), SMALL, out=tmp_path / "same", config=BuildConfig(name="net"))
@@ -522,7 +522,7 @@ def test_an_archive_with_a_dynamic_batch_is_read(tmp_path):
     batch = torch.export.Dim("batch")
     program = torch.export.export(small().eval(), (torch.zeros(2, 3),), dynamic_shapes=({0: batch},))
     torch.export.save(program, tmp_path / "net.pt2")
-    hwgen.build(*frontend.load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
+    hwgen.build(*load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
 
 
 @pytest.mark.parametrize(
@@ -539,7 +539,7 @@ def test_an_archive_with_a_dynamic_batch_is_read(tmp_path):
 def test_a_python_file_that_gives_no_network(tmp_path, text, word):
     (tmp_path / "model.py").write_text(text)
     with pytest.raises(BadInput, match=word):
-        frontend.load(f"{tmp_path}/model.py:load")
+        load(f"{tmp_path}/model.py:load")
 
 
 # the folder

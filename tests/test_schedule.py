@@ -17,9 +17,10 @@ from hwgen.config import RESOURCES, BuildConfig
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
-from hwgen.frontend import import_model, load
+from hwgen.frontend import import_model
 from hwgen.lanes.entries import IMMEDIATE, Rounds
 from hwgen.lanes.unit import TermLanes
+from hwgen.load import load
 from hwgen.lower import lower
 from hwgen.menu import Menu
 from hwgen.nn import ActQuant

@@ -13,7 +13,7 @@ from hwgen.compress.prepare import prepare
 from hwgen.compress.recipe import Recipe
 from hwgen.compress.size import LayerSize, sizes
 from hwgen.errors import BadInput
-from hwgen.frontend import call
+from hwgen.load import call
 
 RECIPE, HISTORY, MODEL = "recipe.json", "history.json", "model.pt2"
 
