@@ -19,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.optimize import linprog
 
+from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.flow import read_design
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
@@ -28,6 +29,7 @@ from hwgen.qtype import QType
 from hwgen.share import share
 from hwgen.stream import Order
 from hwgen.synth import yosys
+from hwgen.synth.processes import WORKER
 from hwgen.units.layer import Layer
 from hwgen.units.term_lanes import FACTORS, Fold, TermLanes, legal_groups, legal_lanes, takes
 from hwgen.units.unit import literal
@@ -123,16 +125,16 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
             *yosys.LIBRARY,
             *(f"read_verilog -defer {path}" for path in [*sorted(share("rtl").glob("*.v")), "wrapped.v"]),
             "hierarchy -check -top wrapped",
-            f"{yosys.FLAGS} -run prepare:",
+            f"{DEVICE.yosys} -run prepare:",
             "tee -q -o stat.json stat -json",
         ]
         (folder / "script.ys").write_text("\n".join(script) + "\n")
         with (folder / "log").open("w") as log:
             subprocess.run(
-                [sys.executable, "-c", yosys._WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True
+                [sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True
             )
         cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    counts = yosys.count(cells, "wrapped", "log")
+    counts = yosys.count(cells, "wrapped", "log", DEVICE)
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
 
 

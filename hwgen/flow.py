@@ -12,7 +12,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
-from hwgen.board import load_board
+from hwgen.board import CONSTRAINTS, load_board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
 from hwgen.emit import emit, manifest, to_json
@@ -81,6 +81,7 @@ def build(
         progress("lint")
         lint(files)
         files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
+        files[CONSTRAINTS] = board.constraints
         files["hwgen.json"] = to_json(manifest(design, board, files, choices, config))
         progress("write")
         write(out, files)

@@ -111,8 +111,7 @@ def _within(menu: "Menu", budget: dict[str, int]) -> dict[str, Choice]:
     takes = {name: ceil(n) for name, n in menu.placed(chosen).estimate().items()}
     if all(takes[name] <= n for name, n in budget.items()):
         return chosen
-    whole = menu.board.resources
-    text = ", ".join(f"{name}={takes[name]} ({takes[name] / whole[name]:.1%} of the board)" for name in budget)
+    text = ", ".join(f"{name}={takes[name]} ({menu.board.share(name, takes[name]):.1%} of the board)" for name in budget)
     raise DoesNotFit(
         "no choice of units is in the budget", f"the least that would do is {text}", "give it that much, or prune it"
     )
@@ -144,7 +143,8 @@ class Menu:
         dsp: bool = False,
     ):
         """auto -- the engine where the user leaves the choice; dsp -- whether lanes may be in DSP slices"""
-        self.graph, self.stages, self.config, self.board, self.auto, self.dsp = graph, stages, config, board, auto, dsp
+        self.graph, self.stages, self.config, self.board, self.auto = graph, stages, config, board, auto
+        self.dsp = dsp and "dsp" in board.device.lanes
         self.of_result = {stage.result: stage for stage in stages}
         # what a board has none of is weighed as if it had one
         self.have = {name: max(1, board.resources[name]) for name in RESOURCES}
