@@ -12,7 +12,20 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 # what one asks for: ops, units, choices, lanes and memories, by the names of their classes or their own names
 CLASSES = {
-    *("Conv", "Add", "AddOp", "MaxPool", "Quantize", "Flatten", "Lookup", "Fold", "Spatial", "Choice", "TermLanes", "AdderGraph"),
+    *(
+        "Conv",
+        "Add",
+        "AddOp",
+        "MaxPool",
+        "Quantize",
+        "Flatten",
+        "Lookup",
+        "Fold",
+        "Spatial",
+        "Choice",
+        "TermLanes",
+        "AdderGraph",
+    ),
     *("PixelSum", "StreamFifo", "StreamFork", "Layer", "Border"),
 }
 WORDS = {"lut", "dsp", "mac", "max", "rom", "bram", "uram", "lanes", "spatial", "add"}
@@ -26,7 +39,9 @@ def asks(tree: ast.AST) -> int:
             names = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
             count += bool(names & CLASSES)
         if isinstance(node, ast.Compare):
-            words = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+            words = {
+                part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            }
             names = {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
             count += bool(words & WORDS) or ("layer" in names and any(_is_none(part) for part in node.comparators))
     return count
@@ -38,7 +53,9 @@ def _is_none(node: ast.AST) -> bool:
 
 def count(root: Path) -> dict[str, int]:
     """Places by file of hwgen/ that has any."""
-    found = {str(path.relative_to(root)): asks(ast.parse(path.read_text())) for path in sorted(root.glob("hwgen/**/*.py"))}
+    found = {
+        str(path.relative_to(root)): asks(ast.parse(path.read_text())) for path in sorted(root.glob("hwgen/**/*.py"))
+    }
     return {path: n for path, n in found.items() if n}
 
 

@@ -19,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.optimize import linprog
 
+from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.flow import read_design
 from hwgen.ir import TensorType
 from hwgen.lanes.fold import Fold, legal_groups, legal_lanes, takes
@@ -33,6 +34,7 @@ from hwgen.share import share
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.synth import yosys
+from hwgen.synth.processes import WORKER
 from hwgen.units.unit import literal
 
 SMALL = 100  # LUTs
@@ -105,7 +107,9 @@ def unit(seed: int) -> TermLanes:
     kinds = [name for name, one in lane_kinds().items() if one.obstacle(layer) is None]
     lanes_of = "dsp" if "dsp" in kinds and random.random() < 0.25 else kinds[0]
     fold = Fold(lanes, groups, "mac" if mac else lanes_of, memory if loadable else "rom")
-    return TermLanes(layer, fold, random.choice([order for order in orders if takes(layer, lanes, order)]), sort=True)
+    return TermLanes(
+        layer, fold, random.choice([order for order in orders if takes(layer, lanes, order)]), DEVICE, sort=True
+    )
 
 
 def synthesize(chosen: TermLanes) -> dict[str, float]:
@@ -126,16 +130,14 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
             *yosys.LIBRARY,
             *(f"read_verilog -defer {path}" for path in [*sorted(share("rtl").glob("*.v")), "wrapped.v"]),
             "hierarchy -check -top wrapped",
-            f"{yosys.FLAGS} -run prepare:",
+            f"{DEVICE.yosys} -run prepare:",
             "tee -q -o stat.json stat -json",
         ]
         (folder / "script.ys").write_text("\n".join(script) + "\n")
         with (folder / "log").open("w") as log:
-            subprocess.run(
-                [sys.executable, "-c", yosys._WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True
-            )
+            subprocess.run([sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True)
         cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    counts = yosys.count(cells, "wrapped", "log")
+    counts = yosys.count(cells, "wrapped", "log", DEVICE)
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
 
 

@@ -22,6 +22,7 @@ from torch import nn
 
 from hwgen.compress import price
 from hwgen.compress.formats import AdditivePowersOfTwo, PowerOfTwo, Ternary, Uniform
+from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.ir import TensorType
 from hwgen.lanes.entries import PlaceBits
 from hwgen.lanes.kinds.lut import sum_program
@@ -322,7 +323,7 @@ def _table(*columns: str) -> Table:
 def main():
     console = Console(width=200)
     worst = price_table(console)
-    console.print(f"Worst error of the price list: {worst:.1%}; {LANES} lanes, {yosys.FLAGS}\n")
+    console.print(f"Worst error of the price list: {worst:.1%}; {LANES} lanes, {DEVICE.yosys}\n")
     for table in (format_table(), break_even_table(), program_table()):
         console.print(table)
         console.print()

@@ -8,6 +8,7 @@ import numpy as np
 
 from hwgen.board import Board
 from hwgen.config import RESOURCES
+from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
 from hwgen.errors import DoesNotFit
 from hwgen.ir import Graph, TensorType
@@ -108,12 +109,8 @@ class Design:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]
 
 
-def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Choice], levels: int) -> Design:
-    """The design of `stages`, each as `choices` says by its result; the network's input by its own name.
-
-    levels -- rows of adders between two registers, in unfolded layers
-    """
-    context = Context.of(graph, stages, levels)
+def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Choice], context: Context) -> Design:
+    """The design of `stages`, each as `choices` says by its result; the network's input by its own name."""
     order = choices[graph.input_name].order(graph.input_type.shape)
     source = Stream(graph.input_name, graph.input_name, graph.input_type, order)
     design = Design(name, graph, source, source)
@@ -122,14 +119,14 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
         choice, sources = choices[stage.result], []
         for i, tensor in enumerate(stage.inputs):
             source = taps[tensor].pop()
-            sources.append(_appended(design, source, arriving(stage, i, choice, source.order)))
+            sources.append(_appended(design, source, arriving(stage, i, choice, source.order, context.device)))
         unit = engine_of(choice).unit(stage, choice, [source.order for source in sources], context)
         result = Stream(stage.result, stage.result, stage.y, unit.out_order)
         design.placed.append(Placed(unit, tuple(sources), (result,)))
         taps[stage.result] = _fan_out(design, result, stages, graph)
     last = taps[graph.output_name if graph.nodes else stages[-1].result].pop()
-    design.output = _appended(design, last, leaving(last.name, last.type, last.order))
-    _insert_fifos(design)
+    design.output = _appended(design, last, leaving(last.name, last.type, last.order, context.device))
+    _insert_fifos(design, context.device)
     return design
 
 
@@ -172,7 +169,7 @@ class _Reached:
     stops: bool = False
 
 
-def _insert_fifos(design: Design) -> None:
+def _insert_fifos(design: Design, device: Device) -> None:
     """A FIFO on each side of a join that must hold more than one beat, so that no branch can starve the other.
 
     Time is counted in beats of the network's input. When the join takes its beat n, all sides can have been sent
@@ -189,7 +186,7 @@ def _insert_fifos(design: Design) -> None:
         progress = reached[placed.inputs[0].name].progress
         if placed.unit.joins:
             progress = np.maximum.reduce([reached[stream.name].progress for stream in placed.inputs])
-            placed = _queued(placed, progress, reached, result)
+            placed = _queued(placed, progress, reached, result, device)
         sides = [reached[stream.name] for stream in placed.inputs]
         unit = placed.unit
         rigid = unit.rigid or (unit.stops and any(side.stops for side in sides))
@@ -200,7 +197,9 @@ def _insert_fifos(design: Design) -> None:
     design.placed = result
 
 
-def _queued(placed: Placed, together: np.ndarray, reached: dict[str, _Reached], result: list[Placed]) -> Placed:
+def _queued(
+    placed: Placed, together: np.ndarray, reached: dict[str, _Reached], result: list[Placed], device: Device
+) -> Placed:
     """A join behind FIFOs, which go into `result`; together -- the progress when all sides are there."""
     inputs = []
     passed = [reached[stream.name].registers for stream in placed.inputs]
@@ -210,7 +209,7 @@ def _queued(placed: Placed, together: np.ndarray, reached: dict[str, _Reached], 
         ahead = int((np.searchsorted(side.progress, together, side="right") - np.arange(len(together))).max())
         if ahead > 1 or uneven or side.stops:
             depth = ahead + uneven + 1 + (stream.row_beats if ahead > 1 else 0)
-            fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order)
+            fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order, device)
             behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)
             result.append(Placed(fifo, (stream,), (behind,)))
             reached[behind.name] = _Reached(side.progress, side.registers + FIFO_CLOCKS, side.stops)

@@ -92,7 +92,7 @@ def picture(rows: list[dict], board: Board, title: str) -> str:
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     for name, marker in zip(RESOURCES, "osd^", strict=True):
-        share = [100 * row[name] / board.resources[name] for row in rows]
+        share = [100 * board.share(name, row[name]) for row in rows]
         axes.plot(share, [row["fps"] for row in rows], marker=marker, markersize=4, label=name)
     axes.set_yscale("log")
     axes.set_xlabel(f"% of {board.name}, estimated")

@@ -12,11 +12,11 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
-from hwgen.board import load_board
+from hwgen.board import CONSTRAINTS, load_board, read_board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
 from hwgen.emit import emit, manifest, to_json
-from hwgen.engines import read_choice
+from hwgen.engines import Context, read_choice
 from hwgen.errors import BadInput
 from hwgen.folder import check_writable, write
 from hwgen.frontend import import_model
@@ -70,7 +70,8 @@ def build(
         progress("schedule")
         stages = lower(graph, config.is_loadable)
         choices = schedule(graph, stages, config, board)
-        design = place(config.name or _name(out), graph, stages, choices, config.levels)
+        context = Context.of(graph, stages, board.device, config.levels)
+        design = place(config.name or _name(out), graph, stages, choices, context)
         weighted = {node.name for node in graph.nodes if node.op.has_weights}
         units = [placed.unit for placed in design.placed]
         config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
@@ -80,6 +81,7 @@ def build(
         progress("lint")
         lint(files)
         files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
+        files[CONSTRAINTS] = board.constraints
         files["hwgen.json"] = to_json(manifest(design, board, files, choices, config))
         progress("write")
         write(out, files)
@@ -127,7 +129,8 @@ def read_design(folder: str | Path) -> Design:
     graph = store.load(Path(folder))
     choices = {name: read_choice(entry) for name, entry in known["choices"].items()}
     stages = lower(graph, lambda layer: layer in known["loadable"])
-    return place(known["name"], graph, stages, choices, known["levels"])
+    context = Context.of(graph, stages, read_board(folder, known).device, known["levels"])
+    return place(known["name"], graph, stages, choices, context)
 
 
 def _name(out: Path) -> str:

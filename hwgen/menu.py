@@ -58,8 +58,8 @@ class Menu:
         self.of_result = {stage.result: stage for stage in stages}
         # what a board has none of is weighed as if it had one
         self.have = {name: max(1, board.resources[name]) for name in RESOURCES}
-        self.context = Context.of(graph, stages, config.levels)
-        self.limits = Limits(None, config.most_lanes, config.pixels, dsp, config.memories, self.have)
+        self.context = Context.of(graph, stages, board.device, config.levels)
+        self.limits = Limits(None, config.most_lanes, config.pixels, dsp, config.memories, self.have, board.device)
         self.engines = self._engines()
         self.edges: list[Edge] = [
             (tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)
@@ -111,10 +111,10 @@ class Menu:
         source, result, i = edge
         if result == OUTPUT:
             kind = self.graph.input_type if source == self.graph.input_name else self.of_result[source].y
-            units = [unit for unit, _ in leaving(source, kind, order)]
+            units = [unit for unit, _ in leaving(source, kind, order, self.board.device)]
         else:
             stage = self.of_result[result]
-            reading = arriving(stage, i, after, order)
+            reading = arriving(stage, i, after, order, self.board.device)
             units = [unit for unit, _ in reading]
             if i == 0:
                 units.append(self.unit(stage, after, i, reading[-1][1] if reading else order))
@@ -182,7 +182,7 @@ class Menu:
         return None if interval is None else self.smallest(interval, budget)
 
     def placed(self, chosen: dict[str, Choice]) -> Design:
-        return place("", self.graph, self.stages, chosen, self.config.levels)
+        return place("", self.graph, self.stages, chosen, self.context)
 
     def smallest(
         self,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from hwgen.board import load_board
+from hwgen.board import read_board
 from hwgen.flow import read_manifest
 from hwgen.folder import SECONDS, VERIFICATION, digests, read_record, sources_digest
 from hwgen.synth import table
@@ -20,7 +20,7 @@ def report(folder: str | Path) -> tuple[dict, str]:
     """Writes report.json and report.md into the build, and returns both; what was not run is said to be missing."""
     folder = Path(folder)
     known = read_manifest(folder)
-    board = load_board(known["board"])
+    board = read_board(folder, known)
     changed = sorted(name for name, digest in digests(folder, known).items() if digest != known["files"][name])
     verification = read_record(folder / VERIFICATION)
     if verification:

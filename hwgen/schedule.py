@@ -96,8 +96,9 @@ def _within(menu: Menu, budget: dict[str, int]) -> dict[str, Choice]:
     takes = {name: ceil(n) for name, n in menu.placed(chosen).estimate().items()}
     if all(takes[name] <= n for name, n in budget.items()):
         return chosen
-    whole = menu.board.resources
-    text = ", ".join(f"{name}={takes[name]} ({takes[name] / whole[name]:.1%} of the board)" for name in budget)
+    text = ", ".join(
+        f"{name}={takes[name]} ({menu.board.share(name, takes[name]):.1%} of the board)" for name in budget
+    )
     raise DoesNotFit(
         "no choice of units is in the budget", f"the least that would do is {text}", "give it that much, or prune it"
     )

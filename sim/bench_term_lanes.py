@@ -17,6 +17,7 @@ def units():
     """The layers of this bench at their folds, each with the order of its input stream."""
     import numpy as np
 
+    from hwgen.devices.ultrascale_plus import DEVICE
     from hwgen.ir import TensorType
     from hwgen.lanes.fold import Fold
     from hwgen.lanes.unit import TermLanes
@@ -38,7 +39,7 @@ def units():
     def unit(name, op, x, fold, order=lambda raster: raster, quantize=None, sort=False):
         shape, low, high, exponent = x
         x = TensorType(shape, QType(low, high), exponent)
-        return TermLanes(Stage.alone(name, op, quantize, x), Fold(*fold), order(Order(shape)), sort)
+        return TermLanes(Stage.alone(name, op, quantize, x), Fold(*fold), order(Order(shape)), DEVICE, sort)
 
     def lanes(count, channels=()):
         return lambda raster: raster.by_lanes(count, channels)

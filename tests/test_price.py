@@ -17,6 +17,7 @@ from benchmarks.price import MAC_V, SHIFTER_V, break_even_table, format_table, m
 from hwgen.compress import Recipe, prepare, price
 from hwgen.compress.formats import AdditivePowersOfTwo, Binary, PowerOfTwo, Ternary, Uniform
 from hwgen.compress.recipe import Magnitude
+from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.errors import BadInput
 from hwgen.ir import TensorType
 from hwgen.lanes.fold import Fold

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+from hwgen.devices import Device
 from hwgen.ir import Graph
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -55,6 +56,7 @@ class Limits:
     dsp      whether DSP slices may be taken
     memories for the list of a stage that can be loaded, by name
     have     what there is of each resource, to weigh what takes several
+    device   the family of the board
     """
 
     cycles: float | None
@@ -63,21 +65,24 @@ class Limits:
     dsp: bool
     memories: Sequence[str]
     have: Mapping[str, float]
+    device: Device
 
 
 @dataclass(frozen=True)
 class Context:
     """What a unit must know beside its stage.
 
+    device  the family that it is built for
     levels  rows of adders between two registers, in unfolded layers
     free    the tensors whose readers find channels in any order
     """
 
+    device: Device
     levels: int
     free: frozenset[str] = frozenset()
 
     @staticmethod
-    def of(graph: Graph, stages: list[Stage], levels: int) -> "Context":
+    def of(graph: Graph, stages: list[Stage], device: Device, levels: int) -> "Context":
         readers: dict[str, list[Stage]] = {}
         for stage in stages:
             for name in stage.inputs:
@@ -91,7 +96,7 @@ class Context:
         for name, found in reversed(readers.items()):
             if name != graph.output_name and all(map(takes_any, found)):
                 free.add(name)
-        return Context(levels, frozenset(free))
+        return Context(device, levels, frozenset(free))
 
 
 class Engine:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.devices import Device
 from hwgen.engines import Engine, Limits, engine
 from hwgen.lanes.fold import Fold, legal_groups, legal_lanes, takes
 from hwgen.lanes.kinds import LaneKind, lane_kinds
@@ -30,7 +31,7 @@ class Lanes(Engine):
     def choices(self, stage, limits, sides):
         found: list[Fold] = []
         for kind in lane_kinds().values():
-            if (limits.dsp or not kind.slices) and kind.obstacle(stage) is None:
+            if (not kind.slices or (limits.dsp and kind.name in limits.device.lanes)) and kind.obstacle(stage) is None:
                 folds = _all_folds(stage, kind, limits)
                 found += folds if limits.cycles is None else _enough(stage, folds, limits)
         if stage.loadable:
@@ -41,7 +42,7 @@ class Lanes(Engine):
         return order if takes(stage, choice.lanes, order) else order.serial
 
     def unit(self, stage, choice, orders, context):
-        return TermLanes(stage, choice, orders[0], sort=stage.result in context.free)
+        return TermLanes(stage, choice, orders[0], context.device, sort=stage.result in context.free)
 
 
 def _all_folds(stage: Stage, kind: LaneKind, limits: Limits) -> list[Fold]:
@@ -56,7 +57,7 @@ def _enough(stage: Stage, folds: list[Fold], limits: Limits) -> list[Fold]:
     """The smallest folds that are fast enough, the smallest of these with all lanes of a row, those whose lists fill their memories
     best, and the fastest."""
     cycles = np.inf if limits.cycles is None else limits.cycles
-    enough = [fold for fold in folds if _cycles_alone(stage, fold) <= cycles]
+    enough = [fold for fold in folds if _cycles_alone(stage, fold, limits.device) <= cycles]
     whole = [fold for fold in enough if fold.lanes == folds[-1].lanes]
     memories = limits.memories if stage.loadable else ["rom"]
     best = [
@@ -66,13 +67,13 @@ def _enough(stage: Stage, folds: list[Fold], limits: Limits) -> list[Fold]:
     return list(dict.fromkeys([*enough[:NEIGHBOURS], *whole[:1], *best, folds[-1]]))
 
 
-def _cycles_alone(stage: Stage, fold: Fold) -> int:
+def _cycles_alone(stage: Stage, fold: Fold, device: Device) -> int:
     """Cycles of a frame that comes in raster order."""
-    return stage.once(("cycles", fold), lambda: work(stage, fold, Order(stage.x.shape), sort=True))
+    return stage.once(("cycles", fold, device), lambda: work(stage, fold, Order(stage.x.shape), device, sort=True))
 
 
 def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
     """The share of the board's memories that the stage takes, of a frame that comes in raster order."""
-    unit = lambda: TermLanes(stage, fold, Order(stage.x.shape), sort=True).estimate()
-    takes = stage.once(("estimate", fold), unit)
+    unit = lambda: TermLanes(stage, fold, Order(stage.x.shape), limits.device, sort=True).estimate()
+    takes = stage.once(("estimate", fold, limits.device), unit)
     return sum(takes.get(key, 0) / limits.have[key] for key in ("BRAM36", "URAM"))

@@ -49,4 +49,4 @@ class SpatialEngine(Engine):
         return by_pixels(order, choice.pixels)
 
     def unit(self, stage, choice, orders, context):
-        return AdderGraph(stage, orders[0], context.levels)
+        return AdderGraph(stage, orders[0], context.levels, context.device)

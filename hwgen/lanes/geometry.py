@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from math import gcd
 
+from hwgen.devices import Device
 from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.units.unit import LUTRAM_DEPTH
 from hwgen.walks import Rows
-
-BRAM_DEPTH = 512
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Windows:
         )
 
 
-def rows_of(stage: Stage, windows: Windows) -> Rows:
+def rows_of(stage: Stage, windows: Windows, device: Device) -> Rows:
     """The rows of a stage's input in the line memory of its lanes."""
     rows, out_rows, window = stage.x.shape[1], stage.y.shape[1], stage.window
     reach, step, top = window.reach[0], window.stride[0], window.top
@@ -61,6 +59,7 @@ def rows_of(stage: Stage, windows: Windows) -> Rows:
     least = max(need, last_step) + (step if out_rows > 1 else last_step)
     # room for a whole window of the next frame hides its loading: taken where it costs no memory
     words = 1 << (ceil_log2(windows.stripe) + ceil_log2(stage.x.shape[0]))
-    depth = LUTRAM_DEPTH if least * words <= LUTRAM_DEPTH else max(BRAM_DEPTH, 1 << ceil_log2(least * words))
+    deep = max(device.block_depth, 1 << ceil_log2(least * words))
+    depth = device.lut_depth if least * words <= device.lut_depth else deep
     ring = max(least, min(need + last_step, depth // words))
     return Rows(rows, top, virtual - top - rows, out_rows, step, need, last_step, ring)

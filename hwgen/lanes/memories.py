@@ -1,9 +1,6 @@
 """The memories that may hold the list of a layer."""
 
-from hwgen.units.unit import LUTRAM_DEPTH, block_memory, lut_rams, multiplexer
-
-BRAM_DEPTH = 512
-URAM_DEPTH, URAM_BITS = 4096, 72
+from hwgen.devices import Device
 
 
 class ListMemory:
@@ -20,19 +17,19 @@ class ListMemory:
     written: bool = True
     file: bool = True
 
-    def depth(self, words: int) -> int:
+    def depth(self, words: int, device: Device) -> int:
         """Words of the memory for a list of so many: all that its blocks hold, since another list may be longer."""
         raise NotImplementedError(f"{type(self).__name__}.depth")
 
-    def blocks(self, words: int, width: int) -> tuple[dict[str, float], int]:
+    def blocks(self, words: int, width: int, device: Device) -> tuple[dict[str, float], int]:
         """What a memory of `words` words of `width` bits takes by resource, LUTs left out, and from how many of its words a
         multiplexer chooses."""
         raise NotImplementedError(f"{type(self).__name__}.blocks")
 
-    def luts(self, words: int, width: int) -> int:
+    def luts(self, words: int, width: int, device: Device) -> int:
         """LUTs of its multiplexers, or of a LUT RAM; a multiplexer of two is part of what comes behind it."""
-        banks = self.blocks(words, width)[1]
-        return width * multiplexer(banks) if banks > 2 else 0
+        banks = self.blocks(words, width, device)[1]
+        return width * device.multiplexer(banks) if banks > 2 else 0
 
 
 class Rom(ListMemory):
@@ -40,13 +37,13 @@ class Rom(ListMemory):
 
     name, number, written = "rom", 0, False
 
-    def depth(self, words):
+    def depth(self, words, device):
         return words
 
-    def blocks(self, words, width):
-        if words <= LUTRAM_DEPTH:
+    def blocks(self, words, width, device):
+        if words <= device.lut_depth:
             return {"BRAM36": 0.0}, 1
-        blocks, banks = block_memory(words, width, ())
+        blocks, banks = device.block_memory(words, width, ())
         return {"BRAM36": blocks}, banks
 
 
@@ -55,18 +52,18 @@ class Bram(ListMemory):
 
     name, number = "bram", 1
 
-    def depth(self, words):
-        block = BRAM_DEPTH if words > LUTRAM_DEPTH else LUTRAM_DEPTH // 2
+    def depth(self, words, device):
+        block = device.block_depth if words > device.lut_depth else device.lut_depth // 2
         return -(-words // block) * block
 
-    def blocks(self, words, width):
-        if words <= LUTRAM_DEPTH:
+    def blocks(self, words, width, device):
+        if words <= device.lut_depth:
             return {"BRAM36": 0.0}, 1
-        blocks, banks = block_memory(words, width)
+        blocks, banks = device.block_memory(words, width)
         return {"BRAM36": blocks}, banks
 
-    def luts(self, words, width):
-        return lut_rams(words, width) if words <= LUTRAM_DEPTH else super().luts(words, width)
+    def luts(self, words, width, device):
+        return device.lut_memory(words, width) if words <= device.lut_depth else super().luts(words, width, device)
 
 
 class Uram(ListMemory):
@@ -74,12 +71,20 @@ class Uram(ListMemory):
 
     name, number, file = "uram", 2, False
 
-    def depth(self, words):
-        return -(-words // URAM_DEPTH) * URAM_DEPTH
+    def depth(self, words, device):
+        block, _ = self._shape(device)
+        return -(-words // block) * block
 
-    def blocks(self, words, width):
-        deep = -(-words // URAM_DEPTH)
-        return {"BRAM36": 0.0, "URAM": deep * -(-width // URAM_BITS)}, deep
+    def blocks(self, words, width, device):
+        block, bits = self._shape(device)
+        deep = -(-words // block)
+        return {"BRAM36": 0.0, "URAM": deep * -(-width // bits)}, deep
+
+    @staticmethod
+    def _shape(device: Device) -> tuple[int, int]:
+        """Words and bits of a block."""
+        assert device.ultra_ram is not None, f"{device.family} has no UltraRAM"
+        return device.ultra_ram
 
 
 MEMORIES: dict[str, ListMemory] = {memory.name: memory for memory in (Rom(), Bram(), Uram())}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hwgen.devices import Device
 from hwgen.ops.quantize import UNBOUNDED
 from hwgen.qtype import ceil_log2
-from hwgen.units.unit import LUTRAM_DEPTH, lut_rams, multiplexer
 
 if TYPE_CHECKING:
     from hwgen.lanes.unit import TermLanes
@@ -32,7 +32,7 @@ FACTORS = {
 
 def lane_luts(x_bits: int, accumulator: int, legs: int) -> int:
     """LUTs of a lane in lookup tables, before its clamp: the choice of one of `legs` stripes or an immediate, and the accumulator."""
-    return x_bits * multiplexer(legs + 1) + accumulator
+    return x_bits * Device.multiplexer(legs + 1) + accumulator
 
 
 def clamp_luts(bits: int, sent: int, low: int, high: int) -> int:
@@ -48,7 +48,7 @@ def clamp_luts(bits: int, sent: int, low: int, high: int) -> int:
 
 def estimate(unit: TermLanes) -> dict[str, float]:
     """LUTs, block RAMs, UltraRAMs and DSP slices of a unit."""
-    blocks, _ = unit.memory.blocks(*unit.rom_shape)
+    blocks, _ = unit.memory.blocks(*unit.rom_shape, unit.device)
     per_slice = unit.kind_of_lanes.per_slice(unit.program, unit.stage.x.qtype.bits)
     return {
         "LUT": round(sum(FACTORS[name] * count for name, count in features(unit).items())),
@@ -86,7 +86,7 @@ def features(unit: TermLanes) -> dict[str, float]:
         "group, row of the window": groups * fields["ROW_BITS"] * (window.reach[0] > 1),
         "slot that may hold padding": slots,
         "group, gaps": groups * unit.place_bits.all * (unit.program.gap_bits > 0),
-        "list of LUTs": words * width / 64 * (words <= LUTRAM_DEPTH and not unit.memory.written),
+        "list of LUTs": words * width / 64 * (words <= unit.device.lut_depth and not unit.memory.written),
         "loader": ceil_log2(words) * unit.memory.written,
         **unit.kind_of_lanes.features(unit.fold.size, unit.fold.groups, unit.program),
     }
@@ -101,7 +101,7 @@ def _exact(unit: TermLanes) -> int:
     clamp = clamp_luts(program.accumulator + program.below - program.drop, out_bits, low, high)
     # a choice of both ends is part of that of the word to send, but for the last group's
     chosen = fold.groups - 1 + (-UNBOUNDED < low < 0 and high < UNBOUNDED - 1)
-    lane, wide = bits * multiplexer(legs), 0
+    lane, wide = bits * Device.multiplexer(legs), 0
     if kind.immediates:
         lane = lane_luts(bits, program.accumulator + program.below if kind.sums else 0, legs)
         # above an unsigned activation: once for all lanes
@@ -112,7 +112,7 @@ def _exact(unit: TermLanes) -> int:
         + wide
         + chosen * fold.lanes * out_bits
         + fold.groups * _line_luts(unit)
-        + unit.memory.luts(*unit.rom_shape)
+        + unit.memory.luts(*unit.rom_shape, unit.device)
     )
 
 
@@ -124,4 +124,4 @@ def _line_luts(unit: TermLanes) -> int:
     windows, bits = unit.windows, unit.stage.x.qtype.bits
     firsts = range(windows.first_leg, windows.first_leg + unit.fold.lanes * windows.lane_step, windows.lane_step)
     read = len({first + leg for first in firsts for leg in range(windows.legs)} & set(range(windows.stripes)))
-    return read * (bits * multiplexer(banks) if banks else lut_rams(words, bits))
+    return read * (bits * Device.multiplexer(banks) if banks else unit.device.lut_memory(words, bits))

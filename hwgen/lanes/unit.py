@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.devices import Device
 from hwgen.lanes import price
 from hwgen.lanes.entries import Entries, PlaceBits, Rounds
 from hwgen.lanes.fold import Fold
@@ -19,7 +20,7 @@ from hwgen.rom import Rom
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import term_count
-from hwgen.units.unit import LUTRAM_DEPTH, LoadableUnit, block_memory, signed64
+from hwgen.units.unit import LoadableUnit, signed64
 from hwgen.walks import HANDOVER, Ring, Rows, Step, Walk
 
 
@@ -30,12 +31,12 @@ def entries_of(stage: Stage, kind: LaneKind, order: Order) -> Entries:
     return stage.once(("entries", kind.name, order.channels), made)
 
 
-def work(stage: Stage, fold: Fold, order: Order, sort: bool = False) -> int:
+def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False) -> int:
     """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds."""
     sort = sort and not MEMORIES[fold.memory].written
     entries = entries_of(stage, lane_kinds()[fold.kind], order)
     stripe = -(-stage.y.shape[2] // fold.lanes)
-    late = rows_of(stage, Windows.of(stage, fold.lanes, order)).late(order.beats // stage.x.shape[1])
+    late = rows_of(stage, Windows.of(stage, fold.lanes, order), device).late(order.beats // stage.x.shape[1])
     return late + stage.y.shape[1] * stripe * Rounds.of(entries.lengths, fold.groups, sort).cycles
 
 
@@ -49,6 +50,7 @@ class TermLanes(LoadableUnit):
     stage: Stage
     fold: Fold
     order: Order
+    device: Device
     sort: bool = False
     module = "term_lanes"
     primitives = True
@@ -93,7 +95,7 @@ class TermLanes(LoadableUnit):
 
     @cached_property
     def rows(self) -> Rows:
-        return rows_of(self.stage, self.windows)
+        return rows_of(self.stage, self.windows, self.device)
 
     @cached_property
     def windows(self) -> Windows:
@@ -143,7 +145,9 @@ class TermLanes(LoadableUnit):
     @property
     def depth(self) -> int:
         """Words of the memory of terms."""
-        return self.memory.depth(int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum()))
+        return self.memory.depth(
+            int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum()), self.device
+        )
 
     @property
     def ends(self) -> dict[str, int]:
@@ -273,7 +277,7 @@ class TermLanes(LoadableUnit):
     def cycles(self):
         # the work, or taking the input, where a padding row takes one, if that is more
         taking = self.order.beats + self.rows.pad_top + self.rows.pad_bottom
-        return max(work(self.stage, self.fold, self.order, self.sort), taking)
+        return max(work(self.stage, self.fold, self.order, self.device, self.sort), taking)
 
     @property
     def rom_shape(self) -> tuple[int, int]:
@@ -287,13 +291,13 @@ class TermLanes(LoadableUnit):
         """Words of each copy of the line memory, and its BRAM36 and banks; none of LUTs has these."""
         fields, windows = self.fields, self.windows
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
-        if words <= LUTRAM_DEPTH:
+        if words <= self.device.lut_depth:
             return words, 0.0, 0
         stripes, bits = windows.stripes, self.stage.x.qtype.bits
         written = (bits,) * stripes
         if windows.phases == 1:  # together, but what lies past a row's end
             written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
-        return words, *block_memory(words, stripes * bits, written)
+        return words, *self.device.block_memory(words, stripes * bits, written)
 
     def estimate(self):
         return price.estimate(self)

@@ -10,6 +10,7 @@ import numpy as np
 from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.rows import ONE, ZERO, Row, index_of, word_of
 from hwgen.adders.subexpressions import LUT_PER_BIT
+from hwgen.devices import Device
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends
 from hwgen.qtype import QType, ceil_log2
 from hwgen.stage import Stage
@@ -18,7 +19,7 @@ from hwgen.sums import exact_sums, term_count, window_places
 from hwgen.templates import render
 from hwgen.terms import TermTable
 from hwgen.units import window
-from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_memory, literal, lut_rams, signed64
+from hwgen.units.unit import Unit, literal, signed64
 from hwgen.units.window import Slots
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
@@ -43,6 +44,7 @@ class AdderGraph(Unit):
     stage: Stage
     order: Order
     levels: int
+    device: Device
     primitives = True
     rigid = True
 
@@ -161,7 +163,7 @@ class AdderGraph(Unit):
         return self.slots.count
 
     def estimate(self):
-        return self.stage.once(("adder graph", self.order, self.levels), self._estimate)
+        return self.stage.once(("adder graph", self.order, self.levels, self.device), self._estimate)
 
     def _estimate(self) -> dict[str, float]:
         stage, bits = self.stage, self.stage.x.qtype.bits
@@ -173,7 +175,7 @@ class AdderGraph(Unit):
             luts = self._extrapolated_luts()
         else:
             luts = self._graph_luts()
-        lines = _lines(stage, self.pixels)
+        lines = _lines(stage, self.pixels, self.device)
         luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(stage) else CONTROL)
         return {"LUT": luts, "BRAM36": lines["BRAM36"]}
 
@@ -288,7 +290,7 @@ def _result(number: int, bits: int, signed: bool, y_bits: int, ends: dict[str, i
     return [f"    assign {y} = {{{above}, {total}}};"]
 
 
-def _lines(stage: Stage, pixels: int) -> dict[str, float]:
+def _lines(stage: Stage, pixels: int, device: Device) -> dict[str, float]:
     """LUT and BRAM36 of the window's memory of the rows above."""
     bits, depth = (
         stage.x.qtype.bits * stage.x.shape[0] * pixels * (stage.window.reach[0] - 1),
@@ -296,9 +298,9 @@ def _lines(stage: Stage, pixels: int) -> dict[str, float]:
     )
     if bits == 0 or depth == 1:
         return {"LUT": 0, "BRAM36": 0}
-    if depth <= LUTRAM_DEPTH:
-        return {"LUT": lut_rams(depth, bits), "BRAM36": 0}
-    return {"LUT": 0, "BRAM36": block_memory(depth, bits)[0]}
+    if depth <= device.lut_depth:
+        return {"LUT": device.lut_memory(depth, bits), "BRAM36": 0}
+    return {"LUT": 0, "BRAM36": device.block_memory(depth, bits)[0]}
 
 
 class _Wires:

@@ -1,7 +1,5 @@
 """What every hardware block tells the rest: ports, parameters, files, and the pace of a frame."""
 
-from functools import cache
-
 import numpy as np
 
 from hwgen.ir import Op
@@ -10,56 +8,10 @@ from hwgen.rom import Rom
 from hwgen.stream import Order
 from hwgen.walks import Step, Walk
 
-LUTRAM_DEPTH = 64  # above, block RAM
-
 
 def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
     """Parameters declared `signed [63:0]`: the values as (bits, 64)."""
     return {name: (value & ((1 << 64) - 1), 64) for name, value in values.items()}
-
-
-# shapes of a block RAM as yosys has them: bits of a word, bits of the address of one bit, cost, halves; the last two read by one port, write
-# by the other
-BLOCKS = (
-    ((1, 2, 4, 9, 18), 14, 129, 1),
-    ((1, 2, 4, 9, 18, 36), 15, 257, 2),
-    ((1, 2, 4, 9, 18, 36), 14, 129, 1),
-    ((1, 2, 4, 9, 18, 36, 72), 15, 257, 2),
-)
-
-
-@cache
-def block_memory(depth: int, bits: int, written: tuple[int, ...] | None = None) -> tuple[float, int]:
-    """BRAM36 of a memory of `depth` words of `bits`, and how many of its words a multiplexer chooses from.
-
-    written -- the bits of the parts of a word that are written one by one; (): it is a ROM; None: words are written whole
-    As yosys does it (its passes/memory/memory_libmap.cc): blocks of one shape, filled with the words of one bank beside those of another; of all
-    shapes the one of least cost, multiplexers counted.
-    """
-    written = (bits,) if written is None else written
-    best = None
-    for i, (widths, address, cost, halves) in enumerate(BLOCKS):
-        for log2, width in enumerate(widths):
-            if written and i > 1 and width < 9:
-                continue
-            byte = min(9, width)  # the least that can be written alone
-            word = sum(-(-part // byte) * byte for part in written) if written else bits
-            banks = -(-depth // (1 << (address - log2)))
-            count = -(-banks * word // width)
-            total = cost * count + (banks - 1) * bits / 2 + (banks * len(written) / 2 if banks > 1 else 0)
-            if best is None or total < best[0]:
-                best = total, count * halves / 2, banks
-    return best[1:]
-
-
-def multiplexer(inputs: int) -> int:
-    """LUTs of a bit of a multiplexer: one up to four inputs, then one for every two more."""
-    return max(int(inputs > 1), (inputs - 1) // 2)
-
-
-def lut_rams(depth: int, bits: int) -> int:
-    """LUTs of a memory with a port to write and one to read: RAM32M16 and RAM64M8, eight LUTs each."""
-    return 8 * -(-bits // 14) if depth <= 32 else 8 * -(-depth // 64) * -(-bits // 7)
 
 
 def literal(value: int | str | tuple[int, int]) -> str:
