@@ -41,6 +41,7 @@ KEYS = {
     "sources",
     "roms",
     "interval",
+    "latency",
     "units",
     "files",
 }
