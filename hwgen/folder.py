@@ -49,7 +49,7 @@ def check_writable(out: Path) -> None:
                 raise BadInput(
                     "the folder is not empty and is no build of hwgen", str(out), "name a new or an empty folder"
                 )
-            _check_places(out, _names(out))
+            check_places(out, _names(out))
         parent = next(p for p in [out.resolve(), *out.resolve().parents] if p.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK):
             raise BadInput("the folder cannot be written", str(parent), "name a folder of your own")
@@ -131,8 +131,9 @@ def changed_files(folder: Path, manifest: dict) -> list[str]:
 
 
 def check_unchanged(folder: Path, manifest: dict, edited: bool) -> list[str]:
-    """Raises BadInput that names the first file of the build that is not as hwgen wrote it; with `edited`, what rtl/ and
-    rom/ hold may differ, and the names of those files are returned."""
+    """Raises BadInput that names the first file of the build that is not as hwgen wrote it, or a link in the place where
+    verbs write; with `edited`, what rtl/ and rom/ hold may differ, and the names of those files are returned."""
+    check_places(folder, ["sim/*", "synth/*", "vivado/*"])
     changed = changed_files(folder, manifest)
     hardware = [name for name in changed if name.startswith(("rtl/", "rom/")) and (folder / name).is_file()]
     wrong = [name for name in changed if name not in hardware] if edited else changed
@@ -144,6 +145,23 @@ def check_unchanged(folder: Path, manifest: dict, edited: bool) -> list[str]:
             "give --edited if you changed it on purpose, or build again" if wrong[0] in hardware else "build again",
         )
     return hardware
+
+
+def check_places(folder: Path, names: Iterable[str]) -> None:
+    """Raises BadInput if a file of these names would lie behind a link, below a file, or in the place of a folder."""
+    for name in names:
+        path = folder / name
+        for parent in list(path.parents)[: len(Path(name).parts) - 1]:
+            if parent.is_symlink():
+                raise BadInput(
+                    "it is a link, and hwgen writes and deletes behind none",
+                    str(parent),
+                    "remove it, or name a new folder",
+                )
+            if parent.exists() and not parent.is_dir():
+                raise BadInput("it is a file where hwgen needs a folder", str(parent), "move it away")
+        if path.is_dir() and not path.is_symlink():
+            raise BadInput("it is a folder where hwgen writes a file", str(path), "move it away")
 
 
 def sources_digest(folder: Path, manifest: dict) -> str:
@@ -207,27 +225,10 @@ def _names(folder: Path) -> list[str]:
     return names
 
 
-def _check_places(folder: Path, names: Iterable[str]) -> None:
-    """Raises BadInput if a file of these names would lie behind a link, below a file, or in the place of a folder."""
-    for name in names:
-        path = folder / name
-        for parent in list(path.parents)[: len(Path(name).parts) - 1]:
-            if parent.is_symlink():
-                raise BadInput(
-                    "it is a link, and hwgen writes and deletes behind none",
-                    str(parent),
-                    "remove it, or name a new folder",
-                )
-            if parent.exists() and not parent.is_dir():
-                raise BadInput("it is a file where hwgen needs a folder", str(parent), "move it away")
-        if path.is_dir() and not path.is_symlink():
-            raise BadInput("it is a folder where hwgen writes a file", str(path), "move it away")
-
-
 def _check_new(out: Path, files: Iterable[str]) -> None:
     """Raises BadInput if `files` cannot all be put into `out`, or one of them would replace a file of the user's."""
     old = {*_names(out), MANIFEST}
-    _check_places(out, [*old, *files])
+    check_places(out, [*old, *files])
     for name in files:
         if name not in old and os.path.lexists(out / name):
             raise BadInput("hwgen did not write it, and would overwrite it", str(out / name), "move it away")
@@ -258,8 +259,8 @@ def _settle(out: Path) -> None:
     old = _names(out)
     if (committed / MANIFEST).is_file() and not committed.is_symlink():
         new = _names(committed)
-        _check_places(out, [*old, *new])
-        _check_places(committed, new)
+        check_places(out, [*old, *new])
+        check_places(committed, new)
         gone = [name for name in old if name not in new]
         for name in gone:
             (out / name).unlink(missing_ok=True)
