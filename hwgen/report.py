@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hwgen.board import load_board
 from hwgen.flow import read_manifest
-from hwgen.folder import SECONDS, VERIFICATION, digests, read_record, sources_digest
+from hwgen.folder import SECONDS, VERIFICATION, changed_files, read_record, sources_digest, write_text
 from hwgen.synth import table
 from hwgen.templates import render
 
@@ -15,19 +15,27 @@ SYNTHESIS = {
     "vivado implement": "vivado/implement.json",
 }
 
+LATENCY = "cycles from the first word in to the last word of the first frame out"
+# what a record of verify holds
+RUN = {"simulator", "stall", "seed", "sources"}
+RESULT = {"edited", "frames", "equal", "interval", "first_word", "latency", "compile_seconds", "run_seconds"}
+
 
 def report(folder: str | Path) -> tuple[dict, str]:
     """Writes report.json and report.md into the build, and returns both; what was not run is said to be missing."""
     folder = Path(folder)
     known = read_manifest(folder)
     board = load_board(known["board"])
-    changed = sorted(name for name, digest in digests(folder, known).items() if digest != known["files"][name])
+    changed = changed_files(folder, known)
     verification = read_record(folder / VERIFICATION)
+    if verification and not verification.keys() >= RUN | (set() if "failed" in verification else RESULT):
+        verification = None  # of another version, or damaged
     if verification:
         verification["stale"] = verification.get("sources") != sources_digest(folder, known)
     synthesis = {name: result for name, path in SYNTHESIS.items() if (result := read_record(folder / path))}
     sound = verification and not verification["stale"] and "failed" not in verification
-    measured = sound and verification["stall"] == 0 and verification["interval"]
+    undisturbed = sound and verification["stall"] == 0
+    measured = undisturbed and verification["interval"]
     interval = measured or known["interval"]
     source = "measured" if measured else "predicted"
     for unit in known["units"]:
@@ -44,6 +52,13 @@ def report(folder: str | Path) -> tuple[dict, str]:
             "what": f"frames/s at an assumed {board.clock_mhz:g} MHz",
             "value": f"{board.clock_mhz * 1e6 / interval:,.0f}",
             "source": f"{source} cycles; the clock is an assumption",
+        },
+        {"what": LATENCY, "value": known.get("latency", "-"), "source": "predicted"},
+        {"what": LATENCY, "value": verification["latency"] if undisturbed else "-", "source": "measured"},
+        {
+            "what": "cycles from the first word in to the first word out",
+            "value": verification["first_word"] if undisturbed else "-",
+            "source": "measured",
         },
     ]
     values = {
@@ -65,5 +80,5 @@ def report(folder: str | Path) -> tuple[dict, str]:
     tables = {name: table(result, board) for name, result in synthesis.items()}
     text = render("report.md.j2", **values, tables=tables)
     for name, content in (("report.json", json.dumps(values, indent=1) + "\n"), ("report.md", text)):
-        (folder / name).write_text(content)
+        write_text(folder / name, content)
     return values, text

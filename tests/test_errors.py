@@ -619,9 +619,9 @@ WRONG = {
     "shape": (np.zeros((2, 4)), "shape [2, 4]", "[N, 3]"),
     "rank": (np.zeros(3), "shape [3]", "[N, 3]"),
     "no frame": (np.zeros((0, 3)), "shape [0, 3]", "at least 1"),
-    "integers": (np.zeros((2, 3), np.int64), "int64", "floats"),
-    "complex": (np.zeros((2, 3), complex), "complex128", "floats"),
-    "text": (np.array([["a", "b", "c"]]), "<U1", "floats"),
+    "large integers": (np.full((2, 3), 2**53 + 1), "9007199254740993", "float64"),
+    "complex": (np.zeros((2, 3), complex), "complex128", "real numbers"),
+    "text": (np.array([["a", "b", "c"]]), "<U1", "real numbers"),
     "nan": (np.array([[0.0, np.nan, 0.0]]), "NaN", "finite"),
     "infinity": (np.array([[0.0, -np.inf, 0.0]]), "infinity", "finite"),
 }
