@@ -125,7 +125,7 @@ stall_option = click.option(
 )
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
 edited_option = click.option(
-    "--edited", is_flag=True, help="rtl/ and rom/ may have been changed since the build; without it that is refused."
+    "--edited", is_flag=True, help="Files of the build, but for golden.*, may have been changed; else that is refused."
 )
 
 
@@ -167,7 +167,12 @@ def hardware_options(command):
             type=int,
             help="At most so many accumulators per layer, 1 to 4096. Default: 16; all with a rate or a budget.",
         ),
-        click.option("--board", default="zcu104", show_default=True, help="A board of boards/."),
+        click.option(
+            "--board",
+            default="zcu104",
+            show_default=True,
+            help="A board of boards/, or the path of a .toml file of your own.",
+        ),
     ):
         command = option(command)
     return command
@@ -242,7 +247,7 @@ def build(net, out, name, **choices):
         table.add_row(*row, *(f"{estimate.get(name, 0):,.10g}" for name in RESOURCES))
     console.print(table)
     board = load_board(config.board)
-    takes = ", ".join(f"{n:,.10g} {name} ({n / board.resources[name]:.1%})" for name, n in design.estimate().items())
+    takes = ", ".join(f"{n:,.10g} {name} ({board.share(name, n):.1%})" for name, n in design.estimate().items())
     rate = config.hertz(board) / manifest["interval"]
     click.echo(f"{out}: {len(design.placed)} units, {manifest['interval']} cycles from frame to frame (predicted)")
     click.echo(
@@ -418,11 +423,11 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large network
     wants --by-layer. What did not change since it was counted, in any build, is not synthesized again. For Vivado the project scripts are written in any case, and run if vivado is on PATH.
     """
-    from hwgen.board import load_board
+    from hwgen.board import read_board
     from hwgen.flow import read_build
     from hwgen.synth import table, vivado, yosys
 
-    board = load_board(read_build(folder, edited)[0]["board"])
+    board = read_board(folder, read_build(folder, edited)[0])
     if tool == "vivado":
         for path in vivado.write_project(folder, board):
             click.echo(str(path))

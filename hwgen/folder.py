@@ -132,19 +132,19 @@ def changed_files(folder: Path, manifest: dict) -> list[str]:
 
 def check_unchanged(folder: Path, manifest: dict, edited: bool) -> list[str]:
     """Raises BadInput that names the first file of the build that is not as hwgen wrote it, or a link in the place where
-    verbs write; with `edited`, what rtl/ and rom/ hold may differ, and the names of those files are returned."""
+    verbs write; with `edited` all but the golden graph may differ, and the names of those files are returned."""
     check_places(folder, ["sim/*", "synth/*", "vivado/*"])
     changed = changed_files(folder, manifest)
-    hardware = [name for name in changed if name.startswith(("rtl/", "rom/")) and (folder / name).is_file()]
-    wrong = [name for name in changed if name not in hardware] if edited else changed
+    possible = [name for name in changed if not name.startswith("golden.") and (folder / name).is_file()]
+    wrong = [name for name in changed if name not in possible] if edited else changed
     if wrong:
         more = f" ({len(wrong)} such files)" if len(wrong) > 1 else ""
         raise BadInput(
             f"{wrong[0]} is not as hwgen wrote it{more}" if (folder / wrong[0]).is_file() else f"{wrong[0]} is missing",
             str(folder / wrong[0]),
-            "give --edited if you changed it on purpose, or build again" if wrong[0] in hardware else "build again",
+            "give --edited if you changed it on purpose, or build again" if wrong[0] in possible else "build again",
         )
-    return hardware
+    return possible
 
 
 def check_places(folder: Path, names: Iterable[str]) -> None:

@@ -78,6 +78,8 @@ def call(source: str):
         raise BadInput(f"there is no file {name}", source, "name path.py:function")
     # a name of its own: the file may be called as a module that others import
     spec = importlib.util.spec_from_file_location(f"_hwgen_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise BadInput(f"{path.name} is no Python file", source, "name path.py:function")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     neighbours = str(path.resolve().parent)

@@ -22,7 +22,6 @@ from hwgen.folder import changed_files, check_places, read_record, write_record,
 from hwgen.share import share
 from hwgen.simulators import Seconds, check_simulator, run_cocotb, simulator_of
 from hwgen.templates import render
-from hwgen.units.adder_graph import AdderGraph
 from hwgen.weights import LOAD_DATA, LOAD_LAYER, LOAD_WORDS, lists_of
 
 HARNESS = "hwgen_harness"
@@ -68,7 +67,7 @@ def simulate(
 
     The result equals module.double()(x.double()). `stall` is the chance, 0 to 0.99, that a stream is held up in a
     clock: each one at both ends and, when above 0, inside too. `waves` names the VCD file to write, of all signals.
-    A build that is not as hwgen wrote it is refused; with `edited` its Verilog and ROMs may have been changed. Verilog
+    A build that is not as hwgen wrote it is refused; with `edited` all but its golden graph may have been. Verilog
     can do what a program can ($system): only simulate a build of one whom you trust.
     """
     design = read_design(folder, edited)
@@ -267,7 +266,7 @@ def _prepare(
     texts["stream_stall.v"] = (share("sim") / "stream_stall.v").read_text()
     for name, text in texts.items():
         (work / name).write_text(text)
-    made = [f"rtl/{p.unit.module}.v" for p in design.placed if isinstance(p.unit, AdderGraph)]
+    made = [path for p in design.placed for path in p.unit.files() if path.endswith(".v")]
     emitted = [(folder / name).read_text() for name in (f"rtl/{core}.v", *made)]
     sources = [
         *library(emitted),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -56,7 +56,7 @@ def dump(graph: Graph) -> tuple[str, bytes]:
     """The graph as (JSON text, npz bytes); the same graph gives the same bytes."""
     arrays, nodes = {}, []
     for node in graph.nodes:
-        values = {field.name: getattr(node.op, field.name) for field in fields(node.op)}
+        values = {name: getattr(node.op, name) for name in _fields(node.op)}
         for key, value in values.items():
             if isinstance(value, np.ndarray):
                 arrays[f"{node.name}.{key}"] = value
@@ -115,7 +115,7 @@ def _node(entry: dict, known: Mapping[str, type[Op]], arrays: dict[str, np.ndarr
     name, inputs = entry.pop("name"), _value(tuple[str, ...], entry.pop("inputs"))
     op = known[entry.pop("op")]
     hints = get_type_hints(op)
-    if entry.keys() != {field.name for field in fields(op)}:
+    if entry.keys() != set(_fields(op)):
         raise ValueError(f"{name} has the fields {', '.join(entry)}, which are not those of {op.__name__}")
     values = {}
     for key, value in entry.items():
@@ -128,7 +128,12 @@ def _node(entry: dict, known: Mapping[str, type[Op]], arrays: dict[str, np.ndarr
     return Node(_value(str, name), op(**values), inputs)
 
 
-def _value(hint: type, value):
+def _fields(op: Any) -> list[str]:
+    """The names of an op's fields, of its class or of one of it: every op is a dataclass."""
+    return [field.name for field in fields(op)]
+
+
+def _value(hint: Any, value: Any) -> Any:
     """A value of golden.json as the type that a field has: nothing is converted but a list to a tuple."""
     if hint is np.ndarray:
         raise ValueError("an array is missing")

@@ -29,7 +29,7 @@ def verify(
     model's.
 
     labels -- int [N]: adds the accuracy of the largest output
-    edited -- whether Verilog and ROMs of the build may have been changed; as in `hwgen.simulate`
+    edited -- whether files of the build may have been changed; as in `hwgen.simulate`
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
     wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
     compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame differs, the
@@ -61,7 +61,7 @@ def verify(
     return result
 
 
-def _check_labels(labels, x: np.ndarray) -> np.ndarray:
+def _check_labels(labels: object, x: np.ndarray | torch.Tensor) -> np.ndarray:
     """The labels as integers [N]; raises BadInput if they are not one for each frame of `x`."""
     hint = "give one integer for each frame"
     try:

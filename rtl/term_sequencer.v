@@ -185,6 +185,31 @@ module term_sequencer #(
         end
     end
 
+    // the first channel of the round in stage 1
+    wire        round_last;
+    wire [31:0] base_1;
+    generate
+        if (SHARED != 0) begin : gen_shared
+            localparam BASE_W = $clog2(ROUNDS * GROUPS + 1);
+            localparam LAST_BASE = (ROUNDS - 1) * GROUPS;
+            reg [BASE_W-1:0] base_q;
+            reg [BASE_W-1:0] base_1q;
+            assign round_last = base_q == LAST_BASE[BASE_W-1:0];
+            assign base_1 = {{(32-BASE_W){1'b0}}, base_1q};
+            always @(posedge clk) begin
+                if (rst) begin
+                    base_q <= 0;
+                end else if (fetch) begin
+                    if (pc_last) base_q <= round_last ? {BASE_W{1'b0}} : base_q + GROUPS[BASE_W-1:0];
+                    base_1q <= base_q;
+                end
+            end
+        end else begin : gen_own
+            assign round_last = 1'b1;
+            assign base_1 = 32'd0;
+        end
+    endgenerate
+
     // the place that each group's term in stage 1 reads
     wire [GROUPS*PLACE_W-1:0] place_1;
     generate
@@ -227,31 +252,6 @@ module term_sequencer #(
                 wire [31:0]       payload = {{(32-FIELDS_W){1'b0}}, term[FIELDS_W-1:0]};
                 assign place_1[t*PLACE_W +: PLACE_W] = payload[PLACE_W-1:0];
             end
-        end
-    endgenerate
-
-    // the first channel of the round in stage 1
-    wire        round_last;
-    wire [31:0] base_1;
-    generate
-        if (SHARED != 0) begin : gen_shared
-            localparam BASE_W = $clog2(ROUNDS * GROUPS + 1);
-            localparam LAST_BASE = (ROUNDS - 1) * GROUPS;
-            reg [BASE_W-1:0] base_q;
-            reg [BASE_W-1:0] base_1q;
-            assign round_last = base_q == LAST_BASE[BASE_W-1:0];
-            assign base_1 = {{(32-BASE_W){1'b0}}, base_1q};
-            always @(posedge clk) begin
-                if (rst) begin
-                    base_q <= 0;
-                end else if (fetch) begin
-                    if (pc_last) base_q <= round_last ? {BASE_W{1'b0}} : base_q + GROUPS[BASE_W-1:0];
-                    base_1q <= base_q;
-                end
-            end
-        end else begin : gen_own
-            assign round_last = 1'b1;
-            assign base_1 = 32'd0;
         end
     endgenerate
 

@@ -44,8 +44,8 @@ def run(
     """
     if out.exists() and any(out.iterdir()) and not (out / CHECKPOINT).is_file():
         raise BadInput("the folder is not empty and holds no compression", str(out), "name a new folder")
-    prepared = prepare(model, recipe)
     x = next(iter(validation))[0]
+    prepared = prepare(model, recipe, (x[:1],))
     history = fit(prepared, train, validation, folder=out, show=show)
     converted = convert(prepared)
     rows = sizes(converted, (x[:1],))

@@ -159,7 +159,7 @@ def _judge(code: int | None, logs: dict[str, Path], what: str, timeout: float | 
     if not results.is_file():
         raise ToolFailed(f"{what}: the simulation failed", _tail(logs["run.log"]) or _tail(logs["runner.log"]))
     cases = ElementTree.parse(results).getroot().findall("testsuite/testcase")
-    failed = [case.get("name") for case in cases if len({"failure", "error"} & {e.tag for e in case})]
+    failed = [str(case.get("name")) for case in cases if len({"failure", "error"} & {e.tag for e in case})]
     ran = [case for case in cases if case.find("skipped") is None]
     said = logs["run.log"].read_text(errors="replace").splitlines()
     wrong_rom = [line for line in said if line.startswith("term_rom ")]

