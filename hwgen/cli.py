@@ -18,7 +18,8 @@ from rich.table import Table
 
 from hwgen.config import MEMORIES
 from hwgen.errors import BadInput, HwgenError
-from hwgen.folder import SECONDS, read_record, write_record
+from hwgen.folder import SECONDS, read_record, write_record, writing
+from hwgen.simulators import SIMULATORS
 
 console = Console(stderr=True)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -110,7 +111,7 @@ input_option = click.option(
 count_option = click.option("--count", type=click.IntRange(min=1), help="Use only the first COUNT frames.")
 simulator_option = click.option(
     "--simulator",
-    type=click.Choice(["verilator", "icarus"]),
+    type=click.Choice(SIMULATORS),
     default="verilator",
     show_default=True,
     help="icarus starts at once and runs slowly; verilator compiles first and runs fast.",
@@ -123,6 +124,9 @@ stall_option = click.option(
     help="Chance that a stream is held up in a clock, on every stream: 0 to 0.99.",
 )
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
+edited_option = click.option(
+    "--edited", is_flag=True, help="Files of the build, but for golden.*, may have been changed; else that is refused."
+)
 
 
 def hardware_options(command):
@@ -333,10 +337,18 @@ def explore(net, out, points, **choices):
 @simulator_option
 @stall_option
 @seed_option
-def simulate(folder, source, output, count, simulator, stall, seed):
+@click.option(
+    "--waves",
+    type=FILE,
+    metavar="FILE",
+    help="waves.vcd to write: all signals, of memories the first 32 words on Verilator and none on Icarus. Large: take few frames.",
+)
+@edited_option
+def simulate(folder, source, output, count, simulator, stall, seed, waves, edited):
     """Run the emitted RTL in DIR on a batch and write what comes out.
 
-    The outputs equal module.double()(x.double()) exactly.
+    The outputs equal module.double()(x.double()) exactly. Verilog can do what a program can: simulate only a build of
+    one whom you trust.
     """
     import numpy as np
 
@@ -347,10 +359,10 @@ def simulate(folder, source, output, count, simulator, stall, seed):
         raise BadInput("--output cannot be written", str(output), "name a file in a folder of your own")
     x, _ = load_data(source, count)
     with _stages("simulate", folder, f", {len(x)} frames on {simulator}"):
-        y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed)
-    with output.open("wb") as file:
+        y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed, waves=waves, edited=edited)
+    with writing(output), output.open("wb") as file:
         np.save(file, y)
-    click.echo(f"{output}: {list(y.shape)} float64, {done.cycles} cycles")
+    click.echo(f"{output}: {list(y.shape)} float64, {done.cycles} cycles, the first frame after {done.latency}")
 
 
 @main.command()
@@ -360,7 +372,8 @@ def simulate(folder, source, output, count, simulator, stall, seed):
 @simulator_option
 @stall_option
 @seed_option
-def verify(folder, source, count, simulator, stall, seed):
+@edited_option
+def verify(folder, source, count, simulator, stall, seed, edited):
     """Compare the RTL in DIR with the golden integers, frame by frame.
 
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
@@ -371,12 +384,15 @@ def verify(folder, source, count, simulator, stall, seed):
 
     x, labels = load_data(source, count)
     with _stages("verify", folder, f", {len(x)} frames on {simulator}"):
-        result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed)
+        result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed, edited=edited)
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
+    if result["edited"]:
+        click.echo(f"edited since the build: {', '.join(result['edited'])}; what they have for XILINX = 1 did not run")
     click.echo(
         f"{folder}: bit-exact {result['equal']} of {result['frames']} frames, {result['cycles']} cycles, "
-        f"{result['frames'] / result['seconds']:.0f} frames/s simulated{accuracy}"
+        f"the first frame after {result['latency']}{accuracy}"
     )
+    click.echo(f"compiled in {result['compile_seconds']:.1f} s, simulated in {result['run_seconds']:.1f} s")
 
 
 @main.command()
@@ -400,17 +416,18 @@ def verify(folder, source, count, simulator, stall, seed):
     show_default=True,
     help="vivado only: synthesize the core out of context, or implement the AXI top.",
 )
-def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode):
+@edited_option
+def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
     """Synthesize DIR for its board and count what it takes.
 
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large network
     wants --by-layer. What did not change since it was counted, in any build, is not synthesized again. For Vivado the project scripts are written in any case, and run if vivado is on PATH.
     """
     from hwgen.board import read_board
-    from hwgen.flow import read_manifest
+    from hwgen.flow import read_build
     from hwgen.synth import table, vivado, yosys
 
-    board = read_board(folder, read_manifest(folder))
+    board = read_board(folder, read_build(folder, edited)[0])
     if tool == "vivado":
         for path in vivado.write_project(folder, board):
             click.echo(str(path))

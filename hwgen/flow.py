@@ -15,10 +15,10 @@ from hwgen import store
 from hwgen.board import CONSTRAINTS, load_board, read_board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
-from hwgen.emit import emit, manifest, to_json
+from hwgen.emit import emit, manifest
 from hwgen.engines import Context, read_choice
 from hwgen.errors import BadInput
-from hwgen.folder import check_writable, write
+from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
 from hwgen.frontend import import_model
 from hwgen.lint import lint
 from hwgen.lower import lower
@@ -28,22 +28,22 @@ from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
 KEYS = {
-    "hwgen",
-    "name",
-    "core",
-    "top",
-    "clocks",
-    "board",
-    "choices",
-    "levels",
-    "loadable",
-    "build_id",
-    "sources",
-    "roms",
-    "interval",
-    "latency",
-    "units",
-    "files",
+    "hwgen": str,
+    "name": str,
+    "core": str,
+    "top": str,
+    "clocks": dict,
+    "board": dict,
+    "choices": dict,
+    "levels": int,
+    "loadable": list,
+    "build_id": int,
+    "sources": list,
+    "roms": dict,
+    "interval": int,
+    "latency": int,
+    "units": list,
+    "files": dict,
 }
 
 
@@ -83,7 +83,7 @@ def build(
         lint(files)
         files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
         files[CONSTRAINTS] = board.constraints
-        files["hwgen.json"] = to_json(manifest(design, board, files, choices, config))
+        files[MANIFEST] = seal(manifest(design, board, files, choices, config))
         progress("write")
         write(out, files)
     return design
@@ -103,30 +103,45 @@ def _no_collector():
 
 
 def read_manifest(folder: str | Path) -> dict:
-    """hwgen.json of a build; raises BadInput when the folder is none, or another version's."""
-    path = Path(folder) / "hwgen.json"
+    """hwgen.json of a build; raises BadInput when the folder is none, or another version's, or hwgen.json was edited.
+
+    The other files may have been: see `read_build`.
+    """
+    recover(Path(folder))
+    path = Path(folder) / MANIFEST
     try:
         known = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadInput(
             "the folder is no build: it has no hwgen.json",
             str(folder),
             "make one with hwgen build NET -o DIR",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"hwgen.json cannot be read: {error}", str(path), "build again") from error
     if not isinstance(known, dict) or "hwgen" not in known:
         raise BadInput("hwgen.json is not one that hwgen wrote", str(path), "build again")
     if known["hwgen"] != VERSION:
         raise BadInput(f"made by hwgen {known['hwgen']}, this is {VERSION}", str(path), "build again")
-    if missing := KEYS - known.keys():
+    if missing := KEYS.keys() - known.keys():
         raise BadInput(f"hwgen.json lacks {', '.join(sorted(missing))}", str(path), "build again")
+    names = [known["name"], known["core"], known["top"], *known["files"], *known["sources"], *known["roms"]]
+    wrong = [key for key, kind in KEYS.items() if type(known[key]) is not kind]
+    if wrong or not is_sealed(known) or not all(is_name(name) for name in names) or "/" in known["name"]:
+        raise BadInput("hwgen.json is not as hwgen wrote it", str(path), "build again")
     return known
 
 
-def read_design(folder: str | Path) -> Design:
-    """The design of a build, with its golden graph, from what the folder holds."""
+def read_build(folder: str | Path, edited: bool = False) -> tuple[dict, list[str]]:
+    """hwgen.json of a build whose files are all as hwgen wrote them, and no name; with `edited`, all but the golden graph
+    may have been changed since, and the names of those files come with it. Raises BadInput that names a file."""
     known = read_manifest(folder)
+    return known, check_unchanged(Path(folder), known, edited)
+
+
+def read_design(folder: str | Path, edited: bool = False) -> Design:
+    """The design of a build, with its golden graph, from what the folder holds; raises as `read_build`."""
+    known, _ = read_build(folder, edited)
     graph = store.load(Path(folder))
     choices = {name: read_choice(entry) for name, entry in known["choices"].items()}
     stages = lower(graph, lambda layer: layer in known["loadable"])

@@ -75,8 +75,9 @@ def _parser() -> VerilogParser:
 @functools.lru_cache(maxsize=256)
 def _modules(path: str, text: str) -> dict[str, tuple[set[str], set[str], list]]:
     """Module name -> (ports, parameters, instances as (module, name, ports, parameters))."""
+    parser = _parser()
     try:
-        description = _parser().parse(text).description
+        description = parser.parse(text).description
     except Exception as error:
         raise ToolFailed(f"pyverilog cannot read it: {error}", path, "this is an error of hwgen: report it") from error
     result = {}

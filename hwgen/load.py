@@ -7,6 +7,7 @@ import sys
 import zipfile
 from contextlib import suppress
 from io import BytesIO
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,9 @@ def load(net: str) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...
     return result
 
 
-def load_data(source: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+def load_data(
+    source: str, count: int | None = None
+) -> tuple[np.ndarray | torch.Tensor, np.ndarray | torch.Tensor | None]:
     """The first `count` frames and labels, or all, that X on the command line names: `x.npy`, without labels, or
     `path.py:function` returning x or (x, labels)."""
     name, _, function = source.partition(":")
@@ -52,11 +55,12 @@ def load_data(source: str, count: int | None = None) -> tuple[np.ndarray, np.nda
         x, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     else:
         try:
-            x = np.load(name, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            # mapped: a header may claim more than there is, and only `count` frames are read
+            x = np.load(name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError, OverflowError, zipfile.BadZipFile) as error:
             raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
-    if not isinstance(x, np.ndarray):
-        raise BadInput(f"it holds {type(x).__name__}, no array", source, "give one array, [N, ...]")
+    if not isinstance(x, (np.ndarray, torch.Tensor)):
+        raise BadInput(f"it holds {type(x).__name__}, no array", source, "give one array or tensor, [N, ...]")
     try:
         return x[:count], None if labels is None else labels[:count]
     except (IndexError, KeyError, TypeError) as error:
@@ -74,6 +78,8 @@ def call(source: str):
         raise BadInput(f"there is no file {name}", source, "name path.py:function")
     # a name of its own: the file may be called as a module that others import
     spec = importlib.util.spec_from_file_location(f"_hwgen_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise BadInput(f"{path.name} is no Python file", source, "name path.py:function")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     neighbours = str(path.resolve().parent)
@@ -119,40 +125,99 @@ _DATA = re.compile(
 _SYMBOL = re.compile(r"Symbol\('\w+'(, (positive|nonnegative|integer)=True)*\)")
 
 
+MOST = 1 << 30  # bytes that an archive's members, and its tensors, may take in memory
+MOST_TEXT = 1 << 26  # of these a JSON member, which takes some ten times as much once it is read
+ITEM = 16  # bytes of an element of a tensor, at most
+_REMEDY = "make it again with torch.export.save, from a network of tensors and static shapes"
+
+
 def _harmless(path: Path) -> BytesIO:
-    """A copy of the archive that holds data only.
+    """A copy of the archive that holds data only, and no more than its tensors need.
 
     torch.export.load runs what an archive tells it to: it unpickles members that a config marks, custom objects,
     example inputs that its safe loader refuses and all of an archive of old form, loads compiled libraries, and
     evaluates the text of symbolic sizes. Each of these is refused. The copy is what is loaded, so that no other reading
-    of the zip's directory matters.
+    of the zip's directory matters. Sizes are those of the directory, past which nothing is unpacked.
     """
-    remedy = "make it again with torch.export.save, from a network of tensors and static shapes"
     copy = BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as clean:
-        names = archive.namelist()
+        members = archive.infolist()
+        names = [member.filename for member in members]
         roots = {name.partition("/")[0] for name in names}
         if len(roots) != 1 or len(set(names)) != len(names):
-            raise BadInput("the archive is not one that torch.export.save writes", str(path), remedy)
-        for name in names:
-            inside = name.partition("/")[2]
-            if not _DATA.fullmatch(inside):
+            raise BadInput("the archive is not one that torch.export.save writes", str(path), _REMEDY)
+        texts = _texts(archive, path)
+        needs = _needs(texts, path)
+        for member in members:
+            inside = member.filename.partition("/")[2]
+            # a tensor may be a view of more, but what is not in the file was not saved with it
+            needed = needs.get(inside, MOST_TEXT)
+            if member.file_size > max(needed, member.compress_size):
                 raise BadInput(
-                    f"the archive holds {name}, which is neither structure nor a plain tensor",
+                    f"{member.filename} in the archive unpacks to {member.file_size:,} bytes, and {needed:,} are needed",
                     str(path),
-                    remedy,
+                    _REMEDY,
                 )
-            content = archive.read(name)
-            if inside.endswith(".json"):
-                _refuse_code(json.loads(content), name, path, remedy)
+            content = texts[inside] if inside in texts else archive.read(member)
             if inside.endswith(".pt"):
-                try:
-                    torch.load(BytesIO(content), weights_only=True)
-                except Exception as error:
-                    raise BadInput(f"{name} in the archive holds pickled code", str(path), remedy) from error
+                _refuse_pickles(content, member.filename, path)
             clean.writestr(f"model/{inside}", content)
     copy.seek(0)
     return copy
+
+
+def _texts(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
+    """The JSON members by their names inside the archive, which may hold nothing but data, and asks to run nothing."""
+    total = sum(member.file_size for member in archive.infolist())
+    if total > MOST:
+        raise BadInput(f"the archive unpacks to {total:,} bytes, above {MOST:,}", str(path), _REMEDY)
+    texts = {}
+    for member in archive.infolist():
+        inside = member.filename.partition("/")[2]
+        if not _DATA.fullmatch(inside):
+            raise BadInput(
+                f"the archive holds {member.filename}, which is neither structure nor a plain tensor",
+                str(path),
+                _REMEDY,
+            )
+        if inside.endswith(".json"):
+            if member.file_size > MOST_TEXT:
+                raise BadInput(f"{member.filename} in the archive has {member.file_size:,} bytes", str(path), _REMEDY)
+            texts[inside] = archive.read(member)
+            _refuse_code(json.loads(texts[inside]), member.filename, path, _REMEDY)
+    return texts
+
+
+def _needs(texts: dict[str, bytes], path: Path) -> dict[str, int]:
+    """The bytes that the tensors in each member of an archive can need, by what its configs say of their shapes."""
+    needs: dict[str, int] = {}
+    total = 0
+    for name in ("weights", "constants"):
+        text = texts.get(f"data/{name}/model_{name}_config.json", b'{"config": {}}')
+        for entry in json.loads(text)["config"].values():
+            meta = entry["tensor_meta"]
+            sizes, strides = ([size["as_int"] for size in meta[key]] for key in ("sizes", "strides"))
+            reach = sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+            last = meta["storage_offset"]["as_int"] + reach + 1
+            member = f"data/{name}/{entry['path_name']}"
+            needs[member] = max(needs.get(member, 0), last * ITEM)
+            total += prod(sizes) * ITEM
+    if total > MOST:
+        raise BadInput(f"the archive's tensors take {total:,} bytes, above {MOST:,}", str(path), _REMEDY)
+    return needs
+
+
+def _refuse_pickles(content: bytes, name: str, path: Path) -> None:
+    """Raises BadInput unless a .pt member is one that torch.save writes, without code and not compressed."""
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as inner:
+            plain = all(member.file_size <= member.compress_size for member in inner.infolist())
+        if plain:
+            torch.load(BytesIO(content), weights_only=True)
+    except Exception as error:
+        raise BadInput(f"{name} in the archive holds pickled code", str(path), _REMEDY) from error
+    if not plain:
+        raise BadInput(f"{name} in the archive is compressed in itself", str(path), _REMEDY)
 
 
 def _refuse_code(value, name: str, path: Path, remedy: str) -> None:

@@ -35,7 +35,7 @@ from hwgen.errors import (
     OffGrid,
     UnsupportedLayer,
 )
-from hwgen.load import load
+from hwgen.load import load, load_data
 from hwgen.nn import ActQuant
 
 COMMAND = [sys.executable, "-c", "from hwgen.cli import main; main()"]
@@ -542,6 +542,12 @@ def test_a_python_file_that_gives_no_network(tmp_path, text, word):
         load(f"{tmp_path}/model.py:load")
 
 
+def test_data_from_a_file_that_is_no_python(tmp_path):
+    (tmp_path / "x.csv").write_text("1, 2, 3")
+    with pytest.raises(BadInput, match=r"x\.csv is no Python file"):
+        load_data(f"{tmp_path}/x.csv:get")
+
+
 # the folder
 
 
@@ -739,9 +745,9 @@ WRONG = {
     "shape": (np.zeros((2, 4)), "shape [2, 4]", "[N, 3]"),
     "rank": (np.zeros(3), "shape [3]", "[N, 3]"),
     "no frame": (np.zeros((0, 3)), "shape [0, 3]", "at least 1"),
-    "integers": (np.zeros((2, 3), np.int64), "int64", "floats"),
-    "complex": (np.zeros((2, 3), complex), "complex128", "floats"),
-    "text": (np.array([["a", "b", "c"]]), "<U1", "floats"),
+    "large integers": (np.full((2, 3), 2**53 + 1), "9007199254740993", "float64"),
+    "complex": (np.zeros((2, 3), complex), "complex128", "real numbers"),
+    "text": (np.array([["a", "b", "c"]]), "<U1", "real numbers"),
     "nan": (np.array([[0.0, np.nan, 0.0]]), "NaN", "finite"),
     "infinity": (np.array([[0.0, -np.inf, 0.0]]), "infinity", "finite"),
 }
