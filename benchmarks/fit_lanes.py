@@ -130,9 +130,7 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
         ]
         (folder / "script.ys").write_text("\n".join(script) + "\n")
         with (folder / "log").open("w") as log:
-            subprocess.run(
-                [sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True
-            )
+            subprocess.run([sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True)
         cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     counts = yosys.count(cells, "wrapped", "log", DEVICE)
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
