@@ -23,7 +23,6 @@ from torch import nn
 from hwgen.board import CONSTRAINTS, load_board
 from hwgen.compress import price
 from hwgen.compress.formats import AdditivePowersOfTwo, PowerOfTwo, Ternary, Uniform
-from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.ir import TensorType
 from hwgen.lanes.entries import PlaceBits
 from hwgen.lanes.kinds.lut import sum_program
