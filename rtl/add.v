@@ -7,6 +7,7 @@
 //
 // bench: sim/bench_add.py
 `default_nettype none
+
 module add #(
     parameter N = 1,                       // activations side by side in a beat
     parameter A_W = 8,                     // bits of an activation of a

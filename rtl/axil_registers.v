@@ -18,6 +18,7 @@
 //
 // bench: sim/bench_axil_registers.py
 `default_nettype none
+
 module axil_registers #(
     parameter        IN_BEATS  = 16,    // words in an input frame
     parameter        OUT_BEATS = 10,    // words in an output frame

@@ -10,6 +10,7 @@
 //
 // bench: sim/bench_lane_select.py
 `default_nettype none
+
 module lane_select #(
     parameter X_W = 8,               // bits of an activation
     parameter X_SIGNED = 0,          // 1: activations are two's complement

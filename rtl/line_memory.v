@@ -14,6 +14,7 @@
 //
 // bench: sim/bench_line_memory.py
 `default_nettype none
+
 module line_memory #(
     parameter X_W = 8,                        // bits of an activation
     parameter STRIPES = 4,                    // column stripes of a row

@@ -7,6 +7,7 @@
 //
 // bench: sim/bench_max_graph.py
 `default_nettype none
+
 module max_graph #(
     parameter X_W = 8,               // bits of an activation
     parameter X_SIGNED = 0,          // 1: activations are two's complement

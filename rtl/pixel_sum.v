@@ -8,6 +8,7 @@
 //
 // bench: sim/bench_pixel_sum.py
 `default_nettype none
+
 module pixel_sum #(
     parameter CHANNELS = 4,              // activations of a pixel
     parameter BEATS = 16,                // pixels of a frame

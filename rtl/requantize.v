@@ -10,6 +10,7 @@
 //
 // bench: sim/bench_requantize.py
 `default_nettype none
+
 module requantize #(
     parameter LANES = 4,                 // sums of a group
     parameter GROUPS = 1,                // groups of a load

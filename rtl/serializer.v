@@ -7,6 +7,7 @@
 //
 // bench: sim/bench_serializer.py
 `default_nettype none
+
 module serializer #(
     parameter LANES = 4,             // sums of a load
     parameter W = 8                  // bits of a sum

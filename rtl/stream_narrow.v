@@ -7,6 +7,7 @@
 //
 // bench: sim/bench_stream_narrow.py
 `default_nettype none
+
 module stream_narrow #(
     parameter DATA_W = 8,            // bits of a word
     parameter N = 4,                 // words in a beat

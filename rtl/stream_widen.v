@@ -4,6 +4,7 @@
 //
 // bench: sim/bench_stream_widen.py
 `default_nettype none
+
 module stream_widen #(
     parameter DATA_W = 8,            // bits of a word
     parameter N = 4                  // words in a beat out, 2 or more

@@ -16,6 +16,7 @@
 //
 // bench: sim/bench_term_lanes.py
 `default_nettype none
+
 module term_lanes #(
     // numbers
     parameter X_W = 8,                        // bits of an input activation

@@ -10,6 +10,7 @@
 //
 // bench: sim/bench_term_loader.py
 `default_nettype none
+
 module term_loader #(
     parameter WORDS = 2,             // of the list at power-up; 0: none
     parameter DEPTH = 2,             // words of the memory

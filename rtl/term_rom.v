@@ -10,6 +10,7 @@
 //
 // bench: sim/bench_term_rom.py
 `default_nettype none
+
 module term_rom #(
     parameter LOAD = 0,              // 0: a ROM, 1: a memory with the file in it, 2: an empty UltraRAM
     parameter FILE = "",             // for $readmemh, relative to the directory the tool runs in; not with LOAD = 2

@@ -26,6 +26,7 @@
 //
 // bench: sim/bench_term_sequencer.py
 `default_nettype none
+
 module term_sequencer #(
     parameter FILE = "",             // the list for $readmemh, see term_rom.v
     parameter TERMS = 2,             // words of the list; with LOAD of the list at power-up

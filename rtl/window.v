@@ -15,6 +15,7 @@
 //
 // bench: sim/bench_window.py
 `default_nettype none
+
 module window #(
     parameter DATA_W = 8,            // bits of a pixel, all its channels
     parameter [DATA_W-1:0] PAD = 0,  // what a tap outside the frame holds
