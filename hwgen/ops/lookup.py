@@ -42,7 +42,7 @@ FUNCTIONS = (
         "silu",
         "sin",
         "softplus",
-                "sqrt",
+        "sqrt",
         "square",
         "tanh",
         "threshold",
