@@ -26,13 +26,23 @@ class World:
     def __init__(self, dut, seed, offer=0.7, accept=0.7, answer=0.7, take=0.7, early=False):
         self.dut, self.random, self.early = dut, random.Random(seed), early
         self.chance = {"offer": offer, "accept": accept, "answer": answer, "take": take}
-        self.wrong_tlast = -1  # the input word, counted from the start, that gets a false tlast
+        self.mark = self.ends  # whether an input word, counted from the start, comes with tlast
         self.forget()
 
     def forget(self):
         self.entered = self.left = 0
         self.seen = dict.fromkeys(COUNTERS, 0)
-        self.offering = self.answering = False
+        self.offering = self.answering = self.failed = False
+
+    def ends(self, word):
+        return (word + 1) % config()["IN_BEATS"] == 0
+
+    def breaks(self, word):
+        """Whether that word has a tlast where none may be, or none where one must be."""
+        if self.tlast == "none":
+            return False
+        must = self.tlast == "each" or word + 1 == self.frames * config()["IN_BEATS"]
+        return not self.mark(word) and must if self.ends(word) else self.mark(word)
 
     def owed(self):
         beats = config()
@@ -45,13 +55,11 @@ class World:
 
     async def cycle(self):
         """Drive on this falling edge, watch, and end on the next."""
-        dut, beats = self.dut, config()
+        dut = self.dut
         self.offering = self.offering or self.flip("offer")
         self.answering = self.answering or (self.owed() > 0 and self.flip("answer"))
         dut.s_axis_tvalid.value = self.offering
-        dut.s_axis_tlast.value = self.entered % beats["IN_BEATS"] == beats["IN_BEATS"] - 1 or (
-            self.entered == self.wrong_tlast
-        )
+        dut.s_axis_tlast.value = self.mark(self.entered)
         dut.core_s_axis_tready.value = self.flip("accept")
         dut.core_m_axis_tvalid.value = self.answering
         dut.m_axis_tready.value = self.flip("take")
@@ -71,11 +79,13 @@ class World:
         assert offered == (self.offering and open_), "a word is offered when and only when a frame is due"
         assert int(dut.s_axis_tready.value) == (ready and open_)
         assert valid == self.answering and int(dut.core_m_axis_tready.value) == taken
+        assert int(dut.tlast_error.value) == self.failed
         seen["cycles"] += 1
         seen["input_stalls"] += offered and not ready
         seen["output_stalls"] += valid and not taken
         seen["starved"] += open_ and ready and not self.offering
         if offered and ready:
+            self.failed = self.breaks(self.entered)
             self.entered += 1
             self.offering = False
             seen["frames_in"] += self.entered % beats["IN_BEATS"] == 0
@@ -87,23 +97,27 @@ class World:
 
     @property
     def open(self):
-        return self.frames == 0 or self.entered < self.frames * config()["IN_BEATS"]
+        return not self.failed and (self.frames == 0 or self.entered < self.frames * config()["IN_BEATS"])
 
-    async def pulse(self, name, frames=0):
+    async def pulse(self, name, frames=0, tlast=""):
         """Hold `start` or `soft_reset` for one cycle in which nothing moves."""
-        self.frames = frames
-        self.dut.frames.value = frames
-        getattr(self.dut, name).value = 1
-        await FallingEdge(self.dut.clk)
-        getattr(self.dut, name).value = 0
-        self.dut.frames.value = self.random.getrandbits(32)  # read at start only
+        dut, self.frames, self.tlast = self.dut, frames, tlast
+        dut.frames.value, dut.tlast_each.value, dut.tlast_none.value = frames, tlast == "each", tlast == "none"
+        getattr(dut, name).value = 1
+        await FallingEdge(dut.clk)
+        getattr(dut, name).value = 0
+        for other, bits in ((dut.frames, 32), (dut.tlast_each, 1), (dut.tlast_none, 1)):  # read at start only
+            other.value = self.random.getrandbits(bits)
 
-    async def run(self, frames):
-        """One run from start to done, checked at its end."""
-        dut, beats = self.dut, config()
+    async def start(self, frames, tlast=""):
         self.entered = self.left = 0
         self.seen = dict.fromkeys(COUNTERS, 0)
-        await self.pulse("start", frames)
+        await self.pulse("start", frames, tlast)
+
+    async def run(self, frames, tlast=""):
+        """One run from start to done, checked at its end."""
+        dut, beats = self.dut, config()
+        await self.start(frames, tlast)
         for _ in range(100 + 40 * frames * (beats["IN_BEATS"] + beats["OUT_BEATS"])):
             if int(dut.done.value):
                 break
@@ -112,6 +126,32 @@ class World:
         assert int(dut.done.value) and not int(dut.busy.value)
         assert (self.entered, self.left) == (frames * beats["IN_BEATS"], frames * beats["OUT_BEATS"])
         self.check_counters()
+
+    async def fail(self, frames, tlast=""):
+        """A run that a wrong tlast ends: nothing more enters, what is owed leaves, and there it stays."""
+        dut = self.dut
+        await self.start(frames, tlast)
+        for _ in range(100 + 40 * frames * config()["IN_BEATS"]):
+            if self.failed:
+                break
+            await self.cycle()
+        assert self.failed
+        for number in range(60 + 10 * self.owed()):
+            dut.start.value = number % 3 == 0  # ignored
+            await self.cycle()  # asserts that nothing enters
+        dut.start.value = 0
+        assert self.owed() <= 0
+        assert int(dut.busy.value) and int(dut.tlast_error.value) and not int(dut.done.value)
+        self.check_counters()
+
+    async def recover(self):
+        """soft_reset, and a run of frames with a tlast each."""
+        await self.pulse("soft_reset")
+        assert not int(self.dut.busy.value) and not int(self.dut.tlast_error.value)
+        await FallingEdge(self.dut.clk)
+        self.mark = self.ends
+        self.forget()
+        await self.run(2, "each")
 
     def check_counters(self):
         width = 1 << config().get("COUNTER_W", 48)
@@ -127,6 +167,8 @@ async def begin(dut, seed=1, **chances):
         start=0,
         soft_reset=0,
         frames=0,
+        tlast_each=0,
+        tlast_none=0,
         s_axis_tvalid=0,
         s_axis_tlast=0,
         core_s_axis_tready=0,
@@ -185,7 +227,6 @@ async def start_while_busy_is_ignored(dut):
 @cocotb.parametrize(cycles=[1, 7, 30, 31, 32, 100])
 async def soft_reset_in_mid_frame_leaves_all_clean(dut, cycles):
     world = await begin(dut, seed=cycles)
-    world.wrong_tlast = 0
     await world.pulse("start", 0)
     for _ in range(cycles):
         await world.cycle()
@@ -200,7 +241,6 @@ async def soft_reset_in_mid_frame_leaves_all_clean(dut, cycles):
     await ReadOnly()
     assert not int(dut.core_rst.value)
     await FallingEdge(dut.clk)
-    world.wrong_tlast = -1
     world.forget()
     world.check_counters()
     await world.run(3)
@@ -225,14 +265,58 @@ async def hard_reset_holds_the_core_in_reset(dut):
 
 
 @cocotb.test()
-async def a_tlast_at_the_wrong_word_is_remembered(dut):
-    world = await begin(dut)
+@cocotb.parametrize(tlast=["", "each"], early=[False, True])
+async def a_tlast_before_the_end_of_a_frame_ends_the_run_until_soft_reset(dut, tlast, early):
+    world = await begin(dut, early=early)
     beats = config()["IN_BEATS"]
     if beats == 1:
         return  # every word is the last
-    world.wrong_tlast = beats + beats // 2 - 1
-    await world.run(3)
-    assert int(dut.tlast_error.value)
-    world.wrong_tlast = -1
-    await world.run(1)
-    assert not int(dut.tlast_error.value), "the next start clears it"
+    for wrong in {0, beats - 2, beats + beats // 2 - 1}:
+        world.mark = lambda word, wrong=wrong: world.ends(word) or word == wrong
+        await world.fail(3, tlast)
+        assert world.entered == wrong + 1
+        await world.recover()
+
+
+@cocotb.test()
+@cocotb.parametrize(early=[False, True])
+async def a_run_that_does_not_end_with_a_tlast_is_never_done(dut, early):
+    """Be it that its words are too many, too few, or that a word was left over from before."""
+    world = await begin(dut, early=early)
+    for frames in (1, 3):
+        world.mark = lambda word, frames=frames: world.ends(word) and word + 1 != frames * config()["IN_BEATS"]
+        await world.fail(frames)
+        assert world.seen["frames_in"] == frames
+        await world.recover()
+
+
+@cocotb.test()
+async def a_frame_without_tlast_is_an_error_if_every_frame_has_one(dut):
+    world = await begin(dut)
+    for missing in (0, 1):
+        world.mark = lambda word, missing=missing: world.ends(word) and word // config()["IN_BEATS"] != missing
+        await world.fail(3, "each")
+        assert world.seen["frames_in"] == missing + 1
+        await world.recover()
+
+
+@cocotb.test()
+async def a_transfer_holds_any_number_of_frames(dut):
+    world = await begin(dut)
+    for transfers in ({5}, {2, 5}, {0, 1, 5}):
+        world.mark = lambda word, ends=transfers: world.ends(word) and word // config()["IN_BEATS"] in ends
+        await world.run(6)
+    world.mark = lambda word: False
+    await world.start(0)  # without end there is no last frame
+    for _ in range(300):
+        await world.cycle()
+
+
+@cocotb.test()
+async def without_tlast_words_are_counted_alone(dut):
+    world = await begin(dut)
+    for mark in (lambda word: False, lambda word: word % 3 == 1, lambda word: True):
+        world.mark = mark
+        await world.run(3, "none")
+    world.mark = world.ends
+    await world.run(3, "each")
