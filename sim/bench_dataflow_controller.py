@@ -13,6 +13,7 @@ CONFIGS = [
     {"IN_BEATS": 5, "OUT_BEATS": 24, "COUNTER_W": 32},
     {"IN_BEATS": 9, "OUT_BEATS": 1, "COUNTER_W": 10},
 ]
+INTERNALS = True  # counters are set to what a long run would reach
 COUNTERS = ("frames_in", "frames_out", "cycles", "input_stalls", "output_stalls", "starved")
 
 
@@ -152,6 +153,14 @@ class World:
         self.mark = self.ends
         self.forget()
         await self.run(2, "each")
+
+    def skip(self, frames):
+        """Puts the run so many frames on, registers and all."""
+        self.entered += frames * config()["IN_BEATS"]
+        self.left += frames * config()["OUT_BEATS"]
+        for name in ("frames_in", "frames_out"):
+            self.seen[name] += frames
+            getattr(self.dut, f"{name}_q").value = self.seen[name]
 
     def check_counters(self):
         width = 1 << config().get("COUNTER_W", 48)
@@ -320,3 +329,42 @@ async def without_tlast_words_are_counted_alone(dut):
         await world.run(3, "none")
     world.mark = world.ends
     await world.run(3, "each")
+
+
+@cocotb.test()
+async def counters_carry_through_all_their_bits(dut):
+    """From all ones below the highest bit to that bit alone."""
+    world = await begin(dut)
+    await world.pulse("start", 0)
+    for name in COUNTERS:
+        width = 32 if name.startswith("frames") else config().get("COUNTER_W", 48)
+        world.seen[name] = (1 << (width - 1)) - 1
+        getattr(dut, f"{name}_q").value = world.seen[name]
+    begun = dict(world.seen)
+    for _ in range(60 * max(config()["IN_BEATS"], config()["OUT_BEATS"])):
+        await world.cycle()
+        if all(world.seen[name] > begun[name] for name in COUNTERS):
+            break
+    assert all(world.seen[name] > begun[name] for name in COUNTERS)
+    world.check_counters()
+
+
+@cocotb.test()
+@cocotb.parametrize(early=[False, True])
+async def a_long_run_ends_with_its_last_frame_and_not_before(dut, early):
+    """Runs of 2^bit and 2^bit + 2 frames, most of them skipped: each bit of the number counts."""
+    world = await begin(dut, early=early)
+    one_beat = config()["IN_BEATS"] == config()["OUT_BEATS"] == 1
+    for bit in range(2, 32) if one_beat else (16, 31):
+        for frames in (1 << bit, (1 << bit) + 2):
+            await world.start(frames)
+            while world.seen["frames_out"] < 3:
+                await world.cycle()
+            assert int(dut.busy.value)
+            world.skip(max(0, (1 << bit) - world.seen["frames_in"] - 2))
+            for _ in range(2000):
+                if int(dut.done.value):
+                    break
+                await world.cycle()
+            assert world.seen["frames_in"] == world.seen["frames_out"] == frames
+            world.check_counters()
