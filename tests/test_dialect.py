@@ -156,6 +156,18 @@ def test_slang_is_silent_on_an_emitted_network(emitted):
     assert not Slang(emitted).says("net_top")
 
 
+def test_verilator_lint_is_clean_on_a_spatial_layer_without_adders(tmp_path):
+    linear = nn.Linear(3, 3, bias=False)
+    linear.weight.data = torch.eye(3)
+    build(
+        nn.Sequential(ActQuant(4, -4), linear),
+        (torch.zeros(1, 3),),
+        out=tmp_path / "net",
+        config=BuildConfig(engine="spatial"),
+    )
+    lint(sorted((tmp_path / "net" / "rtl").glob("*.v")), "net_top")
+
+
 def test_nettype_of_an_emitted_network_does_not_leak(emitted):
     assert all(_keeps_its_nettype(source.read_text()) for source in emitted)
 
