@@ -12,12 +12,13 @@ from click.testing import CliRunner
 from torch import nn
 
 import hwgen
+from hwgen import simulators
 from hwgen.cli import main
-from hwgen.errors import BadInput, Mismatch, ToolFailed
+from hwgen.errors import BadInput, Mismatch, MissingTool, ToolFailed
 from hwgen.flow import read_design
 from hwgen.nn import ActQuant
 from hwgen.simulate import check_run
-from hwgen.simulators import SIMULATORS
+from hwgen.simulators import SIMULATORS, simulator
 
 FRAMES = np.random.default_rng(1).integers(-8, 8, (20, 3)).astype(np.float64)
 
@@ -214,6 +215,23 @@ def test_a_network_that_stops_is_not_to_be_reported_by_whom_edited_it(own):
     with pytest.raises(ToolFailed, match="no word moved") as raised:
         hwgen.simulate(own, FRAMES, simulator="icarus", edited=True)
     assert raised.value.hint == "the build was edited: look at rtl/requantize.v, or build again"
+
+
+def test_a_simulator_is_found_by_being_there(tmp_path, monkeypatch):
+    (tmp_path / "another_for_a_test.py").write_text(
+        "from hwgen.simulators.simulator import Simulator\n"
+        "class Another(Simulator):\n    name = 'another'\n    programs = {'no-such-program': 'its-package'}\n"
+        "SIMULATOR = Another()\n"
+    )
+    assert set(SIMULATORS) == set(simulator.simulators()) and "another" not in SIMULATORS
+    monkeypatch.setattr(simulators, "__path__", [*simulators.__path__, str(tmp_path)])
+    simulator.simulators.cache_clear()
+    try:
+        with pytest.raises(MissingTool, match="another needs the program no-such-program(?s:.*)package its-package"):
+            simulators.check_simulator("another", tmp_path)
+    finally:
+        simulator.simulators.cache_clear()
+    assert all(name in run("simulate", "--help") for name in SIMULATORS)
 
 
 # what is measured
