@@ -2,4 +2,4 @@
 
 from hwgen.cli import main
 
-main()
+main(prog_name="hwgen")

@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.table import Table
 
-from hwgen.config import MEMORIES
+from hwgen.board import load_board, read_board
+from hwgen.config import MEMORIES, MOST_LANES, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
-from hwgen.folder import SECONDS, read_record, write_record, writing
+from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
 from hwgen.simulators import SIMULATORS
 
 console = Console(stderr=True)
@@ -84,7 +84,7 @@ def _table(*headers: str, words: list[str]) -> Table:
     return table
 
 
-@click.group(cls=Verbs)
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hwgen")
 def main():
     """Turns a pruned, power-of-two or mixed-precision PyTorch network into verified Verilog.
@@ -195,8 +195,9 @@ def compress(job, recipe_path, out):
     as a DataLoader gives them. The recipe is JSON as hwgen.compress.Recipe.to_json() writes it; {} is the default one.
     What comes out is for hwgen build: DIR/model.pt2.
     """
-    from hwgen.compress import Recipe
-    from hwgen.compress.job import load, run
+    with uninterrupted():
+        from hwgen.compress import Recipe
+        from hwgen.compress.job import load, run
 
     recipe = Recipe.load(recipe_path)
     rows, measured = run(*load(job), recipe, out, show=console.print)
@@ -228,12 +229,12 @@ def build(net, out, name, **choices):
     example_inputs). Weights are taken by value and must lie on a grid of powers of two; activations meet
     hwgen.nn.ActQuant before each layer.
     """
-    from hwgen import flow
-    from hwgen.board import load_board
-    from hwgen.config import RESOURCES, BuildConfig
-    from hwgen.load import load
-
     config = BuildConfig(name=name, **choices)
+    board = load_board(config.board)
+    with uninterrupted():
+        from hwgen import flow
+        from hwgen.load import load
+
     with _stages("build", out) as stage:
         stage("load")
         model, inputs = load(net)
@@ -246,7 +247,6 @@ def build(net, out, name, **choices):
         row = (unit["name"], unit["kind"], fold, str(unit.get("terms", "-")), f"{unit['cycles']:,}")
         table.add_row(*row, *(f"{estimate.get(name, 0):,.10g}" for name in RESOURCES))
     console.print(table)
-    board = load_board(config.board)
     takes = ", ".join(f"{n:,.10g} {name} ({board.share(name, n):.1%})" for name, n in design.estimate().items())
     rate = config.hertz(board) / manifest["interval"]
     click.echo(f"{out}: {len(design.placed)} units, {manifest['interval']} cycles from frame to frame (predicted)")
@@ -271,11 +271,12 @@ def weights(folder, net, out):
     NET is the network of DIR with other weights, as hwgen build takes it; without it, the build's own weights are meant.
     The file is a list of 32-bit pairs, little-endian: the offset of a register, and what is written there.
     """
-    from hwgen.load import load
-    from hwgen.weights import load_words
-
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
+    with uninterrupted():
+        from hwgen.load import load
+        from hwgen.weights import load_words
+
     made = load_words(folder, *(load(net) if net else (None, None)))
     made.save(out)
     for layer in made.layers:
@@ -294,15 +295,14 @@ def explore(net, out, points, **choices):
     Writes frontier.svg and frontier.json into a folder, from estimates: nothing is built. The least interval comes
     first; --fps or --budget of hwgen build then make one of the points.
     """
-    from hwgen.board import load_board
-    from hwgen.config import MOST_LANES, RESOURCES, BuildConfig
-    from hwgen.explore import explore as run
-    from hwgen.explore import save
-    from hwgen.load import load
+    given = {name: value for name, value in choices.items() if value is not None}
+    config = BuildConfig(**{"engine": "auto", "lanes": MOST_LANES} | given)
+    board = load_board(config.board)
+    with uninterrupted():
+        from hwgen.explore import explore as run
+        from hwgen.explore import save
+        from hwgen.load import load
 
-    config = BuildConfig(
-        **{"engine": "auto", "lanes": MOST_LANES} | {k: v for k, v in choices.items() if v is not None}
-    )
     with _stages("explore", out) as stage:
         stage("load")
         model, inputs = load(net)
@@ -324,9 +324,7 @@ def explore(net, out, points, **choices):
             step,
         )
     console.print(table)
-    click.echo(
-        f"{out / 'frontier.svg'}: {len(rows)} points, rates at an assumed {config.hertz(load_board(config.board)) / 1e6:g} MHz"
-    )
+    click.echo(f"{out / 'frontier.svg'}: {len(rows)} points, rates at an assumed {config.hertz(board) / 1e6:g} MHz")
 
 
 @main.command()
@@ -350,13 +348,14 @@ def simulate(folder, source, output, count, simulator, stall, seed, waves, edite
     The outputs equal module.double()(x.double()) exactly. Verilog can do what a program can: simulate only a build of
     one whom you trust.
     """
-    import numpy as np
-
-    from hwgen.load import load_data
-    from hwgen.simulate import simulate as run
-
     if not output.parent.is_dir() or not os.access(output if output.exists() else output.parent, os.W_OK):
         raise BadInput("--output cannot be written", str(output), "name a file in a folder of your own")
+    with uninterrupted():
+        import numpy as np
+
+        from hwgen.load import load_data
+        from hwgen.simulate import simulate as run
+
     x, _ = load_data(source, count)
     with _stages("simulate", folder, f", {len(x)} frames on {simulator}"):
         y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed, waves=waves, edited=edited)
@@ -379,8 +378,9 @@ def verify(folder, source, count, simulator, stall, seed, edited):
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
     is named.
     """
-    from hwgen.load import load_data
-    from hwgen.verify import verify as compare
+    with uninterrupted():
+        from hwgen.load import load_data
+        from hwgen.verify import verify as compare
 
     x, labels = load_data(source, count)
     with _stages("verify", folder, f", {len(x)} frames on {simulator}"):
@@ -423,9 +423,9 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large network
     wants --by-layer. What did not change since it was counted, in any build, is not synthesized again. For Vivado the project scripts are written in any case, and run if vivado is on PATH.
     """
-    from hwgen.board import read_board
-    from hwgen.flow import read_build
-    from hwgen.synth import table, vivado, yosys
+    with uninterrupted():
+        from hwgen.flow import read_build
+        from hwgen.synth import table, vivado, yosys
 
     board = read_board(folder, read_build(folder, edited)[0])
     if tool == "vivado":
@@ -447,7 +447,10 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
 @folder_argument
 def report(folder):
     """Gather what is known of the build in DIR into report.md and report.json, and show it."""
-    from hwgen.report import report as gather
+    with uninterrupted():
+        from rich.markdown import Markdown
+
+        from hwgen.report import report as gather
 
     _, text = gather(folder)
     if sys.stdout.isatty():

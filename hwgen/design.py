@@ -64,19 +64,25 @@ class Design:
         """Cycles between two frames that the slowest unit takes by itself."""
         return max(placed.unit.cycles() for placed in self.placed)
 
+    def registers(self) -> int:
+        """Registers on the longest way from the network's input to its output, memories left out."""
+        passed = {self.input.name: 0}
+        for placed in self.placed:
+            before = max(passed[stream.name] for stream in placed.inputs)
+            passed |= dict.fromkeys((stream.name for stream in placed.outputs), before + placed.unit.latency)
+        return passed[self.output.name]
+
     def walks(self) -> list[Walk]:
         """How all units go through a frame, joined, in the order of the design; the first is that of the input."""
         beats = self.input.row_beats
-        first = Walk([Step(False, True, beats, beats)] * self.input.order.shape[1])
+        first = Walk([Step(False, True, beats, beats)] * self.input.order.shape[1], gap=0)
         walks, senders = [first], {self.input.name: first}
         for placed in self.placed:
             before = [senders[stream.name] for stream in placed.inputs]
             taken, sent = placed.inputs[0], placed.outputs[0]
             own = placed.unit.walks(taken.order.shape[1], taken.row_beats, sent.row_beats)
             if own:
-                own[0].before = before
-                for walk in before:
-                    walk.behind.append(own[0])
+                own[0].reads(before)
             senders |= dict.fromkeys((stream.name for stream in placed.outputs), own[-1] if own else before[0])
             walks += own
         senders[self.output.name].last = True
@@ -156,9 +162,6 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
     return [*ends, stream]
 
 
-FIFO_CLOCKS = 2  # from a word in to the same word out of rtl/stream_fifo.v
-
-
 @dataclass
 class _Reached:
     """Of a stream. progress -- beats of the network's input that must have come before each beat; registers -- passed since
@@ -212,7 +215,7 @@ def _queued(
             fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order, device)
             behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)
             result.append(Placed(fifo, (stream,), (behind,)))
-            reached[behind.name] = _Reached(side.progress, side.registers + FIFO_CLOCKS, side.stops)
+            reached[behind.name] = _Reached(side.progress, side.registers + fifo.latency, side.stops)
             stream = behind
         inputs.append(stream)
     return Placed(placed.unit, tuple(inputs), placed.outputs)

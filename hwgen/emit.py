@@ -9,7 +9,7 @@ from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
 from hwgen.engines import Choice
-from hwgen.pace import interval_of
+from hwgen.pace import pace_of
 from hwgen.share import share
 from hwgen.templates import render
 from hwgen.units.unit import Unit, literal
@@ -93,7 +93,7 @@ def manifest(
     top = f"rtl/{design.name}_top.v"
     hardware = {path: text for path, text in files.items() if path.startswith(("rtl/", "rom/"))}
     build_id = fingerprint(hardware | {top: render_top(design, build_id=0)})
-    roms, units = {}, []
+    roms, units, pace = {}, [], pace_of(design)
     for placed in design.placed:
         unit = placed.unit
         entry = {
@@ -121,7 +121,8 @@ def manifest(
         "build_id": build_id,
         "sources": sorted(path for path in files if path.endswith(".v")),
         "roms": roms,
-        "interval": interval_of(design),
+        "interval": pace.interval,
+        "latency": pace.latency,
         "units": units,
         "input": _border(design.input, design.graph.input_shape),
         "output": _border(design.output, design.graph.output_shape),

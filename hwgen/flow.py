@@ -41,6 +41,7 @@ KEYS = {
     "sources": list,
     "roms": dict,
     "interval": int,
+    "latency": int,
     "units": list,
     "files": dict,
 }

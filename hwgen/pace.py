@@ -13,6 +13,7 @@ as `Step` of hwgen/walks.py says: that can be a few clocks a frame, either way.
 
 import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
@@ -24,20 +25,49 @@ MOST_FRAMES = 12  # until two frames take the same; nearly always the third and 
 
 
 class Walkable(Protocol):
-    """What is paced: the walks of its units, joined, and the cycles of the slowest of them alone."""
+    """What is paced: the walks of its units, joined, the cycles of the slowest of them alone, and the registers between its borders."""
 
     def walks(self) -> list[Walk]: ...
 
     def slowest(self) -> int: ...
 
+    def registers(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Pace:
+    """interval -- predicted cycles between two frames in the long run: the slowest unit's, and what units add by waiting for each
+    other; latency -- those from the first word of a frame into the empty network to the last word of its result"""
+
+    interval: int
+    latency: int
+
 
 def interval_of(design: Walkable) -> int:
-    """Predicted cycles between two frames in the long run: the slowest unit's, and what units add by waiting for each other."""
-    walks, slowest = design.walks(), design.slowest()
+    """Predicted cycles between two frames in the long run."""
+    return pace_of(design).interval
+
+
+def pace_of(design: Walkable) -> Pace:
+    """How fast a design is when its input is always there and its output always taken."""
+    ends = _ends(design.walks())
+    between = ends[-1] - ends[-2]
+    if not _steady(ends):
+        between = float(np.diff(ends)[-(MOST_FRAMES // 2) :].mean())
+    return Pace(max(design.slowest(), ceil(between - 0.5)), ceil(ends[0]) + design.registers())
+
+
+def _steady(ends: list[float]) -> bool:
+    """Whether the last two frames took the same."""
+    return len(ends) > 3 and abs(ends[-1] - 2 * ends[-2] + ends[-3]) < 0.5
+
+
+def _ends(walks: list[Walk]) -> list[float]:
+    """When the first frames end, until two take the same, MOST_FRAMES at most."""
     events: list[tuple[float, int]] = []
     ends: list[float] = []
     now = 0.0
-    while len(ends) < MOST_FRAMES:
+    while len(ends) < MOST_FRAMES and not _steady(ends):
         for together in _ready(walks):
             for walk, cycles in _start(together, now).items():
                 heapq.heappush(events, (now + cycles, walk.number))
@@ -48,9 +78,7 @@ def interval_of(design: Walkable) -> int:
             walk.finish(now)
             if walk.last and walk.at == 0:
                 ends.append(now)
-        if len(ends) > 3 and abs(ends[-1] - 2 * ends[-2] + ends[-3]) < 0.5:
-            return max(slowest, ceil(ends[-1] - ends[-2] - 0.5))
-    return max(slowest, ceil(np.diff(ends)[-(MOST_FRAMES // 2) :].mean() - 0.5))
+    return ends
 
 
 def _ready(walks: list[Walk]) -> Iterator[list[Walk]]:
@@ -77,5 +105,9 @@ def _start(together: list[Walk], now: float) -> dict[Walk, float]:
         behind = max((cycles[other] for other in walk.behind if step.sends), default=0.0)
         # a slower reader makes each beat wait but the last
         cycles[walk] = max(own, step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own
+    for walk in sorted(together, key=lambda walk: walk.number):
+        for other in walk.before if walk.step.takes else ():
+            # what it must rest beyond the gap between two frames of its sender holds that up
+            cycles[walk] = max(cycles[walk], cycles[other] + max(0, walk.step.rest - other.gap))
     slowest = max(cycles.values())
     return {walk: cycles[walk] if walk.lanes else slowest for walk in together}

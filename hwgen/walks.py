@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
@@ -36,13 +37,14 @@ class Rows:
 @dataclass(frozen=True)
 class Step:
     """takes, sends -- whether a row; cycles -- when nobody else is slower; beats -- of the row that is sent; quiet -- cycles in which
-    none of them is, whoever takes them"""
+    none of them is, whoever takes them; rest -- cycles behind the last beat taken in which it must be given none"""
 
     takes: bool
     sends: bool
     cycles: int
     beats: int = 1
     quiet: int = 0
+    rest: int = 0
 
 
 @dataclass(eq=False)
@@ -75,6 +77,8 @@ class Walk:
     lanes -- whether it is lanes at work: its next step may begin before those behind have taken its row
     before, behind -- whose rows it takes, and who takes its own
     last -- whether it sends the network's output
+    gap -- cycles at least from the last beat that it sends of a frame to the first of the next one, in which a reader may rest;
+    behind a memory that goes on filling no reader's rest is in the way
     """
 
     steps: list[Step]
@@ -84,11 +88,19 @@ class Walk:
     before: list[Walk] = field(default_factory=list)
     behind: list[Walk] = field(default_factory=list)
     last: bool = False
+    gap: float = inf
     number: int = 0
     frame: int = 0
     at: int = 0  # the step
     row: int = 0  # the next one to send
     busy: bool = False
+
+    def reads(self, senders: list[Walk]) -> None:
+        """Joins it to those whose rows it takes. What is left of their gap when it has rested is part of its own."""
+        self.before = senders
+        for walk in senders:
+            walk.behind.append(self)
+        self.gap += max(0, min(walk.gap for walk in senders) - self.steps[-1].rest)
 
     @property
     def step(self) -> Step:

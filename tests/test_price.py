@@ -105,7 +105,7 @@ def test_a_term_lane_costs_what_the_unit_says_of_one_more(legs, bits):
     op = Conv(weights, np.zeros(8), padding=(0, 0, legs // 2, legs // 2))
     quantize = Quantize(0, kind.low, kind.high)
     unit = TermLanes(
-        Stage.alone("layer", op, quantize, x), Fold(32), Order(x.shape)
+        Stage.alone("layer", op, quantize, x), Fold(32), Order(x.shape), DEVICE
     )  # a column a lane: as many legs as taps
     assert unit.windows.legs == legs and unit.program.drop == unit.program.below == 0
     expected = (lanes_price.features(unit)["exact"] - lanes_price._line_luts(unit)) / 32

@@ -408,12 +408,12 @@ def proof(folder, clamp: nn.Module, signed: bool, ends: tuple[int, int], broken=
     assert stages > 2 and unit.stage.y.qtype.bits == 6 and "u_clamp1" in unit.files()[f"rtl/{unit.module}.v"]
     (folder / "gold.v").write_text(behavioural(net[1], 3, ends, drop, stages))
     (folder / "miter.v").write_text(MITER.format(x=8, y=11, gate=unit.module))
-    for name in (unit.module, "row_adder", "clamp"):
+    for name in (unit.module, "row_adder", "carry_chain", "clamp"):
         text = (folder / f"net/rtl/{name}.v").read_text()
         (folder / f"{name}.v").write_text(broken(text) if name == unit.module else text)
     script = [
         "read_verilog +/xilinx/cells_sim.v",  # without -lib: the cells' behaviour counts
-        *(f"read_verilog {name}.v" for name in (unit.module, "row_adder", "clamp", "gold", "miter")),
+        *(f"read_verilog {name}.v" for name in (unit.module, "row_adder", "carry_chain", "clamp", "gold", "miter")),
         "hierarchy -check -top miter",
         "proc",
         "flatten",

@@ -1,5 +1,7 @@
 """What every hardware block tells the rest: ports, parameters, files, and the pace of a frame."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwgen.ir import Op
@@ -126,8 +128,11 @@ class Unit:
         sends = {int(slot) // taken for slot in slots[:, sent // 2]}  # the row in which most of an output row falls
         count = max(rows, max(sends) + 1)
         cycles = [max(taken, sent)] * count
-        cycles[-1] += self.empty_slots - (count - rows) * taken
-        return [Walk([Step(i < rows, i in sends, cycles[i], sent, quiet) for i in range(count)])]
+        rest = self.empty_slots - (count - rows) * taken
+        cycles[-1] += rest
+        steps = [Step(i < rows, i in sends, cycles[i], sent, quiet) for i in range(count)]
+        steps[-1] = replace(steps[-1], rest=rest)
+        return [Walk(steps, gap=slots[0, 0] + self.cycles() - 1 - slots[-1, -1])]
 
 
 class BeatByBeat(Unit):
