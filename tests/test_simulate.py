@@ -15,7 +15,7 @@ import hwgen
 from hwgen import simulators
 from hwgen.cli import main
 from hwgen.errors import BadInput, Mismatch, MissingTool, ToolFailed
-from hwgen.flow import read_design
+from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant
 from hwgen.simulate import check_run
 from hwgen.simulators import SIMULATORS, simulator
@@ -196,7 +196,11 @@ def test_a_verify_of_edited_rtl_says_so(own, tmp_path):
     np.save(tmp_path / "x.npy", FRAMES)
     edit(own / "rtl/pe.v", "if (XILINX", "if (1'b1 && XILINX")
     text = run("verify", own, "--input", tmp_path / "x.npy", "--simulator", "icarus", "--edited")
-    assert "bit-exact 20 of 20" in text and "edited since the build: rtl/pe.v" in text and "XILINX = 1" in text
+    assert (
+        "bit-exact 20 of 20" in text
+        and "edited since the build: rtl/pe.v" in text
+        and "board's XILINX did not run" in text
+    )
     assert json.loads((own / "sim/verify.json").read_text())["edited"] == ["rtl/pe.v"]
     assert "Edited since the build: rtl/pe.v" in hwgen.report(own)[1]
 
@@ -241,20 +245,23 @@ def test_latency(shared):
     """One frame alone: the latency is the whole run; a frame more does not change it."""
     _, one = hwgen.simulate(shared, FRAMES[:1], simulator="icarus")
     _, all_ = hwgen.simulate(shared, FRAMES, simulator="icarus")
-    assert one.latency == one.cycles == all_.latency < all_.cycles
+    assert one.latency == one.cycles - 1 == all_.latency < all_.cycles
     assert 0 < one.first_word == all_.first_word < one.latency  # two words a frame
-    assert all_.cycles == all_.latency + 19 * all_.interval
+    assert all_.cycles - 1 == all_.latency + 19 * all_.interval
+    assert one.latency == read_manifest(shared)["latency"]
 
 
 def test_latency_and_seconds_are_told(own, tmp_path):
     np.save(tmp_path / "x.npy", FRAMES)
     _, measured = hwgen.simulate(own, FRAMES, simulator="icarus")
     text = run("verify", own, "--input", tmp_path / "x.npy", "--simulator", "icarus")
-    assert f"the first frame after {measured.latency}" in text
+    predicted = read_manifest(own)["latency"]
+    assert f"the first frame after {measured.latency} (predicted {predicted})" in text
     assert re.search(r"compiled in \d+\.\d s, simulated in \d+\.\d s", text)
     record = json.loads((own / "sim/verify.json").read_text())
     assert (record["latency"], record["first_word"]) == (measured.latency, measured.first_word)
     text = hwgen.report(own)[1]
+    assert f"first frame out | {predicted} | predicted |" in text
     assert f"first frame out | {measured.latency} | measured |" in text
     assert f"first word out | {measured.first_word} | measured |" in text
 
