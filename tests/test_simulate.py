@@ -1,8 +1,11 @@
 """Running a build: what goes in, what is trusted, what is measured, and what the waves hold."""
 
+import errno
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +239,50 @@ def test_a_simulator_is_found_by_being_there(tmp_path, monkeypatch):
     finally:
         simulator.simulators.cache_clear()
     assert all(name in run("simulate", "--help") for name in SIMULATORS)
+
+
+# a disk that refuses
+
+
+@pytest.mark.parametrize("call", ["mkdir", "unlink", "write_text", "open"])
+@pytest.mark.parametrize("verb", ["simulate", "verify", "report"])
+def test_a_folder_that_cannot_be_written(own, monkeypatch, verb, call):
+    """Whatever the operating system refuses in the build is told, and the build is as it was."""
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    original, refused = getattr(Path, call), []
+
+    def refuse(path: Path, *arguments, **options):
+        reads = call == "open" and (*arguments, options.get("mode", "r"))[0].startswith("r")
+        if reads or not path.is_relative_to(own):
+            return original(path, *arguments, **options)
+        refused.append(path)
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(BadInput, match=r"Read-only file system(?s:.*)make room there, or name another folder"):
+        if verb == "report":
+            hwgen.report(own)
+        else:
+            getattr(hwgen, verb)(own, FRAMES, simulator="icarus")
+    monkeypatch.undo()
+    assert refused
+    assert all(path.read_bytes() == text for path, text in before.items())
+
+
+def test_a_disk_that_fills_up_in_a_run(own, monkeypatch):
+    """The simulator does not tell: words that are missing in what it left do."""
+    module = sys.modules["hwgen.simulate"]
+    run_cocotb = module.run_cocotb
+
+    def cut_short(**options):
+        seconds = run_cocotb(**options)
+        output = own / "sim/icarus/output.hex"
+        output.write_text("\n".join(output.read_text().splitlines()[:5]))
+        return seconds
+
+    monkeypatch.setattr(module, "run_cocotb", cut_short)
+    with pytest.raises(ToolFailed, match="left 2 of 20 frames(?s:.*)full disk"):
+        hwgen.simulate(own, FRAMES, simulator="icarus")
 
 
 # what is measured
