@@ -391,10 +391,12 @@ def verify(folder, source, count, simulator, stall, seed, edited):
         result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed, edited=edited)
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
     if result["edited"]:
-        click.echo(f"edited since the build: {', '.join(result['edited'])}; what they have for XILINX = 1 did not run")
+        click.echo(
+            f"edited since the build: {', '.join(result['edited'])}; what they have for the board's XILINX did not run"
+        )
     click.echo(
         f"{folder}: bit-exact {result['equal']} of {result['frames']} frames, {result['cycles']} cycles, "
-        f"the first frame after {result['latency']}{accuracy}"
+        f"the first frame after {result['latency']} (predicted {result['predicted_latency']}){accuracy}"
     )
     click.echo(f"compiled in {result['compile_seconds']:.1f} s, simulated in {result['run_seconds']:.1f} s")
 

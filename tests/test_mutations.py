@@ -462,5 +462,5 @@ def a_constant_wrong(table, constants, inputs, sums):
 def test_a_spatial_build_does_not_verify_made_with(broken, monkeypatch, tmp_path):
     monkeypatch.setattr("hwgen.units.adder_graph.adder_netlist", broken)
     x = unfolded(tmp_path / "build")
-    with pytest.raises(Mismatch, match="first wrong layer layer_0 \\(stream layer_0_round\\), channel 0"):
+    with pytest.raises(Mismatch, match="first wrong layer layer_0_conv \\(stream layer_0_round\\), channel 0"):
         verify(tmp_path / "build", x, simulator="icarus")
