@@ -8,23 +8,24 @@
 //   0x48 LOAD_LAYERS  0x4C LOAD_LAYER  0x50 LOAD_WORDS  0x54 LOAD_DATA  0x58 LOAD_CHECK  0x5C LOADED
 //
 // Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0; bits 2 and 3 tlast_each and
-// tlast_none, which count with start) and FRAMES, byte by byte as WSTRB says, and whole, while the network stands still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to
-// load. Any other write, and a read past LOADED, answers SLVERR and changes nothing. The low two
-// address bits are not looked at. One write and one read are in hand at a time; address and data of a write
-// may come in either order.
+// tlast_none, which count with start) and FRAMES, byte by byte as WSTRB says, and whole, while the network stands
+// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load. Any other write, and a read past LOADED,
+// answers SLVERR and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
+// a time; address and data of a write may come in either order.
 //
-// `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had time to
-// say so; meanwhile there is no start.
+// `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had
+// time to say so; meanwhile there is no start.
 //
 // bench: sim/bench_axil_registers.py
 `default_nettype none
+
 module axil_registers #(
     parameter        IN_BEATS  = 16,    // words in an input frame
     parameter        OUT_BEATS = 10,    // words in an output frame
     parameter [31:0] VERSION   = 0,     // of the generator
     parameter [31:0] BUILD_ID  = 0,     // of this network
     parameter        LAYERS    = 0,     // that can be loaded, up to 256
-    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1
+    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1  // bits of load_select; not to be set
 ) (
     input  wire        clk,
     input  wire        rst,             // synchronous, active high
@@ -70,7 +71,7 @@ module axil_registers #(
 
     // to and from the layers: see term_loader.v
     output wire [LOAD_W-1:0] load_select,
-    output wire [33:0]       load,
+    output wire [33:0]       load,      // {begins, writes, 32 bits of data}
     input  wire [LOAD_W-1:0] loaded,
     output wire              unloaded
 );

@@ -21,6 +21,7 @@
 //
 // bench: sim/bench_dataflow_controller.py
 `default_nettype none
+
 module dataflow_controller #(
     parameter IN_BEATS  = 16,           // words in an input frame
     parameter OUT_BEATS = 10,           // words in an output frame

@@ -22,6 +22,7 @@ from hwgen.units.unit import signed64
 from tests.proofs import yosys
 
 SOURCES = sorted(share("rtl").glob("*.v"))
+LICENSE = "// SPDX-License-Identifier: Apache-2.0"
 _every_module = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 
 
@@ -155,8 +156,24 @@ def test_slang_is_silent_on_an_emitted_network(emitted):
     assert not Slang(emitted).says("net_top")
 
 
+def test_verilator_lint_is_clean_on_a_spatial_layer_without_adders(tmp_path):
+    linear = nn.Linear(3, 3, bias=False)
+    linear.weight.data = torch.eye(3)
+    build(
+        nn.Sequential(ActQuant(4, -4), linear),
+        (torch.zeros(1, 3),),
+        out=tmp_path / "net",
+        config=BuildConfig(engine="spatial"),
+    )
+    lint(sorted((tmp_path / "net" / "rtl").glob("*.v")), "net_top")
+
+
 def test_nettype_of_an_emitted_network_does_not_leak(emitted):
     assert all(_keeps_its_nettype(source.read_text()) for source in emitted)
+
+
+def test_every_emitted_file_names_its_license(emitted):
+    assert all(source.read_text().startswith(f"{LICENSE}\n") for source in emitted)
 
 
 def _keeps_its_nettype(text):

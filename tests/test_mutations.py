@@ -157,7 +157,7 @@ MUTANTS = {
         "{words_q, s_axis_tdata}",
     ),
     "a window that moves disabled": ("window", 0, "window", "step = enable && ", "step = "),
-    "columns counted on from the row before": ("window", 9, "window", "(row_ends || phase_q ==", "(phase_q =="),
+    "columns counted on from the row before": ("window", 9, "window", "row_ends || phase_q ==", "phase_q =="),
     "a pixel beside the window taken": ("window", 0, "window", "BACK = BEHIND +", "BACK ="),
     "neighbour's lane off by one": (
         "lane_select",
