@@ -5,10 +5,15 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 import hwgen
+from hwgen.config import BuildConfig
 from hwgen.devices import devices
+from hwgen.errors import BadInput, ToolFailed
 from hwgen.lint import lint
+from hwgen.nn import ActQuant
 from tests.proofs import yosys
 
 FAMILIES = list(devices())
@@ -43,7 +48,7 @@ def test_the_instances_of_every_family_are_checked():
 
     carry4 = "CARRY4 carry_i (.CI(1'b0), .CYINIT(s), .DI(4'd0), .S(4'd0), .O(o), .CO()%s);"
     lint(module(carry4 % ""))
-    with pytest.raises(hwgen.errors.ToolFailed, match="CI_TOP does not fit the module's ports"):
+    with pytest.raises(ToolFailed, match="CI_TOP does not fit the module's ports"):
         lint(module(carry4 % ", .CI_TOP(1'b0)"))
 
 
@@ -69,6 +74,26 @@ def test_memories_take_what_yosys_makes_of_them(family, tmp_path):
             assert (found["LUT"], found["BRAM36"]) == (device.lut_memory(depth, bits), 0), (depth, bits)
         else:
             assert (found["LUT"], found["BRAM36"]) == (0, device.block_memory(depth, bits)[0]), (depth, bits)
+
+
+def test_a_family_without_a_slice_or_a_memory_is_given_none(tmp_path):
+    """At a rate at which the other family's layer is in slices, and with lists that may be in UltraRAM."""
+    net = nn.Sequential(ActQuant(4, 0), nn.Linear(48, 48), ActQuant(4, 0)).eval()
+    net[1].weight.data = (torch.arange(48 * 48) * 83 % 255 - 127.0).reshape(48, 48) / 128
+    net[1].bias.data.zero_()
+
+    def takes(board, **options):
+        config = BuildConfig(board=board, engine="lanes", **options)
+        return hwgen.build(net, (torch.zeros(1, 48),), out=tmp_path / board, config=config).estimate()
+
+    fast = {"fps": 1_700_000, "clock": 250.0}
+    assert takes("zcu104", **fast)["DSP"] > 0
+    assert takes("pynq-z2", **fast)["DSP"] == 0
+    assert takes("zcu104", loadable="*", weights_in="uram")["URAM"] > 0
+    auto = takes("pynq-z2", loadable="*", weights_in="auto")
+    assert (auto["URAM"], auto["BRAM36"] > 0) == (0, True)
+    with pytest.raises(BadInput, match="the family series7 has no uram\n  at:   --weights-in\n  try:  use bram"):
+        takes("pynq-z2", loadable="*", weights_in="uram")
 
 
 def memory(number: int, style: str, depth: int, bits: int) -> str:
