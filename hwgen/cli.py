@@ -246,10 +246,14 @@ def build(net, out, name, **choices):
         estimate = unit["estimate"]
         row = (unit["name"], unit["kind"], fold, str(unit.get("terms", "-")), f"{unit['cycles']:,}")
         table.add_row(*row, *(f"{estimate.get(name, 0):,.10g}" for name in RESOURCES))
+    table.add_row("AXI border", *"---", "-", *(f"{manifest['border'].get(name, 0):,.10g}" for name in RESOURCES))
     console.print(table)
     takes = ", ".join(f"{n:,.10g} {name} ({board.share(name, n):.1%})" for name, n in design.estimate().items())
     rate = config.hertz(board) / manifest["interval"]
-    click.echo(f"{out}: {len(design.placed)} units, {manifest['interval']} cycles from frame to frame (predicted)")
+    click.echo(
+        f"{out}: {len(design.placed)} units, {manifest['interval']:,} cycles from frame to frame, "
+        f"{manifest['latency']:,} for the first (predicted)"
+    )
     click.echo(
         f"estimated {takes} of {board.name}; {rate:,.0f} frames/s at an assumed {config.hertz(board) / 1e6:g} MHz"
     )

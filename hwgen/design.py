@@ -15,6 +15,7 @@ from hwgen.ir import Graph, TensorType
 from hwgen.reorder import arriving, leaving
 from hwgen.stage import Stage
 from hwgen.stream import Order
+from hwgen.units import border
 from hwgen.units.stream_fifo import StreamFifo
 from hwgen.units.stream_fork import StreamFork
 from hwgen.units.unit import LoadableUnit, Unit
@@ -91,9 +92,13 @@ class Design:
         return walks
 
     def estimate(self) -> dict[str, float]:
-        """What all units take, by RESOURCES."""
-        estimates = [placed.unit.estimate() for placed in self.placed]
+        """What all units and the AXI border take, by RESOURCES."""
+        estimates = [placed.unit.estimate() for placed in self.placed] + [self.border()]
         return {name: sum(estimate.get(name, 0) for estimate in estimates) for name in RESOURCES}
+
+    def border(self) -> dict[str, float]:
+        """What the AXI border takes."""
+        return border.estimate(self.input.bits + self.output.bits, len(self.loadable))
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the estimate exceeds the board."""

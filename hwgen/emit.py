@@ -124,6 +124,7 @@ def manifest(
         "interval": pace.interval,
         "latency": pace.latency,
         "units": units,
+        "border": design.border(),
         "input": _border(design.input, design.graph.input_shape),
         "output": _border(design.output, design.graph.output_shape),
         "files": {path: _digest(content) for path, content in sorted(files.items())},

@@ -43,6 +43,7 @@ KEYS = {
     "interval": int,
     "latency": int,
     "units": list,
+    "border": dict,
     "files": dict,
 }
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import lcm
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -125,6 +126,11 @@ class Graph:
             types[node.name] = node.op.infer(*(types[name] for name in node.inputs))
         return types
 
+    @property
+    def frames(self) -> int:
+        """Frames of a sample: before and behind each so many, no op holds anything of frames before."""
+        return lcm(*(node.op.frames for node in self.nodes))
+
     def replacing(self, old: Node, *new: Node, output: str | None = None) -> "Graph":
         """The graph with `new` in the place of `old`; readers of `old` read `output` (default: the last of `new`)."""
         output = output or new[-1].name
@@ -147,7 +153,7 @@ class Graph:
         return level.clamp(kind.qtype.low, kind.qtype.high).long().reshape(-1, *kind.shape)
 
     def trace(self, q: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, int64 tensor [N, channels, rows, columns]) of every tensor, for input integers q."""
+        """(name, int64 tensor [N, channels, rows, columns]) of every tensor, for input integers q of whole samples."""
         types = self.types()
         values = {self.input_name: q}
         unread = Counter(name for node in self.nodes for name in node.inputs)

@@ -90,6 +90,10 @@ def check_run(folder: Path, design: Design, x: np.ndarray | torch.Tensor, simula
             "--input",
             f"give [N, {', '.join(map(str, shape))}], N at least 1",
         )
+    if len(x) % design.graph.frames:
+        raise BadInput(
+            f"{len(x)} frames are no whole samples", "--input", f"give a multiple of {design.graph.frames} frames"
+        )
     if len(x) * max(design.input.order.beats, design.output.order.beats) > WORD:
         raise BadInput(f"{len(x)} frames are more words than one run can count", "--input", "give fewer with --count")
     with np.errstate(over="ignore"):

@@ -87,13 +87,15 @@ def _compare(
     """What a run adds to the result of `verify`."""
     run = run_words(folder, design, design.input.order.flatten(frames), simulator, stall, seed)
     largest = max(prod(kind.shape) for kind in design.graph.types().values())
-    golden = torch.cat([design.graph.eval(part) for part in frames.split(max(1, ACTIVATIONS // largest))])
+    sample = design.graph.frames
+    at_once = sample * max(1, ACTIVATIONS // (largest * sample))
+    golden = torch.cat([design.graph.eval(part) for part in frames.split(at_once)])
     wrong = np.flatnonzero((run.words != design.output.order.flatten(golden)).any(axis=1))
     if len(wrong):
         first = int(wrong[0])
         raise Mismatch(
             f"{len(wrong)} of {len(frames)} frames differ from the golden integers; frame {first}: "
-            + _locate(folder, design, frames[: first + 1], simulator, stall, seed),
+            + _locate(folder, design, frames[: first - first % sample + sample], simulator, stall, seed),
             str(folder),
             remedy(folder),
         )
@@ -113,9 +115,10 @@ def _compare(
 
 
 def _locate(folder: Path, design: Design, frames: torch.Tensor, simulator: str, stall: float, seed: int) -> str:
-    """Where the last of `frames` first goes wrong, in the order of the graph."""
+    """Where the last sample of `frames` first goes wrong, in the order of the graph."""
+    sample = design.graph.frames
     run = run_words(folder, design, design.input.order.flatten(frames), simulator, stall, seed, traced=True)
-    golden = dict(design.graph.trace(frames[-1:]))
+    golden = dict(design.graph.trace(frames[-sample:]))
     senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
     for stream in design.streams():
         where = f"{senders.get(stream.name, 'input')} (stream {stream.name})"
@@ -123,11 +126,11 @@ def _locate(folder: Path, design: Design, frames: torch.Tensor, simulator: str, 
         sent = run.traces[stream.name]
         if len(sent) < len(frames):
             return f"{where} sent {len(sent)} of {len(frames)} frames"
-        got = stream.order.unflatten(sent[len(frames) - 1 :][:1])
+        got = stream.order.unflatten(sent[len(frames) - sample :][:sample])
         if not torch.equal(got, want):
-            channel, row, column = (int(i) for i in (got != want)[0].nonzero()[0])
+            frame, channel, row, column = (int(i) for i in (got != want).nonzero()[0])
             return (
                 f"first wrong layer {where}, channel {channel}, pixel row {row} column {column}: "
-                f"got {int(got[0, channel, row, column])}, want {int(want[0, channel, row, column])}"
+                f"got {int(got[frame, channel, row, column])}, want {int(want[frame, channel, row, column])}"
             )
     return "every stream is right when recorded: the fault does not repeat"
