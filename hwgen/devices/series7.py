@@ -1,7 +1,7 @@
 """Artix-7, Kintex-7, Spartan-7, Virtex-7 and Zynq-7000.
 
-Their slice, the DSP48E1, lacks the W multiplexer by which rtl/pe_dsp.v doubles a sum and rtl/pe_mac.v keeps one: all lanes are
-in LUTs.
+Their slice, the DSP48E1, lacks the W multiplexer by which rtl/pe_dsp.v doubles a sum and rtl/pe_mac.v keeps one: all
+lanes are in LUTs.
 """
 
 from hwgen.devices import Device, cells_worth, ultrascale_plus
