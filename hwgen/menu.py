@@ -59,7 +59,8 @@ class Menu:
         # what a board has none of is weighed as if it had one
         self.have = {name: max(1, board.resources[name]) for name in RESOURCES}
         self.context = Context.of(graph, stages, board.device, config.levels)
-        self.limits = Limits(None, config.most_lanes, config.pixels, dsp, config.memories, self.have, board.device)
+        memories = config.memories_of(board.device)
+        self.limits = Limits(None, config.most_lanes, config.pixels, dsp, memories, self.have, board.device)
         self.engines = self._engines()
         self.edges: list[Edge] = [
             (tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)

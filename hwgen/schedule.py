@@ -79,7 +79,7 @@ def _percent(lacks: Mapping[str, float]) -> str:
 def _other_memory(menu: Menu, lacks: Mapping[str, float]) -> str:
     """What else to try where block RAM lacks and UltraRAM is not considered."""
     none = not any(stage.loadable for stage in menu.stages)
-    free = menu.board.resources["URAM"] and (len(menu.config.memories) == 1 or none)
+    free = menu.board.resources["URAM"] and (len(menu.limits.memories) == 1 or none)
     return ", or let lists be in UltraRAM too: --loadable '*' --weights-in auto" if "BRAM36" in lacks and free else ""
 
 
