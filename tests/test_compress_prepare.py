@@ -24,16 +24,8 @@ from hwgen.compress.formats import (
     Ternary,
     Uniform,
 )
-from hwgen.compress.recipe import (
-    ADMM,
-    FilterSimilarity,
-    Magnitude,
-    NofM,
-    Override,
-    PowerOfTwoAdapted,
-    Pruning,
-    layer_recipes,
-)
+from hwgen.compress.methods import ADMM, FilterSimilarity, Magnitude, NofM, PowerOfTwoAdapted, Pruning
+from hwgen.compress.recipe import Override, layer_recipes
 from hwgen.compress.size import sizes
 from hwgen.errors import BadInput, HwgenError, Obstacles, OffGrid, UnsupportedLayer
 from hwgen.nn import ActQuant

@@ -32,7 +32,7 @@ class State(nn.Module):
         layers = {name: prepared.layers[name] for name in self.names}
         sums = {name: layers[name].original + u for name, (_, u) in self.pairs().items()}
         own = {name: layer.zeros for name, layer in layers.items() if layer.zeros is not None}
-        masks = prune.magnitude_masks(sums, method.zeros, own, method.scope)
+        masks = prune.magnitude_masks(sums, method.zeros, own, method.scope, method.floor)
         for name, (z, u) in self.pairs().items():
             kept = torch.where(masks[name], sums[name], 0)
             if method.levels:

@@ -9,82 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from hwgen.compress.formats import STRICT, Binary, Format, PowerOfTwo
+from hwgen.compress.formats import STRICT, Format, PowerOfTwo
+from hwgen.compress.methods import Fraction, Pruning
 from hwgen.errors import BadInput
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Scope = Literal["global", "layer"]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Magnitude:
-    """The weights of least magnitude become zero, on a cubic ramp (Zhu and Gupta, arXiv 1710.01878).
-
-    zeros  the fraction of the weights; of all layers together (scope "global") or of each ("layer")
-    regrow while the ramp lasts a pruned weight is trained on and may come back
-    """
-
-    zeros: Fraction
-    scope: Scope = "global"
-    regrow: bool = True
-    kind: Literal["magnitude"] = "magnitude"
-
-
-@dataclass(frozen=True, config=STRICT)
-class ADMM:
-    """ADMM-NN (Ren et al., ASPLOS 2019): training is pulled to the nearest pruned weights on their levels.
-
-    `iterations` times until `prune_until`: train on loss + rho/2 |W - Z + U|^2; Z = project(W + U); U += W - Z.
-    Then the weights are pruned as Z is, and trained on. The projection keeps the greatest weights and, if `levels`,
-    puts them on their format's levels.
-    """
-
-    zeros: Fraction
-    scope: Scope = "global"
-    rho: Annotated[float, Field(gt=0)] = 1e-2
-    iterations: Annotated[int, Field(ge=1, le=1000)] = 12
-    levels: bool = True
-    kind: Literal["admm"] = "admm"
-
-
-@dataclass(frozen=True, config=STRICT)
-class FilterSimilarity:
-    """The filters nearest their layer's geometric median go (He et al., CVPR 2019, as arXiv 2509.04244 uses it).
-
-    filters  the fraction of the filters of each layer but the last
-    With `quantize_from` 0 this is SPQ, pruned and quantized together; with `quantize_from` no less than `prune_until`
-    it is PPQ, pruned first. While the ramp lasts, filters are chosen anew and may come back.
-    """
-
-    filters: Fraction
-    kind: Literal["filter_similarity"] = "filter_similarity"
-
-
-@dataclass(frozen=True, config=STRICT)
-class NofM:
-    """Of each m neighbours along a filter's inputs the n greatest stay."""
-
-    n: Annotated[int, Field(ge=1, le=64)] = 2
-    m: Annotated[int, Field(ge=2, le=64)] = 4
-    kind: Literal["n_of_m"] = "n_of_m"
-
-    def __post_init__(self):
-        if self.n >= self.m:
-            raise BadInput(f"n = {self.n} of m = {self.m} prunes nothing", "NofM", "choose n < m")
-
-
-@dataclass(frozen=True, config=STRICT)
-class PowerOfTwoAdapted:
-    """The smallest codes become zero as long as the accuracy drops by no more than `accuracy_drop` points, then
-    training goes on (after Przewlocka-Rus and Kryjak); `rounds` times. A method for `fit`, as it measures.
-    """
-
-    accuracy_drop: Annotated[float, Field(ge=0, le=100)] = 1.0
-    rounds: Annotated[int, Field(ge=1, le=100)] = 4
-    kind: Literal["pot_adapted"] = "pot_adapted"
-
-
-Pruning = Annotated[Magnitude | ADMM | FilterSimilarity | NofM | PowerOfTwoAdapted, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -183,8 +110,12 @@ class Recipe:
         if sum(goal is not None for goal in goals) > 1:
             raise BadInput("it has more than one goal", "Recipe", "give pruning, terms_per_frame or accuracy_drop")
         formats = [self.weights, *(o.weights for o in self.overrides if o.weights is not None)]
-        if any(goal is not None for goal in goals) and any(isinstance(f, Binary) for f in formats):
-            raise BadInput("binary weights have no zero, so they cannot be pruned", "Recipe", "use Ternary()")
+        if any(goal is not None for goal in goals):
+            for own in formats:
+                if not own.has_zero:
+                    raise BadInput(
+                        f"{own.kind} weights have no zero, so they cannot be pruned", "Recipe", "use Ternary()"
+                    )
 
     def to_json(self) -> str:
         return _RECIPE.dump_json(self, indent=2, exclude_none=True).decode() + "\n"
@@ -233,7 +164,7 @@ def layer_recipes(recipe: Recipe, channels: dict[str, int]) -> dict[str, LayerRe
     Raises BadInput for an override that matches no layer, channels that a layer does not have, or zeros where no method
     prunes a fraction.
     """
-    fractions = isinstance(recipe.pruning, Magnitude | ADMM | FilterSimilarity)
+    fractions = recipe.pruning is not None and recipe.pruning.fractions
     result = {
         name: LayerRecipe((recipe.weights,) * count, recipe.granularity, recipe.scale, None, True, None)
         for name, count in channels.items()
