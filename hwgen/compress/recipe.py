@@ -1,10 +1,11 @@
 """What a user chooses about compression: frozen dataclasses that read and write JSON."""
 
+import difflib
 import fnmatch
 import re
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -126,11 +127,15 @@ class Recipe:
         try:
             return _RECIPE.validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
+            wrong = error.errors()
+            # a field that is missing may be there under a name that is not: that name is told
+            first = next((one for one in wrong if one["type"] == _NO_FIELD), wrong[0])
             field = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise BadInput(
-                f"{field}: {first['msg']}, not {first['input']!r}"[:300], at, "see hwgen.compress.Recipe"
-            ) from None
+            if first["type"] == _NO_FIELD:
+                what, hint = f"there is no field {field} (here {first['input']!r})", _fields_beside(first["loc"])
+            else:
+                what, hint = f"{field}: {first['msg']}, not {first['input']!r}", "see hwgen.compress.Recipe"
+            raise BadInput(what[:300], at, hint) from None
 
     @staticmethod
     def load(path: Path) -> "Recipe":
@@ -144,6 +149,35 @@ class Recipe:
 
 
 _RECIPE = TypeAdapter(Recipe)
+_NO_FIELD = "unexpected_keyword_argument"  # as pydantic has it
+
+
+def _fields_beside(place: tuple[str | int, ...]) -> str:
+    """Which fields there are where a recipe has one too many, those like it first.
+
+    place  the names on the way to it, as pydantic gives them: fields, numbers in a tuple, and the `kind` of a choice
+    """
+    *way, wrong = place
+    classes = [Recipe]
+    for part in way:
+        named = [own for own in classes if part in _fields(own)]
+        if named:
+            classes = _dataclasses(get_type_hints(named[0], include_extras=True)[part])
+        elif isinstance(part, str):
+            classes = [own for own in classes if getattr(own, "kind", None) == part]
+    names = list(_fields(classes[0]))
+    like = difflib.get_close_matches(str(wrong), names, n=3, cutoff=0.5)
+    there = ", ".join([*like, *(name for name in names if name not in like)])
+    return f"the fields of {classes[0].__name__} are {there}"
+
+
+def _fields(own: type) -> list[str]:
+    return [field.name for field in fields(own)]
+
+
+def _dataclasses(hint) -> list[type]:
+    """The dataclasses that a type hint speaks of."""
+    return [hint] if is_dataclass(hint) else [own for part in get_args(hint) for own in _dataclasses(part)]
 
 
 @dataclass(frozen=True)
