@@ -9,6 +9,8 @@ from hwgen.compress import prune
 class State(nn.Module):
     """Z and U of every layer that is pruned, in buffers, and how often they were renewed."""
 
+    iteration: Tensor
+
     def __init__(self, weights: dict[str, Tensor]):
         super().__init__()
         self.names = list(weights)
@@ -47,8 +49,8 @@ class State(nn.Module):
 
     def residual(self, prepared) -> float:
         """|W - Z| over all layers: what the last projection still moves."""
-        total = sum((prepared.layers[n].original - z).square().sum() for n, (z, _) in self.pairs().items())
-        return float(total.detach().sqrt())
+        moved = [(prepared.layers[name].original - z).square().sum() for name, (z, _) in self.pairs().items()]
+        return float(torch.stack(moved).sum().detach().sqrt())
 
     def penalty(self, prepared) -> Tensor:
         """rho/2 |W - Z + U|^2 over all layers."""

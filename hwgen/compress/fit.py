@@ -144,9 +144,10 @@ class _Run:
             record["float_accuracy"] = self.float_accuracy
             ready = self.prepared.done >= max(self.recipe.prune_until, self.recipe.quantize_from)
             if part == "train" and ready:
-                if self.best is None or record["accuracy"] > self.best["accuracy"]:
+                best = -1.0 if self.best is None else self.best["accuracy"]
+                if record["accuracy"] > best:
                     self.improved = self.epoch
-                if self.improved == self.epoch or record["accuracy"] == self.best["accuracy"]:
+                if record["accuracy"] >= best:
                     self.best = {"accuracy": record["accuracy"], "model": self._state()}
         self.history.append(record)
         measured = (

@@ -1,7 +1,7 @@
 """`hwgen compress`: a user's model and data, a recipe, and the folder that holds what came out."""
 
 import json
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Sized
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ def load(source: str) -> tuple[nn.Module, Sized, Sized]:
     if not isinstance(result, tuple) or len(result) != 3 or not isinstance(result[0], nn.Module):
         raise BadInput(f"it returned {type(result).__name__}", source, what)
     for name, batches in zip(("train", "validation"), result[1:], strict=True):
-        if not isinstance(batches, Sized) or len(batches) == 0:
+        if not isinstance(batches, Sized) or not isinstance(batches, Iterable) or len(batches) == 0:
             raise BadInput(f"{name} is {type(batches).__name__}, empty or without a length", source, what)
         first = next(iter(batches))
         if not (

@@ -1,5 +1,7 @@
 """A network under compression: when it prunes, when it quantizes, what it still owes."""
 
+from typing import Any
+
 import torch
 from torch import fx, nn
 
@@ -17,6 +19,10 @@ class Prepared(nn.Module):
     the loss. `network` is the torch.fx module that computes; `layers` the compressed layers by name, in the network's
     order. All state is in the state_dict.
     """
+
+    done: torch.Tensor
+    network: fx.GraphModule
+    state: Any  # what the pruning method remembers: a module, or None
 
     def __init__(self, network: fx.GraphModule, layers: list[Layer], recipe: Recipe):
         super().__init__()

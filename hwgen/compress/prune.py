@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from hwgen.compress.weights import BiasGrid, WeightGrid
 class Layer:
     """A layer under compression.
 
+    module a Conv1d, Conv2d or Linear, its weight and bias parametrized
     prune  whether its weights may be pruned
     zeros  its own fraction, where a method knows fractions
     last   whether it is the network's last
@@ -21,7 +23,7 @@ class Layer:
     """
 
     name: str
-    module: nn.Module
+    module: Any
     prune: bool
     zeros: float | None
     last: bool

@@ -157,13 +157,13 @@ def _fields_beside(place: tuple[str | int, ...]) -> str:
 
     place  the names on the way to it, as pydantic gives them: fields, numbers in a tuple, and the `kind` of a choice
     """
-    *way, wrong = place
-    classes = [Recipe]
+    *way, wrong = map(str, place)
+    classes: list[type] = [Recipe]
     for part in way:
         named = [own for own in classes if part in _fields(own)]
         if named:
             classes = _dataclasses(get_type_hints(named[0], include_extras=True)[part])
-        elif isinstance(part, str):
+        elif not part.isdecimal():
             classes = [own for own in classes if getattr(own, "kind", None) == part]
     names = list(_fields(classes[0]))
     like = difflib.get_close_matches(str(wrong), names, n=3, cutoff=0.5)
@@ -177,7 +177,11 @@ def _fields(own: type) -> list[str]:
 
 def _dataclasses(hint) -> list[type]:
     """The dataclasses that a type hint speaks of."""
-    return [hint] if is_dataclass(hint) else [own for part in get_args(hint) for own in _dataclasses(part)]
+    return (
+        [hint]
+        if isinstance(hint, type) and is_dataclass(hint)
+        else [own for part in get_args(hint) for own in _dataclasses(part)]
+    )
 
 
 @dataclass(frozen=True)

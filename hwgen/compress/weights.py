@@ -31,6 +31,14 @@ class WeightGrid(nn.Module):
     APoT's too.
     """
 
+    caps: Tensor
+    fisher: Tensor
+    pixels: Tensor
+    on_grid: Tensor
+    regrow: Tensor
+    capped: Tensor
+    codebook: Tensor
+
     def __init__(self, w: Tensor, formats: list[Format], *, per_channel: bool, scale: str, gradient: str):
         super().__init__()
         self.per_channel, self.scale, self.gradient = per_channel, scale, gradient
@@ -144,6 +152,9 @@ class BiasGrid(nn.Module):
 
     The unit follows from the greatest magnitude. Where `keep` is false, as for a pruned filter, the bias is zero.
     """
+
+    keep: Tensor
+    on_grid: Tensor
 
     def __init__(self, b: Tensor, bits: int):
         super().__init__()
