@@ -200,13 +200,13 @@ def compress(job, recipe_path, out):
         from hwgen.compress.job import load, run
 
     recipe = Recipe.load(recipe_path)
-    rows, measured = run(*load(job), recipe, out, show=console.print)
+    rows, measured, before = run(*load(job), recipe, out, show=console.print)
     table = _table("layer", "weights", "zeros", "terms", "terms\na frame", "term ROM,\nbits", words=["layer"])
     for row in rows:
         counts = (f"{count:,}" for count in (row.terms, row.terms_per_frame, row.memory_bits))
         table.add_row(row.name, f"{row.weights:,}", f"{1 - row.nonzero / row.weights:.1%}", *counts)
     console.print(table)
-    click.echo(f"{out / 'model.pt2'}: accuracy {measured:.2f} % on the validation batches")
+    click.echo(f"{out / 'model.pt2'}: accuracy {measured:.2f} % on the validation batches, {before:.2f} % in float")
 
 
 @main.command()

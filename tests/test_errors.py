@@ -260,6 +260,21 @@ def test_weights_that_are_computed_are_named_at_their_layer(refused):
     refused(UnsupportedLayer, (net, SMALL), "aten.mul.Tensor computes from constants", "at:   1", "prune.remove")
 
 
+class Halved(nn.Module):
+    """A layer whose weights are half of a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.quant, self.both = ActQuant(4, 0), nn.Parameter(torch.ones(4, 3))
+
+    def forward(self, x):
+        return nn.functional.linear(self.quant(x), torch.chunk(self.both, 2)[0])
+
+
+def test_a_part_of_a_constant_is_named_at_its_layer(refused):
+    refused(UnsupportedLayer, (Halved(), SMALL), "aten.chunk.default computes from constants", "at:   linear")
+
+
 def test_a_float_network_is_told_to_compress(refused, tmp_path):
     net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Hardtanh(-0.3, 0.7), nn.Conv2d(4, 4, 3), nn.ReLU())
     words = ("no quantizer", "hwgen compress train.py:job --recipe recipe.json -o DIR", "DIR/model.pt2", "ActQuant")
