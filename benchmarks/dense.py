@@ -5,6 +5,7 @@ for the most speed in a twentieth of the board, with more kinds of lanes allowed
 """
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,10 +17,10 @@ from torch import nn
 
 from hwgen import BuildConfig, build
 from hwgen.errors import DoesNotFit
+from hwgen.lanes.kinds import lane_kinds
 from hwgen.nn import ActQuant
-from hwgen.units.layer import Layer
+from hwgen.pace import interval_of
 
-KINDS = Layer.kinds.func
 ALLOWED = {"lookup tables": ("lut",), "and DSP lanes": ("lut", "dsp"), "and MAC lanes": ("lut", "dsp", "mac")}
 
 
@@ -53,8 +54,10 @@ def main():
     for name, (net, x, fps) in networks().items():
         for asked, ask in ((f"{fps:,} frames/s", {"fps": fps}), ("5 % of the board", {"budget": "5%"})):
             for words, allowed in ALLOWED.items():
-                kinds = property(lambda layer, allowed=allowed: tuple(k for k in KINDS(layer) if k in allowed))
-                with patch.object(Layer, "kinds", kinds), tempfile.TemporaryDirectory() as folder:
+                refused = [one for name, one in lane_kinds().items() if one.slices and name not in allowed]
+                with tempfile.TemporaryDirectory() as folder, ExitStack() as patches:
+                    for one in refused:
+                        patches.enter_context(patch.object(one, "obstacle", lambda stage: "not in this row"))
                     config = BuildConfig(engine="lanes", lanes=4096, **ask)
                     try:
                         design = build(net, (x,), out=Path(folder) / "net", config=config)
@@ -63,7 +66,7 @@ def main():
                         continue
                     takes = design.estimate()
                     cells = [f"{takes[key]:g}" for key in ("LUT", "BRAM36", "DSP")]
-                    table.add_row(name, asked, words, f"{design.interval():,}", *cells)
+                    table.add_row(name, asked, words, f"{interval_of(design):,}", *cells)
     Console(width=140).print(table)
 
 

@@ -19,17 +19,22 @@ from rich.progress import track
 from rich.table import Table
 from scipy.optimize import linprog
 
+from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.flow import read_design
 from hwgen.ir import TensorType
+from hwgen.lanes.fold import Fold, legal_groups, legal_lanes, takes
+from hwgen.lanes.kinds import lane_kinds
+from hwgen.lanes.price import FACTORS, features
+from hwgen.lanes.unit import TermLanes
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 from hwgen.share import share
+from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.synth import yosys
-from hwgen.units.layer import Layer
-from hwgen.units.term_lanes import FACTORS, Fold, TermLanes, legal_groups, legal_lanes, takes
+from hwgen.synth.processes import WORKER
 from hwgen.units.unit import literal
 
 SMALL = 100  # LUTs
@@ -91,8 +96,7 @@ def unit(seed: int) -> TermLanes:
         groups = inputs if kind == "depthwise" else 1
         op = Conv(weight, bias, stride=(stride, stride), padding=(pad,) * 4, groups=groups)
         quantize = None if raw else Quantize(9, 0, (1 << bits) - 1)
-    y = op.infer(x)
-    layer = Layer("layer", op, quantize, x, quantize.infer(y) if quantize else y, loadable)
+    layer = Stage.alone("layer", op, quantize, x, loadable=loadable)
     lanes = random.choice(legal_lanes(layer, 32))
     groups = random.choice(legal_groups(layer, min(12, max(1, 64 // lanes)))) if random.random() < 0.6 else 1
     raster = Order(x.shape)
@@ -100,9 +104,12 @@ def unit(seed: int) -> TermLanes:
         raster,
         *(raster.by_lanes(n) for n in sorted({lanes, lanes * stride, -(-size // 2), size}) if 1 < n <= size),
     ]
-    lanes_of = "dsp" if "dsp" in layer.kinds and random.random() < 0.25 else "lut"
+    kinds = [name for name, one in lane_kinds().items() if one.obstacle(layer) is None]
+    lanes_of = "dsp" if "dsp" in kinds and random.random() < 0.25 else kinds[0]
     fold = Fold(lanes, groups, "mac" if mac else lanes_of, memory if loadable else "rom")
-    return TermLanes(layer, fold, random.choice([order for order in orders if takes(layer, lanes, order)]), sort=True)
+    return TermLanes(
+        layer, fold, random.choice([order for order in orders if takes(layer, lanes, order)]), DEVICE, sort=True
+    )
 
 
 def synthesize(chosen: TermLanes) -> dict[str, float]:
@@ -123,16 +130,14 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
             *yosys.LIBRARY,
             *(f"read_verilog -defer {path}" for path in [*sorted(share("rtl").glob("*.v")), "wrapped.v"]),
             "hierarchy -check -top wrapped",
-            f"{yosys.FLAGS} -run prepare:",
+            f"{DEVICE.yosys} -run prepare:",
             "tee -q -o stat.json stat -json",
         ]
         (folder / "script.ys").write_text("\n".join(script) + "\n")
         with (folder / "log").open("w") as log:
-            subprocess.run(
-                [sys.executable, "-c", yosys._WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True
-            )
+            subprocess.run([sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True)
         cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    counts = yosys.count(cells, "wrapped", "log")
+    counts = yosys.count(cells, "wrapped", "log", DEVICE)
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
 
 
@@ -162,10 +167,10 @@ def distinct(pairs: list[Counted]) -> list[Counted]:
 
 def fitted(pairs: list[Counted]) -> dict[str, float]:
     """The factors of least error on average, relative to the LUTs of a unit or SMALL, whichever is more."""
-    rows, luts = [one.features() for one, _ in pairs], np.array([count["LUT"] for _, count in pairs])
+    rows, luts = [features(one) for one, _ in pairs], np.array([count["LUT"] for _, count in pairs])
     names = [name for name in FACTORS if name != "exact"]
     weight = 1 / np.maximum(luts, SMALL)
-    matrix = weight[:, None] * np.array([[row[name] for name in names] for row in rows], float)
+    matrix = weight[:, None] * np.array([[row.get(name, 0) for name in names] for row in rows], float)
     rest = weight * (luts - np.array([row["exact"] for row in rows], float))
     # the factors, and of each unit an error that is no less than it is off
     off, cost = np.eye(len(rows)), np.repeat([0.0, 1.0], [len(names), len(rows)])
@@ -180,7 +185,7 @@ def held_out(pairs: list[Counted]) -> tuple[np.ndarray, np.ndarray]:
     for k in range(FIFTHS):
         factors = fitted([pair for pair, other in zip(pairs, fifth != k, strict=True) if other])
         for i in np.flatnonzero(fifth == k):
-            have[i] = sum(factors[name] * count for name, count in pairs[i][0].features().items())
+            have[i] = sum(factors[name] * count for name, count in features(pairs[i][0]).items())
     return have, np.array([count["LUT"] for _, count in pairs], float)
 
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from benchmarks.price import MAC_V
 from hwgen import BuildConfig, build, simulate
+from hwgen.board import CONSTRAINTS, load_board
 from hwgen.flow import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.synth import yosys
@@ -120,7 +121,16 @@ def baseline(folder: Path, name: str) -> dict:
     work = folder / name
     (work / "rtl").mkdir(parents=True, exist_ok=True)
     (work / f"rtl/{name}.v").write_text(MAC_V + LANE_V.format(name=name))
-    manifest = {"core": name, "top": name, "sources": [f"rtl/{name}.v"], "roms": {}, "units": []}
+    board = load_board("zcu104")
+    manifest = {
+        "core": name,
+        "top": name,
+        "sources": [f"rtl/{name}.v"],
+        "roms": {},
+        "units": [],
+        "board": board.record(),
+    }
+    (work / CONSTRAINTS).write_text(board.constraints)
     (work / "hwgen.json").write_text(json.dumps(manifest))
     return yosys.synthesize(work)["total"]
 

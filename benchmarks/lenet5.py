@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwgen import report, verify
-from hwgen.frontend import call
+from hwgen.load import call
 from hwgen.synth import yosys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +70,7 @@ def main(frames, lanes):
                     str,
                     [count, *cells, result["interval"], values["rates"][1]["value"], f"{seconds:.1f}", f"{memory:.0f}"],
                 ),
-                f"{frames / result['seconds']:.0f}",
+                f"{frames / result['run_seconds']:.0f}",
                 f"{result['equal']} of {result['frames']}",
             )
             assert first["equal"] == 1

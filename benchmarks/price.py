@@ -20,13 +20,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from hwgen.board import CONSTRAINTS, load_board
 from hwgen.compress import price
 from hwgen.compress.formats import AdditivePowersOfTwo, PowerOfTwo, Ternary, Uniform
-from hwgen.entries import PlaceBits
 from hwgen.ir import TensorType
+from hwgen.lanes.entries import PlaceBits
+from hwgen.lanes.kinds.lut import sum_program
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
-from hwgen.program import sum_program
 from hwgen.qtype import QType, ceil_log2
 from hwgen.share import share
 from hwgen.synth import yosys
@@ -173,11 +174,14 @@ class Lane:
             "PARAMETERS", ", ".join(f"parameter {name} = {value}" for name, value in parameters.items())
         )
         with tempfile.TemporaryDirectory() as name:
-            folder, sources = Path(name), ["lane_select.v", "pe.v", "requantize.v", "clamp.v"]
+            folder, sources = Path(name), ["lane_select.v", "pe.v", "carry_chain.v", "requantize.v", "clamp.v"]
             for source in sources:
                 shutil.copy(share("rtl") / source, folder)
             (folder / "lanes.v").write_text(MAC_V + SHIFTER_V + text)
+            board = load_board("zcu104")
             manifest = {"core": "lanes", "top": "lanes", "sources": [*sources, "lanes.v"], "roms": {}, "units": []}
+            manifest["board"] = board.record()
+            (folder / CONSTRAINTS).write_text(board.constraints)
             (folder / "hwgen.json").write_text(json.dumps(manifest))
             return yosys.synthesize(folder)["total"]["LUT"] / lanes
 
@@ -299,7 +303,7 @@ def program_table(zeros: float = 0.9) -> Table:
         x = TensorType((shape[1], 32, 32), QType(0, (1 << bits) - 1), 0)
         program = sum_program(conv, x, Quantize(6 + ceil_log2(inputs) // 2, 0, (1 << bits) - 1))
         entries = len(program.flags)
-        width = program.payload_bits(PlaceBits.of(conv, x)) + 4
+        width = program.payload_bits(PlaceBits.of(conv.window, x)) + 4
         known = price.layer_accumulator_bits(layer, bits), price.entry_bits(price.layer_address_bits(layer), bits)
         table.add_row(
             name,
@@ -322,7 +326,7 @@ def _table(*columns: str) -> Table:
 def main():
     console = Console(width=200)
     worst = price_table(console)
-    console.print(f"Worst error of the price list: {worst:.1%}; {LANES} lanes, {yosys.FLAGS}\n")
+    console.print(f"Worst error of the price list: {worst:.1%}; {LANES} lanes, {load_board('zcu104').device.yosys}\n")
     for table in (format_table(), break_even_table(), program_table()):
         console.print(table)
         console.print()

@@ -15,10 +15,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from hwgen.board import load_board
+from hwgen.board import load_board, read_board
 from hwgen.config import MEMORIES, MOST_LANES, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
-from hwgen.folder import SECONDS, read_record, uninterrupted, write_record
+from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
+from hwgen.simulators import SIMULATORS
 
 console = Console(stderr=True)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -115,7 +116,7 @@ input_option = click.option(
 count_option = click.option("--count", type=click.IntRange(min=1), help="Use only the first COUNT frames.")
 simulator_option = click.option(
     "--simulator",
-    type=click.Choice(["verilator", "icarus"]),
+    type=click.Choice(SIMULATORS),
     default="verilator",
     show_default=True,
     help="icarus starts at once and runs slowly; verilator compiles first and runs fast.",
@@ -128,6 +129,9 @@ stall_option = click.option(
     help="Chance that a stream is held up in a clock, on every stream: 0 to 0.99.",
 )
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
+edited_option = click.option(
+    "--edited", is_flag=True, help="Files of the build, but for golden.*, may have been changed; else that is refused."
+)
 
 
 def hardware_options(command):
@@ -170,7 +174,12 @@ def hardware_options(command):
             type=int,
             help="At most so many accumulators per layer, 1 to 4096. Default: 16; all with a rate or a budget.",
         ),
-        click.option("--board", default="zcu104", show_default=True, help="A board of boards/."),
+        click.option(
+            "--board",
+            default="zcu104",
+            show_default=True,
+            help="A board of boards/, or the path of a .toml file of your own.",
+        ),
     ):
         command = option(command)
     return command
@@ -230,11 +239,12 @@ def build(net, out, name, **choices):
     config = BuildConfig(name=name, **choices)
     board = load_board(config.board)
     with uninterrupted():
-        from hwgen import flow, frontend
+        from hwgen import flow
+        from hwgen.load import load
 
     with _stages("build", out) as stage:
         stage("load")
-        model, inputs = frontend.load(net)
+        model, inputs = load(net)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
     table = _table("unit", "kind", "groups\nx lanes", "terms", "cycles\na frame", *RESOURCES, words=["unit"])
     manifest = flow.read_manifest(out)
@@ -243,10 +253,14 @@ def build(net, out, name, **choices):
         estimate = unit["estimate"]
         row = (unit["name"], unit["kind"], fold, str(unit.get("terms", "-")), f"{unit['cycles']:,}")
         table.add_row(*row, *(f"{estimate.get(name, 0):,.10g}" for name in RESOURCES))
+    table.add_row("AXI border", *"---", "-", *(f"{manifest['border'].get(name, 0):,.10g}" for name in RESOURCES))
     console.print(table)
-    takes = ", ".join(f"{n:,.10g} {name} ({n / board.resources[name]:.1%})" for name, n in design.estimate().items())
+    takes = ", ".join(f"{n:,.10g} {name} ({board.share(name, n):.1%})" for name, n in design.estimate().items())
     rate = config.hertz(board) / manifest["interval"]
-    click.echo(f"{out}: {len(design.placed)} units, {manifest['interval']} cycles from frame to frame (predicted)")
+    click.echo(
+        f"{out}: {len(design.placed)} units, {manifest['interval']:,} cycles from frame to frame, "
+        f"{manifest['latency']:,} for the first (predicted)"
+    )
     click.echo(
         f"estimated {takes} of {board.name}; {rate:,.0f} frames/s at an assumed {config.hertz(board) / 1e6:g} MHz"
     )
@@ -271,10 +285,10 @@ def weights(folder, net, out):
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
     with uninterrupted():
-        from hwgen import frontend
+        from hwgen.load import load
         from hwgen.weights import load_words
 
-    made = load_words(folder, *(frontend.load(net) if net else (None, None)))
+    made = load_words(folder, *(load(net) if net else (None, None)))
     made.save(out)
     for layer in made.layers:
         click.echo(f"{layer.name}: {layer.words:,} of {layer.capacity:,} words of {layer.bits} bits")
@@ -296,13 +310,13 @@ def explore(net, out, points, **choices):
     config = BuildConfig(**{"engine": "auto", "lanes": MOST_LANES} | given)
     board = load_board(config.board)
     with uninterrupted():
-        from hwgen import frontend
         from hwgen.explore import explore as run
         from hwgen.explore import save
+        from hwgen.load import load
 
     with _stages("explore", out) as stage:
         stage("load")
-        model, inputs = frontend.load(net)
+        model, inputs = load(net)
         rows = run(model, inputs, config=config, points=points, progress=stage)
         save(rows, out, config, str(net))
     words = ["slowest", "its next step"]
@@ -332,25 +346,33 @@ def explore(net, out, points, **choices):
 @simulator_option
 @stall_option
 @seed_option
-def simulate(folder, source, output, count, simulator, stall, seed):
+@click.option(
+    "--waves",
+    type=FILE,
+    metavar="FILE",
+    help="waves.vcd to write: all signals, of memories the first 32 words on Verilator and none on Icarus. Large: take few frames.",
+)
+@edited_option
+def simulate(folder, source, output, count, simulator, stall, seed, waves, edited):
     """Run the emitted RTL in DIR on a batch and write what comes out.
 
-    The outputs equal module.double()(x.double()) exactly.
+    The outputs equal module.double()(x.double()) exactly. Verilog can do what a program can: simulate only a build of
+    one whom you trust.
     """
     if not output.parent.is_dir() or not os.access(output if output.exists() else output.parent, os.W_OK):
         raise BadInput("--output cannot be written", str(output), "name a file in a folder of your own")
     with uninterrupted():
         import numpy as np
 
-        from hwgen.frontend import load_data
+        from hwgen.load import load_data
         from hwgen.simulate import simulate as run
 
     x, _ = load_data(source, count)
     with _stages("simulate", folder, f", {len(x)} frames on {simulator}"):
-        y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed)
-    with output.open("wb") as file:
+        y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed, waves=waves, edited=edited)
+    with writing(output), output.open("wb") as file:
         np.save(file, y)
-    click.echo(f"{output}: {list(y.shape)} float64, {done.cycles} cycles")
+    click.echo(f"{output}: {list(y.shape)} float64, {done.cycles} cycles, the first frame after {done.latency}")
 
 
 @main.command()
@@ -360,24 +382,28 @@ def simulate(folder, source, output, count, simulator, stall, seed):
 @simulator_option
 @stall_option
 @seed_option
-def verify(folder, source, count, simulator, stall, seed):
+@edited_option
+def verify(folder, source, count, simulator, stall, seed, edited):
     """Compare the RTL in DIR with the golden integers, frame by frame.
 
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
     is named.
     """
     with uninterrupted():
-        from hwgen.frontend import load_data
+        from hwgen.load import load_data
         from hwgen.verify import verify as compare
 
     x, labels = load_data(source, count)
     with _stages("verify", folder, f", {len(x)} frames on {simulator}"):
-        result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed)
+        result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed, edited=edited)
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
+    if result["edited"]:
+        click.echo(f"edited since the build: {', '.join(result['edited'])}; what they have for XILINX = 1 did not run")
     click.echo(
         f"{folder}: bit-exact {result['equal']} of {result['frames']} frames, {result['cycles']} cycles, "
-        f"{result['frames'] / result['seconds']:.0f} frames/s simulated{accuracy}"
+        f"the first frame after {result['latency']}{accuracy}"
     )
+    click.echo(f"compiled in {result['compile_seconds']:.1f} s, simulated in {result['run_seconds']:.1f} s")
 
 
 @main.command()
@@ -401,7 +427,8 @@ def verify(folder, source, count, simulator, stall, seed):
     show_default=True,
     help="vivado only: synthesize the core out of context, or implement the AXI top.",
 )
-def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode):
+@edited_option
+def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
     """Synthesize DIR for its board and count what it takes.
 
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large
@@ -409,10 +436,10 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode):
     Vivado the project scripts are written in any case, and run if vivado is on PATH.
     """
     with uninterrupted():
-        from hwgen.flow import read_manifest
+        from hwgen.flow import read_build
         from hwgen.synth import table, vivado, yosys
 
-    board = load_board(read_manifest(folder)["board"])
+    board = read_board(folder, read_build(folder, edited)[0])
     if tool == "vivado":
         for path in vivado.write_project(folder, board):
             click.echo(str(path))

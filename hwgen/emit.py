@@ -4,11 +4,12 @@ use."""
 import hashlib
 import json
 import re
-from dataclasses import asdict
 
 from hwgen.board import Board
 from hwgen.config import BuildConfig
-from hwgen.design import Choice, Design, Stream
+from hwgen.design import Design, Stream
+from hwgen.engines import Choice
+from hwgen.pace import pace_of
 from hwgen.share import share
 from hwgen.templates import render
 from hwgen.units.unit import Unit, literal
@@ -92,7 +93,7 @@ def manifest(
     top = f"rtl/{design.name}_top.v"
     hardware = {path: text for path, text in files.items() if path.startswith(("rtl/", "rom/"))}
     build_id = fingerprint(hardware | {top: render_top(design, build_id=0)})
-    roms, units = {}, []
+    roms, units, pace = {}, [], pace_of(design)
     for placed in design.placed:
         unit = placed.unit
         entry = {
@@ -112,16 +113,18 @@ def manifest(
         "core": f"{design.name}_core",
         "top": f"{design.name}_top",
         "clocks": {"core": "clk", "top": "aclk"},
-        "synthesis": {"XILINX": 1},
-        "board": board.name,
-        "choices": {name: asdict(choice) for name, choice in choices.items()},
+        "synthesis": board.device.synthesis,
+        "board": board.record(),
+        "choices": {name: choice.as_json() for name, choice in choices.items()},
         "levels": config.levels,
-        "loadable": {unit.layer.name: unit.fold.memory for unit in design.loadable},
+        "loadable": [unit.name for unit in design.loadable],
         "build_id": build_id,
         "sources": sorted(path for path in files if path.endswith(".v")),
         "roms": roms,
-        "interval": design.interval(),
+        "interval": pace.interval,
+        "latency": pace.latency,
         "units": units,
+        "border": design.border(),
         "input": _border(design.input, design.graph.input_shape),
         "output": _border(design.output, design.graph.output_shape),
         "files": {path: _digest(content) for path, content in sorted(files.items())},

@@ -1,5 +1,7 @@
 """Everything that can go wrong in a way a user can mend: what, where, and what to do."""
 
+from textwrap import indent
+
 
 class HwgenError(Exception):
     """A user's error: the command line prints it without a traceback and exits 1.
@@ -15,6 +17,36 @@ class HwgenError(Exception):
         lines += [f"  at:   {at}"] if at else []
         lines += [f"  try:  {hint}"] if hint else []
         super().__init__("\n".join(lines))
+
+    def each(self) -> list["HwgenError"]:
+        """The single errors that this one tells."""
+        return [self]
+
+
+class Obstacles(HwgenError):
+    """Several things stand in the way of one network."""
+
+    def __init__(self, errors: list[HwgenError]):
+        self.errors = errors
+        at = ", ".join(dict.fromkeys(error.at for error in errors))
+        super().__init__(f"{len(errors)} things stand in the way of this network", at, "mend each of them")
+
+    def __str__(self) -> str:
+        return "\n".join([f"Obstacles: {self.what}", *(indent(str(error), "  ") for error in self.errors)])
+
+    @staticmethod
+    def of(errors: list[HwgenError]) -> HwgenError:
+        """The one error that tells them all: a single one as it is, the same at several places once."""
+        places: dict[tuple, list[str]] = {}
+        for error in errors:
+            at = places.setdefault((type(error), error.what, error.hint), [])
+            if error.at not in at:
+                at.append(error.at)
+        told = [kind(what, ", ".join(at), hint) for (kind, what, hint), at in places.items()]
+        return told[0] if len(told) == 1 else Obstacles(told)
+
+    def each(self) -> list[HwgenError]:
+        return self.errors
 
 
 class UnsupportedLayer(HwgenError):

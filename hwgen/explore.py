@@ -9,13 +9,13 @@ import numpy as np
 
 from hwgen.board import Board, load_board
 from hwgen.config import RESOURCES, BuildConfig
-from hwgen.design import Choice
+from hwgen.engines import Choice
 from hwgen.frontend import import_model
 from hwgen.lower import lower
+from hwgen.menu import Menu
+from hwgen.pace import interval_of
 from hwgen.passes import run_passes
-from hwgen.schedule import OUTPUT, Menu, does_not_fit
-from hwgen.units.adder_graph import Spatial
-from hwgen.units.term_lanes import KINDS
+from hwgen.schedule import does_not_fit
 
 
 def explore(
@@ -53,18 +53,17 @@ def explore(
 
 
 def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
-    interval = menu.placed(chosen).interval()
+    design = menu.placed(chosen)
+    interval = interval_of(design)
     layers = []
-    for source, result, _ in menu.edges:
-        if result == OUTPUT or menu.of_result[result].layer is None:
-            continue
-        now, step = menu.around(result, chosen), menu.next_step(result, chosen)
+    for stage in menu.stages:
+        now, step = menu.around(stage.result, chosen), menu.next_step(stage.result, chosen)
         layers.append(
             {
-                "layer": menu.of_result[result].layer.name,
-                "choice": describe(chosen[result]),
+                "layer": stage.name,
+                "choice": str(chosen[stage.result]),
                 "cycles": now.cycles,
-                "next": step and describe(step[0]),
+                "next": step and str(step[0]),
                 "next_cycles": step and step[1].cycles,
                 **{
                     f"more_{name}": step and after - before
@@ -74,14 +73,7 @@ def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
                 },
             }
         )
-    return {"interval": interval, "fps": hertz / interval, **menu.totals(chosen), "layers": layers}
-
-
-def describe(choice: Choice) -> str:
-    if isinstance(choice, Spatial):
-        return f"spatial, {choice.pixels} a cycle" if choice.pixels > 1 else "spatial"
-    lanes = f"{choice.lanes} {KINDS[choice.kind]}{'lane' if choice.lanes == 1 else 'lanes'}"
-    return f"{choice.groups} x {lanes}" if choice.groups > 1 else lanes
+    return {"interval": interval, "fps": hertz / interval, **design.estimate(), "layers": layers}
 
 
 def save(rows: list[dict], out: Path, config: BuildConfig, title: str) -> None:
@@ -100,7 +92,7 @@ def picture(rows: list[dict], board: Board, title: str) -> str:
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     for name, marker in zip(RESOURCES, "osd^", strict=True):
-        share = [100 * row[name] / board.resources[name] for row in rows]
+        share = [100 * board.share(name, row[name]) for row in rows]
         axes.plot(share, [row["fps"] for row in rows], marker=marker, markersize=4, label=name)
     axes.set_yscale("log")
     axes.set_xlabel(f"% of {board.name}, estimated")

@@ -12,38 +12,39 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
-from hwgen.board import load_board
+from hwgen.board import CONSTRAINTS, load_board, read_board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
-from hwgen.emit import emit, manifest, to_json
+from hwgen.emit import emit, manifest
+from hwgen.engines import Context, read_choice
 from hwgen.errors import BadInput
-from hwgen.folder import check_writable, write
+from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
 from hwgen.frontend import import_model
 from hwgen.lint import lint
-from hwgen.lower import has_weights, lower
+from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.schedule import schedule
-from hwgen.units.adder_graph import Spatial
-from hwgen.units.term_lanes import Fold, TermLanes
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
 KEYS = {
-    "hwgen",
-    "name",
-    "core",
-    "top",
-    "clocks",
-    "board",
-    "choices",
-    "levels",
-    "loadable",
-    "build_id",
-    "sources",
-    "roms",
-    "interval",
-    "units",
-    "files",
+    "hwgen": str,
+    "name": str,
+    "core": str,
+    "top": str,
+    "clocks": dict,
+    "board": dict,
+    "choices": dict,
+    "levels": int,
+    "loadable": list,
+    "build_id": int,
+    "sources": list,
+    "roms": dict,
+    "interval": int,
+    "latency": int,
+    "units": list,
+    "border": dict,
+    "files": dict,
 }
 
 
@@ -71,17 +72,19 @@ def build(
         progress("schedule")
         stages = lower(graph, config.is_loadable)
         choices = schedule(graph, stages, config, board)
-        design = place(config.name or _name(out), graph, stages, choices, config.levels)
-        weighted = {node.name for node in graph.nodes if has_weights(node.op)}
+        context = Context.of(graph, stages, board.device, config.levels)
+        design = place(config.name or _name(out), graph, stages, choices, context)
+        weighted = {node.name for node in graph.nodes if node.op.has_weights}
         units = [placed.unit for placed in design.placed]
-        config.check_loadable([unit.name for unit in units if isinstance(unit, TermLanes) and unit.name in weighted])
+        config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
         design.check_fits(board)
         progress("emit")
         files = emit(design)
         progress("lint")
         lint(files)
         files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
-        files["hwgen.json"] = to_json(manifest(design, board, files, choices, config))
+        files[CONSTRAINTS] = board.constraints
+        files[MANIFEST] = seal(manifest(design, board, files, choices, config))
         progress("write")
         write(out, files)
     return design
@@ -101,34 +104,50 @@ def _no_collector():
 
 
 def read_manifest(folder: str | Path) -> dict:
-    """hwgen.json of a build; raises BadInput when the folder is none, or another version's."""
-    path = Path(folder) / "hwgen.json"
+    """hwgen.json of a build; raises BadInput when the folder is none, or another version's, or hwgen.json was edited.
+
+    The other files may have been: see `read_build`.
+    """
+    recover(Path(folder))
+    path = Path(folder) / MANIFEST
     try:
         known = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadInput(
             "the folder is no build: it has no hwgen.json",
             str(folder),
             "make one with hwgen build NET -o DIR",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"hwgen.json cannot be read: {error}", str(path), "build again") from error
     if not isinstance(known, dict) or "hwgen" not in known:
         raise BadInput("hwgen.json is not one that hwgen wrote", str(path), "build again")
     if known["hwgen"] != VERSION:
         raise BadInput(f"made by hwgen {known['hwgen']}, this is {VERSION}", str(path), "build again")
-    if missing := KEYS - known.keys():
+    if missing := KEYS.keys() - known.keys():
         raise BadInput(f"hwgen.json lacks {', '.join(sorted(missing))}", str(path), "build again")
+    names = [known["name"], known["core"], known["top"], *known["files"], *known["sources"], *known["roms"]]
+    wrong = [key for key, kind in KEYS.items() if type(known[key]) is not kind]
+    if wrong or not is_sealed(known) or not all(is_name(name) for name in names) or "/" in known["name"]:
+        raise BadInput("hwgen.json is not as hwgen wrote it", str(path), "build again")
     return known
 
 
-def read_design(folder: str | Path) -> Design:
-    """The design of a build, with its golden graph, from what the folder holds."""
+def read_build(folder: str | Path, edited: bool = False) -> tuple[dict, list[str]]:
+    """hwgen.json of a build whose files are all as hwgen wrote them, and no name; with `edited`, all but the golden graph
+    may have been changed since, and the names of those files come with it. Raises BadInput that names a file."""
     known = read_manifest(folder)
+    return known, check_unchanged(Path(folder), known, edited)
+
+
+def read_design(folder: str | Path, edited: bool = False) -> Design:
+    """The design of a build, with its golden graph, from what the folder holds; raises as `read_build`."""
+    known, _ = read_build(folder, edited)
     graph = store.load(Path(folder))
-    choices = {name: Spatial(**by) if "pixels" in by else Fold(**by) for name, by in known["choices"].items()}
+    choices = {name: read_choice(entry) for name, entry in known["choices"].items()}
     stages = lower(graph, lambda layer: layer in known["loadable"])
-    return place(known["name"], graph, stages, choices, known["levels"])
+    context = Context.of(graph, stages, read_board(folder, known).device, known["levels"])
+    return place(known["name"], graph, stages, choices, context)
 
 
 def _name(out: Path) -> str:

@@ -3,10 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import lcm
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from hwgen.qtype import QType
+
+if TYPE_CHECKING:
+    from hwgen.ops.quantize import Quantize
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,56 @@ class TensorType:
         return f"{self.qtype}*2^{self.exponent}[{'x'.join(map(str, self.shape))}]"
 
 
+@dataclass(frozen=True)
+class Window:
+    """The activations that an output pixel reads, of one channel: (rows, columns) of kernel, stride and dilation; rows of padding
+    above the frame and columns to its left."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    top: int
+    left: int
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns from the first to the last activation, dilation counted."""
+        (tall, wide), (down, right) = self.kernel, self.dilation
+        return down * (tall - 1) + 1, right * (wide - 1) + 1
+
+
 class Op:
     """One layer's mathematics. A subclass is a frozen dataclass in its own file of hwgen/ops/.
 
     infer(*types) gives the type of the result, raising an HwgenError where the layer cannot be built;
     eval(types, *tensors) gives its value on int64 tensors of shape [N, channels, rows, columns], exactly.
+
+    window       what an output pixel reads, of an op that is a sum or a maximum over a window of its one input
+    maximum      whether that is the greatest of the window; else it is a sum
+    elementwise  whether it is a function of one activation of each input, so that it may come before or behind what moves them
+    requantizes  whether the unit that computes it can also do what a Quantize behind it does
+    frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that follow each other
     """
+
+    window: "Window | None" = None
+    maximum: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
+    requantizes: ClassVar[bool] = False
+    frames: int = 1
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it holds numbers that training finds."""
+        return False
+
+    @property
+    def requantization(self) -> "Quantize | None":
+        """The op itself, where it is a Quantize, which can ride on the unit of the op before it."""
+        return None
+
+    def hardware(self, x: TensorType) -> "Op":
+        """What a unit computes where the op is a stage of its own; x -- its first input."""
+        return self
 
     def infer(self, *types: TensorType) -> TensorType:
         raise NotImplementedError(f"{type(self).__name__}.infer")
@@ -77,6 +126,11 @@ class Graph:
             types[node.name] = node.op.infer(*(types[name] for name in node.inputs))
         return types
 
+    @property
+    def frames(self) -> int:
+        """Frames of a sample: before and behind each so many, no op holds anything of frames before."""
+        return lcm(*(node.op.frames for node in self.nodes))
+
     def replacing(self, old: Node, *new: Node, output: str | None = None) -> "Graph":
         """The graph with `new` in the place of `old`; readers of `old` read `output` (default: the last of `new`)."""
         output = output or new[-1].name
@@ -99,7 +153,7 @@ class Graph:
         return level.clamp(kind.qtype.low, kind.qtype.high).long().reshape(-1, *kind.shape)
 
     def trace(self, q: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, int64 tensor [N, channels, rows, columns]) of every tensor, for input integers q."""
+        """(name, int64 tensor [N, channels, rows, columns]) of every tensor, for input integers q of whole samples."""
         types = self.types()
         values = {self.input_name: q}
         unread = Counter(name for node in self.nodes for name in node.inputs)

@@ -12,23 +12,12 @@ from pathlib import Path
 from pyverilog.vparser import ast
 from pyverilog.vparser.parser import VerilogParser
 
+from hwgen.devices import devices
 from hwgen.errors import ToolFailed
 from hwgen.share import cache
 
 ADDERS_READ = 20
 _ADDER = re.compile(r"^    row_adder #.*\n.*;\n", re.MULTILINE)
-_DSP48E2_PORTS = """
-    CLK A B C D OPMODE ALUMODE INMODE CARRYIN CARRYINSEL ACIN BCIN PCIN CARRYCASCIN MULTSIGNIN P
-    CEA1 CEA2 CEAD CEALUMODE CEB1 CEB2 CEC CECARRYIN CECTRL CED CEINMODE CEM CEP
-    RSTA RSTALLCARRYIN RSTALUMODE RSTB RSTC RSTCTRL RSTD RSTINMODE RSTM RSTP"""  # all inputs, and of the outputs P
-_DSP48E2_PARAMETERS = """
-    USE_MULT USE_SIMD AMULTSEL RND AREG BREG CREG DREG ADREG MREG PREG
-    OPMODEREG ALUMODEREG CARRYINREG CARRYINSELREG INMODEREG"""
-PRIMITIVES = {
-    "LUT6_2": ({"I0", "I1", "I2", "I3", "I4", "I5", "O5", "O6"}, {"INIT"}),
-    "CARRY8": ({"CI", "CI_TOP", "DI", "S", "O", "CO"}, {"CARRY_TYPE"}),
-    "DSP48E2": (set(_DSP48E2_PORTS.split()), set(_DSP48E2_PARAMETERS.split())),
-}
 
 
 def lint(files: dict[str, str]) -> None:
@@ -37,7 +26,9 @@ def lint(files: dict[str, str]) -> None:
     for path, text in files.items():
         if path.endswith(".v"):
             modules.update(_modules(path, _shortened(text)))
-    known = {name: (ports, parameters) for name, (ports, parameters, _) in modules.items()} | PRIMITIVES
+    known = {name: (ports, parameters) for name, (ports, parameters, _) in modules.items()}
+    for device in devices().values():  # a module of rtl/ holds the primitives of every family, side by side
+        known |= device.primitives
     for name, (_, _, instances) in modules.items():
         for module, instance, ports, parameters in instances:
             where = f"{name}: {module} {instance}"
@@ -84,8 +75,9 @@ def _parser() -> VerilogParser:
 @functools.lru_cache(maxsize=256)
 def _modules(path: str, text: str) -> dict[str, tuple[set[str], set[str], list]]:
     """Module name -> (ports, parameters, instances as (module, name, ports, parameters))."""
+    parser = _parser()
     try:
-        description = _parser().parse(text).description
+        description = parser.parse(text).description
     except Exception as error:
         raise ToolFailed(f"pyverilog cannot read it: {error}", path, "this is an error of hwgen: report it") from error
     result = {}

@@ -1,26 +1,10 @@
-"""Graph -> stages: which layers become a unit of their own, and which Quantize rides on which."""
+"""Graph -> stages: which layers become a unit of their own, and which requantization rides on which."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from hwgen.ir import Graph, Op, TensorType
-from hwgen.ops.add import Add
-from hwgen.ops.conv import Conv, identity
-from hwgen.ops.maxpool import MaxPool
-from hwgen.ops.quantize import Quantize
-from hwgen.units.layer import Layer
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One unit to be: `result` names the tensor of the graph that it sends; `layer` is None for an addition."""
-
-    result: str
-    inputs: tuple[str, ...]
-    types: tuple[TensorType, ...]
-    y: TensorType
-    layer: Layer | None
-    quantize: Quantize | None = None
+from hwgen.ir import Graph, TensorType
+from hwgen.ops.conv import identity
+from hwgen.stage import Stage
 
 
 def lower(graph: Graph, loadable: Callable[[str], bool] = lambda layer: False) -> list[Stage]:
@@ -30,55 +14,24 @@ def lower(graph: Graph, loadable: Callable[[str], bool] = lambda layer: False) -
     loadable -- whether a layer with weights is, by its name
     """
     types = graph.types()
-    stages = []
-    fused = set()
+    stages, riding = [], set()
     for node in graph.nodes:
-        if node.name in fused:
+        if node.name in riding:
             continue
-        follower = graph.only_consumer(node.name)
-        quantize = None
-        result = node.name
-        if isinstance(node.op, Conv | Add) and follower is not None and isinstance(follower.op, Quantize):
-            quantize, result = follower.op, follower.name
-            fused.add(follower.name)
-        op = node.op
-        if isinstance(op, Quantize):
-            op, quantize = identity(types[node.name].shape[0]), node.op
         kinds = tuple(types[name] for name in node.inputs)
-        if isinstance(op, Conv | MaxPool):
-            stages.append(
-                Stage(
-                    result,
-                    node.inputs,
-                    kinds,
-                    types[result],
-                    Layer(
-                        node.name,
-                        op,
-                        quantize,
-                        kinds[0],
-                        types[result],
-                        has_weights(node.op) and loadable(node.name),
-                    ),
-                )
-            )
-        elif isinstance(op, Add):
-            stages.append(Stage(result, node.inputs, kinds, types[result], None, quantize))
-        else:
-            raise TypeError(f"{node.name}: the passes left a {type(op).__name__}")
+        result, quantize = node.name, node.op.requantization
+        follower = graph.only_consumer(node.name)
+        if node.op.requantizes and follower is not None and follower.op.requantization is not None:
+            result, quantize = follower.name, follower.op.requantization
+            riding.add(result)
+        can_load = node.op.has_weights and loadable(node.name)
+        op = node.op.hardware(kinds[0])
+        stages.append(Stage(node.name, op, quantize, node.inputs, kinds, result, types[result], can_load))
     if not stages:
         stages.append(passing("output", graph.input_name, graph.input_type))
     return stages
 
 
-def has_weights(op: Op) -> bool:
-    """Whether an op holds numbers that training finds: not a pool, whose channels are all alike."""
-    if not isinstance(op, Conv):
-        return False
-    alike = op.groups == len(op.weight) and (op.weight == op.weight[:1]).all() and (op.bias == op.bias[:1]).all()
-    return not alike or len(op.weight) == 1
-
-
 def passing(result: str, source: str, kind: TensorType) -> Stage:
-    """A stage that sends its input on, in the order of its own fold."""
-    return Stage(result, (source,), (kind,), kind, Layer(result, identity(kind.shape[0]), None, kind, kind))
+    """A stage that sends its input on, in the order of its own choice."""
+    return Stage(result, identity(kind.shape[0]), None, (source,), (kind,), result, kind)

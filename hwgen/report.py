@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from hwgen.board import load_board
+from hwgen.board import Board, read_board
 from hwgen.flow import read_manifest
-from hwgen.folder import SECONDS, VERIFICATION, digests, read_record, sources_digest
+from hwgen.folder import SECONDS, VERIFICATION, changed_files, read_record, sources_digest, write_text
 from hwgen.synth import table
 from hwgen.templates import render
 
@@ -15,21 +15,26 @@ SYNTHESIS = {
     "vivado implement": "vivado/implement.json",
 }
 
+LATENCY = "cycles from the first word in to the last word of the first frame out"
+FIRST_WORD = "cycles from the first word in to the first word out"
+# what a record of verify holds
+RUN = {"simulator", "stall", "seed", "sources"}
+RESULT = {"edited", "frames", "equal", "interval", "first_word", "latency", "compile_seconds", "run_seconds"}
+
 
 def report(folder: str | Path) -> tuple[dict, str]:
     """Writes report.json and report.md into the build, and returns both; what was not run is said to be missing."""
     folder = Path(folder)
     known = read_manifest(folder)
-    board = load_board(known["board"])
-    changed = sorted(name for name, digest in digests(folder, known).items() if digest != known["files"][name])
-    verification = read_record(folder / VERIFICATION)
-    if verification:
-        verification["stale"] = verification.get("sources") != sources_digest(folder, known)
+    board = read_board(folder, known)
+    changed = changed_files(folder, known)
+    verification = _verification(folder, known)
     synthesis = {name: result for name, path in SYNTHESIS.items() if (result := read_record(folder / path))}
-    sound = verification and not verification["stale"] and "failed" not in verification
-    measured = sound and verification["stall"] == 0 and verification["interval"]
-    interval = measured or known["interval"]
-    source = "measured" if measured else "predicted"
+    # what a run without stalls measured on the build as it is
+    is_sound = verification and not verification["stale"] and "failed" not in verification
+    run = verification if verification and is_sound and verification["stall"] == 0 else {}
+    interval = run.get("interval") or known["interval"]
+    source = "measured" if run.get("interval") else "predicted"
     for unit in known["units"]:
         # the terms that a frame needs, over what could have been added in the network's interval
         useful = unit["useful"] / (unit["capacity"] * interval) if unit.get("capacity") else None
@@ -38,14 +43,6 @@ def report(folder: str | Path) -> tuple[dict, str]:
             unit["lanes"] = f"{unit['groups']} x {unit['lanes']}"
         for key in ("lanes", "terms", "entries", "latency"):
             unit.setdefault(key, "-")
-    rates = [
-        {"what": "cycles from frame to frame", "value": interval, "source": source},
-        {
-            "what": f"frames/s at an assumed {board.clock_mhz:g} MHz",
-            "value": f"{board.clock_mhz * 1e6 / interval:,.0f}",
-            "source": f"{source} cycles; the clock is an assumption",
-        },
-    ]
     values = {
         "name": known["name"],
         "version": known["hwgen"],
@@ -58,12 +55,34 @@ def report(folder: str | Path) -> tuple[dict, str]:
         "build": {"interval": interval, "interval_source": source, "units": known["units"]},
         "verification": verification,
         "synthesis": synthesis,
-        "rates": rates,
+        "rates": _rates(known, board, run, interval, source),
         "changed": changed,
         "seconds": read_record(folder / SECONDS) or {},
     }
     tables = {name: table(result, board) for name, result in synthesis.items()}
     text = render("report.md.j2", **values, tables=tables)
     for name, content in (("report.json", json.dumps(values, indent=1) + "\n"), ("report.md", text)):
-        (folder / name).write_text(content)
+        write_text(folder / name, content)
     return values, text
+
+
+def _verification(folder: Path, known: dict) -> dict | None:
+    """What the last verify noted, and whether the build has changed since; None if there is nothing sound."""
+    record = read_record(folder / VERIFICATION)
+    if record is None or not record.keys() >= RUN | (set() if "failed" in record else RESULT):
+        return None  # of another version, or damaged
+    return record | {"stale": record["sources"] != sources_digest(folder, known)}
+
+
+def _rates(known: dict, board: Board, run: dict, interval: int, source: str) -> list[dict]:
+    return [
+        {"what": "cycles from frame to frame", "value": interval, "source": source},
+        {
+            "what": f"frames/s at an assumed {board.clock_mhz:g} MHz",
+            "value": f"{board.clock_mhz * 1e6 / interval:,.0f}",
+            "source": f"{source} cycles; the clock is an assumption",
+        },
+        {"what": LATENCY, "value": known.get("latency", "-"), "source": "predicted"},
+        {"what": LATENCY, "value": run.get("latency", "-"), "source": "measured"},
+        {"what": FIRST_WORD, "value": run.get("first_word", "-"), "source": "measured"},
+    ]

@@ -1,9 +1,12 @@
 """Where the shipped folders (rtl, templates, boards, sim) lie: beside the package in a checkout, inside it in a
 wheel."""
 
+import tempfile
 from pathlib import Path
 
 import platformdirs
+
+from hwgen.errors import BadInput
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -15,5 +18,18 @@ def share(folder: str) -> Path:
 
 
 def cache() -> Path:
-    """The folder, made if need be, for what hwgen works out once per user: losing it costs only time."""
-    return platformdirs.user_cache_path("hwgen", ensure_exists=True)
+    """The folder, made if need be, for what hwgen works out once per user: losing it costs only time.
+
+    Raises BadInput if it cannot be written.
+    """
+    folder = platformdirs.user_cache_path("hwgen")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise BadInput(
+            f"hwgen's cache folder cannot be written: {error.strerror}",
+            str(folder),
+            "mend it, or name another place for it: XDG_CACHE_HOME=FOLDER hwgen ...",
+        ) from error
+    return folder

@@ -1,6 +1,5 @@
 """Compares the emitted network with the golden integers, and finds the first wrong layer, channel and pixel."""
 
-import time
 from math import prod
 from pathlib import Path
 
@@ -9,41 +8,48 @@ import torch
 
 from hwgen.design import Design
 from hwgen.errors import BadInput, Mismatch, ToolFailed
-from hwgen.flow import read_design, read_manifest
-from hwgen.folder import VERIFICATION, sources_digest, write_record
-from hwgen.simulate import check_run, run_words
+from hwgen.flow import read_build, read_design
+from hwgen.folder import VERIFICATION, sources_digest, write_record, writing
+from hwgen.simulate import check_run, remedy, run_words
 
 ACTIVATIONS = 1 << 24  # of one tensor, about as many as the golden model evaluates at once
 
 
 def verify(
     folder: str | Path,
-    x: np.ndarray,
+    x: np.ndarray | torch.Tensor,
     *,
     labels: np.ndarray | None = None,
     simulator: str = "verilator",
     stall: float = 0.0,
     seed: int = 1,
+    edited: bool = False,
 ) -> dict:
-    """Runs the build in `folder` on floats [N, *input shape] and compares every output integer with the golden model's.
+    """Runs the build in `folder` on real numbers [N, *input shape] and compares every output integer with the golden
+    model's.
 
     labels -- int [N]: adds the accuracy of the largest output
-    Returns simulator, stall, seed, sources (a digest of what was simulated), frames, equal (frames), cycles, interval,
-    seconds, accuracy, and leaves it in the build for the report. When a frame differs, the network is run again with
-    every stream recorded, up to the first wrong frame, and Mismatch names the first wrong place; a run that failed is
-    recorded as `failed`, what was wrong.
+    edited -- whether files of the build may have been changed; as in `hwgen.simulate`
+    Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
+    wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
+    compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame differs, the
+    network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the first wrong
+    place; a run that failed is recorded as `failed`, what was wrong.
     """
     folder = Path(folder)
-    design = read_design(folder)
+    known, changed = read_build(folder, edited)
+    design = read_design(folder, edited)
     labels = None if labels is None else _check_labels(labels, x)
     frames = check_run(folder, design, x, simulator, stall)
     record = folder / VERIFICATION
-    record.unlink(missing_ok=True)
+    with writing(record):
+        record.unlink(missing_ok=True)
     result = {
         "simulator": simulator,
         "stall": stall,
         "seed": seed,
-        "sources": sources_digest(folder, read_manifest(folder)),
+        "sources": sources_digest(folder, known),
+        "edited": changed,
         "frames": len(frames),
     }
     try:
@@ -55,7 +61,7 @@ def verify(
     return result
 
 
-def _check_labels(labels, x: np.ndarray) -> np.ndarray:
+def _check_labels(labels: object, x: np.ndarray | torch.Tensor) -> np.ndarray:
     """The labels as integers [N]; raises BadInput if they are not one for each frame of `x`."""
     hint = "give one integer for each frame"
     try:
@@ -79,26 +85,28 @@ def _compare(
     seed: int,
 ) -> dict:
     """What a run adds to the result of `verify`."""
-    start = time.monotonic()
-    words = design.input.order.flatten(frames)
-    run = run_words(folder, design, words, simulator, stall, seed)
-    seconds = time.monotonic() - start
+    run = run_words(folder, design, design.input.order.flatten(frames), simulator, stall, seed)
     largest = max(prod(kind.shape) for kind in design.graph.types().values())
-    golden = torch.cat([design.graph.eval(part) for part in frames.split(max(1, ACTIVATIONS // largest))])
+    sample = design.graph.frames
+    at_once = sample * max(1, ACTIVATIONS // (largest * sample))
+    golden = torch.cat([design.graph.eval(part) for part in frames.split(at_once)])
     wrong = np.flatnonzero((run.words != design.output.order.flatten(golden)).any(axis=1))
     if len(wrong):
         first = int(wrong[0])
         raise Mismatch(
             f"{len(wrong)} of {len(frames)} frames differ from the golden integers; frame {first}: "
-            + _locate(folder, design, frames[: first + 1], simulator, stall, seed),
+            + _locate(folder, design, frames[: first - first % sample + sample], simulator, stall, seed),
             str(folder),
-            "report it, with the build folder",
+            remedy(folder),
         )
     result = {
         "equal": len(frames),
         "cycles": run.cycles,
         "interval": run.interval,
-        "seconds": round(seconds, 2),
+        "first_word": run.first_word,
+        "latency": run.latency,
+        "compile_seconds": round(run.seconds.compile, 2),
+        "run_seconds": round(run.seconds.run, 2),
     }
     if labels is not None:
         guesses = golden.reshape(len(golden), -1).argmax(dim=1).numpy()
@@ -107,19 +115,22 @@ def _compare(
 
 
 def _locate(folder: Path, design: Design, frames: torch.Tensor, simulator: str, stall: float, seed: int) -> str:
-    """Where the last of `frames` first goes wrong, in the order of the graph."""
+    """Where the last sample of `frames` first goes wrong, in the order of the graph."""
+    sample = design.graph.frames
     run = run_words(folder, design, design.input.order.flatten(frames), simulator, stall, seed, traced=True)
-    golden = dict(design.graph.trace(frames[-1:]))
+    golden = dict(design.graph.trace(frames[-sample:]))
+    senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
     for stream in design.streams():
+        where = f"{senders.get(stream.name, 'input')} (stream {stream.name})"
         want = golden[stream.tensor]
         sent = run.traces[stream.name]
         if len(sent) < len(frames):
-            return f"the stream {stream.name} holds {len(sent)} of {len(frames)} frames"
-        got = stream.order.unflatten(sent[len(frames) - 1 :][:1])
+            return f"{where} sent {len(sent)} of {len(frames)} frames"
+        got = stream.order.unflatten(sent[len(frames) - sample :][:sample])
         if not torch.equal(got, want):
-            channel, row, column = (int(i) for i in (got != want)[0].nonzero()[0])
+            frame, channel, row, column = (int(i) for i in (got != want).nonzero()[0])
             return (
-                f"first wrong layer {stream.name}, channel {channel}, pixel row {row} column {column}: "
-                f"got {int(got[0, channel, row, column])}, want {int(want[0, channel, row, column])}"
+                f"first wrong layer {where}, channel {channel}, pixel row {row} column {column}: "
+                f"got {int(got[frame, channel, row, column])}, want {int(want[frame, channel, row, column])}"
             )
     return "every stream is right when recorded: the fault does not repeat"

@@ -4,8 +4,7 @@ docs/weights.md tells what may change, and how a host writes it.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,11 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen.design import Design
-from hwgen.entries import Rounds
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.flow import read_design, read_manifest
 from hwgen.frontend import import_model
-from hwgen.ir import Graph
-from hwgen.nn import limits
-from hwgen.ops.conv import Conv
-from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.ir import Graph, Op
 from hwgen.passes import run_passes
-from hwgen.program import Program, dsp_program, mac_program, sum_program
-from hwgen.rom import Rom
-from hwgen.units.term_lanes import TermLanes
 
 LOAD_LAYER, LOAD_WORDS, LOAD_DATA = 0x4C, 0x50, 0x54  # docs/registers.md
 
@@ -81,11 +73,17 @@ def load_words(
     return Weights(known["build_id"], layers, writes)
 
 
-def lists_of(design: Design, ops: dict[str, Conv]) -> tuple[list[LayerList], np.ndarray]:
+def lists_of(design: Design, ops: dict[str, Op]) -> tuple[list[LayerList], np.ndarray]:
     """The lists of all loadable layers, and the writes [N, 2] that load them; ops -- new ones by the name of the layer."""
     layers, writes = [], []
     for number, unit in enumerate(design.loadable):
-        rom = _rom(unit, ops[unit.name]) if unit.name in ops else unit.rom
+        rom = unit.reloaded(ops[unit.name]) if unit.name in ops else unit.rom
+        if rom.depth > unit.depth:
+            raise DoesNotFit(
+                f"its list has {rom.depth} words, the memory {unit.depth}",
+                unit.name,
+                "prune it to fewer terms, or build this network",
+            )
         values = np.concatenate([np.array([rom.depth], np.uint32), rom.pieces.ravel()])
         check = np.cumsum(np.cumsum(values, dtype=np.uint32), dtype=np.uint32)[-1]
         layers.append(LayerList(unit.name, number, rom.depth, rom.width, unit.depth, int(check)))
@@ -95,8 +93,8 @@ def lists_of(design: Design, ops: dict[str, Conv]) -> tuple[list[LayerList], np.
     return layers, np.concatenate(writes)
 
 
-def _new_ops(design: Design, new: Graph) -> dict[str, Conv]:
-    """The convolutions of the loadable layers in another graph, which must be the build's in all else."""
+def _new_ops(design: Design, new: Graph) -> dict[str, Op]:
+    """The ops of the loadable layers in another graph, which must be the build's in all else."""
     old = design.graph
     if (old.input_type, old.input_shape) != (new.input_type, new.input_shape):
         raise BadInput(
@@ -123,72 +121,3 @@ def _new_ops(design: Design, new: Graph) -> dict[str, Conv]:
         if one.name in loadable:
             ops[one.name] = other.op
     return ops
-
-
-def _rom(unit: TermLanes, op: Conv) -> Rom:
-    """The list of a built layer with other weights and biases."""
-    layer, built = unit.layer, unit.program
-
-    def refuse(what: str, hint: str):
-        raise DoesNotFit(what, unit.name, f"{hint}, or build this network")
-
-    quantize = layer.quantize or Quantize(layer.y.exponent, -UNBOUNDED, UNBOUNDED)
-    if layer.quantize is None and op.out_exponent(layer.x) < layer.y.exponent:
-        refuse(
-            f"its results are on a grid of 2^{op.out_exponent(layer.x)}, those of the build on 2^{layer.y.exponent}",
-            "put weights and biases on the grid of the first ones",
-        )
-    y, (low, high) = quantize.infer(op.infer(layer.x)).qtype, limits(layer.y.qtype.bits, layer.y.qtype.signed)
-    if y.low < low or y.high > high:
-        refuse(
-            f"its results are {y.low} to {y.high}, the build's have {layer.y.qtype.bits} bits", "use smaller weights"
-        )
-    make = {"lut": sum_program, "dsp": dsp_program, "mac": partial(mac_program, base=built.base)}[unit.fold.kind]
-
-    def made(**more: int) -> Program:
-        try:
-            return make(op, layer.x, quantize, **more)
-        except DoesNotFit as error:
-            refuse(error.what, "use smaller weights and biases")
-
-    program, shifts = made(), {}
-    # the bits between the highest exponent, or the lowest of exact sums, and the results are wired
-    above, built_above = program.below - program.drop, built.below - built.drop
-    if unit.fold.kind != "lut" and above < built_above:
-        refuse(
-            f"its exact sums have {program.drop} bits below the results, the build's {built.drop}",
-            "put the weights on the grid of the first ones",
-        )
-    if unit.fold.kind == "lut" and above > built_above:
-        refuse(f"its largest weight is {1 << above - built_above} times as large as the build's", "use smaller weights")
-    if above != built_above:
-        shifts = {"lift": built_above - above} if unit.fold.kind == "lut" else {"finer": above - built_above}
-        program = made(**shifts)
-    if program.accumulator > built.accumulator:
-        refuse(
-            f"its accumulator would need {program.accumulator} bits, the build has {built.accumulator}",
-            "use smaller weights and biases",
-        )
-    payload_bits = unit.entries.payload_bits
-    if unit.fold.kind == "mac":
-        if program.weight_bits > built.weight_bits:
-            refuse(
-                f"its weights have {program.weight_bits} bits, the build's {built.weight_bits}", "use smaller weights"
-            )
-        if program.immediate_bits > built.immediate_bits:
-            refuse("a constant of its sums is beyond what the build's lists can hold", "use smaller biases")
-        program = replace(
-            program,
-            weight_bits=built.weight_bits,
-            immediate_bits=built.immediate_bits,
-            gap_bits=built.gap_bits,
-        )
-    else:
-        constant_bits = min(payload_bits, built.immediate_bits)
-        program = made(**shifts, constant_bits=constant_bits, gap_bits=built.gap_bits)
-    # the channels' places and the widths are the build's
-    entries = program.entries(layer.place_bits, unit.order.places, payload_bits)
-    rom = entries.rom(Rounds.of(entries.lengths, unit.fold.groups, sort=False))
-    if rom.depth > unit.depth:
-        refuse(f"its list has {rom.depth} words, the memory {unit.depth}", "prune it to fewer terms")
-    return rom

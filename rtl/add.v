@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adds two streams, beat by beat, on a common grid, and requantizes: clamp(((a << A_SHIFT) + (b << B_SHIFT) + CONSTANT) >> DROP).
+//
+// Adds two streams, beat by beat, on a common grid, and requantizes: clamp(((a << A_SHIFT) + (b << B_SHIFT) + CONSTANT)
+// >> DROP).
 //
 // A beat, N activations side by side, is taken from both inputs at once. CONSTANT carries the half of the rounding.
 //
@@ -7,19 +9,20 @@
 `default_nettype none
 
 module add #(
-    parameter N = 1,                 // activations side by side in a beat
-    parameter A_W = 8,
-    parameter A_SIGNED = 0,
-    parameter A_SHIFT = 0,
-    parameter B_W = 8,
-    parameter B_SIGNED = 0,
-    parameter B_SHIFT = 0,
-    parameter W = 10,                // bits of the exact sum, two's complement
+    parameter N = 1,                       // activations side by side in a beat
+    parameter A_W = 8,                     // bits of an activation of a
+    parameter A_SIGNED = 0,                // 1: a is two's complement
+    parameter A_SHIFT = 0,                 // bits that a is shifted up to the common grid
+    parameter B_W = 8,                     // bits of an activation of b
+    parameter B_SIGNED = 0,                // 1: b is two's complement
+    parameter B_SHIFT = 0,                 // bits that b is shifted up to the common grid
+    parameter W = 10,                      // bits of the exact sum, two's complement, 1 to 64
+    // added to each sum: the half of the rounding, and what else is the same for all
     parameter signed [63:0] CONSTANT = 0,
-    parameter DROP = 0,
-    parameter OUT_W = 8,
-    parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255
+    parameter DROP = 0,                    // low bits of the sum that are rounded away, fewer than W
+    parameter OUT_W = 8,                   // bits of a result
+    parameter signed [63:0] LOW = 0,       // least result
+    parameter signed [63:0] HIGH = 255     // greatest result
 ) (
     input  wire             clk,
     input  wire             rst,

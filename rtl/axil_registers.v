@@ -7,24 +7,25 @@
 //   0x3C IN_BEATS  0x40 OUT_BEATS  0x44 BUILD_ID
 //   0x48 LOAD_LAYERS  0x4C LOAD_LAYER  0x50 LOAD_WORDS  0x54 LOAD_DATA  0x58 LOAD_CHECK  0x5C LOADED
 //
-// Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0) and FRAMES, byte by byte
-// as WSTRB says, and whole, while the network stands still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to
-// load. Any other write, and a read past LOADED, answers SLVERR and changes nothing. The low two
-// address bits are not looked at. One write and one read are in hand at a time; address and data of a write
-// may come in either order.
+// Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0; bits 2 and 3 tlast_each and
+// tlast_none, which count with start) and FRAMES, byte by byte as WSTRB says, and whole, while the network stands
+// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load. Any other write, and a read past LOADED,
+// answers SLVERR and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
+// a time; address and data of a write may come in either order.
 //
-// `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had time to
-// say so; meanwhile there is no start.
+// `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had
+// time to say so; meanwhile there is no start.
 //
 // bench: sim/bench_axil_registers.py
 `default_nettype none
+
 module axil_registers #(
     parameter        IN_BEATS  = 16,    // words in an input frame
     parameter        OUT_BEATS = 10,    // words in an output frame
     parameter [31:0] VERSION   = 0,     // of the generator
     parameter [31:0] BUILD_ID  = 0,     // of this network
     parameter        LAYERS    = 0,     // that can be loaded, up to 256
-    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1
+    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1  // bits of load_select; not to be set
 ) (
     input  wire        clk,
     input  wire        rst,             // synchronous, active high
@@ -56,6 +57,8 @@ module axil_registers #(
     output wire        start,
     output wire        soft_reset,
     output wire [31:0] frames,
+    output wire        tlast_each,
+    output wire        tlast_none,
     input  wire        busy,
     input  wire        done,
     input  wire        tlast_error,
@@ -68,7 +71,7 @@ module axil_registers #(
 
     // to and from the layers: see term_loader.v
     output wire [LOAD_W-1:0] load_select,
-    output wire [33:0]       load,
+    output wire [33:0]       load,      // {begins, writes, 32 bits of data}
     input  wire [LOAD_W-1:0] loaded,
     output wire              unloaded
 );
@@ -94,6 +97,8 @@ module axil_registers #(
     reg  [31:0] rdata_q;
     reg         start_q;
     reg         soft_reset_q;
+    reg         tlast_each_q;
+    reg         tlast_none_q;
     reg  [31:0] frames_q;
 
     // loading; settle_q spans the way of a write to its layer and back
@@ -128,6 +133,8 @@ module axil_registers #(
     assign start      = start_q;
     assign soft_reset = soft_reset_q;
     assign frames     = frames_q;
+    assign tlast_each = tlast_each_q;
+    assign tlast_none = tlast_none_q;
 
     assign load_select = load_select_q;
     assign load        = {load_move_q, load_data_q};
@@ -182,8 +189,10 @@ module axil_registers #(
         endcase
     end
 
-    // data: no reset, counts only with its valid bit
+    // data: no reset, counts only with its valid bit, or with start
     always @(posedge clk) begin
+        tlast_each_q <= wdata_q[2];
+        tlast_none_q <= wdata_q[3];
         if (!aw_held_q) awaddr_q <= s_axi_awaddr[11:2];
         if (!w_held_q) begin
             wdata_q <= s_axi_wdata;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // A value between LOW and HIGH, combinational: y = min(max(x, LOW), HIGH).
 //
-// Rounding (half up) is not here: the half is part of the layer's bias, and and the low bits were dropped before.
-// XILINX = 1 puts two result bits in one LUT6_2 where the ends are 0 and all ones.
+// Rounding (half up) is not here: the half is part of the layer's bias, and the low bits were dropped before.
+// With primitives two result bits are in one LUT6_2 where the ends are 0 and all ones; both forms are proven equal in
+// tests/test_clamp_formal.py.
 //
 // bench: sim/bench_clamp.py
 `default_nettype none
@@ -11,9 +13,9 @@ module clamp #(
     parameter IN_W = 12,             // bits of x
     parameter IN_SIGNED = 1,         // 1: two's complement
     parameter OUT_W = 8,             // bits of y
-    parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255,
-    parameter XILINX = 0             // 1: UltraScale+ primitives
+    parameter signed [63:0] LOW = 0, // the least y
+    parameter signed [63:0] HIGH = 255, // the greatest y
+    parameter XILINX = 0             // primitives: 1 of UltraScale+, 2 of 7 series, which are the same here
 ) (
     input  wire [IN_W-1:0]  x,
     output wire [OUT_W-1:0] y

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gives each of LANES accumulators its operand: the stripe at the distance FIRST_LEG + leg from its own, or an immediate.
 //
-// `use_immediate` is high exactly when leg is LEGS: the low bits are one multiplexer, a LUT6 a bit for three legs, and the high
-// bits need no comparison.
-// Stripe l * LANE_STEP of the memory's word is lane l's own; a lane that reaches past either end reads PAD_VALUE. A wide immediate (B > X_W)
-// rides above an unsigned activation, where it costs no lookup table in the lanes. Combinational.
+// Gives each of LANES accumulators its operand: the stripe at the distance FIRST_LEG + leg from its own, or an
+// immediate.
+//
+// `use_immediate` is high exactly when leg is LEGS: the low bits are one multiplexer, a LUT6 a bit for three legs, and
+// the high bits need no comparison. Stripe l * LANE_STEP of the memory's word is lane l's own; a lane that reaches past
+// either end reads PAD_VALUE. A wide immediate (B > X_W) rides above an unsigned activation, where it costs no lookup
+// table in the lanes. Combinational.
 //
 // bench: sim/bench_lane_select.py
 `default_nettype none
 
 module lane_select #(
-    parameter X_W = 8,               // bits in an activation
-    parameter X_SIGNED = 0,          // 1: two's complement
+    parameter X_W = 8,               // bits of an activation
+    parameter X_SIGNED = 0,          // 1: activations are two's complement
     parameter STRIPES = 4,           // activations in the memory's word
     parameter LANES = 4,             // accumulators
     parameter LANE_STEP = 1,         // stripes from a lane's own to the next lane's
-    parameter FIRST_LEG = -1,
-    parameter LEGS = 3,
+    parameter FIRST_LEG = -1,        // least distance, in stripes, from a lane's own to one that it reads
+    parameter LEGS = 3,              // distances that it reads, from FIRST_LEG up
     parameter LEG_W = 2,             // bits that hold LEGS
     parameter B = 8,                 // bits of the immediate, at least X_W
     parameter W = 16,                // bits of an operand, at least B
-    parameter [B-1:0] PAD_VALUE = 0
+    parameter [B-1:0] PAD_VALUE = 0  // what is read past either end of the word
 ) (
     /* verilator lint_off UNUSEDSIGNAL */
     input  wire [STRIPES*X_W-1:0] word,          // a stride may leave the last stripe unread
@@ -38,7 +40,8 @@ module lane_select #(
             for (k = 0; k < (1 << LEG_W); k = k + 1) begin : gen_choice
                 if (k >= LEGS) begin : gen_immediate
                     assign choices[k*X_W +: X_W] = immediate[X_W-1:0];
-                end else if (l * LANE_STEP + FIRST_LEG + k >= 0 && l * LANE_STEP + FIRST_LEG + k < STRIPES) begin : gen_inside
+                end else if (l * LANE_STEP + FIRST_LEG + k >= 0
+                             && l * LANE_STEP + FIRST_LEG + k < STRIPES) begin : gen_inside
                     assign choices[k*X_W +: X_W] = word[(l*LANE_STEP+FIRST_LEG+k)*X_W +: X_W];
                 end else begin : gen_outside
                     assign choices[k*X_W +: X_W] = PAD_VALUE[X_W-1:0];

@@ -1,38 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes a stream into a ring of rows, each row cut into STRIPES column stripes, and gives READERS words of STRIPES pixels a cycle.
 //
-// A frame is PAD_TOP padding rows, ROWS real rows and PAD_BOTTOM padding rows; a padding row takes a slot of the ring but no beats,
-// and row_is_padding says which slots hold one. Beats come in the order of the stream (ARCHITECTURE.md) and bring SIDE pixels of one
-// channel. TABLE has one entry for each beat of a row's channel, in the order they arrive: {last of its group, phase, column in stripe};
-// a group of beats comes once per channel. Stripe s takes pixel s / PHASES of a beat of the phase s % PHASES.
-// row_written pulses after a row can be read; the reader gives slots back, rows_freed at a time.
-// Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable. Every reader has a copy of the memory.
-// The last stripe has LAST_STRIPE real columns; what lies past the row's end is never written, and with FILL = 1 reads as PAD_VALUE.
+// Takes a stream into a ring of rows, each row cut into STRIPES column stripes, and gives READERS words of STRIPES
+// pixels a cycle.
+//
+// A frame is PAD_TOP padding rows, ROWS real rows and PAD_BOTTOM padding rows; a padding row takes a slot of the ring
+// but no beats, and row_is_padding says which slots hold one. Beats come in the order of the stream (ARCHITECTURE.md)
+// and bring SIDE pixels of one channel. TABLE has one entry for each beat of a row's channel, in the order they arrive:
+// {last of its group, phase, column in stripe}; a group of beats comes once per channel. Stripe s takes pixel s /
+// PHASES of a beat of the phase s % PHASES. row_written pulses after a row can be read; the reader gives slots back,
+// rows_freed at a time. Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable.
+// Every reader has a copy of the memory. The last stripe has LAST_STRIPE real columns; what lies past the row's end is
+// never written, and with FILL = 1 reads as PAD_VALUE.
 //
 // bench: sim/bench_line_memory.py
 `default_nettype none
 
 module line_memory #(
-    parameter X_W = 8,               // bits in an activation
-    parameter STRIPES = 4,
-    parameter SIDE = 1,              // pixels in a beat
-    parameter PHASES = 4,
-    parameter READERS = 1,
-    parameter CHANNELS = 4,
-    parameter RING = 4,              // slots, one row each
-    parameter ROWS = 32,             // real rows in a frame
-    parameter PAD_TOP = 0,
-    parameter PAD_BOTTOM = 0,
-    parameter BEATS = 32,            // of a row's channel, entries in TABLE
-    parameter FREED_W = 2,           // bits in rows_freed
-    parameter ROW_BITS = 2,          // bits of the fields of an address, 0 where there is only one
-    parameter COLUMN_BITS = 3,
-    parameter CHANNEL_BITS = 2,
-    parameter ENTRY_W = 6,           // 1 + bits of a phase + COLUMN_BITS
-    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,
-    parameter LAST_STRIPE = 8,
-    parameter FILL = 0,
-    parameter [X_W-1:0] PAD_VALUE = 0,
+    parameter X_W = 8,                        // bits of an activation
+    parameter STRIPES = 4,                    // column stripes of a row
+    parameter SIDE = 1,                       // pixels in a beat, all of one channel
+    parameter PHASES = 4,                     // stripes that a place of a beat may go to, one for each phase
+    parameter READERS = 1,                    // words read at once, each from a copy of the memory
+    parameter CHANNELS = 4,                   // activations of a pixel
+    parameter RING = 4,                       // slots, one row each
+    parameter ROWS = 32,                      // real rows of a frame
+    parameter PAD_TOP = 0,                    // padding rows above them
+    parameter PAD_BOTTOM = 0,                 // padding rows below them
+    parameter BEATS = 32,                     // of a row's channel: entries in TABLE
+    parameter FREED_W = 2,                    // bits of rows_freed
+    parameter ROW_BITS = 2,                   // bits of the slot in an address; 0: there is one slot
+    parameter COLUMN_BITS = 3,                // bits of the column in a stripe; 0: a stripe is one column
+    parameter CHANNEL_BITS = 2,               // bits of the channel; 0: there is one
+    parameter ENTRY_W = 6,                    // bits of an entry: 1 + those of a phase + COLUMN_BITS
+    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // entries as above, the first in the lowest bits
+    parameter LAST_STRIPE = 8,                // real columns of the last stripe
+    parameter FILL = 0,                       // 1: columns past the row's end read as PAD_VALUE; 0: nobody reads them
+    parameter [X_W-1:0] PAD_VALUE = 0,        // see FILL
+    // bits of an address; not to be set
     parameter ADDRESS_W = (ROW_BITS + COLUMN_BITS + CHANNEL_BITS > 0) ? ROW_BITS + COLUMN_BITS + CHANNEL_BITS : 1
 ) (
     input  wire                 clk,
@@ -51,8 +55,6 @@ module line_memory #(
     output wire [READERS*STRIPES*X_W-1:0] read_word
 );
 
-    // words of 32 bits below are cut to the width of a register: their upper bits are zero
-    /* verilator lint_off UNUSEDSIGNAL */
     localparam DEPTH = (RING << (COLUMN_BITS + CHANNEL_BITS));
     localparam VIRTUAL_ROWS = PAD_TOP + ROWS + PAD_BOTTOM;
     localparam V_W = (VIRTUAL_ROWS > 1) ? $clog2(VIRTUAL_ROWS) : 1;
@@ -114,7 +116,8 @@ module line_memory #(
     wire [ENTRY_W-1:0] entry = TABLE[index_q * ENTRY_W +: ENTRY_W];
     wire last_in_group = entry[ENTRY_W-1];
     wire last_channel = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
-    wire row_ends = (beat && last_in_group && last_channel && index_q == LAST_INDEX[INDEX_W-1:0]) || (room && is_padding);
+    wire last_index = index_q == LAST_INDEX[INDEX_W-1:0];
+    wire row_ends = (beat && last_in_group && last_channel && last_index) || (room && is_padding);
 
     always @(posedge clk) begin
         if (rst) begin
@@ -128,14 +131,17 @@ module line_memory #(
                 index_q <= group_q;
                 channel_q <= channel_q + 1'b1;
             end else begin
-                index_q <= (index_q == LAST_INDEX[INDEX_W-1:0]) ? {INDEX_W{1'b0}} : index_q + 1'b1;
-                group_q <= (index_q == LAST_INDEX[INDEX_W-1:0]) ? {INDEX_W{1'b0}} : index_q + 1'b1;
+                index_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
+                group_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
                 channel_q <= 0;
             end
         end
     end
 
+    // cut to the width of its register: the upper bits are zero
+    /* verilator lint_off UNUSEDSIGNAL */
     wire [31:0] used_d = {{(32-USED_W){1'b0}}, used_q} + {31'd0, row_ends} - {{(32-FREED_W){1'b0}}, rows_freed};
+    /* verilator lint_on UNUSEDSIGNAL */
 
     always @(posedge clk) begin
         if (rst) begin
@@ -157,16 +163,21 @@ module line_memory #(
     assign row_written = written_q;
     assign row_is_padding = row_is_padding_q;
 
-    // the address is made wide, then cut: a field of no bits is a constant zero
+    // the address is made wide, then cut, its upper bits being zero: a field of no bits is a constant zero
     wire [31:0] slot_wide = {{(32-SLOT_W){1'b0}}, slot_q};
     wire [31:0] column_wide = {{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << COLUMN_BITS) - 1);
     wire [31:0] phase_wide = ({{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << (ENTRY_W - 1)) - 1)) >> COLUMN_BITS;
     wire [31:0] channel_wide = {{(32-CHANNEL_W){1'b0}}, channel_q};
-    wire [31:0] address_wide = (slot_wide << (COLUMN_BITS + CHANNEL_BITS)) | (column_wide << CHANNEL_BITS) | channel_wide;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [31:0] address_wide = (slot_wide << (COLUMN_BITS + CHANNEL_BITS))
+        | (column_wide << CHANNEL_BITS) | channel_wide;
+    /* verilator lint_on UNUSEDSIGNAL */
 
     // one clock later the beat is written
     reg  [PHASES-1:0]    phase_q;
-    reg                  last_is_real_q;
+    /* verilator lint_off UNUSEDSIGNAL */
+    reg                  last_is_real_q;    // words that are written whole do not ask
+    /* verilator lint_on UNUSEDSIGNAL */
     reg  [ADDRESS_W-1:0] address_q;
     reg  [SIDE*X_W-1:0]  data_q;
     integer p;
@@ -179,7 +190,9 @@ module line_memory #(
         data_q <= s_axis_tdata;
     end
 
-    wire [STRIPES-1:0]     write;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [STRIPES-1:0]     write;           // nor these
+    /* verilator lint_on UNUSEDSIGNAL */
     wire [STRIPES*X_W-1:0] word;
     generate
         genvar g, r;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // The greatest of each channel's taps, a pixel a cycle: a tree of comparisons with a register behind each level.
 //
-// `taps` holds TAPS pixels of CHANNELS activations, as rtl/window.v gives them. Nothing moves without `enable`; the result comes
-// LEVELS clocks after its taps.
+// `taps` holds TAPS pixels of CHANNELS activations, as rtl/window.v gives them. Nothing moves without `enable`; the
+// result comes LEVELS clocks after its taps.
 //
 // bench: sim/bench_max_graph.py
 `default_nettype none
 
 module max_graph #(
-    parameter X_W = 8,               // bits in an activation
-    parameter X_SIGNED = 0,
-    parameter CHANNELS = 4,
-    parameter TAPS = 4
+    parameter X_W = 8,               // bits of an activation
+    parameter X_SIGNED = 0,          // 1: activations are two's complement
+    parameter CHANNELS = 4,          // activations of a pixel
+    parameter TAPS = 4               // pixels of a window
 ) (
     input  wire                          clk,
     input  wire                          enable,

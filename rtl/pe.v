@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // One lane's accumulator: every cycle it may shift right by one bit and adds or subtracts x.
 //
 //   sum = ((shift ? acc >>> 1 : acc) + (negate ? -x : x)), with the F last bits shifted out below it
 //
 // `sum` is combinational. At the clock edge `clear` sets the accumulator to zero, else `enable` takes sum into it. Arithmetic is
-// modulo 2^W: only the value at each shift and at the end has to fit. XILINX = 1 instantiates one LUT6_2 a bit and CARRY8
-// (synthesis from the behavioural form takes two LUTs a bit); both forms are proven equal in tests/test_pe_formal.py.
+// modulo 2^W: only the value at each shift and at the end has to fit. With primitives it is one LUT6_2 a bit and the device's
+// carry chain (synthesis from the behavioural form takes two LUTs a bit); all forms are proven equal in tests/test_pe_formal.py.
 //
 // bench: sim/bench_pe.py
 `default_nettype none
@@ -13,7 +14,7 @@
 module pe #(
     parameter W = 16,                // accumulator bits
     parameter F = 0,                 // bits kept below the accumulator
-    parameter XILINX = 0             // 1: UltraScale+ primitives
+    parameter XILINX = 0             // primitives: 1 of UltraScale+, 2 of 7 series; see carry_chain.v
 ) (
     input  wire           clk,
     input  wire           clear,
@@ -38,6 +39,7 @@ module pe #(
     // bit i + 1 is what bit i becomes in an arithmetic shift right by one; bit 0 leaves
     /* verilator lint_off UNUSEDSIGNAL */
     wire [W:0]   acc_extended = {acc_q[W-1], acc_q};
+    /* verilator lint_on UNUSEDSIGNAL */
 
     always @(posedge clk) begin
         if (clear) acc_q <= {W{1'b0}};
@@ -46,52 +48,39 @@ module pe #(
 
     assign sum[W+F-1:F] = acc_d;
 
+    genvar i;
     generate
         if (XILINX != 0) begin : gen_primitives
-            localparam CHAINS = (W + 7) / 8;
-            wire [8*CHAINS-1:0] propagate;
-            wire [8*CHAINS-1:0] bypass;
-            wire [8*CHAINS-1:0] result;
-            wire [8*CHAINS-1:0] carry;
-            genvar i;
-            for (i = 0; i < 8 * CHAINS; i = i + 1) begin : gen_bit
-                if (i < W) begin : gen_used
-                    // O5 = shift ? acc[i+1] : acc[i];  O6 = O5 ^ x[i] ^ negate
-                    LUT6_2 #(
-                        .INIT(64'hCA3535CA_CACACACA)
-                    ) lut_i (
-                        .I0(acc_q[i]),
-                        .I1(acc_extended[i+1]),
-                        .I2(shift),
-                        .I3(x[i]),
-                        .I4(negate),
-                        .I5(1'b1),
-                        .O5(bypass[i]),
-                        .O6(propagate[i])
-                    );
-                end else begin : gen_unused
-                    assign bypass[i] = 1'b0;
-                    assign propagate[i] = 1'b0;
-                end
-            end
-            for (i = 0; i < CHAINS; i = i + 1) begin : gen_chain
-                wire carry_in;
-                if (i == 0) begin : gen_first
-                    assign carry_in = negate;
-                end else begin : gen_next
-                    assign carry_in = carry[8*i-1];
-                end
-                CARRY8 #(
-                    .CARRY_TYPE("SINGLE_CY8")
-                ) carry_i (
-                    .CI(carry_in),
-                    .CI_TOP(1'b0),
-                    .DI(bypass[8*i +: 8]),
-                    .S(propagate[8*i +: 8]),
-                    .O(result[8*i +: 8]),
-                    .CO(carry[8*i +: 8])
+            wire [W-1:0] propagate;
+            wire [W-1:0] bypass;
+            // the carry out of the last bit is not read
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [W:0]   result;
+            /* verilator lint_on UNUSEDSIGNAL */
+            for (i = 0; i < W; i = i + 1) begin : gen_bit
+                // O5 = shift ? acc[i+1] : acc[i];  O6 = O5 ^ x[i] ^ negate
+                LUT6_2 #(
+                    .INIT(64'hCA3535CA_CACACACA)
+                ) lut_i (
+                    .I0(acc_q[i]),
+                    .I1(acc_extended[i+1]),
+                    .I2(shift),
+                    .I3(x[i]),
+                    .I4(negate),
+                    .I5(1'b1),
+                    .O5(bypass[i]),
+                    .O6(propagate[i])
                 );
             end
+            carry_chain #(
+                .W(W),
+                .XILINX(XILINX)
+            ) chain_i (
+                .carry_in(negate),
+                .propagate(propagate),
+                .bypass(bypass),
+                .result(result)
+            );
             assign acc_d = result[W-1:0];
         end else begin : gen_behavioural
             reg [W-1:0] result;

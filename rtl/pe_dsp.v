@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // The accumulators of two lanes in one DSP slice: every cycle each may double, and adds x or subtracts it and one.
 //
 //   sum <= (first ? 0 : shift ? 2 * sum : sum) + (negate ? -x - 1 : x), lane l in bits [l*W +: W] of x and of sum
@@ -22,7 +23,7 @@
 
 module pe_dsp #(
     parameter W = 24,                // accumulator bits of a lane, at most 24
-    parameter XILINX = 0             // 1: the UltraScale+ primitive
+    parameter XILINX = 0             // primitives: 1 of UltraScale+; 7 series has none that fits
 ) (
     input  wire           clk,
     input  wire           enable,
@@ -36,6 +37,9 @@ module pe_dsp #(
     generate
         if (W < 1 || W > 24) begin : gen_check_w
             pe_dsp_W_must_be_1_to_24 error_i ();
+        end
+        if (XILINX != 0 && XILINX != 1) begin : gen_check_xilinx
+            pe_dsp_XILINX_must_be_0_or_1 error_i ();
         end
     endgenerate
 

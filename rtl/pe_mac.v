@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // The accumulators of one lane or two in one DSP slice: every cycle each adds the product of its x and of a weight, and a constant.
 //
 //   sum <= (first ? BASE : sum) + weight * (zero ? 0 : x) + immediate, lane l in bits [l*W +: W] of sum, [l*X_W +: X_W] of x
@@ -26,12 +27,12 @@
 module pe_mac #(
     parameter PRODUCTS = 1,          // lanes: 1 or 2
     parameter X_W = 8,               // bits of an x, at most 26
-    parameter X_SIGNED = 0,
+    parameter X_SIGNED = 0,          // 1: two's complement
     parameter WEIGHT_W = 8,          // bits of a weight, at most 18
     parameter IMMEDIATE_W = 8,       // bits of an immediate, at most W
     parameter W = 24,                // bits of a sum, at most 48
-    parameter signed [63:0] BASE = 0,
-    parameter XILINX = 0             // 1: the UltraScale+ primitive
+    parameter signed [63:0] BASE = 0, // what a sum starts from
+    parameter XILINX = 0             // primitives: 1 of UltraScale+; 7 series has none that fits
 ) (
     input  wire                    clk,
     input  wire                    enable,
@@ -61,6 +62,9 @@ module pe_mac #(
         end
         if (IMMEDIATE_W < 1 || IMMEDIATE_W > W) begin : gen_check_immediate
             pe_mac_IMMEDIATE_W_must_be_1_to_W error_i ();
+        end
+        if (XILINX != 0 && XILINX != 1) begin : gen_check_xilinx
+            pe_mac_XILINX_must_be_0_or_1 error_i ();
         end
     endgenerate
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // One lane's running maximum: sum = max(acc, x), signed or unsigned, with the ports that pe.v has.
 //
 // At the clock edge `clear` sets acc to the least value, else `enable` takes sum into it.

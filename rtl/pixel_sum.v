@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sum over all pixels of a frame, channel by channel, requantized: clamp((sum + CONSTANT) >> DROP). An average, a pixel a cycle.
+//
+// The sum over all pixels of a frame, channel by channel, requantized: clamp((sum + CONSTANT) >> DROP). An average, a
+// pixel a cycle.
 //
 // A beat in brings all CHANNELS of a pixel, the first in its lowest bits; behind the last of BEATS comes one beat out.
 // Accumulators are set to CONSTANT, which holds the half of the rounding, by their registers' own set and reset.
@@ -8,17 +10,17 @@
 `default_nettype none
 
 module pixel_sum #(
-    parameter CHANNELS = 4,
-    parameter BEATS = 16,            // pixels of a frame
-    parameter X_W = 8,               // bits of an activation
-    parameter X_SIGNED = 0,
-    parameter W = 12,                // bits of a sum, two's complement
-    parameter [W-1:0] CONSTANT = 0,
-    parameter DROP = 0,
-    parameter OUT_W = 8,
-    parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255,
-    parameter XILINX = 0             // 1: UltraScale+ primitives
+    parameter CHANNELS = 4,              // activations of a pixel
+    parameter BEATS = 16,                // pixels of a frame
+    parameter X_W = 8,                   // bits of an activation
+    parameter X_SIGNED = 0,              // 1: activations are two's complement
+    parameter W = 12,                    // bits of a sum, two's complement, above X_W up to 64
+    parameter [W-1:0] CONSTANT = 0,      // what each sum begins with
+    parameter DROP = 0,                  // low bits of the sum that are rounded away, fewer than W
+    parameter OUT_W = 8,                 // bits of a result
+    parameter signed [63:0] LOW = 0,     // least result
+    parameter signed [63:0] HIGH = 255,  // greatest result
+    parameter XILINX = 0                 // primitives of a device family, see clamp.v
 ) (
     input  wire                      clk,
     input  wire                      rst,

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes GROUPS x LANES finished sums at once, clamps them to [LOW, HIGH], and sends the LANES results of a group in a beat, group 0 first.
 //
-// A `load` takes the sums as they come; with `final` it brings those of the first FINAL groups only. Each load leaves one clock later
-// into the outgoing words once these are sent, so two loads fit. `full` says that a further one would overwrite.
-// Rounding (half up) is not here: the half is part of the layer's bias, and the low bits were dropped before.
+// Takes GROUPS x LANES finished sums at once, clamps them to [LOW, HIGH], and sends the LANES results of a group in a
+// beat, group 0 first.
+//
+// A `load` takes the sums as they come; with `final` it brings those of the first FINAL groups only. Each load leaves
+// one clock later into the outgoing words once these are sent, so two loads fit. `full` says that a further one would
+// overwrite. Rounding (half up) is not here: the half is part of the layer's bias, and the low bits were dropped
+// before.
 //
 // bench: sim/bench_requantize.py
 `default_nettype none
 
 module requantize #(
-    parameter LANES = 4,
-    parameter GROUPS = 1,
-    parameter FINAL = 1,             // groups that a load with `final` brings
-    parameter IN_W = 12,             // bits in a sum
-    parameter IN_SIGNED = 1,         // 1: two's complement
-    parameter OUT_W = 8,             // bits in an activation
-    parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255,
-    parameter XILINX = 0             // 1: UltraScale+ primitives
+    parameter LANES = 4,                 // sums of a group
+    parameter GROUPS = 1,                // groups of a load
+    parameter FINAL = 1,                 // groups that a load with `is_final` brings
+    parameter IN_W = 12,                 // bits of a sum
+    parameter IN_SIGNED = 1,             // 1: sums are two's complement
+    parameter OUT_W = 8,                 // bits of a result
+    parameter signed [63:0] LOW = 0,     // least result
+    parameter signed [63:0] HIGH = 255,  // greatest result
+    parameter XILINX = 0                 // primitives of a device family, see clamp.v
 ) (
     input  wire                         clk,
     input  wire                         rst,

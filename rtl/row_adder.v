@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adds up to three bits in each of W columns, and one more in the lowest: sum = (a ^ NOT_A) + (b ^ NOT_B) + (c ^ NOT_C) + d + ONE, its
-// low BITS.
 //
-// A, B, C and D say which columns an operand has; elsewhere it must be zero. XILINX = 1 takes at most one LUT6_2 a column, for three
-// operands too: a column's LUT adds its operands and what the column below it sends beside the carry chain (O5, the majority of
-// three). Nothing is below the lowest column, so d is there. Both forms are proven equal in tests/test_row_adder_formal.py.
+// Adds up to three bits in each of W columns, and one more in the lowest.
+//
+//   sum = the low BITS of (a ^ NOT_A) + (b ^ NOT_B) + (c ^ NOT_C) + d + ONE
+//
+// A, B, C and D say which columns an operand has; elsewhere it must be zero. With primitives it takes at most one LUT6_2 a column, for
+// three operands too: a column's LUT adds its operands and what the column below it sends beside the carry chain (O5, the majority of
+// three). Nothing is below the lowest column, so d is there. All forms are proven equal in tests/test_row_adder_formal.py.
 //
 // bench: sim/bench_row_adder.py
 `default_nettype none
@@ -13,14 +15,16 @@ module row_adder #(
     parameter W = 8,                 // columns
     parameter BITS = 8,              // of the sum, up to W + 1
     parameter ONE = 0,               // 1: one more, by the carry chain
-    parameter [W-1:0] A = {W{1'b1}},
-    parameter [W-1:0] B = {W{1'b1}},
-    parameter [W-1:0] C = {W{1'b1}},
+    // operands
+    parameter [W-1:0] A = {W{1'b1}}, // columns that have a bit of a
+    parameter [W-1:0] B = {W{1'b1}}, // of b
+    parameter [W-1:0] C = {W{1'b1}}, // of c
     parameter D = 0,                 // 1: the lowest column has d
-    parameter [W-1:0] NOT_A = 0,     // bits that come in inverted
-    parameter [W-1:0] NOT_B = 0,
-    parameter [W-1:0] NOT_C = 0,
-    parameter XILINX = 0             // 1: UltraScale+ primitives
+    parameter [W-1:0] NOT_A = 0,     // bits of a that come in inverted
+    parameter [W-1:0] NOT_B = 0,     // of b
+    parameter [W-1:0] NOT_C = 0,     // of c
+    // device
+    parameter XILINX = 0             // primitives: 1 of UltraScale+, 2 of 7 series; see carry_chain.v
 ) (
     // a column without the operand does not look at it
     /* verilator lint_off UNUSEDSIGNAL */
@@ -56,22 +60,17 @@ module row_adder #(
         end
 
         if (XILINX != 0) begin : gen_primitives
-            localparam CHAINS = (W + 7) / 8;
-            wire [8*CHAINS-1:0] propagate;
-            wire [8*CHAINS-1:0] bypass;
-            wire [8*CHAINS-1:0] result;
-            wire [8*CHAINS-1:0] carry;
-            // from the column below, beside the chain; the last has no reader
+            wire [W-1:0] propagate;
+            wire [W-1:0] bypass;
+            // from the column below, beside the chain, and the sum: of both the last bit may have no reader
             /* verilator lint_off UNUSEDSIGNAL */
-            wire [W:0]          sent;
+            wire [W:0]   sent;
+            wire [W:0]   result;
             /* verilator lint_on UNUSEDSIGNAL */
             assign sent[0] = (D != 0) ? d : 1'b0;
             genvar i;
-            for (i = 0; i < 8 * CHAINS; i = i + 1) begin : gen_column
-                if (i >= W) begin : gen_unused
-                    assign propagate[i] = 1'b0;
-                    assign bypass[i] = 1'b0;
-                end else if (TWO[i] || (SENT[i] && (A[i] || B[i] || C[i])) || NOT_A[i] || NOT_B[i] || NOT_C[i]) begin : gen_lut
+            for (i = 0; i < W; i = i + 1) begin : gen_column
+                if (TWO[i] || (SENT[i] && (A[i] || B[i] || C[i])) || NOT_A[i] || NOT_B[i] || NOT_C[i]) begin : gen_lut
                     // O6 = a ^ b ^ c ^ sent. O5: to the next column, the majority; to the chain, where that takes it, an operand
                     localparam [15:0] PARITY = (NOT_A[i] ^ NOT_B[i] ^ NOT_C[i]) ? 16'h9669 : 16'h6996;
                     localparam [7:0] IS_A = NOT_A[i] ? 8'h55 : 8'hAA;
@@ -99,29 +98,16 @@ module row_adder #(
                     assign sent[i+1] = 1'b0;
                 end
             end
-            for (i = 0; i < CHAINS; i = i + 1) begin : gen_chain
-                wire carry_in;
-                if (i == 0) begin : gen_first
-                    assign carry_in = (ONE != 0) ? 1'b1 : 1'b0;
-                end else begin : gen_next
-                    assign carry_in = carry[8*i-1];
-                end
-                CARRY8 #(
-                    .CARRY_TYPE("SINGLE_CY8")
-                ) carry_i (
-                    .CI(carry_in),
-                    .CI_TOP(1'b0),
-                    .DI(bypass[8*i +: 8]),
-                    .S(propagate[8*i +: 8]),
-                    .O(result[8*i +: 8]),
-                    .CO(carry[8*i +: 8])
-                );
-            end
-            if (BITS > W) begin : gen_carry_out
-                assign sum = {carry[W-1], result[W-1:0]};
-            end else begin : gen_within
-                assign sum = result[BITS-1:0];
-            end
+            carry_chain #(
+                .W(W),
+                .XILINX(XILINX)
+            ) chain_i (
+                .carry_in((ONE != 0) ? 1'b1 : 1'b0),
+                .propagate(propagate),
+                .bypass(bypass),
+                .result(result)
+            );
+            assign sum = result[BITS-1:0];
         end else begin : gen_behavioural
             /* verilator lint_off UNUSEDSIGNAL */
             wire [W+1:0] total = {2'd0, a ^ NOT_A} + {2'd0, b ^ NOT_B} + {2'd0, c ^ NOT_C} + {{W+1{1'b0}}, d}

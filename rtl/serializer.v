@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // Takes LANES sums at once and sends them one a beat, lane 0 first; `is_short` leaves the last lane out.
 //
-// `full` says that a further load would overwrite; it falls in the cycle in which the last beat leaves, so loads can come every LANES
-// cycles. The sums are held as they came: data registers, no reset.
+// `full` says that a further load would overwrite; it falls in the cycle in which the last beat leaves, so loads can
+// come every LANES cycles. The sums are held as they came: data registers, no reset.
 //
 // bench: sim/bench_serializer.py
 `default_nettype none
 
 module serializer #(
-    parameter LANES = 4,
-    parameter W = 8                  // bits in a sum
+    parameter LANES = 4,             // sums of a load
+    parameter W = 8                  // bits of a sum
 ) (
     input  wire               clk,
     input  wire               rst,

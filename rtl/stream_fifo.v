@@ -9,6 +9,7 @@
 //
 // bench: sim/bench_stream_fifo.py
 `default_nettype none
+
 module stream_fifo #(
     parameter DATA_W = 8,               // bits in a word
     parameter DEPTH  = 16,              // words in the memory, 2 or more
@@ -91,17 +92,17 @@ module stream_fifo #(
             // never read and written at one address in one cycle: an empty memory is not read
             if (BLOCK != 0) begin : gen_block
                 (* ram_style = "block" *) (* no_rw_check *)
-                reg [DATA_W-1:0] memory_q [0:DEPTH-1];
+                reg [DATA_W-1:0] memory [0:DEPTH-1];
                 always @(posedge clk) begin
-                    if (push) memory_q[write_q] <= s_axis_tdata;
-                    if (free) head_q <= memory_q[read_q];
+                    if (push) memory[write_q] <= s_axis_tdata;
+                    if (free) head_q <= memory[read_q];
                 end
             end else begin : gen_luts
                 (* ram_style = "distributed" *) (* no_rw_check *)
-                reg [DATA_W-1:0] memory_q [0:DEPTH-1];
+                reg [DATA_W-1:0] memory [0:DEPTH-1];
                 always @(posedge clk) begin
-                    if (push) memory_q[write_q] <= s_axis_tdata;
-                    if (free) head_q <= memory_q[read_q];
+                    if (push) memory[write_q] <= s_axis_tdata;
+                    if (free) head_q <= memory[read_q];
                 end
             end
         end

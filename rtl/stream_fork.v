@@ -7,6 +7,7 @@
 //
 // bench: sim/bench_stream_fork.py
 `default_nettype none
+
 module stream_fork #(
     parameter DATA_W = 8                // bits in a word
 ) (

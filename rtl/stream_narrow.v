@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // Takes N words side by side in a beat and sends them one a beat, that of the lowest bits first.
 //
-// Of STRIPE groups of CHANNELS beats, those from SHORT_FROM on bring only SHORT words (lanes without a pixel come last).
+// Of STRIPE groups of CHANNELS beats, those from SHORT_FROM on bring only SHORT words (lanes without a pixel come
+// last).
 //
 // bench: sim/bench_stream_narrow.py
 `default_nettype none
 
 module stream_narrow #(
-    parameter DATA_W = 8,            // bits in a word
-    parameter N = 4,
-    parameter CHANNELS = 1,
-    parameter STRIPE = 1,
-    parameter SHORT = 4,             // N or N - 1
-    parameter SHORT_FROM = 1
+    parameter DATA_W = 8,            // bits of a word
+    parameter N = 4,                 // words in a beat
+    parameter CHANNELS = 1,          // beats of a group, one a channel
+    parameter STRIPE = 1,            // groups of a row
+    parameter SHORT = 4,             // words that short beats bring: N (no beat is short) or N - 1
+    parameter SHORT_FROM = 1         // first group of a row that is short
 ) (
     input  wire                clk,
     input  wire                rst,
@@ -42,13 +44,14 @@ module stream_narrow #(
             reg  [CHANNEL_W-1:0] channel_q;
             reg  [COLUMN_W-1:0]  column_q;
             wire                 channel_last = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
+            wire                 column_last = column_q == LAST_COLUMN[COLUMN_W-1:0];
             always @(posedge clk) begin
                 if (rst) begin
                     channel_q <= 0;
                     column_q <= 0;
                 end else if (beat) begin
                     channel_q <= channel_last ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
-                    if (channel_last) column_q <= (column_q == LAST_COLUMN[COLUMN_W-1:0]) ? {COLUMN_W{1'b0}} : column_q + 1'b1;
+                    if (channel_last) column_q <= column_last ? {COLUMN_W{1'b0}} : column_q + 1'b1;
                 end
             end
             assign is_short = column_q >= SHORT_FROM[COLUMN_W-1:0];

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // Takes N words, one a beat, and sends them side by side in one beat, the first in the lowest bits.
 //
 // bench: sim/bench_stream_widen.py
 `default_nettype none
 
 module stream_widen #(
-    parameter DATA_W = 8,            // bits in a word
-    parameter N = 4
+    parameter DATA_W = 8,            // bits of a word
+    parameter N = 4                  // words in a beat out, 2 or more
 ) (
     input  wire                clk,
     input  wire                rst,

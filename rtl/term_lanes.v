@@ -1,82 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
-// One layer: a stream in, a stream out, GROUPS output channels of LANES pixels at once, one term a cycle for all pixels of a channel.
+//
+// One layer: a stream in, a stream out, GROUPS output channels of LANES pixels at once, one term a cycle for all pixels
+// of a channel.
 //
 //   line_memory -> GROUPS x (lane_select -> LANES x pe) -> requantize
 //        ^ addresses, commands: term_sequencer
 //
-// DSP = 1 puts two lanes into a DSP slice each (pe_dsp), which wants its terms from the high exponent to the low: the list decides.
-// MAC = 1 or 2 puts so many lanes into a DSP slice each that multiplies (pe_mac): a command of the list is a weight.
-// A beat in brings SIDE pixels of a channel, a beat out LANES. The groups walk their channels in step: channel i of the list's order
-// belongs to group i % GROUPS, and FINAL groups have one left in the last round.
-// MAXIMUM = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
-// The result sent is clamp(sum >> DROP, LOW, HIGH), where sum is the accumulator with its F bits below. See the parts for
-// the meaning of each parameter; hwgen/units/term_lanes.py computes them all.
+// DSP = 1 puts two lanes into a DSP slice each (pe_dsp), which wants its terms from the high exponent to the low: the
+// list decides. MAC = 1 or 2 puts so many lanes into a DSP slice each that multiplies (pe_mac): a command of the list
+// is a weight. A beat in brings SIDE pixels of a channel, a beat out LANES. The groups walk their channels in step:
+// channel i of the list's order belongs to group i % GROUPS, and FINAL groups have one left in the last round. MAXIMUM
+// = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
+// The result sent is clamp(sum >> DROP, LOW, HIGH), where sum is the accumulator with its F bits below. See the parts
+// for the meaning of each parameter; hwgen/units/term_lanes.py computes them all.
 //
 // bench: sim/bench_term_lanes.py
 `default_nettype none
 
 module term_lanes #(
     // numbers
-    parameter X_W = 8,               // bits of an input activation
-    parameter X_SIGNED = 0,
-    parameter MAXIMUM = 0,
-    parameter DSP = 0,
-    parameter MAC = 0,
-    parameter COMMAND_W = 2,         // of an entry: the weight's with MAC, else 2
-    parameter signed [63:0] BASE = 0,
-    parameter W = 16,                // accumulator bits
-    parameter F = 0,                 // bits kept below the accumulator
-    parameter DROP = 0,              // low bits of the sum that are not sent
-    parameter OUT_W = 8,
-    parameter signed [63:0] LOW = 0,
-    parameter signed [63:0] HIGH = 255,
-    parameter IMMEDIATE_W = 8,
+    parameter X_W = 8,                        // bits of an input activation
+    parameter X_SIGNED = 0,                   // 1: input activations are two's complement
+    parameter MAXIMUM = 0,                    // 1: the greatest of the window; 0: the sum of the terms
+    parameter DSP = 0,                        // 1: two lanes in a DSP slice each, which adds terms
+    parameter MAC = 0,                        // lanes in a DSP slice each, which multiplies: 1 or 2; 0: none
+    parameter COMMAND_W = 2,                  // bits of an entry's command: of a weight with MAC, else 2
+    parameter signed [63:0] BASE = 0,         // with MAC: what every sum begins with
+    parameter W = 16,                         // bits of an accumulator
+    parameter F = 0,                          // bits kept below the accumulator
+    parameter DROP = 0,                       // low bits of W + F that are not sent
+    parameter OUT_W = 8,                      // bits of a result
+    parameter signed [63:0] LOW = 0,          // least result
+    parameter signed [63:0] HIGH = 255,       // greatest result
+    parameter IMMEDIATE_W = 8,                // bits of an immediate, up to W; X_W or more without MAC
+    // what a tap outside the frame adds, or is compared as
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0,
     // terms
-    parameter FILE = "",
-    parameter TERMS = 2,
-    parameter LOAD = 0,
-    parameter DEPTH = TERMS,
-    parameter CHECK = 0,
-    parameter PAYLOAD_W = 6,
-    parameter GROUPS = 1,
-    parameter FINAL = 1,
-    parameter GAPS = 0,
-    parameter SHARED = 0,
-    parameter ROUNDS = 1,
+    parameter FILE = "",                      // the list for $readmemh, see term_rom.v
+    parameter TERMS = 2,                      // words of the list; with LOAD of the list at power-up
+    parameter LOAD = 0,                       // 0: a ROM, 1: can be written, 2: an UltraRAM, empty at power-up
+    parameter DEPTH = TERMS,                  // words of the list's memory; TERMS without LOAD
+    parameter CHECK = 0,                      // of the list's words, see term_rom.v
+    parameter PAYLOAD_W = 6,                  // bits of an entry's payload: a place, a distance, an immediate
+    parameter GROUPS = 1,                     // output channels at once, terms in a word
+    parameter FINAL = 1,                      // groups that have a channel in a pixel's last round
+    parameter GAPS = 0,                       // 1: a payload is a distance from the place before; 0: the place
+    parameter SHARED = 0,                     // 1: one list for all channels (a pool)
+    parameter ROUNDS = 1,                     // with SHARED: rounds of GROUPS channels
     // the window and the output
-    parameter LANES = 4,
-    parameter LANE_STEP = 1,
-    parameter OUT_ROWS = 32,
-    parameter OUT_STRIPE = 8,
-    parameter ROW_STEP = 1,
-    parameter COLUMN_STEP = 1,
-    parameter NEED = 3,
-    parameter LAST_STEP = 3,
-    parameter FREED_W = 2,
-    parameter FIRST_LEG = -1,
-    parameter LEGS = 3,
-    parameter PAD_LEFT = 1,
-    parameter PAD_TOP = 1,
-    parameter PAD_BOTTOM = 1,
+    parameter LANES = 4,                      // output pixels of a row at once, in each group
+    parameter LANE_STEP = 1,                  // stripes of the memory from a lane's own to the next lane's
+    parameter OUT_ROWS = 32,                  // rows of the output
+    parameter OUT_STRIPE = 8,                 // output columns of a lane
+    parameter ROW_STEP = 1,                   // input rows from one output row to the next
+    parameter COLUMN_STEP = 1,                // input columns from one output column to the next
+    parameter NEED = 3,                       // input rows that an output row waits for, with padding rows
+    parameter LAST_STEP = 3,                  // the same for a frame's last row; all of them are freed then
+    parameter FREED_W = 2,                    // bits that hold ROW_STEP and LAST_STEP
+    parameter FIRST_LEG = -1,                 // least distance, in stripes, from a lane's own to a tap's
+    parameter LEGS = 3,                       // distances, from FIRST_LEG up
+    parameter PAD_LEFT = 1,                   // columns of padding left of the frame
+    parameter PAD_TOP = 1,                    // rows of padding above it
+    parameter PAD_BOTTOM = 1,                 // rows of padding below it
     // the input and its memory
-    parameter SIDE = 1,
-    parameter PHASES = 4,
-    parameter STRIPES = 4,
-    parameter STRIPE = 8,
-    parameter LAST_STRIPE = 8,
-    parameter CHANNELS = 4,
-    parameter ROWS = 32,
-    parameter BEATS = 32,
-    parameter RING = 4,
-    parameter ROW_BITS = 2,
-    parameter COLUMN_BITS = 3,
-    parameter CHANNEL_BITS = 2,
-    parameter TAP_ROW_BITS = 2,
-    parameter TAP_COLUMN_BITS = 2,
-    parameter ENTRY_W = 6,
-    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,
-    parameter XILINX = 0
+    parameter SIDE = 1,                       // pixels of a channel in a beat in
+    parameter PHASES = 4,                     // stripes that a place of a beat may go to
+    parameter STRIPES = 4,                    // column stripes of the memory
+    parameter STRIPE = 8,                     // columns of a stripe
+    parameter LAST_STRIPE = 8,                // real columns of the last stripe
+    parameter CHANNELS = 4,                   // input channels
+    parameter ROWS = 32,                      // real rows of the input
+    parameter BEATS = 32,                     // of a row's channel: entries in TABLE
+    parameter RING = 4,                       // rows that the memory holds
+    parameter ROW_BITS = 2,                   // bits of a row in a memory address; 0: it holds one
+    parameter COLUMN_BITS = 3,                // bits of a column in a stripe; 0: a stripe is one column
+    parameter CHANNEL_BITS = 2,               // bits of an input channel; 0: there is one
+    parameter TAP_ROW_BITS = 2,               // bits of a tap's row in a place; 0: there is one row
+    parameter TAP_COLUMN_BITS = 2,            // bits of a tap's column; 0: there is one column
+    parameter ENTRY_W = 6,                    // bits of an entry in TABLE
+    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // where each beat of a row's channel goes, see line_memory.v
+    parameter XILINX = 0                      // primitives of a device family, see pe.v and clamp.v
 ) (
     input  wire             clk,
     input  wire             rst,
@@ -89,14 +92,12 @@ module term_lanes #(
     output wire                   m_axis_tvalid,
     input  wire                   m_axis_tready,
 
-    // another list for the same layer, with LOAD: see term_sequencer.v
+    // another list for the same layer, with LOAD; load = {begins, writes, 32 bits of data}: see term_loader.v
     input  wire                   load_select,
     input  wire [33:0]            load,
     output wire                   loaded
 );
 
-    // a maximum uses neither shift nor sign; DROP leaves the low bits of a sum unused
-    /* verilator lint_off UNUSEDSIGNAL */
     localparam ADDRESS_BITS = ROW_BITS + COLUMN_BITS + CHANNEL_BITS;
     localparam ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1;
     localparam LEG_W = $clog2(LEGS + 1);
@@ -240,12 +241,15 @@ module term_lanes #(
         .loaded(loaded)
     );
 
-    // stage 4: operands and command at the accumulators; a DSP slice gives its sums one stage later, two if it multiplies
+    // stage 4: operands and command at the accumulators; a DSP slice gives its sums one stage later, two if it
+    // multiplies
     localparam LATE = (MAC != 0) ? 2 : (DSP != 0) ? 1 : 0;
     reg  [LATE:0] last_4q;
     reg  [LATE:0] final_4q;
-    wire [LATE+1:0] last_from_3 = {last_4q, last_3};
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [LATE+1:0] last_from_3 = {last_4q, last_3};      // the oldest goes
     wire [LATE+1:0] final_from_3 = {final_4q, final_3};
+    /* verilator lint_on UNUSEDSIGNAL */
     wire          ends = last_4q[LATE];
     wire          is_final = final_4q[LATE];
     wire          full;
@@ -304,7 +308,8 @@ module term_lanes #(
             );
 
             if (MAC != 0) begin : gen_mac
-                // a slice has the registers of stage 4 itself, and those of stage 5 for its sum's command, which so comes from stage 4
+                // a slice has the registers of stage 4 itself, and those of stage 5 for its sum's command, which so
+                // comes from stage 4
                 reg                    first_3q;
                 reg                    first_4q;
                 reg  [IMMEDIATE_W-1:0] immediate_4q;
@@ -324,7 +329,9 @@ module term_lanes #(
                 for (l = 0; l < LANES; l = l + MAC) begin : gen_slice
                     localparam USED = (l + MAC <= LANES) ? MAC : 1;
                     wire [MAC*X_W-1:0] x;
-                    wire [MAC*W-1:0]   sum;
+                    /* verilator lint_off UNUSEDSIGNAL */
+                    wire [MAC*W-1:0]   sum;     // DROP low bits of each are not sent
+                    /* verilator lint_on UNUSEDSIGNAL */
                     assign x[USED*X_W-1:0] = operands_3[l*X_W +: USED*X_W];
                     if (USED < MAC) begin : gen_alone
                         assign x[MAC*X_W-1:X_W] = {X_W{1'b0}};
@@ -360,7 +367,9 @@ module term_lanes #(
                     else if (enable) first_3q <= last_3;
                 end
                 for (l = 0; l < LANES; l = l + 2) begin : gen_pair
-                    wire [2*W-1:0] sum;
+                    /* verilator lint_off UNUSEDSIGNAL */
+                    wire [2*W-1:0] sum;         // DROP low bits of each are not sent
+                    /* verilator lint_on UNUSEDSIGNAL */
                     wire [2*W-1:0] x;
                     assign x[W-1:0] = operands_3[l*W +: W];
                     assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[W-1:DROP];
@@ -386,7 +395,7 @@ module term_lanes #(
             end else begin : gen_luts
                 reg  [LANES*W-1:0] operands_4q;
                 /* verilator lint_off UNUSEDSIGNAL */
-                reg                shift_4q;
+                reg                shift_4q;    // a maximum uses neither
                 reg                negate_4q;
                 /* verilator lint_on UNUSEDSIGNAL */
                 reg                rst_q;
@@ -410,7 +419,7 @@ module term_lanes #(
 
                 for (l = 0; l < LANES; l = l + 1) begin : gen_lane
                     /* verilator lint_off UNUSEDSIGNAL */
-                    wire [SUM_W-1:0] sum;
+                    wire [SUM_W-1:0] sum;       // DROP low bits are not sent
                     /* verilator lint_on UNUSEDSIGNAL */
                     if (MAXIMUM != 0) begin : gen_max
                         pe_max #(

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // Writes a layer's memory of terms with the list that the host sends, and says where the list ends.
 //
-// load = {begins, writes, 32 bits of data}, for this layer with load_select. `begins` brings the number of words of a new list; then each
-// `writes` brings 32 bits of the list's words, a word beginning with its lowest bits in data of its own. `loaded` falls with
-// `begins` and rises with the list's last piece; a length of 0 or above DEPTH, and a piece too many, leave it low until the
-// next list. No reset changes any of it: a memory keeps what it holds. At power-up it holds the first WORDS words of its file.
+// load = {begins, writes, 32 bits of data}, for this layer with load_select. `begins` brings the number of words of a
+// new list; then each `writes` brings 32 bits of the list's words, a word beginning with its lowest bits in data of its
+// own. `loaded` falls with `begins` and rises with the list's last piece; a length of 0 or above DEPTH, and a piece too
+// many, leave it low until the next list. No reset changes any of it: a memory keeps what it holds. At power-up it
+// holds the first WORDS words of its file.
 //
 // bench: sim/bench_term_loader.py
 `default_nettype none
@@ -12,12 +14,13 @@
 module term_loader #(
     parameter WORDS = 2,             // of the list at power-up; 0: none
     parameter DEPTH = 2,             // words of the memory
-    parameter WIDTH = 8,             // bits in a word
+    parameter WIDTH = 8,             // bits of a word
+    // bits of an address; not to be set
     parameter ADDRESS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire                 clk,
     input  wire                 load_select,
-    input  wire [33:0]          load,
+    input  wire [33:0]          load,           // {begins, writes, 32 bits of data}
 
     output wire                 write,
     output wire [ADDRESS_W-1:0] write_address,

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+//
 // A memory of one layer's terms, one word a cycle, its file checked as read in simulation.
 //
-// `word` is memory[address] one clock after `enable`; without `enable` it holds. LOAD says what it is: 0 a ROM, 1 a memory that holds the
-// words of its file until they are written over, 2 one in UltraRAM, which no file can fill: it is written before it is read. CHECK is the sum over all words of
-// the word's place from 1 times its 32-bit pieces, modulo 2^32; simulation ends at once when the file does not give it (a $readmemh file
-// that is not found is only a warning, and reads as nothing).
+// `word` is memory[address] one clock after `enable`; without `enable` it holds. LOAD says what it is: 0 a ROM, 1 a
+// memory that holds the words of its file until they are written over, 2 one in UltraRAM, which no file can fill: it is
+// written before it is read. CHECK is the sum over all words of the word's place from 1 times its 32-bit pieces, modulo
+// 2^32; simulation ends at once when the file does not give it (a $readmemh file that is not found is only a warning,
+// and reads as nothing).
 //
 // bench: sim/bench_term_rom.py
 `default_nettype none
 
 module term_rom #(
-    parameter LOAD  = 0,
-    parameter FILE  = "",            // $readmemh file, relative to the directory the tool runs in; unless LOAD = 2
+    parameter LOAD = 0,              // 0: a ROM, 1: a memory with the file in it, 2: an empty UltraRAM
+    parameter FILE = "",             // for $readmemh, relative to the directory the tool runs in; not with LOAD = 2
     parameter DEPTH = 2,             // words
-    parameter WIDTH = 8,             // bits in a word
+    parameter WIDTH = 8,             // bits of a word
     parameter CHECK = 0,             // sum of place times word, modulo 2^32
+    // bits of an address; not to be set
     parameter ADDRESS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
     input  wire                 clk,

@@ -1,58 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks a layer's term list once for every output position and issues a term a cycle to each of GROUPS groups of lanes: an address, a
-// lane select, a command.
 //
-// ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}. `last` ends an output channel in every group, and with the list's
-// last word comes `final`. Term = {command, immediate, payload}; payload = {tap row, tap column, channel}, or a signed immediate.
-//   MAC = 0: command = {shift, negate}. MAC = 1: a signed weight, or {upper bits of an immediate, 0}, which is unsigned then; where
+// Walks a layer's term list once for every output position and issues a term a cycle to each of GROUPS groups of lanes:
+// an address, a lane select, a command.
+//
+// ROM word: {last, a term of group GROUPS - 1, ..., a term of group 0}. `last` ends an output channel in every group,
+// and with the list's last word comes `final`. Term = {command, immediate, payload}; payload = {tap row, tap column,
+// channel}, or a signed immediate.
+//   MAC = 0: command = {shift, negate}. MAC = 1: a signed weight, or {upper bits of an immediate, 0}, which is unsigned
+//     then; where
 //   IMMEDIATE_W is more than this holds, {upper bits of one of its halves, whether it is the upper one, 0}.
-//   GAPS = 1: a payload is not that place but how far it lies behind the place of the group's term before, modulo 2^bits, beginning
-//   at 0 with every channel; an immediate with the command's lowest bit adds nothing and goes on by 2^PAYLOAD_W times the payload.
-//   SHARED = 1: all channels have one list (a pool), which the ROM holds once, a term a word and without channels: it is walked
+//   GAPS = 1: a payload is not that place but how far it lies behind the place of the group's term before, modulo
+//     2^bits, beginning
+//   at 0 with every channel; an immediate with the command's lowest bit adds nothing and goes on by 2^PAYLOAD_W times
+//     the payload.
+//   SHARED = 1: all channels have one list (a pool), which the ROM holds once, a term a word and without channels: it
+//     is walked
 //   ROUNDS times, group g in round r reading the channel r * GROUPS + g.
 //
-// Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that it reads are
-// written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums).
-// Everything but the counters of written rows holds while `enable` is low.
-// With LOAD the list can be written (term_loader.v), up to DEPTH words: `rst` is then held from the first write until `loaded`.
-// Stage 1 holds the ROM word (with GAPS behind a stage 0, which has it before the places are known), stage 2 the address, stage 3
-// (beside the memory's word) the outputs, of names *_3.
+// Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that it
+// reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums). Everything
+// but the counters of written rows holds while `enable` is low. With LOAD the list can be written (term_loader.v), up
+// to DEPTH words: `rst` is then held from the first write until `loaded`. Stage 1 holds the ROM word (with GAPS behind
+// a stage 0, which has it before the places are known), stage 2 the address, stage 3 (beside the memory's word) the
+// outputs, of names *_3.
 //
 // bench: sim/bench_term_sequencer.py
 `default_nettype none
 
 module term_sequencer #(
-    parameter FILE = "",
-    parameter TERMS = 2,             // words in the list; with LOAD of the list at power-up
-    parameter LOAD = 0,              // see term_rom.v
+    parameter FILE = "",             // the list for $readmemh, see term_rom.v
+    parameter TERMS = 2,             // words of the list; with LOAD of the list at power-up
+    parameter LOAD = 0,              // 0: a ROM, 1: can be written, 2: an UltraRAM, empty at power-up
     parameter DEPTH = TERMS,         // words of the memory; TERMS without LOAD
     parameter GROUPS = 1,            // terms in a word
-    parameter GAPS = 0,
-    parameter MAC = 0,
-    parameter COMMAND_W = 2,         // more only with MAC
-    parameter SHARED = 0,
-    parameter ROUNDS = 1,            // with SHARED
-    parameter CHECK = 0,             // see term_rom.v
-    parameter TAP_ROW_BITS = 2,      // bits of the fields of a payload, 0 where there is only one
-    parameter TAP_COLUMN_BITS = 2,
-    parameter CHANNEL_BITS = 2,
-    parameter PAYLOAD_W = 6,         // enough for the three fields or, with GAPS, for half their bits; and for an immediate
+    parameter GAPS = 0,              // 1: a payload is a distance from the place before; 0: the place
+    parameter MAC = 0,               // 1: a command is a weight; 0: shift and negate
+    parameter COMMAND_W = 2,         // bits of a command; 2 without MAC
+    parameter SHARED = 0,            // 1: one list for all channels
+    parameter ROUNDS = 1,            // with SHARED: times that the list is walked for an output
+    parameter CHECK = 0,             // of the list's words, see term_rom.v
+    parameter TAP_ROW_BITS = 2,      // bits of the tap's row in a place; 0: there is one row
+    parameter TAP_COLUMN_BITS = 2,   // bits of the tap's column; 0: there is one column
+    parameter CHANNEL_BITS = 2,      // bits of the channel; 0: there is one
+    parameter PAYLOAD_W = 6,         // holds a place or, with GAPS, half its bits; and immediates
     parameter COLUMN_BITS = 3,       // bits of the column in a memory address
-    parameter ADDRESS_W = 7,
+    parameter ADDRESS_W = 7,         // bits of a memory address
     parameter RING = 4,              // slots of the line memory
-    parameter OUT_ROWS = 32,
+    parameter OUT_ROWS = 32,         // rows of the output
     parameter OUT_STRIPE = 8,        // output columns in a stripe
-    parameter ROW_STEP = 1,          // vertical stride
-    parameter COLUMN_STEP = 1,       // horizontal stride
+    parameter ROW_STEP = 1,          // input rows from one output row to the next
+    parameter COLUMN_STEP = 1,       // input columns from one output column to the next
     parameter NEED = 3,              // rows that must be written before an output row starts
-    parameter LAST_STEP = 3,         // rows from the frame's last output row to the next frame: waited for, then freed
-    parameter FREED_W = 2,
+    parameter LAST_STEP = 3,         // the same for a frame's last row; all of them are freed then
+    parameter FREED_W = 2,           // bits that hold ROW_STEP and LAST_STEP
     parameter IN_STRIPE = 8,         // input columns in a stripe
-    parameter FIRST_LEG = -1,        // least lane distance that a tap reaches
-    parameter LEGS = 3,              // lane distances
+    parameter FIRST_LEG = -1,        // least distance, in stripes, from a lane's own to a tap's
+    parameter LEGS = 3,              // distances, from FIRST_LEG up
     parameter LEG_W = 2,             // bits that hold LEGS
-    parameter PAD_LEFT = 1,
+    parameter PAD_LEFT = 1,          // columns of padding left of the frame
     parameter IMMEDIATE_W = 8,       // bits of the immediate bus
+    // what a tap outside the frame adds
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0
 ) (
     input  wire                   clk,
@@ -73,14 +80,12 @@ module term_sequencer #(
     output wire                          last_3,
     output wire                          final_3,
 
-    // see term_loader.v
+    // load = {begins, writes, 32 bits of data}: see term_loader.v
     input  wire                          load_select,
     input  wire [33:0]                   load,
     output wire                          loaded
 );
 
-    // words of 32 bits below are cut to the width of a register: their upper bits are zero
-    /* verilator lint_off UNUSEDSIGNAL */
     localparam TERM_W = COMMAND_W + 1 + PAYLOAD_W;
     localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
     localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;
@@ -185,6 +190,33 @@ module term_sequencer #(
         end
     end
 
+    // the first channel of the round in stage 1
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire        round_last;     // with GAPS there is one round
+    /* verilator lint_on UNUSEDSIGNAL */
+    wire [31:0] base_1;
+    generate
+        if (SHARED != 0) begin : gen_shared
+            localparam BASE_W = $clog2(ROUNDS * GROUPS + 1);
+            localparam LAST_BASE = (ROUNDS - 1) * GROUPS;
+            reg [BASE_W-1:0] base_q;
+            reg [BASE_W-1:0] base_1q;
+            assign round_last = base_q == LAST_BASE[BASE_W-1:0];
+            assign base_1 = {{(32-BASE_W){1'b0}}, base_1q};
+            always @(posedge clk) begin
+                if (rst) begin
+                    base_q <= 0;
+                end else if (fetch) begin
+                    if (pc_last) base_q <= round_last ? {BASE_W{1'b0}} : base_q + GROUPS[BASE_W-1:0];
+                    base_1q <= base_q;
+                end
+            end
+        end else begin : gen_own
+            assign round_last = 1'b1;
+            assign base_1 = 32'd0;
+        end
+    endgenerate
+
     // the place that each group's term in stage 1 reads
     wire [GROUPS*PLACE_W-1:0] place_1;
     generate
@@ -214,7 +246,9 @@ module term_sequencer #(
                 wire              immediate_0 = term_0[PAYLOAD_W];
                 wire              skip_0 = immediate_0 && term_0[PAYLOAD_W+1];
                 wire [31:0]       payload_0 = {{(32-FIELDS_W){1'b0}}, term_0[FIELDS_W-1:0]};
+                /* verilator lint_off UNUSEDSIGNAL */
                 wire [31:0]       gap_0 = skip_0 ? payload_0 << PAYLOAD_W : immediate_0 ? 32'd0 : payload_0;
+                /* verilator lint_on UNUSEDSIGNAL */
                 wire [PLACE_W-1:0] before_0 = first_0 ? {PLACE_W{1'b0}} : place_1q[t*PLACE_W +: PLACE_W];
                 always @(posedge clk) if (fetch) place_1q[t*PLACE_W +: PLACE_W] <= before_0 + gap_0[PLACE_W-1:0];
             end
@@ -223,35 +257,12 @@ module term_sequencer #(
             assign wrap_0 = pc_last && round_last;
             assign word_1 = rom_word;
             for (t = 0; t < GROUPS; t = t + 1) begin : gen_place
+                /* verilator lint_off UNUSEDSIGNAL */
                 wire [TERM_W-1:0] term = word_1[((SHARED != 0) ? 0 : t)*TERM_W +: TERM_W];
                 wire [31:0]       payload = {{(32-FIELDS_W){1'b0}}, term[FIELDS_W-1:0]};
+                /* verilator lint_on UNUSEDSIGNAL */
                 assign place_1[t*PLACE_W +: PLACE_W] = payload[PLACE_W-1:0];
             end
-        end
-    endgenerate
-
-    // the first channel of the round in stage 1
-    wire        round_last;
-    wire [31:0] base_1;
-    generate
-        if (SHARED != 0) begin : gen_shared
-            localparam BASE_W = $clog2(ROUNDS * GROUPS + 1);
-            localparam LAST_BASE = (ROUNDS - 1) * GROUPS;
-            reg [BASE_W-1:0] base_q;
-            reg [BASE_W-1:0] base_1q;
-            assign round_last = base_q == LAST_BASE[BASE_W-1:0];
-            assign base_1 = {{(32-BASE_W){1'b0}}, base_1q};
-            always @(posedge clk) begin
-                if (rst) begin
-                    base_q <= 0;
-                end else if (fetch) begin
-                    if (pc_last) base_q <= round_last ? {BASE_W{1'b0}} : base_q + GROUPS[BASE_W-1:0];
-                    base_1q <= base_q;
-                end
-            end
-        end else begin : gen_own
-            assign round_last = 1'b1;
-            assign base_1 = 32'd0;
         end
     endgenerate
 
@@ -268,10 +279,14 @@ module term_sequencer #(
     assign issue_1 = enable && valid_1q && row_ready;
     wire row_ends = issue_1 && wrap_1q && stripe_last;
 
+    // words of 32 bits are cut to the widths of their registers: the upper bits are zero
     wire [31:0] step = row_last ? LAST_STEP : ROW_STEP;
-    wire [31:0] available_d = {{(32-AVAILABLE_W){1'b0}}, available_q} + {31'd0, row_written} - (row_ends ? step : 32'd0);
     wire [31:0] next_slot = {{(32-SLOT_W){1'b0}}, slot_q} + step;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [31:0] available_d = {{(32-AVAILABLE_W){1'b0}}, available_q} + {31'd0, row_written}
+        - (row_ends ? step : 32'd0);
     wire [31:0] next_slot_wrapped = (next_slot >= RING) ? next_slot - RING : next_slot;
+    /* verilator lint_on UNUSEDSIGNAL */
 
     always @(posedge clk) begin
         if (rst) begin
@@ -300,7 +315,9 @@ module term_sequencer #(
     reg                    final_3q;
     reg  [FREED_W-1:0]     freed_2q;
     wire                   last_1 = word_1[WORD_W-1];
+    /* verilator lint_off UNUSEDSIGNAL */
     wire [31:0]            freed_1 = row_ends ? step : 32'd0;
+    /* verilator lint_on UNUSEDSIGNAL */
 
     always @(posedge clk) begin
         if (rst) begin
@@ -335,7 +352,9 @@ module term_sequencer #(
             wire [COMMAND_W-1:0] command_1 = term_1[PAYLOAD_W+1 +: COMMAND_W];
             wire [31:0] place = {{(32-PLACE_W){1'b0}}, place_1[g*PLACE_W +: PLACE_W]};
             wire [31:0] channel_1 = ((SHARED != 0) ? base_1 + g : place) & ((32'd1 << CHANNEL_BITS) - 1);
+            /* verilator lint_off UNUSEDSIGNAL */
             wire [31:0] tap_column_1 = (place >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
+            /* verilator lint_on UNUSEDSIGNAL */
             wire [31:0] tap_row_1 = (place >> (LIST_CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
 
             wire [31:0] tap_slot = {{(32-SLOT_W){1'b0}}, slot_q} + tap_row_1;
@@ -344,25 +363,30 @@ module term_sequencer #(
 
             // which neighbour's stripe holds the column, and where in it
             wire [COLUMN_W-1:0] window_column = column_q + tap_column_1[COLUMN_W-1:0];
+            wire [31:0]         column_wide = {{(32-COLUMN_W){1'b0}}, window_column};
             reg  [LEG_W-1:0]    leg_1;
             reg  [31:0]         tap_column_in_stripe;
             integer i;
             always @* begin
                 leg_1 = 0;
-                tap_column_in_stripe = {{(32-COLUMN_W){1'b0}}, window_column} - (PAD_LEFT + FIRST_LEG * IN_STRIPE);
+                tap_column_in_stripe = column_wide - (PAD_LEFT + FIRST_LEG * IN_STRIPE);
                 for (i = 1; i < LEGS; i = i + 1) begin
-                    if ({{(32-COLUMN_W){1'b0}}, window_column} >= PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE) begin
+                    if (column_wide >= PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE) begin
                         leg_1 = i[LEG_W-1:0];
-                        tap_column_in_stripe = {{(32-COLUMN_W){1'b0}}, window_column} - (PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE);
+                        tap_column_in_stripe = column_wide - (PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE);
                     end
                 end
             end
 
+            /* verilator lint_off UNUSEDSIGNAL */
             wire [31:0] address_1 = (tap_slot_wrapped << (COLUMN_BITS + CHANNEL_BITS))
                 | ((tap_column_in_stripe & ((32'd1 << COLUMN_BITS) - 1)) << CHANNEL_BITS) | channel_1;
+            /* verilator lint_on UNUSEDSIGNAL */
 
             // the immediate as a number of the bus's width
+            /* verilator lint_off UNUSEDSIGNAL */
             wire [IMMEDIATE_W+TERM_W-1:0] value_1;
+            /* verilator lint_on UNUSEDSIGNAL */
             if (MAC != 0 && HALVES) begin : gen_halves
                 wire [COMMAND_W-1:0] above_1 = command_1 >> 2;
                 wire [IMMEDIATE_W+TERM_W-1:0] half_1 = {{(IMMEDIATE_W+1){1'b0}}, above_1, term_1[PAYLOAD_W-1:0]};

@@ -1,36 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stream of pixels in, the window of each output pixel out: one or more pixels a cycle, any stride, dilation and padding.
 //
-// Pixels come in raster order, PIXELS side by side in a beat, a frame after the other. For OUTS output pixels that follow each other
-// in a row `valid` is high for one clock in which `enable` is, and `taps` holds their windows, row by row, each tap a whole pixel: tap
-// (i, j) of output k lies at [((k * TAP_ROWS + i) * TAP_COLUMNS + j) * DATA_W +: DATA_W]. A tap outside the frame holds PAD. Nothing
-// moves without `enable`.
+// A stream of pixels in, the window of each output pixel out: one or more pixels a cycle, any stride, dilation and
+// padding.
 //
-// The frame is walked in slots, one a clock: slot n takes beat n, and the slots past the last beat, which the padding at the bottom
-// and on the right asks for, take none. The windows of a row's outputs end OUT_SLOTS apart, so OUT_SLOTS * PIXELS is
-// OUTS * COLUMN_STEP, if there are more than OUTS. Rows above the beat come from a memory of REACH_ROWS - 1 rows.
+// Pixels come in raster order, PIXELS side by side in a beat, a frame after the other. For OUTS output pixels that
+// follow each other in a row `valid` is high for one clock in which `enable` is, and `taps` holds their windows, row by
+// row, each tap a whole pixel: tap (i, j) of output k lies at [((k * TAP_ROWS + i) * TAP_COLUMNS + j) * DATA_W +:
+// DATA_W]. A tap outside the frame holds PAD. Nothing moves without `enable`.
+//
+// The frame is walked in slots, one a clock: slot n takes beat n, and the slots past the last beat, which the padding
+// at the bottom and on the right asks for, take none. The windows of a row's outputs end OUT_SLOTS apart, so OUT_SLOTS
+// * PIXELS is OUTS * COLUMN_STEP, if there are more than OUTS. Rows above the beat come from a memory of REACH_ROWS - 1
+// rows.
 //
 // bench: sim/bench_window.py
 `default_nettype none
 
 module window #(
-    parameter DATA_W = 8,            // bits in a pixel, all its channels
-    parameter [DATA_W-1:0] PAD = 0,
+    parameter DATA_W = 8,            // bits of a pixel, all its channels
+    parameter [DATA_W-1:0] PAD = 0,  // what a tap outside the frame holds
     parameter ROWS = 8,              // of the frame
-    parameter COLUMNS = 8,
-    parameter PIXELS = 1,            // a beat: a divisor of COLUMNS
+    parameter COLUMNS = 8,           // of the frame
+    parameter PIXELS = 1,            // in a beat: a divisor of COLUMNS
     parameter OUTS = 1,              // output pixels at a time: a divisor of OUT_COLUMNS
-    parameter OUT_SLOTS = 1,         // from one of a row's groups of OUTS to the next
-    parameter TAP_ROWS = 3,
-    parameter TAP_COLUMNS = 3,
-    parameter ROW_DILATION = 1,
-    parameter COLUMN_DILATION = 1,
-    parameter ROW_STEP = 1,
-    parameter COLUMN_STEP = 1,
-    parameter PAD_TOP = 1,
-    parameter PAD_LEFT = 1,
-    parameter OUT_ROWS = 8,
-    parameter OUT_COLUMNS = 8
+    parameter OUT_SLOTS = 1,         // slots from one of a row's groups of OUTS to the next
+    parameter TAP_ROWS = 3,          // rows of a window
+    parameter TAP_COLUMNS = 3,       // columns of a window
+    parameter ROW_DILATION = 1,      // rows from one row of taps to the next
+    parameter COLUMN_DILATION = 1,   // columns from one column of taps to the next
+    parameter ROW_STEP = 1,          // rows from one row of windows to the next
+    parameter COLUMN_STEP = 1,       // columns from one window of a row to the next
+    parameter PAD_TOP = 1,           // rows of padding above the frame
+    parameter PAD_LEFT = 1,          // columns of padding to the left of it
+    parameter OUT_ROWS = 8,          // rows of windows
+    parameter OUT_COLUMNS = 8        // windows of a row
 ) (
     input  wire                                        clk,
     input  wire                                        rst,
@@ -44,16 +47,14 @@ module window #(
     output wire                                        valid
 );
 
-    // constants of 32 bits are cut to the width of a counter, whose greatest value may be one of them
-    /* verilator lint_off UNUSEDSIGNAL */
-    /* verilator lint_off CMPCONST */
     localparam REACH_ROWS = ROW_DILATION * (TAP_ROWS - 1) + 1;
     localparam REACH_COLUMNS = COLUMN_DILATION * (TAP_COLUMNS - 1) + 1;
     localparam BEAT_W = PIXELS * DATA_W;
     localparam ROW_BEATS = COLUMNS / PIXELS;
     localparam BEATS = ROWS * ROW_BEATS;
-    localparam ENDS = (OUTS - 1) * COLUMN_STEP + REACH_COLUMNS - 1 - PAD_LEFT;     // the last column of a row's first OUTS windows
-    localparam BEHIND = PIXELS - 1 - ENDS % PIXELS;                                // pixels of its beat past it
+    // the last column of a row's first OUTS windows, and pixels of its beat past it
+    localparam ENDS = (OUTS - 1) * COLUMN_STEP + REACH_COLUMNS - 1 - PAD_LEFT;
+    localparam BEHIND = PIXELS - 1 - ENDS % PIXELS;
     localparam FIRST = (REACH_ROWS - 1 - PAD_TOP) * ROW_BEATS + ENDS / PIXELS;
     localparam GROUPS = OUT_COLUMNS / OUTS;
     localparam LAST = FIRST + (OUT_ROWS - 1) * ROW_STEP * ROW_BEATS + (GROUPS - 1) * OUT_SLOTS;
@@ -102,7 +103,8 @@ module window #(
         else if (step) slot_q <= at_end ? {SLOT_W{1'b0}} : slot_q + 1'b1;
     end
 
-    // the place of the window that ends in this slot, by its top left tap without padding: rows and columns from FIRST on
+    // the place of the window that ends in this slot, by its top left tap without padding: rows and columns from FIRST
+    // on
     reg  [ROW_W-1:0]    row_q;
     reg  [COLUMN_W-1:0] column_q;
     reg                 started_q;
@@ -122,8 +124,9 @@ module window #(
         end
     end
 
-    // is there an output here?
+    // is there an output here? The last place may be a counter's greatest value
     wire row_counts, column_counts;
+    /* verilator lint_off CMPCONST */
     generate
         if (ROW_STEP == 1) begin : gen_each_row
             localparam LAST_ROW = OUT_ROWS - 1;
@@ -132,10 +135,11 @@ module window #(
             localparam STEP_W = $clog2(ROW_STEP);
             localparam LAST_ROW = (OUT_ROWS - 1) * ROW_STEP;
             localparam LAST_PHASE = ROW_STEP - 1;
-            reg [STEP_W-1:0] phase_q;
+            reg  [STEP_W-1:0] phase_q;
+            wire              phase_ends = phase_q == LAST_PHASE[STEP_W-1:0];
             always @(posedge clk) begin
                 if (rst || (step && at_end)) phase_q <= 0;
-                else if (step && started && row_ends) phase_q <= (phase_q == LAST_PHASE[STEP_W-1:0]) ? {STEP_W{1'b0}} : phase_q + 1'b1;
+                else if (step && started && row_ends) phase_q <= phase_ends ? {STEP_W{1'b0}} : phase_q + 1'b1;
             end
             assign row_counts = phase_q == 0 && row_q <= LAST_ROW[ROW_W-1:0];
         end
@@ -146,14 +150,16 @@ module window #(
             localparam STEP_W = $clog2(OUT_SLOTS);
             localparam LAST_OUT = (GROUPS - 1) * OUT_SLOTS;
             localparam LAST_PHASE = OUT_SLOTS - 1;
-            reg [STEP_W-1:0] phase_q;
+            reg  [STEP_W-1:0] phase_q;
+            wire              phase_ends = row_ends || phase_q == LAST_PHASE[STEP_W-1:0];
             always @(posedge clk) begin
                 if (rst || (step && at_end)) phase_q <= 0;
-                else if (step && started) phase_q <= (row_ends || phase_q == LAST_PHASE[STEP_W-1:0]) ? {STEP_W{1'b0}} : phase_q + 1'b1;
+                else if (step && started) phase_q <= phase_ends ? {STEP_W{1'b0}} : phase_q + 1'b1;
             end
             assign column_counts = phase_q == 0 && column_q <= LAST_OUT[COLUMN_W-1:0];
         end
     endgenerate
+    /* verilator lint_on CMPCONST */
 
     reg valid_q;
     always @(posedge clk) begin
@@ -192,15 +198,19 @@ module window #(
         end
     endgenerate
 
-    // a chain of pixels along each row of taps, the newest first: place b holds the pixel b before the last one of this slot
+    // a chain of pixels along each row of taps, the newest first: place b holds the pixel b before the last one of this
+    // slot; with dilation or several pixels a beat not all of them are taps
     localparam FARTHEST = BEHIND + (OUTS - 1) * COLUMN_STEP + REACH_COLUMNS - 1;
     localparam SHIFTS = (FARTHEST / PIXELS) + ((PADDED != 0) ? 0 : 1);  // without padding the taps are the chain itself
     generate
         genvar i, j, k, b;
         for (i = 0; i < TAP_ROWS; i = i + 1) begin : gen_row
+            localparam NOW = (REACH_ROWS - 1 - i * ROW_DILATION) * PIXELS + PIXELS - 1;  // the newest pixel's place
+            /* verilator lint_off UNUSEDSIGNAL */
             wire [(SHIFTS+1)*BEAT_W-1:0] chain;
+            /* verilator lint_on UNUSEDSIGNAL */
             for (b = 0; b < PIXELS; b = b + 1) begin : gen_now
-                assign chain[b*DATA_W +: DATA_W] = beats[((REACH_ROWS-1-i*ROW_DILATION)*PIXELS+PIXELS-1-b)*DATA_W +: DATA_W];
+                assign chain[b*DATA_W +: DATA_W] = beats[(NOW-b)*DATA_W +: DATA_W];
             end
             for (b = 0; b < SHIFTS; b = b + 1) begin : gen_shift
                 reg [BEAT_W-1:0] beat_q;
@@ -214,7 +224,8 @@ module window #(
                     if (PADDED == 0) begin : gen_plain
                         assign taps[PLACE*DATA_W +: DATA_W] = chain[(BACK+PIXELS)*DATA_W +: DATA_W];
                     end else begin : gen_padded
-                        // the first row, and slot of a row, where the tap is inside, and the first where it no longer is
+                        // the first row, and slot of a row, where the tap is inside, and the first where it no longer
+                        // is
                         localparam TOP = PAD_TOP - i * ROW_DILATION;
                         localparam BOTTOM = ROWS + TOP;
                         localparam LEFT = PAD_LEFT - j * COLUMN_DILATION - k * COLUMN_STEP;
@@ -247,9 +258,10 @@ module window #(
                         end else begin : gen_no_right
                             assign past_right = 1'b0;
                         end
+                        wire past = past_top || past_bottom || past_left || past_right;
                         reg [DATA_W-1:0] tap_q;
                         always @(posedge clk) begin
-                            if (step) tap_q <= (past_top || past_bottom || past_left || past_right) ? PAD : chain[BACK*DATA_W +: DATA_W];
+                            if (step) tap_q <= past ? PAD : chain[BACK*DATA_W +: DATA_W];
                         end
                         assign taps[PLACE*DATA_W +: DATA_W] = tap_q;
                     end

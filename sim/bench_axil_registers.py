@@ -34,7 +34,7 @@ class Host:
     def __init__(self, dut):
         self.dut = dut
         self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst)
-        self.pulses, self.loads = [], []
+        self.pulses, self.loads, self.tlast = [], [], []
 
     def pause(self, chance):
         """Hold every channel back at random."""
@@ -50,6 +50,8 @@ class Host:
             for name in ("start", "soft_reset"):
                 if int(getattr(self.dut, name).value):
                     self.pulses.append(name)
+            if int(self.dut.start.value):
+                self.tlast.append((int(self.dut.tlast_each.value), int(self.dut.tlast_none.value)))
             if "1" in str(self.dut.load.value)[:2]:  # data are not known before the first write
                 load = int(self.dut.load.value)
                 self.loads.append((load >> 32, int(self.dut.load_select.value), load & 0xFFFFFFFF))
@@ -128,6 +130,9 @@ async def control_gives_one_pulse_a_write(dut, pause):
         (0, []),
         (0xFFFFFFFC, []),
         (3, ["start", "soft_reset"]),
+        (5, ["start"]),
+        (9, ["start"]),
+        (0xFFFFFFF1, ["start"]),
     ):
         host.pulses.clear()
         assert await host.write(CONTROL, value) == AxiResp.OKAY
@@ -135,6 +140,7 @@ async def control_gives_one_pulse_a_write(dut, pause):
             await FallingEdge(dut.clk)
         assert host.pulses == expected
         assert await host.read(CONTROL) == 0
+    assert host.tlast == [(0, 0), (0, 0), (1, 0), (0, 1), (0, 0)], "what comes with start"
     host.pulses.clear()
     assert await host.write(CONTROL + 1, 0xFF, 1) == AxiResp.OKAY  # WSTRB leaves byte 0 out
     assert not host.pulses

@@ -70,7 +70,7 @@ async def sums_equal_the_model_whatever_comes(dut):
 
 @cocotb.test()
 async def terms_from_low_to_high_give_the_floor_of_the_exact_sum(dut):
-    """As hwgen/program.py orders them: exponent by exponent, one shift before each next exponent."""
+    """As hwgen/lanes/program.py orders them: exponent by exponent, one shift before each next exponent."""
     pe, rng = await Pe(dut).begin(), random.Random(2)
     for _ in range(100):
         await pe.step(0, enable=0, clear=1)

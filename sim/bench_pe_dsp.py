@@ -91,7 +91,7 @@ async def every_output_gets_its_two_sums_whoever_stalls(dut, stall):
 
 @cocotb.test()
 async def negative_terms_with_their_ones_added_back_give_the_exact_sum(dut):
-    """As hwgen/program.py orders them: one shift before each lower exponent, and the ones as a constant at the end."""
+    """As hwgen/lanes/program.py orders them: one shift before each lower exponent, and the ones as a constant at the end."""
     rng = random.Random(3)
     lanes, expected = await Lanes(dut, 0.2, seed=4).begin(), []
     for _ in range(60):

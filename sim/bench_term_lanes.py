@@ -17,14 +17,16 @@ def units():
     """The layers of this bench at their folds, each with the order of its input stream."""
     import numpy as np
 
+    from hwgen.devices.ultrascale_plus import DEVICE
     from hwgen.ir import TensorType
+    from hwgen.lanes.fold import Fold
+    from hwgen.lanes.unit import TermLanes
     from hwgen.ops.conv import Conv
     from hwgen.ops.maxpool import MaxPool
     from hwgen.ops.quantize import Quantize
     from hwgen.qtype import QType
+    from hwgen.stage import Stage
     from hwgen.stream import Order
-    from hwgen.units.layer import Layer
-    from hwgen.units.term_lanes import Fold, TermLanes
 
     rng = np.random.default_rng(9)
 
@@ -37,9 +39,7 @@ def units():
     def unit(name, op, x, fold, order=lambda raster: raster, quantize=None, sort=False):
         shape, low, high, exponent = x
         x = TensorType(shape, QType(low, high), exponent)
-        y = op.infer(x)
-        layer = Layer(name, op, quantize, x, quantize.infer(y) if quantize else y)
-        return TermLanes(layer, Fold(*fold), order(Order(shape)), sort)
+        return TermLanes(Stage.alone(name, op, quantize, x), Fold(*fold), order(Order(shape)), DEVICE, sort)
 
     def lanes(count, channels=()):
         return lambda raster: raster.by_lanes(count, channels)
@@ -66,8 +66,8 @@ def units():
         ),
         # a Linear: one position, one lane, low bits dropped
         unit("linear", conv(5, 6, (1, 1)), ((6, 1, 1), 0, 255, 0), (1,), quantize=Quantize(6, -8, 7)),
-        unit("max_signed", MaxPool((3, 3), (2, 2), (1, 1)), ((2, 5, 6), -8, 7, 0), (2,), serial(2)),
-        unit("max_unsigned", MaxPool((3, 2), (2, 2), (1, 1)), ((3, 4, 5), 0, 7, 0), (1,)),
+        unit("max_signed", MaxPool((3, 3), (2, 2), (1, 1)), ((2, 5, 6), -8, 7, 0), (2, 1, "max"), serial(2)),
+        unit("max_unsigned", MaxPool((3, 2), (2, 2), (1, 1)), ((3, 4, 5), 0, 7, 0), (1, 1, "max")),
         # three groups, the last round short, channels in any order; a beat is a place of every stripe, the last one short
         unit(
             "groups",
@@ -128,13 +128,19 @@ def units():
         unit("shorter", sparse, ((2, 3, 4), 0, 7, 0), (2, 5), lanes(2), Quantize(0, 0, 7), sort=True),
         unit("uneven", sparse, ((2, 3, 4), 0, 7, 0), (4, 4), lanes(4), Quantize(0, 0, 7), sort=True),
         # block memory, written a whole word at a time
-        unit("max_groups", MaxPool((3, 2), (2, 2), (1, 0)), ((5, 4, 6), -8, 7, 0), (3, 3), lanes(3, (3, 1, 4, 0, 2))),
+        unit(
+            "max_groups",
+            MaxPool((3, 2), (2, 2), (1, 0)),
+            ((5, 4, 6), -8, 7, 0),
+            (3, 3, "max"),
+            lanes(3, (3, 1, 4, 0, 2)),
+        ),
         # one list for all channels, in the order in which they come; the last round has one of two
         unit(
             "max_shared",
             MaxPool((2, 2), (2, 2), (0, 0)),
             ((5, 4, 6), -8, 7, 0),
-            (3, 2),
+            (3, 2, "max"),
             lanes(3, (3, 1, 4, 0, 2)),
             sort=True,
         ),
@@ -184,20 +190,20 @@ def prepare(folder, config):
     for name, text in unit.files().items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    layer = unit.layer
+    stage = unit.stage
     generator = torch.Generator().manual_seed(10)
-    low, high = layer.x.qtype.low, layer.x.qtype.high
-    x = torch.randint(low, high + 1, (FRAMES, *layer.x.shape), generator=generator)
+    low, high = stage.x.qtype.low, stage.x.qtype.high
+    x = torch.randint(low, high + 1, (FRAMES, *stage.x.shape), generator=generator)
     x[0], x[1] = low, high
-    y = layer.op.eval([layer.x], x)
-    if layer.quantize:
-        y = layer.quantize.eval([layer.op.infer(layer.x)], y)
+    y = stage.op.eval([stage.x], x)
+    if stage.quantize:
+        y = stage.quantize.eval([stage.op.infer(stage.x)], y)
     taken, sent = unit.order.flatten(x), unit.out_order.flatten(y)
     # a lane without a pixel brings anything, and may send anything
     nowhere = np.broadcast_to(unit.order.indices() < 0, taken.shape)
     taken = np.where(nowhere, np.random.default_rng(11).integers(low, high + 1, taken.shape), taken)
     somewhere = np.where(unit.out_order.indices() < 0, 0, -1)[None, :]
-    bits = layer.x.qtype.bits, layer.y.qtype.bits
+    bits = stage.x.qtype.bits, stage.y.qtype.bits
     known = {
         "x": beats(taken, unit.order, bits[0]),
         "y": beats(sent, unit.out_order, bits[1]),

@@ -24,7 +24,7 @@ from cocotbext.axi import (
 ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT = range(0x00, 0x1C, 4)
 CYCLES, INPUT_STALLS, OUTPUT_STALLS, STARVED = 0x1C, 0x24, 0x2C, 0x34
 IN_BEATS, OUT_BEATS = 0x3C, 0x40
-START, SOFT_RESET = 1, 2
+START, SOFT_RESET, TLAST_EACH, TLAST_NONE = 1, 2, 4, 8
 PATIENCE = int(os.environ.get("TOP_PATIENCE", "100000"))
 BUSY, DONE, TLAST_ERROR = 1, 2, 4
 
@@ -72,14 +72,20 @@ class Board:
     async def write(self, address, value):
         assert (await self.axi.write(address, value.to_bytes(4, "little"))).resp == AxiResp.OKAY
 
-    async def start(self, frames):
+    async def start(self, frames, tlast=0):
         await self.write(FRAMES, frames)
-        await self.write(CONTROL, START)
+        await self.write(CONTROL, START | tlast)
+
+    def words(self, index):
+        mask = (1 << len(self.dut.s_axis_tdata)) - 1
+        return [int(word) & mask for word in self.inputs[index % len(self.inputs)]]
 
     def offer(self, index, beats=None):
         """Queue the input frame `index`, or its first `beats` words; its last word carries tlast."""
-        mask = (1 << len(self.dut.s_axis_tdata)) - 1
-        words = [int(word) & mask for word in self.inputs[index % len(self.inputs)][:beats]]
+        self.transfer(self.words(index)[:beats])
+
+    def transfer(self, words):
+        """Queue words, the last with tlast."""
         self.source.send_nowait(AxiStreamFrame(words))
 
     async def expect(self, index):
@@ -90,13 +96,25 @@ class Board:
         assert list(got) == want, f"frame {index}"
 
     async def done(self):
+        """STATUS at the end of the run, be it done or failed."""
         for _ in range(PATIENCE):
             status = await self.read(STATUS)
-            if status & DONE:
-                assert not status & BUSY
+            if status & (DONE | TLAST_ERROR):
+                assert (status & BUSY != 0) == (status & TLAST_ERROR != 0)
                 return status
             assert status & BUSY
         raise AssertionError("done did not rise")
+
+    async def recover(self):
+        """What a host does after an error: it stops its DMA engines, and they drop what they hold."""
+        for stream in (self.source, self.sink):
+            stream.assert_reset(True)
+        await self.write(CONTROL, SOFT_RESET)
+        assert await self.read(STATUS) == 0
+        for stream in (self.source, self.sink):
+            stream.clear()
+            stream.assert_reset(False)
+        await RisingEdge(self.dut.aclk)
 
     async def run(self, frames, first=0):
         """One clean run; returns its STATUS."""
@@ -183,7 +201,7 @@ async def a_word_offered_right_after_reset_is_not_lost(dut):
     board = Board(dut)
     board.source.assert_reset(True)  # driven by hand here
     await board.power_up()
-    words = [int(word) & (1 << len(dut.s_axis_tdata)) - 1 for word in board.inputs[0]]
+    words = board.words(0)
     cocotb.start_soon(board.start(1))
     for place, word in enumerate(words):
         dut.s_axis_tdata.value, dut.s_axis_tvalid.value = word, 1
@@ -210,14 +228,7 @@ async def soft_reset_in_mid_frame_leaves_all_clean(dut, frames, sink_open):
     board.offer(frames, beats=max(1, board.inputs.shape[1] // 2))
     await ClockCycles(dut.aclk, 20 + 4 * board.inputs.shape[1])
     assert await board.read(STATUS) & (BUSY | DONE) == BUSY
-    for stream in (board.source, board.sink):  # the host stops its DMA engines
-        stream.assert_reset(True)
-    await board.write(CONTROL, SOFT_RESET)
-    assert await board.read(STATUS) == 0
-    for stream in (board.source, board.sink):
-        stream.clear()
-        stream.assert_reset(False)
-    await RisingEdge(dut.aclk)
+    await board.recover()
     board.pause(0.2, 0.2)
     assert await board.run(2, first=1) == DONE
     assert await board.read(FRAMES_IN) == await board.read(FRAMES_OUT) == 2
@@ -241,14 +252,65 @@ async def hard_reset_in_mid_frame_leaves_all_clean(dut):
 
 
 @cocotb.test()
-async def a_tlast_at_the_wrong_word_is_reported_until_the_next_start(dut):
+async def ready_is_low_before_start_and_after_the_last_word(dut):
     board = await begin(dut)
-    if board.inputs.shape[1] == 1:
-        return  # every word is the last
-    await board.start(1)
-    board.offer(0, beats=1)
-    mask = (1 << len(dut.s_axis_tdata)) - 1
-    board.source.send_nowait(AxiStreamFrame([int(word) & mask for word in board.inputs[0][1:]]))
-    await board.expect(0)
-    assert await board.done() == DONE | TLAST_ERROR
-    assert await board.run(1) == DONE
+    for transfer in range(2):
+        for _ in range(20):
+            await RisingEdge(dut.aclk)
+            assert not int(dut.s_axis_tready.value), "words offered, none taken"
+            if transfer == 0:
+                board.offer(0)
+        await board.start(1)
+        await board.expect(0)
+        assert await board.done() == DONE
+
+
+FAULTS = {  # frames a run, transfers made of three good frames, how many of the runs are good
+    "a word too few": (1, lambda a, b, c: (a[:-1], b, c), 0),
+    "a word too few later": (2, lambda a, b, c: (a, b, c[:-1], a, b), 1),
+    "a word too few of several frames": (2, lambda a, b, c: (a + b[:-1], c), 0),
+    "a word too many": (1, lambda a, b, c: (a + b[:1], b, c), 0),
+    "a word between two frames": (1, lambda a, b, c: (a, a[:1] + b, c), 1),
+    "a word before all": (1, lambda a, b, c: (a[:1] + b, c), 0),
+    "a frame too many": (1, lambda a, b, c: (a + b, c), 0),
+    "a tlast in the middle": (1, lambda a, b, c: (a, b, c[:1], c[1:]), 2),
+}
+
+
+@cocotb.test()
+@cocotb.parametrize(fault=list(FAULTS), tlast=[0, TLAST_EACH])
+async def no_run_that_met_a_fault_is_ever_done(dut, fault, tlast):
+    """Runs before it are right, and none follows until soft_reset."""
+    board = await begin(dut, 0.2, 0.2)
+    frames, transfers, good = FAULTS[fault]
+    if board.inputs.shape[1] == 1 and ("few" in fault or "middle" in fault):
+        return  # no word is left of such a transfer
+    for words in transfers(*map(board.words, range(3))):
+        board.transfer(words)
+    for run in range(good):
+        await board.start(frames, tlast)
+        for index in range(run * frames, (run + 1) * frames):
+            await board.expect(index)
+        assert await board.done() == DONE
+    await board.start(frames, tlast)
+    assert await board.done() == BUSY | TLAST_ERROR
+    entered = await board.read(FRAMES_IN)
+    await board.start(frames, tlast)
+    board.offer(0)
+    await ClockCycles(dut.aclk, 20 + 2 * board.inputs.shape[1])
+    assert await board.read(STATUS) == BUSY | TLAST_ERROR and await board.read(FRAMES_IN) == entered
+    await board.recover()
+    assert await board.run(2, first=1) == DONE
+
+
+@cocotb.test()
+async def a_transfer_may_hold_several_frames_or_have_no_tlast_at_all(dut):
+    board = await begin(dut)
+    three = [word for index in range(3) for word in board.words(index)]
+    for tlast, frames in ((0, 3), (TLAST_NONE, 2), (TLAST_NONE, 1)):
+        if frames > 1:
+            board.transfer(three)
+        await board.start(frames, tlast)
+        for index in range(frames):
+            await board.expect(index if frames > 1 else 2)  # the last run takes what the one before left
+        assert await board.done() == DONE

@@ -19,5 +19,5 @@ async def every_word_comes_out(dut):
         getattr(dut, name).value = settings[name]
     dut.go.value = 1
     await First(RisingEdge(dut.done), RisingEdge(dut.hung))
-    result = {name: int(getattr(dut, name).value) for name in ("done", "hung", "first_in", "last_out")}
+    result = {name: int(getattr(dut, name).value) for name in ("done", "hung", "first_in", "first_out", "last_out")}
     path.write_text(json.dumps({**settings, "result": result}))

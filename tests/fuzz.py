@@ -14,11 +14,12 @@ from rich.progress import Progress
 
 from hwgen import build
 from hwgen.config import BuildConfig
+from hwgen.engines import engines
 from hwgen.frontend import import_model
 from hwgen.lower import lower
+from hwgen.pace import interval_of
 from hwgen.passes import run_passes
 from hwgen.simulate import simulate
-from hwgen.units.window import obstacle
 from tests.networks import Network, make_network
 
 SETTLED = 8  # frames after which the median interval is that of a full pipeline
@@ -30,12 +31,15 @@ def choice(network: Network) -> BuildConfig:
     if len(network.engines) == 1 and network.engines != ("spatial",):
         return BuildConfig(engine=network.engines[0], **options)
     stages = lower(run_passes(import_model(network.module, network.example)))
-    layers = [stage.layer for stage in stages if stage.layer is not None]
-    engines = [
-        f"{layer.name}={'lanes' if engine == 'spatial' and obstacle(layer) else engine}"
-        for layer, engine in zip(layers, cycle(network.engines), strict=False)
+    able = {
+        stage.name: {word for one in engines().values() if not one.obstacle(stage) for word in one.families}
+        for stage in stages
+    }
+    chosen = [
+        f"{name}={engine if engine in words or engine == 'auto' else 'lanes'}"
+        for (name, words), engine in zip(able.items(), cycle(network.engines), strict=False)
     ]
-    return BuildConfig(engine=",".join(engines) or "spatial", **options)
+    return BuildConfig(engine=",".join(chosen), **options)
 
 
 def check(network: Network, folder: Path, simulator: str) -> tuple[int, int] | None:
@@ -54,7 +58,7 @@ def check(network: Network, folder: Path, simulator: str) -> tuple[int, int] | N
     wrong = np.argwhere(y != want.numpy())
     assert len(wrong) == 0, f"{len(wrong)} of {y.size} values differ, the first at {wrong[0].tolist()}"
     if not network.stall:
-        predicted = design.interval()
+        predicted = interval_of(design)
         assert run.interval <= predicted, f"a frame takes {run.interval} clocks, predicted were {predicted}"
         return predicted, run.interval
     return None

@@ -12,8 +12,8 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
+from hwgen.lanes.kinds import lane_kinds
 from hwgen.nn import ActQuant, AvgPool2d, limits
-from hwgen.units.layer import Layer
 
 MOST_BITS = 46  # of an accumulator: hwgen takes 48, and the bound here is not tight
 MOST_WORK = 40_000  # products of a frame, those with zero weights counted: seconds of simulation
@@ -468,6 +468,11 @@ def _set(tensor: torch.Tensor, values: np.ndarray) -> None:
 
 
 def only(monkeypatch, kind):
-    """Lanes of no other kind, but for pools."""
-    kinds = Layer.kinds.func
-    monkeypatch.setattr(Layer, "kinds", property(lambda layer: (kind,) if kind in kinds(layer) else ("lut",)))
+    """Lanes of no other kind, but for stages that cannot have it."""
+    able = lane_kinds()[kind].obstacle
+    for name, other in lane_kinds().items():
+        if name != kind:
+            refuses = lambda stage, can=other.obstacle, last=other.slices: (
+                can(stage) or ("another kind is wanted" if last or able(stage) is None else None)
+            )
+            monkeypatch.setattr(other, "obstacle", refuses)

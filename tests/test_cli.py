@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from torch import nn
 
 import hwgen
-from hwgen import frontend
 from hwgen.cli import main
 from hwgen.errors import BadInput, Mismatch
 from hwgen.flow import read_design, read_manifest
+from hwgen.load import call
 from hwgen.nn import ActQuant
 from hwgen.simulate import check_run
 
@@ -157,13 +157,13 @@ def test_a_network_beside_its_helper(tmp_path):
         "from hwgen_test_helper import K\ndef get():\n import hwgen_test_helper\n return K"
     )
     before = list(sys.path)
-    assert frontend.call(f"{tmp_path}/net.py:get") == 3
+    assert call(f"{tmp_path}/net.py:get") == 3
     assert sys.path == before
 
 
 def test_a_network_called_as_a_module_of_python(tmp_path):
     (tmp_path / "json.py").write_text("def get(): return 3")
-    assert frontend.call(f"{tmp_path}/json.py:get") == 3
+    assert call(f"{tmp_path}/json.py:get") == 3
     assert sys.modules["json"] is json
 
 
@@ -201,13 +201,14 @@ def test_a_manifest_that_cannot_be_used(own, tmp_path, verb, change, words):
     assert words in text and "build again" in text
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "\xff", '{"equal": 3}'])
 def test_damaged_records_are_taken_for_none(own, tmp_path, text):
     np.save(tmp_path / "x.npy", FRAMES)
     (own / "sim").mkdir()
     (own / "vivado").mkdir()
     for name in ("seconds.json", "sim/verify.json", "vivado/synth.json"):
-        (own / name).write_bytes(text.encode("latin-1"))
+        if text != '{"equal": 3}' or name == "sim/verify.json":
+            (own / name).write_bytes(text.encode("latin-1"))
     assert run("report", own).count("Not run") == 2
     run("verify", own, "--input", tmp_path / "x.npy", "--simulator", "icarus", "--count", 2)
     assert list(json.loads((own / "seconds.json").read_text())) == ["verify"]
@@ -277,30 +278,30 @@ def network():
 # the report
 
 
-def spoil_golden(folder: Path) -> None:
-    """Makes the RTL differ from the golden integers."""
-    with np.load(folder / "golden.npz") as arrays:
-        values = dict(arrays)
-    name = next(name for name in values if name.endswith("weight"))
-    values[name] = -values[name]
-    np.savez(folder / "golden.npz", **values)
+def spoil(folder: Path) -> None:
+    """Makes the RTL differ from the golden integers: it subtracts one too much."""
+    lane = folder / "rtl/pe.v"
+    text = lane.read_text()
+    assert "result = result - x" in text
+    lane.write_text(text.replace("result = result - x", "result = result + ~x"))
 
 
 def test_a_failed_verify_is_in_the_report(own):
     hwgen.verify(own, FRAMES, simulator="icarus")
     assert "20 of 20 frames equal" in hwgen.report(own)[1]
-    sound = (own / "golden.npz").read_bytes()
-    spoil_golden(own)
+    sound = (own / "rtl/pe.v").read_bytes()
+    spoil(own)
     with pytest.raises(Mismatch) as raised:
-        hwgen.verify(own, FRAMES, simulator="icarus")
+        hwgen.verify(own, FRAMES, simulator="icarus", edited=True)
+    assert raised.value.hint == "the build was edited: look at rtl/pe.v, or build again"
     text = hwgen.report(own)[1]
     assert f"**FAILED:** {raised.value.what}" in text and "of 20 frames equal" not in text
-    assert "**Changed since the build:** golden.npz" in text and "Stale" not in text
-    assert "measured" not in text
-    (own / "golden.npz").write_bytes(sound)
+    assert "**Changed since the build:** rtl/pe.v" in text and "Stale" not in text
+    assert "| - | measured |" in text
+    (own / "rtl/pe.v").write_bytes(sound)
     hwgen.verify(own, FRAMES, simulator="icarus")
     text = hwgen.report(own)[1]
-    assert "FAILED" not in text and "Changed" not in text and "measured" in text
+    assert "FAILED" not in text and "Changed" not in text and "| - | measured |" not in text
 
 
 def test_input_that_is_refused_leaves_the_record(own):
@@ -317,7 +318,7 @@ def test_a_changed_source_is_in_the_report(own, change):
     source = next((own / "rom").iterdir())
     source.write_text(source.read_text() + "\n") if change == "edit" else source.unlink()
     text = hwgen.report(own)[1]
-    assert "**Stale: the build has changed since" in text and "measured" not in text
+    assert "**Stale: the build has changed since" in text and "| - | measured |" in text
     assert f"**Changed since the build:** rom/{source.name}" in text
 
 

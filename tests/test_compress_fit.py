@@ -15,6 +15,7 @@ from hwgen.compress import Diverged, Recipe, Training, accuracy, convert, fit, p
 from hwgen.compress.formats import AdditivePowersOfTwo, SignedDigits
 from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, PowerOfTwoAdapted
 from hwgen.errors import BadInput
+from hwgen.load import load
 
 
 class Blobs:
@@ -264,7 +265,7 @@ def test_the_command_writes_what_build_takes(work):
     assert f"accuracy {100 * right / 128:.2f} %" in said
     assert Recipe.load(work / "out/recipe.json") == Recipe.load(work / "recipe.json")
     assert len(json.loads((work / "out/history.json").read_text())) == 6
-    hwgen.build(*hwgen.frontend.load(str(work / "out/model.pt2")), out=work / "build")
+    hwgen.build(*load(str(work / "out/model.pt2")), out=work / "build")
     units = {unit["name"]: unit for unit in hwgen.flow.read_manifest(work / "build")["units"]}
     terms = units["layer_0"]["terms"] + units["layer_4"]["terms"]
     assert re.search(r" all \S+ \S+ (\d+) ", said)[1] == str(terms)

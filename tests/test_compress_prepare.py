@@ -35,7 +35,7 @@ from hwgen.compress.recipe import (
     layer_recipes,
 )
 from hwgen.compress.size import sizes
-from hwgen.errors import BadInput, HwgenError, UnsupportedLayer
+from hwgen.errors import BadInput, HwgenError, Obstacles, OffGrid, UnsupportedLayer
 from hwgen.nn import ActQuant
 from tests.test_compress_prune import train
 
@@ -610,6 +610,95 @@ def test_a_model_that_cannot_be_compressed_is_refused(model, message):
         prepare(model.eval(), Recipe())
     assert isinstance(caught.value, BadInput | UnsupportedLayer)
     assert caught.value.what and caught.value.at and caught.value.hint
+
+
+class OwnForward(nn.Conv2d):
+    """The weights' signs, as binary networks have it: no convolution that compression sees."""
+
+    def forward(self, x):
+        return functional.conv2d(x, self.weight.sign(), self.bias)
+
+
+class OfItsOwn(nn.Module):
+    """Weights in forward() itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.weight = nn.Conv2d(2, 2, 1), nn.Parameter(torch.ones(2, 2, 1, 1))
+
+    def forward(self, x):
+        return functional.conv2d(self.conv(x), self.weight)
+
+
+LEFT_OUT = {
+    "ConvTranspose2d has weights": nn.ConvTranspose2d(2, 2, 3),
+    "Conv3d has weights": nn.Conv3d(2, 2, 1),
+    "PReLU has weights": nn.PReLU(),
+    "GroupNorm has weights": nn.GroupNorm(1, 2),
+    "GRU has weights": nn.GRU(6, 6),
+    "LSTM has weights": nn.LSTM(6, 6),
+    "MultiheadAttention has weights": nn.MultiheadAttention(6, 2),
+    "forward\\(\\) itself computes with weight, bias": OwnForward(2, 2, 1),
+    "forward\\(\\) itself computes with weight,": OfItsOwn(),
+}
+
+
+class Fed(nn.Module):
+    """A convolution, then another module's first result; what that takes, it takes three times."""
+
+    def __init__(self, second):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 2, 1), second
+
+    def forward(self, x):
+        x = self.first(x)
+        if isinstance(self.second, nn.MultiheadAttention):
+            return self.second(x, x, x)[0]
+        y = self.second(x)
+        return y[0] if isinstance(self.second, nn.GRU | nn.LSTM) else y
+
+
+@pytest.mark.parametrize("message", LEFT_OUT)
+def test_nothing_with_weights_is_left_out(message):
+    with pytest.raises(UnsupportedLayer, match=f"{message}(.|\n)*at:   second\n"):
+        prepare(Fed(LEFT_OUT[message]), Recipe())
+
+
+class Renamed(nn.Conv2d):
+    """Computes as its parent does."""
+
+
+def test_a_subclass_that_computes_as_its_parent_is_compressed():
+    torch.manual_seed(0)
+    network = nn.Sequential(Renamed(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1)).eval()
+    prepared = train(prepare(network, Recipe(), (X[:1],)), X)
+    assert list(prepared.layers) == ["0", "3"] and type(convert(prepared).get_submodule("0")) is nn.Conv2d
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_what_builds_after_compression_passes_the_check_before_it(name):
+    assert prepare(network_of(name), Recipe(weights=Uniform(8)), (X[:1],)).layers
+
+
+def test_all_that_stands_in_the_way_is_named_before_any_training():
+    network = nn.Sequential(
+        *(nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3), nn.GELU(), nn.AvgPool2d(3, 1), nn.ConvTranspose2d(4, 4, 3)),
+        *(nn.Conv2d(4, 4, 1), nn.GELU(), nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1)),
+    )
+    network[5].bias.data.fill_(float("nan"))
+    with pytest.raises(Obstacles) as caught:
+        prepare(network.eval(), Recipe(), (X[:1],))
+    assert {error.at: type(error) for error in caught.value.each()} == {
+        "5": BadInput,
+        **dict.fromkeys(["4", "0", "2, 6", "3", "9"], UnsupportedLayer),
+    }
+
+
+def test_a_clip_that_no_quantizer_will_follow_is_named_before_any_training():
+    network = [nn.Conv2d(2, 4, 3), nn.Hardtanh(0, 1.7), nn.MaxPool2d(2), nn.Conv2d(4, 3, 1)]
+    assert prepare(nn.Sequential(*network), Recipe(), (X[:1],)).layers
+    with pytest.raises(OffGrid, match="clipping at 0 and 1.7(.|\n)*at:   4"):
+        prepare(nn.Sequential(*network, nn.Hardtanh(0, 1.7)), Recipe(), (X[:1],))
 
 
 def test_a_batch_norm_without_weights_of_its_own_folds_into_a_linear_layer():

@@ -1,13 +1,20 @@
-"""Every file of rtl/ reads alike in pyverilog, Verilator, Icarus and yosys, without a warning."""
+"""Every file of rtl/ reads alike in pyverilog, Verilator, Icarus, yosys and slang, without a warning; emitted files too."""
 
 import subprocess
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 
+import pyslang
 import pytest
 import torch
+from pyslang.ast import Compilation, CompilationOptions
+from pyslang.parsing import LexerOptions, ParserOptions, PreprocessorOptions
+from pyslang.syntax import SyntaxTree
 from torch import nn
 
-from hwgen import build
+from hwgen import BuildConfig, build
 from hwgen.emit import literal
 from hwgen.nn import ActQuant
 from hwgen.share import share
@@ -16,6 +23,7 @@ from hwgen.units.unit import signed64
 from tests.proofs import yosys
 
 SOURCES = sorted(share("rtl").glob("*.v"))
+LICENSE = "// SPDX-License-Identifier: Apache-2.0"
 _every_module = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 
 
@@ -48,10 +56,138 @@ def test_icarus_compiles_without_a_warning(path, tmp_path):
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
+@_every_module
+def test_header_is_of_one_shape(path):
+    """License, purpose and reasons, bench; then the module, with a word for every parameter."""
+    lines = path.read_text().splitlines()
+    start = lines.index(f"module {path.stem} #(")
+    assert lines[:2] == [LICENSE, "//"] and all(line.startswith("//") for line in lines[: start - 2])
+    assert lines[start - 4 : start] == ["//", f"// bench: sim/bench_{path.stem}.py", "`default_nettype none", ""]
+    header = lines[start : lines.index(") (")]
+    for above, line in pairwise(header):
+        assert "parameter" not in line or "//" in line or above.strip().startswith("//"), line
+
+
 def test_yosys_reads_all(tmp_path):
     """-defer, for a ROM's file is not there."""
     done = yosys(tmp_path, *(f"read_verilog -defer {path}" for path in SOURCES))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Slang:
+    """The strictest reader, Verilog-2005 alone: a name must be declared above its use, as vendors' simulators ask."""
+
+    # no-...: a shift by one in a word of one bit is what a parameter can ask for, and the language says what it gives
+    VERSION = pyslang.LanguageVersion.v1364_2005
+    WARNINGS = ("extra", "no-shift-count-overflow")
+
+    def __init__(self, sources: Sequence[Path]):
+        self.files = pyslang.SourceManager()
+        options = [PreprocessorOptions(), LexerOptions(), ParserOptions()]
+        for each in options:
+            each.languageVersion = self.VERSION
+        bag = pyslang.Bag(options)
+        self.trees = [SyntaxTree.fromFile(str(source), self.files, bag) for source in sources]
+
+    def says(self, top: str, parameters: Mapping[str, int | str | tuple[int, int]] | None = None) -> str:
+        """Its errors and warnings on `top`, elaborated with `parameters`; empty if there are none."""
+        options = CompilationOptions()
+        options.languageVersion = self.VERSION
+        options.topModules = {top}
+        options.paramOverrides = [f"{name}={literal(value)}" for name, value in (parameters or {}).items()]
+        compilation = Compilation(pyslang.Bag([options]))
+        for tree in self.trees:
+            compilation.addSyntaxTree(tree)
+        engine, client = pyslang.DiagnosticEngine(self.files), pyslang.TextDiagnosticClient()
+        assert not list(engine.setWarningOptions(list(self.WARNINGS)))
+        engine.addClient(client)
+        for diagnostic in compilation.getAllDiagnostics():
+            engine.issue(diagnostic)
+        return client.getString()
+
+
+@pytest.fixture(scope="module")
+def slang():
+    return Slang(SOURCES)
+
+
+@pytest.mark.smoke
+@_every_module
+def test_slang_is_silent(path, slang):
+    """With the default parameters and with all that the bench runs."""
+    for config in [{}, *import_module(f"bench_{path.stem}").CONFIGS]:
+        assert not slang.says(path.stem, config), config
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("wire a = b; wire b = 1'b0;", "used before its declaration"),
+        ("wire [3:0] a; assign a = 8'd255;", "implicit conversion"),
+        ("logic a;", "undeclared identifier 'logic'"),
+        ("absent u_absent ();", "unknown module"),
+    ],
+)
+def test_slang_speaks_up(line, complaint, tmp_path):
+    (tmp_path / "bad.v").write_text(f"module bad; {line} endmodule")
+    assert complaint in Slang([tmp_path / "bad.v"]).says("bad")
+
+
+class Residual(nn.Module):
+    """Convolutions, a pool, an addition and a flattened layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(ActQuant(4, -2), nn.Conv2d(2, 3, 3, padding=1), nn.MaxPool2d(2), ActQuant(4, 0))
+        self.branch = nn.Conv2d(3, 3, 3, padding=1)
+        self.last = nn.Sequential(
+            ActQuant(4, 1, signed=True), nn.Flatten(), nn.Linear(27, 2), ActQuant(6, 0, signed=True)
+        )
+        for layer in self.modules():
+            if hasattr(layer, "bias"):
+                layer.weight.data = torch.arange(layer.weight.numel()).reshape(layer.weight.shape) % 7 - 3.0
+                layer.bias.data = torch.arange(len(layer.bias)) * 0.5
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(x + self.branch(x))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{"lanes": 4}, {"engine": "spatial", "pixels": 2}, {"loadable": "*"}],
+    ids=["folded", "spatial", "loadable"],
+)
+def emitted(request, tmp_path_factory):
+    """The Verilog files of a build, the AXI top and all that is below it."""
+    folder = tmp_path_factory.mktemp("emitted") / "net"
+    build(Residual().eval(), (torch.zeros(1, 2, 6, 6),), out=folder, config=BuildConfig(**request.param))
+    return sorted((folder / "rtl").glob("*.v"))
+
+
+def test_slang_is_silent_on_an_emitted_network(emitted):
+    assert {"net_core", "net_top"} <= {source.stem for source in emitted}
+    assert not Slang(emitted).says("net_top")
+
+
+def test_verilator_lint_is_clean_on_a_spatial_layer_without_adders(tmp_path):
+    linear = nn.Linear(3, 3, bias=False)
+    linear.weight.data = torch.eye(3)
+    build(
+        nn.Sequential(ActQuant(4, -4), linear),
+        (torch.zeros(1, 3),),
+        out=tmp_path / "net",
+        config=BuildConfig(engine="spatial"),
+    )
+    lint(sorted((tmp_path / "net" / "rtl").glob("*.v")), "net_top")
+
+
+def test_nettype_of_an_emitted_network_does_not_leak(emitted):
+    assert all(_keeps_its_nettype(source.read_text()) for source in emitted)
+
+
+def test_every_emitted_file_names_its_license(emitted):
+    assert all(source.read_text().startswith(f"{LICENSE}\n") for source in emitted)
 
 
 def _keeps_its_nettype(text):
@@ -66,16 +202,6 @@ def test_nettype_does_not_leak(path):
     assert _keeps_its_nettype(path.read_text())
 
 
-def test_nettype_of_an_emitted_network_does_not_leak(tmp_path):
-    linear = nn.Linear(3, 2)
-    linear.weight.data.fill_(0.25)
-    linear.bias.data.fill_(0.5)
-    build(nn.Sequential(ActQuant(4, -4), linear), (torch.zeros(1, 3),), out=tmp_path / "net")
-    sources = sorted((tmp_path / "net" / "rtl").glob("*.v"))
-    assert {"net_core", "net_top"} <= {source.stem for source in sources}
-    assert all(_keeps_its_nettype(source.read_text()) for source in sources)
-
-
 @pytest.mark.parametrize(
     ("module", "config", "says"),
     [
@@ -83,7 +209,11 @@ def test_nettype_of_an_emitted_network_does_not_leak(tmp_path):
         ("add", {"A_SHIFT": 56}, "add_A_W_with_A_SHIFT_must"),
         ("add", {"DROP": 10}, "add_DROP_must"),
         ("pe", {"W": 0}, "pe_W_must"),
+        ("carry_chain", {"W": 0}, "carry_chain_W_must"),
+        ("carry_chain", {"XILINX": 3}, "carry_chain_XILINX_must"),
         ("pe_dsp", {"W": 25}, "pe_dsp_W_must"),
+        ("pe_dsp", {"XILINX": 2}, "pe_dsp_XILINX_must"),
+        ("pe_mac", {"XILINX": 2}, "pe_mac_XILINX_must"),
         ("pe_mac", {"PRODUCTS": 2, "W": 19}, "pe_mac_W_must"),
         ("pe_mac", {"IMMEDIATE_W": 25}, "pe_mac_IMMEDIATE_W_must"),
         ("clamp", {"OUT_W": 65}, "clamp_OUT_W_must"),

@@ -6,12 +6,12 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hwgen.entries import IMMEDIATE, LAST, NEGATE, SHIFT
 from hwgen.errors import DoesNotFit
 from hwgen.ir import TensorType
+from hwgen.lanes.entries import IMMEDIATE, LAST, NEGATE, SHIFT
+from hwgen.lanes.kinds.dsp import DSP_LANE_BITS, dsp_accumulator, dsp_program
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
-from hwgen.program import DSP_LANE_BITS, dsp_accumulator, dsp_program
 from hwgen.qtype import QType, width
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -20,9 +20,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
+from torch.nn.utils import prune
 
 import hwgen
-from hwgen import frontend
 from hwgen.cli import main
 from hwgen.config import BuildConfig
 from hwgen.errors import (
@@ -31,9 +31,11 @@ from hwgen.errors import (
     HwgenError,
     MissingActQuant,
     MissingTool,
+    Obstacles,
     OffGrid,
     UnsupportedLayer,
 )
+from hwgen.load import load, load_data
 from hwgen.nn import ActQuant
 
 COMMAND = [sys.executable, "-c", "from hwgen.cli import main; main()"]
@@ -107,7 +109,10 @@ class Inside(nn.Module):
 # what a network may hold
 
 UNSUPPORTED = {
-    "op": (image(ActQuant(4, 0), nn.Sequential(nn.Softmax(1))), "softmax", "1.0", "replace the layer"),
+    "op": (image(ActQuant(4, 0), nn.Sequential(nn.GELU())), "gelu", "1.0", "replace the layer"),
+    "softmax": (image(ActQuant(4, 0), nn.Softmax(1), nn.Flatten()), "softmax", "at:   1", "replace the layer"),
+    "softmax at the end": (image(ActQuant(4, 0), nn.Softmax(1)), "softmax", "at:   1", "scores", "the host"),
+    "log_softmax at the end": (image(ActQuant(4, 0), nn.LogSoftmax(1)), "softmax", "at:   1", "scores", "the host"),
     "op of no module": ((Inside(torch.sin), SMALL), "aten.sin", "replace the layer"),
     "average of 9": (image(ActQuant(4, 0), nn.AvgPool2d(3)), "3x3", "hwgen.nn.AvgPool2d", "at:   1"),
     "global average": (
@@ -128,7 +133,11 @@ UNSUPPORTED = {
     "unfinished flatten": (image(ActQuant(4, 0), nn.Flatten(1, 2)), "flatten", "at:   1"),
     "Linear on an image": (image(ActQuant(4, 0), nn.Linear(8, 2)), "Linear", "flatten"),
     "a constant added": ((Inside(lambda x: x + 1), SMALL), "constant", "bias"),
-    "broadcasting": ((Inside(lambda x: x + x.flatten(1)[:, None]), SMALL), "aten"),
+    "broadcasting": (
+        (Inside(lambda x: x + nn.functional.avg_pool2d(x, 8)), (torch.zeros(1, 2, 8, 8),)),
+        "adding (2, 8, 8) and (2, 1, 1)",
+        "broadcasting",
+    ),
     "bad rank": (
         (nn.Sequential(ActQuant(4, 0)), (torch.zeros(1, 1, 2, 2, 2),)),
         "[1, 1, 2, 2, 2]",
@@ -151,16 +160,123 @@ def test_a_window_larger_than_its_input(refused):
 
 def test_training_mode(refused):
     """A module is put into eval mode for its export; a call that insists on training is refused."""
-    dropout = Inside(lambda x: nn.functional.dropout(x, 0.5, training=True))
-    refused(UnsupportedLayer, (dropout, SMALL), "dropout in training mode", "eval()")
+    dropout = Inside(lambda x: nn.functional.dropout(x, 0.5))
+    refused(UnsupportedLayer, (dropout, SMALL), "dropout in training mode", "F.dropout(x, p, training=self.training)")
     norm = Inside(lambda x: nn.functional.batch_norm(x, None, None, training=True))
     refused(UnsupportedLayer, (norm, (torch.zeros(2, 3),)), "batch norm in training mode", "eval()")
 
 
+def test_a_program_that_was_exported_in_training_mode(refused):
+    net, (x,) = image(ActQuant(4, 0), conv(2, 2, 3), nn.BatchNorm2d(2))
+    program = torch.export.export(net.train(), (x.repeat(2, 1, 1, 1),))
+    refused(UnsupportedLayer, (program, None), "batch norm in training mode", "at:   2", "eval() before the export")
+    program = torch.export.export(nn.Sequential(ActQuant(4, 0), nn.Dropout()).train(), SMALL)
+    refused(UnsupportedLayer, (program, None), "dropout in training mode", "at:   1", "eval() before the export")
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.quant = ActQuant(4, 0)
+
+    def forward(self, x):
+        self.seen.add_(1)
+        return self.quant(x)
+
+
+def test_a_module_that_keeps_state(refused):
+    refused(UnsupportedLayer, (nn.Sequential(Counting()), SMALL), "changes 0.seen", "at:   0", "no state")
+
+
+def test_an_example_without_a_batch_is_told_so_and_torch_prints_nothing(refused, capfd):
+    net = nn.Sequential(ActQuant(4, 0), conv(1, 2, 3), nn.Flatten(), nn.Linear(72, 2))
+    refused(BadInput, (net, (torch.zeros(1, 8, 8),)), "without a batch", "[1, 8, 8]", "x[None]: [1, 1, 8, 8]")
+    assert capfd.readouterr() == ("", "")
+
+
+# several at once
+
+
+def lines(error: HwgenError) -> list[str]:
+    return [line.strip() for line in str(error).splitlines()]
+
+
+def test_all_obstacles_of_a_network_are_named_at_once(tmp_path):
+    net, x = image(
+        *(ActQuant(4, 0), conv(2, 4, 3, fill=0.1), nn.GELU(), ActQuant(4, 0), conv(4, 4, 3), nn.GELU()),
+        *(ActQuant(4, 0), nn.MaxPool2d(3, 2, ceil_mode=True), conv(4, 4, 1, fill=float("nan")), nn.Softmax(1)),
+    )
+    with pytest.raises(Obstacles) as raised:
+        hwgen.build(net, x, out=tmp_path / "net")
+    assert content(tmp_path) == {}
+    found = [(type(error), error.at) for error in raised.value.each()]
+    assert found == [
+        *((OffGrid, "1"), (UnsupportedLayer, "2, 5"), (UnsupportedLayer, "7"), (OffGrid, "8"), (UnsupportedLayer, "9")),
+    ]
+    text = lines(raised.value)
+    assert text[0] == "Obstacles: 5 things stand in the way of this network"
+    assert "UnsupportedLayer: no op imports aten.gelu.default" in text and "at:   2, 5" in text
+    assert sum(line.startswith("try:") for line in text) == 5
+
+
+def test_what_is_behind_a_layer_that_fails_is_not_judged_by_its_numbers(refused):
+    """The sum would need 100 bits if the sine's result were an integer."""
+    net = nn.Sequential(ActQuant(4, 60), conv(2, 2, 1, bias=False), Summing(torch.sin), conv(2, 2, 1), conv(2, 2, 1))
+    refused(UnsupportedLayer, (net, (torch.zeros(1, 2, 8, 8),)), "aten.sin", "at:   2")
+
+
+class Summing(nn.Module):
+    """x + function(x)"""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return x + self.function(x)
+
+
+def test_a_recurrent_layer_is_named_once(refused):
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quant, self.lstm, self.head = ActQuant(4, 0), nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(self.lstm(self.quant(x))[0][:, -1])
+
+    net = Last()
+    for parameter in net.parameters():
+        parameter.data.fill_(0.5)
+    with pytest.raises(Obstacles) as raised:
+        hwgen.frontend.import_model(net, (torch.zeros(1, 5, 3),))
+    assert [e.what.split("aten.")[1] for e in raised.value.each()] == ["lstm.input", "select.int"]
+
+
+def test_weights_that_are_computed_are_named_at_their_layer(refused):
+    net = small()
+    prune.l1_unstructured(net[1], "weight", 0.5)
+    refused(UnsupportedLayer, (net, SMALL), "aten.mul.Tensor computes from constants", "at:   1", "prune.remove")
+
+
+def test_a_float_network_is_told_to_compress(refused, tmp_path):
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Hardtanh(-0.3, 0.7), nn.Conv2d(4, 4, 3), nn.ReLU())
+    words = ("no quantizer", "hwgen compress train.py:job --recipe recipe.json -o DIR", "DIR/model.pt2", "ActQuant")
+    refused(MissingActQuant, (net, (torch.zeros(1, 2, 8, 8),)), *words)
+    with pytest.raises(Obstacles) as raised:
+        hwgen.build(net.append(nn.GELU()), (torch.zeros(1, 2, 8, 8),), out=tmp_path / "net")
+    assert [type(error) for error in raised.value.each()] == [UnsupportedLayer, MissingActQuant]
+
+
 def test_several_inputs_or_outputs(refused):
     class TwoIn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quant = ActQuant(4, 0)
+
         def forward(self, x, y):
-            return x + y
+            return self.quant(x) + self.quant(y)
 
     class TwoOut(nn.Module):
         def __init__(self):
@@ -211,7 +327,8 @@ def test_a_number_that_is_not_finite(refused, name, value):
 def test_a_batch_norm_that_leaves_the_grid(refused):
     norm = nn.BatchNorm2d(2)
     norm.running_var.fill_(0.3)
-    refused(OffGrid, image(ActQuant(4, 0), conv(2, 2, 3), norm), "at:   2", "fold")
+    refused(OffGrid, image(ActQuant(4, 0), conv(2, 2, 3), norm), "at:   2", "fold the batch norm into the layer before")
+    refused(OffGrid, image(ActQuant(4, 0), norm), "at:   1", "no layer with weights is right before it")
 
 
 def test_a_batch_norm_with_a_variance_of_zero(refused):
@@ -221,9 +338,12 @@ def test_a_batch_norm_with_a_variance_of_zero(refused):
 
 
 def test_missing_quantizers(refused):
-    refused(MissingActQuant, image(conv(2, 2, 3)), "floats", "at:   0", "first layer")
+    refused(MissingActQuant, image(conv(2, 2, 3)), "floats", "at:   input", "first layer")
     refused(MissingActQuant, image(nn.ReLU(), ActQuant(4, 0)), "floats", "at:   0", "first layer")
     refused(MissingActQuant, image(nn.Identity()), "never meets a quantizer", "input", "first layer")
+    aside = Inside(lambda x: x)
+    aside.forward = lambda x: (aside.quant(x), x)[1]
+    refused(MissingActQuant, (aside, SMALL), "never meets a quantizer", "input", "first layer")
     stack = image(ActQuant(8, 0), conv(2, 2, 3, fill=100.0), nn.ReLU(), nn.Sequential(conv(2, 2, 3)))
     refused(MissingActQuant, stack, "17 bits", "at:   3.0", "hwgen.nn.ActQuant", "before this layer")
 
@@ -348,7 +468,7 @@ def test_a_malicious_archive_runs_nothing(tmp_path, attack):
     path = saved(tmp_path / "net.pt2", change)
     before = content(tmp_path)
     with pytest.raises(BadInput, match=re.escape(str(path))) as raised:
-        frontend.load(str(path))
+        load(str(path))
     assert "torch.export.save" in raised.value.hint
     assert content(tmp_path) == before
 
@@ -384,12 +504,12 @@ def test_files_that_are_no_archive(tmp_path):
     ):
         make()
         with pytest.raises(BadInput, match="net.pt2"):
-            frontend.load(str(path))
+            load(str(path))
         assert [p.name for p in tmp_path.iterdir()] == ["net.pt2"]
 
 
 def test_a_sound_archive_is_read(tmp_path):
-    program, inputs = frontend.load(str(saved(tmp_path / "net.pt2")))
+    program, inputs = load(str(saved(tmp_path / "net.pt2")))
     assert inputs is None
     hwgen.build(program, out=tmp_path / "net")
     hwgen.build(small(), SMALL, out=tmp_path / "same", config=BuildConfig(name="net"))
@@ -402,7 +522,7 @@ def test_an_archive_with_a_dynamic_batch_is_read(tmp_path):
     batch = torch.export.Dim("batch")
     program = torch.export.export(small().eval(), (torch.zeros(2, 3),), dynamic_shapes=({0: batch},))
     torch.export.save(program, tmp_path / "net.pt2")
-    hwgen.build(*frontend.load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
+    hwgen.build(*load(str(tmp_path / "net.pt2")), out=tmp_path / "net")
 
 
 @pytest.mark.parametrize(
@@ -419,7 +539,13 @@ def test_an_archive_with_a_dynamic_batch_is_read(tmp_path):
 def test_a_python_file_that_gives_no_network(tmp_path, text, word):
     (tmp_path / "model.py").write_text(text)
     with pytest.raises(BadInput, match=word):
-        frontend.load(f"{tmp_path}/model.py:load")
+        load(f"{tmp_path}/model.py:load")
+
+
+def test_data_from_a_file_that_is_no_python(tmp_path):
+    (tmp_path / "x.csv").write_text("1, 2, 3")
+    with pytest.raises(BadInput, match=r"x\.csv is no Python file"):
+        load_data(f"{tmp_path}/x.csv:get")
 
 
 # the folder
@@ -588,14 +714,14 @@ def run(*arguments: str):
 
 def test_the_command_line_prints_the_error_alone(tmp_path):
     saved(tmp_path / "net.pt2", lambda members: members.update({"data.pkl": b""}))
-    (tmp_path / "model.py").write_text("from torch import nn, zeros\ndef load(): return nn.Softmax(1), (zeros(1, 3),)")
+    (tmp_path / "model.py").write_text("from torch import nn, zeros\ndef load(): return nn.GELU(), (zeros(1, 3),)")
     before = content(tmp_path)
     out = ("-o", str(tmp_path / "out"))
     assert "BadInput" in run("build", str(tmp_path / "net.pt2"), *out)
     assert "no file" in run("build", str(tmp_path / "none.pt2"), *out)
     assert "neither a .pt2 file" in run("build", str(tmp_path / "model.py"), *out)
     text = run("build", f"{tmp_path}/model.py:load", *out)
-    assert "softmax" in text and "at:" in text and "try:" in text
+    assert "gelu" in text and "at:" in text and "try:" in text
     assert "lanes = 0" in run("build", f"{tmp_path}/model.py:load", *out, "--lanes", "0")
     assert "name = 'Net!'" in run("build", f"{tmp_path}/model.py:load", *out, "--name", "Net!")
     assert "board" in run("build", f"{tmp_path}/model.py:load", *out, "--board", "none")
@@ -619,9 +745,9 @@ WRONG = {
     "shape": (np.zeros((2, 4)), "shape [2, 4]", "[N, 3]"),
     "rank": (np.zeros(3), "shape [3]", "[N, 3]"),
     "no frame": (np.zeros((0, 3)), "shape [0, 3]", "at least 1"),
-    "integers": (np.zeros((2, 3), np.int64), "int64", "floats"),
-    "complex": (np.zeros((2, 3), complex), "complex128", "floats"),
-    "text": (np.array([["a", "b", "c"]]), "<U1", "floats"),
+    "large integers": (np.full((2, 3), 2**53 + 1), "9007199254740993", "float64"),
+    "complex": (np.zeros((2, 3), complex), "complex128", "real numbers"),
+    "text": (np.array([["a", "b", "c"]]), "<U1", "real numbers"),
     "nan": (np.array([[0.0, np.nan, 0.0]]), "NaN", "finite"),
     "infinity": (np.array([[0.0, -np.inf, 0.0]]), "infinity", "finite"),
 }

@@ -1,15 +1,17 @@
 """What torch spells in odd ways is either taken as torch means it, or refused by name; never something else."""
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
+from hwgen.errors import BadInput, DoesNotFit, OffGrid, UnsupportedLayer
 from hwgen.frontend import import_model
 from hwgen.nn import ActQuant
+from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.passes import run_passes
 
 IMAGES = torch.linspace(-20, 20, 256).reshape(8, 1, 4, 8)
@@ -29,8 +31,9 @@ class Quantized(nn.Module):
 
 
 def golden(module, x=IMAGES):
-    """Whether the graph of integers gives what the module gives in float64."""
+    """Whether the graph of integers gives what the module gives in float64, in numbers that the hardware holds."""
     graph = run_passes(import_model(module.eval(), (x[:1],)))
+    assert max(kind.qtype.bits for kind in graph.types().values()) <= ACCUMULATOR_BITS
     return torch.equal(
         graph.dequantize_output(graph.eval(graph.quantize_input(x))), copy.deepcopy(module).double()(x.double())
     )
@@ -51,6 +54,57 @@ def golden(module, x=IMAGES):
 )
 def test_each_way_to_clip_clips_where_torch_does(clip):
     assert golden(Quantized(clip))
+
+
+@pytest.mark.parametrize("exponent", [-6, -3, 0, 2])
+@pytest.mark.parametrize(
+    "clip",
+    [
+        lambda x: x.clamp(0, 1.7),
+        lambda x: functional.hardtanh(x, -0.3, 0.7),
+        lambda x: x.clamp(max=-1e-9),
+        lambda x: functional.max_pool2d(functional.dropout(x.clamp(0, 3.3), 0.5, False), 2).flatten(1),
+    ],
+)
+def test_a_clip_at_any_number_before_a_quantizer_is_exact(clip, exponent):
+    """Rounding is monotone, so the clip at c and a rounding is a rounding and the clip at c rounded."""
+    assert golden(Quantized(lambda m, x: m.after(clip(x)), after=ActQuant(8, exponent, True)))
+
+
+def both(module, x):
+    x = x.clamp(0, 1.7)
+    return module.a(x) + module.b(x)
+
+
+def test_a_clip_that_one_quantizer_does_not_follow_is_named():
+    message = "clipping at 0 and 1.7 needs a grid of 2\\^-52(.|\n)*at:   clamp(.|\n)*ActQuant"
+    with pytest.raises(OffGrid, match=message):
+        import_model(Quantized(lambda m, x: x.clamp(0, 1.7)).eval(), (IMAGES[:1],))
+    with pytest.raises(OffGrid, match=message):
+        import_model(Quantized(both, a=ActQuant(4, 0), b=ActQuant(4, -1)).eval(), (IMAGES[:1],))
+    assert golden(Quantized(both, a=ActQuant(4, 0), b=ActQuant(5, 0)))
+
+
+def test_a_clip_on_a_grid_below_2_to_the_minus_60_is_taken():
+    net = nn.Sequential(ActQuant(8, -64, True), nn.Hardtanh(-(2.0**-66), 2.0**-60))
+    assert golden(net, IMAGES * 2.0**-62)
+
+
+@pytest.mark.parametrize("ends", [(float("nan"), 1.0), (float("inf"), None), (None, -float("inf"))])
+def test_a_clip_at_no_number_is_refused(ends):
+    with pytest.raises(UnsupportedLayer, match="clipping at"):
+        import_model(Quantized(lambda m, x: x.clamp(*ends)).eval(), (IMAGES[:1],))
+
+
+def test_a_layer_may_be_called_as_an_argument_is():
+    """`same` is both a tensor's name and a padding."""
+    same = nn.Conv2d(1, 1, 3, padding="same")
+    for parameter in same.parameters():
+        parameter.data.fill_(0.5)
+    both = nn.Sequential(
+        OrderedDict(quantize=ActQuant(4, 0), same=same, other=ActQuant(4, 0), last=copy.deepcopy(same))
+    )
+    assert golden(both)
 
 
 def of_a_view(module, x):

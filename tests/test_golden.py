@@ -1,16 +1,20 @@
 """Golden integers: equal to the module in float64 on random networks, before and after each pass, and after a round
 trip on disk."""
 
+from dataclasses import dataclass
+
 import torch
 from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 from hwgen import flow, store
 from hwgen.frontend import import_model
+from hwgen.ir import Graph, Node, Op, TensorType
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.ops.conv import Conv
 from hwgen.ops.flatten import Flatten
 from hwgen.passes import PASSES, run_passes
+from hwgen.qtype import QType
 from tests.fuzz import choice
 from tests.networks import Fork, Mean, Network, networks
 
@@ -194,3 +198,28 @@ def test_import_leaves_the_module_as_it_was():
     net[1].eval()
     run_passes(import_model(net, (batch(3),)))
     assert [m.training for m in net.modules()] == [True, True, False, True]
+
+
+@dataclass(frozen=True)
+class RunningSum(Op):
+    """What came since the sample began: an op with a state."""
+
+    frames: int = 3
+
+    def infer(self, x):
+        return TensorType(x.shape, QType(x.qtype.low * self.frames, x.qtype.high * self.frames), x.exponent)
+
+    def eval(self, types, x):
+        return x.reshape(-1, self.frames, *x.shape[1:]).cumsum(dim=1).reshape(x.shape)
+
+
+def test_a_state_makes_samples_of_several_frames():
+    """Evaluated in pieces of whole samples, a graph with a state gives what it gives at once."""
+    kind = TensorType((2, 1, 1), QType(0, 15), 0)
+    nodes = (Node("sum", RunningSum(), ("input",)), Node("twice", RunningSum(2), ("sum",)))
+    graph = Graph("input", kind, (2,), nodes, "twice", (2,))
+    assert graph.frames == 6
+    x = torch.randint(0, 16, (12, 2, 1, 1), generator=torch.Generator().manual_seed(1))
+    whole = graph.eval(x)
+    pieces = torch.cat([graph.eval(part) for part in x.split(graph.frames)])
+    assert torch.equal(pieces, whole) and not torch.equal(whole[6], whole[5])

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hwgen.entries import IMMEDIATE, LAST, PlaceBits
 from hwgen.errors import DoesNotFit
 from hwgen.ir import TensorType
+from hwgen.lanes.entries import IMMEDIATE, LAST, PlaceBits
+from hwgen.lanes.kinds.mac import Mac, mac_base, mac_obstacle, mac_program
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
-from hwgen.program import mac_base, mac_lanes, mac_obstacle, mac_program
 from hwgen.qtype import QType, ceil_log2
 from tests.test_dsp_program import SEEDS, golden, layer, windows_of, worst_case, wrap
 
@@ -155,7 +155,7 @@ def test_sums_and_activations_that_do_not_fit_are_refused():
 )
 def test_two_lanes_share_a_slice_where_sums_have_room(weight, kind, lanes):
     conv, x = Conv(np.full((1, 1, 1, 1), float(weight)), np.zeros(1)), TensorType((1, 1, 1), kind, 0)
-    assert mac_lanes(mac_program(conv, x, None), x) == lanes
+    assert Mac().per_slice(mac_program(conv, x, None), x.qtype.bits) == lanes
 
 
 def test_a_list_is_weights_and_what_constants_are_above_the_least():

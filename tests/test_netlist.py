@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 import hwgen
+from hwgen.board import read_board
 from hwgen.config import BuildConfig
 from hwgen.flow import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.share import share
-from hwgen.synth import yosys
 from hwgen.synth.parts import parts_of
+from hwgen.synth.processes import WORKER
+from hwgen.synth.yosys import commands
 from tests.networks import only
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
@@ -57,12 +59,12 @@ def test_netlist_equals_the_module(kind, tmp_path, monkeypatch):
     whole = parts_of(folder, manifest, core, whole=True)[-1]
     (folder / "synth").mkdir()
     script = [
-        *yosys._commands(whole)[:-1],
+        *commands(whole, read_board(folder, manifest).device)[:-1],
         f"rename -top {core}",
         f"write_verilog -noattr rtl/{core}.v",
     ]
     (folder / "netlist.ys").write_text("\n".join(script))
-    subprocess.run([sys.executable, "-c", yosys._WORKER, "netlist.ys"], cwd=folder, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", WORKER, "netlist.ys"], cwd=folder, check=True, capture_output=True)
     netlist = (folder / f"rtl/{core}.v").read_text()
     primitives = ["DSP48E2"] if kind in ("dsp", "mac") else ["LUT6_2", "CARRY8"]
     assert all(primitive in netlist for primitive in primitives) and netlist.count("endmodule") == 1

@@ -1,4 +1,4 @@
-"""The LUT6_2 and CARRY8 form of pe.v equals its behavioural form: proven, not sampled."""
+"""The forms of pe.v with LUT6_2 and CARRY8 or CARRY4 equal its behavioural form: proven, not sampled."""
 
 import pytest
 
@@ -6,6 +6,7 @@ from hwgen.share import share
 from tests.proofs import yosys
 
 PE = (share("rtl") / "pe.v").read_text()
+CARRY_CHAIN = (share("rtl") / "carry_chain.v").read_text()
 INIT = 0xCA3535CA_CACACACA  # O6 above, O5 below
 # O5 counts only where O6 is 0: elsewhere the carry passes by
 COUNTING_BITS = [bit for bit in range(64) if bit >= 32 or not INIT >> (bit + 32) & 1]
@@ -28,12 +29,15 @@ REFUTATION = [
 ]
 
 
-def compared(folder, gate, parameters, ending):
-    """Runs `ending` on gold, the behavioural form, and gate, the primitives of the text `gate`."""
+CARRY = {1: "gen_ultrascale", 2: "gen_series7"}
+
+
+def compared(folder, gate, parameters, ending, primitives=1):
+    """Runs `ending` on gold, the behavioural form, and gate, the `primitives` of the text `gate`."""
     script = []
-    for form, text, primitives in (("gold", PE, 0), ("gate", gate, 1)):
-        (folder / f"{form}.v").write_text(text)
-        chosen = parameters | {"XILINX": primitives}
+    for form, text, number in (("gold", PE, 0), ("gate", gate, primitives)):
+        (folder / f"{form}.v").write_text(text + CARRY_CHAIN)
+        chosen = parameters | {"XILINX": number}
         script += [
             "design -reset",
             "read_verilog +/xilinx/cells_sim.v",  # without -lib: the cells' behaviour counts
@@ -42,7 +46,8 @@ def compared(folder, gate, parameters, ending):
             "proc",
             "flatten",
             "opt_clean",
-            *([f"select -assert-min {parameters['W']} w:*lut_i*"] if primitives else []),
+            *([f"select -assert-min {parameters['W']} w:*lut_i*"] if number else []),
+            *([f"select -assert-min 1 w:*{CARRY[number]}*carry_i*"] if number else []),
             f"rename -top {form}",
             f"design -stash {form}",
         ]
@@ -50,10 +55,18 @@ def compared(folder, gate, parameters, ending):
     return yosys(folder, *script, *ending)
 
 
-@pytest.mark.parametrize("below", [0, 3])
-@pytest.mark.parametrize("width", [2, 8, 13, 20])
-def test_primitives_equal_the_behavioural_form(width, below, tmp_path):
-    done = compared(tmp_path, PE, {"W": width, "F": below}, PROOF)
+@pytest.mark.parametrize(
+    ("primitives", "width", "below"),
+    [
+        *((1, width, below) for width in (2, 8, 13, 20) for below in (0, 3)),
+        (2, 2, 3),
+        (2, 8, 0),
+        (2, 13, 3),
+        (2, 20, 0),
+    ],
+)
+def test_primitives_equal_the_behavioural_form(primitives, width, below, tmp_path):
+    done = compared(tmp_path, PE, {"W": width, "F": below}, PROOF, primitives)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert "Equivalence successfully proven!" in done.stdout
 

@@ -12,18 +12,21 @@ from hypothesis import strategies as st
 from rich.console import Console
 from torch import nn
 
+import hwgen.lanes.price as lanes_price
 from benchmarks.price import MAC_V, SHIFTER_V, break_even_table, format_table, mac, program_table, term
 from hwgen.compress import Recipe, prepare, price
 from hwgen.compress.formats import AdditivePowersOfTwo, Binary, PowerOfTwo, Ternary, Uniform
 from hwgen.compress.recipe import Magnitude
+from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.errors import BadInput
 from hwgen.ir import TensorType
+from hwgen.lanes.fold import Fold
+from hwgen.lanes.unit import TermLanes
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
+from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.units.layer import Layer
-from hwgen.units.term_lanes import Fold, TermLanes
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs/break_even.md"
 
@@ -101,10 +104,11 @@ def test_a_term_lane_costs_what_the_unit_says_of_one_more(legs, bits):
     weights = np.ones((8, 8, 1, legs)) * np.resize([1, -1], (8, 1, 1))
     op = Conv(weights, np.zeros(8), padding=(0, 0, legs // 2, legs // 2))
     quantize = Quantize(0, kind.low, kind.high)
-    layer = Layer("layer", op, quantize, x, quantize.infer(op.infer(x)))
-    unit = TermLanes(layer, Fold(32), Order(x.shape))  # a column a lane: as many legs as taps
+    unit = TermLanes(
+        Stage.alone("layer", op, quantize, x), Fold(32), Order(x.shape), DEVICE
+    )  # a column a lane: as many legs as taps
     assert unit.windows.legs == legs and unit.program.drop == unit.program.below == 0
-    expected = (unit.features()["exact"] - unit._line_luts) / 32
+    expected = (lanes_price.features(unit)["exact"] - lanes_price._line_luts(unit)) / 32
     assert price.lane_luts(bits, unit.program.accumulator, legs) == expected
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hwgen.share import share
-from hwgen.simulators import SIMULATORS, _literal, run_cocotb
+from hwgen.simulators import SIMULATORS, run_cocotb
+from hwgen.simulators.simulator import literal
 
 SOURCES = sorted(share("rtl").glob("*.v"))
 MODULES = [path.stem for path in SOURCES]
@@ -40,7 +41,7 @@ def side_by_side(module: str, configs: list[dict], bench, folder: Path) -> str:
         if hasattr(bench, "prepare"):
             bench.prepare(own, config)
         values = {k: f"../{number}/{v}" if isinstance(v, str) and (own / v).is_file() else v for k, v in config.items()}
-        parameters = ", ".join(f".{name}({_literal(value)})" for name, value in values.items())
+        parameters = ", ".join(f".{name}({literal(value)})" for name, value in values.items())
         lines.append(f"    {module}_ports {f'#({parameters}) ' if parameters else ''}config_{number} ();\n")
     return f"module configs;\n{''.join(lines)}endmodule\n"
 

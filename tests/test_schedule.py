@@ -14,17 +14,20 @@ from torch import nn
 from hwgen import simulate
 from hwgen.board import load_board
 from hwgen.config import RESOURCES, BuildConfig
-from hwgen.entries import IMMEDIATE, Rounds
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
-from hwgen.frontend import import_model, load
+from hwgen.frontend import import_model
+from hwgen.lanes.entries import IMMEDIATE, Rounds
+from hwgen.lanes.unit import TermLanes
+from hwgen.load import load
 from hwgen.lower import lower
+from hwgen.menu import Menu
 from hwgen.nn import ActQuant
+from hwgen.pace import interval_of
 from hwgen.passes import run_passes
-from hwgen.schedule import Menu, schedule
+from hwgen.schedule import schedule
 from hwgen.share import share
-from hwgen.units.term_lanes import TermLanes
 
 BOARD = load_board("zcu104")
 
@@ -70,7 +73,7 @@ def test_a_random_network_is_as_fast_as_its_schedule_says(seed, tmp_path):
     limits = [{"lanes": random.choice([1, 4, 16, 64, 512])}, {"fps": 10.0 ** random.uniform(3, 5.5)}, {"budget": "5%"}]
     design = build(net.module, net.example, out=tmp_path / "net", config=BuildConfig(**random.choice(limits)))
     took = measured(tmp_path / "net", net.module, net.x[:1])
-    assert max(placed.unit.cycles() for placed in design.placed) <= took <= design.interval()
+    assert max(placed.unit.cycles() for placed in design.placed) <= took <= interval_of(design)
 
 
 @pytest.mark.sim
@@ -78,8 +81,8 @@ def test_a_random_network_is_as_fast_as_its_schedule_says(seed, tmp_path):
 def test_a_rate_is_met(engine, tmp_path):
     net, rate = network(), 5e5
     design = build(net, (X,), out=tmp_path / "net", config=BuildConfig(fps=rate, engine=engine))
-    assert design.interval() <= BOARD.clock_mhz * 1e6 / rate
-    assert measured(tmp_path / "net", net, X) <= design.interval()
+    assert interval_of(design) <= BOARD.clock_mhz * 1e6 / rate
+    assert measured(tmp_path / "net", net, X) <= interval_of(design)
 
 
 @pytest.mark.sim
@@ -90,7 +93,7 @@ def test_units_that_hold_each_other_up_are_predicted_to(options, over, tmp_path)
     design = build(model, inputs, out=tmp_path / "net", config=BuildConfig(**options))
     frames = np.random.default_rng(3).random((6, *design.graph.input_shape))
     took = simulate(tmp_path / "net", frames, simulator="icarus")[1].interval
-    assert max(placed.unit.cycles() for placed in design.placed) < took <= design.interval() <= over * took
+    assert max(placed.unit.cycles() for placed in design.placed) < took <= interval_of(design) <= over * took
 
 
 @pytest.mark.sim
@@ -112,7 +115,7 @@ def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
     assert first.entries.gaps and first.entries.immediate.sum() > np.count_nonzero(first.program.flags & IMMEDIATE)
     shares = [sum(n / BOARD.resources[name] for name, n in d.estimate().items()) for d in (design, without)]
     assert shares[0] < shares[1] and without.estimate()["DSP"] == 0
-    assert measured(tmp_path / "net", net, x) <= design.interval()
+    assert measured(tmp_path / "net", net, x) <= interval_of(design)
 
 
 def test_a_layer_that_is_fast_enough_stays_small(tmp_path):
@@ -190,7 +193,7 @@ def test_a_slower_network_never_needs_more_memory():
     blocks = []
     for interval in (2_000, 8_000, 32_000, np.inf):
         chosen = ready.sparing(interval, {"URAM": 0})
-        blocks.append(ready.totals(chosen)["URAM"])
+        blocks.append(ready.placed(chosen).estimate()["URAM"])
     assert blocks == sorted(blocks, reverse=True) and blocks[-1] < len(net[1].weight.data.nonzero()) / 4096
 
 
@@ -198,7 +201,7 @@ def test_a_greater_budget_is_never_slower(tmp_path):
     intervals = []
     for luts in (600, 1200, 4800):
         design = build(network(), (X,), out=tmp_path / str(luts), config=BuildConfig(budget=f"LUT={luts},BRAM=100%"))
-        intervals.append(design.interval())
+        intervals.append(interval_of(design))
     assert intervals == sorted(intervals, reverse=True) and intervals[0] > intervals[-1]
 
 

@@ -9,9 +9,11 @@ from toy_build import write_build
 
 from hwgen.board import load_board
 from hwgen.errors import BadInput, ToolFailed
-from hwgen.synth import RESOURCES, table, yosys
+from hwgen.synth import processes, table, yosys
 from hwgen.synth.parts import Part, parts_of
-from hwgen.units.unit import block_memory
+
+BOARD = load_board("zcu104")
+RESOURCES = BOARD.device.resources
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +87,24 @@ def cells_of(build, job):
 
 
 def test_result_is_written_with_version_flags_and_parameters(toy):
-    build, result, told = toy
+    build, result, _ = toy
     assert json.loads((build / "synth/yosys.json").read_text()) == result
     assert result["version"].startswith("Yosys 0.70")
     assert result["flags"] == "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nodsp -widemux 5"
     assert result["units"][1]["parameters"] == {"FILE": '"rom/b.hex"', "DEPTH": "16", "W": "12"}
-    assert told[0] == "yosys: 7 of 7 parts to do"
-    assert re.fullmatch(r"yosys: \w+ \d+ LUT \(7 of 7, 0 from the cache\)", told[-1])
+
+
+def test_progress_tells_each_part_as_it_starts_and_ends(toy):
+    _, _, told = toy
+    assert told[0] == "yosys: 0 of 7 parts done"
+    working = [line.partition("at work on ")[2].split(", ") for line in told]
+    names = ["a", "b", "border", "c", "core", "d", "total"]
+    assert sorted({name for line in working for name in line if name}) == names
+    assert max(map(len, working)) == 2  # jobs
+    done = [int(line.split()[1]) for line in told]
+    assert done == sorted(done) and set(done) == set(range(8))
+    ended = [found[1] for line in told if (found := re.search(r"done, (\w+) \d+ LUT", line))]
+    assert sorted(set(ended)) == names
 
 
 def test_sum_is_of_the_units_and_of_the_top_without_its_core(toy):
@@ -105,7 +118,7 @@ def test_sum_is_of_the_units_and_of_the_top_without_its_core(toy):
 
 
 def test_table_shows_parts_sum_total_budget_and_percent(toy):
-    lines = table(toy[1], load_board("zcu104")).splitlines()
+    lines = table(toy[1], BOARD).splitlines()
     assert lines[0] == "| unit | LUT | LUTRAM | FF | CARRY8 | BRAM36 | URAM | DSP | seconds |"
     assert re.fullmatch(r"\| d \| 3 \| 3 \| 0 \| 0 \| 0 \| 0 \| 0 \| [\d.]+ \|", lines[5])
     assert [line.split()[1] for line in lines[6:]] == ["border", "sum", "core", "total", "zcu104", "used"]
@@ -113,7 +126,7 @@ def test_table_shows_parts_sum_total_budget_and_percent(toy):
 
 
 def test_table_shows_a_dash_for_what_was_not_counted():
-    text = table({"core": {"LUT": 23040}, "units": []}, load_board("zcu104"))
+    text = table({"core": {"LUT": 23040}, "units": []}, BOARD)
     assert "| core | 23040 | - | - | - | - | - | - |" in text
     assert "| used | 10.0% | - | - | - | - | - | - |" in text
 
@@ -188,7 +201,7 @@ def test_every_cell_is_worth_what_it_occupies():
 
 
 def counts(cells):
-    return yosys.count(cells, "job", "synth/job.log")
+    return yosys.count(cells, "job", "synth/job.log", BOARD.device)
 
 
 def part(name):
@@ -210,7 +223,7 @@ def test_a_cell_that_must_not_be_there_is_an_error(cell, message):
 def test_an_instantiated_dsp_slice_is_counted_and_none_is_inferred(build):
     one_module(build, "wire [47:0] p;\nDSP48E2 dsp_i (.CLK(clk), .CEP(a), .RSTP(b), .P(p));\nassign y = p[0];")
     assert yosys.synthesize(build)["total"]["DSP"] == 1
-    assert "-nodsp" in yosys.FLAGS
+    assert "-nodsp" in BOARD.device.yosys
 
 
 @pytest.mark.parametrize(
@@ -239,7 +252,7 @@ def test_block_memory_is_what_yosys_makes_of_a_memory(build, depth, bits, writte
     address = f"[{(depth - 1).bit_length() - 1}:0]"
     ports = f"input wire clk, input wire [7:0] we, input wire {address} wa, ra, input wire [{bits - 1}:0] d, output wire [{bits - 1}:0] y"
     counts = yosys.synthesize(one_module(build, body, ports), top="toy_top")["total"]
-    assert counts["BRAM36"] == block_memory(depth, bits, written)[0]
+    assert counts["BRAM36"] == BOARD.device.block_memory(depth, bits, written)[0]
 
 
 def test_missing_rom_names_file_and_instance(build):
@@ -335,7 +348,7 @@ def test_parameter_that_the_core_does_not_give_is_an_error(build):
 
 def test_interrupt_stops_every_worker_and_its_children(build, monkeypatch):
     (build / "synth").mkdir()
-    started, start = [], yosys._start
+    started, start = [], processes.start
 
     def remember(*args):
         started.append(start(*args))
@@ -344,56 +357,54 @@ def test_interrupt_stops_every_worker_and_its_children(build, monkeypatch):
     def interrupt(job, seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(yosys, "_start", remember)
-    scripts(monkeypatch, slow="exec -- sleep 60", quick="log done")
+    monkeypatch.setattr(processes, "start", remember)
     with pytest.raises(KeyboardInterrupt):
-        yosys._run_all(build, [part("slow"), part("quick")], 2, interrupt)
+        processes.run_all(build, scripts(slow="exec -- sleep 60", quick="log done"), 2, interrupt)
     assert [process.poll() for process in started] == [-9, 0]
 
 
-def scripts(monkeypatch, **commands):
-    """Of the parts by name, in the place of synthesis."""
-    monkeypatch.setattr(yosys, "_commands", lambda part: [commands[part.name]])
+def scripts(**commands):
+    """A part of each name, and its script of one command."""
+    return {part(name): [command] for name, command in commands.items()}
 
 
-def test_killed_worker_is_an_error_with_the_end_of_its_log(build, monkeypatch):
+def test_killed_worker_is_an_error_with_the_end_of_its_log(build):
     (build / "synth").mkdir()
-    scripts(monkeypatch, job="exec -- kill -9 $PPID")
     with pytest.raises(ToolFailed, match=r"(?s)yosys was killed by signal 9 on job:.*kill -9.*at:   .*job.log"):
-        yosys._run_all(build, [part("job")], 1, lambda *_: None)
+        processes.run_all(build, scripts(job="exec -- kill -9 $PPID"), 1, lambda *_: None)
 
 
 def test_counts_that_another_process_wrote_are_refused_and_not_kept(build, tmp_path, monkeypatch):
-    checked = yosys._check_log
+    checked = processes.check_log
 
     def overwrite(folder, part, returncode):
         checked(folder, part, returncode)
         path = folder / f"synth/{part.stem}.stat.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"modules": {"$paramod\\other\\W=s32'1": {}}}))
 
-    monkeypatch.setattr(yosys, "_check_log", overwrite)
+    monkeypatch.setattr(processes, "check_log", overwrite)
     options = only(build, "a")
     with pytest.raises(ToolFailed, match=r"(?s)the counts of a are those of other, not of .*unit_a.stat.json"):
         yosys.synthesize(build, cache=tmp_path / "cache", **options)
     assert not list((tmp_path / "cache").glob("*.json"))
 
 
-def test_every_failure_is_named_and_stops_no_other_part(build, monkeypatch):
+def test_every_failure_is_named_and_stops_no_other_part(build):
     (build / "synth").mkdir()
-    scripts(monkeypatch, one="exec -- kill -9 $PPID", two="log fine", three="no_such_command")
+    three = scripts(one="exec -- kill -9 $PPID", two="log fine", three="no_such_command")
     done = []
     with pytest.raises(
         ToolFailed, match=r"(?s)2 parts failed, one, three; the first: .*signal 9 on one.*one.log, .*three.log"
     ):
-        yosys._run_all(build, [part("one"), part("two"), part("three")], 1, lambda part, _: done.append(part.name))
+        processes.run_all(build, three, 1, lambda part, _: done.append(part.name))
     assert done == ["two"]
 
 
-def test_limits_end_a_part_and_name_it(build, monkeypatch):
+def test_limits_end_a_part_and_name_it(build):
     (build / "synth").mkdir()
-    scripts(monkeypatch, slow="exec -- sleep 60", large="read_verilog -lib +/xilinx/cells_xtra.v")
+    slow, large = scripts(slow="exec -- sleep 60"), scripts(large="read_verilog -lib +/xilinx/cells_xtra.v")
     with pytest.raises(ToolFailed, match=r"yosys took more than 0.02 minutes on slow\n  at:   .*slow.log"):
-        yosys._run_all(build, [part("slow")], 1, lambda *_: None, minutes=0.02)
-    yosys._run_all(build, [part("large")], 1, lambda *_: None, memory=4)
+        processes.run_all(build, slow, 1, lambda *_: None, minutes=0.02)
+    processes.run_all(build, large, 1, lambda *_: None, memory=4)
     with pytest.raises(ToolFailed, match=r"(?s)on large:.*at:   .*large.log"):
-        yosys._run_all(build, [part("large")], 1, lambda *_: None, memory=0.1)
+        processes.run_all(build, large, 1, lambda *_: None, memory=0.1)

@@ -10,6 +10,7 @@ import pytest
 from toy_build import write_build
 
 from hwgen.board import load_board
+from hwgen.devices import devices
 from hwgen.errors import BadInput, MissingTool, ToolFailed
 from hwgen.synth import table, vivado
 
@@ -67,7 +68,6 @@ def test_project_files_are_those_returned(tmp_path):
         "implement_clocks.xdc",
         "synth.tcl",
         "synth_clocks.xdc",
-        "zcu104.xdc",
     ]
     assert sorted(files) == sorted((tmp_path / "vivado").iterdir())
 
@@ -101,7 +101,7 @@ def test_script_takes_every_file_part_and_clock(build, tmp_path):
     assert re.findall(r"CALL (?:read_verilog|read_xdc) (.*)", log) == [
         *json.loads((build / "hwgen.json").read_text())["sources"],
         "vivado/synth_clocks.xdc",
-        "vivado/zcu104.xdc",
+        "board.xdc",
     ]
     roms = re.findall(r"CALL set_property file_type \{Memory Initialization Files\} (.*)", log)
     assert roms == ["rom/a.hex", "rom/b.hex"]
@@ -193,7 +193,7 @@ def test_run_fails_if_vivado_does_not_say_it_read_a_rom(build, with_vivado):
 
 
 def test_utilization_report_is_read():
-    assert vivado.parse_utilization(REPORTS["utilization"]) == {
+    assert vivado.parse_utilization(REPORTS["utilization"], BOARD.device) == {
         "LUT": 4455,
         "LUTRAM": 288,
         "MUXF7": 12,
@@ -203,6 +203,27 @@ def test_utilization_report_is_read():
         "CARRY8": 310,
         "BRAM36": 17.5,
         "URAM": 0,
+        "DSP": 0,
+    }
+
+
+def test_utilization_report_of_another_family_is_read():
+    """A 7 series device has other rows: its carry chains are counted among the primitives, at the report's end."""
+    series7, report = devices()["series7"], REPORTS["utilization"]
+    with pytest.raises(ToolFailed, match="no Slice LUTs and Slice Registers in the text: .* of the family series7"):
+        vivado.parse_utilization(report, series7)
+    report = re.sub(r"^\| CARRY8 .*\n|^\| F9 .*\n|^\| URAM .*\n", "", report, flags=re.MULTILINE)
+    report = report.replace("CLB LUTs* ", "Slice LUTs*").replace("CLB Registers  ", "Slice Registers")
+    report += "\n| CARRY4   |  621 |          CarryLogic |\n"
+    counts = vivado.parse_utilization(report, series7)
+    assert counts == {
+        "LUT": 4455,
+        "LUTRAM": 288,
+        "MUXF7": 12,
+        "MUXF8": 3,
+        "FF": 5120,
+        "CARRY4": 621,
+        "BRAM36": 17.5,
         "DSP": 0,
     }
 
@@ -231,7 +252,11 @@ def test_timing_report_without_paths_has_no_fmax():
     assert (timing["wns_ns"], timing["whs_ns"], timing["fmax_mhz"]) == (None, None, None)
 
 
-@pytest.mark.parametrize("parse", [vivado.parse_utilization, vivado.parse_hierarchy, vivado.parse_timing])
+@pytest.mark.parametrize(
+    "parse",
+    [lambda text: vivado.parse_utilization(text, BOARD.device), vivado.parse_hierarchy, vivado.parse_timing],
+    ids=["utilization", "hierarchy", "timing"],
+)
 def test_a_text_that_is_no_report_is_an_error(parse):
     with pytest.raises(ToolFailed):
         parse("Vivado ran out of memory\n")

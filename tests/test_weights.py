@@ -9,9 +9,9 @@ from torch import nn
 
 import hwgen
 from hwgen import BuildConfig, build, load_words, simulate
-from hwgen.entries import IMMEDIATE
 from hwgen.errors import BadInput, DoesNotFit, HwgenError
 from hwgen.flow import read_design, read_manifest
+from hwgen.lanes.entries import IMMEDIATE
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.simulators import lint, run_cocotb
 from tests.networks import only
@@ -144,7 +144,7 @@ def test_the_hardware_of_uram_does_not_know_the_weights(tmp_path):
 
 def test_layers_are_chosen_by_name_and_others_are_fixed(tmp_path):
     folder = built(tmp_path / "net", loadable="layer_3, layer_9")
-    assert read_manifest(folder)["loadable"] == {"layer_3": "bram", "layer_9": "bram"}
+    assert read_manifest(folder)["loadable"] == ["layer_3", "layer_9"]
     with pytest.raises(BadInput, match="the weight is not that of the build"):
         load_words(folder, network(1), EXAMPLE)
     mixed = network(1)

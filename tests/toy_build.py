@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from hwgen.board import CONSTRAINTS, load_board
+
 # `adder`: W cells LUT6_2, (W + 7) / 8 CARRY8, a ROM.  `delay`: one SRL16E a bit.  `scratch`: 64 words.
 TOY_V = """
 `default_nettype none
@@ -130,7 +132,7 @@ def write_build(folder: Path) -> Path:
         "core": "toy_core",
         "top": "toy_top",
         "clocks": {"core": "clk", "top": "clk"},
-        "board": "zcu104",
+        "board": load_board("zcu104").record(),
         "sources": ["rtl/toy.v", "rtl/toy_core.v", "rtl/toy_top.v"],
         "roms": {path: {"depth": len(words), "width": width} for path, (words, width) in ROMS.items()},
         "units": [
@@ -147,5 +149,6 @@ def write_build(folder: Path) -> Path:
     for path, (words, width) in ROMS.items():
         digits = (width + 3) // 4
         (folder / path).write_text("".join(f"{word:0{digits}x}\n" for word in words))
+    (folder / CONSTRAINTS).write_text(load_board("zcu104").constraints)
     (folder / "hwgen.json").write_text(json.dumps(manifest))
     return folder

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.spatial import adders
+from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.errors import ToolFailed
 from hwgen.synth.yosys import count
 
@@ -67,7 +68,7 @@ def _synthesize(work: Path, job: str, read: list[str]) -> dict:
     seconds = _run(work, job, [*commands, "select =A:top", f"write_json -selected {job}.json"])
     stat = json.loads((work / f"{job}.stat.json").read_text())
     cells = stat["design"].get("num_cells_by_type", {})
-    counts = count(cells, job, f"{work}/{job}.log")
+    counts = count(cells, job, f"{work}/{job}.log", DEVICE)
     netlist = json.loads((work / f"{job}.json").read_text())
     (module,) = netlist["modules"].values()
     (work / f"{job}.json").unlink()

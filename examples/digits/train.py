@@ -3,12 +3,7 @@
 hwgen compress examples/digits/train.py:job --recipe examples/digits/recipe.json -o build/compressed
 """
 
-import sys
-from pathlib import Path
-
 import torch
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # hwgen may be run from anywhere, and holds no examples
 
 from examples.common import Batches, train_float
 from examples.digits.model import Digits, train_data

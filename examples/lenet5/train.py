@@ -4,12 +4,9 @@ The environment variable MNIST names the folder with MNIST's train-images-idx3-u
 """
 
 import os
-import sys
 from pathlib import Path
 
 import torch
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # hwgen may be run from anywhere, and holds no examples
 
 from examples.common import Batches, train_float
 from examples.lenet5.model import network, read_mnist

@@ -13,7 +13,7 @@ from hwgen.compress.prepare import prepare
 from hwgen.compress.recipe import Recipe
 from hwgen.compress.size import LayerSize, sizes
 from hwgen.errors import BadInput
-from hwgen.frontend import call
+from hwgen.load import call
 
 RECIPE, HISTORY, MODEL = "recipe.json", "history.json", "model.pt2"
 
@@ -44,8 +44,8 @@ def run(
     """
     if out.exists() and any(out.iterdir()) and not (out / CHECKPOINT).is_file():
         raise BadInput("the folder is not empty and holds no compression", str(out), "name a new folder")
-    prepared = prepare(model, recipe)
     x = next(iter(validation))[0]
+    prepared = prepare(model, recipe, (x[:1],))
     history = fit(prepared, train, validation, folder=out, show=show)
     converted = convert(prepared)
     rows = sizes(converted, (x[:1],))

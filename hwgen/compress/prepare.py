@@ -7,6 +7,7 @@ from torch import fx, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from hwgen.compress import check
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.compress.compact import depthwise
 from hwgen.compress.prepared import Prepared
@@ -31,28 +32,32 @@ from hwgen.compress.trace import (
     module_of,
     moved,
     new_name,
+    plain,
     tensors,
     trace,
 )
 from hwgen.compress.weights import BiasGrid, WeightGrid
-from hwgen.errors import BadInput, UnsupportedLayer
+from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
 from hwgen.nn import ActQuant
 
 
-def prepare(model: nn.Module, recipe: Recipe) -> Prepared:
+def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor, ...] | None = None) -> Prepared:
     """A copy of `model` that trains under `recipe`; `model` stays as it is.
+
+    With example_inputs, a tuple with one tensor [1, ...], everything that `hwgen.build` would refuse afterwards is
+    found now; without, weights that would be left in float alone.
 
     Batch norms are folded into the layer before them, with their running statistics, and the folded weights train. A
     quantizer is put behind every tensor that reaches a layer with weights, an average pool or an addition; ActQuants
     that are there already stay as they are.
 
     The model is traced by torch.fx; weights must be in Conv1d, Conv2d and Linear modules. Raises BadInput for a
-    recipe's pattern that matches nothing, UnsupportedLayer for what cannot be traced or folded.
+    recipe's pattern that matches nothing, UnsupportedLayer for what cannot be traced, folded or built, Obstacles for
+    several such layers: all are named at once.
     """
     if any(parameter.device.type != "cpu" for parameter in model.parameters()):
         raise BadInput("the model is not on the CPU", type(model).__name__, "model.cpu(): compression trains there")
-    network = trace(copy.deepcopy(model))
-    _fold_batch_norms(network)
+    network = _checked(model, example_inputs)
     nodes = [node for node in network.graph.nodes if isinstance(module_of(network, node), WEIGHTED)]
     names = list(dict.fromkeys(node.target for node in nodes))
     if not names:
@@ -60,10 +65,13 @@ def prepare(model: nn.Module, recipe: Recipe) -> Prepared:
             "the model has no layer with weights", type(model).__name__, "use Conv1d, Conv2d, Linear"
         )
     modules = {name: network.get_submodule(name) for name in names}
-    _check_weights(modules)
     plan = layer_recipes(recipe, {name: len(module.weight) for name, module in modules.items()})
     bits = {node: plan[node.target].input_bits for node in nodes}
     _insert_quantizers(network, recipe, bits)
+    if example_inputs is not None:
+        top = max(f.magnitudes()[-1] for own in plan.values() for f in own.formats)
+        if obstacles := check.off_grid(network, top, example_inputs):
+            raise Obstacles.of(obstacles)
     layers = []
     for name, module in modules.items():
         own = plan[name]
@@ -93,6 +101,23 @@ def prepare(model: nn.Module, recipe: Recipe) -> Prepared:
     return Prepared(network, layers, recipe)
 
 
+def _checked(model: nn.Module, example_inputs: tuple[torch.Tensor, ...] | None) -> fx.GraphModule:
+    """The traced copy with its batch norms folded; raises all that is in the way of compressing it."""
+    obstacles: list[HwgenError] = []
+    network = None
+    try:
+        network = trace(copy.deepcopy(model))
+    except UnsupportedLayer as error:
+        obstacles.append(error)
+    if network is not None:
+        obstacles += [*check.left_out(network), *_fold_batch_norms(network), *_bad_weights(network)]
+    if example_inputs is not None:
+        obstacles += check.but_at(check.refused(model, example_inputs), obstacles)
+    if network is None or obstacles:
+        raise Obstacles.of(obstacles)
+    return network
+
+
 def _pays(module: nn.Module, own: LayerRecipe, recipe: Recipe, first: bool) -> bool:
     """Whether the zeros that are asked of the layer reach its break-even: no slower than a dense engine of its size."""
     zeros = own.zeros if own.zeros is not None else getattr(recipe.pruning, "zeros", None)
@@ -117,21 +142,25 @@ def _observe(layer: Layer) -> None:
     layer.original.register_post_accumulate_grad_hook(note_gradient)
 
 
-def _fold_batch_norms(network: fx.GraphModule) -> None:
-    calls = call_counts(network)
+def _fold_batch_norms(network: fx.GraphModule) -> list[HwgenError]:
+    """Folds each batch norm into the layer before it; those that cannot be are told."""
+    calls, obstacles = call_counts(network), []
     for node in list(network.graph.nodes):
         norm = module_of(network, node)
         if not isinstance(norm, BATCH_NORMS):
             continue
         before = tensors(node)[0]
         layer = module_of(network, before)
-        alone = isinstance(layer, WEIGHTED) and len(before.users) == 1 and calls[before.target] == 1
+        alone = plain(layer) and len(before.users) == 1 and calls[before.target] == 1
         if not alone or norm.running_mean is None or norm.num_features != len(layer.weight):
-            raise UnsupportedLayer(
-                "the batch norm does not follow a layer with weights that it can be folded into",
-                node.target,
-                "put it right behind a Conv or Linear of as many channels, called once, with running statistics",
+            obstacles.append(
+                UnsupportedLayer(
+                    "the batch norm does not follow a layer with weights that it can be folded into",
+                    node.target,
+                    "put it right behind a Conv or Linear of as many channels, called once, with running statistics",
+                )
             )
+            continue
         if norm.weight is None:  # torch's fuse_linear_bn_eval asks for one
             norm.weight = nn.Parameter(torch.ones_like(norm.running_mean))
             norm.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
@@ -142,18 +171,27 @@ def _fold_batch_norms(network: fx.GraphModule) -> None:
         network.graph.erase_node(node)
     network.delete_all_unused_submodules()
     network.recompile()
+    return obstacles
 
 
-def _check_weights(modules: dict[str, nn.Module]) -> None:
-    seen = {}
-    for name, module in modules.items():
+def _bad_weights(network: fx.GraphModule) -> list[HwgenError]:
+    """Layers whose weights cannot be trained by themselves."""
+    found: list[HwgenError] = []
+    seen: dict[int, str] = {}
+    for name in call_counts(network):
+        module = network.get_submodule(name)
+        if not isinstance(module, WEIGHTED):
+            continue
         if parametrize.is_parametrized(module):
-            raise UnsupportedLayer("the layer is parametrized already", name, "remove_parametrizations() first")
+            found.append(UnsupportedLayer("the layer is parametrized already", name, "remove_parametrizations() first"))
+            continue
         if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
-            raise BadInput("the layer has weights or biases that are not finite", name, "train it again")
+            found.append(BadInput("the layer has weights or biases that are not finite", name, "train it again"))
         if id(module.weight) in seen:
-            raise UnsupportedLayer(f"the layer shares its weights with {seen[id(module.weight)]}", name, "copy them")
+            what = f"the layer shares its weights with {seen[id(module.weight)]}"
+            found.append(UnsupportedLayer(what, name, "copy them"))
         seen[id(module.weight)] = name
+    return found
 
 
 def _insert_quantizers(network: fx.GraphModule, recipe: Recipe, input_bits: dict[fx.Node, int | None]) -> None:

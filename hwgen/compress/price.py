@@ -5,7 +5,7 @@ or larger than the dense one, layer by layer. The dense engine has the same memo
 one weight a cycle and skips nothing; its lane multiplies and accumulates in lookup tables, without a DSP block, or
 shifts where all weights are powers of two.
 
-A lane of terms costs what the unit itself says (hwgen/units/term_lanes.py, fitted to yosys); here is what a dense one costs
+A lane of terms costs what the unit itself says (hwgen/lanes/price.py, fitted to yosys); here is what a dense one costs
 beyond it, and `python -m benchmarks.price` prints how far that is off yosys.
 """
 
@@ -17,10 +17,10 @@ import numpy as np
 from torch import nn
 
 from hwgen.errors import BadInput
+from hwgen.lanes import fold, price
 from hwgen.ops.conv import ACCUMULATOR_BITS, ACTIVATION_BITS, WEIGHT_BITS
 from hwgen.qtype import ceil_log2
 from hwgen.terms import term_table
-from hwgen.units import term_lanes
 
 ROW_BITS = 2  # a Booth digit's row, or a shifter's stage of four, has so many bits more than x, a LUT each
 FLAG_BITS = 4  # of a ROM entry: last, shift, negate, immediate
@@ -37,9 +37,9 @@ def lane_luts(x_bits: int, accumulator_bits: int, legs: int = 3) -> float:
     """
     _check("x_bits", x_bits, ACTIVATION_BITS)
     _check("accumulator_bits", accumulator_bits, ACCUMULATOR_BITS)
-    _check("legs", legs, term_lanes.MOST_LEGS)
-    clamp = term_lanes.clamp_luts(accumulator_bits, x_bits, 0, (1 << x_bits) - 1)
-    return term_lanes.lane_luts(x_bits, accumulator_bits, legs) + clamp
+    _check("legs", legs, fold.MOST_LEGS)
+    clamp = price.clamp_luts(accumulator_bits, x_bits, 0, (1 << x_bits) - 1)
+    return price.lane_luts(x_bits, accumulator_bits, legs) + clamp
 
 
 def mac_luts(weight_bits: int, x_bits: int, accumulator_bits: int, legs: int = 3) -> float:

@@ -7,11 +7,14 @@ import torch
 from torch import nn
 
 from hwgen.frontend import import_model
+from hwgen.lanes.kinds import lane_kinds
+from hwgen.lanes.unit import entries_of
 from hwgen.lower import lower
 from hwgen.ops.conv import Conv
 from hwgen.passes import run_passes
 from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
+from hwgen.sums import term_count
 
 
 @dataclass(frozen=True)
@@ -42,22 +45,20 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
     names = {name for name, module in model.named_modules() if isinstance(module, kinds)}
     rows = []
     for stage in lower(run_passes(import_model(model, example_inputs))):
-        if stage.layer is None or not isinstance(stage.layer.op, Conv):
-            continue
-        layer, integers = stage.layer, stage.layer.op.integers
-        if stage.layer.op.path not in names:
-            continue  # a pool as a convolution
-        pixels = layer.y.shape[1] * layer.y.shape[2]
+        if not isinstance(stage.op, Conv) or stage.op.path not in names:
+            continue  # no weights, or a pool as a convolution
+        integers = stage.op.integers
+        pixels = stage.y.shape[1] * stage.y.shape[2]
         distinct = len(np.unique(integers[integers != 0]))
-        entries = layer.entries(layer.program, Order(layer.x.shape))
+        entries = entries_of(stage, lane_kinds()["lut"], Order(stage.x.shape))
         nonzero = int(np.count_nonzero(integers))
         rows.append(
             LayerSize(
-                layer.op.path,
+                stage.op.path,
                 integers.size,
                 nonzero,
-                layer.program.terms,
-                layer.program.terms * pixels,
+                term_count(stage),
+                term_count(stage) * pixels,
                 nonzero * max(1, ceil_log2(distinct)),
                 len(entries.payload) * (4 + entries.payload_bits),
             )

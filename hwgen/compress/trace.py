@@ -26,7 +26,16 @@ ADD_CALLS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, module, name):
-        return isinstance(module, (hwgen.nn.ActQuant, hwgen.nn.AvgPool2d)) or super().is_leaf_module(module, name)
+        own = isinstance(module, (hwgen.nn.ActQuant, hwgen.nn.AvgPool2d)) or plain(module)
+        return own or super().is_leaf_module(module, name)
+
+
+def plain(module: nn.Module) -> bool:
+    """Whether a module is a Conv1d, Conv2d or Linear, or of a subclass that computes as these do."""
+    kind = next((kind for kind in WEIGHTED if isinstance(module, kind)), None)
+    return kind is not None and all(
+        getattr(type(module), call, None) is getattr(kind, call, None) for call in ("forward", "_conv_forward")
+    )
 
 
 def trace(model: nn.Module) -> fx.GraphModule:

@@ -12,6 +12,8 @@ from hwgen.qtype import QType
 @dataclass(frozen=True)
 class Add(Op):
     path: str = ""
+    elementwise = True
+    requantizes = True
 
     @staticmethod
     def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
@@ -41,7 +43,7 @@ class Add(Op):
         return (a << up_a) + (b << up_b)
 
 
-@imports("aten.add.Tensor", "aten.add_.Tensor")
+@imports("aten.add.Tensor", "aten.add_.Tensor", tensors=2)
 def add(importer, a, b, alpha=1):
     if alpha != 1 or not (importer.is_tensor(a) and importer.is_tensor(b)):
         raise UnsupportedLayer(

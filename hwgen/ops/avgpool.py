@@ -33,7 +33,7 @@ def _average(importer, x, kernel, stride, padding=(0, 0), weight=None):
     )
 
 
-@imports("aten.avg_pool2d.default")
+@imports("aten.avg_pool2d.default", rank=4)
 def avg_pool2d(
     importer, x, kernel, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
@@ -48,7 +48,7 @@ def avg_pool2d(
     return _average(importer, x, kernel, pair(stride) if stride else kernel, padding)
 
 
-@imports("aten.avg_pool1d.default")
+@imports("aten.avg_pool1d.default", rank=3)
 def avg_pool1d(importer, x, kernel, stride=(), padding=(0,), ceil_mode=False, count_include_pad=True):
     return avg_pool2d(
         importer,
@@ -61,7 +61,8 @@ def avg_pool1d(importer, x, kernel, stride=(), padding=(0,), ceil_mode=False, co
     )
 
 
-@imports("aten.adaptive_avg_pool2d.default", "aten.adaptive_avg_pool1d.default")
+@imports("aten.adaptive_avg_pool2d.default", rank=4)
+@imports("aten.adaptive_avg_pool1d.default", rank=3)
 def adaptive_avg_pool(importer, x, output_size):
     if any(size != 1 for size in output_size):
         raise UnsupportedLayer(
@@ -76,6 +77,7 @@ def adaptive_avg_pool(importer, x, output_size):
 @imports("aten.mean.dim")
 def mean(importer, x, dims, keepdim=False):
     shape = importer.shape(x)
+    dims = range(len(shape) + 1) if dims is None else dims
     if sorted(d % (len(shape) + 1) for d in dims) != list(range(2, len(shape) + 1)) or len(shape) < 2:
         raise UnsupportedLayer(
             f"mean over dimensions {list(dims)}",
@@ -87,7 +89,7 @@ def mean(importer, x, dims, keepdim=False):
     return pooled if keepdim else importer.flatten(pooled)
 
 
-@imports("hwgen.avg_pool2d.default")
+@imports("hwgen.avg_pool2d.default", rank=4)
 def dyadic_avg_pool2d(importer, x, kh, kw, sh, sw, bits):
     numerator, f = reciprocal(kh * kw, bits)
     return _average(importer, x, (kh, kw), (sh, sw), weight=numerator * 2.0**-f)

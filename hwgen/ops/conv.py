@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from hwgen.errors import DoesNotFit, MissingActQuant, OffGrid, UnsupportedLayer
-from hwgen.ir import Op, TensorType
+from hwgen.ir import Op, TensorType, Window
 from hwgen.ops import imports
 from hwgen.qtype import QType
 from hwgen.terms import significant_bits, trailing_exponent
@@ -39,6 +39,7 @@ class Conv(Op):
     groups: int = 1
     path: str = ""
     activations_limited: bool = True
+    requantizes = True
 
     def __str__(self) -> str:
         outputs, _, rows, columns = self.weight.shape
@@ -48,6 +49,16 @@ class Conv(Op):
     @property
     def kernel(self) -> tuple[int, int]:
         return self.weight.shape[2:]
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, tuple(self.stride), tuple(self.dilation), self.padding[0], self.padding[2])
+
+    @property
+    def has_weights(self) -> bool:
+        """Not of a pool, whose channels are all alike."""
+        alike = self.groups == len(self.weight) and (self.weight == self.weight[:1]).all()
+        return not (alike and (self.bias == self.bias[:1]).all()) or len(self.weight) == 1
 
     @cached_property
     def exponents(self) -> tuple[int, int]:
@@ -114,14 +125,15 @@ class Conv(Op):
             )
         if self.spread(x) >= 2.0 ** (ACCUMULATOR_BITS - 1):
             needed = int(np.ceil(np.log2(self.spread(x)))) + 1
+            bias = f"the finest bias bit is 2^{self.exponents[1]}, " if self.bias.any() else ""
             raise DoesNotFit(
                 f"the accumulator needs {needed} bits, above {ACCUMULATOR_BITS}",
                 self.path,
-                "narrow the spread of the weights, or round the biases to a coarser grid: the finest bias bit is "
-                f"2^{self.exponents[1]}, the finest product bit 2^{x.exponent + self.exponents[0]}",
+                "narrow the spread of the weights, or round the biases to a coarser grid: "
+                f"{bias}the finest product bit 2^{x.exponent + self.exponents[0]}",
             )
         top, bottom, left, right = self.padding
-        tall, wide = reach(self.kernel, self.dilation)
+        tall, wide = self.window.reach
         out_rows = (rows + top + bottom - tall) // self.stride[0] + 1
         out_columns = (columns + left + right - wide) // self.stride[1] + 1
         low, high = self.bounds(x)
@@ -175,11 +187,6 @@ class Conv(Op):
         )
 
 
-def reach(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of a window, dilation counted."""
-    return tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
-
-
 def sum_ends(weights: np.ndarray, x: QType) -> tuple[np.ndarray, np.ndarray]:
     """The least and the greatest sum of int64 weights [outputs, inputs] times inputs in the range of `x`: int64 [outputs] each.
 
@@ -205,11 +212,11 @@ def pair(value, default: int = 1) -> tuple[int, int]:
     return tuple(value * 2) if len(value) == 1 else tuple(value)
 
 
-@imports("aten.conv2d.default", "aten.conv2d.padding")
+@imports("aten.conv2d.default", "aten.conv2d.padding", rank=4)
 def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     dilation = pair(dilation)
     if padding == "same":
-        total = [taps - 1 for taps in reach(weight.shape[2:], dilation)]
+        total = [d * (taps - 1) for d, taps in zip(dilation, weight.shape[2:], strict=True)]
         sides = (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
     else:
         vertical, horizontal = (0, 0) if padding == "valid" else pair(padding, 0)
@@ -218,7 +225,7 @@ def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
     return importer.add(op, x)
 
 
-@imports("aten.conv1d.default", "aten.conv1d.padding")
+@imports("aten.conv1d.default", "aten.conv1d.padding", rank=3)
 def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     first = lambda v: v if isinstance(v, (int, str)) else v[0]
     dilation = (1, first(dilation))
@@ -245,4 +252,17 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
     shift = (0 if bias is None else bias) - mean * scale
     # the accumulators that it scales are as wide as they come
     op = Conv(scale[:, None, None, None], shift, groups=len(scale), path=importer.path, activations_limited=False)
-    return importer.add(op, x)
+    try:
+        return importer.add(op, x)
+    except OffGrid as error:
+        if not np.isfinite(scale).all() or not np.isfinite(shift).all():
+            raise
+        follows = importer.made_by().split(".")[1:2] in (["conv1d"], ["conv2d"], ["linear"])
+        raise OffGrid(
+            f"the scale of the batch norm is on no grid: {error.what}",
+            error.at,
+            "fold the batch norm into the layer before it, then project that layer's weights on a grid"
+            if follows
+            else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into the "
+            "layer that reads it, or give it a scale and shift on a grid",
+        ) from None

@@ -17,7 +17,7 @@ class Flatten(Op):
         return x.reshape(len(x), -1, 1, 1)
 
 
-@imports("aten.flatten.using_ints")
+@imports("aten.flatten.using_ints", shares=True, picks=True)
 def flatten(importer, x, start=0, end=-1):
     rank = len(importer.shape(x)) + 1
     if start % rank != 1 or end % rank != rank - 1:
@@ -37,7 +37,7 @@ def size(importer, x, dim):
     return -1
 
 
-@imports("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default")
+@imports("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default", shares=True, picks=True)
 def view(importer, x, shape):
     features = prod(importer.shape(x))
     if len(shape) != 2 or shape[1] not in (-1, features):
@@ -47,15 +47,20 @@ def view(importer, x, shape):
     return importer.flatten(x)
 
 
-@imports(
-    "aten.dropout.default",
-    "aten.alias.default",
-    "aten.clone.default",
-    "aten.detach.default",
-    "aten.contiguous.default",
-    "aten.feature_dropout.default",
-)
-def nothing(importer, x, probability=0.0, training=False, memory_format=None):
+@imports("aten.clone.default", picks=True)
+@imports("aten.alias.default", "aten.detach.default", "aten.contiguous.default", shares=True, picks=True)
+def nothing(importer, x, memory_format=None):
+    return x
+
+
+@imports("aten.dropout.default", "aten.feature_dropout.default", shares=True, picks=True)
+def dropout(importer, x, probability, training):
     if training:
-        raise UnsupportedLayer("dropout in training mode", importer.path, "call module.eval() before the export")
+        raise UnsupportedLayer(
+            "dropout in training mode",
+            importer.path,
+            "call module.eval() before the export"
+            if importer.module().startswith("torch.nn.modules.dropout")
+            else "module.eval() does not reach a functional dropout: say F.dropout(x, p, training=self.training)",
+        )
     return x

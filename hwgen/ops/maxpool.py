@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch.nn import functional
 
 from hwgen.errors import UnsupportedLayer
-from hwgen.ir import Op, TensorType
+from hwgen.ir import Op, TensorType, Window
 from hwgen.ops import imports
-from hwgen.ops.conv import pair, reach
+from hwgen.ops.conv import pair
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class MaxPool(Op):
     stride: tuple[int, int]
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
+    maximum = True
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.stride, self.dilation, *self.padding)
 
     def __str__(self) -> str:
         return f"MaxPool[{self.kernel[0]}x{self.kernel[1]}, stride {self.stride[0]}x{self.stride[1]}]"
@@ -26,7 +31,7 @@ class MaxPool(Op):
         channels, *size = x.shape
         rows, columns = (
             (n + 2 * p - taps) // s + 1
-            for n, taps, s, p in zip(size, reach(self.kernel, self.dilation), self.stride, self.padding, strict=True)
+            for n, taps, s, p in zip(size, self.window.reach, self.stride, self.padding, strict=True)
         )
         return TensorType((channels, rows, columns), x.qtype, x.exponent)
 
@@ -51,7 +56,7 @@ class MaxPool(Op):
         return functional.max_pool2d(x.double(), self.kernel, self.stride, self.padding, self.dilation).long()
 
 
-@imports("aten.max_pool2d.default")
+@imports("aten.max_pool2d.default", rank=4, picks=True)
 def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
     if ceil_mode:
         raise UnsupportedLayer("MaxPool with ceil_mode", importer.path, "use ceil_mode=False, or pad the input")
@@ -66,7 +71,7 @@ def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=
     return importer.add(pool, x)
 
 
-@imports("aten.max_pool1d.default")
+@imports("aten.max_pool1d.default", rank=3, picks=True)
 def max_pool1d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
     flat = lambda v, other: (other, v if isinstance(v, int) else v[0])
     kernel = flat(kernel, 1)

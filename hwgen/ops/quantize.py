@@ -1,14 +1,20 @@
 """Quantize: to another grid, rounding half up, and a clamp: ActQuant, ReLU and ReLU6."""
 
 from dataclasses import dataclass
-from math import floor, isinf, isnan
+from fractions import Fraction
+from math import floor, inf, isfinite
 
-from hwgen.errors import DoesNotFit, UnsupportedLayer
+import numpy as np
+
+from hwgen.errors import DoesNotFit, OffGrid, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.nn import ActQuant, limits
 from hwgen.ops import imports
+from hwgen.ops.conv import identity
 from hwgen.qtype import QType
+from hwgen.terms import trailing_exponent
 
+RESULT_BITS = 48  # of any tensor, two's complement
 UNBOUNDED = 1 << 62
 WORD_BITS = 62  # of int64, with the sign and a carry
 
@@ -21,6 +27,19 @@ class Quantize(Op):
     exponent: int
     low: int
     high: int
+    elementwise = True
+
+    @property
+    def requantization(self) -> "Quantize":
+        return self
+
+    def hardware(self, x):
+        return identity(x.shape[0])
+
+    @property
+    def bounded(self) -> bool:
+        """Whether both ends of the clamp are there."""
+        return self.low > -UNBOUNDED and self.high < UNBOUNDED
 
     def shift(self, x: TensorType) -> int:
         """Bits that rounding drops; negative: zeros appended."""
@@ -80,17 +99,30 @@ def clamp(importer, x, low=None, high=None):
 
 
 def _clip(importer, x, low: float | None, high: float | None):
-    """Both ends must lie on x's grid, or on a finer one that holds them; None and infinity are no end."""
-    low, high = (None if end is not None and isinf(end) else end for end in (low, high))
-    exponent = importer.type(x).exponent
-    for end in (low, high):
-        while end is not None and (isnan(end) or floor(end * 2.0**-exponent) != end * 2.0**-exponent):
-            exponent -= 1
-            if exponent < -60:
-                raise UnsupportedLayer(
-                    f"clipping at {end} is on no grid of powers of two",
-                    importer.path,
-                    "clip at a multiple of a power of two",
-                )
-    low, high = (None if end is None else int(end * 2.0**-exponent) for end in (low, high))
-    return importer.add(Quantize(exponent, -UNBOUNDED if low is None else low, UNBOUNDED if high is None else high), x)
+    """A clamp; None and infinity are no end.
+
+    Its ends are on x's grid, or on a finer one that holds them. Where ActQuants of one exponent alone read the result,
+    any end will do: rounding is monotone, so a clamp before it is the clamp at the rounded ends after it.
+    """
+    low, high = (None if low == -inf else low), (None if high == inf else high)
+    ends = [float(end) for end in (low, high) if end is not None]
+    if not all(isfinite(end) for end in ends):
+        raise UnsupportedLayer(
+            f"clipping at {low} and {high}", importer.path, "clip at numbers, or leave the end away: None"
+        )
+    kind = importer.type(x)
+    exponent = min([kind.exponent, *(int(trailing_exponent(np.array(end))) for end in ends if end)])
+    if exponent < kind.exponent:
+        readers = importer.quantizers()
+        if readers is not None and len(readers) == 1:
+            (exponent,) = readers
+        elif kind.qtype.bits + kind.exponent - exponent > RESULT_BITS:
+            raise OffGrid(
+                f"clipping at {low} and {high} needs a grid of 2^{exponent}, too fine for its input of "
+                f"{kind.qtype.bits} bits on 2^{kind.exponent}",
+                importer.path,
+                "put hwgen.nn.ActQuant right behind it, or clip at multiples of a coarser power of two",
+            )
+    level = lambda end: floor(Fraction(end) / Fraction(2) ** exponent + Fraction(1, 2))
+    op = Quantize(exponent, -UNBOUNDED if low is None else level(low), UNBOUNDED if high is None else level(high))
+    return importer.add(op, x)

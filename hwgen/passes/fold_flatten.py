@@ -11,10 +11,8 @@ from math import prod
 import numpy as np
 
 from hwgen.ir import Graph
-from hwgen.ops.add import Add
 from hwgen.ops.conv import Conv
 from hwgen.ops.flatten import Flatten
-from hwgen.ops.quantize import Quantize
 
 
 def fold_flatten(graph: Graph) -> Graph:
@@ -30,9 +28,7 @@ def fold_flatten(graph: Graph) -> Graph:
         if isinstance(node.op, Conv) and node.op.groups == 1:
             weight = node.op.weight.reshape(len(node.op.weight), *types[sources[0]].shape)
             new = (replace(node, op=replace(node.op, weight=weight), inputs=tuple(sources)),)
-        elif isinstance(node.op, Quantize) or (
-            isinstance(node.op, Add) and len({types[s].shape for s in sources}) == 1
-        ):
+        elif node.op.elementwise and len({types[s].shape for s in sources}) == 1:
             flat = f"{node.name}_flat"
             new = (
                 replace(node, inputs=tuple(sources)),

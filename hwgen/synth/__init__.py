@@ -2,16 +2,12 @@
 
 from hwgen.board import Board
 
-# What a tool counts. LUTRAM (LUTs used as memory or shift register) is included in LUT, as Vivado reports
-# them; BRAM36 counts half for a half-block.
-RESOURCES = ("LUT", "LUTRAM", "MUXF7", "MUXF8", "MUXF9", "FF", "CARRY8", "BRAM36", "URAM", "DSP")
-
 
 def table(result: dict, board: Board) -> str:
     """A Markdown table of a synthesis result against the board: units, border, sum, core, total, budget, percent.
 
-    Percent is of the total, or of the core or the sum of the parts if the tool was given no more. What it did not count is a
-    dash. Seconds are those of the run that counted; "cached" is said of those before this one.
+    Percent is of the total, or of the core or the sum of the parts if the tool was given no more; of what the board has
+    none, it is infinite. What it did not count is a dash. Seconds are those of the run that counted; "cached" is said of those before this one.
     """
     whole = next((result[key] for key in ("total", "core", "sum") if key in result), {})
     columns = list(board.resources)
@@ -22,7 +18,7 @@ def table(result: dict, board: Board) -> str:
     lines = ["| " + " | ".join(["unit", *columns, "seconds"]) + " |", "|---|" + "---:|" * (len(columns) + 1)]
     for name, counts, seconds in rows:
         lines.append("| " + " | ".join([name, *(f"{counts.get(key, '-')}" for key in columns), seconds]) + " |")
-    used = [f"{whole[key] / board.resources[key]:.1%}" if key in whole else "-" for key in columns]
+    used = [f"{board.share(key, whole[key]):.1%}" if key in whole else "-" for key in columns]
     lines.append("| " + " | ".join(["used", *used, ""]) + " |")
     return "\n".join(lines) + "\n"
 

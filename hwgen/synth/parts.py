@@ -40,6 +40,11 @@ class Part:
     wrapper: str = ""
     box: tuple[str, ...] = ()
 
+    @property
+    def log(self) -> str:
+        """The path of its log in the build."""
+        return f"synth/{self.stem}.log"
+
     @cached_property
     def content(self) -> list:
         """Of `key`: neither comments, nor what ROM files or the layer are called."""

@@ -9,7 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from hwgen.board import Board
+from hwgen.board import CONSTRAINTS, Board, read_board
+from hwgen.devices import Device
 from hwgen.errors import BadInput, MissingTool, ToolFailed
 from hwgen.synth import roms
 from hwgen.templates import render
@@ -18,20 +19,6 @@ from hwgen.templates import render
 MODES = {
     "synth": ("core", "core", []),
     "implement": ("top", "total", ["opt_design", "place_design", "phys_opt_design", "route_design"]),
-}
-
-# Rows of report_utilization -> the keys of RESOURCES.
-_ROWS = {
-    "CLB LUTs": "LUT",
-    "LUT as Memory": "LUTRAM",
-    "F7 Muxes": "MUXF7",
-    "F8 Muxes": "MUXF8",
-    "F9 Muxes": "MUXF9",
-    "CLB Registers": "FF",
-    "CARRY8": "CARRY8",
-    "Block RAM Tile": "BRAM36",
-    "URAM": "URAM",
-    "DSPs": "DSP",
 }
 
 
@@ -52,7 +39,7 @@ def write_project(build_dir: Path, board: Board) -> list[Path]:
         "clock_mhz": f"{board.clock_mhz:g}",
         "period_ns": f"{board.period_ns:.3f}",
     }
-    texts = {f"vivado/{board.name}.xdc": board.constraints.read_text()}
+    texts = {}
     for mode, (top, _, steps) in MODES.items():
         port = manifest["clocks"][top]
         clocks = f"vivado/{mode}_clocks.xdc"
@@ -66,7 +53,7 @@ def write_project(build_dir: Path, board: Board) -> list[Path]:
             generics=[f"{name}={value}" for name, value in manifest.get("synthesis", {}).items()],
             sources=manifest["sources"],
             roms=list(manifest["roms"]),
-            constraints=[clocks, f"vivado/{board.name}.xdc"],
+            constraints=[clocks, CONSTRAINTS],
             clock_port=port,
             steps=steps,
         )
@@ -156,23 +143,24 @@ def _read_result(build_dir: Path, mode: str, returncode: int) -> dict:
     }
     if manifest["core"] in by_module:
         result["core"] = by_module[manifest["core"]]
-    result[MODES[mode][1]] = parse_utilization(report("utilization"))
+    result[MODES[mode][1]] = parse_utilization(report("utilization"), read_board(build_dir, manifest).device)
     return result
 
 
-def parse_utilization(text: str) -> dict[str, float]:
-    """The counts, by RESOURCES, of a `report_utilization`; ToolFailed if the text holds no such table.
+def parse_utilization(text: str, device: Device) -> dict[str, float]:
+    """The counts, by the resources of the device, of a `report_utilization`; ToolFailed if the text holds no such table.
 
     A row the device does not have is left out.
     """
     counts = {}
     for cells in _table_rows(text):
-        key = _ROWS.get(cells[0].rstrip("*"))
+        key = device.vivado.get(cells[0].rstrip("*"))
         # a later section repeats some rows
         if key and key not in counts:
             counts[key] = _number(cells[1])
     if "LUT" not in counts or "FF" not in counts:
-        raise ToolFailed("no CLB LUTs and CLB Registers in the text: not an UltraScale+ utilization report")
+        rows = " and ".join(row for row, key in device.vivado.items() if key in ("LUT", "FF"))
+        raise ToolFailed(f"no {rows} in the text: not a utilization report of the family {device.family}")
     return counts
 
 

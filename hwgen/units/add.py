@@ -20,10 +20,7 @@ class Add(BeatByBeat):
     order: Order
     module = "add"
     takes = ("a_axis", "b_axis")
-
-    @property
-    def out_order(self) -> Order:
-        return self.order
+    joins = True
 
     def note(self):
         return f"{self.name}: {self.a} + {self.b} -> {self.y}"

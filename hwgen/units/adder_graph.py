@@ -10,16 +10,16 @@ import numpy as np
 from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.rows import ONE, ZERO, Row, index_of, word_of
 from hwgen.adders.subexpressions import LUT_PER_BIT
-from hwgen.ops.maxpool import MaxPool
+from hwgen.devices import Device
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends
-from hwgen.program import ExactSums, window_places
 from hwgen.qtype import QType, ceil_log2
+from hwgen.stage import Stage
 from hwgen.stream import Order
+from hwgen.sums import exact_sums, term_count, window_places
 from hwgen.templates import render
 from hwgen.terms import TermTable
 from hwgen.units import window
-from hwgen.units.layer import Layer
-from hwgen.units.unit import LUTRAM_DEPTH, Unit, block_memory, literal, lut_rams, signed64
+from hwgen.units.unit import Unit, literal, signed64
 from hwgen.units.window import Slots
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
@@ -37,26 +37,20 @@ class Sums:
     drop: int
 
 
-@dataclass(frozen=True)
-class Spatial:
-    """A layer that is not folded takes so many pixels a beat."""
-
-    pixels: int
-
-
 @dataclass(frozen=True, eq=False)
 class AdderGraph(Unit):
-    """A layer, unfolded. order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1."""
+    """A stage, unfolded. order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1."""
 
-    layer: Layer
+    stage: Stage
     order: Order
     levels: int
+    device: Device
     primitives = True
     rigid = True
 
     @property
     def name(self) -> str:
-        return self.layer.name
+        return self.stage.name
 
     @property
     def kind(self) -> str:
@@ -69,7 +63,7 @@ class AdderGraph(Unit):
     @property
     def out_order(self) -> Order:
         channels = self.order.channels if self.maximum else ()
-        return Order(self.layer.y.shape, channels=channels).by_pixels(self.slots.outs)
+        return Order(self.stage.y.shape, channels=channels).by_pixels(self.slots.outs)
 
     @property
     def pixels(self) -> int:
@@ -78,20 +72,20 @@ class AdderGraph(Unit):
 
     @property
     def slots(self) -> Slots:
-        return Slots.of(self.layer, self.pixels)
+        return Slots.of(self.stage, self.pixels)
 
     @property
     def maximum(self) -> bool:
-        return isinstance(self.layer.op, MaxPool)
+        return self.stage.op.maximum
 
     @property
     def taps(self) -> int:
-        return prod(self.layer.kernel)
+        return prod(self.stage.window.kernel)
 
     @cached_property
     def sums(self) -> Sums:
-        conv, x = self.layer.op, self.layer.x
-        sums = ExactSums.of(conv, x, self.layer.quantize)
+        conv, x = self.stage.op, self.stage.x
+        sums = exact_sums(self.stage)
         table = sums.terms
         channel, tap_row, tap_column = window_places(conv, table.output, table.input)
         source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + self.order.places[channel]
@@ -99,12 +93,13 @@ class AdderGraph(Unit):
 
     @property
     def netlist(self) -> AdderNetlist:
-        """Kept with the layer: a design may be placed more than once."""
-        if self.order.channels not in self.layer.netlists:
-            sums = self.sums
-            inputs = (self.layer.x.qtype,) * (self.taps * self.layer.x.shape[0])
-            self.layer.netlists[self.order.channels] = adder_netlist(sums.terms, sums.constants, inputs, sums.ranges)
-        return self.layer.netlists[self.order.channels]
+        """Kept with the stage: a design may be placed more than once."""
+
+        def made() -> AdderNetlist:
+            inputs = (self.stage.x.qtype,) * (self.taps * self.stage.x.shape[0])
+            return adder_netlist(self.sums.terms, self.sums.constants, inputs, self.sums.ranges)
+
+        return self.stage.once(("netlist", self.order.channels), made)
 
     @property
     def stages(self) -> int:
@@ -115,38 +110,38 @@ class AdderGraph(Unit):
 
     @property
     def latency(self) -> int:
-        return self.stages + (not window.trivial(self.layer))
+        return self.stages + (not window.trivial(self.stage))
 
     @property
     def empty_slots(self) -> int:
         return self.cycles() - self.order.beats
 
     def note(self):
-        layer = self.layer
+        stage = self.stage
         rate = "a pixel" if self.pixels == 1 else f"{self.pixels} pixels"
-        return f"{self.name}: {layer.op}, {layer.x} -> {layer.y}: {rate} a cycle, {self.cycles()} cycles a frame"
+        return f"{self.name}: {stage.op}, {stage.x} -> {stage.y}: {rate} a cycle, {self.cycles()} cycles a frame"
 
     def parameters(self):
         return {}
 
     def files(self):
-        layer = self.layer
-        bits = layer.x.qtype.bits
+        stage = self.stage
+        bits = stage.x.qtype.bits
         # the least of all, which never wins; or zero
-        pad = 1 << (bits - 1) if self.maximum and layer.x.qtype.signed else 0
+        pad = 1 << (bits - 1) if self.maximum and stage.x.qtype.signed else 0
         text = render(
             "adder_graph.v.j2",
             module=self.module,
             note=self.note(),
             x_bits=bits,
-            channels=layer.x.shape[0],
+            channels=stage.x.shape[0],
             taps=self.taps,
             pixels=self.pixels,
             outs=self.slots.outs,
-            y_bits=layer.y.qtype.bits,
-            outputs=layer.y.shape[0],
-            signed=int(layer.x.qtype.signed),
-            window=None if window.trivial(layer) else window.parameters(layer, self.pixels, pad),
+            y_bits=stage.y.qtype.bits,
+            outputs=stage.y.shape[0],
+            signed=int(stage.x.qtype.signed),
+            window=None if window.trivial(stage) else window.parameters(stage, self.pixels, pad),
             maximum=self.maximum,
             stages=self.stages,
             **({} if self.maximum else self._graph()),
@@ -154,8 +149,8 @@ class AdderGraph(Unit):
         return {f"rtl/{self.module}.v": text}
 
     def facts(self):
-        _, rows, columns = self.layer.y.shape
-        terms = self.layer.program.terms
+        _, rows, columns = self.stage.y.shape
+        terms = term_count(self.stage)
         found = {
             "terms": terms,
             "latency": self.latency,
@@ -168,23 +163,20 @@ class AdderGraph(Unit):
         return self.slots.count
 
     def estimate(self):
-        key = self.order, self.levels
-        if key not in self.layer.estimates:
-            self.layer.estimates[key] = self._estimate()
-        return self.layer.estimates[key]
+        return self.stage.once(("adder graph", self.order, self.levels, self.device), self._estimate)
 
     def _estimate(self) -> dict[str, float]:
-        layer, bits = self.layer, self.layer.x.qtype.bits
+        stage, bits = self.stage, self.stage.x.qtype.bits
         if self.maximum:
             # a comparison of up to 3 bits is part of the LUT that chooses a bit
-            nodes = (self.taps - 1) * layer.x.shape[0]
+            nodes = (self.taps - 1) * stage.x.shape[0]
             luts = nodes * bits if bits <= 3 else 7 * nodes * bits // 4
-        elif layer.program.terms > EXACT_TERMS:
+        elif term_count(stage) > EXACT_TERMS:
             luts = self._extrapolated_luts()
         else:
             luts = self._graph_luts()
-        lines = _lines(layer, self.pixels)
-        luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(layer) else CONTROL)
+        lines = _lines(stage, self.pixels, self.device)
+        luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(stage) else CONTROL)
         return {"LUT": luts, "BRAM36": lines["BRAM36"]}
 
     def _graph_luts(self) -> int:
@@ -195,16 +187,16 @@ class AdderGraph(Unit):
     def _extrapolated_luts(self) -> int:
         """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every doubling of the
         terms, as more is shared."""
-        layer, op = self.layer, self.layer.op
+        stage, op = self.stage, self.stage.op
         terms = np.cumsum(np.bincount(self.sums.terms.output, minlength=len(op.weight)))
         samples = [int(np.searchsorted(terms, EXACT_TERMS // share)) + 1 for share in (8, 2)]
         if op.groups > 1 or terms[samples[1] - 1] > EXACT_TERMS:
-            return int(LUT_PER_BIT * layer.x.qtype.bits * layer.program.terms)
+            return int(LUT_PER_BIT * stage.x.qtype.bits * term_count(stage))
         points = []
         for outputs in samples:
             some = replace(op, weight=op.weight[:outputs], bias=op.bias[:outputs])
-            y = replace(layer.y, shape=(outputs, *layer.y.shape[1:]))
-            part = replace(self, layer=Layer(layer.name, some, layer.quantize, layer.x, y))
+            y = replace(stage.y, shape=(outputs, *stage.y.shape[1:]))
+            part = replace(self, stage=replace(stage, op=some, y=y))
             points.append((log2(terms[outputs - 1]), part._graph_luts() / terms[outputs - 1]))
         (few, first), (many, second) = points
         falls = (first - second) / (many - few) if many > few else 0.0
@@ -212,7 +204,7 @@ class AdderGraph(Unit):
 
     def _clamp_luts(self, kept: int, signed: bool, ends: dict[str, int]) -> int:
         """Of rtl/clamp.v: kept -- bits of the sum that it looks at."""
-        sent, low, high = self.layer.y.qtype.bits, ends["LOW"], ends["HIGH"]
+        sent, low, high = self.stage.y.qtype.bits, ends["LOW"], ends["HIGH"]
         if (low, high) == (-UNBOUNDED, UNBOUNDED - 1):
             return 0
         over = kept - sent - signed > 0  # more than a sign above the bits that are sent
@@ -240,32 +232,32 @@ class AdderGraph(Unit):
             sent = QType(kind.low >> self.sums.drop, kind.high >> self.sums.drop)
             # bits above only repeat the sign
             kept = bits[self.sums.drop :][: sent.bits] or [bits[-1] if kind.signed else ZERO]
-            yield kept, sent, clamp_ends(sent, self.layer.quantize)
+            yield kept, sent, clamp_ends(sent, self.stage.quantize)
 
     def _graph(self) -> dict:
         """What the template writes of the adders."""
-        netlist, layer = self.netlist, self.layer
-        channels, columns = layer.x.shape[0], layer.kernel[1]
+        netlist, stage = self.netlist, self.stage
+        channels, columns = stage.x.shape[0], stage.window.kernel[1]
         names = ["1'b1"]
         for i in range(len(netlist.inputs)):
             tap, channel = divmod(i, channels)
             names.append(f"x{channel}" if self.taps == 1 else f"x{tap // columns}_{tap % columns}_{channel}")
         bits = [1, *(kind.bits for kind in netlist.inputs)]
-        stage = [0] * len(names)
+        since = [0] * len(names)
         for number, row in enumerate(netlist.rows):  # words are numbered as rows are made
             names.append(f"s{number}")
             bits.append(row.bits)
-            stage.append(netlist.stage(row.level, self.levels))
-        wires = _Wires(names, bits, stage)
-        rows = [wires.row(row, stage[row.word]) for row in netlist.rows]
-        results, y_bits = [], layer.y.qtype.bits
+            since.append(netlist.stage(row.level, self.levels))
+        wires = _Wires(names, bits, since)
+        rows = [wires.row(row, since[row.word]) for row in netlist.rows]
+        results, y_bits = [], stage.y.qtype.bits
         for number, (kept, sent, ends) in enumerate(self._sent()):
             inverted = sum(1 << i for i, reference in enumerate(kept) if word_of(reference) and reference & 1)
             text = wires.concatenation(kept, self.stages - 1) + f" ^ {len(kept)}'h{inverted:x}" * (inverted > 0)
             results.append(f"    wire [{len(kept) - 1}:0] sum{number} = {text};")
             results.append(f"    wire [{y_bits - 1}:0] y{number};")
             results += _result(number, len(kept), sent.signed, y_bits, ends)
-        x_bits = layer.x.qtype.bits
+        x_bits = stage.x.qtype.bits
         late = [
             (names[word], wires.bits[word], n) for word, most in sorted(wires.late.items()) for n in range(1, most + 1)
         ]
@@ -281,7 +273,7 @@ class AdderGraph(Unit):
             "rows": rows,
             "moves": [f"            {name}_d{n} <= {name}{f'_d{n - 1}' if n > 1 else ''};" for name, _, n in late],
             "results": results,
-            "taken": [f"            y_q[{n * y_bits} +: {y_bits}] <= y{n};" for n in range(layer.y.shape[0])],
+            "taken": [f"            y_q[{n * y_bits} +: {y_bits}] <= y{n};" for n in range(stage.y.shape[0])],
         }
 
 
@@ -298,14 +290,17 @@ def _result(number: int, bits: int, signed: bool, y_bits: int, ends: dict[str, i
     return [f"    assign {y} = {{{above}, {total}}};"]
 
 
-def _lines(layer: Layer, pixels: int) -> dict[str, float]:
+def _lines(stage: Stage, pixels: int, device: Device) -> dict[str, float]:
     """LUT and BRAM36 of the window's memory of the rows above."""
-    bits, depth = layer.x.qtype.bits * layer.x.shape[0] * pixels * (layer.reach[0] - 1), layer.x.shape[2] // pixels
+    bits, depth = (
+        stage.x.qtype.bits * stage.x.shape[0] * pixels * (stage.window.reach[0] - 1),
+        stage.x.shape[2] // pixels,
+    )
     if bits == 0 or depth == 1:
         return {"LUT": 0, "BRAM36": 0}
-    if depth <= LUTRAM_DEPTH:
-        return {"LUT": lut_rams(depth, bits), "BRAM36": 0}
-    return {"LUT": 0, "BRAM36": block_memory(depth, bits)[0]}
+    if depth <= device.lut_depth:
+        return {"LUT": device.lut_memory(depth, bits), "BRAM36": 0}
+    return {"LUT": 0, "BRAM36": device.block_memory(depth, bits)[0]}
 
 
 class _Wires:

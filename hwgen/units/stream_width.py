@@ -20,6 +20,10 @@ class StreamWiden(Unit):
     module = "stream_widen"
     rigid = True
 
+    @property
+    def out_order(self):
+        return self.sent
+
     def note(self):
         return f"{self.name}: {self.taken.side} to {self.sent.side} activations a beat"
 
@@ -47,6 +51,10 @@ class StreamNarrow(Unit):
     sent: Order
     module = "stream_narrow"
     rigid = True
+
+    @property
+    def out_order(self):
+        return self.sent
 
     def note(self):
         return f"{self.name}: {self.taken.side} to {self.sent.side} activations a beat"

@@ -1,62 +1,19 @@
 """What every hardware block tells the rest: ports, parameters, files, and the pace of a frame."""
 
-from functools import cache
+from dataclasses import replace
 
 import numpy as np
 
+from hwgen.ir import Op
 from hwgen.ops.quantize import UNBOUNDED
+from hwgen.rom import Rom
 from hwgen.stream import Order
-
-LUTRAM_DEPTH = 64  # above, block RAM
+from hwgen.walks import Step, Walk
 
 
 def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
     """Parameters declared `signed [63:0]`: the values as (bits, 64)."""
     return {name: (value & ((1 << 64) - 1), 64) for name, value in values.items()}
-
-
-# shapes of a block RAM as yosys has them: bits of a word, bits of the address of one bit, cost, halves; the last two read by one port, write
-# by the other
-BLOCKS = (
-    ((1, 2, 4, 9, 18), 14, 129, 1),
-    ((1, 2, 4, 9, 18, 36), 15, 257, 2),
-    ((1, 2, 4, 9, 18, 36), 14, 129, 1),
-    ((1, 2, 4, 9, 18, 36, 72), 15, 257, 2),
-)
-
-
-@cache
-def block_memory(depth: int, bits: int, written: tuple[int, ...] | None = None) -> tuple[float, int]:
-    """BRAM36 of a memory of `depth` words of `bits`, and how many of its words a multiplexer chooses from.
-
-    written -- the bits of the parts of a word that are written one by one; (): it is a ROM; None: words are written whole
-    As yosys does it (its passes/memory/memory_libmap.cc): blocks of one shape, filled with the words of one bank beside those of another; of all
-    shapes the one of least cost, multiplexers counted.
-    """
-    written = (bits,) if written is None else written
-    best = None
-    for i, (widths, address, cost, halves) in enumerate(BLOCKS):
-        for log2, width in enumerate(widths):
-            if written and i > 1 and width < 9:
-                continue
-            byte = min(9, width)  # the least that can be written alone
-            word = sum(-(-part // byte) * byte for part in written) if written else bits
-            banks = -(-depth // (1 << (address - log2)))
-            count = -(-banks * word // width)
-            total = cost * count + (banks - 1) * bits / 2 + (banks * len(written) / 2 if banks > 1 else 0)
-            if best is None or total < best[0]:
-                best = total, count * halves / 2, banks
-    return best[1:]
-
-
-def multiplexer(inputs: int) -> int:
-    """LUTs of a bit of a multiplexer: one up to four inputs, then one for every two more."""
-    return max(int(inputs > 1), (inputs - 1) // 2)
-
-
-def lut_rams(depth: int, bits: int) -> int:
-    """LUTs of a memory with a port to write and one to read: RAM32M16 and RAM64M8, eight LUTs each."""
-    return 8 * -(-bits // 14) if depth <= 32 else 8 * -(-depth // 64) * -(-bits // 7)
 
 
 def literal(value: int | str | tuple[int, int]) -> str:
@@ -90,6 +47,9 @@ class Unit:
     latency       registers from its input to its output that no line memory is part of
     empty_slots   cycles of a frame in which it takes no beat
     rigid         whether it takes nothing while a result of it waits
+    joins         whether each beat that it sends takes one of every input, so that the side that is ahead needs a FIFO
+    stops         whether a beat that waits behind it stops what comes before it: not where rows are held
+    loadable      whether a host writes its list: then it is a LoadableUnit
     """
 
     name: str
@@ -101,6 +61,14 @@ class Unit:
     latency: int = 1
     empty_slots: int = 0
     rigid: bool = False
+    joins: bool = False
+    stops: bool = True
+    loadable: bool = False
+
+    @property
+    def out_order(self) -> Order:
+        """The order of the stream that it sends; of a unit with several outputs that of each."""
+        raise NotImplementedError(f"{type(self).__name__}.out_order")
 
     @property
     def kind(self) -> str:
@@ -133,7 +101,7 @@ class Unit:
         return {}
 
     def cycles(self) -> int:
-        """Cycles between two frames when nothing else holds the unit up."""
+        """Cycles between two frames when nothing else holds the unit up; the most, where they depend on the data."""
         raise NotImplementedError(f"{type(self).__name__}.cycles")
 
     def estimate(self) -> dict[str, float]:
@@ -148,14 +116,50 @@ class Unit:
         """For each beat of an output frame, after how many beats and empty slots it is sent; for units that hold no rows."""
         return self.needs() - 1
 
+    def walks(self, rows: int, taken: int, sent: int) -> list[Walk]:
+        """How it goes through a frame: the walk that takes its input, and the one that sends its output, if that is another; of a
+        unit that only passes beats on, none.
+
+        rows -- of the input frame; taken, sent -- beats of a row of input and output
+        """
+        slots = self.sends().reshape(-1, sent)
+        spacing = int(slots[0, 1] - slots[0, 0]) if sent > 1 else 1
+        quiet = max(0, taken - sent * max(1, spacing))
+        sends = {int(slot) // taken for slot in slots[:, sent // 2]}  # the row in which most of an output row falls
+        count = max(rows, max(sends) + 1)
+        cycles = [max(taken, sent)] * count
+        rest = self.empty_slots - (count - rows) * taken
+        cycles[-1] += rest
+        steps = [Step(i < rows, i in sends, cycles[i], sent, quiet) for i in range(count)]
+        steps[-1] = replace(steps[-1], rest=rest)
+        return [Walk(steps, gap=slots[0, 0] + self.cycles() - 1 - slots[-1, -1])]
+
 
 class BeatByBeat(Unit):
     """A unit that sends one beat for each that it takes, in the same order."""
 
     order: Order
 
+    @property
+    def out_order(self):
+        return self.order
+
     def cycles(self):
         return self.order.beats
 
     def needs(self):
         return np.arange(1, self.order.beats + 1)
+
+
+class LoadableUnit(Unit):
+    """A unit whose list a host can write.
+
+    rom -- the list of the build; depth -- the words that its memory holds
+    """
+
+    rom: Rom
+    depth: int
+
+    def reloaded(self, op: Op) -> Rom:
+        """The list of an op that is the stage's but for weights and biases; raises DoesNotFit where the hardware cannot hold it."""
+        raise NotImplementedError(f"{type(self).__name__}.reloaded")

@@ -5,7 +5,7 @@ from math import gcd
 
 import numpy as np
 
-from hwgen.units.layer import Layer
+from hwgen.stage import Stage
 from hwgen.units.unit import literal
 
 
@@ -23,16 +23,17 @@ class Slots:
     out_slots: int
 
     @staticmethod
-    def of(layer: Layer, pixels: int) -> "Slots":
-        _, rows, columns = layer.x.shape
-        _, out_rows, out_columns = layer.y.shape
-        (reach, reach_columns), (top, left), (step_down, step) = layer.reach, layer.padding, layer.op.stride
+    def of(stage: Stage, pixels: int) -> "Slots":
+        _, rows, columns = stage.x.shape
+        _, out_rows, out_columns = stage.y.shape
+        window = stage.window
+        (reach, reach_columns), (step_down, step) = window.reach, window.stride
         outs = pixels // gcd(step, pixels) if out_columns > 1 else 1
         row_beats = columns // pixels
-        ends = (outs - 1) * step + reach_columns - 1 - left
+        ends = (outs - 1) * step + reach_columns - 1 - window.left
         return Slots(
             beats=rows * row_beats,
-            first=(reach - 1 - top) * row_beats + ends // pixels,
+            first=(reach - 1 - window.top) * row_beats + ends // pixels,
             row_step=step_down * row_beats,
             out_rows=out_rows,
             groups=out_columns // outs,
@@ -55,47 +56,49 @@ class Slots:
         return np.minimum(self.of_outputs() + 1, self.beats)
 
 
-def obstacle(layer: Layer, pixels: int = 1) -> str | None:
+def obstacle(stage: Stage, pixels: int = 1) -> str | None:
     """Why so many pixels a cycle are impossible for the layer, or None."""
-    columns, out_columns = layer.x.shape[2], layer.y.shape[2]
-    slots = Slots.of(layer, pixels)
+    columns, out_columns = stage.x.shape[2], stage.y.shape[2]
+    slots = Slots.of(stage, pixels)
     if columns % pixels:
         return f"{columns} columns are not a multiple of {pixels} pixels"
     if out_columns % slots.outs:
         return f"{out_columns} output columns are not a multiple of {slots.outs}"
-    if layer.padding[1] >= layer.reach[1] or slots.first < 0:
+    if stage.window.left >= stage.window.reach[1] or slots.first < 0:
         return "its first window holds nothing but padding"
     if (slots.groups - 1) * slots.out_slots >= columns // pixels:
         return "it has more output columns than input columns"
     return None
 
 
-def trivial(layer: Layer) -> bool:
+def trivial(stage: Stage) -> bool:
     """Whether each window is the pixel itself."""
-    return layer.kernel == (1, 1) and tuple(layer.op.stride) == (1, 1) and layer.x.shape[1:] == layer.y.shape[1:]
+    window = stage.window
+    return window.kernel == (1, 1) and window.stride == (1, 1) and stage.x.shape[1:] == stage.y.shape[1:]
 
 
-def parameters(layer: Layer, pixels: int, pad: int) -> dict[str, str]:
+def parameters(stage: Stage, pixels: int, pad: int) -> dict[str, str]:
     """Of rtl/window.v, as Verilog; pad -- the activation that padding is, as its bits."""
-    channels, rows, columns = layer.x.shape
-    bits = layer.x.qtype.bits
+    window, slots = stage.window, Slots.of(stage, pixels)
+    channels, rows, columns = stage.x.shape
+    bits = stage.x.qtype.bits
     values = {
         "DATA_W": channels * bits,
         "PAD": (sum(pad << (channel * bits) for channel in range(channels)), channels * bits),
         "ROWS": rows,
         "COLUMNS": columns,
         "PIXELS": pixels,
-        "OUTS": Slots.of(layer, pixels).outs,
-        "OUT_SLOTS": Slots.of(layer, pixels).out_slots,
-        "TAP_ROWS": layer.kernel[0],
-        "TAP_COLUMNS": layer.kernel[1],
-        "ROW_DILATION": layer.op.dilation[0],
-        "COLUMN_DILATION": layer.op.dilation[1],
-        "ROW_STEP": layer.op.stride[0],
-        "COLUMN_STEP": layer.op.stride[1],
-        "PAD_TOP": layer.padding[0],
-        "PAD_LEFT": layer.padding[1],
-        "OUT_ROWS": layer.y.shape[1],
-        "OUT_COLUMNS": layer.y.shape[2],
+        "OUTS": slots.outs,
+        "OUT_SLOTS": slots.out_slots,
+        "TAP_ROWS": window.kernel[0],
+        "TAP_COLUMNS": window.kernel[1],
+        "ROW_DILATION": window.dilation[0],
+        "COLUMN_DILATION": window.dilation[1],
+        "ROW_STEP": window.stride[0],
+        "COLUMN_STEP": window.stride[1],
+        "PAD_TOP": window.top,
+        "PAD_LEFT": window.left,
+        "OUT_ROWS": stage.y.shape[1],
+        "OUT_COLUMNS": stage.y.shape[2],
     }
     return {name: literal(value) for name, value in values.items()}

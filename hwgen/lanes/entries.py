@@ -9,9 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.ir import TensorType
-from hwgen.ops.conv import Conv, reach
-from hwgen.ops.maxpool import MaxPool
+from hwgen.ir import TensorType, Window
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 
@@ -78,9 +76,9 @@ class PlaceBits:
     channel: int
 
     @staticmethod
-    def of(op: Conv | MaxPool, x: TensorType) -> "PlaceBits":
-        """Of the window that a layer reads of `x`."""
-        return PlaceBits(*(ceil_log2(n) for n in (*reach(op.kernel, op.dilation), x.shape[0])))
+    def of(window: Window, x: TensorType) -> "PlaceBits":
+        """Those that tell the activations of a window of `x` apart."""
+        return PlaceBits(*(ceil_log2(n) for n in (*window.reach, x.shape[0])))
 
     @property
     def all(self) -> int:

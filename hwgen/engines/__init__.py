@@ -1,0 +1,161 @@
+"""One file per way to compute a stage. It is found by being here: lowering, scheduling and emission know no engine by its name.
+
+An engine says which stages it can take, what may be chosen of it at a rate, in which order it reads, and which unit it becomes.
+"""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from hwgen.devices import Device
+from hwgen.ir import Graph
+from hwgen.stage import Stage
+from hwgen.stream import Order
+from hwgen.units.unit import Unit
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is chosen for a stage: plain numbers, whose names and values hwgen.json holds. str() is what reports say of it.
+
+    engine -- the name of the engine whose choice it is
+    """
+
+    engine: ClassVar[str]
+
+    def order(self, shape: tuple[int, int, int]) -> Order:
+        """The order in which a stage of this choice would have a frame come if it could have its way."""
+        raise NotImplementedError(f"{type(self).__name__}.order")
+
+    def as_json(self) -> dict[str, int | str]:
+        return {"engine": self.engine, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Border(Choice):
+    """What the network's input sends: so many pixels a beat; 0: an activation a beat."""
+
+    pixels: int = 0
+    engine = "border"
+
+    def order(self, shape):
+        raster = Order(shape)
+        return raster.by_pixels(self.pixels) if self.pixels else raster
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be chosen of an engine.
+
+    cycles   a stage should take no more a frame; None: all that is possible is asked for
+    lanes    most accumulators of a stage
+    pixels   most pixels a beat
+    dsp      whether DSP slices may be taken
+    memories for the list of a stage that can be loaded, by name
+    have     what there is of each resource, to weigh what takes several
+    device   the family of the board
+    """
+
+    cycles: float | None
+    lanes: int
+    pixels: int
+    dsp: bool
+    memories: Sequence[str]
+    have: Mapping[str, float]
+    device: Device
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a unit must know beside its stage.
+
+    device  the family that it is built for
+    levels  rows of adders between two registers, in unfolded layers
+    free    the tensors whose readers find channels in any order
+    """
+
+    device: Device
+    levels: int
+    free: frozenset[str] = frozenset()
+
+    @staticmethod
+    def of(graph: Graph, stages: list[Stage], device: Device, levels: int) -> "Context":
+        readers: dict[str, list[Stage]] = {}
+        for stage in stages:
+            for name in stage.inputs:
+                readers.setdefault(name, []).append(stage)
+        free: set[str] = set()
+
+        def takes_any(stage: Stage) -> bool:
+            able = [engine for engine in engines().values() if engine.obstacle(stage) is None]
+            return all(engine.any_order or (engine.passes_order and stage.result in free) for engine in able)
+
+        for name, found in reversed(readers.items()):
+            if name != graph.output_name and all(map(takes_any, found)):
+                free.add(name)
+        return Context(device, levels, frozenset(free))
+
+
+class Engine:
+    """A way to compute stages.
+
+    name       of the engine, as hwgen.json has it
+    families   the words of --engine that allow it: lanes, folded; spatial, unfolded
+    choice     the class of its choices
+    any_order  whether it reads the channels of its inputs in any order
+    passes_order  whether it reads them in any order, and sends them in that same order
+    """
+
+    name: str
+    families: tuple[str, ...]
+    choice: type[Choice]
+    any_order: bool = False
+    passes_order: bool = False
+
+    def obstacle(self, stage: Stage) -> str | None:
+        """Why it cannot compute a stage; None where it can."""
+        raise NotImplementedError(f"{type(self).__name__}.obstacle")
+
+    def choices(self, stage: Stage, limits: Limits, sides: Callable[[], Sequence[Order]]) -> list[Choice]:
+        """What is worth considering; sides -- gives the orders in which what the stage reads may be sent, so far as known."""
+        raise NotImplementedError(f"{type(self).__name__}.choices")
+
+    def reads(self, stage: Stage, i: int, choice: Choice, order: Order) -> Order:
+        """The order in which input i must come where its source sends it in `order`: that one, if it can read it."""
+        raise NotImplementedError(f"{type(self).__name__}.reads")
+
+    def unit(self, stage: Stage, choice: Choice, orders: Sequence[Order], context: Context) -> Unit:
+        """The unit that computes a stage from inputs in `orders`, each as `reads` says."""
+        raise NotImplementedError(f"{type(self).__name__}.unit")
+
+
+ENGINES: dict[str, Engine] = {}
+
+
+def engine(kind: type[Engine]) -> type[Engine]:
+    """Registers an engine."""
+    ENGINES[kind.name] = kind()
+    return kind
+
+
+@functools.cache
+def engines() -> dict[str, Engine]:
+    """All engines by name, every file of this folder read; in alphabetical order."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return dict(sorted(ENGINES.items()))
+
+
+def engine_of(choice: Choice) -> Engine:
+    return engines()[choice.engine]
+
+
+def read_choice(entry: dict) -> Choice:
+    """The choice that `Choice.as_json` wrote; raises KeyError, TypeError for what none did."""
+    values = dict(entry)
+    name = values.pop("engine")
+    kind = Border if name == Border.engine else engines()[name].choice
+    return kind(**values)

@@ -1,0 +1,26 @@
+"""Additions of two tensors: rtl/add.v."""
+
+from dataclasses import dataclass
+
+from hwgen.engines import engine
+from hwgen.engines.beats import BeatEngine, Beats
+from hwgen.ops.add import Add as AddOp
+from hwgen.units.add import Add
+
+
+@dataclass(frozen=True)
+class AddBeats(Beats):
+    engine = "add"
+
+
+@engine
+class AddEngine(BeatEngine):
+    name = "add"
+    choice = AddBeats
+
+    def obstacle(self, stage):
+        return None if isinstance(stage.op, AddOp) else "it is no addition"
+
+    def unit(self, stage, choice, orders, context):
+        a, b = stage.types
+        return Add(stage.result, a, b, stage.quantize, stage.y, orders[0])

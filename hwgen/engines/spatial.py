@@ -1,0 +1,52 @@
+"""Unfolded: an adder for each term, one or more pixels a cycle."""
+
+from dataclasses import dataclass
+
+from hwgen.engines import Choice, Engine, engine, engines
+from hwgen.stream import Order
+from hwgen.units import window
+from hwgen.units.adder_graph import AdderGraph
+
+
+@dataclass(frozen=True)
+class Spatial(Choice):
+    """A stage that is not folded takes so many pixels a beat."""
+
+    pixels: int
+    engine = "spatial"
+
+    def order(self, shape):
+        return Order(shape).by_pixels(self.pixels)
+
+    def __str__(self) -> str:
+        return "spatial" if self.pixels == 1 else f"spatial, {self.pixels} a cycle"
+
+
+def by_pixels(order: Order, pixels: int) -> Order:
+    """The raster order of so many pixels a beat, its channels as they come where they come side by side."""
+    return order.by_pixels(pixels) if order.lanes == 1 else Order(order.shape).by_pixels(pixels)
+
+
+@engine
+class SpatialEngine(Engine):
+    name = "spatial"
+    families = ("spatial",)
+    choice = Spatial
+    any_order = True
+
+    def obstacle(self, stage):
+        if stage.op.window is None:
+            return "it is neither a sum nor a maximum over a window"
+        return window.obstacle(stage)
+
+    def choices(self, stage, limits, sides):
+        # where an adder a channel does, that is less
+        least = 1 if engines()["pixel_sum"].obstacle(stage) else 2
+        most = min(limits.pixels, stage.x.shape[2])
+        return [Spatial(n) for n in range(least, most + 1) if window.obstacle(stage, n) is None]
+
+    def reads(self, stage, i, choice, order):
+        return by_pixels(order, choice.pixels)
+
+    def unit(self, stage, choice, orders, context):
+        return AdderGraph(stage, orders[0], context.levels, context.device)

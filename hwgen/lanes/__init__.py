@@ -1,0 +1,1 @@
+"""The folded engine: a list of terms, added by lanes of rtl/term_lanes.v."""

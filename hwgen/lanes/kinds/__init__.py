@@ -1,0 +1,149 @@
+"""One file per kind of lanes: how one entry of a list is added to a sum. It is found by being here."""
+
+import functools
+import importlib
+import pkgutil
+from dataclasses import replace
+
+from hwgen.errors import DoesNotFit
+from hwgen.lanes.entries import PlaceBits
+from hwgen.lanes.program import Program
+from hwgen.nn import limits
+from hwgen.ops.conv import Conv
+from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.stage import Stage
+
+
+class LaneKind:
+    """A kind of lanes of rtl/term_lanes.v.
+
+    name       as a fold has it
+    word       what reports put before "lanes"
+    registers  from the counters of rtl/term_sequencer.v to a result
+    slices     whether they are in DSP slices
+    sums       whether the accumulator is one of lookup tables
+    immediates whether an entry may bring a number in the place of an activation, through the lane's multiplexer
+    """
+
+    name: str
+    word: str = ""
+    registers: int
+    slices: bool = False
+    sums: bool = True
+    immediates: bool = True
+
+    def obstacle(self, stage: Stage) -> str | None:
+        """Why a stage cannot be computed by these lanes; None where it can."""
+        raise NotImplementedError(f"{type(self).__name__}.obstacle")
+
+    def make(self, stage: Stage, *, gap_bits: int = 0) -> Program:
+        """The program of a stage; gap_bits -- as in TermList. Kinds take more, for hardware that is there."""
+        raise NotImplementedError(f"{type(self).__name__}.make")
+
+    def program(self, stage: Stage) -> Program:
+        """The program of a stage in few bits; one that is alike for all channels is short as it is."""
+
+        def short() -> Program:
+            program = self.make(stage)
+            gap_bits = 0 if program.shared else program.best_gap_bits(PlaceBits.of(stage.window, stage.x))
+            return self.make(stage, gap_bits=gap_bits) if gap_bits else program
+
+        return stage.once(("program", self.name), short)
+
+    def per_slice(self, program: Program, x_bits: int) -> int:
+        """Lanes of a DSP slice; x_bits -- of an activation."""
+        return 0
+
+    def parameters(self, program: Program, x_bits: int) -> dict[str, int]:
+        """The parameters of rtl/term_lanes.v that choose the kind, those that are not 0."""
+        return {}
+
+    def features(self, accumulators: int, groups: int, program: Program) -> dict[str, float]:
+        """What the LUTs of these lanes depend on beside what all lanes have (hwgen/lanes/price.py), by its FACTORS."""
+        return {}
+
+    def reloaded(self, stage: Stage, op: Conv, built: Program, payload_bits: int) -> Program:
+        """The program of a built stage with other weights and biases, those of `op`, for the datapath that is there.
+
+        payload_bits -- of the build's entries. Raises DoesNotFit where the new numbers exceed the hardware.
+        """
+        quantize = stage.quantize or Quantize(stage.y.exponent, -UNBOUNDED, UNBOUNDED)
+        _check_results(stage, op, quantize)
+        new = replace(stage, op=op, quantize=quantize)
+        program, shifts = self.remade(new, built), {}
+        # the bits between the highest exponent, or the lowest of exact sums, and the results are wired
+        above, built_above = program.below - program.drop, built.below - built.drop
+        if above != built_above:
+            shifts = self.shifts(new, program, built)
+            program = self.remade(new, built, **shifts)
+        if program.accumulator > built.accumulator:
+            raise too_much(
+                stage,
+                f"its accumulator would need {program.accumulator} bits, the build has {built.accumulator}",
+                "use smaller weights and biases",
+            )
+        return self.widened(new, program, built, payload_bits, shifts)
+
+    def remade(self, new: Stage, built: Program, **hardware: int) -> Program:
+        """`make` for hardware that is there."""
+        try:
+            return self.make(new, **hardware)
+        except DoesNotFit as error:
+            raise too_much(new, error.what, "use smaller weights and biases") from error
+
+    def shifts(self, new: Stage, program: Program, built: Program) -> dict[str, int]:
+        """What `make` must be given so that the results stand where the build has wired them: of exact sums, a finer grid."""
+        above, built_above = program.below - program.drop, built.below - built.drop
+        if above < built_above:
+            raise too_much(
+                new,
+                f"its exact sums have {program.drop} bits below the results, the build's {built.drop}",
+                "put the weights on the grid of the first ones",
+            )
+        return {"finer": above - built_above}
+
+    def widened(
+        self, new: Stage, program: Program, built: Program, payload_bits: int, shifts: dict[str, int]
+    ) -> Program:
+        """The program with the widths of the build's entries."""
+        constant_bits = min(payload_bits, built.immediate_bits)
+        return self.remade(new, built, **shifts, constant_bits=constant_bits, gap_bits=built.gap_bits)
+
+
+def too_much(stage: Stage, what: str, hint: str) -> DoesNotFit:
+    """Of new weights for a build: what exceeds its hardware."""
+    return DoesNotFit(what, stage.name, f"{hint}, or build this network")
+
+
+def _check_results(stage: Stage, op: Conv, quantize: Quantize) -> None:
+    y = stage.y
+    if stage.quantize is None and op.out_exponent(stage.x) < y.exponent:
+        raise too_much(
+            stage,
+            f"its results are on a grid of 2^{op.out_exponent(stage.x)}, those of the build on 2^{y.exponent}",
+            "put weights and biases on the grid of the first ones",
+        )
+    new, (low, high) = quantize.infer(op.infer(stage.x)).qtype, limits(y.qtype.bits, y.qtype.signed)
+    if new.low < low or new.high > high:
+        raise too_much(
+            stage,
+            f"its results are {new.low} to {new.high}, the build's have {y.qtype.bits} bits",
+            "use smaller weights",
+        )
+
+
+KINDS: dict[str, LaneKind] = {}
+
+
+def lane_kind(kind: type[LaneKind]) -> type[LaneKind]:
+    """Registers a kind of lanes."""
+    KINDS[kind.name] = kind()
+    return kind
+
+
+@functools.cache
+def lane_kinds() -> dict[str, LaneKind]:
+    """All kinds by name, every file of this folder read; those of lookup tables first."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return dict(sorted(KINDS.items(), key=lambda item: (item[1].slices, item[0])))

@@ -1,0 +1,90 @@
+"""The memories that may hold the list of a layer."""
+
+from hwgen.devices import Device
+
+
+class ListMemory:
+    """A memory of words that rtl/term_rom.v reads one by one.
+
+    name      as a fold has it
+    number    LOAD of rtl/term_lanes.v
+    written   whether a host can write it, and so whether other lists than the build's may be in it
+    file      whether it holds the build's list as soon as the FPGA is configured
+    """
+
+    name: str
+    number: int
+    written: bool = True
+    file: bool = True
+
+    def depth(self, words: int, device: Device) -> int:
+        """Words of the memory for a list of so many: all that its blocks hold, since another list may be longer."""
+        raise NotImplementedError(f"{type(self).__name__}.depth")
+
+    def blocks(self, words: int, width: int, device: Device) -> tuple[dict[str, float], int]:
+        """What a memory of `words` words of `width` bits takes by resource, LUTs left out, and from how many of its words a
+        multiplexer chooses."""
+        raise NotImplementedError(f"{type(self).__name__}.blocks")
+
+    def luts(self, words: int, width: int, device: Device) -> int:
+        """LUTs of its multiplexers, or of a LUT RAM; a multiplexer of two is part of what comes behind it."""
+        banks = self.blocks(words, width, device)[1]
+        return width * device.multiplexer(banks) if banks > 2 else 0
+
+
+class Rom(ListMemory):
+    """Block RAM that nobody writes; a short list is made of lookup tables."""
+
+    name, number, written = "rom", 0, False
+
+    def depth(self, words, device):
+        return words
+
+    def blocks(self, words, width, device):
+        if words <= device.lut_depth:
+            return {"BRAM36": 0.0}, 1
+        blocks, banks = device.block_memory(words, width, ())
+        return {"BRAM36": blocks}, banks
+
+
+class Bram(ListMemory):
+    """Block RAM with a port to write; a short list is in LUT RAM."""
+
+    name, number = "bram", 1
+
+    def depth(self, words, device):
+        block = device.block_depth if words > device.lut_depth else device.lut_depth // 2
+        return -(-words // block) * block
+
+    def blocks(self, words, width, device):
+        if words <= device.lut_depth:
+            return {"BRAM36": 0.0}, 1
+        blocks, banks = device.block_memory(words, width)
+        return {"BRAM36": blocks}, banks
+
+    def luts(self, words, width, device):
+        return device.lut_memory(words, width) if words <= device.lut_depth else super().luts(words, width, device)
+
+
+class Uram(ListMemory):
+    """UltraRAM, which is empty until a host has written it."""
+
+    name, number, file = "uram", 2, False
+
+    def depth(self, words, device):
+        block, _ = self._shape(device)
+        return -(-words // block) * block
+
+    def blocks(self, words, width, device):
+        block, bits = self._shape(device)
+        deep = -(-words // block)
+        return {"BRAM36": 0.0, "URAM": deep * -(-width // bits)}, deep
+
+    @staticmethod
+    def _shape(device: Device) -> tuple[int, int]:
+        """Words and bits of a block."""
+        assert device.ultra_ram is not None, f"{device.family} has no UltraRAM"
+        return device.ultra_ram
+
+
+MEMORIES: dict[str, ListMemory] = {memory.name: memory for memory in (Rom(), Bram(), Uram())}

@@ -1,0 +1,127 @@
+"""What an engine of lanes takes of the board, before synthesis; python -m benchmarks.fit_lanes fits it to yosys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwgen.devices import Device
+from hwgen.ops.quantize import UNBOUNDED
+from hwgen.qtype import ceil_log2
+
+if TYPE_CHECKING:
+    from hwgen.lanes.unit import TermLanes
+
+# LUTs for each count of `features`: the least relative error on random units and on those of networks
+# (python -m benchmarks.fit_lanes)
+FACTORS = {
+    "exact": 1.0,
+    "unit": 20.13,
+    "counters": 0.84,
+    "position table": 2.58,
+    "group": 9.68,
+    "group, column of the window": 1.95,
+    "group, row of the window": 4.71,
+    "slot that may hold padding": 3.11,
+    "group, gaps": 2.05,
+    "group, lanes that multiply": 6.66,
+    "lane, maximum": 1.7,
+    "list of LUTs": 2.8,
+    "loader": 5.2,
+}
+
+
+def lane_luts(x_bits: int, accumulator: int, legs: int) -> int:
+    """LUTs of a lane in lookup tables, before its clamp: the choice of one of `legs` stripes or an immediate, and the accumulator."""
+    return x_bits * Device.multiplexer(legs + 1) + accumulator
+
+
+def clamp_luts(bits: int, sent: int, low: int, high: int) -> int:
+    """LUTs of rtl/clamp.v from `bits` to `sent`; `above` or `below` looks at the bits of a sum above the end's own and the sign."""
+    luts = 0
+    if high < UNBOUNDED - 1:
+        luts += -(-max(0, bits - 1 - high.bit_length()) // 5)
+    if -UNBOUNDED < low < 0:
+        luts += -(-max(0, bits - 1 - (~low).bit_length()) // 5)
+    primitives = low == 0 and high == (1 << sent) - 1 and bits > sent
+    return luts + (-(-sent // 2) if primitives else 0)
+
+
+def estimate(unit: TermLanes) -> dict[str, float]:
+    """LUTs, block RAMs, UltraRAMs and DSP slices of a unit."""
+    blocks, _ = unit.memory.blocks(*unit.rom_shape, unit.device)
+    per_slice = unit.kind_of_lanes.per_slice(unit.program, unit.stage.x.qtype.bits)
+    return {
+        "LUT": round(sum(FACTORS[name] * count for name, count in features(unit).items())),
+        **blocks,
+        "BRAM36": unit.fold.groups * unit.line_memory[1] + blocks["BRAM36"],
+        "DSP": unit.fold.groups * -(-unit.fold.lanes // per_slice) if per_slice else 0,
+    }
+
+
+def features(unit: TermLanes) -> dict[str, float]:
+    """What the LUTs of the unit depend on, by the names in FACTORS."""
+    stage, window, windows, rows = unit.stage, unit.stage.window, unit.windows, unit.rows
+    fields, (words, width) = unit.fields, unit.rom_shape
+    stripe, beats = unit.out_order.stripe, unit.beats
+    column = ceil_log2(stripe * window.stride[1] + (1 << fields["TAP_COLUMN_BITS"]) + 1) * (stripe > 1)
+    groups = 1 if unit.shared else unit.fold.groups  # groups of a shared list differ in the channel alone
+    # where no row is padding yosys finds the constant registers of a few slots, not of many
+    slots = rows.ring if rows.pad_top + rows.pad_bottom else max(0, rows.ring - 8)
+    return {
+        "exact": _exact(unit),
+        "unit": 1,
+        "counters": ceil_log2(words)
+        + ceil_log2(rows.out_rows)
+        + ceil_log2(stripe)
+        + column
+        + 2 * ceil_log2(rows.ring + 1)
+        + ceil_log2(rows.pad_top + rows.rows + rows.pad_bottom)
+        + ceil_log2(stage.x.shape[0])
+        + 2 * ceil_log2(beats),
+        "position table": unit.entry_bits
+        * max(1, beats / 64)
+        * (beats > 1 and windows.stripe & (windows.stripe - 1) > 0),
+        "group": groups,
+        "group, column of the window": groups * column * (window.reach[1] > 1),
+        "group, row of the window": groups * fields["ROW_BITS"] * (window.reach[0] > 1),
+        "slot that may hold padding": slots,
+        "group, gaps": groups * unit.place_bits.all * (unit.program.gap_bits > 0),
+        "list of LUTs": words * width / 64 * (words <= unit.device.lut_depth and not unit.memory.written),
+        "loader": ceil_log2(words) * unit.memory.written,
+        **unit.kind_of_lanes.features(unit.fold.size, unit.fold.groups, unit.program),
+    }
+
+
+def _exact(unit: TermLanes) -> int:
+    """LUTs of accumulators, clamps, words that wait to be sent, multiplexers before the lanes and behind banks of memory, and LUT
+    RAMs."""
+    stage, program, kind, fold = unit.stage, unit.program, unit.kind_of_lanes, unit.fold
+    bits, out_bits, legs = stage.x.qtype.bits, stage.y.qtype.bits, unit.windows.legs
+    low, high = unit.ends.values()
+    clamp = clamp_luts(program.accumulator + program.below - program.drop, out_bits, low, high)
+    # a choice of both ends is part of that of the word to send, but for the last group's
+    chosen = fold.groups - 1 + (-UNBOUNDED < low < 0 and high < UNBOUNDED - 1)
+    lane, wide = bits * Device.multiplexer(legs), 0
+    if kind.immediates:
+        lane = lane_luts(bits, program.accumulator + program.below if kind.sums else 0, legs)
+        # above an unsigned activation: once for all lanes
+        readers = fold.size if stage.x.qtype.signed else 1 if unit.shared else fold.groups
+        wide = readers * (program.immediate_bits - bits)
+    return (
+        fold.size * (lane + clamp)
+        + wide
+        + chosen * fold.lanes * out_bits
+        + fold.groups * _line_luts(unit)
+        + unit.memory.luts(*unit.rom_shape, unit.device)
+    )
+
+
+def _line_luts(unit: TermLanes) -> int:
+    """LUTs of a copy of the line memory: of multiplexers, or LUT RAMs. Stripes that no lane reads are none."""
+    words, _, banks = unit.line_memory
+    if banks == 1:
+        return 0
+    windows, bits = unit.windows, unit.stage.x.qtype.bits
+    firsts = range(windows.first_leg, windows.first_leg + unit.fold.lanes * windows.lane_step, windows.lane_step)
+    read = len({first + leg for first in firsts for leg in range(windows.legs)} & set(range(windows.stripes)))
+    return read * (bits * Device.multiplexer(banks) if banks else unit.device.lut_memory(words, bits))

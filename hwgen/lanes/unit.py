@@ -1,0 +1,333 @@
+"""rtl/term_lanes.v: a layer, GROUPS output channels of LANES pixels at a time, one term a cycle for each channel."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.devices import Device
+from hwgen.lanes import price
+from hwgen.lanes.entries import Entries, PlaceBits, Rounds
+from hwgen.lanes.fold import Fold
+from hwgen.lanes.geometry import Windows, rows_of
+from hwgen.lanes.kinds import LaneKind, lane_kinds
+from hwgen.lanes.memories import MEMORIES, ListMemory
+from hwgen.lanes.program import Program
+from hwgen.ops.conv import Conv
+from hwgen.ops.quantize import UNBOUNDED, clamp_ends
+from hwgen.qtype import ceil_log2
+from hwgen.rom import Rom
+from hwgen.stage import Stage
+from hwgen.stream import Order
+from hwgen.sums import term_count
+from hwgen.units.unit import LoadableUnit, signed64
+from hwgen.walks import HANDOVER, Ring, Rows, Step, Walk
+
+
+def entries_of(stage: Stage, kind: LaneKind, order: Order) -> Entries:
+    """What the memory of a stage's list holds, for the order in which its input comes."""
+    place = PlaceBits.of(stage.window, stage.x)
+    made = lambda: kind.program(stage).entries(place, order.places)
+    return stage.once(("entries", kind.name, order.channels), made)
+
+
+def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False) -> int:
+    """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds."""
+    sort = sort and not MEMORIES[fold.memory].written
+    entries = entries_of(stage, lane_kinds()[fold.kind], order)
+    stripe = -(-stage.y.shape[2] // fold.lanes)
+    late = rows_of(stage, Windows.of(stage, fold.lanes, order), device).late(order.beats // stage.x.shape[1])
+    return late + stage.y.shape[1] * stripe * Rounds.of(entries.lengths, fold.groups, sort).cycles
+
+
+@dataclass(frozen=True, eq=False)
+class TermLanes(LoadableUnit):
+    """order -- of the input
+    sort -- whether the output's channels may come in an order of their own, which balances the groups; those of a layer that
+    can be loaded keep theirs, whatever the weights.
+    """
+
+    stage: Stage
+    fold: Fold
+    order: Order
+    device: Device
+    sort: bool = False
+    module = "term_lanes"
+    primitives = True
+    loads = True
+    stops = False
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def kind_of_lanes(self) -> LaneKind:
+        return lane_kinds()[self.fold.kind]
+
+    @property
+    def memory(self) -> ListMemory:
+        return MEMORIES[self.fold.memory]
+
+    @property
+    def loadable(self) -> bool:
+        return self.memory.written
+
+    @property
+    def out_order(self) -> Order:
+        channels = self.order.channels if self.shared else self.rounds.channels
+        return Order(self.stage.y.shape).by_lanes(self.fold.lanes, channels)
+
+    @property
+    def latency(self):
+        return self.kind_of_lanes.registers + self.entries.gaps
+
+    @cached_property
+    def shared(self) -> bool:
+        """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
+        # other weights may not be alike
+        alike = self.program.shared and self.stage.x.shape[0] == self.stage.y.shape[0] and not self.memory.written
+        return alike and (self.sort or not self.order.channels)
+
+    @property
+    def rom_path(self) -> str:
+        return f"rom/{self.name}.hex"
+
+    @cached_property
+    def rows(self) -> Rows:
+        return rows_of(self.stage, self.windows, self.device)
+
+    @cached_property
+    def windows(self) -> Windows:
+        return Windows.of(self.stage, self.fold.lanes, self.order)
+
+    @property
+    def program(self) -> Program:
+        return self.kind_of_lanes.program(self.stage)
+
+    @property
+    def place_bits(self) -> PlaceBits:
+        return PlaceBits.of(self.stage.window, self.stage.x)
+
+    @property
+    def entries(self) -> Entries:
+        return entries_of(self.stage, self.kind_of_lanes, self.order)
+
+    @cached_property
+    def rounds(self) -> Rounds:
+        return Rounds.of(self.entries.lengths, self.fold.groups, self.sort and not self.memory.written)
+
+    @cached_property
+    def fields(self) -> dict[str, int]:
+        """Bits of the fields of addresses and places."""
+        place = self.place_bits
+        return {
+            "ROW_BITS": ceil_log2(self.rows.ring),
+            "COLUMN_BITS": ceil_log2(self.windows.stripe),
+            "CHANNEL_BITS": place.channel,
+            "TAP_ROW_BITS": place.tap_row,
+            "TAP_COLUMN_BITS": place.tap_column,
+        }
+
+    @cached_property
+    def rom(self) -> Rom:
+        if self.shared:
+            one, place = self.program.one_channel, replace(self.place_bits, channel=0)
+            return one.entries(place, np.zeros(1, np.int64)).rom(Rounds.of(one.lengths, 1, False))
+        return self.entries.rom(self.rounds)
+
+    def reloaded(self, op: Conv) -> Rom:
+        program = self.kind_of_lanes.reloaded(self.stage, op, self.program, self.entries.payload_bits)
+        # the channels' places and the widths are the build's
+        entries = program.entries(self.place_bits, self.order.places, self.entries.payload_bits)
+        return entries.rom(Rounds.of(entries.lengths, self.fold.groups, sort=False))
+
+    @property
+    def depth(self) -> int:
+        """Words of the memory of terms."""
+        return self.memory.depth(
+            int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum()), self.device
+        )
+
+    @property
+    def ends(self) -> dict[str, int]:
+        """LOW and HIGH of the clamp; other weights may reach an end that these do not."""
+        quantize = self.stage.quantize
+        if not self.memory.written or quantize is None:
+            return clamp_ends(self.stage.unclamped, quantize)
+        return {"LOW": max(quantize.low, -UNBOUNDED), "HIGH": min(quantize.high, UNBOUNDED - 1)}
+
+    def note(self):
+        stage = self.stage
+        loadable = f", loadable, up to {self.depth}" if self.memory.written else ""
+        groups = f"{self.fold.groups} groups of " if self.fold.groups > 1 else ""
+        return (
+            f"{self.name}: {stage.op}, {stage.x} -> {stage.y}: {term_count(stage)} terms, "
+            f"{self.rom.depth} entries{loadable}, {groups}{replace(self.fold, groups=1)}, "
+            f"{self.cycles()} cycles a frame"
+        )
+
+    def parameters(self):
+        return {**self._numbers(), **self._list(), **self._geometry()}
+
+    def _numbers(self) -> dict:
+        """The parameters of the datapath."""
+        stage, program = self.stage, self.program
+        bits, signed = stage.x.qtype.bits, stage.x.qtype.signed
+        least = 1 << (bits - 1) if stage.op.maximum and signed else 0  # never wins
+        return {
+            "X_W": bits,
+            "X_SIGNED": int(signed),
+            **{"MAXIMUM": 0, "DSP": 0, "MAC": 0},
+            **self.kind_of_lanes.parameters(program, bits),
+            "COMMAND_W": program.command_bits,
+            **signed64({"BASE": program.base}),
+            "W": program.accumulator,
+            "F": program.below,
+            "DROP": program.drop,
+            "OUT_W": stage.y.qtype.bits,
+            **signed64(self.ends),
+            "IMMEDIATE_W": program.immediate_bits,
+            "PAD_VALUE": (least, program.immediate_bits),
+        }
+
+    def _list(self) -> dict:
+        """The parameters of the list; what is in a memory without a file is none of the hardware's business."""
+        program, rom, file = self.program, self.rom, self.memory.file
+        return {
+            "FILE": self.rom_path if file else "",
+            "TERMS": rom.depth if file else self.depth,
+            "LOAD": self.memory.number,
+            "DEPTH": self.depth,
+            "CHECK": (rom.check if file else 0, 32),
+            "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 1 - program.command_bits,
+            "GROUPS": self.fold.groups,
+            "FINAL": self.rounds.final,
+            "GAPS": int(self.entries.gaps),
+            "SHARED": int(self.shared),
+            "ROUNDS": len(self.rounds.lengths),
+        }
+
+    def _geometry(self) -> dict:
+        """The parameters of the window, the output and the input's memory."""
+        window, windows = self.stage.window, self.windows
+        return {
+            "LANES": self.fold.lanes,
+            "LANE_STEP": windows.lane_step,
+            "OUT_STRIPE": self.out_order.stripe,
+            "COLUMN_STEP": window.stride[1],
+            "FIRST_LEG": windows.first_leg,
+            "LEGS": windows.legs,
+            "PAD_LEFT": window.left,
+            "SIDE": self.order.side,
+            "PHASES": windows.phases,
+            "STRIPES": windows.stripes,
+            "STRIPE": windows.stripe,
+            "LAST_STRIPE": windows.last_stripe,
+            "CHANNELS": self.stage.x.shape[0],
+            "BEATS": self.beats,
+            **_vertical(self.rows),
+            **self.fields,
+            "ENTRY_W": self.entry_bits,
+            "TABLE": (self._table(), self.beats * self.entry_bits),
+        }
+
+    @property
+    def beats(self) -> int:
+        """Beats of a row's channel."""
+        return self.order.shape[2] if self.order.side == 1 else self.order.stripe
+
+    @property
+    def entry_bits(self) -> int:
+        """Bits of an entry of TABLE."""
+        return 1 + ceil_log2(self.windows.phases) + self.fields["COLUMN_BITS"]
+
+    def _table(self) -> int:
+        """TABLE of rtl/line_memory.v, as one integer."""
+        windows, bits = self.windows, self.entry_bits
+        if self.order.side == 1:
+            columns, last = self.order.columns()
+            phase, inside = np.divmod(columns, windows.stripe)
+        else:
+            phase, inside = np.divmod(np.arange(self.order.stripe), windows.stripe)
+            last = np.ones(len(phase), bool)
+        entries = (last.astype(np.int64) << (bits - 1)) | (phase << self.fields["COLUMN_BITS"]) | inside
+        table = 0
+        for i, entry in enumerate(entries):
+            table |= int(entry) << (i * bits)
+        return table
+
+    def files(self):
+        return {self.rom_path: self.rom.padded(self.depth).text()} if self.memory.file else {}
+
+    def roms(self) -> dict[str, dict[str, int]]:
+        return {self.rom_path: {"depth": self.depth, "width": self.rom.width}} if self.memory.file else {}
+
+    def facts(self):
+        _, rows, columns = self.stage.y.shape
+        return {
+            "lanes": self.fold.lanes,
+            "groups": self.fold.groups,
+            "terms": term_count(self.stage),
+            "entries": self.rom.depth,
+            "useful": self.program.terms * rows * columns,
+            "capacity": self.fold.size,
+        }
+
+    def cycles(self):
+        # the work, or taking the input, where a padding row takes one, if that is more
+        taking = self.order.beats + self.rows.pad_top + self.rows.pad_bottom
+        return max(work(self.stage, self.fold, self.order, self.device, self.sort), taking)
+
+    @property
+    def rom_shape(self) -> tuple[int, int]:
+        """Words and bits of the memory of terms."""
+        place = replace(self.place_bits, channel=0) if self.shared else self.place_bits
+        groups = 1 if self.shared else self.fold.groups
+        return self.depth, 1 + groups * self.program.entry_bits(place)
+
+    @cached_property
+    def line_memory(self) -> tuple[int, float, int]:
+        """Words of each copy of the line memory, and its BRAM36 and banks; none of LUTs has these."""
+        fields, windows = self.fields, self.windows
+        words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
+        if words <= self.device.lut_depth:
+            return words, 0.0, 0
+        stripes, bits = windows.stripes, self.stage.x.qtype.bits
+        written = (bits,) * stripes
+        if windows.phases == 1:  # together, but what lies past a row's end
+            written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
+        return words, *self.device.block_memory(words, stripes * bits, written)
+
+    def estimate(self):
+        return price.estimate(self)
+
+    def needs(self):
+        rows = self.rows
+        until = np.arange(rows.out_rows) * rows.step + rows.need
+        until[-1] = (rows.out_rows - 1) * rows.step + rows.last_step
+        real = np.clip(until - rows.pad_top, 0, rows.rows)
+        return np.repeat(real * (self.order.beats // rows.rows), self.out_order.beats // rows.out_rows)
+
+    def walks(self, rows, taken, sent):
+        ring, padding = Ring(self.rows, HANDOVER), Step(False, False, 1)
+        fill = [padding] * self.rows.pad_top + [Step(True, False, taken)] * rows + [padding] * self.rows.pad_bottom
+        cycles = self.out_order.stripe * self.rounds.cycles
+        first = max(0, int(self.rounds.lengths[0]) - self.fold.groups)  # cycles before the first result
+        empty = [Step(False, False, first), Step(False, True, cycles - first, sent)] * self.rows.out_rows
+        return [Walk(fill, fills=ring), Walk(empty, empties=ring, lanes=True)]
+
+
+def _vertical(rows: Rows) -> dict[str, int]:
+    """The parameters of the rows."""
+    return {
+        "ROWS": rows.rows,
+        "PAD_TOP": rows.pad_top,
+        "PAD_BOTTOM": rows.pad_bottom,
+        "OUT_ROWS": rows.out_rows,
+        "ROW_STEP": rows.step,
+        "NEED": rows.need,
+        "LAST_STEP": rows.last_step,
+        "FREED_W": max(rows.step if rows.out_rows > 1 else 0, rows.last_step).bit_length(),
+        "RING": rows.ring,
+    }

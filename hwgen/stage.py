@@ -1,0 +1,68 @@
+"""A stage: what one hardware unit computes, whatever the engine that does it."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from hwgen.ir import Op, TensorType, Window
+from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.qtype import QType
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """An op of the graph, with the requantization that rides on it (None: its exact result is sent).
+
+    name      of the op's node, which is the layer's
+    inputs, types  the tensors of the graph that it reads, and their types
+    result, y      the tensor that it sends, and its type
+    loadable  whether a host can replace its weights, where its engine reads them from a memory
+    """
+
+    name: str
+    op: Op
+    quantize: Quantize | None
+    inputs: tuple[str, ...]
+    types: tuple[TensorType, ...]
+    result: str
+    y: TensorType
+    loadable: bool = False
+
+    @staticmethod
+    def alone(
+        name: str, op: Op, quantize: Quantize | None, x: TensorType, y: TensorType | None = None, loadable: bool = False
+    ) -> "Stage":
+        """A stage of one input that no graph holds; y -- of its result, if that is not what the op and `quantize` give."""
+        if y is None:
+            y = op.infer(x) if quantize is None else quantize.infer(op.infer(x))
+        return Stage(name, op, quantize, ("x",), (x,), name, y, loadable)
+
+    @property
+    def x(self) -> TensorType:
+        """The type of the first input."""
+        return self.types[0]
+
+    @property
+    def window(self) -> Window:
+        """What an output pixel reads; only of an op that has one."""
+        assert self.op.window is not None, f"{self.name}: {self.op} reads no window"
+        return self.op.window
+
+    @cached_property
+    def unclamped(self) -> QType:
+        """The range of the result before the clamp."""
+        acc = self.op.infer(*self.types)
+        return Quantize(self.y.exponent, -UNBOUNDED, UNBOUNDED).infer(acc).qtype
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for this stage and key: a schedule asks for the same list many times."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict:
+        return {}

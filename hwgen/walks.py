@@ -1,0 +1,140 @@
+"""How a unit goes through a frame, row by row: what hwgen/pace.py runs, and hwgen/design.py joins."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+
+import numpy as np
+
+# cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
+HANDOVER = 2
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How a memory of rows is walked, rtl/line_memory.v or a FIFO: a frame is padding rows, real rows, padding rows, in a ring of row
+    slots."""
+
+    rows: int
+    pad_top: int
+    pad_bottom: int
+    out_rows: int
+    step: int
+    need: int  # rows that an output row waits for, but for a frame's last, which waits for last_step
+    last_step: int
+    ring: int
+
+    def late(self, beats: int) -> int:
+        """Cycles from a frame's last output row to the next frame's first one, while rows are taken that had no slot
+        before; beats -- of a real row."""
+        rows = np.arange(self.ring - self.last_step, self.need)
+        real = (rows >= self.pad_top) & (rows < self.pad_top + self.rows)
+        return int(np.where(real, beats, 1).sum()) + (HANDOVER if len(rows) else 0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """takes, sends -- whether a row; cycles -- when nobody else is slower; beats -- of the row that is sent; quiet -- cycles in which
+    none of them is, whoever takes them; rest -- cycles behind the last beat taken in which it must be given none"""
+
+    takes: bool
+    sends: bool
+    cycles: int
+    beats: int = 1
+    quiet: int = 0
+    rest: int = 0
+
+
+@dataclass(eq=False)
+class Ring:
+    """The line memory of lanes, or a FIFO: rows `written` since the start; `free`, since when each slot without a row can be written."""
+
+    rows: Rows
+    handover: int = 0
+    written: int = 0
+
+    def __post_init__(self):
+        self.free = deque([0.0] * self.rows.ring)
+
+    def holds(self, frame: int, row: int) -> bool:
+        """Whether all is there that an output row reads."""
+        rows = self.rows
+        reach = rows.last_step if row == rows.out_rows - 1 else rows.need
+        return self.written >= frame * (rows.pad_top + rows.rows + rows.pad_bottom) + row * rows.step + reach
+
+    def give(self, row: int, now: float) -> None:
+        """Back what an output row no longer needs."""
+        count = self.rows.last_step if row == self.rows.out_rows - 1 else self.rows.step
+        self.free.extend([now + self.handover] * count)
+
+
+@dataclass(eq=False)
+class Walk:
+    """steps -- of a frame
+    fills, empties -- the memory that it writes, and reads
+    lanes -- whether it is lanes at work: its next step may begin before those behind have taken its row
+    before, behind -- whose rows it takes, and who takes its own
+    last -- whether it sends the network's output
+    gap -- cycles at least from the last beat that it sends of a frame to the first of the next one, in which a reader may rest;
+    behind a memory that goes on filling no reader's rest is in the way
+    """
+
+    steps: list[Step]
+    fills: Ring | None = None
+    empties: Ring | None = None
+    lanes: bool = False
+    before: list[Walk] = field(default_factory=list)
+    behind: list[Walk] = field(default_factory=list)
+    last: bool = False
+    gap: float = inf
+    number: int = 0
+    frame: int = 0
+    at: int = 0  # the step
+    row: int = 0  # the next one to send
+    busy: bool = False
+
+    def reads(self, senders: list[Walk]) -> None:
+        """Joins it to those whose rows it takes. What is left of their gap when it has rested is part of its own."""
+        self.before = senders
+        for walk in senders:
+            walk.behind.append(self)
+        self.gap += max(0, min(walk.gap for walk in senders) - self.steps[-1].rest)
+
+    @property
+    def step(self) -> Step:
+        return self.steps[self.at]
+
+    def idle(self) -> bool:
+        """Whether its next step could begin, were those around it at theirs."""
+        return (
+            not self.busy
+            and (self.fills is None or bool(self.fills.free))
+            and (self.empties is None or self.empties.holds(self.frame, self.row))
+        )
+
+    def partners(self) -> list[Walk]:
+        """Whom its next step needs."""
+        return [*(self.before if self.step.takes else ()), *(self.behind if self.step.sends else ())]
+
+    def meets(self, idle: set[Walk]) -> bool:
+        """Whether its partners are at the step of the same row."""
+        return all(other in idle and self in other.partners() for other in self.partners())
+
+    def start(self, now: float) -> float:
+        """Returns its own cycles, those until its slot can be written among them."""
+        self.busy = True
+        late = 0.0 if self.fills is None else max(0.0, self.fills.free.popleft() - now)
+        return self.step.cycles + late
+
+    def finish(self, now: float) -> None:
+        if self.fills is not None:
+            self.fills.written += 1
+        if self.empties is not None and self.step.sends:
+            self.empties.give(self.row, now)
+        self.busy = False
+        self.row += self.step.sends
+        self.at += 1
+        if self.at == len(self.steps):
+            self.frame, self.row, self.at = self.frame + 1, 0, 0
