@@ -111,6 +111,7 @@ def slang():
     return Slang(SOURCES)
 
 
+@pytest.mark.smoke
 @_every_module
 def test_slang_is_silent(path, slang):
     """With the default parameters and with all that the bench runs."""

@@ -333,11 +333,13 @@ def one_term_dropped(words, bits):
     return words
 
 
+@pytest.mark.smoke
 def test_the_network_is_right_unchanged(tiny):
     folder, model = tiny
     assert differing(folder, model) == 0
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("change", [without_halves, one_sign_turned, one_term_dropped])
 def test_the_network_is_wrong_with(change, tiny, tmp_path):
     folder, model = tiny
