@@ -89,8 +89,8 @@ class Importer:
             except HwgenError as error:
                 self._note(error, node, values)
                 values[node.name] = result = self._stand_in(node.meta.get("val"))
-        if not self.obstacles and result in self.deferred:
-            self._note(self._floats(self.deferred[result]), node, values)
+        if not self.obstacles and isinstance(result, Tensor) and result in self.deferred:
+            self.obstacles.append(self._floats(self.deferred[result]))
         if not self.obstacles and (self.input_type is None or result in self.raw):
             self.obstacles.append(
                 MissingActQuant("the input never meets a quantizer", "input", "make hwgen.nn.ActQuant the first layer")

@@ -19,7 +19,7 @@ def verify(
     folder: str | Path,
     x: np.ndarray | torch.Tensor,
     *,
-    labels: np.ndarray | None = None,
+    labels: np.ndarray | torch.Tensor | None = None,
     simulator: str = "verilator",
     stall: float = 0.0,
     seed: int = 1,
