@@ -55,8 +55,8 @@ def test_module_has_a_bench(module):
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("module", BENCHES)
 def test_bench(module, simulator, tmp_path):
-    """A bench may hold prepare(folder, config), which writes the files that its ROMs read, and SLOW: those of its
-    CONFIGS that are not run on Icarus."""
+    """A bench may hold prepare(folder, config), which writes the files that its ROMs read; SLOW: those of its CONFIGS
+    that are not run on Icarus; INTERNALS = True: it looks behind the ports."""
     bench = BENCHES[module]
     slow = getattr(bench, "SLOW", []) if simulator == "icarus" else []
     configs = [config for config in bench.CONFIGS if config not in slow]
@@ -75,6 +75,7 @@ def test_bench(module, simulator, tmp_path):
             "BENCH": bench.__name__,
             "BENCH_CONFIGS": json.dumps([(str(tmp_path / str(n)), config) for n, config in enumerate(configs)]),
         },
+        internals=getattr(bench, "INTERNALS", False),
         cwd=tmp_path / "0",
         timeout=600,
     )

@@ -14,6 +14,16 @@ from importlib import import_module
 from cocotb.regression import Test, TestGenerator
 
 
+class _Instance:
+    """One instance as a bench sees it: its ports, and behind them, by any other name, the signals of the module."""
+
+    def __init__(self, ports):
+        self._ports = ports
+
+    def __getattr__(self, name):
+        return getattr(self._ports if hasattr(self._ports, name) else self._ports.dut, name)
+
+
 def _on(number: int, folder: str, config: str, test: Test) -> Test:
     """The same test, on one of the instances."""
     body = test.func
@@ -21,7 +31,7 @@ def _on(number: int, folder: str, config: str, test: Test) -> Test:
     async def run(dut, *args, **kwargs):
         os.environ["BENCH_CONFIG"] = config
         os.chdir(folder)
-        await body(getattr(dut, f"config_{number}"), *args, **kwargs)
+        await body(_Instance(getattr(dut, f"config_{number}")), *args, **kwargs)
 
     test = copy(test)
     test.func, test.name = run, f"{test.name} on config_{number} {config}"
