@@ -5,6 +5,7 @@ DEMO = build/lenet5
 
 help:
 	@echo "make demo    install, then build, verify and synthesize LeNet-5 on MNIST (a few minutes)"
+	@echo "make check   what takes less than a minute: format, lint, types, and a small network built, simulated and mutated"
 	@echo "make test    install, then all tests (Icarus and Tcl are installed too where that is allowed)"
 	@echo "make mnist   all 10,000 MNIST test images through the RTL"
 	@echo "make fuzz    300 random networks, RTL against PyTorch"
@@ -28,6 +29,21 @@ test: .venv/installed
 	@./prerequisites tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
+# side by side, as pyright takes one processor
+check: .venv/installed
+	@./prerequisites tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync style types smoke
+
+style:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+smoke:
+	$(BIN)/pytest -m smoke
+
 mnist: .venv/installed
 	$(BIN)/hwgen build examples/lenet5/lenet5.pt2 -o $(DEMO)
 	$(BIN)/hwgen verify $(DEMO) --input examples/lenet5/model.py:test_data
@@ -47,4 +63,4 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check .
 
-.PHONY: help demo test mnist fuzz bench compress format
+.PHONY: help demo check style types smoke test mnist fuzz bench compress format

@@ -35,7 +35,7 @@ from hwgen.compress.formats import (
     SignedDigits,
     Ternary,
 )
-from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, PowerOfTwoAdapted
+from hwgen.compress.methods import ADMM, FilterSimilarity, Magnitude, NofM, PowerOfTwoAdapted
 from hwgen.compress.size import sizes
 
 HERE = Path(__file__).parent

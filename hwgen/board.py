@@ -1,4 +1,5 @@
-"""A board: its part, its resources, its clock and its constraints, of a file boards/NAME.toml or of one that the user names."""
+"""A board: its part, its resources, its clock and its constraints, of a file boards/NAME.toml or of one that the user
+names."""
 
 import math
 import re

@@ -24,12 +24,19 @@ from hwgen.simulators import SIMULATORS
 console = Console(stderr=True)
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+# what an interrupted verb leaves behind
+LEFT = {
+    "build": "the folder holds the old build or the whole new one",
+    "compress": "the same command goes on after the last whole epoch",
+    "synth": "what yosys counted is kept; the same command does the rest",
+}
+LEFT_BY_OTHERS = "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs"
 
 
 class Verbs(click.Group):
     """Prints an HwgenError as its text, without a traceback."""
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: click.Context):
         pressed = []
 
         def interrupt(*_):
@@ -47,14 +54,7 @@ class Verbs(click.Group):
             # an import that Ctrl-C cuts short may swallow it, and what it left undone fails later
             if not pressed and not isinstance(error, KeyboardInterrupt):
                 raise
-            left = {
-                "build": "the folder holds the old build or the whole new one",
-                "compress": "the same command goes on after the last whole epoch",
-                "synth": "what yosys counted is kept; the same command does the rest",
-            }.get(
-                ctx.invoked_subcommand,
-                "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs",
-            )
+            left = LEFT.get(ctx.invoked_subcommand or "", LEFT_BY_OTHERS)
             console.print(f"interrupted: {left}", style="red", highlight=False)
             sys.exit(130)
         finally:
@@ -80,7 +80,10 @@ def _table(*headers: str, words: list[str]) -> Table:
     """With numbers in all columns but `words`, which alone are wrapped in a narrow terminal."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for header in headers:
-        table.add_column(header, **({"overflow": "fold"} if header in words else {"justify": "right", "no_wrap": True}))
+        if header in words:
+            table.add_column(header, overflow="fold")
+        else:
+            table.add_column(header, justify="right", no_wrap=True)
     return table
 
 
@@ -88,6 +91,8 @@ def _table(*headers: str, words: list[str]) -> Table:
 @click.version_option(package_name="hwgen")
 def main():
     """Turns a pruned, power-of-two or mixed-precision PyTorch network into verified Verilog.
+
+    For example, in a copy of hwgen's repository:
 
     \b
       hwgen compress examples/digits/train.py:job --recipe examples/digits/recipe.json -o build/compressed
@@ -146,21 +151,23 @@ def hardware_options(command):
         ),
         click.option(
             "--engine",
-            help="lanes (folded), spatial (a pixel a cycle), auto (the smaller one at the rate), or PATTERN=ENGINE for "
-            "layers by name; several with commas between, the last that matches counts. Default: lanes; auto with a rate "
-            "or a budget.",
+            help="lanes (folded), spatial (a pixel a cycle), auto (the smaller one at the rate), or PATTERN=ENGINE "
+            "for layers by name; several with commas between, the last that matches counts. Default: lanes; auto with "
+            "a rate or a budget.",
         ),
         click.option(
             "--loadable",
             metavar="PATTERNS",
-            help="Layers on lanes whose weights a host can replace: names or patterns, several with commas between; * all.",
+            help="Layers on lanes whose weights a host can replace: names or patterns, several with commas between; "
+            "* all.",
         ),
         click.option(
             "--weights-in",
             type=click.Choice(MEMORIES),
             default="bram",
             show_default=True,
-            help="Memory of the loadable layers; uram is empty until it is loaded. auto: whichever is better, layer by layer.",
+            help="Memory of the loadable layers; uram is empty until it is loaded. auto: whichever is better, layer by "
+            "layer.",
         ),
         click.option(
             "--lanes",
@@ -200,13 +207,13 @@ def compress(job, recipe_path, out):
         from hwgen.compress.job import load, run
 
     recipe = Recipe.load(recipe_path)
-    rows, measured = run(*load(job), recipe, out, show=console.print)
+    rows, measured, before = run(*load(job), recipe, out, show=console.print)
     table = _table("layer", "weights", "zeros", "terms", "terms\na frame", "term ROM,\nbits", words=["layer"])
     for row in rows:
         counts = (f"{count:,}" for count in (row.terms, row.terms_per_frame, row.memory_bits))
         table.add_row(row.name, f"{row.weights:,}", f"{1 - row.nonzero / row.weights:.1%}", *counts)
     console.print(table)
-    click.echo(f"{out / 'model.pt2'}: accuracy {measured:.2f} % on the validation batches")
+    click.echo(f"{out / 'model.pt2'}: accuracy {measured:.2f} % on the validation batches, {before:.2f} % in float")
 
 
 @main.command()
@@ -272,8 +279,8 @@ def build(net, out, name, **choices):
 def weights(folder, net, out):
     """Write what a host must write to the registers of the build in DIR to load the weights of NET.
 
-    NET is the network of DIR with other weights, as hwgen build takes it; without it, the build's own weights are meant.
-    The file is a list of 32-bit pairs, little-endian: the offset of a register, and what is written there.
+    NET is the network of DIR with other weights, as hwgen build takes it; without it, the build's own weights are
+    meant. The file is a list of 32-bit pairs, little-endian: the offset of a register, and what is written there.
     """
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
@@ -391,10 +398,12 @@ def verify(folder, source, count, simulator, stall, seed, edited):
         result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed, edited=edited)
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
     if result["edited"]:
-        click.echo(f"edited since the build: {', '.join(result['edited'])}; what they have for XILINX = 1 did not run")
+        click.echo(
+            f"edited since the build: {', '.join(result['edited'])}; what they have for the board's XILINX did not run"
+        )
     click.echo(
         f"{folder}: bit-exact {result['equal']} of {result['frames']} frames, {result['cycles']} cycles, "
-        f"the first frame after {result['latency']}{accuracy}"
+        f"the first frame after {result['latency']} (predicted {result['predicted_latency']}){accuracy}"
     )
     click.echo(f"compiled in {result['compile_seconds']:.1f} s, simulated in {result['run_seconds']:.1f} s")
 
@@ -424,8 +433,9 @@ def verify(folder, source, count, simulator, stall, seed, edited):
 def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
     """Synthesize DIR for its board and count what it takes.
 
-    yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large network
-    wants --by-layer. What did not change since it was counted, in any build, is not synthesized again. For Vivado the project scripts are written in any case, and run if vivado is on PATH.
+    yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large
+    network wants --by-layer. What did not change since it was counted, in any build, is not synthesized again. For
+    Vivado the project scripts are written in any case, and run if vivado is on PATH.
     """
     with uninterrupted():
         from hwgen.flow import read_build

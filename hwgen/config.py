@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from math import inf
 
 from hwgen.board import Board
+from hwgen.devices import Device
 from hwgen.errors import BadInput
 
 MEMORIES = ("bram", "uram", "auto")  # that can be loaded
@@ -105,10 +106,13 @@ class BuildConfig:
         """Whether the weights of a layer, by its name, can be replaced."""
         return any(fnmatchcase(layer, pattern) for pattern in self._loadable())
 
-    @property
-    def memories(self) -> list[str]:
-        """Which a loadable layer's terms may have."""
-        return ["bram", "uram"] if self.weights_in == "auto" else [self.weights_in]
+    def memories_of(self, device: Device) -> list[str]:
+        """Which a loadable layer's terms may have on a device; raises BadInput when it has none of those asked for."""
+        asked = ["bram", "uram"] if self.weights_in == "auto" else [self.weights_in]
+        found = [memory for memory in asked if memory in device.memories]
+        if not found:
+            raise BadInput(f"the family {device.family} has no {self.weights_in}", "--weights-in", "use bram")
+        return found
 
     def check_loadable(self, layers: list[str]) -> None:
         """Raises BadInput when a pattern matches none of the layers, those with weights on lanes."""

@@ -114,7 +114,7 @@ class Design:
     @property
     def loadable(self) -> list[LoadableUnit]:
         """The units whose lists a host can write, in the order of their numbers."""
-        return [placed.unit for placed in self.placed if placed.unit.loadable]
+        return [p.unit for p in self.placed if isinstance(p.unit, LoadableUnit) and p.unit.loadable]
 
     def streams(self) -> list[Stream]:
         return [self.input, *(stream for p in self.placed for stream in p.outputs)]

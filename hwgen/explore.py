@@ -39,13 +39,15 @@ def explore(
     whole = {name: board.resources[name] for name in RESOURCES}
     progress("fastest")
     fastest, smallest = menu.fastest(whole), menu.smallest(np.inf, whole)
-    if fastest is None:
+    if fastest is None or smallest is None:
         raise does_not_fit(menu)
     last = menu.slowest(smallest)
     rows = []
     for interval in np.ceil(np.geomspace(fastest, max(fastest, last), points)).tolist():
         progress(f"{interval:,.0f} cycles a frame")
         chosen, _ = menu.meeting(interval, whole)
+        if chosen is None:
+            continue
         row = _row(menu, chosen, config.hertz(board))
         if row["interval"] not in [known["interval"] for known in rows]:
             rows.append(row)

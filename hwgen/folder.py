@@ -118,11 +118,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def digests(folder: Path, manifest: dict) -> dict[str, str]:
-    """SHA-256 of each file of the manifest as it is on disk now; '' for one that is missing."""
-    paths = {name: folder / name for name in manifest["files"]}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for name, path in paths.items()
-    }
+    """SHA-256 of each file of the manifest as it is on disk now; '' for one that is missing or cannot be read."""
+    found = dict.fromkeys(manifest["files"], "")
+    for name in found:
+        with suppress(OSError):
+            found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return found
 
 
 def changed_files(folder: Path, manifest: dict) -> list[str]:
@@ -276,7 +277,7 @@ def _settle(out: Path) -> None:
         (committed / MANIFEST).replace(out / MANIFEST)
     if os.path.lexists(out / NEW):
         for folder in {(out / name).parent for name in [*old, MANIFEST]}:
-            if not folder.is_symlink():
+            if folder.resolve().is_relative_to(out.resolve()):
                 (folder / _PROBE).unlink(missing_ok=True)
     _remove(committed)
     _remove(out / NEW)

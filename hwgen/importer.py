@@ -3,7 +3,7 @@
 import inspect
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,14 +89,16 @@ class Importer:
             except HwgenError as error:
                 self._note(error, node, values)
                 values[node.name] = result = self._stand_in(node.meta.get("val"))
-        if not self.obstacles and result in self.deferred:
-            self._note(self._floats(self.deferred[result]), node, values)
+        if not self.obstacles and isinstance(result, Tensor) and result in self.deferred:
+            self.obstacles.append(self._floats(self.deferred[result]))
         if not self.obstacles and (self.input_type is None or result in self.raw):
             self.obstacles.append(
                 MissingActQuant("the input never meets a quantizer", "input", "make hwgen.nn.ActQuant the first layer")
             )
         if self.obstacles:
             raise Obstacles.of(self._told())
+        # or there was an obstacle; above all, no stand-in becomes hardware
+        assert self.input_type is not None and isinstance(result, Tensor) and not self.guesses
         return Graph("input", self.input_type, self.input_shape, tuple(self.nodes), result, self.shapes[result])
 
     def _value(self, node, values: dict[str, object]):
@@ -109,7 +111,7 @@ class Importer:
         return self._output(node, values) if node.op == "output" else self._call(node, values)
 
     def _output(self, node, values: dict[str, object]):
-        results = [values.get(getattr(leaf, "name", None)) for leaf in node.args[0]]
+        results = [values.get(getattr(leaf, "name", "")) for leaf in node.args[0]]
         if len(results) == 1 and (isinstance(results[0], Tensor) or results[0] is _UNKNOWN):
             return results[0]
         raise UnsupportedLayer(
@@ -124,9 +126,9 @@ class Importer:
         kwargs = {k: _resolve(a, values) for k, a in node.kwargs.items()}
         leaves = list(_leaves([*args, *kwargs.values()]))
         target = str(node.target)
-        if node.target is operator.getitem:
-            return args[0][args[1]] if isinstance(args[0], list) else _UNKNOWN
-        if _changes_in_place(node) and node.args[0].name in self.owners:
+        if node.target is operator.getitem:  # of a call with several results
+            return args[0][args[1]] if isinstance(args[0], list) else args[0]
+        if _changes_in_place(node) and getattr(node.args[0], "name", None) in self.owners:
             return self._change_of_a_constant(node)
         computed = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         unknown = any(leaf is _UNKNOWN for leaf in leaves)
@@ -202,20 +204,21 @@ class Importer:
 
     def _check_aliases(self, node) -> None:
         """An in-place call changes every tensor that shares its memory; those must not be read again by their old names."""
-        for argument in node.all_input_nodes:
-            if argument.name in self.stale:
+        for read in node.all_input_nodes:
+            if read.name in self.stale:
                 raise UnsupportedLayer(
-                    f"{argument.name} is read after {self.stale[argument.name]} changed it in place",
+                    f"{read.name} is read after {self.stale[read.name]} changed it in place",
                     self.path,
                     "use the call that is not in place",
                 )
         found = importers().get(str(node.target))
         in_place = _changes_in_place(node)
         if (in_place or (found is not None and found.shares)) and isinstance(node.args[0], torch.fx.Node):
-            root = self.roots.get(node.args[0].name, node.args[0].name)
+            argument: str = node.args[0].name
+            root = self.roots.get(argument, argument)
             if in_place:
                 shared = [n for n in {root, *self.roots} if self.roots.get(n, n) == root]
-                self.stale.update(dict.fromkeys(shared, node.name))
+                self.stale.update({name: node.name for name in shared})
             self.roots[node.name] = root
 
     # what stands in the way
@@ -356,21 +359,21 @@ class Importer:
     def _input(self, node) -> Tensor:
         if self.shapes:
             raise UnsupportedLayer("the network has several inputs", node.name, "join them before the network")
-        shape = tuple(getattr(node.meta["val"], "shape", ()))
+        shape = list(getattr(node.meta["val"], "shape", []))
         if len(shape) not in (2, 3, 4):
             raise UnsupportedLayer(
-                f"an input of shape {list(shape)}",
+                f"an input of shape {shape}",
                 node.name,
                 "take [N, channels, rows, columns], [N, channels, columns] or [N, features]",
             )
         if not all(isinstance(n, int) for n in shape[1:]):
             raise UnsupportedLayer(
-                f"an input of dynamic shape {list(shape)}",
+                f"an input of dynamic shape {shape}",
                 node.name,
                 "export it with a static shape; the batch may vary",
             )
-        self.batch, self.input_shape = shape[0], shape[1:]
-        self.shapes["raw"] = shape[1:]
+        self.batch, self.input_shape = shape[0], tuple(shape[1:])
+        self.shapes["raw"] = self.input_shape
         self.raw.add("raw")
         return Tensor("raw")
 
@@ -398,13 +401,14 @@ class Importer:
 _RESERVED = re.compile(r"[sm]_axis|reorder_.*|.*_(fork\d+_[ab]|queued\d+|held|flat)")
 
 
-def frame_shape(shape) -> tuple[int, int, int]:
+def frame_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     """(channels, rows, columns) of a user's shape without the batch: [features], [channels, columns], or all three."""
     if len(shape) == 1:
         return (shape[0], 1, 1)
     if len(shape) == 2:
         return (shape[0], 1, shape[1])
-    return tuple(shape)
+    channels, rows, columns = shape
+    return (channels, rows, columns)
 
 
 def _resolve(argument, values: dict[str, object]):

@@ -74,6 +74,7 @@ def _parser() -> VerilogParser:
     if table.is_file():
         # ply imports its tables from the package of the grammar, wherever it has written them
         spec = importlib.util.spec_from_file_location(f"{VerilogParser.__module__.rpartition('.')[0]}.parsetab", table)
+        assert spec is not None and spec.loader is not None  # it is a .py file
         sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[spec.name])
     with tempfile.TemporaryDirectory(dir=kept) as fresh:

@@ -55,8 +55,9 @@ def load_data(
         x, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     else:
         try:
-            # mapped: a header may claim more than there is, and only `count` frames are read
-            x = np.load(name, mmap_mode="r", allow_pickle=False)
+            with np.errstate(over="ignore"):
+                # mapped: a header may claim more than there is, and only `count` frames are read
+                x = np.load(name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError, OverflowError, zipfile.BadZipFile) as error:
             raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
     if not isinstance(x, (np.ndarray, torch.Tensor)):

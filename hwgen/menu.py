@@ -33,7 +33,7 @@ class Price:
     """What the units between two stages' results cost: cycles of the slowest, and what all take, by RESOURCES."""
 
     cycles: int
-    resources: tuple[int, ...]
+    resources: tuple[float, ...]
 
 
 class Menu:
@@ -59,7 +59,8 @@ class Menu:
         # what a board has none of is weighed as if it had one
         self.have = {name: max(1, board.resources[name]) for name in RESOURCES}
         self.context = Context.of(graph, stages, board.device, config.levels)
-        self.limits = Limits(None, config.most_lanes, config.pixels, dsp, config.memories, self.have, board.device)
+        memories = config.memories_of(board.device)
+        self.limits = Limits(None, config.most_lanes, config.pixels, dsp, memories, self.have, board.device)
         self.engines = self._engines()
         self.edges: list[Edge] = [
             (tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)
@@ -148,7 +149,7 @@ class Menu:
         limits = replace(self.limits, cycles=limit)
         return [choice for engine in self.engines[stage.result] for choice in engine.choices(stage, limits, sides)]
 
-    def meeting(self, interval: float, budget: Mapping[str, int]) -> tuple[dict[str, Choice] | None, float]:
+    def meeting(self, interval: float, budget: Mapping[str, float]) -> tuple[dict[str, Choice] | None, float]:
         """The choices of least area whose design, units that wait for each other included, takes at most `interval` cycles a
         frame: each layer that can is so much faster as that needs; and the cycles that it takes. Where none is found in the budget, its
         best; None if nothing is in the budget."""
@@ -176,7 +177,7 @@ class Menu:
         best = self.best(budget)
         return best, np.inf if best is None else interval_of(self.placed(best))
 
-    def best(self, budget: Mapping[str, int]) -> dict[str, Choice] | None:
+    def best(self, budget: Mapping[str, float]) -> dict[str, Choice] | None:
         """The choices of the least interval that the budget allows, to within STEP; None where it allows none."""
         interval = self.fastest(budget)
         return None if interval is None else self.smallest(interval, budget)
@@ -187,16 +188,18 @@ class Menu:
     def smallest(
         self,
         interval: float,
-        budget: Mapping[str, int],
+        budget: Mapping[str, float],
         margin: float = MARGIN,
     ) -> dict[str, Choice] | None:
         """The choices of least area, by the sum of its shares of the board, whose units take at most `interval` cycles a frame,
         `margin` of it each that can; None where the budget does not hold them."""
         return self._program(interval, margin).solve(self.have, budget)
 
-    def sparing(self, interval: float, budget: Mapping[str, int]) -> dict[str, Choice]:
+    def sparing(self, interval: float, budget: Mapping[str, float]) -> dict[str, Choice]:
         """The choices that exceed a budget least, by the sum of the shares of the board that are lacking."""
-        return self._program(interval, 1.0).solve(self.have, budget, exceed=True)
+        chosen = self._program(interval, 1.0).solve(self.have, budget, exceed=True)
+        assert chosen is not None  # what exceeds a budget is only dear
+        return chosen
 
     def lacks(self, interval: float) -> dict[str, float]:
         """The shares of those resources of the board of which a network of that interval needs more than there is."""
@@ -219,7 +222,7 @@ class Menu:
             program.edge(edge, orders, prices)
         return program
 
-    def fastest(self, budget: Mapping[str, int]) -> float | None:
+    def fastest(self, budget: Mapping[str, float]) -> float | None:
         """The least interval that the budget allows, to within STEP; None where it allows none."""
         chosen = self.smallest(np.inf, budget)
         if chosen is None:
@@ -249,7 +252,7 @@ class Menu:
     @property
     def bottleneck(self) -> str:
         """The stage that cannot be faster."""
-        return max(self.least, key=self.least.get)
+        return max(self.least, key=lambda name: self.least[name])
 
     def prices(self, chosen: dict[str, Choice]) -> list[Price]:
         return [self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges]
@@ -274,6 +277,6 @@ class Menu:
         faster = [(choice, price) for choice, price in prices.items() if price.cycles < now.cycles]
         return min(faster, key=lambda pair: self.share(pair[1].resources), default=None)
 
-    def share(self, resources: tuple[int, ...]) -> float:
+    def share(self, resources: tuple[float, ...]) -> float:
         """Of the board: the sum over the resources."""
         return sum(n / self.have[name] for n, name in zip(resources, RESOURCES, strict=True))

@@ -1,7 +1,7 @@
 """The integer program behind a schedule: a choice for each stage, priced edge by edge."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -56,7 +56,7 @@ class IntegerProgram(Generic[C, O]):
         for node, variables in of_reader.items():
             self.row(variables, 0.0, less=[node])
 
-    def solve(self, have: Mapping[str, int], budget: Mapping[str, int], exceed: bool = False) -> dict[str, C] | None:
+    def solve(self, have: Mapping[str, int], budget: Mapping[str, float], exceed: bool = False) -> dict[str, C] | None:
         """The choice of each stage, by its name, that takes the least sum of shares of what there is; None where none is in the budget.
 
         exceed -- the budget may be exceeded, by the least sum of shares
@@ -68,14 +68,20 @@ class IntegerProgram(Generic[C, O]):
         size = len(costs) + len(ones)
         matrix = coo_array((factors, (rows, variables)), (len(self.ends), size)).tocsr()
         takes = np.column_stack([costs.T, -np.diag(ones)])
+        # scipy's own annotations say that ends are single numbers
+        most: Any = np.array([budget.get(name, np.inf) for name in RESOURCES])
+        none: Any = np.full(len(most), -np.inf)
+        ends: Any = np.array(self.ends)
+        least: Any = np.zeros(size)
+        greatest: Any = np.where(np.arange(size) < len(costs), 1.0, np.inf if exceed else 0.0)
         found = milp(
             # shares of a thousandth are what the solver tells apart well
             np.concatenate([1000 * (costs / ones).sum(axis=1), np.full(len(ones), 1e6)]),
             integrality=np.arange(size) < len(self.nodes),
-            bounds=Bounds(0, np.where(np.arange(size) < len(costs), 1, np.inf if exceed else 0)),
+            bounds=Bounds(least, greatest),
             constraints=[
-                LinearConstraint(matrix, self.ends, self.ends),
-                LinearConstraint(takes, -np.inf, [budget.get(name, np.inf) for name in RESOURCES]),
+                LinearConstraint(matrix, ends, ends),
+                LinearConstraint(takes, none, most),
             ],
             options={"mip_rel_gap": 1e-3} if exceed else {},
         )

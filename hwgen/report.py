@@ -82,7 +82,7 @@ def _rates(known: dict, board: Board, run: dict, interval: int, source: str) -> 
             "value": f"{board.clock_mhz * 1e6 / interval:,.0f}",
             "source": f"{source} cycles; the clock is an assumption",
         },
-        {"what": LATENCY, "value": known.get("latency", "-"), "source": "predicted"},
+        {"what": LATENCY, "value": known["latency"], "source": "predicted"},
         {"what": LATENCY, "value": run.get("latency", "-"), "source": "measured"},
         {"what": FIRST_WORD, "value": run.get("first_word", "-"), "source": "measured"},
     ]

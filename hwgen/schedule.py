@@ -32,7 +32,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
         if choices is None:
             raise does_not_fit(menu)
         if took > interval:
-            raise _too_slow(menu, interval, took)
+            raise _too_slow(menu, interval, int(took))
         return choices
     if config.budget:
         return _within(menu, config.limits(board))
@@ -42,7 +42,10 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     # the rate of the lanes, whatever else is allowed
     folded = Menu(graph, stages, config, board, auto="lanes")
     menu.least = folded.least
-    return menu.smallest(folded.fastest({}), {})
+    fastest = folded.fastest({})
+    choices = None if fastest is None else menu.smallest(fastest, {})
+    assert choices is not None  # nothing limits the area
+    return choices
 
 
 def does_not_fit(menu: Menu) -> DoesNotFit:
@@ -79,13 +82,13 @@ def _percent(lacks: Mapping[str, float]) -> str:
 def _other_memory(menu: Menu, lacks: Mapping[str, float]) -> str:
     """What else to try where block RAM lacks and UltraRAM is not considered."""
     none = not any(stage.loadable for stage in menu.stages)
-    free = menu.board.resources["URAM"] and (len(menu.config.memories) == 1 or none)
+    free = menu.board.resources["URAM"] and (len(menu.limits.memories) == 1 or none)
     return ", or let lists be in UltraRAM too: --loadable '*' --weights-in auto" if "BRAM36" in lacks and free else ""
 
 
 def _within(menu: Menu, budget: dict[str, int]) -> dict[str, Choice]:
     """The fastest design in a budget. Forks and FIFOs, which no edge prices, are found by placing it, and kept room for."""
-    left = budget
+    left: Mapping[str, float] = budget
     while chosen := menu.best(left):
         takes = menu.placed(chosen).estimate()
         over = {name: max(0, takes[name] - n) for name, n in budget.items()}

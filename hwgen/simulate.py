@@ -33,11 +33,11 @@ SLACK = 1000  # clocks without a handshake beyond what a frame can take
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a simulation gave; clocks are counted with both ends.
+    """What a simulation gave.
 
     words      int64 [N, activations]: the output stream, signed values
     traces     stream name -> int64 [N, activations], for the streams inside, if traced
-    cycles     clocks from the first word in to the last word out
+    cycles     clocks in which the network was busy: that of the first word in, that of the last word out, and all between
     first_word clocks from the first word in to the first word out
     latency    clocks from the first word in to the last word of the first frame out
     interval   clocks from one frame's last word to the next one's, the median; None for fewer than three frames
@@ -177,8 +177,8 @@ def run_words(
             words=out,
             traces=traces,
             cycles=result["last_out"] - result["first_in"] + 1,
-            first_word=result["first_out"] - result["first_in"] + 1,
-            latency=int(ends[0]) - result["first_in"] + 1,
+            first_word=result["first_out"] - result["first_in"],
+            latency=int(ends[0]) - result["first_in"],
             interval=int(np.median(np.diff(ends))) if len(ends) > 2 else None,
             seconds=seconds,
         )

@@ -86,7 +86,13 @@ def _constants(conv: Conv, grid: int, shift: int, rounded: bool) -> list[int]:
 
 def exact_sums(stage: Stage) -> ExactSums:
     """The sums of a stage that is a convolution, on the coarsest grid."""
-    return stage.once("sums", lambda: ExactSums.of(stage.op, stage.x, stage.quantize))
+    return stage.once("sums", lambda: ExactSums.of(conv_of(stage), stage.x, stage.quantize))
+
+
+def conv_of(stage: Stage) -> Conv:
+    """The op of a stage that is a convolution."""
+    assert isinstance(stage.op, Conv), f"{stage.name}: {stage.op} is no sum of products"
+    return stage.op
 
 
 def term_count(stage: Stage) -> int:

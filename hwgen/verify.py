@@ -19,7 +19,7 @@ def verify(
     folder: str | Path,
     x: np.ndarray | torch.Tensor,
     *,
-    labels: np.ndarray | None = None,
+    labels: np.ndarray | torch.Tensor | None = None,
     simulator: str = "verilator",
     stall: float = 0.0,
     seed: int = 1,
@@ -32,9 +32,9 @@ def verify(
     edited -- whether files of the build may have been changed; as in `hwgen.simulate`
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
     wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
-    compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame differs, the
-    network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the first wrong
-    place; a run that failed is recorded as `failed`, what was wrong.
+    predicted_latency; compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame
+    differs, the network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the
+    first wrong place; a run that failed is recorded as `failed`, what was wrong.
     """
     folder = Path(folder)
     known, changed = read_build(folder, edited)
@@ -49,6 +49,7 @@ def verify(
         "stall": stall,
         "seed": seed,
         "sources": sources_digest(folder, known),
+        "predicted_latency": known["latency"],
         "edited": changed,
         "frames": len(frames),
     }

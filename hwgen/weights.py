@@ -6,6 +6,7 @@ docs/weights.md tells what may change, and how a host writes it.
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ def _new_ops(design: Design, new: Graph) -> dict[str, Op]:
     ops = {}
     for one, other in zip(old.nodes, new.nodes, strict=True):
         free = {"weight", "bias"} if one.name in loadable else set()
-        for field in fields(one.op):
+        for field in fields(cast(Any, one.op)):
             a, b = getattr(one.op, field.name), getattr(other.op, field.name)
             same = np.shape(a) == np.shape(b) if field.name in free else np.array_equal(a, b)
             if not same and field.name != "path":

@@ -18,7 +18,6 @@ CONFIGS = [
     {"IN_W": 4, "IN_SIGNED": 1, "OUT_W": 9, **ends(0, 3, "NO_LOW", "NO_HIGH")},  # nothing to do, and wider out than in
     {"IN_W": 64, "IN_SIGNED": 1, "OUT_W": 17, **ends(0, (1 << 17) - 1)},
 ]
-ON_VERILATOR = 1
 
 
 @cocotb.test()

@@ -131,7 +131,6 @@ CASES = [
     ),
 ]
 CONFIGS = [rows.parameters(**parameters) for rows, parameters in CASES]
-ON_VERILATOR = 5
 
 
 class Memory:

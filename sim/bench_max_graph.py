@@ -14,7 +14,6 @@ CONFIGS = [
     {"X_W": 3, "X_SIGNED": 1, "CHANNELS": 1, "TAPS": 2},
     {"X_W": 1, "X_SIGNED": 1, "CHANNELS": 2, "TAPS": 1},
 ]
-ON_VERILATOR = 1
 
 
 def pixels(rng):

@@ -19,7 +19,6 @@ CONFIGS = [
     {"LANES": 2, "GROUPS": 4, "FINAL": 1, "IN_W": 5, "IN_SIGNED": 1, "OUT_W": 4, **ends(-3, 7)},
     {"LANES": 3, "GROUPS": 2, "FINAL": 2, "IN_W": 5, "IN_SIGNED": 0, "OUT_W": 4, **ends(0, 15)},
 ]
-ON_VERILATOR = 4
 
 
 def clamped(word):

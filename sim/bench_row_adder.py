@@ -29,7 +29,6 @@ CONFIGS = [
     row(1, 1, 1, 4),
     row(12, 0, 0, 5, cut=3),
 ]
-ON_VERILATOR = 2
 
 
 @cocotb.test()

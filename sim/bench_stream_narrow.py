@@ -14,7 +14,6 @@ CONFIGS = [
     {"DATA_W": 4, "N": 2, "CHANNELS": 1, "STRIPE": 4, "SHORT": 1, "SHORT_FROM": 3},
     {"DATA_W": 2, "N": 3, "CHANNELS": 5, "STRIPE": 2, "SHORT": 2, "SHORT_FROM": 1},
 ]
-ON_VERILATOR = 3
 
 
 def beats(count, seed=3):

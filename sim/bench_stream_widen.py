@@ -9,7 +9,6 @@ from parts import config
 from parts.stream import begin, reset
 
 CONFIGS = [{"DATA_W": 3, "N": 5}, {"DATA_W": 9, "N": 2}]
-ON_VERILATOR = 1
 
 
 def words(count, seed=3):

@@ -43,7 +43,6 @@ CONFIGS = [
     shape(3, (4, 14), (1, 3), step=(2, 3), pixels=2),  # as many, at every third slot
     shape(2, (5, 9), (3, 3), dilation=(2, 2), before=(2, 2), after=(2, 2), pixels=9),  # whole rows
 ]
-ON_VERILATOR = 2
 
 
 class Window:

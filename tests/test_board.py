@@ -1,4 +1,5 @@
-"""A board is read whole from its file, and what is wrong with it is named; each build keeps the board that it was made for."""
+"""A board is read whole from its file, and what is wrong with it is named; each build keeps the board that it was made
+for."""
 
 import json
 

@@ -63,7 +63,7 @@ def run(*arguments, code: int = 0) -> str:
 
 
 @pytest.mark.parametrize(
-    "labels, words",
+    ("labels", "words"),
     [
         (np.zeros(19, int), "shape [19]"),
         (np.zeros((20, 1), int), "shape [20, 1]"),
@@ -116,12 +116,12 @@ def test_every_array_of_floats(shared, change):
 
 @pytest.mark.parametrize("stall", [0.991, 1.0, -0.1, float("nan")])
 def test_a_stall_out_of_range(own, stall):
-    with pytest.raises(BadInput, match="0 to 0.99"):
+    with pytest.raises(BadInput, match=r"0 to 0\.99"):
         hwgen.simulate(own, FRAMES, simulator="icarus", stall=stall)
     assert not (own / "sim").exists()
 
 
-@pytest.mark.parametrize("stall, chance", [(1e-9, 1), (0.99, 64881)])
+@pytest.mark.parametrize(("stall", "chance"), [(1e-9, 1), (0.99, 64881)])
 def test_the_ends_of_the_stalls(shared, stall, chance):
     y, _ = hwgen.simulate(shared, FRAMES[:2], simulator="icarus", stall=stall)
     assert np.array_equal(y, golden(FRAMES[:2]))
@@ -168,7 +168,7 @@ def test_a_network_called_as_a_module_of_python(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "folder, name", [("été", "t"), ("Net 2", "net_2"), ("2", "net_2"), ("网", "net"), ("_a-_b_", "a_b")]
+    ("folder", "name"), [("été", "t"), ("Net 2", "net_2"), ("2", "net_2"), ("网", "net"), ("_a-_b_", "a_b")]
 )
 def test_the_name_of_the_modules(tmp_path, folder, name):
     hwgen.build(small(), EXAMPLE, out=tmp_path / folder)
@@ -184,7 +184,7 @@ def test_a_folder_with_a_space(shared, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    ("change", "words"),
     [
         (lambda m: {}, "not one that hwgen wrote"),
         (lambda m: [], "not one that hwgen wrote"),
@@ -249,7 +249,7 @@ def test_a_half_finished_simulator_is_built_anew(own):
 
 
 @pytest.mark.parametrize(
-    "verb, function, words",
+    ("verb", "function", "words"),
     [
         ("build", "hwgen.flow.build", "the old build or the whole new one"),
         ("verify", "hwgen.verify.verify", "next run"),

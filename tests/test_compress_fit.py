@@ -13,7 +13,7 @@ import hwgen
 from hwgen.cli import main
 from hwgen.compress import Diverged, Recipe, Training, accuracy, convert, fit, prepare
 from hwgen.compress.formats import AdditivePowersOfTwo, SignedDigits
-from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, PowerOfTwoAdapted
+from hwgen.compress.methods import ADMM, FilterSimilarity, Magnitude, PowerOfTwoAdapted
 from hwgen.errors import BadInput
 from hwgen.load import load
 
@@ -262,7 +262,10 @@ def test_the_command_writes_what_build_takes(work):
     said = run(work)
     module = torch.export.load(work / "out/model.pt2").module()
     right = int((module(VALIDATION.x).argmax(1) == VALIDATION.y).sum())
-    assert f"accuracy {100 * right / 128:.2f} %" in said
+    before = int((float_network().eval()(VALIDATION.x).argmax(1) == VALIDATION.y).sum())
+    both = 100 * right / 128, 100 * before / 128
+    assert "accuracy {:.2f} % on the validation batches, {:.2f} % in float".format(*both) in said
+    assert f"% (float {both[1]:.2f} %) terms a frame" in said and "warning" not in said
     assert Recipe.load(work / "out/recipe.json") == Recipe.load(work / "recipe.json")
     assert len(json.loads((work / "out/history.json").read_text())) == 6
     hwgen.build(*load(str(work / "out/model.pt2")), out=work / "build")
@@ -272,6 +275,24 @@ def test_the_command_writes_what_build_takes(work):
     first = (work / "out/model.pt2").read_bytes()
     assert "epoch" not in run(work)  # all is done: nothing trains again
     assert (work / "out/model.pt2").read_bytes() == first
+
+
+def test_a_result_that_is_worth_nothing_is_warned_of(work):
+    starving = recipe(pruning=Magnitude(0.999, floor=0.0), break_even=False)
+    (work / "recipe.json").write_text(starving.to_json())
+    said = run(work)
+    share = 100 * VALIDATION.y.bincount().max().item() / 128
+    assert re.search(r"warning: 4 has [01] of \d+ weights left for 4 outputs; prune it less", said)
+    assert re.search(
+        rf"warning: an accuracy of \S+ % is no better than always answering \d, which is .* {share:.2f} %", said
+    )
+
+
+def test_what_build_refuses_is_refused_before_training(work):
+    source = JOB.replace("float_network(), TRAIN", "torch.nn.Sequential(float_network(), torch.nn.Softmax(1)), TRAIN")
+    (work / "job.py").write_text("import torch\n" + source)
+    said = run(work, code=1)
+    assert "softmax is not built" in said and "epoch" not in said and not (work / "out").exists()
 
 
 @pytest.mark.parametrize("job", ["nothing", "empty", "odd", "missing"])

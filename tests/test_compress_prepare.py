@@ -1,6 +1,7 @@
 """prepare and convert: what becomes of networks of many shapes, of recipes, and of what neither can be."""
 
 import copy
+import re
 from dataclasses import replace
 from typing import get_args
 
@@ -24,16 +25,8 @@ from hwgen.compress.formats import (
     Ternary,
     Uniform,
 )
-from hwgen.compress.recipe import (
-    ADMM,
-    FilterSimilarity,
-    Magnitude,
-    NofM,
-    Override,
-    PowerOfTwoAdapted,
-    Pruning,
-    layer_recipes,
-)
+from hwgen.compress.methods import ADMM, FilterSimilarity, Magnitude, NofM, PowerOfTwoAdapted, Pruning
+from hwgen.compress.recipe import Override, layer_recipes
 from hwgen.compress.size import sizes
 from hwgen.errors import BadInput, HwgenError, Obstacles, OffGrid, UnsupportedLayer
 from hwgen.nn import ActQuant
@@ -538,6 +531,44 @@ def test_fields_left_out_take_their_defaults():
 def test_a_wrong_recipe_is_refused_by_the_name_of_its_field(text, names):
     with pytest.raises(BadInput, match=names):
         Recipe.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "hint"),
+    [
+        (
+            '{"epochs": 4}',
+            "no field epochs \\(here 4\\)",
+            "the fields of Recipe are weights, granularity, .*, training$",
+        ),
+        ('{"activation_bit": 4}', "no field activation_bit ", "the fields of Recipe are activation_bits, .*weights"),
+        (
+            '{"training": {"epoch": 4}}',
+            "no field training.epoch ",
+            "the fields of Training are epochs, .*rate, .*shrink$",
+        ),
+        (
+            '{"weights": {"kind": "apot", "bit": 4}}',
+            "weights.apot.bit ",
+            "the fields of AdditivePowersOfTwo are bits, kind",
+        ),
+        ('{"pruning": {"kind": "admm", "zero": 0.1}}', "no field pruning.admm.zero ", "the fields of ADMM are zeros, "),
+        (
+            '{"overrides": [{"pattern": "*", "zero": 0.1}]}',
+            "no field overrides.0.zero",
+            "the fields of Override are zeros, ",
+        ),
+        (
+            '{"overrides": [{"pattern": "*", "weights": {"kind": "uniform", "bitz": 8}}]}',
+            "no field overrides.0.weights.uniform.bitz ",
+            "the fields of Uniform are bits, kind$",
+        ),
+    ],
+)
+def test_a_field_that_is_not_there_is_named_with_those_that_are(text, what, hint):
+    with pytest.raises(BadInput, match=what) as caught:
+        Recipe.from_json(text, "recipe.json")
+    assert caught.value.at == "recipe.json" and re.search(hint, caught.value.hint)
 
 
 def test_a_recipe_that_cannot_be_read_is_refused(tmp_path):

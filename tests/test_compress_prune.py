@@ -1,5 +1,6 @@
 """What is pruned, and what that leaves: masks, ADMM, the share-out of terms, filters that compaction removes."""
 
+import math
 from itertools import pairwise, product
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch.nn import functional
 from hwgen.compress import Prepared, Recipe, convert, prepare, prune
 from hwgen.compress.compact import compact
 from hwgen.compress.formats import AdditivePowersOfTwo, KMeans, PowerOfTwo, SignedDigits, Ternary, Uniform, digits
-from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, Override
+from hwgen.compress.methods import ADMM, FilterSimilarity, Magnitude, NofM
+from hwgen.compress.recipe import Override
 from hwgen.compress.trace import trace
 from hwgen.errors import BadInput
 
@@ -92,7 +94,7 @@ def least_removed(values: list[float], zeros: float) -> set[float]:
 def test_magnitude_masks_remove_the_least(weights, zeros, own_zeros, has_own):
     own = {"l0": own_zeros} if has_own else {}
     for scope in ("global", "layer"):
-        masks = prune.magnitude_masks(weights, zeros, own, scope)
+        masks = prune.magnitude_masks(weights, zeros, own, scope, 0.0)
         together = [v for name, w in weights.items() if name not in own for v in w.flatten().tolist()]
         for name, w in weights.items():
             if name in own or scope == "layer":
@@ -100,6 +102,34 @@ def test_magnitude_masks_remove_the_least(weights, zeros, own_zeros, has_own):
             else:
                 stay = least_removed(together, zeros)
             assert masks[name].tolist() == w.abs().apply_(lambda v, stay=stay: v in stay).bool().tolist()
+
+
+@settings(STABLE, max_examples=60)
+@given(layers_of_weights(), st.sampled_from([0.3, 0.5, 0.9, 0.99]), st.sampled_from([0.1, 0.5]))
+def test_no_layer_keeps_less_than_its_floor_and_all_together_keep_what_is_asked(weights, zeros, floor):
+    masks = prune.magnitude_masks(weights, zeros, {}, "global", floor)
+    total = sum(w.numel() for w in weights.values())
+    least = {name: math.ceil(floor * (1 - zeros) * w.numel() - 1e-9) for name, w in weights.items()}
+    kept = {name: int(mask.sum()) for name, mask in masks.items()}
+    assert sum(kept.values()) == total - round(zeros * total)
+    if sum(least.values()) <= sum(kept.values()):
+        assert all(kept[name] >= least[name] for name in weights)
+    for name, w in weights.items():  # within a layer the greatest stay
+        stay = sorted(w.abs().flatten().tolist(), reverse=True)[: kept[name]]
+        assert sorted(w.abs()[masks[name]].tolist(), reverse=True) == stay
+
+
+def test_no_layer_is_starved_by_default():
+    """The last layer's weights are all smaller than the first one's."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 3))
+    model[0].weight.data.mul_(100)
+    x = torch.rand(4, 16)
+    for pruning in (Magnitude(0.5), ADMM(0.5)):
+        prepared = train(prepare(model, Recipe(pruning=pruning, break_even=False)), x)
+        assert [int(layer.grid.keeps().sum()) for layer in prepared.layers.values()] == [280, 24]
+    starved = train(prepare(model, Recipe(pruning=Magnitude(0.5, floor=0.0), break_even=False)), x)
+    assert int(starved.layers["2"].grid.keeps().sum()) == 0
 
 
 @pytest.mark.parametrize("pruning", [Magnitude(0.5, scope="layer"), ADMM(0.5, scope="layer"), Magnitude(0.5)], ids=str)
@@ -235,8 +265,8 @@ def test_admm_pulls_the_weights_to_a_pruned_projection_and_prunes_as_it_is():
     residuals = []
     for i in range(200):
         prepared.step(i / 200)
-        residuals.append(prepared.admm.residual(prepared))
-        assert sum(int((z != 0).sum()) for z, _ in prepared.admm.pairs().values()) <= 60  # of 240
+        residuals.append(prepared.state.residual(prepared))
+        assert sum(int((z != 0).sum()) for z, _ in prepared.state.pairs().values()) <= 60  # of 240
         optimizer.zero_grad()
         (functional.cross_entropy(prepared(x), y) + prepared.penalty()).backward()
         optimizer.step()
@@ -256,7 +286,7 @@ def test_admm_renews_its_state_as_often_as_asked():
     counts = []
     for i in range(51):
         prepared.step(i / 100)
-        counts.append(int(prepared.admm.iteration))
+        counts.append(int(prepared.state.iteration))
     assert sorted(set(counts)) == [1, 2, 3, 4, 5, 6] and counts.count(1) == counts.count(5) == 10
 
 
@@ -265,7 +295,7 @@ def test_admms_projection_lies_on_levels(own):
     recipe = Recipe(weights=own, granularity="channel", pruning=ADMM(0.5))
     prepared = prepare(perceptron(6, 5), recipe)
     prepared.step(0.0)
-    ((z, u),) = prepared.admm.pairs().values()
+    ((z, u),) = prepared.state.pairs().values()
     w = prepared.layers["0"].original
     for row in z:
         assert any(set((row.abs() / 2.0**e).tolist()) <= set(own.magnitudes()) for e in range(-12, 3))

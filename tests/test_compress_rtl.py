@@ -15,7 +15,8 @@ from hwgen.compress.formats import (
     Ternary,
     Uniform,
 )
-from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, Override, PowerOfTwoAdapted
+from hwgen.compress.methods import ADMM, FilterSimilarity, Magnitude, NofM, PowerOfTwoAdapted
+from hwgen.compress.recipe import Override
 from tests.test_compress_prune import Residual, train
 
 FORMATS = [PowerOfTwo(4), AdditivePowersOfTwo(6), Uniform(8), Ternary(), SignedDigits(3, 8), KMeans(5, 6)]

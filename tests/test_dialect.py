@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import bench_term_lanes
@@ -56,6 +57,18 @@ def test_icarus_compiles_without_a_warning(path, tmp_path):
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
+@_every_module
+def test_header_is_of_one_shape(path):
+    """License, purpose and reasons, bench; then the module, with a word for every parameter."""
+    lines = path.read_text().splitlines()
+    start = lines.index(f"module {path.stem} #(")
+    assert lines[:2] == [LICENSE, "//"] and all(line.startswith("//") for line in lines[: start - 2])
+    assert lines[start - 4 : start] == ["//", f"// bench: sim/bench_{path.stem}.py", "`default_nettype none", ""]
+    header = lines[start : lines.index(") (")]
+    for above, line in pairwise(header):
+        assert "parameter" not in line or "//" in line or above.strip().startswith("//"), line
+
+
 def test_yosys_reads_all(tmp_path):
     """-defer, for a ROM's file is not there."""
     done = yosys(tmp_path, *(f"read_verilog -defer {path}" for path in SOURCES))
@@ -99,6 +112,7 @@ def slang():
     return Slang(SOURCES)
 
 
+@pytest.mark.smoke
 @_every_module
 def test_slang_is_silent(path, slang):
     """With the default parameters and with all that the bench runs."""

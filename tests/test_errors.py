@@ -109,11 +109,11 @@ class Inside(nn.Module):
 # what a network may hold
 
 UNSUPPORTED = {
-    "op": (image(ActQuant(4, 0), nn.Sequential(nn.GELU())), "gelu", "1.0", "replace the layer"),
+    "op": (image(ActQuant(4, 0), nn.Sequential(nn.ChannelShuffle(2))), "channel_shuffle", "1.0", "replace the layer"),
     "softmax": (image(ActQuant(4, 0), nn.Softmax(1), nn.Flatten()), "softmax", "at:   1", "replace the layer"),
     "softmax at the end": (image(ActQuant(4, 0), nn.Softmax(1)), "softmax", "at:   1", "scores", "the host"),
     "log_softmax at the end": (image(ActQuant(4, 0), nn.LogSoftmax(1)), "softmax", "at:   1", "scores", "the host"),
-    "op of no module": ((Inside(torch.sin), SMALL), "aten.sin", "replace the layer"),
+    "op of no module": ((Inside(torch.digamma), SMALL), "aten.digamma", "replace the layer"),
     "average of 9": (image(ActQuant(4, 0), nn.AvgPool2d(3)), "3x3", "hwgen.nn.AvgPool2d", "at:   1"),
     "global average": (
         image(ActQuant(4, 0), conv(2, 2, 2), nn.AdaptiveAvgPool2d(1)),
@@ -204,7 +204,14 @@ def lines(error: HwgenError) -> list[str]:
 
 def test_all_obstacles_of_a_network_are_named_at_once(tmp_path):
     net, x = image(
-        *(ActQuant(4, 0), conv(2, 4, 3, fill=0.1), nn.GELU(), ActQuant(4, 0), conv(4, 4, 3), nn.GELU()),
+        *(
+            ActQuant(4, 0),
+            conv(2, 4, 3, fill=0.1),
+            nn.ChannelShuffle(2),
+            ActQuant(4, 0),
+            conv(4, 4, 3),
+            nn.ChannelShuffle(2),
+        ),
         *(ActQuant(4, 0), nn.MaxPool2d(3, 2, ceil_mode=True), conv(4, 4, 1, fill=float("nan")), nn.Softmax(1)),
     )
     with pytest.raises(Obstacles) as raised:
@@ -216,14 +223,16 @@ def test_all_obstacles_of_a_network_are_named_at_once(tmp_path):
     ]
     text = lines(raised.value)
     assert text[0] == "Obstacles: 5 things stand in the way of this network"
-    assert "UnsupportedLayer: no op imports aten.gelu.default" in text and "at:   2, 5" in text
+    assert "UnsupportedLayer: no op imports aten.channel_shuffle.default" in text and "at:   2, 5" in text
     assert sum(line.startswith("try:") for line in text) == 5
 
 
 def test_what_is_behind_a_layer_that_fails_is_not_judged_by_its_numbers(refused):
     """The sum would need 100 bits if the sine's result were an integer."""
-    net = nn.Sequential(ActQuant(4, 60), conv(2, 2, 1, bias=False), Summing(torch.sin), conv(2, 2, 1), conv(2, 2, 1))
-    refused(UnsupportedLayer, (net, (torch.zeros(1, 2, 8, 8),)), "aten.sin", "at:   2")
+    net = nn.Sequential(
+        ActQuant(4, 60), conv(2, 2, 1, bias=False), Summing(torch.digamma), conv(2, 2, 1), conv(2, 2, 1)
+    )
+    refused(UnsupportedLayer, (net, (torch.zeros(1, 2, 8, 8),)), "aten.digamma", "at:   2")
 
 
 class Summing(nn.Module):
@@ -260,12 +269,27 @@ def test_weights_that_are_computed_are_named_at_their_layer(refused):
     refused(UnsupportedLayer, (net, SMALL), "aten.mul.Tensor computes from constants", "at:   1", "prune.remove")
 
 
+class Halved(nn.Module):
+    """A layer whose weights are half of a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.quant, self.both = ActQuant(4, 0), nn.Parameter(torch.ones(4, 3))
+
+    def forward(self, x):
+        return nn.functional.linear(self.quant(x), torch.chunk(self.both, 2)[0])
+
+
+def test_a_part_of_a_constant_is_named_at_its_layer(refused):
+    refused(UnsupportedLayer, (Halved(), SMALL), "aten.chunk.default computes from constants", "at:   linear")
+
+
 def test_a_float_network_is_told_to_compress(refused, tmp_path):
     net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Hardtanh(-0.3, 0.7), nn.Conv2d(4, 4, 3), nn.ReLU())
     words = ("no quantizer", "hwgen compress train.py:job --recipe recipe.json -o DIR", "DIR/model.pt2", "ActQuant")
     refused(MissingActQuant, (net, (torch.zeros(1, 2, 8, 8),)), *words)
     with pytest.raises(Obstacles) as raised:
-        hwgen.build(net.append(nn.GELU()), (torch.zeros(1, 2, 8, 8),), out=tmp_path / "net")
+        hwgen.build(net.append(nn.ChannelShuffle(2)), (torch.zeros(1, 2, 8, 8),), out=tmp_path / "net")
     assert [type(error) for error in raised.value.each()] == [UnsupportedLayer, MissingActQuant]
 
 
@@ -714,14 +738,16 @@ def run(*arguments: str):
 
 def test_the_command_line_prints_the_error_alone(tmp_path):
     saved(tmp_path / "net.pt2", lambda members: members.update({"data.pkl": b""}))
-    (tmp_path / "model.py").write_text("from torch import nn, zeros\ndef load(): return nn.GELU(), (zeros(1, 3),)")
+    (tmp_path / "model.py").write_text(
+        "from torch import nn, zeros\ndef load(): return nn.ChannelShuffle(2), (zeros(1, 4, 2, 2),)"
+    )
     before = content(tmp_path)
     out = ("-o", str(tmp_path / "out"))
     assert "BadInput" in run("build", str(tmp_path / "net.pt2"), *out)
     assert "no file" in run("build", str(tmp_path / "none.pt2"), *out)
     assert "neither a .pt2 file" in run("build", str(tmp_path / "model.py"), *out)
     text = run("build", f"{tmp_path}/model.py:load", *out)
-    assert "gelu" in text and "at:" in text and "try:" in text
+    assert "channel_shuffle" in text and "at:" in text and "try:" in text
     assert "lanes = 0" in run("build", f"{tmp_path}/model.py:load", *out, "--lanes", "0")
     assert "name = 'Net!'" in run("build", f"{tmp_path}/model.py:load", *out, "--name", "Net!")
     assert "board" in run("build", f"{tmp_path}/model.py:load", *out, "--board", "none")

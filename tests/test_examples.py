@@ -1,6 +1,9 @@
 """The shipped networks: their accuracy, their grids, their zeros, and float32 against float64."""
 
 import fnmatch
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -14,6 +17,29 @@ EXAMPLES = share("rtl").parent / "examples"
 # accuracy on the test images, percent; zeros
 GOALS = {"digits": (digits, 97.0, 0.5), "lenet5": (lenet5, 99.0, 0.85)}
 CHECKPOINTS = pytest.mark.parametrize("name", GOALS)
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from hwgen.frontend import call
+sys.path[:] = [path for path in sys.path if not (Path(path) / "examples").is_dir()]
+print(sorted(type(call(source)).__name__ for source in sys.argv[1:]))
+print({Path(sys.modules[name].__file__).parent for name in ("examples", "examples.common")})
+"""
+
+
+def test_the_training_scripts_run_from_any_folder(tmp_path):
+    """As with hwgen from a wheel: nothing but the file's own place tells where its neighbours are."""
+    shutil.copytree(EXAMPLES, tmp_path / "mine" / "examples")
+    # names that the two files import: what must be found to train
+    sources = [f"../mine/examples/{name}" for name in ("digits/train.py:Digits", "lenet5/train.py:network")]
+    (tmp_path / "cwd").mkdir()
+    command = [sys.executable, "-c", ELSEWHERE, *sources]
+    done = subprocess.run(command, cwd=tmp_path / "cwd", capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["['Digits', 'Sequential']", f"{{{tmp_path / 'mine' / 'examples'!r}}}"], (
+        done.stderr
+    )
 
 
 def program(name: str) -> torch.export.ExportedProgram:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -132,6 +133,18 @@ def test_a_killed_first_build_leaves_a_folder_that_can_be_built_into(tmp_path):
         if not dead:
             break
     assert count > 20
+
+
+def test_two_builds_at_once(tmp_path):
+    """One after the other, and readers between them find one build, whole."""
+    place = built(tmp_path / "net")
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(write, place, whole(files)) for files in (OLD, NEW) * 10]
+        while not all(future.done() for future in done):
+            recover(place)
+        for future in done:
+            future.result()
+    assert content(place) in (AFTER, as_bytes(whole(OLD)) | MINE)
 
 
 # mount points

@@ -367,11 +367,13 @@ def one_term_dropped(words, bits):
     return words
 
 
+@pytest.mark.smoke
 def test_the_network_is_right_unchanged(tiny):
     folder, model = tiny
     assert differing(folder, model) == 0
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("change", [without_halves, one_sign_turned, one_term_dropped])
 def test_the_network_is_wrong_with(change, tiny, tmp_path):
     folder, model = tiny
@@ -496,5 +498,5 @@ def a_constant_wrong(table, constants, inputs, sums):
 def test_a_spatial_build_does_not_verify_made_with(broken, monkeypatch, tmp_path):
     monkeypatch.setattr("hwgen.units.adder_graph.adder_netlist", broken)
     x = unfolded(tmp_path / "build")
-    with pytest.raises(Mismatch, match="first wrong layer layer_0 \\(stream layer_0_round\\), channel 0"):
+    with pytest.raises(Mismatch, match="first wrong layer layer_0_conv \\(stream layer_0_round\\), channel 0"):
         verify(tmp_path / "build", x, simulator="icarus")

@@ -16,7 +16,7 @@ import hwgen.lanes.price as lanes_price
 from benchmarks.price import MAC_V, SHIFTER_V, break_even_table, format_table, mac, program_table, term
 from hwgen.compress import Recipe, prepare, price
 from hwgen.compress.formats import AdditivePowersOfTwo, Binary, PowerOfTwo, Ternary, Uniform
-from hwgen.compress.recipe import Magnitude
+from hwgen.compress.methods import Magnitude
 from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.errors import BadInput
 from hwgen.ir import TensorType

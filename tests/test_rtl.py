@@ -1,29 +1,49 @@
 """Every module of rtl/ has a bench, and every bench passes on both simulators."""
 
 import json
+import re
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, run_cocotb
+from hwgen.simulators.simulator import literal
 
 SOURCES = sorted(share("rtl").glob("*.v"))
 MODULES = [path.stem for path in SOURCES]
 BENCHES = {name: import_module(f"bench_{name}") for name in MODULES if (share("sim") / f"bench_{name}.py").is_file()}
 
 
-def cases():
-    """One case per module, configuration and simulator, named after all three.
+def with_open_ports(module: str) -> str:
+    """A module of the same parameters, MODULE_ports, that holds `module` and has a variable or wire for each port."""
+    source = re.sub("//.*", "", (share("rtl") / f"{module}.v").read_text())
+    header = re.search(rf"^module {module} (?:#\((.*?)^\) )?\((.*?)^\);", source, re.DOTALL | re.MULTILINE)
+    parameters, ports = header[1] or "", header[2]
+    ports = re.sub(r"\binput\s+(wire\b)?", "reg ", re.sub(r"\boutput\s+(wire|reg)\b", "wire", ports)).replace(",", ";")
+    names = re.findall(r"(\w+)\s*(?:;|\Z)", ports)
+    pins = ", ".join(f".{name}({name})" for name in names)
+    values = ", ".join(f".{name}({name})" for name in re.findall(r"(\w+)\s*=(?!=)", parameters))
+    # cocotb's clocks start high: that is no edge, no more than at time 0
+    ports = re.sub(r"\bclk\b", "clk = 1'b1", ports.rstrip())
+    head = f"module {module}_ports #({parameters});" if parameters else f"module {module}_ports;"
+    return f"{head}\n{ports};\n    {module} {f'#({values}) ' if values else ''}dut ({pins});\nendmodule\n"
 
-    ON_VERILATOR of a bench: only so many of its configurations, the first, run there too: each compiles for long.
-    """
-    for module, bench in BENCHES.items():
-        for number, config in enumerate(bench.CONFIGS):
-            few = number >= getattr(bench, "ON_VERILATOR", len(bench.CONFIGS))
-            for simulator in ("icarus",) if few else SIMULATORS:
-                values = ",".join(f"{name}={str(value)[:24]}" for name, value in config.items()) or "default"
-                yield pytest.param(module, config, simulator, id=f"{module}-{values}-{simulator}")
+
+def side_by_side(module: str, configs: list[dict], bench, folder: Path) -> str:
+    """A top module with `module` once for each config: compiling is what takes the time. The files of config N are in
+    folder/N."""
+    lines = []
+    for number, config in enumerate(configs):
+        own = folder / str(number)
+        own.mkdir()
+        if hasattr(bench, "prepare"):
+            bench.prepare(own, config)
+        values = {k: f"../{number}/{v}" if isinstance(v, str) and (own / v).is_file() else v for k, v in config.items()}
+        parameters = ", ".join(f".{name}({literal(value)})" for name, value in values.items())
+        lines.append(f"    {module}_ports {f'#({parameters}) ' if parameters else ''}config_{number} ();\n")
+    return f"module configs;\n{''.join(lines)}endmodule\n"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -32,21 +52,30 @@ def test_module_has_a_bench(module):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("module", "config", "simulator"), list(cases()))
-def test_bench(module, config, simulator, tmp_path):
-    """A bench may hold prepare(folder, config), which writes the files that its ROMs read, and INTERNALS = True."""
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("module", BENCHES)
+def test_bench(module, simulator, tmp_path):
+    """A bench may hold prepare(folder, config), which writes the files that its ROMs read; SLOW: those of its CONFIGS
+    that are not run on Icarus; INTERNALS = True: it looks behind the ports."""
     bench = BENCHES[module]
-    if hasattr(bench, "prepare"):
-        bench.prepare(tmp_path, config)
+    slow = getattr(bench, "SLOW", []) if simulator == "icarus" else []
+    configs = [config for config in bench.CONFIGS if config not in slow]
+    (tmp_path / "configs.v").write_text(with_open_ports(module) + side_by_side(module, configs, bench, tmp_path))
+    sources = [*SOURCES, tmp_path / "configs.v"]
+    if simulator == "verilator":
+        (tmp_path / "ports.vlt").write_text(f'`verilator_config\npublic_flat_rw -module "{module}_ports" -var "*"\n')
+        sources.insert(0, tmp_path / "ports.vlt")
     run_cocotb(
         simulator=simulator,
-        sources=SOURCES,
-        toplevel=module,
-        module=bench.__name__,
+        sources=sources,
+        toplevel="configs",
+        module="parts.configs",
         build_dir=tmp_path / "build",
-        parameters=config,
-        environment={"BENCH_CONFIG": json.dumps(config)},
+        environment={
+            "BENCH": bench.__name__,
+            "BENCH_CONFIGS": json.dumps([(str(tmp_path / str(n)), config) for n, config in enumerate(configs)]),
+        },
         internals=getattr(bench, "INTERNALS", False),
-        cwd=tmp_path,
+        cwd=tmp_path / "0",
         timeout=600,
     )

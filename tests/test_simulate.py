@@ -1,8 +1,11 @@
 """Running a build: what goes in, what is trusted, what is measured, and what the waves hold."""
 
+import errno
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +15,13 @@ from click.testing import CliRunner
 from torch import nn
 
 import hwgen
+from hwgen import simulators
 from hwgen.cli import main
-from hwgen.errors import BadInput, Mismatch, ToolFailed
-from hwgen.flow import read_design
+from hwgen.errors import BadInput, Mismatch, MissingTool, ToolFailed
+from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant
 from hwgen.simulate import check_run
-from hwgen.simulators import SIMULATORS
+from hwgen.simulators import SIMULATORS, simulator
 
 FRAMES = np.random.default_rng(1).integers(-8, 8, (20, 3)).astype(np.float64)
 
@@ -195,7 +199,11 @@ def test_a_verify_of_edited_rtl_says_so(own, tmp_path):
     np.save(tmp_path / "x.npy", FRAMES)
     edit(own / "rtl/pe.v", "if (XILINX", "if (1'b1 && XILINX")
     text = run("verify", own, "--input", tmp_path / "x.npy", "--simulator", "icarus", "--edited")
-    assert "bit-exact 20 of 20" in text and "edited since the build: rtl/pe.v" in text and "XILINX = 1" in text
+    assert (
+        "bit-exact 20 of 20" in text
+        and "edited since the build: rtl/pe.v" in text
+        and "board's XILINX did not run" in text
+    )
     assert json.loads((own / "sim/verify.json").read_text())["edited"] == ["rtl/pe.v"]
     assert "Edited since the build: rtl/pe.v" in hwgen.report(own)[1]
 
@@ -216,6 +224,67 @@ def test_a_network_that_stops_is_not_to_be_reported_by_whom_edited_it(own):
     assert raised.value.hint == "the build was edited: look at rtl/requantize.v, or build again"
 
 
+def test_a_simulator_is_found_by_being_there(tmp_path, monkeypatch):
+    (tmp_path / "another_for_a_test.py").write_text(
+        "from hwgen.simulators.simulator import Simulator\n"
+        "class Another(Simulator):\n    name = 'another'\n    programs = {'no-such-program': 'its-package'}\n"
+        "SIMULATOR = Another()\n"
+    )
+    assert set(SIMULATORS) == set(simulator.simulators()) and "another" not in SIMULATORS
+    monkeypatch.setattr(simulators, "__path__", [*simulators.__path__, str(tmp_path)])
+    simulator.simulators.cache_clear()
+    try:
+        with pytest.raises(MissingTool, match="another needs the program no-such-program(?s:.*)package its-package"):
+            simulators.check_simulator("another", tmp_path)
+    finally:
+        simulator.simulators.cache_clear()
+    assert all(name in run("simulate", "--help") for name in SIMULATORS)
+
+
+# a disk that refuses
+
+
+@pytest.mark.parametrize("call", ["mkdir", "unlink", "write_text", "open"])
+@pytest.mark.parametrize("verb", ["simulate", "verify", "report"])
+def test_a_folder_that_cannot_be_written(own, monkeypatch, verb, call):
+    """Whatever the operating system refuses in the build is told, and the build is as it was."""
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    original, refused = getattr(Path, call), []
+
+    def refuse(path: Path, *arguments, **options):
+        reads = call == "open" and (*arguments, options.get("mode", "r"))[0].startswith("r")
+        if reads or not path.is_relative_to(own):
+            return original(path, *arguments, **options)
+        refused.append(path)
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(BadInput, match=r"Read-only file system(?s:.*)make room there, or name another folder"):
+        if verb == "report":
+            hwgen.report(own)
+        else:
+            getattr(hwgen, verb)(own, FRAMES, simulator="icarus")
+    monkeypatch.undo()
+    assert refused
+    assert all(path.read_bytes() == text for path, text in before.items())
+
+
+def test_a_disk_that_fills_up_in_a_run(own, monkeypatch):
+    """The simulator does not tell: words that are missing in what it left do."""
+    module = sys.modules["hwgen.simulate"]
+    run_cocotb = module.run_cocotb
+
+    def cut_short(**options):
+        seconds = run_cocotb(**options)
+        output = own / "sim/icarus/output.hex"
+        output.write_text("\n".join(output.read_text().splitlines()[:5]))
+        return seconds
+
+    monkeypatch.setattr(module, "run_cocotb", cut_short)
+    with pytest.raises(ToolFailed, match="left 2 of 20 frames(?s:.*)full disk"):
+        hwgen.simulate(own, FRAMES, simulator="icarus")
+
+
 # what is measured
 
 
@@ -223,20 +292,23 @@ def test_latency(shared):
     """One frame alone: the latency is the whole run; a frame more does not change it."""
     _, one = hwgen.simulate(shared, FRAMES[:1], simulator="icarus")
     _, all_ = hwgen.simulate(shared, FRAMES, simulator="icarus")
-    assert one.latency == one.cycles == all_.latency < all_.cycles
+    assert one.latency == one.cycles - 1 == all_.latency < all_.cycles
     assert 0 < one.first_word == all_.first_word < one.latency  # two words a frame
-    assert all_.cycles == all_.latency + 19 * all_.interval
+    assert all_.cycles - 1 == all_.latency + 19 * all_.interval
+    assert one.latency == read_manifest(shared)["latency"]
 
 
 def test_latency_and_seconds_are_told(own, tmp_path):
     np.save(tmp_path / "x.npy", FRAMES)
     _, measured = hwgen.simulate(own, FRAMES, simulator="icarus")
     text = run("verify", own, "--input", tmp_path / "x.npy", "--simulator", "icarus")
-    assert f"the first frame after {measured.latency}" in text
+    predicted = read_manifest(own)["latency"]
+    assert f"the first frame after {measured.latency} (predicted {predicted})" in text
     assert re.search(r"compiled in \d+\.\d s, simulated in \d+\.\d s", text)
     record = json.loads((own / "sim/verify.json").read_text())
     assert (record["latency"], record["first_word"]) == (measured.latency, measured.first_word)
     text = hwgen.report(own)[1]
+    assert f"first frame out | {predicted} | predicted |" in text
     assert f"first frame out | {measured.latency} | measured |" in text
     assert f"first word out | {measured.first_word} | measured |" in text
 

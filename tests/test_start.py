@@ -8,6 +8,7 @@ import pytest
 import hwgen
 from hwgen.version import VERSION
 
+pytestmark = pytest.mark.smoke
 HEAVY = {"torch", "numpy", "scipy", "matplotlib", "cocotb"}
 
 
@@ -17,7 +18,7 @@ def python(program: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments, code, words",
+    ("arguments", "code", "words"),
     [
         ("--version", 0, VERSION),
         ("-h", 0, "Usage: hwgen [OPTIONS]"),

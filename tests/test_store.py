@@ -183,7 +183,7 @@ import numpy as np
 from hwgen.ir import Op
 
 @dataclass(frozen=True, eq=False)
-class Lookup(Op):
+class ForATest(Op):
     table: np.ndarray
     first: int = 0
     names: tuple[str, ...] = ()
@@ -194,15 +194,15 @@ class Lookup(Op):
 
 
 def test_a_new_op_is_found_by_being_there(tmp_path, monkeypatch):
-    (tmp_path / "lookup_for_a_test.py").write_text(NEW_OP)
+    (tmp_path / "op_for_a_test.py").write_text(NEW_OP)
     monkeypatch.setattr(ops, "__path__", [*ops.__path__, str(tmp_path)])
     ops.importers.cache_clear()
-    lookup = store.ops()["Lookup"]
-    op = lookup(np.arange(4), 3, ("a", "b"))
+    new = store.ops()["ForATest"]
+    op = new(np.arange(4), 3, ("a", "b"))
     kind = TensorType((1, 1, 1), QType(0, 3), 0)
     text, arrays = store.dump(Graph("input", kind, (1,), (Node("look", op, ("input",)),), "look", (1,)))
     (tmp_path / "golden.json").write_text(text)
     (tmp_path / "golden.npz").write_bytes(arrays)
     read = store.load(tmp_path)["look"].op
-    assert type(read) is lookup and read.first == 3 and read.names == ("a", "b")
+    assert type(read) is new and read.first == 3 and read.names == ("a", "b")
     assert np.array_equal(read.table, np.arange(4))

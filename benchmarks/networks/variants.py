@@ -14,8 +14,8 @@ from torch import nn
 from benchmarks.networks.topologies import TOPOLOGIES
 from hwgen.compress import Recipe, convert, prepare
 from hwgen.compress.formats import PowerOfTwo, Uniform
+from hwgen.compress.methods import Magnitude
 from hwgen.compress.prune import keep_greatest
-from hwgen.compress.recipe import Magnitude
 
 FORMATS = {"pot4": PowerOfTwo(4), "uniform4": Uniform(4)}
 INPUT_BITS = 8  # of the network's input, whatever the other activations have

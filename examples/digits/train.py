@@ -3,7 +3,12 @@
 hwgen compress examples/digits/train.py:job --recipe examples/digits/recipe.json -o build/compressed
 """
 
+import sys
+from pathlib import Path
+
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this file may be run from any folder
 
 from examples.common import Batches, train_float
 from examples.digits.model import Digits, train_data

@@ -4,9 +4,12 @@ The environment variable MNIST names the folder with MNIST's train-images-idx3-u
 """
 
 import os
+import sys
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this file may be run from any folder
 
 from examples.common import Batches, train_float
 from examples.lenet5.model import network, read_mnist

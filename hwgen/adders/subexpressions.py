@@ -273,5 +273,5 @@ def _dissolve(sums: Sums) -> Sums:
             negative[inside] ^ negative[at],
         )
     stays = ~once[sums.node]
-    columns = (column[stays] for column in (row, sums.node, exponent, negative))
-    return Sums(*columns, sums.nodes, sums.outputs, sums.inputs)
+    row, node, exponent, negative = (column[stays] for column in (row, sums.node, exponent, negative))
+    return Sums(row, node, exponent, negative, sums.nodes, sums.outputs, sums.inputs)

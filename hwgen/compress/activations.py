@@ -18,7 +18,8 @@ class _Quantize(torch.autograd.Function):
         return level * ctx.unit
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx, *grads):
+        (grad,) = grads
         v, level = ctx.saved_tensors
         low, high = ctx.ends
         inside = (v > low - 0.5) & (v < high + 0.5)
@@ -40,6 +41,10 @@ class LearnedActQuant(nn.Module):
 
     The first batch after `start` chooses the exponent of least squared error among all.
     """
+
+    started: Tensor
+    calibrated: Tensor
+    signed: Tensor
 
     def __init__(self, bits: int, signed: bool | None, learned: bool):
         super().__init__()

@@ -9,6 +9,8 @@ from hwgen.compress import prune
 class State(nn.Module):
     """Z and U of every layer that is pruned, in buffers, and how often they were renewed."""
 
+    iteration: Tensor
+
     def __init__(self, weights: dict[str, Tensor]):
         super().__init__()
         self.names = list(weights)
@@ -32,7 +34,7 @@ class State(nn.Module):
         layers = {name: prepared.layers[name] for name in self.names}
         sums = {name: layers[name].original + u for name, (_, u) in self.pairs().items()}
         own = {name: layer.zeros for name, layer in layers.items() if layer.zeros is not None}
-        masks = prune.magnitude_masks(sums, method.zeros, own, method.scope)
+        masks = prune.magnitude_masks(sums, method.zeros, own, method.scope, method.floor)
         for name, (z, u) in self.pairs().items():
             kept = torch.where(masks[name], sums[name], 0)
             if method.levels:
@@ -47,8 +49,8 @@ class State(nn.Module):
 
     def residual(self, prepared) -> float:
         """|W - Z| over all layers: what the last projection still moves."""
-        total = sum((prepared.layers[n].original - z).square().sum() for n, (z, _) in self.pairs().items())
-        return float(total.detach().sqrt())
+        moved = [(prepared.layers[name].original - z).square().sum() for name, (z, _) in self.pairs().items()]
+        return float(torch.stack(moved).sum().detach().sqrt())
 
     def penalty(self, prepared) -> Tensor:
         """rho/2 |W - Z + U|^2 over all layers."""

@@ -22,11 +22,12 @@ def left_out(network: fx.GraphModule) -> list[HwgenError]:
     own: dict[str, list[str]] = {}
     for node in network.graph.nodes:
         module = module_of(network, node)
-        other = module is not None and not plain(module) and not isinstance(module, BATCH_NORMS)
         if node.op == "get_attr":
             path, _, name = node.target.rpartition(".")
             own.setdefault(path or name, []).append(name)
-        elif other and any(True for _ in module.parameters()):
+        elif module is None or plain(module) or isinstance(module, BATCH_NORMS):
+            continue
+        elif any(True for _ in module.parameters()):
             what = f"{type(module).__name__} has weights that are not compressed"
             found.append(UnsupportedLayer(what, node.target, TAKEN))
     for path, names in own.items():

@@ -1,6 +1,7 @@
 """Takes out the filters that compute nothing, and what reads them."""
 
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -54,7 +55,7 @@ def depthwise(layer: nn.Module) -> bool:
     return groups > 1 and groups == layer.in_channels == layer.out_channels
 
 
-def _behind(network: fx.GraphModule, node: fx.Node, calls: Counter) -> list[nn.Module] | None:
+def _behind(network: fx.GraphModule, node: fx.Node, calls: Counter) -> list[Any] | None:
     """The layers that read the node's channels, through depthwise ones too; None if something else does."""
     found = []
     for reader in readers(network, node):
@@ -72,7 +73,7 @@ def _behind(network: fx.GraphModule, node: fx.Node, calls: Counter) -> list[nn.M
     return found
 
 
-def _keep_outputs(layer: nn.Module, live: Tensor) -> None:
+def _keep_outputs(layer: Any, live: Tensor) -> None:
     layer.weight = nn.Parameter(layer.weight[live], requires_grad=False)
     if layer.bias is not None:
         layer.bias = nn.Parameter(layer.bias[live], requires_grad=False)
@@ -82,7 +83,7 @@ def _keep_outputs(layer: nn.Module, live: Tensor) -> None:
         layer.out_channels = int(live.sum())
 
 
-def _keep_inputs(layer: nn.Module, live: Tensor) -> None:
+def _keep_inputs(layer: Any, live: Tensor) -> None:
     """Behind flattening, each channel is a run of a Linear's inputs."""
     run = layer.weight.shape[1] // len(live)
     layer.weight = nn.Parameter(layer.weight[:, torch.repeat_interleave(live, run)], requires_grad=False)

@@ -1,6 +1,7 @@
 """From a trained `Prepared` to the plain module that `hwgen.build` takes."""
 
 import copy
+from typing import Any
 
 from torch import fx, nn
 
@@ -35,14 +36,15 @@ def convert(prepared: Prepared) -> fx.GraphModule:
     return network.eval()
 
 
-def _plain(layer: nn.Module) -> nn.Module:
+def _plain(layer: Any) -> nn.Module:
     """The layer with the weights it computes with. (remove_parametrizations would change the class, which a copy shares
     with its original.)"""
-    has_bias = layer.bias is not None
+    bias = layer.bias
     if isinstance(layer, nn.Linear):
-        plain = nn.Linear(layer.in_features, layer.out_features, has_bias)
+        plain: nn.Module = nn.Linear(layer.in_features, layer.out_features, bias is not None)
     else:
-        plain = (nn.Conv1d if isinstance(layer, nn.Conv1d) else nn.Conv2d)(
+        kind: Any = nn.Conv1d if isinstance(layer, nn.Conv1d) else nn.Conv2d
+        plain = kind(
             layer.in_channels,
             layer.out_channels,
             layer.kernel_size,
@@ -50,10 +52,10 @@ def _plain(layer: nn.Module) -> nn.Module:
             layer.padding,
             layer.dilation,
             layer.groups,
-            has_bias,
+            bias is not None,
             layer.padding_mode,
         )
     plain.weight = nn.Parameter(layer.weight.detach().contiguous().clone(), requires_grad=False)
-    if has_bias:
-        plain.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
+    if bias is not None:
+        plain.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
     return plain

@@ -11,9 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from hwgen.compress import prune
 from hwgen.compress.prepared import Prepared
-from hwgen.compress.recipe import PowerOfTwoAdapted
 from hwgen.errors import BadInput, HwgenError
 
 CHECKPOINT = "checkpoint.pt"
@@ -46,7 +44,8 @@ def fit(
     folder: str | Path | None = None,
     show: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> list[dict]:
-    """Trains as the recipe and its `training` say; the epochs, as dicts of epoch, part, loss, accuracy, terms, seconds.
+    """Trains as the recipe and its `training` say; the epochs, as dicts of epoch, part, loss, seconds, terms_per_frame
+    and, with validation, accuracy and float_accuracy: that of the network before anything was pruned or quantized.
 
     train, validation  batches (x, y) with a length, as a DataLoader has; shuffling and augmentation draw from torch's
                        global generator, which `training.seed` sets
@@ -79,12 +78,13 @@ class _Run:
         self.search = {"round": 0, "shrink": self.training.shrink}
 
     def _measures(self) -> bool:
-        return self.recipe.accuracy_drop is not None or isinstance(self.recipe.pruning, PowerOfTwoAdapted)
+        pruning = self.recipe.pruning
+        return self.recipe.accuracy_drop is not None or (pruning is not None and pruning.measures)
 
     def run(self) -> list[dict]:
         torch.manual_seed(self.training.seed)
         self._resume()
-        if self._measures() and self.float_accuracy is None:
+        if self.validation is not None and self.float_accuracy is None:
             self.float_accuracy = accuracy(self.prepared, self.validation)
         while self.epoch < self.training.epochs and not self._stale():
             self._train_epoch(self._scheduled)
@@ -141,14 +141,18 @@ class _Run:
         record["terms_per_frame"] = self.prepared.terms_per_frame()
         if self.validation is not None:
             record["accuracy"] = accuracy(self.prepared, self.validation)
+            record["float_accuracy"] = self.float_accuracy
             ready = self.prepared.done >= max(self.recipe.prune_until, self.recipe.quantize_from)
             if part == "train" and ready:
-                if self.best is None or record["accuracy"] > self.best["accuracy"]:
+                best = -1.0 if self.best is None else self.best["accuracy"]
+                if record["accuracy"] > best:
                     self.improved = self.epoch
-                if self.improved == self.epoch or record["accuracy"] == self.best["accuracy"]:
+                if record["accuracy"] >= best:
                     self.best = {"accuracy": record["accuracy"], "model": self._state()}
         self.history.append(record)
-        measured = f"  accuracy {record['accuracy']:.2f} %" if "accuracy" in record else ""
+        measured = (
+            f"  accuracy {record['accuracy']:.2f} % (float {self.float_accuracy:.2f} %)" if "accuracy" in record else ""
+        )
         self.show(
             f"{part} epoch {self.epoch}  loss {record['loss']:.4f}{measured}  "
             f"terms a frame {record['terms_per_frame']:,}  {record['seconds']:.0f} s"
@@ -174,6 +178,7 @@ class _Run:
         drop = self.recipe.accuracy_drop if pruning is None else pruning.accuracy_drop
         rounds = self.training.rounds if pruning is None else pruning.rounds
         goal = self.float_accuracy - drop
+        holds = lambda: accuracy(self.prepared, self.validation) >= goal
         reached = accuracy(self.prepared, self.validation)
         if reached < goal:
             raise BadInput(
@@ -183,7 +188,7 @@ class _Run:
             )
         while self.search["round"] < rounds:
             before = self._state()
-            tighter = self._fewer_terms() if pruning is None else self._fewer_codes(goal)
+            tighter = self._fewer_terms() if pruning is None else pruning.tighten(self.prepared, holds)
             if tighter:
                 for _ in range(self.training.round_epochs):
                     self._train_epoch(lambda part: self.training.grid_rate / 4)
@@ -199,21 +204,6 @@ class _Run:
     def _fewer_terms(self) -> bool:
         self.prepared.limit_terms(max(1, int(self.search["shrink"] * self.prepared.terms_per_frame())))
         return True
-
-    def _fewer_codes(self, goal: float) -> bool:
-        """Zeroes the smallest codes, layer by layer from the most terms a frame, while the accuracy holds without
-        training; whether any went."""
-        went = False
-        layers = [layer for layer in self.prepared.layers.values() if layer.prune]
-        for layer in sorted(layers, key=lambda layer: -prune.layer_terms(layer) * layer.pixels):
-            while (mask := prune.without_smallest_code(layer)) is not None:
-                caps = layer.grid.caps.clone()
-                layer.grid.prune(mask)
-                if accuracy(self.prepared, self.validation) < goal:
-                    layer.grid.caps.copy_(caps)
-                    break
-                went = True
-        return went
 
     # checkpoints
 

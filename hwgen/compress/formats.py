@@ -35,8 +35,30 @@ def digits(values: np.ndarray) -> np.ndarray:
     return np.bitwise_count(magnitude ^ (np.uint64(3) * magnitude)).astype(np.int64)
 
 
+class Levels:
+    """What all formats are asked. `magnitudes` are the integers that a weight may be, times a power of two, sorted.
+
+    learnt  how many of them a codebook holds that is learnt from the weights; 0: there is none
+    """
+
+    @property
+    def learnt(self) -> int:
+        return 0
+
+    @property
+    def has_zero(self) -> bool:
+        return self.magnitudes()[0] == 0
+
+    def magnitudes(self) -> tuple[int, ...]:
+        raise NotImplementedError(f"{type(self).__name__}.magnitudes")
+
+    def codebook(self, w: Tensor) -> tuple[int, ...]:
+        """The magnitudes for the weights w."""
+        return self.magnitudes()
+
+
 @dataclass(frozen=True, config=STRICT)
-class PowerOfTwo:
+class PowerOfTwo(Levels):
     """Zero, or a signed power of two: magnitudes 0 and 2^c, c = 0 .. 2^(bits-1) - 2. One term at most.
 
     4 bits: 0, 1, 2, 4 ... 64; 2 bits: ternary.
@@ -50,7 +72,7 @@ class PowerOfTwo:
 
 
 @dataclass(frozen=True, config=STRICT)
-class AdditivePowersOfTwo:
+class AdditivePowersOfTwo(Levels):
     """Sums of powers of two, APoT (Li et al., ICLR 2020), 2 to 6 bits; two terms at most up to 5 bits, three with 6."""
 
     bits: Annotated[int, Field(ge=2, le=6)] = 4
@@ -61,7 +83,7 @@ class AdditivePowersOfTwo:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Uniform:
+class Uniform(Levels):
     """Symmetric integers of `bits` bits: -(2^(bits-1) - 1) to 2^(bits-1) - 1."""
 
     bits: Annotated[int, Field(ge=2, le=16)] = 8
@@ -72,7 +94,7 @@ class Uniform:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Ternary:
+class Ternary(Levels):
     """-1, 0, 1."""
 
     kind: Literal["ternary"] = "ternary"
@@ -82,7 +104,7 @@ class Ternary:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Binary:
+class Binary(Levels):
     """-1 and 1: no zero, so it excludes pruning."""
 
     kind: Literal["binary"] = "binary"
@@ -92,7 +114,7 @@ class Binary:
 
 
 @dataclass(frozen=True, config=STRICT)
-class SignedDigits:
+class SignedDigits(Levels):
     """Integers below 2^(bits-1) of at most `terms` signed digits."""
 
     terms: Annotated[int, Field(ge=1, le=8)] = 2
@@ -104,7 +126,7 @@ class SignedDigits:
 
 
 @dataclass(frozen=True, config=STRICT)
-class KMeans:
+class KMeans(Levels):
     """Zero and `levels` - 1 magnitudes learnt from the weights by k-means, each rounded to `bits` bits.
 
     The codebook is one per layer; it is chosen when the weights first go on the grid.
@@ -113,6 +135,10 @@ class KMeans:
     levels: Annotated[int, Field(ge=2, le=64)] = 8
     bits: Annotated[int, Field(ge=2, le=10)] = 6
     kind: Literal["kmeans"] = "kmeans"
+
+    @property
+    def learnt(self) -> int:
+        return self.levels
 
     def magnitudes(self) -> tuple[int, ...]:
         """All magnitudes that a codebook may hold."""

@@ -1,7 +1,7 @@
 """`hwgen compress`: a user's model and data, a recipe, and the folder that holds what came out."""
 
 import json
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Sized
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from hwgen.compress.fit import CHECKPOINT, accuracy, fit
 from hwgen.compress.prepare import prepare
 from hwgen.compress.recipe import Recipe
 from hwgen.compress.size import LayerSize, sizes
+from hwgen.compress.trace import WEIGHTED
 from hwgen.errors import BadInput
 from hwgen.load import call
 
@@ -25,7 +26,7 @@ def load(source: str) -> tuple[nn.Module, Sized, Sized]:
     if not isinstance(result, tuple) or len(result) != 3 or not isinstance(result[0], nn.Module):
         raise BadInput(f"it returned {type(result).__name__}", source, what)
     for name, batches in zip(("train", "validation"), result[1:], strict=True):
-        if not isinstance(batches, Sized) or len(batches) == 0:
+        if not isinstance(batches, Sized) or not isinstance(batches, Iterable) or len(batches) == 0:
             raise BadInput(f"{name} is {type(batches).__name__}, empty or without a length", source, what)
         first = next(iter(batches))
         if not (
@@ -37,8 +38,9 @@ def load(source: str) -> tuple[nn.Module, Sized, Sized]:
 
 def run(
     model: nn.Module, train, validation, recipe: Recipe, out: Path, *, show: Callable[[str], None]
-) -> tuple[list[LayerSize], float]:
-    """Compresses, and writes model.pt2, recipe.json and history.json; the sizes, and the accuracy on `validation`.
+) -> tuple[list[LayerSize], float, float]:
+    """Compresses, and writes model.pt2, recipe.json and history.json; the sizes, the accuracy on `validation`, and that
+    of the float network. What looks wrong about the result is shown, line by line.
 
     Raises BadInput for a folder that holds something else, or the work of another recipe.
     """
@@ -60,4 +62,31 @@ def run(
     with part.open("wb") as file:
         torch.export.save(program, file)
     part.replace(out / MODEL)
-    return rows, accuracy(converted, validation)
+    reached = accuracy(converted, validation)
+    for line in [*_starved(converted), *_constant(reached, validation)]:
+        show(f"warning: {line}")
+    return rows, reached, history[-1]["float_accuracy"]
+
+
+def _starved(network: nn.Module) -> list[str]:
+    """The layers that have fewer weights left than outputs."""
+    found = []
+    for name, module in network.named_modules():
+        if isinstance(module, WEIGHTED):
+            left, outputs = int(module.weight.count_nonzero()), len(module.weight)
+            if left < outputs:
+                found.append(
+                    f"{name} has {left:,} of {module.weight.numel():,} weights left for {outputs:,} outputs; prune it less "
+                    '(`overrides`, `floor`), or each layer alike (scope "layer")'
+                )
+    return found
+
+
+def _constant(reached: float, validation) -> list[str]:
+    """Whether one answer for all would be right as often."""
+    counts = torch.cat([y.flatten() for _, y in validation]).bincount()
+    share = 100 * counts.max().item() / counts.sum().item()
+    if reached > share:
+        return []
+    answer = f"always answering {counts.argmax().item()}, which is right in {share:.2f} %"
+    return [f"an accuracy of {reached:.2f} % is no better than {answer}"]

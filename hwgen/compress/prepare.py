@@ -1,6 +1,7 @@
 """From a float network to one that trains under a recipe: batch norms folded, quantizers in, weights parametrized."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -64,7 +65,7 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
         raise UnsupportedLayer(
             "the model has no layer with weights", type(model).__name__, "use Conv1d, Conv2d, Linear"
         )
-    modules = {name: network.get_submodule(name) for name in names}
+    modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
     plan = layer_recipes(recipe, {name: len(module.weight) for name, module in modules.items()})
     bits = {node: plan[node.target].input_bits for node in nodes}
     _insert_quantizers(network, recipe, bits)
@@ -131,9 +132,9 @@ def _pays(module: nn.Module, own: LayerRecipe, recipe: Recipe, first: bool) -> b
 def _observe(layer: Layer) -> None:
     """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients."""
 
-    def note_pixels(module, inputs, output):
-        pixels = 1 if isinstance(module, nn.Linear) else output[0, 0].numel()
-        module.parametrizations.weight[0].pixels.add_(pixels)
+    def note_pixels(module: Any, inputs, output):  # a copy's hook counts for the copy, so not layer.grid
+        grid = module.parametrizations.weight[0]
+        grid.pixels.add_(1 if isinstance(module, nn.Linear) else output[0, 0].numel())
 
     def note_gradient(parameter):
         layer.grid.fisher.lerp_(parameter.grad.square(), 0.01)
@@ -151,8 +152,9 @@ def _fold_batch_norms(network: fx.GraphModule) -> list[HwgenError]:
             continue
         before = tensors(node)[0]
         layer = module_of(network, before)
-        alone = plain(layer) and len(before.users) == 1 and calls[before.target] == 1
-        if not alone or norm.running_mean is None or norm.num_features != len(layer.weight):
+        alone = len(before.users) == 1 and calls[before.target] == 1
+        statistics = norm.running_mean is not None
+        if not (alone and statistics and plain(layer) and norm.num_features == len(layer.weight)):
             obstacles.append(
                 UnsupportedLayer(
                     "the batch norm does not follow a layer with weights that it can be folded into",
@@ -162,11 +164,13 @@ def _fold_batch_norms(network: fx.GraphModule) -> list[HwgenError]:
             )
             continue
         if norm.weight is None:  # torch's fuse_linear_bn_eval asks for one
-            norm.weight = nn.Parameter(torch.ones_like(norm.running_mean))
-            norm.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
-        fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
-        parent, _, name = before.target.rpartition(".")
-        setattr(network.get_submodule(parent), name, fuse(layer.eval(), norm.eval()))
+            norm.weight = nn.Parameter(torch.ones(norm.num_features, dtype=layer.weight.dtype))
+            norm.bias = nn.Parameter(torch.zeros(norm.num_features, dtype=layer.weight.dtype))
+        if isinstance(layer, nn.Linear):
+            fused = fuse_linear_bn_eval(layer.eval(), norm.eval())
+        else:
+            fused = fuse_conv_bn_eval(layer.eval(), norm.eval())
+        network.set_submodule(str(before.target), fused)
         node.replace_all_uses_with(before)
         network.graph.erase_node(node)
     network.delete_all_unused_submodules()

@@ -1,12 +1,14 @@
 """A network under compression: when it prunes, when it quantizes, what it still owes."""
 
+from typing import Any
+
 import torch
 from torch import fx, nn
 
-from hwgen.compress import admm, prune
+from hwgen.compress import prune
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.compress.prune import Layer
-from hwgen.compress.recipe import ADMM, FilterSimilarity, Magnitude, NofM, Recipe
+from hwgen.compress.recipe import Recipe
 from hwgen.errors import BadInput
 
 
@@ -18,12 +20,16 @@ class Prepared(nn.Module):
     order. All state is in the state_dict.
     """
 
+    done: torch.Tensor
+    network: fx.GraphModule
+    state: Any  # what the pruning method remembers: a module, or None
+
     def __init__(self, network: fx.GraphModule, layers: list[Layer], recipe: Recipe):
         super().__init__()
         self.network, self.recipe = network, recipe
         self.layers = {layer.name: layer for layer in layers}
-        if isinstance(recipe.pruning, ADMM):
-            self.admm = admm.State({name: layer.original for name, layer in self.layers.items() if layer.prune})
+        weights = {name: layer.original for name, layer in self.prunable().items()}
+        self.state = recipe.pruning.state(weights) if recipe.pruning is not None else None
         self.register_buffer("done", torch.tensor(0.0, dtype=torch.float64))
 
     def forward(self, *inputs):
@@ -57,7 +63,7 @@ class Prepared(nn.Module):
         budget = self.recipe.terms_per_frame
         if budget is None:
             return False
-        shared = all(bool(layer.grid.capped) for layer in self._prunable().values())
+        shared = all(bool(layer.grid.capped) for layer in self.prunable().values())
         return not shared or (done == 1 and self.terms_per_frame() > budget)
 
     @torch.no_grad()
@@ -71,36 +77,25 @@ class Prepared(nn.Module):
         for quantizer in self.quantizers:
             quantizer.start()
 
-    def _prunable(self) -> dict[str, Layer]:
+    def prunable(self) -> dict[str, Layer]:
+        """The layers whose weights may be pruned, by name."""
         return {name: layer for name, layer in self.layers.items() if layer.prune}
 
+    def own_zeros(self, part: float) -> dict[str, float]:
+        """Their own fractions of zeros at `part` of the ramp, of the layers that have one."""
+        return {name: layer.zeros * part for name, layer in self.prunable().items() if layer.zeros is not None}
+
     def _prune(self, part: float, done: float) -> None:
-        method, layers = self.recipe.pruning, self._prunable()
-        regrow = part < 1 and not (isinstance(method, Magnitude) and not method.regrow)
-        for layer in layers.values():
-            layer.grid.regrow.fill_(regrow and method is not None and not isinstance(method, ADMM))
-        own = {name: layer.zeros * part for name, layer in layers.items() if layer.zeros is not None}
-        weights = {name: layer.original for name, layer in layers.items()}
-        if isinstance(method, Magnitude):
-            self._keep(prune.magnitude_masks(weights, method.zeros * part, own, method.scope))
-        elif isinstance(method, NofM) and part == 1:
-            self._keep({name: prune.n_of_m_mask(w, method.n, method.m) for name, w in weights.items()})
-        elif isinstance(method, FilterSimilarity):
-            self.keep_filters(
-                {
-                    name: prune.filter_mask(layer.original, own.get(name, method.filters * part))
-                    for name, layer in layers.items()
-                    if not layer.last
-                }
-            )
-        elif isinstance(method, ADMM):
-            self.admm.advance(self, done)
-            if part == 1:
-                self._keep(self.admm.masks())
+        method = self.recipe.pruning
+        for layer in self.prunable().values():
+            layer.grid.regrow.fill_(method is not None and method.regrows(part))
+        if method is not None:
+            method.prune(self, part, done)
         elif self.recipe.terms_per_frame is not None:
             self.limit_terms(self.recipe.terms_per_frame, part)
 
-    def _keep(self, masks: dict[str, torch.Tensor]) -> None:
+    def keep(self, masks: dict[str, torch.Tensor]) -> None:
+        """Prunes each layer's weights where its mask is false, and nowhere else."""
         for name, mask in masks.items():
             self.layers[name].grid.prune(mask)
 
@@ -121,7 +116,7 @@ class Prepared(nn.Module):
 
         With part < 1 the budget lies between the whole network's and this one, on a logarithmic scale.
         """
-        layers = list(self._prunable().values())
+        layers = list(self.prunable().values())
         if not all(layer.pixels for layer in layers) or part == 0:
             return
         fixed = sum(prune.layer_terms(x) * x.pixels for x in self.layers.values() if not x.prune)
@@ -140,6 +135,6 @@ class Prepared(nn.Module):
 
     def penalty(self) -> torch.Tensor:
         """What a training loop adds to its loss: ADMM's rho/2 |W - Z + U|^2 until `prune_until`, else 0."""
-        if isinstance(self.recipe.pruning, ADMM) and self.done < self.recipe.prune_until:
-            return self.admm.penalty(self)
+        if self.recipe.pruning is not None and self.done < self.recipe.prune_until:
+            return self.recipe.pruning.penalty(self)
         return torch.zeros(())

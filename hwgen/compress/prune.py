@@ -1,6 +1,8 @@
 """Which weights go: each method's masks, from the weights themselves. What a mask does is in weights.py."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from hwgen.compress.weights import BiasGrid, WeightGrid
 class Layer:
     """A layer under compression.
 
+    module a Conv1d, Conv2d or Linear, its weight and bias parametrized
     prune  whether its weights may be pruned
     zeros  its own fraction, where a method knows fractions
     last   whether it is the network's last
@@ -20,7 +23,7 @@ class Layer:
     """
 
     name: str
-    module: nn.Module
+    module: Any
     prune: bool
     zeros: float | None
     last: bool
@@ -62,20 +65,33 @@ def keep_greatest(w: Tensor, zeros: float) -> Tensor:
     return mask.reshape(w.shape)
 
 
-def magnitude_masks(weights: dict[str, Tensor], zeros: float, own: dict[str, float], scope: str) -> dict[str, Tensor]:
+def magnitude_masks(
+    weights: dict[str, Tensor], zeros: float, own: dict[str, float], scope: str, floor: float
+) -> dict[str, Tensor]:
     """Masks by layer: of the least magnitudes of all layers together ("global"), or of each ("layer").
 
-    own  fractions of single layers; a layer that has one keeps out of the global count
+    own    fractions of single layers; a layer that has one keeps out of the global count
+    floor  of the global count: each layer keeps ceil(floor * (1 - zeros) * n) of its n weights at least, the greatest
     """
     masks = {
         name: keep_greatest(w, own.get(name, zeros)) for name, w in weights.items() if scope == "layer" or name in own
     }
     together = [name for name in weights if name not in masks]
     if together:
-        joined = keep_greatest(torch.cat([weights[name].detach().flatten() for name in together]), zeros)
+        ranked = [_above_all(weights[name], floor * (1 - zeros)) for name in together]
+        joined = keep_greatest(torch.cat(ranked), zeros)
         parts = joined.split([weights[name].numel() for name in together])
         masks |= {name: part.reshape(weights[name].shape) for name, part in zip(together, parts, strict=True)}
     return masks
+
+
+def _above_all(w: Tensor, fraction: float) -> Tensor:
+    """The magnitudes of w, flat; infinite for the ceil(fraction * n) greatest, which so are kept before all others."""
+    magnitude = w.detach().abs().flatten()
+    # a fraction times a count may lie a rounding error above an integer
+    count = math.ceil(fraction * len(magnitude) - 1e-9)
+    magnitude[magnitude.topk(count, sorted=False).indices] = torch.inf
+    return magnitude
 
 
 def n_of_m_mask(w: Tensor, n: int, m: int) -> Tensor:

@@ -1,90 +1,18 @@
 """What a user chooses about compression: frozen dataclasses that read and write JSON."""
 
+import difflib
 import fnmatch
 import re
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from hwgen.compress.formats import STRICT, Binary, Format, PowerOfTwo
+from hwgen.compress.formats import STRICT, Format, PowerOfTwo
+from hwgen.compress.methods import Fraction, Pruning
 from hwgen.errors import BadInput
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Scope = Literal["global", "layer"]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Magnitude:
-    """The weights of least magnitude become zero, on a cubic ramp (Zhu and Gupta, arXiv 1710.01878).
-
-    zeros  the fraction of the weights; of all layers together (scope "global") or of each ("layer")
-    regrow while the ramp lasts a pruned weight is trained on and may come back
-    """
-
-    zeros: Fraction
-    scope: Scope = "global"
-    regrow: bool = True
-    kind: Literal["magnitude"] = "magnitude"
-
-
-@dataclass(frozen=True, config=STRICT)
-class ADMM:
-    """ADMM-NN (Ren et al., ASPLOS 2019): training is pulled to the nearest pruned weights on their levels.
-
-    `iterations` times until `prune_until`: train on loss + rho/2 |W - Z + U|^2; Z = project(W + U); U += W - Z.
-    Then the weights are pruned as Z is, and trained on. The projection keeps the greatest weights and, if `levels`,
-    puts them on their format's levels.
-    """
-
-    zeros: Fraction
-    scope: Scope = "global"
-    rho: Annotated[float, Field(gt=0)] = 1e-2
-    iterations: Annotated[int, Field(ge=1, le=1000)] = 12
-    levels: bool = True
-    kind: Literal["admm"] = "admm"
-
-
-@dataclass(frozen=True, config=STRICT)
-class FilterSimilarity:
-    """The filters nearest their layer's geometric median go (He et al., CVPR 2019, as arXiv 2509.04244 uses it).
-
-    filters  the fraction of the filters of each layer but the last
-    With `quantize_from` 0 this is SPQ, pruned and quantized together; with `quantize_from` no less than `prune_until`
-    it is PPQ, pruned first. While the ramp lasts, filters are chosen anew and may come back.
-    """
-
-    filters: Fraction
-    kind: Literal["filter_similarity"] = "filter_similarity"
-
-
-@dataclass(frozen=True, config=STRICT)
-class NofM:
-    """Of each m neighbours along a filter's inputs the n greatest stay."""
-
-    n: Annotated[int, Field(ge=1, le=64)] = 2
-    m: Annotated[int, Field(ge=2, le=64)] = 4
-    kind: Literal["n_of_m"] = "n_of_m"
-
-    def __post_init__(self):
-        if self.n >= self.m:
-            raise BadInput(f"n = {self.n} of m = {self.m} prunes nothing", "NofM", "choose n < m")
-
-
-@dataclass(frozen=True, config=STRICT)
-class PowerOfTwoAdapted:
-    """The smallest codes become zero as long as the accuracy drops by no more than `accuracy_drop` points, then
-    training goes on (after Przewlocka-Rus and Kryjak); `rounds` times. A method for `fit`, as it measures.
-    """
-
-    accuracy_drop: Annotated[float, Field(ge=0, le=100)] = 1.0
-    rounds: Annotated[int, Field(ge=1, le=100)] = 4
-    kind: Literal["pot_adapted"] = "pot_adapted"
-
-
-Pruning = Annotated[Magnitude | ADMM | FilterSimilarity | NofM | PowerOfTwoAdapted, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -183,8 +111,12 @@ class Recipe:
         if sum(goal is not None for goal in goals) > 1:
             raise BadInput("it has more than one goal", "Recipe", "give pruning, terms_per_frame or accuracy_drop")
         formats = [self.weights, *(o.weights for o in self.overrides if o.weights is not None)]
-        if any(goal is not None for goal in goals) and any(isinstance(f, Binary) for f in formats):
-            raise BadInput("binary weights have no zero, so they cannot be pruned", "Recipe", "use Ternary()")
+        if any(goal is not None for goal in goals):
+            for own in formats:
+                if not own.has_zero:
+                    raise BadInput(
+                        f"{own.kind} weights have no zero, so they cannot be pruned", "Recipe", "use Ternary()"
+                    )
 
     def to_json(self) -> str:
         return _RECIPE.dump_json(self, indent=2, exclude_none=True).decode() + "\n"
@@ -195,11 +127,15 @@ class Recipe:
         try:
             return _RECIPE.validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
+            wrong = error.errors()
+            # a field that is missing may be there under a name that is not: that name is told
+            first = next((one for one in wrong if one["type"] == _NO_FIELD), wrong[0])
             field = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise BadInput(
-                f"{field}: {first['msg']}, not {first['input']!r}"[:300], at, "see hwgen.compress.Recipe"
-            ) from None
+            if first["type"] == _NO_FIELD:
+                what, hint = f"there is no field {field} (here {first['input']!r})", _fields_beside(first["loc"])
+            else:
+                what, hint = f"{field}: {first['msg']}, not {first['input']!r}", "see hwgen.compress.Recipe"
+            raise BadInput(what[:300], at, hint) from None
 
     @staticmethod
     def load(path: Path) -> "Recipe":
@@ -213,6 +149,39 @@ class Recipe:
 
 
 _RECIPE = TypeAdapter(Recipe)
+_NO_FIELD = "unexpected_keyword_argument"  # as pydantic has it
+
+
+def _fields_beside(place: tuple[str | int, ...]) -> str:
+    """Which fields there are where a recipe has one too many, those like it first.
+
+    place  the names on the way to it, as pydantic gives them: fields, numbers in a tuple, and the `kind` of a choice
+    """
+    *way, wrong = map(str, place)
+    classes: list[type] = [Recipe]
+    for part in way:
+        named = [own for own in classes if part in _fields(own)]
+        if named:
+            classes = _dataclasses(get_type_hints(named[0], include_extras=True)[part])
+        elif not part.isdecimal():
+            classes = [own for own in classes if getattr(own, "kind", None) == part]
+    names = list(_fields(classes[0]))
+    like = difflib.get_close_matches(str(wrong), names, n=3, cutoff=0.5)
+    there = ", ".join([*like, *(name for name in names if name not in like)])
+    return f"the fields of {classes[0].__name__} are {there}"
+
+
+def _fields(own: type) -> list[str]:
+    return [field.name for field in fields(own)]
+
+
+def _dataclasses(hint) -> list[type]:
+    """The dataclasses that a type hint speaks of."""
+    return (
+        [hint]
+        if isinstance(hint, type) and is_dataclass(hint)
+        else [own for part in get_args(hint) for own in _dataclasses(part)]
+    )
 
 
 @dataclass(frozen=True)
@@ -233,7 +202,7 @@ def layer_recipes(recipe: Recipe, channels: dict[str, int]) -> dict[str, LayerRe
     Raises BadInput for an override that matches no layer, channels that a layer does not have, or zeros where no method
     prunes a fraction.
     """
-    fractions = isinstance(recipe.pruning, Magnitude | ADMM | FilterSimilarity)
+    fractions = recipe.pruning is not None and recipe.pruning.fractions
     result = {
         name: LayerRecipe((recipe.weights,) * count, recipe.granularity, recipe.scale, None, True, None)
         for name, count in channels.items()

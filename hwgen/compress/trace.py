@@ -2,6 +2,7 @@
 
 import operator
 from collections import Counter
+from typing import TypeGuard
 
 import torch
 from torch import fx, nn
@@ -10,6 +11,7 @@ import hwgen.nn
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.errors import UnsupportedLayer
 
+Weighted = nn.Conv1d | nn.Conv2d | nn.Linear
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, hwgen.nn.AvgPool2d)
@@ -25,12 +27,12 @@ ADD_CALLS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 
 
 class _Tracer(fx.Tracer):
-    def is_leaf_module(self, module, name):
-        own = isinstance(module, (hwgen.nn.ActQuant, hwgen.nn.AvgPool2d)) or plain(module)
-        return own or super().is_leaf_module(module, name)
+    def is_leaf_module(self, m, module_qualified_name):
+        own = isinstance(m, (hwgen.nn.ActQuant, hwgen.nn.AvgPool2d)) or plain(m)
+        return own or super().is_leaf_module(m, module_qualified_name)
 
 
-def plain(module: nn.Module) -> bool:
+def plain(module: nn.Module | None) -> TypeGuard[Weighted]:
     """Whether a module is a Conv1d, Conv2d or Linear, or of a subclass that computes as these do."""
     kind = next((kind for kind in WEIGHTED if isinstance(module, kind)), None)
     return kind is not None and all(
@@ -82,18 +84,20 @@ def call_counts(network: fx.GraphModule) -> Counter:
 
 
 def module_of(network: fx.GraphModule, node) -> nn.Module | None:
-    return network.get_submodule(node.target) if isinstance(node, fx.Node) and node.op == "call_module" else None
+    called = isinstance(node, fx.Node) and node.op == "call_module"
+    return network.get_submodule(str(node.target)) if called else None
 
 
 def is_one_of(network: fx.GraphModule, node: fx.Node, modules: tuple, calls: set) -> bool:
     if node.op == "call_module":
-        return isinstance(network.get_submodule(node.target), modules)
+        return isinstance(network.get_submodule(str(node.target)), modules)
     return node.op in ("call_function", "call_method") and node.target in calls
 
 
 def tensors(node: fx.Node) -> list[fx.Node]:
     """The node's tensor inputs: an addition has two, all else one."""
-    return [a for a in node.args[:2] if isinstance(a, fx.Node)] if node.args else [node.kwargs["input"]]
+    arguments = node.args[:2] if node.args else (node.kwargs["input"],)
+    return [a for a in arguments if isinstance(a, fx.Node)]
 
 
 def moved(network: fx.GraphModule, node: fx.Node):
@@ -115,7 +119,7 @@ def maker(network: fx.GraphModule, node: fx.Node) -> str | None:
     node = tensors(node)[0]
     while is_one_of(network, node, *_KEEP_ZERO):
         node = tensors(node)[0]
-    return node.target if isinstance(module_of(network, node), WEIGHTED) else None
+    return str(node.target) if isinstance(module_of(network, node), WEIGHTED) else None
 
 
 def readers(network: fx.GraphModule, node: fx.Node):

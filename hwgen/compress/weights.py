@@ -7,7 +7,6 @@ from hwgen.compress.formats import (
     HIGHEST_EXPONENT,
     LOWEST_EXPONENT,
     Format,
-    KMeans,
     at_most,
     exponent_by_error,
     exponent_by_maximum,
@@ -32,6 +31,14 @@ class WeightGrid(nn.Module):
     APoT's too.
     """
 
+    caps: Tensor
+    fisher: Tensor
+    pixels: Tensor
+    on_grid: Tensor
+    regrow: Tensor
+    capped: Tensor
+    codebook: Tensor
+
     def __init__(self, w: Tensor, formats: list[Format], *, per_channel: bool, scale: str, gradient: str):
         super().__init__()
         self.per_channel, self.scale, self.gradient = per_channel, scale, gradient
@@ -44,8 +51,8 @@ class WeightGrid(nn.Module):
         self.register_buffer("on_grid", torch.tensor(False))
         self.register_buffer("regrow", torch.tensor(False))
         self.register_buffer("capped", torch.tensor(False))
-        levels = max((f.levels for f in self.formats if isinstance(f, KMeans)), default=0)
-        self.register_buffer("codebook", torch.zeros(len(self.formats), levels, dtype=torch.int64))
+        learnt = max(own.learnt for own in self.formats)
+        self.register_buffer("codebook", torch.zeros(len(self.formats), learnt, dtype=torch.int64))
         self.log2_scale = nn.Parameter(torch.zeros(shape), requires_grad=scale == "learned")
 
     @property
@@ -55,9 +62,8 @@ class WeightGrid(nn.Module):
 
     def magnitudes(self, which: int = 0) -> tuple[int, ...]:
         """The levels of the which-th format of this layer."""
-        own = self.formats[which]
-        learnt = isinstance(own, KMeans) and bool(self.codebook[which].any())
-        return tuple(sorted(set(self.codebook[which].tolist()))) if learnt else own.magnitudes()
+        learnt = bool(self.codebook[which].any())
+        return tuple(sorted(set(self.codebook[which].tolist()))) if learnt else self.formats[which].magnitudes()
 
     def most_terms(self) -> int:
         return max(most_terms(self.magnitudes(k)) for k in range(len(self.formats)))
@@ -82,7 +88,7 @@ class WeightGrid(nn.Module):
         """Chooses codebook and exponents from the weights before this parametrization, and stays on the grid."""
         kept = torch.where(self.keeps(), w, 0)
         for which, own in enumerate(self.formats):
-            if isinstance(own, KMeans):
+            if own.learnt:
                 found = torch.tensor(own.codebook(kept[self._channels(which)]))
                 self.codebook[which, : len(found)] = found
         if self.per_channel:  # a channel that is pruned whole may come back
@@ -146,6 +152,9 @@ class BiasGrid(nn.Module):
 
     The unit follows from the greatest magnitude. Where `keep` is false, as for a pruned filter, the bias is zero.
     """
+
+    keep: Tensor
+    on_grid: Tensor
 
     def __init__(self, b: Tensor, bits: int):
         super().__init__()

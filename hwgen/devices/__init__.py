@@ -1,4 +1,5 @@
-"""One file per device family, found by being here: what a family's primitives are called, and what memories take of them.
+"""One file per device family, found by being here: what a family's primitives are called, and what its memories
+take.
 
 A file holds DEVICE, a `Device`; nothing else in hwgen knows the name of a family.
 """
@@ -17,23 +18,25 @@ class Device:
 
     family       its name, as the file of a board has it
     parts        regular expression of its part numbers, as Vivado spells them
-    resources    what is counted of a design, in the order of tables; a board says how many it has of those in `of_a_board`.
-                 LUTRAM (LUTs used as memory or shift register) is part of LUT, as Vivado reports them; BRAM36 counts half
-                 for a half-block
+    resources    what is counted of a design, in the order of tables; a board says how many it has of those in
+                 `of_a_board`. LUTRAM (LUTs used as memory or shift register) is part of LUT, as Vivado reports them;
+                 BRAM36 counts half for a half-block
     of_a_board   the resources that a board's file has to give
     lanes        kinds of lanes that its slices can carry, of the names in hwgen/units/term_lanes.py:KINDS
     memories     where the terms of a layer may be: rom, and bram or uram for those that a host replaces
     synthesis    parameters that the core and the AXI top are given by synthesis, which choose their primitives
-    primitives   cells that rtl/ instantiates then, by name: ports that must be connected, and parameters that may be given
+    primitives   cells that rtl/ instantiates then, by name: ports that must be connected, and parameters that may be
+                 given
     yosys        the command of yosys that synthesizes, without its steps
     cells        what a cell of a netlist occupies, by resource
     vivado       rows of Vivado's report_utilization, and the resource that each counts
     lut_rams     shapes of a LUT RAM with a port to write and one to read, the least deep first: words, bits, LUTs
-    block_rams   shapes of a block RAM as yosys has them: bits of a word, bits of the address of one bit, cost, halves, and
-                 whether one port reads and the other writes
+    block_rams   shapes of a block RAM as yosys has them: bits of a word, bits of the address of one bit, cost, halves,
+                 and whether one port reads and the other writes
     block_depth  words of the shape of a block RAM that is widest
     ultra_ram    words and bits of an UltraRAM; None in a family without
-    block_luts   LUTs that a device of the family has for each BRAM36: what a block is worth to a memory that could be either
+    block_luts   LUTs that a device of the family has for each BRAM36: what a block is worth to a memory that could be
+                 either
     """
 
     family: str
@@ -61,22 +64,22 @@ class Device:
     def block_memory(self, depth: int, bits: int, written: tuple[int, ...] | None = None) -> tuple[float, int]:
         """BRAM36 of a memory of `depth` words of `bits`, and how many of its words a multiplexer chooses from.
 
-        written -- the bits of the parts of a word that are written one by one; (): it is a ROM; None: words are written whole
-        As yosys does it (its passes/memory/memory_libmap.cc): blocks of one shape, filled with the words of one bank beside
-        those of another; of all shapes the one of least cost, multiplexers counted.
+        written -- the bits of the parts of a word that are written one by one; (): it is a ROM; None: words are
+        written whole
+        As yosys does it (its passes/memory/memory_libmap.cc): blocks of one shape, filled with the words
+        of one bank beside those of another; of all shapes the one of least cost, multiplexers counted.
         """
         return _block_memory(self.block_rams, depth, bits, (bits,) if written is None else written)
 
     def lut_memory(self, depth: int, bits: int) -> int:
-        """LUTs of a memory with a port to write and one to read, of words that the least deep shape holds, or in banks of the
-        deepest; what chooses between the banks is not counted."""
-        for words, width, luts in self.lut_rams:
-            if depth <= words:
-                return luts * -(-bits // width)
+        """LUTs of a memory with a port to write and one to read, of words that the least deep shape holds, or in banks
+        of the deepest; what chooses between the banks is not counted."""
+        words, width, luts = next((shape for shape in self.lut_rams if depth <= shape[0]), self.lut_rams[-1])
         return luts * -(-depth // words) * -(-bits // width)
 
     def lut_banks(self, depth: int, bits: int) -> int:
-        """LUTs of such a memory in banks of the one shape or the other, whichever is less, with what chooses between them."""
+        """LUTs of such a memory in banks of the one shape or the other, whichever is less, with what chooses between
+        them."""
         banks = [(-(-depth // words), luts * -(-bits // width)) for words, width, luts in self.lut_rams]
         return min(n * luts + bits * -(-n // 4) + n for n, luts in banks)
 

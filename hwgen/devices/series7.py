@@ -1,10 +1,10 @@
 """Artix-7, Kintex-7, Spartan-7, Virtex-7 and Zynq-7000.
 
-Their slice, the DSP48E1, lacks the W multiplexer by which rtl/pe_dsp.v doubles a sum and rtl/pe_mac.v keeps one: all lanes are
-in LUTs.
+Their slice, the DSP48E1, lacks the W multiplexer by which rtl/pe_dsp.v doubles a sum and rtl/pe_mac.v keeps one: all
+lanes are in LUTs.
 """
 
-from hwgen.devices import Device, cells_worth
+from hwgen.devices import Device, cells_worth, ultrascale_plus
 
 DEVICE = Device(
     family="series7",
@@ -45,13 +45,7 @@ DEVICE = Device(
         "DSPs": "DSP",
     },
     lut_rams=((32, 6, 4), (64, 3, 4)),  # RAM32M, RAM64M
-    block_rams=(
-        ((1, 2, 4, 9, 18), 14, 129, 1, False),
-        ((1, 2, 4, 9, 18, 36), 15, 257, 2, False),
-        ((1, 2, 4, 9), 16, 513, 4, False),  # two blocks in a cascade
-        ((1, 2, 4, 9, 18, 36), 14, 129, 1, True),
-        ((1, 2, 4, 9, 18, 36, 72), 15, 257, 2, True),
-    ),
+    block_rams=ultrascale_plus.DEVICE.block_rams,  # RAMB36E1 has the shapes of RAMB36E2
     block_depth=512,
     ultra_ram=None,
     block_luts=380,  # of the XC7Z020

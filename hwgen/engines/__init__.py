@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from hwgen.devices import Device
 from hwgen.ir import Graph
@@ -99,7 +99,10 @@ class Context:
         return Context(device, levels, frozenset(free))
 
 
-class Engine:
+C = TypeVar("C", bound=Choice)
+
+
+class Engine(Generic[C]):
     """A way to compute stages.
 
     name       of the engine, as hwgen.json has it
@@ -111,7 +114,7 @@ class Engine:
 
     name: str
     families: tuple[str, ...]
-    choice: type[Choice]
+    choice: type[C]
     any_order: bool = False
     passes_order: bool = False
 
@@ -119,15 +122,15 @@ class Engine:
         """Why it cannot compute a stage; None where it can."""
         raise NotImplementedError(f"{type(self).__name__}.obstacle")
 
-    def choices(self, stage: Stage, limits: Limits, sides: Callable[[], Sequence[Order]]) -> list[Choice]:
+    def choices(self, stage: Stage, limits: Limits, sides: Callable[[], Sequence[Order]]) -> Sequence[C]:
         """What is worth considering; sides -- gives the orders in which what the stage reads may be sent, so far as known."""
         raise NotImplementedError(f"{type(self).__name__}.choices")
 
-    def reads(self, stage: Stage, i: int, choice: Choice, order: Order) -> Order:
+    def reads(self, stage: Stage, i: int, choice: C, order: Order) -> Order:
         """The order in which input i must come where its source sends it in `order`: that one, if it can read it."""
         raise NotImplementedError(f"{type(self).__name__}.reads")
 
-    def unit(self, stage: Stage, choice: Choice, orders: Sequence[Order], context: Context) -> Unit:
+    def unit(self, stage: Stage, choice: C, orders: Sequence[Order], context: Context) -> Unit:
         """The unit that computes a stage from inputs in `orders`, each as `reads` says."""
         raise NotImplementedError(f"{type(self).__name__}.unit")
 

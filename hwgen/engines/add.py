@@ -14,7 +14,7 @@ class AddBeats(Beats):
 
 
 @engine
-class AddEngine(BeatEngine):
+class AddEngine(BeatEngine[AddBeats]):
     name = "add"
     choice = AddBeats
 

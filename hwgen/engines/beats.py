@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import lcm
+from typing import TypeVar
 
 from hwgen.engines import Choice, Engine
 from hwgen.stream import Order
@@ -24,11 +25,13 @@ class Beats(Choice):
         return "an activation a beat" if self.lanes == 1 else f"{self.lanes} lanes"
 
 
-class BeatEngine(Engine):
+B = TypeVar("B", bound=Beats)
+
+
+class BeatEngine(Engine[B]):
     """An engine of units that are as fast as the streams that they join."""
 
     families = ("lanes", "spatial")
-    choice: type[Beats]
 
     def choices(self, stage, limits, sides):
         """As one of the sides sends, an activation a beat, or so many pixels that neither side brings more."""

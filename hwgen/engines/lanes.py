@@ -16,7 +16,7 @@ NEIGHBOURS = 4  # folds of a stage that are more than it needs, for the sake of 
 
 
 @engine
-class Lanes(Engine):
+class Lanes(Engine[Fold]):
     name = "lanes"
     families = ("lanes",)
     choice = Fold

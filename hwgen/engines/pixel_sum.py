@@ -24,7 +24,7 @@ class PixelByPixel(Choice):
 
 
 @engine
-class PixelSumEngine(Engine):
+class PixelSumEngine(Engine[PixelByPixel]):
     name = "pixel_sum"
     families = ("spatial",)
     choice = PixelByPixel

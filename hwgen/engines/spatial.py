@@ -28,7 +28,7 @@ def by_pixels(order: Order, pixels: int) -> Order:
 
 
 @engine
-class SpatialEngine(Engine):
+class SpatialEngine(Engine[Spatial]):
     name = "spatial"
     families = ("spatial",)
     choice = Spatial

@@ -200,7 +200,7 @@ class TermList:
         """For a payload of so many bits: the command of each entry, and of its immediate, 0 for a term, what the payload holds, and the
         upper half that takes an entry before."""
         none = np.zeros(len(self.flags), np.int64)
-        if not self.weight_bits:
+        if self.weight is None:
             return self.flags >> 1 & 3, self.immediate, none
         half_bits = self._half_bits(bits)
         if not half_bits:

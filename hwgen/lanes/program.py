@@ -1,6 +1,7 @@
 """A layer's list in the order in which lanes run it, and the numbers of their datapath; hwgen/lanes/kinds/ makes them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def immediates(
     return chunks, max([2, *used])
 
 
-def in_order(conv: Conv, table: TermTable, chunks, top: int, descending: bool = False) -> dict[str, np.ndarray]:
+def in_order(conv: Conv, table: TermTable, chunks, top: int, descending: bool = False) -> dict[str, Any]:
     """The arrays of a TermList: the exponents of each output up to `top`, or down to 0.
 
     A level counts the shifts from the exponent where the order begins, 0 or `top`, so every order ends at level `top`.

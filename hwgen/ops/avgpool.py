@@ -1,11 +1,13 @@
 """Average pooling is a depthwise convolution with one weight, the dyadic reciprocal of the window."""
 
+from typing import Any
+
 import numpy as np
 
 from hwgen.errors import UnsupportedLayer
 from hwgen.nn import reciprocal
 from hwgen.ops import imports
-from hwgen.ops.conv import Conv, pair
+from hwgen.ops.conv import Conv, pair, row
 
 
 def _average(importer, x, kernel, stride, padding=(0, 0), weight=None):
@@ -35,7 +37,14 @@ def _average(importer, x, kernel, stride, padding=(0, 0), weight=None):
 
 @imports("aten.avg_pool2d.default", rank=4)
 def avg_pool2d(
-    importer, x, kernel, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    importer,
+    x,
+    kernel,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
 ):
     padding = pair(padding, 0)
     if ceil_mode or divisor_override is not None or (any(padding) and not count_include_pad):
@@ -53,9 +62,9 @@ def avg_pool1d(importer, x, kernel, stride=(), padding=(0,), ceil_mode=False, co
     return avg_pool2d(
         importer,
         x,
-        (1, kernel[0]),
-        (1, stride[0]) if stride else (),
-        (0, padding[0]),
+        row(kernel, 1),
+        row(stride, 1) if stride else (),
+        row(padding, 0),
         ceil_mode,
         count_include_pad,
     )

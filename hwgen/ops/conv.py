@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,8 @@ class Conv(Op):
 
     @property
     def window(self) -> Window:
-        return Window(self.kernel, tuple(self.stride), tuple(self.dilation), self.padding[0], self.padding[2])
+        (down, right), (tall, wide) = self.stride, self.dilation  # lists, where they were read from a build
+        return Window(self.kernel, (down, right), (tall, wide), self.padding[0], self.padding[2])
 
     @property
     def has_weights(self) -> bool:
@@ -207,13 +209,20 @@ def _bias(bias: np.ndarray | None, outputs: int) -> np.ndarray:
 
 
 def pair(value, default: int = 1) -> tuple[int, int]:
+    """(rows, columns) of what torch takes as one number, one in a list, or two."""
     value = [default] if value is None or value == [] else value
     value = [value] if isinstance(value, int) else list(value)
-    return tuple(value * 2) if len(value) == 1 else tuple(value)
+    first, last = value * 2 if len(value) == 1 else value
+    return first, last
+
+
+def row(value, other: int) -> tuple[int, int]:
+    """(rows, columns) of what torch takes for one dimension, which are the columns; other -- rows."""
+    return other, value if isinstance(value, int) else value[0]
 
 
 @imports("aten.conv2d.default", "aten.conv2d.padding", rank=4)
-def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(importer, x, weight, bias=None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups=1):
     dilation = pair(dilation)
     if padding == "same":
         total = [d * (taps - 1) for d, taps in zip(dilation, weight.shape[2:], strict=True)]
@@ -227,11 +236,8 @@ def conv2d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
 
 @imports("aten.conv1d.default", "aten.conv1d.padding", rank=3)
 def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    first = lambda v: v if isinstance(v, (int, str)) else v[0]
-    dilation = (1, first(dilation))
-    if padding not in ("same", "valid"):
-        padding = (0, first(padding))
-    return conv2d(importer, x, weight[:, :, None, :], bias, (1, first(stride)), padding, dilation, groups)
+    sides = padding if isinstance(padding, str) else row(padding, 0)
+    return conv2d(importer, x, weight[:, :, None, :], bias, row(stride, 1), sides, row(dilation, 1), groups)
 
 
 @imports("aten.linear.default")

@@ -64,3 +64,8 @@ def dropout(importer, x, probability, training):
             else "module.eval() does not reach a functional dropout: say F.dropout(x, p, training=self.training)",
         )
     return x
+
+
+@imports("aten._assert_tensor_metadata.default")
+def assertion(importer, x, *_, **__):
+    """torch.export notes a tensor's type before it is converted; the conversion itself is looked at."""

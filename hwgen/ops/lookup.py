@@ -1,5 +1,6 @@
 """Lookup: any function of one activation between two quantizers, as a table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,40 +14,16 @@ from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 
 if TYPE_CHECKING:
-    from hwgen.importer import Importer
+    from hwgen.importer import Importer, Tensor
 
 TABLE_BITS = 10  # of an activation
 
 # what torch computes of each activation by itself; further arguments are constants of the call
-FUNCTIONS = (
-    *(
-        "abs",
-        "atan",
-        "celu",
-        "cos",
-        "elu",
-        "erf",
-        "exp",
-        "gelu",
-        "hardsigmoid",
-        "hardswish",
-        "leaky_relu",
-        "log_sigmoid",
-    ),
-    *(
-        "mish",
-        "rsqrt",
-        "selu",
-        "sigmoid",
-        "sign",
-        "silu",
-        "sin",
-        "softplus",
-        "sqrt",
-        "square",
-        "tanh",
-        "threshold",
-    ),
+FUNCTIONS = tuple(
+    """
+    abs atan celu cos elu erf exp gelu hardshrink hardsigmoid hardswish leaky_relu log_sigmoid mish rsqrt selu
+    sigmoid sign silu sin softplus softshrink sqrt square tanh threshold
+    """.split()
 )
 
 
@@ -94,7 +71,9 @@ class Lookup(Op):
         return torch.from_numpy(self.table)[x - self.first]
 
 
-def table_of(importer: "Importer", x: str, name: str, function) -> str:
+def table_of(
+    importer: "Importer", x: "Tensor", name: str, function: Callable[[torch.Tensor], torch.Tensor]
+) -> "Tensor":
     """The function of a tensor, which becomes a Lookup once a quantizer says on which grid its results are.
 
     function -- float64 tensor to float64 tensor, elementwise

@@ -1,13 +1,14 @@
 """MaxPool: the greatest activation of a window; padding never wins."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch.nn import functional
 
 from hwgen.errors import UnsupportedLayer
 from hwgen.ir import Op, TensorType, Window
 from hwgen.ops import imports
-from hwgen.ops.conv import pair
+from hwgen.ops.conv import pair, row
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class MaxPool(Op):
 
 
 @imports("aten.max_pool2d.default", rank=4, picks=True)
-def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
+def max_pool2d(importer, x, kernel, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode=False):
     if ceil_mode:
         raise UnsupportedLayer("MaxPool with ceil_mode", importer.path, "use ceil_mode=False, or pad the input")
     kernel = pair(kernel)
@@ -73,14 +74,13 @@ def max_pool2d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=
 
 @imports("aten.max_pool1d.default", rank=3, picks=True)
 def max_pool1d(importer, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
-    flat = lambda v, other: (other, v if isinstance(v, int) else v[0])
-    kernel = flat(kernel, 1)
+    kernel = row(kernel, 1)
     return max_pool2d(
         importer,
         x,
         kernel,
-        flat(stride, 1) if stride else kernel,
-        flat(padding, 0),
-        flat(dilation, 1),
+        row(stride, 1) if stride else kernel,
+        row(padding, 0),
+        row(dilation, 1),
         ceil_mode,
     )

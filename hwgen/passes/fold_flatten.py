@@ -22,9 +22,9 @@ def fold_flatten(graph: Graph) -> Graph:
             return fold_flatten(graph.replacing(node, output=node.inputs[0]))
     flattens = {node.name: node.inputs[0] for node in graph.nodes if isinstance(node.op, Flatten)}
     for node in graph.nodes:
-        sources = [flattens.get(name) for name in node.inputs]
-        if None in sources:
+        if not all(name in flattens for name in node.inputs):
             continue
+        sources = [flattens[name] for name in node.inputs]
         if isinstance(node.op, Conv) and node.op.groups == 1:
             weight = node.op.weight.reshape(len(node.op.weight), *types[sources[0]].shape)
             new = (replace(node, op=replace(node.op, weight=weight), inputs=tuple(sources)),)

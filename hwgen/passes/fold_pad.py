@@ -4,25 +4,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwgen.ir import Graph, Op
+from hwgen.ir import Graph
 from hwgen.ops.conv import Conv
 
 
 def fold_pad(graph: Graph) -> Graph:
     for pad in graph.nodes:
         reader = graph.only_consumer(pad.name)
-        if _is_pad(pad.op) and reader is not None and isinstance(reader.op, Conv):
-            sides = tuple(a + b for a, b in zip(pad.op.padding, reader.op.padding, strict=True))
+        op = pad.op
+        if isinstance(op, Conv) and _is_pad(op) and reader is not None and isinstance(reader.op, Conv):
+            sides = tuple(a + b for a, b in zip(op.padding, reader.op.padding, strict=True))
             padded = replace(reader, op=replace(reader.op, padding=sides))
             nodes = tuple(padded if node is reader else node for node in graph.nodes)
             return fold_pad(replace(graph, nodes=nodes).replacing(pad, output=pad.inputs[0]))
     return graph
 
 
-def _is_pad(op: Op) -> bool:
+def _is_pad(op: Conv) -> bool:
     return (
-        isinstance(op, Conv)
-        and any(op.padding)
+        any(op.padding)
         and op.weight.shape == (op.groups, 1, 1, 1)
         and op.stride == (1, 1)
         and bool(np.all(op.weight == 1))

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from hwgen.errors import BadInput, MissingTool
 
+PACKAGE = "hwgen.simulators"
+
 
 class Simulator:
     """A simulator under cocotb's runner.
@@ -52,8 +54,8 @@ class Simulator:
 @functools.cache
 def simulators() -> dict[str, Simulator]:
     """All simulators by name, every file of this folder read."""
-    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    modules = [importlib.import_module(f"{__package__}.{name}") for name in names]
+    names = [module.name for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__)]
+    modules = [importlib.import_module(f"{PACKAGE}.{name}") for name in names]
     return {module.SIMULATOR.name: module.SIMULATOR for module in modules if hasattr(module, "SIMULATOR")}
 
 

@@ -7,7 +7,8 @@ def table(result: dict, board: Board) -> str:
     """A Markdown table of a synthesis result against the board: units, border, sum, core, total, budget, percent.
 
     Percent is of the total, or of the core or the sum of the parts if the tool was given no more; of what the board has
-    none, it is infinite. What it did not count is a dash. Seconds are those of the run that counted; "cached" is said of those before this one.
+    none, it is infinite. What it did not count is a dash. Seconds are those of the run that counted; "cached" is said
+    of those before this one.
     """
     whole = next((result[key] for key in ("total", "core", "sum") if key in result), {})
     columns = list(board.resources)

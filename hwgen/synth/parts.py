@@ -67,13 +67,8 @@ def parts_of(build_dir: Path, manifest: dict, top: str, whole: bool) -> list[Par
     Raises BadInput if the core's Verilog and the manifest differ in an instance.
     """
     texts = {path: (build_dir / path).read_text() for path in manifest["sources"]}
-    home = {
-        name: path for path, text in texts.items() for name in re.findall(r"^\s*module\s+(\w+)", text, re.MULTILINE)
-    }
     core, chosen = manifest["core"], manifest.get("synthesis", {})
-    for module in (core, top):
-        if module not in home:
-            raise BadInput(f"the design holds no module {module!r}", at="hwgen.json")
+    home = _homes(texts, core, top)
     roms = {path: _digest(build_dir / path, rom) for path, rom in manifest["roms"].items()}
 
     def read(module: str, stop: str = "") -> dict[str, str]:
@@ -88,7 +83,8 @@ def parts_of(build_dir: Path, manifest: dict, top: str, whole: bool) -> list[Par
 
     parts = []
     instances = _squeezed(texts[home[core]])
-    declared = ", ".join(f"parameter {name} = {value}" for name, value in chosen.items())
+    parameters = ", ".join(f"parameter {name} = {value}" for name, value in chosen.items())
+    declared = f"#({parameters})" if parameters else ""
     for unit in manifest["units"]:
         given = ", ".join(f".{name}({value})" for name, value in unit["parameters"].items())
         instance = f"{unit['module']} {f'#({given})' if given else ''}"
@@ -105,7 +101,7 @@ def parts_of(build_dir: Path, manifest: dict, top: str, whole: bool) -> list[Par
             kind=unit["kind"],
             texts=read(unit["module"]),
             roms={path: roms[path] for path in named},
-            wrapper=f"module {WRAPPER} {f'#({declared})' if declared else ''} ();\n    {instance} u_part ();\nendmodule\n",
+            wrapper=f"module {WRAPPER} {declared} ();\n    {instance} u_part ();\nendmodule\n",
         )
         parts.append(part)
     if top != core:
@@ -114,6 +110,16 @@ def parts_of(build_dir: Path, manifest: dict, top: str, whole: bool) -> list[Par
         named = {core: "core", top: "total"}  # one, if the top is the core
         parts += [Part(name, name, module, module, read(module), roms, chosen) for module, name in named.items()]
     return parts
+
+
+def _homes(texts: dict[str, str], *needed: str) -> dict[str, str]:
+    """The path of each module; BadInput if one that is needed has none."""
+    modules = {path: re.findall(r"^\s*module\s+(\w+)", text, re.MULTILINE) for path, text in texts.items()}
+    home = {name: path for path, names in modules.items() for name in names}
+    for module in needed:
+        if module not in home:
+            raise BadInput(f"the design holds no module {module!r}", at="hwgen.json")
+    return home
 
 
 def _digest(path: Path, rom: dict) -> str:

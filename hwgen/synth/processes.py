@@ -1,5 +1,7 @@
-"""Yosys, a process for each part of a design: several at once, with limits of time and memory, and none left running."""
+"""Yosys, a process for each part of a design: several at once, with limits of time and memory, and none left
+running."""
 
+import math
 import os
 import signal
 import subprocess
@@ -50,9 +52,7 @@ def run_all(
         del running[part]
         try:
             if late:
-                raise ToolFailed(
-                    f"yosys took more than {minutes:g} minutes on {part.name}", at=str(build_dir / part.log)
-                )
+                raise _late(build_dir, part, minutes)
             check_log(build_dir, part, process.returncode)
             finished(part, seconds)
         except ToolFailed as error:
@@ -61,15 +61,13 @@ def run_all(
 
     try:
         while waiting or running:
-            while waiting and len(running) < max(1, jobs):
-                part = waiting.pop(0)
+            for part in waiting[: max(1, jobs) - len(running)]:
+                waiting.remove(part)
                 running[part] = start(build_dir, part, scripts[part], memory), time.monotonic()
                 changed([part.name for part in running])
             time.sleep(0.02)
-            for part, (process, started) in list(running.items()):
-                seconds = time.monotonic() - started
-                if process.poll() is not None or (minutes is not None and seconds > 60 * minutes):
-                    end(part, seconds)
+            for part, seconds in _over(running, minutes):
+                end(part, seconds)
     finally:
         for process, _ in running.values():
             _kill(process)
@@ -105,6 +103,21 @@ def check_log(build_dir: Path, part: Part, returncode: int) -> None:
     for line in lines:
         if line.startswith("Warning:") and any(text in line for text in _FATAL_WARNINGS):
             raise ToolFailed(f"yosys on {part.name}: {line}", at=str(log), hint="mend the Verilog it names")
+
+
+def _over(running: dict[Part, tuple[subprocess.Popen, float]], minutes: float | None) -> list[tuple[Part, float]]:
+    """The parts whose process has ended, or has to end, with their seconds."""
+    seconds = {part: time.monotonic() - started for part, (_, started) in running.items()}
+    most = math.inf if minutes is None else 60 * minutes
+    return [
+        (part, seconds[part])
+        for part, (process, _) in running.items()
+        if process.poll() is not None or seconds[part] > most
+    ]
+
+
+def _late(build_dir: Path, part: Part, minutes: float | None) -> ToolFailed:
+    return ToolFailed(f"yosys took more than {minutes:g} minutes on {part.name}", at=str(build_dir / part.log))
 
 
 def _kill(process: subprocess.Popen) -> None:

@@ -148,7 +148,8 @@ def _read_result(build_dir: Path, mode: str, returncode: int) -> dict:
 
 
 def parse_utilization(text: str, device: Device) -> dict[str, float]:
-    """The counts, by the resources of the device, of a `report_utilization`; ToolFailed if the text holds no such table.
+    """The counts, by the resources of the device, of a `report_utilization`; ToolFailed if the text holds no such
+    table.
 
     A row the device does not have is left out.
     """
@@ -206,11 +207,10 @@ def parse_timing(text: str) -> dict[str, float | None]:
     if len(figures) < 6:
         raise ToolFailed(f"a timing summary of {len(figures)} figures, not at least 6")
     # of setup, then of hold: slack, total slack, failing endpoints, endpoints
-    timing = dict(zip(("wns_ns", "tns_ns", "whs_ns", "ths_ns"), figures[0:2] + figures[4:6], strict=True))
-    timing["period_ns"] = float(clocks[0])
-    wns = timing["wns_ns"]
-    timing["fmax_mhz"] = None if wns is None else round(1000 / (timing["period_ns"] - wns), 1)
-    return timing
+    wns, tns, _, _, whs, ths = figures[:6]
+    period = float(clocks[0])
+    fmax = None if wns is None else round(1000 / (period - wns), 1)
+    return {"wns_ns": wns, "tns_ns": tns, "whs_ns": whs, "ths_ns": ths, "period_ns": period, "fmax_mhz": fmax}
 
 
 def _table_rows(text: str) -> list[list[str]]:

@@ -1,8 +1,8 @@
 """Yosys: counts the cells of each unit, of the border around the core, and of the whole, flattened.
 
-Every part is a process of its own, its script and log in DIR/synth/, and is counted once it is sure that its ROMs were read. What
-was counted is kept in a cache: a part that did not change, in this build or another, is not synthesized again.
-Vivado packs two small LUTs into one LUT6 where it can; yosys does not, and tends to count more LUTs.
+Every part is a process of its own, its script and log in DIR/synth/, and is counted once it is sure that its ROMs were
+read. What was counted is kept in a cache: a part that did not change, in this build or another, is not synthesized
+again. Vivado packs two small LUTs into one LUT6 where it can; yosys does not, and tends to count more LUTs.
 """
 
 import importlib.metadata
@@ -49,17 +49,19 @@ def synthesize(
     jobs -- processes at once
     top -- the module `total` counts; the manifest's AXI top unless given
     progress -- called with one line of text whenever a part starts or ends: how many are done, and which are at work
-    whole -- also the core and the top, flattened, each in one piece; takes as long, and as much memory, as they are large
+    whole -- also the core and the top, flattened, each in one piece; takes as long, and as much memory, as they are
+    large
     cache -- the folder of counts; cache_folder() unless given
     memory, minutes -- GB (2^30) that each process may take, and how long a part may
 
-    Keys: tool, version, flags, seconds; units: name, instance, module, parameters, sha256 (of all that its netlist depends on),
-    resources, seconds, cached of each of the manifest's units; border: the same of the top without its core, if it is more;
-    sum: the counts of units and border by the resources of the device; if `whole` core and total: counts, flattened.
-    A unit is synthesized by itself, with the parameters the core gives it, once if two are equal. The core adds nothing but wires.
-    Raises ToolFailed when all else is done if a ROM is not as its file says, if yosys stops or exceeds a limit, or if a netlist
-    holds a latch, an unknown cell, or a wire with no driver or two. What was done is in the cache then, and also
-    after an interrupt.
+    Keys: tool, version, flags, seconds; units: name, instance, module, parameters, sha256 (of all that its netlist
+    depends on), resources, seconds, cached of each of the manifest's units; border: the same of the top without its
+    core, if it is more; sum: the counts of units and border by the resources of the device; if `whole` core and total:
+    counts, flattened. A unit is synthesized by itself, with the parameters the core gives it, once if two are equal.
+    The core adds nothing but wires.
+    Raises ToolFailed when all else is done if a ROM is not as its file says, if yosys stops or exceeds a limit, or if
+    a netlist holds a latch, an unknown cell, or a wire with no driver or two. What was done is in the cache then, and
+    also after an interrupt.
     """
     if importlib.util.find_spec("pyosys") is None:
         raise MissingTool("the Python package pyosys is not installed", hint="pip install pyosys==0.70")
@@ -240,7 +242,7 @@ def count(cells: dict[str, int], name: str, at: str, device: Device) -> dict[str
             raise ToolFailed(
                 f"the netlist of {name} holds a cell hwgen cannot count: {number} {cell}",
                 at=at,
-                hint=f"a missing module, or a primitive to add to `cells` of the family {device.family} in hwgen/devices/",
+                hint=f"a missing module, or a primitive to add to `cells` of {device.family} in hwgen/devices/",
             )
         for resource, each in device.cells[cell].items():
             counts[resource] += each * number
