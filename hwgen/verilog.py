@@ -45,8 +45,8 @@ def signed64(value: int) -> tuple[int, int]:
 
 
 def literal(value: Value) -> str:
-    """A Verilog literal: a name as it is, a string, a plain number of up to 32 bits, or (value, bits): hexadecimal, and signed
-    decimal for 64 bits, which in rtl/ are numbers."""
+    """A Verilog literal: a name as it is, a string, a plain number of up to 32 bits, or (value, bits): hexadecimal, and
+    signed decimal for 64 bits, which in rtl/ are numbers."""
     if isinstance(value, Name):
         return str(value)
     if isinstance(value, str):
@@ -77,8 +77,8 @@ def _header(module: str) -> list[Parameter]:
 
 
 def overrides(module: str, values: dict[str, Value]) -> list[Override]:
-    """Of `values` those that are not the module's defaults, in the order and the groups of its header; of a module that is not in
-    rtl/ all, as they come. A name that the header lacks stays: it fits no module, which hwgen.lint says."""
+    """Of `values` those that are not the module's defaults, in the order and the groups of its header; of a module that
+    is not in rtl/ all, as they come. A name that the header lacks stays: it fits no module, which hwgen.lint says."""
     known = {parameter.name: parameter for parameter in _header(module)}
     order = [name for name in known if name in values] + [name for name in values if name not in known]
     found, heading = [], ""

@@ -1,4 +1,4 @@
-"""What an instance says of its module: the parameters that are not as its header has them, in the header's order and groups."""
+"""What an instance says of its module: the parameters that are not as its header has them, in the header's order."""
 
 import pytest
 
