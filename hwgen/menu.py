@@ -251,8 +251,9 @@ class Menu:
 
     @property
     def bottleneck(self) -> str:
-        """The stage that cannot be faster."""
-        return max(self.least, key=lambda name: self.least[name])
+        """What cannot be faster: a stage, or what brings the result into the order of the border."""
+        slowest = max(self.least, key=lambda name: self.least[name])
+        return "the reordering of the output" if slowest == OUTPUT else slowest
 
     def prices(self, chosen: dict[str, Choice]) -> list[Price]:
         return [self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges]

@@ -27,7 +27,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     whole = {name: board.resources[name] for name in RESOURCES}
     if config.fps:
         hertz = config.hertz(board)
-        interval = int(hertz // config.fps)
+        interval = int(hertz / config.fps * (1 + 1e-9))  # a rate that is a point of the frontier is met
         choices, took = menu.meeting(interval, whole)
         if choices is None:
             raise does_not_fit(menu)

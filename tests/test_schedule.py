@@ -135,6 +135,11 @@ def test_more_speed_takes_more_area_and_a_limit_of_the_rate_none_too_much(tmp_pa
     share = [sum(row[name] / BOARD.resources[name] for name in RESOURCES) for row in rows]
     intervals = [row["interval"] for row in rows]
     assert intervals == sorted(intervals) and share == sorted(share, reverse=True) and len(rows) > 2
+    for row in rows:
+        config = BuildConfig(fps=row["fps"], lanes=512, engine="lanes")
+        design = build(network(), (X,), out=tmp_path / "net", config=config)
+        if interval_of(design) == row["interval"]:  # else one that is faster was smaller
+            assert {name: row[name] for name in RESOURCES} == design.estimate()
     middle = rows[len(rows) // 2]
     config = BuildConfig(fps=0.9 * middle["fps"], lanes=512, engine="lanes")
     design = build(network(), (X,), out=tmp_path / "net", config=config)
