@@ -35,7 +35,7 @@ from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.synth import yosys
 from hwgen.synth.processes import WORKER
-from hwgen.units.unit import literal
+from hwgen.verilog import literal
 
 SMALL = 100  # LUTs
 RARE = 103  # the first seed of units whose lanes multiply or whose list can be loaded

@@ -4,6 +4,7 @@ use."""
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 
 from hwgen.board import Board
 from hwgen.config import BuildConfig
@@ -12,7 +13,8 @@ from hwgen.engines import Choice
 from hwgen.pace import pace_of
 from hwgen.share import share
 from hwgen.templates import render
-from hwgen.units.unit import Unit, literal
+from hwgen.units.unit import Unit
+from hwgen.verilog import Name, Override, overrides
 from hwgen.version import VERSION
 
 
@@ -20,10 +22,18 @@ def emit(design: Design) -> dict[str, str]:
     """Every file of the build but the golden graph and the manifest; the same design gives the same bytes."""
     core, top = f"rtl/{design.name}_core.v", f"rtl/{design.name}_top.v"
     files = {core: render_core(design, f"{design.name}_core"), top: render_top(design, build_id=0)}
-    for placed in design.placed:
-        files.update(placed.unit.files())
-    files.update(library([text for path, text in files.items() if path.endswith(".v")]))
+    files |= library(instantiated(files[top])) | files_of_units(design)
     files[top] = render_top(design, build_id=fingerprint(files))
+    return files
+
+
+def files_of_units(design: Design) -> dict[str, str]:
+    """The files that the units are made of and those that they read: all that is below the core."""
+    files = {}
+    for placed in design.placed:
+        own = placed.unit.files()
+        inside = [name for path, text in own.items() if path.endswith(".v") for name in instantiated(text)]
+        files |= own | library([placed.unit.module, *inside], placed.unit.leaves_out)
     return files
 
 
@@ -68,17 +78,17 @@ def render_core(design: Design, core: str, stalls: bool = False) -> str:
     )
 
 
-def library(texts: list[str]) -> dict[str, str]:
-    """The modules of rtl/ that the given Verilog texts instantiate, and those that these do."""
-    known = {path.stem: path for path in sorted(share("rtl").glob("*.v"))}
+def library(modules: Iterable[str], without: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The files of those of the modules that are in rtl/, and of all that these instantiate, but for `without`."""
+    known = {path.stem: path for path in share("rtl").glob("*.v")}
     found: dict[str, str] = {}
-    texts = list(texts)
-    while texts:
-        for name in instantiated(texts.pop()):
-            if name in known and f"rtl/{name}.v" not in found:
-                found[f"rtl/{name}.v"] = known[name].read_text()
-                texts.append(found[f"rtl/{name}.v"])
-    return dict(sorted(found.items()))
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name in known.keys() - without and f"rtl/{name}.v" not in found:
+            found[f"rtl/{name}.v"] = known[name].read_text()
+            waiting += instantiated(found[f"rtl/{name}.v"])
+    return found
 
 
 def instantiated(text: str) -> list[str]:
@@ -103,7 +113,7 @@ def manifest(
             "instance": unit.instance,
             "cycles": unit.cycles(),
             "estimate": unit.estimate(),
-            "parameters": _parameters(unit),
+            "parameters": {each.name: each.value for each in _overrides(unit)},
         }
         roms.update(unit.roms())
         units.append(entry | unit.facts())
@@ -178,16 +188,16 @@ def _instance(placed, design: Design) -> dict:
         "note": unit.note(),
         "loads": unit.loads,
         "layer": loadable.index(unit) if unit in loadable else None,
-        "parameters": [{"name": name, "value": value} for name, value in _parameters(unit).items()],
+        "parameters": _overrides(unit),
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],
     }
 
 
-def _parameters(unit: Unit) -> dict[str, str]:
-    """Of an instance, as Verilog."""
-    given = {name: literal(value) for name, value in unit.parameters().items()}
-    return given | {"XILINX": "XILINX"} if unit.primitives else given
+def _overrides(unit: Unit) -> list[Override]:
+    """The parameters that its instance in the core names."""
+    handed_on = {"XILINX": Name("XILINX")} if unit.primitives else {}
+    return overrides(unit.module, unit.parameters() | handed_on)
 
 
 def _version_number() -> int:

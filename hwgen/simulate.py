@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from hwgen.design import Design, Stream
-from hwgen.emit import border_wires, library, render_core
+from hwgen.emit import border_wires, files_of_units, render_core
 from hwgen.errors import BadInput, ToolFailed
 from hwgen.flow import read_design, read_manifest
 from hwgen.folder import changed_files, check_places, read_record, write_record, writing
@@ -270,11 +270,8 @@ def _prepare(
     texts["stream_stall.v"] = (share("sim") / "stream_stall.v").read_text()
     for name, text in texts.items():
         (work / name).write_text(text)
-    made = [path for p in design.placed for path in p.unit.files() if path.endswith(".v")]
-    emitted = [(folder / name).read_text() for name in (f"rtl/{core}.v", *made)]
     sources = [
-        *library(emitted),
-        *made,
+        *sorted(path for path in files_of_units(design) if path.endswith(".v")),
         core_path,
         *(f"sim/{kind}/{name}" for name in ("harness.v", "stream_stall.v")),
     ]

@@ -17,12 +17,13 @@ module add #(
     parameter B_SIGNED = 0,                // 1: b is two's complement
     parameter B_SHIFT = 0,                 // bits that b is shifted up to the common grid
     parameter W = 10,                      // bits of the exact sum, two's complement, 1 to 64
-    // added to each sum: the half of the rounding, and what else is the same for all
-    parameter signed [63:0] CONSTANT = 0,
+    parameter signed [63:0] CONSTANT = 0,  // added to each sum: the half of the rounding, and what all have in common
     parameter DROP = 0,                    // low bits of the sum that are rounded away, fewer than W
     parameter OUT_W = 8,                   // bits of a result
     parameter signed [63:0] LOW = 0,       // least result
-    parameter signed [63:0] HIGH = 255     // greatest result
+    parameter signed [63:0] HIGH = 255,    // greatest result
+    parameter NO_LOW = 0,                  // 1: there is no least result, whatever LOW
+    parameter NO_HIGH = 0                  // 1: there is no greatest result, whatever HIGH
 ) (
     input  wire             clk,
     input  wire             rst,
@@ -82,7 +83,9 @@ module add #(
                 .IN_SIGNED(1),
                 .OUT_W(OUT_W),
                 .LOW(LOW),
-                .HIGH(HIGH)
+                .HIGH(HIGH),
+                .NO_LOW(NO_LOW),
+                .NO_HIGH(NO_HIGH)
             ) u_clamp (
                 .x(sum[W-1:DROP]),
                 .y(clamped[n*OUT_W +: OUT_W])

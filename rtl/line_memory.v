@@ -10,7 +10,7 @@
 // PHASES of a beat of the phase s % PHASES. row_written pulses after a row can be read; the reader gives slots back,
 // rows_freed at a time. Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable.
 // Every reader has a copy of the memory. The last stripe has LAST_STRIPE real columns; what lies past the row's end is
-// never written, and with FILL = 1 reads as PAD_VALUE.
+// never written, and reads as PAD_VALUE.
 //
 // bench: sim/bench_line_memory.py
 `default_nettype none
@@ -19,25 +19,26 @@ module line_memory #(
     parameter X_W = 8,                        // bits of an activation
     parameter STRIPES = 4,                    // column stripes of a row
     parameter SIDE = 1,                       // pixels in a beat, all of one channel
-    parameter PHASES = 4,                     // stripes that a place of a beat may go to, one for each phase
+    parameter PHASES = STRIPES,               // stripes that a place of a beat may go to; STRIPES if SIDE is 1
     parameter READERS = 1,                    // words read at once, each from a copy of the memory
+    parameter STRIPE = 8,                     // columns of a stripe
+    parameter LAST_STRIPE = STRIPE,           // real columns of the last stripe
     parameter CHANNELS = 4,                   // activations of a pixel
     parameter RING = 4,                       // slots, one row each
     parameter ROWS = 32,                      // real rows of a frame
     parameter PAD_TOP = 0,                    // padding rows above them
     parameter PAD_BOTTOM = 0,                 // padding rows below them
-    parameter BEATS = 32,                     // of a row's channel: entries in TABLE
-    parameter FREED_W = 2,                    // bits of rows_freed
-    parameter ROW_BITS = 2,                   // bits of the slot in an address; 0: there is one slot
-    parameter COLUMN_BITS = 3,                // bits of the column in a stripe; 0: a stripe is one column
-    parameter CHANNEL_BITS = 2,               // bits of the channel; 0: there is one
-    parameter ENTRY_W = 6,                    // bits of an entry: 1 + those of a phase + COLUMN_BITS
-    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // entries as above, the first in the lowest bits
-    parameter LAST_STRIPE = 8,                // real columns of the last stripe
-    parameter FILL = 0,                       // 1: columns past the row's end read as PAD_VALUE; 0: nobody reads them
-    parameter [X_W-1:0] PAD_VALUE = 0,        // see FILL
-    // bits of an address; not to be set
-    parameter ADDRESS_W = (ROW_BITS + COLUMN_BITS + CHANNEL_BITS > 0) ? ROW_BITS + COLUMN_BITS + CHANNEL_BITS : 1
+    parameter [X_W-1:0] PAD_VALUE = 0,        // what columns past the row's end read as
+    // not to be set
+    parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE, // of a row's channel
+    parameter FREED_W = $clog2(RING + 1),     // bits of rows_freed
+    parameter COLUMN_BITS = $clog2(STRIPE),   // bits of the column in an address; 0: a stripe is one column
+    parameter CHANNEL_BITS = $clog2(CHANNELS), // bits of the channel; 0: there is one
+    parameter ADDRESS_BITS = $clog2(RING) + COLUMN_BITS + CHANNEL_BITS, // bits of an address that say something
+    parameter ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1,        // bits of an address
+    parameter ENTRY_W = 1 + $clog2(PHASES) + COLUMN_BITS, // bits of an entry
+    // where each beat of a row's channel goes
+    parameter [BEATS*ENTRY_W-1:0] TABLE = 0   // entries as above, the first in the lowest bits
 ) (
     input  wire                 clk,
     input  wire                 rst,
@@ -55,6 +56,7 @@ module line_memory #(
     output wire [READERS*STRIPES*X_W-1:0] read_word
 );
 
+    localparam FILL = (LAST_STRIPE < STRIPE) ? 1 : 0;  // there are columns past the row's end
     localparam DEPTH = (RING << (COLUMN_BITS + CHANNEL_BITS));
     localparam VIRTUAL_ROWS = PAD_TOP + ROWS + PAD_BOTTOM;
     localparam V_W = (VIRTUAL_ROWS > 1) ? $clog2(VIRTUAL_ROWS) : 1;
@@ -69,17 +71,20 @@ module line_memory #(
     localparam REAL_END = PAD_TOP + ROWS;
 
     generate
-        if (RING < 1 || RING > (1 << ROW_BITS)) begin : gen_check_ring
-            line_memory_RING_must_be_1_to_2_to_the_ROW_BITS error_i ();
+        if (RING < 1) begin : gen_check_ring
+            line_memory_RING_must_be_at_least_1 error_i ();
         end
-        if (FREED_W < 1 || FREED_W > USED_W) begin : gen_check_freed
-            line_memory_FREED_W_must_be_1_to_the_bits_of_RING error_i ();
+        if (CHANNELS < 1) begin : gen_check_channels
+            line_memory_CHANNELS_must_be_at_least_1 error_i ();
         end
-        if (CHANNELS < 1 || CHANNELS > (1 << CHANNEL_BITS)) begin : gen_check_channels
-            line_memory_CHANNELS_must_be_1_to_2_to_the_CHANNEL_BITS error_i ();
+        if (LAST_STRIPE < 1 || LAST_STRIPE > STRIPE) begin : gen_check_stripe
+            line_memory_LAST_STRIPE_must_be_1_to_STRIPE error_i ();
         end
-        if (ENTRY_W <= COLUMN_BITS || ENTRY_W > 32) begin : gen_check_entry
-            line_memory_ENTRY_W_must_be_above_COLUMN_BITS_up_to_32 error_i ();
+        if (ENTRY_W > 32) begin : gen_check_entry
+            line_memory_PHASES_and_STRIPE_must_leave_an_entry_32_bits error_i ();
+        end
+        if (SIDE == 1 && PHASES != STRIPES) begin : gen_check_phases
+            line_memory_PHASES_must_be_STRIPES_where_SIDE_is_1 error_i ();
         end
         if ((STRIPES - 1) / PHASES >= SIDE) begin : gen_check_side
             line_memory_SIDE_with_PHASES_must_reach_every_stripe error_i ();

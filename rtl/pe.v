@@ -94,7 +94,9 @@ module pe #(
 
         if (F > 0) begin : gen_below
             reg  [F-1:0] below_q;
-            wire [F:0]   below_extended = {acc_q[0], below_q};
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [F:0]   below_extended = {acc_q[0], below_q};     // the lowest bit is shifted out
+            /* verilator lint_on UNUSEDSIGNAL */
             wire [F-1:0] below_d = shift ? below_extended[F:1] : below_q;
             always @(posedge clk) begin
                 if (clear) below_q <= {F{1'b0}};

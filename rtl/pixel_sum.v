@@ -20,6 +20,8 @@ module pixel_sum #(
     parameter OUT_W = 8,                 // bits of a result
     parameter signed [63:0] LOW = 0,     // least result
     parameter signed [63:0] HIGH = 255,  // greatest result
+    parameter NO_LOW = 0,                // 1: there is no least result, whatever LOW
+    parameter NO_HIGH = 0,               // 1: there is no greatest result, whatever HIGH
     parameter XILINX = 0                 // primitives of a device family, see clamp.v
 ) (
     input  wire                      clk,
@@ -89,6 +91,8 @@ module pixel_sum #(
                 .OUT_W(OUT_W),
                 .LOW(LOW),
                 .HIGH(HIGH),
+                .NO_LOW(NO_LOW),
+                .NO_HIGH(NO_HIGH),
                 .XILINX(XILINX)
             ) u_clamp (
                 .x(sum[W-1:DROP]),

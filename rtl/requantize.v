@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Takes GROUPS x LANES finished sums at once, clamps them to [LOW, HIGH], and sends the LANES results of a group in a
-// beat, group 0 first.
+// Takes GROUPS x LANES finished sums at once, clamps them to [LOW, HIGH], where either end may be none, and sends the
+// LANES results of a group in a beat, group 0 first.
 //
 // A `load` takes the sums as they come; with `final` it brings those of the first FINAL groups only. Each load leaves
 // one clock later into the outgoing words once these are sent, so two loads fit. `full` says that a further one would
@@ -20,6 +20,8 @@ module requantize #(
     parameter OUT_W = 8,                 // bits of a result
     parameter signed [63:0] LOW = 0,     // least result
     parameter signed [63:0] HIGH = 255,  // greatest result
+    parameter NO_LOW = 0,                // 1: there is no least result, whatever LOW
+    parameter NO_HIGH = 0,               // 1: there is no greatest result, whatever HIGH
     parameter XILINX = 0                 // primitives of a device family, see clamp.v
 ) (
     input  wire                         clk,
@@ -79,6 +81,8 @@ module requantize #(
                 .OUT_W(OUT_W),
                 .LOW(LOW),
                 .HIGH(HIGH),
+                .NO_LOW(NO_LOW),
+                .NO_HIGH(NO_HIGH),
                 .XILINX(XILINX)
             ) u_clamp (
                 .x(sums_q[i*IN_W +: IN_W]),

@@ -11,8 +11,8 @@
 // is a weight. A beat in brings SIDE pixels of a channel, a beat out LANES. The groups walk their channels in step:
 // channel i of the list's order belongs to group i % GROUPS, and FINAL groups have one left in the last round. MAXIMUM
 // = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
-// The result sent is clamp(sum >> DROP, LOW, HIGH), where sum is the accumulator with its F bits below. See the parts
-// for the meaning of each parameter; hwgen/units/term_lanes.py computes them all.
+// The result sent is clamp(sum >> DROP, LOW, HIGH), where either end may be none and sum is the accumulator with its F
+// bits below.
 //
 // bench: sim/bench_term_lanes.py
 `default_nettype none
@@ -25,17 +25,20 @@ module term_lanes #(
     parameter DSP = 0,                        // 1: two lanes in a DSP slice each, which adds terms
     parameter MAC = 0,                        // lanes in a DSP slice each, which multiplies: 1 or 2; 0: none
     parameter COMMAND_W = 2,                  // bits of an entry's command: of a weight with MAC, else 2
-    parameter signed [63:0] BASE = 0,         // with MAC: what every sum begins with
+    /* verilator lint_off UNUSEDPARAM */
+    parameter signed [63:0] BASE = 0,         // with MAC, which alone asks for it: what every sum begins with
+    /* verilator lint_on UNUSEDPARAM */
     parameter W = 16,                         // bits of an accumulator
     parameter F = 0,                          // bits kept below the accumulator
     parameter DROP = 0,                       // low bits of W + F that are not sent
     parameter OUT_W = 8,                      // bits of a result
     parameter signed [63:0] LOW = 0,          // least result
     parameter signed [63:0] HIGH = 255,       // greatest result
+    parameter NO_LOW = 0,                     // 1: there is no least result, whatever LOW
+    parameter NO_HIGH = 0,                    // 1: there is no greatest result, whatever HIGH
     parameter IMMEDIATE_W = 8,                // bits of an immediate, up to W; X_W or more without MAC
-    // what a tap outside the frame adds, or is compared as
-    parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0,
-    // terms
+    parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0, // what a tap outside the frame adds, or is compared as
+    // the list
     parameter FILE = "",                      // the list for $readmemh, see term_rom.v
     parameter TERMS = 2,                      // words of the list; with LOAD of the list at power-up
     parameter LOAD = 0,                       // 0: a ROM, 1: can be written, 2: an UltraRAM, empty at power-up
@@ -46,39 +49,32 @@ module term_lanes #(
     parameter FINAL = 1,                      // groups that have a channel in a pixel's last round
     parameter GAPS = 0,                       // 1: a payload is a distance from the place before; 0: the place
     parameter SHARED = 0,                     // 1: one list for all channels (a pool)
-    parameter ROUNDS = 1,                     // with SHARED: rounds of GROUPS channels
     // the window and the output
     parameter LANES = 4,                      // output pixels of a row at once, in each group
-    parameter LANE_STEP = 1,                  // stripes of the memory from a lane's own to the next lane's
     parameter OUT_ROWS = 32,                  // rows of the output
     parameter OUT_STRIPE = 8,                 // output columns of a lane
+    parameter REACH_ROWS = 3,                 // input rows from a window's first to its last
+    parameter REACH_COLUMNS = 3,              // input columns from a window's first to its last
     parameter ROW_STEP = 1,                   // input rows from one output row to the next
     parameter COLUMN_STEP = 1,                // input columns from one output column to the next
-    parameter NEED = 3,                       // input rows that an output row waits for, with padding rows
-    parameter LAST_STEP = 3,                  // the same for a frame's last row; all of them are freed then
-    parameter FREED_W = 2,                    // bits that hold ROW_STEP and LAST_STEP
-    parameter FIRST_LEG = -1,                 // least distance, in stripes, from a lane's own to a tap's
-    parameter LEGS = 3,                       // distances, from FIRST_LEG up
     parameter PAD_LEFT = 1,                   // columns of padding left of the frame
     parameter PAD_TOP = 1,                    // rows of padding above it
     parameter PAD_BOTTOM = 1,                 // rows of padding below it
     // the input and its memory
     parameter SIDE = 1,                       // pixels of a channel in a beat in
-    parameter PHASES = 4,                     // stripes that a place of a beat may go to
     parameter STRIPES = 4,                    // column stripes of the memory
     parameter STRIPE = 8,                     // columns of a stripe
-    parameter LAST_STRIPE = 8,                // real columns of the last stripe
+    parameter LAST_STRIPE = STRIPE,           // real columns of the last stripe
+    parameter PHASES = STRIPES,               // stripes that a place of a beat may go to; STRIPES if SIDE is 1
     parameter CHANNELS = 4,                   // input channels
     parameter ROWS = 32,                      // real rows of the input
-    parameter BEATS = 32,                     // of a row's channel: entries in TABLE
     parameter RING = 4,                       // rows that the memory holds
-    parameter ROW_BITS = 2,                   // bits of a row in a memory address; 0: it holds one
-    parameter COLUMN_BITS = 3,                // bits of a column in a stripe; 0: a stripe is one column
-    parameter CHANNEL_BITS = 2,               // bits of an input channel; 0: there is one
-    parameter TAP_ROW_BITS = 2,               // bits of a tap's row in a place; 0: there is one row
-    parameter TAP_COLUMN_BITS = 2,            // bits of a tap's column; 0: there is one column
-    parameter ENTRY_W = 6,                    // bits of an entry in TABLE
-    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // where each beat of a row's channel goes, see line_memory.v
+    // as in line_memory.v, not to be set
+    parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE, // of a row's channel
+    parameter ENTRY_W = 1 + $clog2(PHASES) + $clog2(STRIPE), // bits of an entry in TABLE
+    // where each beat of a row's channel goes
+    parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // see line_memory.v
+    // device
     parameter XILINX = 0                      // primitives of a device family, see pe.v and clamp.v
 ) (
     input  wire             clk,
@@ -98,8 +94,18 @@ module term_lanes #(
     output wire                   loaded
 );
 
-    localparam ADDRESS_BITS = ROW_BITS + COLUMN_BITS + CHANNEL_BITS;
+    // a frame's rows, with padding rows: what an output row waits for, and the last one
+    localparam LAST_STEP = PAD_TOP + ROWS + PAD_BOTTOM - (OUT_ROWS - 1) * ROW_STEP;
+    localparam REACH_OR_STEP = (REACH_ROWS > ROW_STEP) ? REACH_ROWS : ROW_STEP;
+    localparam NEED = (OUT_ROWS > 1) ? REACH_OR_STEP : LAST_STEP;
+    // distances in stripes: from a lane's own to the next lane's, and to those that its window lies in
+    localparam LANE_STEP = (LANES > 1) ? OUT_STRIPE * COLUMN_STEP / STRIPE : 1;
+    localparam FIRST_LEG = -((PAD_LEFT + STRIPE - 1) / STRIPE);
+    localparam RIGHT = (OUT_STRIPE - 1) * COLUMN_STEP + REACH_COLUMNS - 1 - PAD_LEFT;
+    localparam LEGS = (RIGHT - FIRST_LEG * STRIPE) / STRIPE + 1;
+    localparam ADDRESS_BITS = $clog2(RING) + $clog2(STRIPE) + $clog2(CHANNELS);
     localparam ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1;
+    localparam FREED_W = $clog2(RING + 1);
     localparam LEG_W = $clog2(LEGS + 1);
     localparam SUM_W = W + F;
     localparam SENT_W = SUM_W - DROP;
@@ -112,8 +118,11 @@ module term_lanes #(
         if (GROUPS < 1) begin : gen_check_groups
             term_lanes_GROUPS_must_be_at_least_1 error_i ();
         end
-        if (LEGS < 1) begin : gen_check_legs
-            term_lanes_LEGS_must_be_at_least_1 error_i ();
+        if (LAST_STEP < REACH_ROWS || REACH_ROWS < 1) begin : gen_check_rows
+            term_lanes_ROWS_with_padding_must_hold_every_window error_i ();
+        end
+        if (LANES > 1 && OUT_STRIPE * COLUMN_STEP % STRIPE != 0) begin : gen_check_stripe
+            term_lanes_STRIPE_must_divide_the_columns_of_a_lane error_i ();
         end
         if (DROP < 0 || DROP >= SUM_W) begin : gen_check_drop
             term_lanes_DROP_must_be_0_to_below_W_with_F error_i ();
@@ -134,10 +143,7 @@ module term_lanes #(
             term_lanes_IMMEDIATE_W_must_be_X_W_to_W error_i ();
         end
         if (RING < NEED || RING < LAST_STEP) begin : gen_check_ring
-            term_lanes_RING_must_hold_NEED_and_LAST_STEP error_i ();
-        end
-        if ((LAST_STEP >> FREED_W) != 0 || (OUT_ROWS > 1 && (ROW_STEP >> FREED_W) != 0)) begin : gen_check_freed
-            term_lanes_FREED_W_must_hold_LAST_STEP_and_ROW_STEP error_i ();
+            term_lanes_RING_must_hold_the_rows_of_a_window_and_of_a_step error_i ();
         end
     endgenerate
 
@@ -160,21 +166,15 @@ module term_lanes #(
         .SIDE(SIDE),
         .PHASES(PHASES),
         .READERS(GROUPS),
+        .STRIPE(STRIPE),
+        .LAST_STRIPE(LAST_STRIPE),
         .CHANNELS(CHANNELS),
         .RING(RING),
         .ROWS(ROWS),
         .PAD_TOP(PAD_TOP),
         .PAD_BOTTOM(PAD_BOTTOM),
-        .BEATS(BEATS),
-        .FREED_W(FREED_W),
-        .ROW_BITS(ROW_BITS),
-        .COLUMN_BITS(COLUMN_BITS),
-        .CHANNEL_BITS(CHANNEL_BITS),
-        .ENTRY_W(ENTRY_W),
-        .TABLE(TABLE),
-        .LAST_STRIPE(LAST_STRIPE),
-        .FILL((LAST_STRIPE < STRIPE) ? 1 : 0),
-        .PAD_VALUE(PAD_EXTENDED[X_W-1:0])
+        .PAD_VALUE(PAD_EXTENDED[X_W-1:0]),
+        .TABLE(TABLE)
     ) u_line_memory (
         .clk(clk),
         .rst(rst),
@@ -199,14 +199,11 @@ module term_lanes #(
         .MAC((MAC != 0) ? 1 : 0),
         .COMMAND_W(COMMAND_W),
         .SHARED(SHARED),
-        .ROUNDS(ROUNDS),
         .CHECK(CHECK),
-        .TAP_ROW_BITS(TAP_ROW_BITS),
-        .TAP_COLUMN_BITS(TAP_COLUMN_BITS),
-        .CHANNEL_BITS(CHANNEL_BITS),
+        .TAP_ROW_BITS($clog2(REACH_ROWS)),
+        .TAP_COLUMN_BITS($clog2(REACH_COLUMNS)),
         .PAYLOAD_W(PAYLOAD_W),
-        .COLUMN_BITS(COLUMN_BITS),
-        .ADDRESS_W(ADDRESS_W),
+        .CHANNELS(CHANNELS),
         .RING(RING),
         .OUT_ROWS(OUT_ROWS),
         .OUT_STRIPE(OUT_STRIPE),
@@ -214,11 +211,9 @@ module term_lanes #(
         .COLUMN_STEP(COLUMN_STEP),
         .NEED(NEED),
         .LAST_STEP(LAST_STEP),
-        .FREED_W(FREED_W),
         .IN_STRIPE(STRIPE),
         .FIRST_LEG(FIRST_LEG),
         .LEGS(LEGS),
-        .LEG_W(LEG_W),
         .PAD_LEFT(PAD_LEFT),
         .IMMEDIATE_W(IMMEDIATE_W),
         .PAD_VALUE(PAD_VALUE)
@@ -462,6 +457,8 @@ module term_lanes #(
         .OUT_W(OUT_W),
         .LOW(LOW),
         .HIGH(HIGH),
+        .NO_LOW(NO_LOW),
+        .NO_HIGH(NO_HIGH),
         .XILINX(XILINX)
     ) u_requantize (
         .clk(clk),

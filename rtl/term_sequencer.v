@@ -37,14 +37,11 @@ module term_sequencer #(
     parameter MAC = 0,               // 1: a command is a weight; 0: shift and negate
     parameter COMMAND_W = 2,         // bits of a command; 2 without MAC
     parameter SHARED = 0,            // 1: one list for all channels
-    parameter ROUNDS = 1,            // with SHARED: times that the list is walked for an output
     parameter CHECK = 0,             // of the list's words, see term_rom.v
     parameter TAP_ROW_BITS = 2,      // bits of the tap's row in a place; 0: there is one row
     parameter TAP_COLUMN_BITS = 2,   // bits of the tap's column; 0: there is one column
-    parameter CHANNEL_BITS = 2,      // bits of the channel; 0: there is one
+    parameter CHANNELS = 4,          // activations of a pixel
     parameter PAYLOAD_W = 6,         // holds a place or, with GAPS, half its bits; and immediates
-    parameter COLUMN_BITS = 3,       // bits of the column in a memory address
-    parameter ADDRESS_W = 7,         // bits of a memory address
     parameter RING = 4,              // slots of the line memory
     parameter OUT_ROWS = 32,         // rows of the output
     parameter OUT_STRIPE = 8,        // output columns in a stripe
@@ -52,15 +49,19 @@ module term_sequencer #(
     parameter COLUMN_STEP = 1,       // input columns from one output column to the next
     parameter NEED = 3,              // rows that must be written before an output row starts
     parameter LAST_STEP = 3,         // the same for a frame's last row; all of them are freed then
-    parameter FREED_W = 2,           // bits that hold ROW_STEP and LAST_STEP
     parameter IN_STRIPE = 8,         // input columns in a stripe
     parameter FIRST_LEG = -1,        // least distance, in stripes, from a lane's own to a tap's
     parameter LEGS = 3,              // distances, from FIRST_LEG up
-    parameter LEG_W = 2,             // bits that hold LEGS
     parameter PAD_LEFT = 1,          // columns of padding left of the frame
     parameter IMMEDIATE_W = 8,       // bits of the immediate bus
-    // what a tap outside the frame adds
-    parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0
+    parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0, // what a tap outside the frame adds
+    // not to be set
+    parameter FREED_W = $clog2(RING + 1),        // bits of rows_freed
+    parameter LEG_W = $clog2(LEGS + 1),          // bits that hold LEGS
+    parameter COLUMN_BITS = $clog2(IN_STRIPE),   // bits of the column in a memory address; 0: a stripe is one column
+    parameter CHANNEL_BITS = $clog2(CHANNELS),   // bits of the channel; 0: there is one
+    parameter ADDRESS_BITS = $clog2(RING) + COLUMN_BITS + CHANNEL_BITS, // bits of a memory address that say something
+    parameter ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1         // bits of a memory address
 ) (
     input  wire                   clk,
     input  wire                   rst,
@@ -86,6 +87,8 @@ module term_sequencer #(
     output wire                          loaded
 );
 
+    // with SHARED: times that the list is walked for an output
+    localparam ROUNDS = (CHANNELS + GROUPS - 1) / GROUPS;
     localparam TERM_W = COMMAND_W + 1 + PAYLOAD_W;
     localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
     localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;

@@ -5,40 +5,35 @@ import random
 import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
-from parts import config
+from parts import config, ends, limits, signed
 from parts.stream import Sink, Source, reset, start, watch
 
-UNBOUNDED = 1 << 62  # as hwgen/ops/quantize.py has it: an end that no value passes
 
-
-def parameters(a, b, w, drop, out_w, low, high, n=1):
+def parameters(a, b, w, drop, out_w, clamp, n=1):
     """a, b: (bits, signed, shift); rounds half up, as hwgen/units/add.py does. n -- activations side by side."""
     sides = {
         f"{side}_{name}": value
         for side, values in (("A", a), ("B", b))
         for name, value in zip(("W", "SIGNED", "SHIFT"), values, strict=True)
     }
-    wide = {"CONSTANT": (1 << drop) >> 1, "LOW": low, "HIGH": high}
     return {
         "N": n,
         **sides,
         "W": w,
+        "CONSTANT": ((1 << drop) >> 1, 64),
         "DROP": drop,
         "OUT_W": out_w,
-        **{name: (value % (1 << 64), 64) for name, value in wide.items()},
+        **clamp,
     }
 
 
 CONFIGS = [
-    parameters((5, 0, 0), (5, 1, 2), 8, 1, 5, 0, 20),  # grids apart, a bit rounded away
-    parameters((4, 1, 2), (8, 1, 0), 9, 3, 5, -16, UNBOUNDED - 1),
-    parameters((3, 0, 1), (3, 0, 1), 6, 0, 6, -UNBOUNDED, UNBOUNDED - 1),  # exact
-    parameters((4, 1, 1), (3, 0, 0), 7, 2, 3, -4, 3, n=5),  # a pixel a beat
+    parameters((5, 0, 0), (5, 1, 2), 8, 1, 5, ends(0, 20)),  # grids apart, a bit rounded away
+    # an end that is not there, whatever its number
+    parameters((4, 1, 2), (8, 1, 0), 9, 3, 5, ends(-16, 5, "NO_HIGH")),
+    parameters((3, 0, 1), (3, 0, 1), 6, 0, 6, ends(9, 9, "NO_LOW", "NO_HIGH")),  # exact
+    parameters((4, 1, 1), (3, 0, 0), 7, 2, 3, ends(-4, 3), n=5),  # a pixel a beat
 ]
-
-
-def signed(value, bits):
-    return value - (1 << bits) if value >> (bits - 1) else value
 
 
 def packed(values, bits):
@@ -66,8 +61,11 @@ class Adder:
 
     def sums(self, beats):
         c = config()
-        constant, low, high = (signed(c[name][0], 64) for name in ("CONSTANT", "LOW", "HIGH"))
-        sums = [[(a << c["A_SHIFT"]) + (b << c["B_SHIFT"]) + constant for a, b in beat] for beat in beats]
+        low, high = limits(c)
+        sums = [
+            [(a << c["A_SHIFT"]) + (b << c["B_SHIFT"]) + signed(c["CONSTANT"][0], 64) for a, b in beat]
+            for beat in beats
+        ]
         return [packed([min(max(value >> c["DROP"], low), high) for value in beat], c["OUT_W"]) for beat in sums]
 
     def words(self, beats):

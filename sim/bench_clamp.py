@@ -1,39 +1,30 @@
-"""clamp puts every value between LOW and HIGH, ends that are of no effect included."""
+"""clamp puts every value between LOW and HIGH, of which either may be none."""
 
 import random
 
 import cocotb
 from cocotb.triggers import Timer
-from parts import config
-
-UNBOUNDED = 1 << 62  # as hwgen/ops/quantize.py has it: an end that no value passes
-
-
-def ends(low, high):
-    """In 64 bits, two's complement."""
-    return {"LOW": (low % (1 << 64), 64), "HIGH": (high % (1 << 64), 64)}
-
+from parts import config, ends, limits, signed
 
 CONFIGS = [
     {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 4, **ends(-8, 5)},  # -8 by bits, 5 by comparison
     {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 3, **ends(0, 7)},  # both ends by a look at the bits above
     {"IN_W": 7, "IN_SIGNED": 1, "OUT_W": 5, **ends(-11, -3)},
     {"IN_W": 6, "IN_SIGNED": 0, "OUT_W": 6, **ends(9, 50)},
-    {"IN_W": 6, "IN_SIGNED": 0, "OUT_W": 4, **ends(-UNBOUNDED, 15)},
-    {"IN_W": 4, "IN_SIGNED": 1, "OUT_W": 9, **ends(-UNBOUNDED, UNBOUNDED - 1)},  # nothing to do, and wider out than in
+    # an end that is not there, whatever its number says
+    {"IN_W": 6, "IN_SIGNED": 1, "OUT_W": 6, **ends(0, 15, "NO_LOW")},
+    {"IN_W": 6, "IN_SIGNED": 1, "OUT_W": 6, **ends(2, 15, "NO_LOW")},
+    {"IN_W": 7, "IN_SIGNED": 0, "OUT_W": 7, **ends(9, 15, "NO_HIGH")},
+    {"IN_W": 4, "IN_SIGNED": 1, "OUT_W": 9, **ends(0, 3, "NO_LOW", "NO_HIGH")},  # nothing to do, and wider out than in
     {"IN_W": 64, "IN_SIGNED": 1, "OUT_W": 17, **ends(0, (1 << 17) - 1)},
 ]
-
-
-def signed(value, bits):
-    return value - (1 << bits) if value >> (bits - 1) else value
 
 
 @cocotb.test()
 async def every_word_is_clamped(dut):
     """All words; of a wide one those near each power of two and each end, and random ones."""
     c, rng = config(), random.Random(3)
-    low, high, bits = signed(c["LOW"][0], 64), signed(c["HIGH"][0], 64), c["IN_W"]
+    (low, high), bits = limits(c), c["IN_W"]
     if bits <= 8:
         words = range(1 << bits)
     else:

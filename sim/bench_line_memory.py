@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
-from parts import config
+from parts import clog2, config
 from parts.stream import Source, reset, start
-
-
-def clog2(count):
-    return (count - 1).bit_length()
 
 
 @dataclass(frozen=True)
@@ -56,14 +52,9 @@ class Rows:
             "STRIPES": self.stripes,
             "SIDE": self.lanes if self.wide else 1,
             "PHASES": self.phases,
-            "BEATS": len(entries),
-            "ROW_BITS": clog2(parameters["RING"]),
-            "COLUMN_BITS": column_bits,
-            "CHANNEL_BITS": clog2(parameters["CHANNELS"]),
-            "ENTRY_W": bits,
-            "TABLE": (sum(entry << (i * bits) for i, entry in enumerate(entries)), len(entries) * bits),
+            "STRIPE": self.stripe,
             "LAST_STRIPE": last,
-            "FILL": int(last < self.stripe),
+            "TABLE": (sum(entry << (i * bits) for i, entry in enumerate(entries)), len(entries) * bits),
         }
 
 
@@ -78,12 +69,11 @@ CASES = [
             "ROWS": 3,
             "PAD_TOP": 1,
             "PAD_BOTTOM": 1,
-            "FREED_W": 2,
             "PAD_VALUE": (19, 5),
         },
     ),
     # three lanes of a stream into one stripe, a single channel, no padding
-    (Rows(columns=7, lanes=3, stripe=7), {"X_W": 8, "CHANNELS": 1, "RING": 2, "ROWS": 3, "FREED_W": 1}),
+    (Rows(columns=7, lanes=3, stripe=7), {"X_W": 8, "CHANNELS": 1, "RING": 2, "ROWS": 3}),
     # two lanes into four stripes, block memory, more padding rows than real ones, two readers
     (
         Rows(columns=14, lanes=2, stripe=4),
@@ -94,7 +84,6 @@ CASES = [
             "RING": 4,
             "ROWS": 2,
             "PAD_BOTTOM": 3,
-            "FREED_W": 3,
             "PAD_VALUE": (4, 3),
         },
     ),
@@ -108,7 +97,6 @@ CASES = [
             "RING": 3,
             "ROWS": 2,
             "PAD_TOP": 1,
-            "FREED_W": 2,
             "PAD_VALUE": (9, 4),
         },
     ),
@@ -123,24 +111,23 @@ CASES = [
             "ROWS": 3,
             "PAD_TOP": 1,
             "PAD_BOTTOM": 1,
-            "FREED_W": 2,
             "PAD_VALUE": (4, 3),
         },
     ),
     # a beat brings pixels of stripes that are not there; lookup-table memory
     (
         Rows(columns=7, lanes=2, stripe=2, wide=True),
-        {"X_W": 4, "CHANNELS": 2, "RING": 4, "ROWS": 3, "FREED_W": 2, "PAD_VALUE": (3, 4)},
+        {"X_W": 4, "CHANNELS": 2, "RING": 4, "ROWS": 3, "PAD_VALUE": (3, 4)},
     ),
     # block memory that is written a word at a time, three readers
     (
         Rows(columns=8, lanes=2, stripe=4, wide=True),
-        {"X_W": 4, "READERS": 3, "CHANNELS": 5, "RING": 3, "ROWS": 3, "FREED_W": 2},
+        {"X_W": 4, "READERS": 3, "CHANNELS": 5, "RING": 3, "ROWS": 3},
     ),
     # block memory, half a word at a time, no column short
     (
         Rows(columns=12, lanes=3, stripe=2, wide=True),
-        {"X_W": 2, "CHANNELS": 9, "RING": 3, "ROWS": 2, "PAD_BOTTOM": 1, "FREED_W": 2},
+        {"X_W": 2, "CHANNELS": 9, "RING": 3, "ROWS": 2, "PAD_BOTTOM": 1},
     ),
 ]
 CONFIGS = [rows.parameters(**parameters) for rows, parameters in CASES]
@@ -213,10 +200,10 @@ class Memory:
 
     @property
     def address_bits(self):
-        return self.c["ROW_BITS"] + self.c["COLUMN_BITS"] + self.c["CHANNEL_BITS"]
+        return max(1, clog2(self.c["RING"]) + clog2(self.c["STRIPE"]) + clog2(self.c["CHANNELS"]))
 
     def address(self, row, column, channel):
-        return (row % self.c["RING"] << self.c["COLUMN_BITS"] | column) << self.c["CHANNEL_BITS"] | channel
+        return (row % self.c["RING"] << clog2(self.c["STRIPE"]) | column) << clog2(self.c["CHANNELS"]) | channel
 
     def anywhere(self):
         choose = self.rng.randrange
@@ -241,12 +228,11 @@ class Memory:
     async def reads_all(self, pause=0.0, wait=0.0):
         """Read every row in order, giving back some at a time; `wait`: the chance that it fills."""
         c = self.c
-        most = min(c["RING"], (1 << c["FREED_W"]) - 1)
         while self.read < len(self.rows):
             if self.rng.random() < wait:
                 for _ in range(40):
                     await FallingEdge(self.dut.clk)
-            some = min(self.rng.randint(1, most), len(self.rows) - self.read)
+            some = min(self.rng.randint(1, c["RING"]), len(self.rows) - self.read)
             for i in range(some):
                 await self.row(self.read + i)
                 await self.reads(self.read + i, freed=some if i == some - 1 else 0, pause=pause)

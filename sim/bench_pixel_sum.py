@@ -4,14 +4,8 @@ import random
 
 import cocotb
 from cocotb.utils import get_sim_time
-from parts import config
+from parts import config, ends, limits, signed
 from parts.stream import begin, reset
-
-
-def ends(low, high):
-    """In 64 bits, two's complement."""
-    return {"LOW": (low % (1 << 64), 64), "HIGH": (high % (1 << 64), 64)}
-
 
 CONFIGS = [
     {
@@ -45,13 +39,9 @@ CONFIGS = [
         "CONSTANT": (0, 6),
         "DROP": 0,
         "OUT_W": 5,
-        **ends(0, 31),
+        **ends(7, 7, "NO_LOW", "NO_HIGH"),
     },
 ]
-
-
-def signed(value, bits):
-    return value - (1 << bits) if value >> (bits - 1) else value
 
 
 def frames(count, seed=1):
@@ -64,7 +54,7 @@ def frames(count, seed=1):
             pixel = [rng.choice([0, (1 << c["X_W"]) - 1, rng.getrandbits(c["X_W"])]) for _ in sums]
             sums = [s + (signed(x, c["X_W"]) if c["X_SIGNED"] else x) for s, x in zip(sums, pixel, strict=True)]
             beats.append(sum(x << (i * c["X_W"]) for i, x in enumerate(pixel)))
-        low, high = (signed(c[end][0], 64) for end in ("LOW", "HIGH"))
+        low, high = limits(c)
         results = [min(max(s >> c["DROP"], low), high) % (1 << c["OUT_W"]) for s in sums]
         sent.append(sum(y << (i * c["OUT_W"]) for i, y in enumerate(results)))
     return beats, sent

@@ -6,37 +6,26 @@ from itertools import chain
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly, Timer
 from cocotb.utils import get_sim_time
-from parts import config
+from parts import config, ends, limits, signed
 from parts.stream import Sink, reset, start, watch
-
-UNBOUNDED = 1 << 62  # as hwgen/ops/quantize.py has it: an end that no value passes
-
-
-def ends(low, high):
-    """In 64 bits, two's complement."""
-    return {"LOW": (low % (1 << 64), 64), "HIGH": (high % (1 << 64), 64)}
-
 
 CONFIGS = [
     # two of three groups in a final load; both ends clamp
     {"LANES": 4, "GROUPS": 3, "FINAL": 2, "IN_W": 7, "IN_SIGNED": 1, "OUT_W": 4, **ends(-8, 5)},
-    {"LANES": 1, "GROUPS": 1, "FINAL": 1, "IN_W": 6, "IN_SIGNED": 0, "OUT_W": 4, **ends(-UNBOUNDED, 15)},
+    {"LANES": 1, "GROUPS": 1, "FINAL": 1, "IN_W": 6, "IN_SIGNED": 0, "OUT_W": 4, **ends(3, 15, "NO_LOW")},
     {"LANES": 1, "GROUPS": 3, "FINAL": 2, "IN_W": 6, "IN_SIGNED": 1, "OUT_W": 3, **ends(0, 7)},
-    {"LANES": 4, "GROUPS": 1, "FINAL": 1, "IN_W": 5, "IN_SIGNED": 1, "OUT_W": 5, **ends(-UNBOUNDED, UNBOUNDED)},
+    {"LANES": 4, "GROUPS": 1, "FINAL": 1, "IN_W": 5, "IN_SIGNED": 1, "OUT_W": 5, **ends(0, 7, "NO_LOW", "NO_HIGH")},
     # one group in a final load, and as many as in any other
     {"LANES": 2, "GROUPS": 4, "FINAL": 1, "IN_W": 5, "IN_SIGNED": 1, "OUT_W": 4, **ends(-3, 7)},
     {"LANES": 3, "GROUPS": 2, "FINAL": 2, "IN_W": 5, "IN_SIGNED": 0, "OUT_W": 4, **ends(0, 15)},
 ]
 
 
-def signed(value, bits):
-    return value - (1 << bits) if value >> (bits - 1) else value
-
-
 def clamped(word):
     c = config()
     value = signed(word, c["IN_W"]) if c["IN_SIGNED"] else word
-    return min(max(value, signed(c["LOW"][0], 64)), signed(c["HIGH"][0], 64)) % (1 << c["OUT_W"])
+    low, high = limits(c)
+    return min(max(value, low), high) % (1 << c["OUT_W"])
 
 
 def random_loads(count, final_chance=0.3):

@@ -5,7 +5,7 @@ import random
 import cocotb
 from bench_term_rom import check_sum
 from cocotb.triggers import FallingEdge, ReadOnly
-from parts import config
+from parts import clog2, config
 from parts.stream import reset, start
 
 # Input 9 x 9 on 2 lanes, 3x3 taps, stride 2, dilation 2, padding 2: output 5 x 5, the last stripe short.
@@ -14,10 +14,8 @@ PADDED = {
     "GROUPS": 1,
     "TAP_ROW_BITS": 3,
     "TAP_COLUMN_BITS": 3,
-    "CHANNEL_BITS": 2,
+    "CHANNELS": 3,
     "PAYLOAD_W": 8,
-    "COLUMN_BITS": 3,
-    "ADDRESS_W": 8,
     "RING": 7,
     "OUT_ROWS": 5,
     "OUT_STRIPE": 3,
@@ -25,11 +23,9 @@ PADDED = {
     "COLUMN_STEP": 2,
     "NEED": 5,
     "LAST_STEP": 5,
-    "FREED_W": 3,
     "IN_STRIPE": 6,
     "FIRST_LEG": -1,
     "LEGS": 3,
-    "LEG_W": 2,
     "PAD_LEFT": 2,
     "IMMEDIATE_W": 6,
     "PAD_VALUE": (32, 6),
@@ -40,10 +36,8 @@ SMALL = {
     "GROUPS": 2,
     "TAP_ROW_BITS": 0,
     "TAP_COLUMN_BITS": 0,
-    "CHANNEL_BITS": 2,
+    "CHANNELS": 3,
     "PAYLOAD_W": 4,
-    "COLUMN_BITS": 0,
-    "ADDRESS_W": 3,
     "RING": 2,
     "OUT_ROWS": 1,
     "OUT_STRIPE": 1,
@@ -51,11 +45,9 @@ SMALL = {
     "COLUMN_STEP": 1,
     "NEED": 1,
     "LAST_STEP": 1,
-    "FREED_W": 1,
     "IN_STRIPE": 1,
     "FIRST_LEG": 0,
     "LEGS": 1,
-    "LEG_W": 1,
     "PAD_LEFT": 0,
     "IMMEDIATE_W": 4,
     "PAD_VALUE": (0, 4),
@@ -75,7 +67,7 @@ def terms(case, count=None):
         return [(True, [(0, 0, 0, 2 - group, None, 2 - group) for group in range(case["GROUPS"])])]
     rng = random.Random(count or 7)
     cut, command_w = (1 << case["PAYLOAD_W"]) - 1, case.get("COMMAND_W", 2)
-    places = 1 << (case["TAP_ROW_BITS"] + case["TAP_COLUMN_BITS"] + case["CHANNEL_BITS"])
+    places = 1 << (case["TAP_ROW_BITS"] + case["TAP_COLUMN_BITS"] + clog2(case["CHANNELS"]))
 
     def term(before):
         if rng.random() < 0.2:
@@ -91,7 +83,7 @@ def terms(case, count=None):
             immediate = rng.randint(-20, 20)
             return rng.choice([0, SHIFT]), 0, 0, 0, immediate, immediate & cut
         row, column, channel = rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS)
-        place = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
+        place = (row << case["TAP_COLUMN_BITS"] | column) << clog2(case["CHANNELS"]) | channel
         payload = (place - before) % places if case.get("GAPS") else place
         if payload > cut:  # so far a payload does not reach
             shift = 0 if case.get("MAC") else rng.choice([0, SHIFT])
@@ -104,7 +96,7 @@ def terms(case, count=None):
         groups = [term(at) for at in before]
         for group, (command, row, column, channel, immediate, payload) in enumerate(groups):
             if immediate is None:
-                before[group] = (row << case["TAP_COLUMN_BITS"] | column) << case["CHANNEL_BITS"] | channel
+                before[group] = (row << case["TAP_COLUMN_BITS"] | column) << clog2(case["CHANNELS"]) | channel
             elif command & 1:
                 before[group] = (before[group] + (payload << case["PAYLOAD_W"])) % places
         last = i % 5 == 4 or i == count - 1
@@ -171,7 +163,7 @@ def commands(frames, count=None):
         row = out_row * c["ROW_STEP"] + tap_row
         leg, column = divmod(s * c["COLUMN_STEP"] + tap_column - c["PAD_LEFT"], c["IN_STRIPE"])
         slot = (frame * len(padding) + row) % c["RING"]
-        address = (slot << c["COLUMN_BITS"] | column) << c["CHANNEL_BITS"] | channel
+        address = (slot << clog2(c["IN_STRIPE"]) | column) << clog2(c["CHANNELS"]) | channel
         if immediate is not None:
             source = immediate % (1 << c["IMMEDIATE_W"]), None, None
         elif padding[row]:
@@ -264,19 +256,24 @@ class Sequencer:
         each = []
         for group, address in enumerate(self.addresses):
             command = int(self.of(group, "command_3", c.get("COMMAND_W", 2)), 2)
-            leg = int(self.of(group, "leg_3", c["LEG_W"]), 2)
+            leg = int(self.of(group, "leg_3", clog2(c["LEGS"] + 1)), 2)
             if self.of(group, "use_immediate_3", 1) == "1":
                 assert leg == c["LEGS"]
                 source = int(self.of(group, "immediate_3", c["IMMEDIATE_W"]), 2), None, None
             else:
                 source = None, address, leg
-                slot = address >> (c["COLUMN_BITS"] + c["CHANNEL_BITS"])
+                slot = address >> (clog2(c["IN_STRIPE"]) + clog2(c["CHANNELS"]))
                 assert slot in self.held, "a row was read that is not written, or given back"
             each.append((command, *source))
         self.issued.append((last, last and bool(int(dut.final_3.value)), tuple(each)))
-        texts = [self.of(group, "address_2", c["ADDRESS_W"]) for group in range(c["GROUPS"])]
+        texts = [self.of(group, "address_2", self.address_bits) for group in range(c["GROUPS"])]
         self.addresses = [int(text, 2) if set(text) <= {"0", "1"} else None for text in texts]
         self.held = {row % c["RING"] for row in range(self.freed, self.written)}
+
+    @property
+    def address_bits(self):
+        c = config()
+        return max(1, clog2(c["RING"]) + clog2(c["IN_STRIPE"]) + clog2(c["CHANNELS"]))
 
     def of(self, group, name, bits):
         """A group's part of an output, as text."""

@@ -14,13 +14,14 @@ from hwgen.lanes.kinds import LaneKind, lane_kinds
 from hwgen.lanes.memories import MEMORIES, ListMemory
 from hwgen.lanes.program import Program
 from hwgen.ops.conv import Conv
-from hwgen.ops.quantize import UNBOUNDED, clamp_ends
+from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import term_count
-from hwgen.units.unit import LoadableUnit, signed64
+from hwgen.units.unit import LoadableUnit
+from hwgen.verilog import signed64
 from hwgen.walks import HANDOVER, Ring, Rows, Step, Walk
 
 
@@ -56,6 +57,11 @@ class TermLanes(LoadableUnit):
     primitives = True
     loads = True
     stops = False
+
+    @property
+    def leaves_out(self) -> frozenset[str]:
+        others = {kind.module for kind in lane_kinds().values()} - {self.kind_of_lanes.module}
+        return frozenset(others if self.memory.written else {*others, "term_loader"})
 
     @property
     def name(self) -> str:
@@ -178,15 +184,14 @@ class TermLanes(LoadableUnit):
         return {
             "X_W": bits,
             "X_SIGNED": int(signed),
-            **{"MAXIMUM": 0, "DSP": 0, "MAC": 0},
             **self.kind_of_lanes.parameters(program, bits),
             "COMMAND_W": program.command_bits,
-            **signed64({"BASE": program.base}),
+            "BASE": signed64(program.base),
             "W": program.accumulator,
             "F": program.below,
             "DROP": program.drop,
             "OUT_W": stage.y.qtype.bits,
-            **signed64(self.ends),
+            **end_parameters(self.ends),
             "IMMEDIATE_W": program.immediate_bits,
             "PAD_VALUE": (least, program.immediate_bits),
         }
@@ -205,30 +210,30 @@ class TermLanes(LoadableUnit):
             "FINAL": self.rounds.final,
             "GAPS": int(self.entries.gaps),
             "SHARED": int(self.shared),
-            "ROUNDS": len(self.rounds.lengths),
         }
 
     def _geometry(self) -> dict:
         """The parameters of the window, the output and the input's memory."""
-        window, windows = self.stage.window, self.windows
+        window, windows, rows = self.stage.window, self.windows, self.rows
         return {
             "LANES": self.fold.lanes,
-            "LANE_STEP": windows.lane_step,
+            "OUT_ROWS": rows.out_rows,
             "OUT_STRIPE": self.out_order.stripe,
+            "REACH_ROWS": window.reach[0],
+            "REACH_COLUMNS": window.reach[1],
+            "ROW_STEP": window.stride[0],
             "COLUMN_STEP": window.stride[1],
-            "FIRST_LEG": windows.first_leg,
-            "LEGS": windows.legs,
             "PAD_LEFT": window.left,
+            "PAD_TOP": rows.pad_top,
+            "PAD_BOTTOM": rows.pad_bottom,
             "SIDE": self.order.side,
-            "PHASES": windows.phases,
             "STRIPES": windows.stripes,
             "STRIPE": windows.stripe,
             "LAST_STRIPE": windows.last_stripe,
+            "PHASES": windows.phases,
             "CHANNELS": self.stage.x.shape[0],
-            "BEATS": self.beats,
-            **_vertical(self.rows),
-            **self.fields,
-            "ENTRY_W": self.entry_bits,
+            "ROWS": rows.rows,
+            "RING": rows.ring,
             "TABLE": (self._table(), self.beats * self.entry_bits),
         }
 
@@ -316,18 +321,3 @@ class TermLanes(LoadableUnit):
         first = max(0, int(self.rounds.lengths[0]) - self.fold.groups)  # cycles before the first result
         empty = [Step(False, False, first), Step(False, True, cycles - first, sent)] * self.rows.out_rows
         return [Walk(fill, fills=ring), Walk(empty, empties=ring, lanes=True)]
-
-
-def _vertical(rows: Rows) -> dict[str, int]:
-    """The parameters of the rows."""
-    return {
-        "ROWS": rows.rows,
-        "PAD_TOP": rows.pad_top,
-        "PAD_BOTTOM": rows.pad_bottom,
-        "OUT_ROWS": rows.out_rows,
-        "ROW_STEP": rows.step,
-        "NEED": rows.need,
-        "LAST_STEP": rows.last_step,
-        "FREED_W": max(rows.step if rows.out_rows > 1 else 0, rows.last_step).bit_length(),
-        "RING": rows.ring,
-    }

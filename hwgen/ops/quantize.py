@@ -13,6 +13,7 @@ from hwgen.ops import imports
 from hwgen.ops.conv import identity
 from hwgen.qtype import QType
 from hwgen.terms import trailing_exponent
+from hwgen.verilog import Value, signed64
 
 RESULT_BITS = 48  # of any tensor, two's complement
 UNBOUNDED = 1 << 62
@@ -70,6 +71,12 @@ def clamp_ends(unclamped: QType, quantize: Quantize | None) -> dict[str, int]:
         "LOW": low if unclamped.low < low else -UNBOUNDED,
         "HIGH": high if unclamped.high > high else UNBOUNDED - 1,
     }
+
+
+def end_parameters(ends: dict[str, int]) -> dict[str, Value]:
+    """LOW and HIGH as the modules of rtl/ are given them: NO_LOW or NO_HIGH where UNBOUNDED says that there is no end."""
+    low: dict[str, Value] = {"NO_LOW": 1} if ends["LOW"] == -UNBOUNDED else {"LOW": signed64(ends["LOW"])}
+    return low | ({"NO_HIGH": 1} if ends["HIGH"] == UNBOUNDED - 1 else {"HIGH": signed64(ends["HIGH"])})
 
 
 @imports("hwgen.act_quant.default")

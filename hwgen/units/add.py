@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from hwgen.ir import TensorType
 from hwgen.ops.add import Add as AddOp
-from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
+from hwgen.ops.quantize import Quantize, clamp_ends, end_parameters
 from hwgen.qtype import QType, signed_width
 from hwgen.stream import Order
-from hwgen.units.unit import BeatByBeat, signed64
+from hwgen.units.unit import BeatByBeat
+from hwgen.verilog import signed64
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +35,8 @@ class Add(BeatByBeat):
         columns = max(0, min(tops) - first)
         if p["DROP"] > max(1, first):  # the half is a third operand where it is no carry into the first column
             columns *= 2
-        free = signed64({"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1})
         # one end is what clears or sets the register, the other takes a LUT a bit
-        clamp = {0: 0, 1: 1, 2: p["OUT_W"] + 1}[sum(p[end] != free[end] for end in free)]
+        clamp = {0: 0, 1: 1, 2: p["OUT_W"] + 1}[("LOW" in p) + ("HIGH" in p)]
         return {"LUT": 3 + self.order.side * (columns + clamp), "BRAM36": 0}
 
     def parameters(self):
@@ -57,8 +57,8 @@ class Add(BeatByBeat):
             "B_SIGNED": int(self.b.qtype.signed),
             "B_SHIFT": up_b,
             "W": bits,
-            **signed64({"CONSTANT": constant}),
+            "CONSTANT": signed64(constant),
             "DROP": drop,
             "OUT_W": self.y.qtype.bits,
-            **signed64(clamp_ends(QType(low >> drop, high >> drop), self.quantize)),
+            **end_parameters(clamp_ends(QType(low >> drop, high >> drop), self.quantize)),
         }

@@ -11,7 +11,7 @@ from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.rows import ONE, ZERO, Row, index_of, word_of
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.devices import Device
-from hwgen.ops.quantize import UNBOUNDED, clamp_ends
+from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
 from hwgen.qtype import QType, ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -19,8 +19,9 @@ from hwgen.sums import exact_sums, term_count, window_places
 from hwgen.templates import render
 from hwgen.terms import TermTable
 from hwgen.units import window
-from hwgen.units.unit import Unit, literal, signed64
+from hwgen.units.unit import Unit
 from hwgen.units.window import Slots
+from hwgen.verilog import Name, Value, overrides
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
 CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
@@ -141,7 +142,7 @@ class AdderGraph(Unit):
             y_bits=stage.y.qtype.bits,
             outputs=stage.y.shape[0],
             signed=int(stage.x.qtype.signed),
-            window=None if window.trivial(stage) else window.parameters(stage, self.pixels, pad),
+            window=[] if window.trivial(stage) else overrides("window", window.parameters(stage, self.pixels, pad)),
             maximum=self.maximum,
             stages=self.stages,
             **({} if self.maximum else self._graph()),
@@ -281,13 +282,17 @@ def _result(number: int, bits: int, signed: bool, y_bits: int, ends: dict[str, i
     """Lines that make an output of its sum, which has `bits` bits."""
     y, total = f"y{number}", f"sum{number}"
     if ends != {"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1}:
-        low, high = (literal(value) for value in signed64(ends).values())
-        inside = f".IN_W({bits}), .IN_SIGNED({signed:d}), .OUT_W({y_bits}), .LOW({low}), .HIGH({high})"
-        return [f"    clamp #({inside}, .XILINX(XILINX))", f"    u_clamp{number} (.x({total}), .y({y}));"]
+        inside = {"IN_W": bits, "IN_SIGNED": int(signed), "OUT_W": y_bits, **end_parameters(ends)}
+        return [f"    clamp #({_on_a_line('clamp', inside)})", f"    u_clamp{number} (.x({total}), .y({y}));"]
     if bits >= y_bits:
         return [f"    assign {y} = {total}[{y_bits - 1}:0];"]
     above = f"{{{y_bits - bits}{{{total}[{bits - 1}]}}}}" if signed else f"{y_bits - bits}'d0"
     return [f"    assign {y} = {{{above}, {total}}};"]
+
+
+def _on_a_line(module: str, values: dict[str, Value]) -> str:
+    """The parameters of an instance that hands on its module's XILINX."""
+    return ", ".join(f".{each.name}({each.value})" for each in overrides(module, values | {"XILINX": Name("XILINX")}))
 
 
 def _lines(stage: Stage, pixels: int, device: Device) -> dict[str, float]:
@@ -346,16 +351,17 @@ class _Wires:
     def row(self, row: Row, stage: int) -> str:
         """The instance of a row_adder."""
         name, width = self.names[row.word], len(row.columns)
-        masks, ports = "", ""
         fourth = row.columns[0][3:]
+        inside: dict[str, Value] = {"W": width, "BITS": row.bits, "ONE": row.one, "D": len(fourth)}
+        ports = ""
         for letter, references in zip("ABC", self._operands(row.columns), strict=True):
             has = sum(1 << i for i, reference in enumerate(references) if reference is not None)
             inverted = sum(1 << i for i, reference in enumerate(references) if reference and reference & 1)
-            masks += f", .{letter}({width}'h{has:x}), .NOT_{letter}({width}'h{inverted:x})"
+            inside |= {letter: (has, width), f"NOT_{letter}": (inverted, width)}
             ports += f".{letter.lower()}({self.concatenation(references, stage)}), "
         return (
             f"    wire [{row.bits - 1}:0] {name};\n"
-            f"    row_adder #(.W({width}), .BITS({row.bits}), .ONE({row.one}), .D({len(fourth)}), .XILINX(XILINX){masks})\n"
+            f"    row_adder #({_on_a_line('row_adder', inside)})\n"
             f"    u_{name} ({ports}.d({self.concatenation(fourth or [None], stage)}), .sum({name}));"
         )
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.ops.quantize import clamp_ends
+from hwgen.ops.quantize import clamp_ends, end_parameters
 from hwgen.qtype import signed_width
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import exact_sums, term_count
-from hwgen.units.unit import Unit, signed64
+from hwgen.units.unit import Unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class PixelSum(Unit):
             "CONSTANT": (constant % (1 << bits), bits),
             "DROP": drop,
             "OUT_W": stage.y.qtype.bits,
-            **signed64(clamp_ends(stage.unclamped, stage.quantize)),
+            **end_parameters(clamp_ends(stage.unclamped, stage.quantize)),
         }
 
     def facts(self):

@@ -5,36 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.ir import Op
-from hwgen.ops.quantize import UNBOUNDED
 from hwgen.rom import Rom
 from hwgen.stream import Order
+from hwgen.verilog import Value
 from hwgen.walks import Step, Walk
-
-
-def signed64(values: dict[str, int]) -> dict[str, tuple[int, int]]:
-    """Parameters declared `signed [63:0]`: the values as (bits, 64)."""
-    return {name: (value & ((1 << 64) - 1), 64) for name, value in values.items()}
-
-
-def literal(value: int | str | tuple[int, int]) -> str:
-    """A Verilog literal: a string, a plain number, or (value, bits): signed decimal for 64 bits, else hexadecimal.
-
-    The 64-bit parameters of rtl/ are signed numbers; those too great for any stream (hwgen.ops.quantize.UNBOUNDED) read
-    better in hexadecimal.
-    """
-    if isinstance(value, tuple):
-        number, bits = value
-        signed = number - (number >> 63 << 64)
-        if bits != 64 or not -UNBOUNDED < signed < UNBOUNDED - 1:
-            return f"{bits}'h{number:x}"
-        return f"{'-' if signed < 0 else ''}64'sd{abs(signed)}"
-    if isinstance(value, str):
-        return f'"{value}"'
-    if -(1 << 31) < value < 1 << 31:
-        return str(value)
-    if 0 <= value < 1 << 32:
-        return f"32'h{value:x}"
-    return f"64'sh{value & ((1 << 64) - 1):x}"
 
 
 class Unit:
@@ -50,6 +24,7 @@ class Unit:
     joins         whether each beat that it sends takes one of every input, so that the side that is ahead needs a FIFO
     stops         whether a beat that waits behind it stops what comes before it: not where rows are held
     loadable      whether a host writes its list: then it is a LoadableUnit
+    leaves_out    modules of rtl/ that its parameters keep out of what is below it
     """
 
     name: str
@@ -64,6 +39,7 @@ class Unit:
     joins: bool = False
     stops: bool = True
     loadable: bool = False
+    leaves_out: frozenset[str] = frozenset()
 
     @property
     def out_order(self) -> Order:
@@ -83,8 +59,8 @@ class Unit:
         """One line that tells a reader of the Verilog what the instance does."""
         return f"{self.name}: {self.module}"
 
-    def parameters(self) -> dict[str, int | str]:
-        """Verilog parameters by name; a (value, width) pair is a sized literal."""
+    def parameters(self) -> dict[str, Value]:
+        """The module's parameters by name, those with its defaults too; a (value, bits) pair is a sized literal."""
         raise NotImplementedError(f"{type(self).__name__}.parameters")
 
     def files(self) -> dict[str, str]:

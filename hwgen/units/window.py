@@ -6,7 +6,7 @@ from math import gcd
 import numpy as np
 
 from hwgen.stage import Stage
-from hwgen.units.unit import literal
+from hwgen.verilog import Value
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ def trivial(stage: Stage) -> bool:
     return window.kernel == (1, 1) and window.stride == (1, 1) and stage.x.shape[1:] == stage.y.shape[1:]
 
 
-def parameters(stage: Stage, pixels: int, pad: int) -> dict[str, str]:
-    """Of rtl/window.v, as Verilog; pad -- the activation that padding is, as its bits."""
+def parameters(stage: Stage, pixels: int, pad: int) -> dict[str, Value]:
+    """Of rtl/window.v; pad -- the activation that padding is, as its bits."""
     window, slots = stage.window, Slots.of(stage, pixels)
     channels, rows, columns = stage.x.shape
     bits = stage.x.qtype.bits
-    values = {
+    return {
         "DATA_W": channels * bits,
         "PAD": (sum(pad << (channel * bits) for channel in range(channels)), channels * bits),
         "ROWS": rows,
@@ -101,4 +101,3 @@ def parameters(stage: Stage, pixels: int, pad: int) -> dict[str, str]:
         "OUT_ROWS": stage.y.shape[1],
         "OUT_COLUMNS": stage.y.shape[2],
     }
-    return {name: literal(value) for name, value in values.items()}

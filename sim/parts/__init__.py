@@ -2,8 +2,30 @@
 
 import json
 import os
+from math import inf
 
 
 def config() -> dict:
     """The parameters that this run of a bench was built with: one entry of its CONFIGS."""
     return json.loads(os.environ["BENCH_CONFIG"])
+
+
+def clog2(count: int) -> int:
+    """Bits that tell `count` things apart."""
+    return (count - 1).bit_length()
+
+
+def signed(value: int, bits: int) -> int:
+    """The number that a word stands for in two's complement."""
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def ends(low: int, high: int, *none: str) -> dict:
+    """Parameters of a clamp; none -- NO_LOW, NO_HIGH."""
+    return {"LOW": (low % (1 << 64), 64), "HIGH": (high % (1 << 64), 64), **dict.fromkeys(none, 1)}
+
+
+def limits(c: dict) -> tuple[float, float]:
+    """The least and the greatest result that the parameters of `ends` ask for; infinite where there is none."""
+    low, high = (signed(c[end][0], 64) for end in ("LOW", "HIGH"))
+    return -inf if c.get("NO_LOW") else low, inf if c.get("NO_HIGH") else high

@@ -18,6 +18,7 @@ class LaneKind:
     """A kind of lanes of rtl/term_lanes.v.
 
     name       as a fold has it
+    module     of rtl/, one lane or several
     word       what reports put before "lanes"
     registers  from the counters of rtl/term_sequencer.v to a result
     slices     whether they are in DSP slices
@@ -26,6 +27,7 @@ class LaneKind:
     """
 
     name: str
+    module: str
     word: str = ""
     registers: int
     slices: bool = False

@@ -21,6 +21,7 @@ DSP_LANE_BITS = 24  # of an accumulator of rtl/pe_dsp.v
 @lane_kind
 class Dsp(LaneKind):
     name = "dsp"
+    module = "pe_dsp"
     word = "DSP "
     registers = 7
     slices = True

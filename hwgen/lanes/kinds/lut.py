@@ -21,6 +21,7 @@ from hwgen.sums import ExactSums
 @lane_kind
 class Lut(LaneKind):
     name = "lut"
+    module = "pe"
     registers = 6
 
     def obstacle(self, stage):

@@ -23,6 +23,7 @@ MAC_SUM_BITS, MAC_WEIGHT_BITS, MAC_ACTIVATION_BITS = 48, 18, 26  # of rtl/pe_mac
 @lane_kind
 class Mac(LaneKind):
     name = "mac"
+    module = "pe_mac"
     word = "MAC "
     registers = 8
     slices = True

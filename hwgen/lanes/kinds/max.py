@@ -11,6 +11,7 @@ from hwgen.lanes.program import Program
 @lane_kind
 class Max(LaneKind):
     name = "max"
+    module = "pe_max"
     registers = 6
     immediates = False
 
