@@ -1,4 +1,4 @@
-"""pe_dsp doubles the sums of two lanes or not, adds x or subtracts it and one; the sum comes two enabled clocks later."""
+"""pe_dsp doubles the sums of two lanes or not, adds x or subtracts it and one; sums come two enabled clocks later."""
 
 import random
 
