@@ -67,7 +67,7 @@ def measured(folder, module, x, frames=6) -> int:
 @pytest.mark.sim
 @pytest.mark.parametrize("seed", range(8))
 def test_a_random_network_is_as_fast_as_its_schedule_says(seed, tmp_path):
-    """With a limit of lanes, a rate or a budget: never slower than predicted, and never faster than the slowest unit."""
+    """With a limit of lanes, a rate or a budget: never slower than predicted, never faster than the slowest unit."""
     random = Random(seed)
     net = make_network(random)
     limits = [{"lanes": random.choice([1, 4, 16, 64, 512])}, {"fps": 10.0 ** random.uniform(3, 5.5)}, {"budget": "5%"}]
@@ -98,8 +98,8 @@ def test_units_that_hold_each_other_up_are_predicted_to(options, over, tmp_path)
 
 @pytest.mark.sim
 def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
-    """An entry a weight: a high rate takes less of the board (a low one is about even), and every bit is as before. The first list
-    has distances, and immediates in halves."""
+    """An entry a weight: a high rate takes less of the board (a low one is about even), and every bit is as before. The
+    first list has distances, and immediates in halves."""
     generator = torch.Generator().manual_seed(6)
     fine = ActQuant(16, 11, signed=True)
     net = nn.Sequential(ActQuant(8, 0), nn.Linear(96, 40), nn.ReLU(), ActQuant(8, 9), nn.Linear(40, 6), fine)
@@ -119,7 +119,7 @@ def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
 
 
 def test_a_layer_that_is_fast_enough_stays_small(tmp_path):
-    """Without a rate or a budget: as fast as the slowest layer's lanes allow, and no other layer larger than that needs."""
+    """Without a rate or a budget: as fast as the slowest layer's lanes allow, no other layer larger than that needs."""
     design = build(network(), (X,), out=tmp_path / "net", config=BuildConfig(lanes=16))
     units = {placed.unit.name: placed.unit for placed in design.placed if isinstance(placed.unit, TermLanes)}
     slowest = max(units.values(), key=lambda unit: unit.cycles())
