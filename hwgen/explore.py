@@ -29,8 +29,8 @@ def explore(
     """The frontier of a network: the smallest design at each of `points` rates, the fastest that the board holds first.
 
     model, example_inputs -- as hwgen.build takes them; config -- default: any engine, as many lanes as a layer can have
-    A row: interval (cycles a frame), fps (frames a second at the clock), the estimate of each resource, and `layers`, each
-    with its choice, its cycles and the next faster choice with what that takes more (None: there is none).
+    A row: interval (cycles a frame), fps (frames a second at the clock), the estimate of each resource, and `layers`,
+    each with its choice, its cycles and the next faster choice with what that takes more (None: there is none).
     """
     config = config or BuildConfig(engine="auto", lanes=MOST_LANES)
     board = load_board(config.board)
@@ -72,7 +72,7 @@ def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
                 **{
                     f"more_{name}": step and after - before
                     for name, before, after in zip(
-                        RESOURCES, now.resources, step[1].resources if step else now.resources
+                        RESOURCES, now.resources, step[1].resources if step else now.resources, strict=True
                     )
                 },
             }

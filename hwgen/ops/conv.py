@@ -190,7 +190,8 @@ class Conv(Op):
 
 
 def sum_ends(weights: np.ndarray, x: QType) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest sum of int64 weights [outputs, inputs] times inputs in the range of `x`: int64 [outputs] each.
+    """The least and the greatest sum of int64 weights [outputs, inputs] times inputs in the range of `x`: int64
+    [outputs] each.
 
     The input that is x.high where the weight is positive and x.low elsewhere, or the reverse, reaches it (overflow-free
     accumulation: Ponzina, Rios et al., TECS 2023).
