@@ -270,6 +270,6 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
             error.at,
             "fold the batch norm into the layer before it, then project that layer's weights on a grid"
             if follows
-            else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into the "
-            "layer that reads it, or give it a scale and shift on a grid",
+            else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into "
+            "the layer that reads it, or give it a scale and shift on a grid",
         ) from None
