@@ -84,7 +84,7 @@ class Menu:
             )
         wanted = [engine for engine in able if family == "auto" or family in engine.families]
         if not wanted:
-            why = next(text for engine, text in obstacles.items() if text and family in engine.families)
+            why = obstacles[engines()[family]]  # a family is called after the engine that most stages of it have
             other = sorted({word for engine in able for word in engine.families})[0]
             raise UnsupportedLayer(
                 f"--engine {family} is not possible: {why}", stage.name, f"build it with --engine {stage.name}={other}"

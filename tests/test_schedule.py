@@ -14,7 +14,7 @@ from torch import nn
 from hwgen import simulate
 from hwgen.board import load_board
 from hwgen.config import RESOURCES, BuildConfig
-from hwgen.errors import BadInput, DoesNotFit
+from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
 from hwgen.frontend import import_model
@@ -245,3 +245,15 @@ def test_rounds_hold_every_channel_once_and_sorting_only_shortens():
             assert (rounds.lengths[rounds.places // groups] >= lengths).all()
         if groups > 1:
             assert [sorted_.places[channel] for channel in sorted_.channels] == list(range(37))
+
+
+def test_an_engine_that_a_layer_cannot_have_is_refused_with_its_obstacle(tmp_path):
+    """By auto it goes to another engine."""
+    net = nn.Sequential(ActQuant(4, 0), nn.Conv2d(1, 2, 1, padding=1), ActQuant(4, 0)).eval()
+    net[1].weight.data.fill_(1.0)
+    net[1].bias.data.zero_()
+    x = torch.zeros(1, 1, 4, 4)
+    why = r"(?s)--engine spatial is not possible: its first window holds nothing but padding.*at:   layer_1.*=lanes"
+    with pytest.raises(UnsupportedLayer, match=why):
+        build(net, (x,), out=tmp_path / "net", config=BuildConfig(engine="spatial"))
+    build(net, (x,), out=tmp_path / "net", config=BuildConfig(engine="auto"))
