@@ -7,8 +7,6 @@ factors in the code are of.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from random import Random
@@ -20,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.optimize import linprog
 
+from benchmarks import counting
 from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.flow import read_design
 from hwgen.ir import TensorType
@@ -31,11 +30,8 @@ from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
-from hwgen.share import share
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.synth import yosys
-from hwgen.synth.processes import WORKER
 from hwgen.verilog import literal
 
 SMALL = 100  # LUTs
@@ -128,18 +124,7 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
             parameters=", ".join([*(f".{key}({literal(value)})" for key, value in parameters.items()), ".XILINX(1)"]),
         )
         (folder / "wrapped.v").write_text(text)
-        script = [
-            *yosys.LIBRARY,
-            *(f"read_verilog -defer {path}" for path in [*sorted(share("rtl").glob("*.v")), "wrapped.v"]),
-            "hierarchy -check -top wrapped",
-            f"{DEVICE.yosys} -run prepare:",
-            "tee -q -o stat.json stat -json",
-        ]
-        (folder / "script.ys").write_text("\n".join(script) + "\n")
-        with (folder / "log").open("w") as log:
-            subprocess.run([sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True)
-        cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    counts = yosys.count(cells, "wrapped", "log", DEVICE)
+        counts = counting.count(folder, "wrapped", ["wrapped.v"])
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
 
 

@@ -350,7 +350,10 @@ def explore(net, out, points, **choices):
     "--waves",
     type=FILE,
     metavar="FILE",
-    help="waves.vcd to write: all signals, of memories the first 32 words on Verilator and none on Icarus. Large: take few frames.",
+    help=(
+        "waves.vcd to write: all signals, of memories the first 32 words on Verilator and none on Icarus. "
+        "Large: take few frames."
+    ),
 )
 @edited_option
 def simulate(folder, source, output, count, simulator, stall, seed, waves, edited):
