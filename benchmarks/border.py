@@ -1,8 +1,5 @@
 """The AXI border of a network: what hwgen/units/border.py says that it takes, and what yosys counts."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,10 +8,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from hwgen.devices.ultrascale_plus import DEVICE
-from hwgen.share import share
-from hwgen.synth import yosys
-from hwgen.synth.processes import WORKER
+from benchmarks import counting
 from hwgen.templates import render
 from hwgen.units import border
 
@@ -63,19 +57,7 @@ def count(in_bits, in_side, out_bits, out_side, in_beats, out_beats, layers) -> 
         folder = Path(name)
         (folder / "top.v").write_text(top)
         (folder / "core.v").write_text(core)
-        script = [
-            *yosys.LIBRARY,
-            *(f"read_verilog -defer {path}" for path in [*sorted(share("rtl").glob("*.v")), "top.v"]),
-            "read_verilog core.v",
-            "hierarchy -check -top border_top",
-            f"{DEVICE.yosys} -run prepare:",
-            "tee -q -o stat.json stat -json",
-        ]
-        (folder / "script.ys").write_text("\n".join(script) + "\n")
-        with (folder / "log").open("w") as log:
-            subprocess.run([sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True)
-        cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    return yosys.count({cell: n for cell, n in cells.items() if cell != "border_core"}, "border", "log", DEVICE)
+        return counting.count(folder, "border_top", ["core.v", "top.v"], boxes=("border_core",))
 
 
 @click.command(help=__doc__)

@@ -1,6 +1,7 @@
-"""Counts the places that ask which kind of hardware, layer, lanes or memory something is, outside the file of that kind.
+"""Counts the places that ask which kind of hardware, layer, lanes or memory something is, outside that kind's file.
 
-A place is an isinstance or a comparison of `type`, `kind` or `memory` with one of hwgen's own names; prints each file's count and the sum.
+A place is an isinstance or a comparison of `type`, `kind` or `memory` with one of hwgen's own names; prints each file's
+count and the sum.
 """
 
 import ast

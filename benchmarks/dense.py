@@ -1,7 +1,8 @@
 """What lanes that multiply are worth where weights are dense and of 8 bits: python -m benchmarks.dense.
 
-An autoencoder of Linear layers and three convolutions, weights and biases random, all layers folded: for the least area at a rate, and
-for the most speed in a twentieth of the board, with more kinds of lanes allowed from row to row. Areas are hwgen's own estimates.
+An autoencoder of Linear layers and three convolutions, weights and biases random, all layers folded: for the least area
+at a rate, and for the most speed in a twentieth of the board, with more kinds of lanes allowed from row to row. Areas
+are hwgen's own estimates.
 """
 
 import tempfile

@@ -1,7 +1,8 @@
 """What units say that they will take, before synthesis, against what yosys makes of them, unit by unit.
 
-DIR are builds. Each unit is synthesized by itself, once: what hwgen synth has counted before is in its cache. The closed forms
-were fitted to examples/digits (--engine spatial) and to single units; the network below was not looked at before:
+DIR are builds. Each unit is synthesized by itself, once: what hwgen synth has counted before is in its cache. The
+closed forms were fitted to examples/digits (--engine spatial) and to single units; the network below was not looked at
+before:
 
     hwgen build benchmarks/estimates.py:network -o DIR --engine spatial --pixels 2 --levels 2
 """

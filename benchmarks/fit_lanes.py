@@ -1,13 +1,12 @@
-"""Prices of the lane engine: random units, and those of builds, through yosys; and the FACTORS of TermLanes that fit them best.
+"""Prices of the lane engine: random units, and those of builds, through yosys; the FACTORS of TermLanes that fit best.
 
-Random units that are in fit_lanes.jsonl are not synthesized again; DIR are builds that hwgen synth has counted. Prints the factors, and how far
-the estimate that is in the code is off, by unit and in total; and how far those of a fifth of the units are off, fitted on the others. A unit that
-is there twice counts once. docs/schedule.md says which builds the factors in the code are of.
+Random units that are in fit_lanes.jsonl are not synthesized again; DIR are builds that hwgen synth has counted. Prints
+the factors, and how far the estimate that is in the code is off, by unit and in total; and how far those of a fifth of
+the units are off, fitted on the others. A unit that is there twice counts once. docs/schedule.md says which builds the
+factors in the code are of.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from random import Random
@@ -19,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.optimize import linprog
 
+from benchmarks import counting
 from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.flow import read_design
 from hwgen.ir import TensorType
@@ -30,11 +30,8 @@ from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
-from hwgen.share import share
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.synth import yosys
-from hwgen.synth.processes import WORKER
 from hwgen.verilog import literal
 
 SMALL = 100  # LUTs
@@ -61,7 +58,8 @@ endmodule
 def unit(seed: int) -> TermLanes:
     """A layer of common size, its fold, and the stream that it reads, drawn from a seed.
 
-    From RARE on, half the layers can be loaded, the others have dense weights and lanes that multiply; some send their sums as they are.
+    From RARE on, half the layers can be loaded, the others have dense weights and lanes that multiply; some send their
+    sums as they are.
     """
     random, numbers = Random(seed), np.random.default_rng(seed)
     memory, raw = "rom", False
@@ -126,18 +124,7 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
             parameters=", ".join([*(f".{key}({literal(value)})" for key, value in parameters.items()), ".XILINX(1)"]),
         )
         (folder / "wrapped.v").write_text(text)
-        script = [
-            *yosys.LIBRARY,
-            *(f"read_verilog -defer {path}" for path in [*sorted(share("rtl").glob("*.v")), "wrapped.v"]),
-            "hierarchy -check -top wrapped",
-            f"{DEVICE.yosys} -run prepare:",
-            "tee -q -o stat.json stat -json",
-        ]
-        (folder / "script.ys").write_text("\n".join(script) + "\n")
-        with (folder / "log").open("w") as log:
-            subprocess.run([sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True)
-        cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    counts = yosys.count(cells, "wrapped", "log", DEVICE)
+        counts = counting.count(folder, "wrapped", ["wrapped.v"])
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
 
 
@@ -175,7 +162,7 @@ def fitted(pairs: list[Counted]) -> dict[str, float]:
     # the factors, and of each unit an error that is no less than it is off
     off, cost = np.eye(len(rows)), np.repeat([0.0, 1.0], [len(names), len(rows)])
     found = linprog(cost, np.block([[matrix, -off], [-matrix, -off]]), np.concatenate([rest, -rest]))
-    return {"exact": 1.0, **dict(zip(names, found.x.tolist()))}
+    return {"exact": 1.0, **dict(zip(names, found.x[: len(names)].tolist(), strict=True))}
 
 
 def held_out(pairs: list[Counted]) -> tuple[np.ndarray, np.ndarray]:
@@ -192,8 +179,8 @@ def held_out(pairs: list[Counted]) -> tuple[np.ndarray, np.ndarray]:
 def errors(have: np.ndarray, want: np.ndarray) -> str:
     off = have[want > 0] / want[want > 0] - 1
     return (
-        f"off by {have.sum() / want.sum() - 1:+.1%} in total; by unit {np.abs(off).mean():.1%} on average, within 10 % for "
-        f"{np.mean(np.abs(off) <= 0.1):.0%} of {len(off)}, at worst {off[np.abs(off).argmax()]:+.1%}"
+        f"off by {have.sum() / want.sum() - 1:+.1%} in total; by unit {np.abs(off).mean():.1%} on average, "
+        f"within 10 % for {np.mean(np.abs(off) <= 0.1):.0%} of {len(off)}, at worst {off[np.abs(off).argmax()]:+.1%}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What lanes cost, of terms as the unit says and dense ones, against yosys, and from which fraction of zeros pruning pays.
+"""What lanes cost, of terms as the unit says and dense ones, against yosys, and from how many zeros on pruning pays.
 
 Each lane is synthesized LANES times side by side, with the engine's own lane select and clamp; the cost of one is
 a LANES-th. Two lanes are compared with rtl/pe.v, both without a DSP block and blind to zeros: a multiply-accumulate by

@@ -1,6 +1,7 @@
 """Replays the builds of a commit on the working tree: every emitted file must be byte for byte the same.
 
-For changes that move code and should change no hardware. What a commit gave is kept in build/replay/COMMIT.json, so it is built once.
+For changes that move code and should change no hardware. What a commit gave is kept in build/replay/COMMIT.json, so it
+is built once.
 """
 
 import fnmatch

@@ -227,7 +227,7 @@ def compress(job, recipe_path, out):
 )
 @hardware_options
 @click.option("--fps", type=float, help="Frames a second that the network must reach, with the least area.")
-@click.option("--budget", help="What it may take, as fast as it can be: 60%, or LUT=100000,BRAM=50%.")
+@click.option("--budget", help="What it may take, as fast as it can be: 60%, or LUT=100000,BRAM36=50%.")
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
 def build(net, out, name, **choices):
     """Write the RTL of NET into a folder.
@@ -350,7 +350,10 @@ def explore(net, out, points, **choices):
     "--waves",
     type=FILE,
     metavar="FILE",
-    help="waves.vcd to write: all signals, of memories the first 32 words on Verilator and none on Icarus. Large: take few frames.",
+    help=(
+        "waves.vcd to write: all signals, of memories the first 32 words on Verilator and none on Icarus. "
+        "Large: take few frames."
+    ),
 )
 @edited_option
 def simulate(folder, source, output, count, simulator, stall, seed, waves, edited):

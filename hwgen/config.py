@@ -24,13 +24,14 @@ class BuildConfig:
     # at most so many accumulators per layer, 1 to 4096; default: 16, or all with a rate or a budget
     lanes: int | None = None
     # folded on lanes, or spatial: unfolded, a pixel a cycle; auto: what is smaller at the rate. An engine, or
-    # PATTERN=ENGINE for layers by name, several with commas between; the last that matches counts. Default: lanes, or auto
-    # with a rate or a budget
+    # PATTERN=ENGINE for layers by name, several with commas between; the last that matches counts. Default: lanes, or
+    # auto with a rate or a budget
     engine: str | None = None
     pixels: int = 1  # at most so many a cycle into a spatial layer, 1 to 1024
     fps: float | None = None  # frames a second that the slowest layer must reach, with the least area
     clock: float | None = None  # MHz of the rate; default: the board's
-    # what the network may take, as fast as it can be: 60% of everything, or RESOURCE=NUMBER or RESOURCE=PERCENT% by commas
+    # what the network may take, as fast as it can be: 60% of everything, or RESOURCE=NUMBER or RESOURCE=PERCENT% by
+    # commas
     budget: str | None = None
     dsp: bool = True  # whether lanes may be in DSP slices, where a rate or a budget makes that worth it
     loadable: str | None = (
@@ -42,18 +43,7 @@ class BuildConfig:
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
     def __post_init__(self):
-        for name, most in (("lanes", MOST_LANES), ("pixels", 1024), ("levels", 64)):
-            value = getattr(self, name)
-            if value is None and name == "lanes":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                raise BadInput(f"{name} = {value!r}", f"--{name}", f"use an integer from 1 to {most}")
-        for name in ("fps", "clock"):
-            value = getattr(self, name)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf
-            ):
-                raise BadInput(f"{name} = {value!r}", f"--{name}", "use a positive number")
+        self._check_numbers()
         if self.fps and self.budget:
             raise BadInput("a rate and a budget", "--fps, --budget", "give one: the other is what comes out")
         if self.budget is not None:
@@ -71,6 +61,21 @@ class BuildConfig:
             raise BadInput(f"loadable = {self.loadable!r}", "--loadable", "use names or patterns of layers, or *")
         if self.name and not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
             raise BadInput(f"name = {self.name!r}", "--name", "use lower-case letters, digits and _, a letter first")
+
+    def _check_numbers(self) -> None:
+        """Raises BadInput for a number of the wrong type or outside its range."""
+        for name, most in (("lanes", MOST_LANES), ("pixels", 1024), ("levels", 64)):
+            value = getattr(self, name)
+            if value is None and name == "lanes":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise BadInput(f"{name} = {value!r}", f"--{name}", f"use an integer from 1 to {most}")
+        for name in ("fps", "clock"):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf
+            ):
+                raise BadInput(f"{name} = {value!r}", f"--{name}", "use a positive number")
 
     def _engines(self) -> list[tuple[str, str]]:
         """(pattern, engine), in the order given."""

@@ -169,8 +169,12 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
 
 @dataclass
 class _Reached:
-    """Of a stream. progress -- beats of the network's input that must have come before each beat; registers -- passed since
-    the network's input; stops -- whether a beat that waits stops what it comes from."""
+    """How far a stream is.
+
+    progress   beats of the network's input that must have come before each beat
+    registers  passed since the network's input
+    stops      whether a beat that waits stops what it comes from
+    """
 
     progress: np.ndarray
     registers: int = 0

@@ -101,7 +101,8 @@ def manifest(
 ) -> dict:
     """hwgen.json: what later commands need to know of a build."""
     top = f"rtl/{design.name}_top.v"
-    hardware = {path: text for path, text in files.items() if path.startswith(("rtl/", "rom/"))}
+    folders = ("rtl/", "rom/")
+    hardware = {path: text for path, text in files.items() if isinstance(text, str) and path.startswith(folders)}
     build_id = fingerprint(hardware | {top: render_top(design, build_id=0)})
     roms, units, pace = {}, [], pace_of(design)
     for placed in design.placed:

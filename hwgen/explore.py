@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hwgen.board import Board, load_board
-from hwgen.config import RESOURCES, BuildConfig
+from hwgen.config import MOST_LANES, RESOURCES, BuildConfig
 from hwgen.engines import Choice
 from hwgen.frontend import import_model
 from hwgen.lower import lower
@@ -22,15 +22,17 @@ def explore(
     model,
     example_inputs=None,
     *,
-    config: BuildConfig,
-    points: int,
+    config: BuildConfig | None = None,
+    points: int = 12,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> list[dict]:
     """The frontier of a network: the smallest design at each of `points` rates, the fastest that the board holds first.
 
-    A row: interval (cycles a frame), fps (frames a second at the clock), the estimate of each resource, and `layers`, each
-    with its choice, its cycles and the next faster choice with what that takes more (None: there is none).
+    model, example_inputs -- as hwgen.build takes them; config -- default: any engine, as many lanes as a layer can have
+    A row: interval (cycles a frame), fps (frames a second at the clock), the estimate of each resource, and `layers`,
+    each with its choice, its cycles and the next faster choice with what that takes more (None: there is none).
     """
+    config = config or BuildConfig(engine="auto", lanes=MOST_LANES)
     board = load_board(config.board)
     progress("import")
     graph = run_passes(import_model(model, example_inputs))
@@ -70,7 +72,7 @@ def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:
                 **{
                     f"more_{name}": step and after - before
                     for name, before, after in zip(
-                        RESOURCES, now.resources, step[1].resources if step else now.resources
+                        RESOURCES, now.resources, step[1].resources if step else now.resources, strict=True
                     )
                 },
             }

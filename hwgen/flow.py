@@ -134,8 +134,8 @@ def read_manifest(folder: str | Path) -> dict:
 
 
 def read_build(folder: str | Path, edited: bool = False) -> tuple[dict, list[str]]:
-    """hwgen.json of a build whose files are all as hwgen wrote them, and no name; with `edited`, all but the golden graph
-    may have been changed since, and the names of those files come with it. Raises BadInput that names a file."""
+    """hwgen.json of a build whose files are all as hwgen wrote them, and no name; with `edited`, all but the golden
+    graph may have been changed since, and the names of those files come with it. Raises BadInput that names a file."""
     known = read_manifest(folder)
     return known, check_unchanged(Path(folder), known, edited)
 

@@ -1,8 +1,8 @@
 """Writes a build into a folder: all files or none, never over anything that hwgen did not write, never through a link.
 
 A new build is written into NEW inside the folder, so on its file system, and becomes the build by one renaming: NEW to
-COMMITTED. From then on whoever reads or writes the folder first moves what COMMITTED holds into place (`recover`), which
-can be repeated: a process may be killed at any point.
+COMMITTED. From then on whoever reads or writes the folder first moves what COMMITTED holds into place (`recover`),
+which can be repeated: a process may be killed at any point.
 """
 
 import errno
@@ -132,8 +132,8 @@ def changed_files(folder: Path, manifest: dict) -> list[str]:
 
 
 def check_unchanged(folder: Path, manifest: dict, edited: bool) -> list[str]:
-    """Raises BadInput that names the first file of the build that is not as hwgen wrote it, or a link in the place where
-    verbs write; with `edited` all but the golden graph may differ, and the names of those files are returned."""
+    """Raises BadInput that names the first file of the build that is not as hwgen wrote it, or a link in the place
+    where verbs write; with `edited` all but the golden graph may differ, and the names of those files are returned."""
     check_places(folder, ["sim/*", "synth/*", "vivado/*"])
     changed = changed_files(folder, manifest)
     possible = [name for name in changed if not name.startswith("golden.") and (folder / name).is_file()]

@@ -19,8 +19,8 @@ from hwgen.qtype import QType
 
 ACT_QUANT = "hwgen.act_quant.default"
 COMPRESS = (
-    "compress the float network first: hwgen compress train.py:job --recipe recipe.json -o DIR (docs/compress.md), then "
-    "build DIR/model.pt2; or make hwgen.nn.ActQuant the first layer, and put one before each other layer"
+    "compress the float network first: hwgen compress train.py:job --recipe recipe.json -o DIR (docs/compress.md), "
+    "then build DIR/model.pt2; or make hwgen.nn.ActQuant the first layer, and put one before each other layer"
 )
 
 
@@ -51,8 +51,9 @@ _UNKNOWN = object()  # the result of a call that failed, where it cannot be a fr
 class Importer:
     """Walks one exported program.
 
-    A function of hwgen/ops/ calls `add`, `type`, `shape` and `flatten`, and may ask how the call at work is used. A call
-    that fails leaves its error in `obstacles` and a stand-in of its shape, so that what is behind it is looked at too.
+    A function of hwgen/ops/ calls `add`, `type`, `shape` and `flatten`, and may ask how the call at work is used. A
+    call that fails leaves its error in `obstacles` and a stand-in of its shape, so that what is behind it is looked at
+    too.
     """
 
     def __init__(self, program: ExportedProgram):
@@ -197,13 +198,14 @@ class Importer:
         same = tuple(shape) == self.shapes[name] and (floats or frame_shape(shape) == known)
         if batch != self.batch or not same:
             raise UnsupportedLayer(
-                f"its result has the shape {[batch, *shape]} in torch, which is no frame of {list(known)} for each input",
+                f"its result has the shape {[batch, *shape]} in torch, "
+                f"which is no frame of {list(known)} for each input",
                 self.path,
                 "keep the batch as the first dimension",
             )
 
     def _check_aliases(self, node) -> None:
-        """An in-place call changes every tensor that shares its memory; those must not be read again by their old names."""
+        """An in-place call changes every tensor that shares its memory; none may be read again by its old name."""
         for read in node.all_input_nodes:
             if read.name in self.stale:
                 raise UnsupportedLayer(

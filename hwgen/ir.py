@@ -28,8 +28,8 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Window:
-    """The activations that an output pixel reads, of one channel: (rows, columns) of kernel, stride and dilation; rows of padding
-    above the frame and columns to its left."""
+    """The activations that an output pixel reads, of one channel: (rows, columns) of kernel, stride and dilation; rows
+    of padding above the frame and columns to its left."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -52,9 +52,11 @@ class Op:
 
     window       what an output pixel reads, of an op that is a sum or a maximum over a window of its one input
     maximum      whether that is the greatest of the window; else it is a sum
-    elementwise  whether it is a function of one activation of each input, so that it may come before or behind what moves them
+    elementwise  whether it is a function of one activation of each input, so that it may come before or behind what
+                 moves them
     requantizes  whether the unit that computes it can also do what a Quantize behind it does
-    frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that follow each other
+    frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that
+                 follow each other
     """
 
     window: "Window | None" = None

@@ -155,7 +155,8 @@ def _harmless(path: Path) -> BytesIO:
             needed = needs.get(inside, MOST_TEXT)
             if member.file_size > max(needed, member.compress_size):
                 raise BadInput(
-                    f"{member.filename} in the archive unpacks to {member.file_size:,} bytes, and {needed:,} are needed",
+                    f"{member.filename} in the archive unpacks to {member.file_size:,} bytes, "
+                    f"and {needed:,} are needed",
                     str(path),
                     _REMEDY,
                 )

@@ -84,7 +84,7 @@ class Menu:
             )
         wanted = [engine for engine in able if family == "auto" or family in engine.families]
         if not wanted:
-            why = next(text for engine, text in obstacles.items() if text and family in engine.families)
+            why = obstacles[engines()[family]]  # a family is called after the engine that most stages of it have
             other = sorted({word for engine in able for word in engine.families})[0]
             raise UnsupportedLayer(
                 f"--engine {family} is not possible: {why}", stage.name, f"build it with --engine {stage.name}={other}"
@@ -141,7 +141,8 @@ class Menu:
     def _choices(
         self, stage: Stage, limit: float | None = None, known: Mapping[str, list[Choice]] | None = None
     ) -> list[Choice]:
-        """What the stage's engines offer: what is worth considering at a limit, or all; known -- the choices of stages before."""
+        """What the stage's engines offer: what is worth considering at a limit, or all; known -- the choices of stages
+        before."""
 
         def sides() -> list[Order]:
             return [self.order(name, choice) for name in stage.inputs for choice in (known or {}).get(name, [])]
@@ -150,9 +151,9 @@ class Menu:
         return [choice for engine in self.engines[stage.result] for choice in engine.choices(stage, limits, sides)]
 
     def meeting(self, interval: float, budget: Mapping[str, float]) -> tuple[dict[str, Choice] | None, float]:
-        """The choices of least area whose design, units that wait for each other included, takes at most `interval` cycles a
-        frame: each layer that can is so much faster as that needs; and the cycles that it takes. Where none is found in the budget, its
-        best; None if nothing is in the budget."""
+        """The choices of least area whose design, units that wait for each other included, takes at most `interval`
+        cycles a frame: each layer that can is so much faster as that needs; and the cycles that it takes. Where none is
+        found in the budget, its best; None if nothing is in the budget."""
 
         def tried(margin: float) -> tuple[dict[str, Choice] | None, float, float]:
             """What is chosen at a margin, its cycles and its share of the board."""
@@ -191,8 +192,8 @@ class Menu:
         budget: Mapping[str, float],
         margin: float = MARGIN,
     ) -> dict[str, Choice] | None:
-        """The choices of least area, by the sum of its shares of the board, whose units take at most `interval` cycles a frame,
-        `margin` of it each that can; None where the budget does not hold them."""
+        """The choices of least area, by the sum of its shares of the board, whose units take at most `interval` cycles
+        a frame, `margin` of it each that can; None where the budget does not hold them."""
         return self._program(interval, margin).solve(self.have, budget)
 
     def sparing(self, interval: float, budget: Mapping[str, float]) -> dict[str, Choice]:
@@ -251,8 +252,9 @@ class Menu:
 
     @property
     def bottleneck(self) -> str:
-        """The stage that cannot be faster."""
-        return max(self.least, key=lambda name: self.least[name])
+        """What cannot be faster: a stage, or what brings the result into the order of the border."""
+        slowest = max(self.least, key=lambda name: self.least[name])
+        return "the reordering of the output" if slowest == OUTPUT else slowest
 
     def prices(self, chosen: dict[str, Choice]) -> list[Price]:
         return [self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges]
@@ -270,7 +272,8 @@ class Menu:
         )
 
     def next_step(self, result: str, chosen: dict[str, Choice]) -> tuple[Choice, Price] | None:
-        """The choice that makes a layer faster for the least area, all others staying, and what its `around` is then."""
+        """The choice that makes a layer faster for the least area, all others staying, and what its `around` is
+        then."""
         stage, now = self.of_result[result], self.around(result, chosen)
         choices = self._choices(stage)
         prices = {choice: self.around(result, chosen | {result: choice}) for choice in choices}

@@ -10,12 +10,13 @@ from scipy.sparse import coo_array
 from hwgen.config import RESOURCES
 
 C = TypeVar("C", bound=Hashable)  # a choice
-O = TypeVar("O", bound=Hashable)  # what its readers see of it
+Sent = TypeVar("Sent", bound=Hashable)  # what its readers see of it
 
 
-class IntegerProgram(Generic[C, O]):
+class IntegerProgram(Generic[C, Sent]):
     """A choice for each stage such that all edges together cost least: a binary for each choice, and for each edge a
-    transport from the orders that its source may send to the choices of its reader, whose relaxation is tight where the edges form a tree (HiGHS solves it)."""
+    transport from the orders that its source may send to the choices of its reader, whose relaxation is tight where the
+    edges form a tree (HiGHS solves it)."""
 
     def __init__(self, options: Mapping[str, list[C]]):
         self.nodes = {(name, choice): i for i, (name, choice) in enumerate((n, c) for n in options for c in options[n])}
@@ -34,18 +35,19 @@ class IntegerProgram(Generic[C, O]):
     def edge(
         self,
         edge: tuple[str, str, int],
-        orders: Mapping[C, O],
-        prices: Mapping[tuple[O, C], Sequence[float]],
+        orders: Mapping[C, Sent],
+        prices: Mapping[tuple[Sent, C], Sequence[float]],
     ) -> None:
-        """The ends of an edge are chosen together: the order that the source's choice sends in, and the reader's choice.
+        """The ends of an edge are chosen together: the order that the source's choice sends in, and the reader's
+        choice.
 
         edge -- source, reader and the number of the reader's input; prices -- what each pair takes, by RESOURCES
         """
         source, result, _ = edge
-        senders: dict[O, list[int]] = {}
+        senders: dict[Sent, list[int]] = {}
         for choice, order in orders.items():
             senders.setdefault(order, []).append(self.nodes[source, choice])
-        of_order: dict[O, list[int]] = {order: [] for order in senders}
+        of_order: dict[Sent, list[int]] = {order: [] for order in senders}
         of_reader: dict[int, list[int]] = {i: [] for (name, _), i in self.nodes.items() if name == result}
         for (order, after), price in prices.items():
             of_order[order].append(len(self.costs))
@@ -57,7 +59,8 @@ class IntegerProgram(Generic[C, O]):
             self.row(variables, 0.0, less=[node])
 
     def solve(self, have: Mapping[str, int], budget: Mapping[str, float], exceed: bool = False) -> dict[str, C] | None:
-        """The choice of each stage, by its name, that takes the least sum of shares of what there is; None where none is in the budget.
+        """The choice of each stage, by its name, that takes the least sum of shares of what there is; None where none
+        is in the budget.
 
         exceed -- the budget may be exceeded, by the least sum of shares
         """

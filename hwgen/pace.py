@@ -1,14 +1,16 @@
 """How many cycles a frame takes when units wait for each other: the network, row by row.
 
-`Unit.cycles` is what a unit takes when its input is always there and its output always taken. But most units hold nothing: they take
-a row while they send one, so a row goes through all of them at once, as fast as the slowest; and while one of them is in the padding
-of its frame, those before it stand still. Only line memories and FIFOs part those who fill them from those who empty them.
+`Unit.cycles` is what a unit takes when its input is always there and its output always taken. But most units hold
+nothing: they take a row while they send one, so a row goes through all of them at once, as fast as the slowest; and
+while one of them is in the padding of its frame, those before it stand still. Only line memories and FIFOs part those
+who fill them from those who empty them.
 
-So the network is a set of walks, one for a unit that holds nothing, two for one that holds rows. A walk goes through a frame in
-steps, and in each takes a row, or sends one, or both, or neither. A step begins when the walks before and behind are at the step of
-the same row, when the rows that it reads are in memory, and when the row that it writes has room there. It takes that room when it
-begins, though its first beat comes later; so this is rather too slow than too fast. What happens within a row is seen only as far
-as `Step` of hwgen/walks.py says: that can be a few clocks a frame, either way.
+So the network is a set of walks, one for a unit that holds nothing, two for one that holds rows. A walk goes through a
+frame in steps, and in each takes a row, or sends one, or both, or neither. A step begins when the walks before and
+behind are at the step of the same row, when the rows that it reads are in memory, and when the row that it writes has
+room there. It takes that room when it begins, though its first beat comes later; so this is rather too slow than too
+fast. What happens within a row is seen only as far as `Step` of hwgen/walks.py says: that can be a few clocks a frame,
+either way.
 """
 
 import heapq
@@ -25,7 +27,8 @@ MOST_FRAMES = 12  # until two frames take the same; nearly always the third and 
 
 
 class Walkable(Protocol):
-    """What is paced: the walks of its units, joined, the cycles of the slowest of them alone, and the registers between its borders."""
+    """What is paced: the walks of its units, joined, the cycles of the slowest of them alone, and the registers between
+    its borders."""
 
     def walks(self) -> list[Walk]: ...
 
@@ -36,8 +39,9 @@ class Walkable(Protocol):
 
 @dataclass(frozen=True)
 class Pace:
-    """interval -- predicted cycles between two frames in the long run: the slowest unit's, and what units add by waiting for each
-    other; latency -- those from the first word of a frame into the empty network to the last word of its result"""
+    """interval -- predicted cycles between two frames in the long run: the slowest unit's, and what units add by
+    waiting for each other; latency -- those from the first word of a frame into the empty network to the last word of
+    its result"""
 
     interval: int
     latency: int

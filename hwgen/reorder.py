@@ -15,7 +15,7 @@ from hwgen.units.unit import Unit
 
 
 def arriving(stage: Stage, i: int, choice: Choice, order: Order, device: Device) -> list[tuple[Unit, Order]]:
-    """What turns a stream in `order` into what the stage reads as its input i, each unit with the order that it sends."""
+    """What turns a stream in `order` into what the stage reads as input i, each unit with the order that it sends."""
     number = f"_{i}" if len(stage.inputs) > 1 else ""
     wanted = engine_of(choice).reads(stage, i, choice, order)
     return _turned(f"reorder_for_{stage.result}{number}", stage.types[i], order, wanted, device)

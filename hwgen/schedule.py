@@ -18,16 +18,18 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     """The choice by each stage's result, and the input's by its own name.
 
     The network is as fast as --lanes lets the slowest layer be, or as --fps asks, or as the --budget allows; at that
-    rate it takes the least of the board, by the sum of its shares of LUTs, memories and DSP slices. Neighbours that are equally
-    slow hold each other up now and then (hwgen/pace.py), so every layer that can is a little faster than the slowest.
+    rate it takes the least of the board, by the sum of its shares of LUTs, memories and DSP slices. Neighbours that are
+    equally slow hold each other up now and then (hwgen/pace.py), so every layer that can is a little faster than the
+    slowest.
 
-    Raises UnsupportedLayer for an engine that a layer cannot have, DoesNotFit for a rate or a budget that cannot be met.
+    Raises UnsupportedLayer for an engine that a layer cannot have, DoesNotFit for a rate or a budget that cannot be
+    met.
     """
     menu = Menu(graph, stages, config, board, dsp=config.dsp and config.targets)
     whole = {name: board.resources[name] for name in RESOURCES}
     if config.fps:
         hertz = config.hertz(board)
-        interval = int(hertz // config.fps)
+        interval = int(hertz / config.fps * (1 + 1e-9))  # a rate that is a point of the frontier is met
         choices, took = menu.meeting(interval, whole)
         if choices is None:
             raise does_not_fit(menu)
@@ -67,7 +69,8 @@ def _too_slow(menu: Menu, interval: int, took: int) -> DoesNotFit:
         hint = f"ask for less, or prune it{_other_memory(menu, lacks)}"
     hertz = config.hertz(menu.board)
     return DoesNotFit(
-        f"{config.fps:,.0f} frames/s are {interval:,} cycles a frame at {hertz / 1e6:g} MHz; the least that {name} has room for is "
+        f"{config.fps:,.0f} frames/s are {interval:,} cycles a frame at {hertz / 1e6:g} MHz; "
+        f"the least that {name} has room for is "
         f"{took:,}",
         why,
         hint,
@@ -87,7 +90,8 @@ def _other_memory(menu: Menu, lacks: Mapping[str, float]) -> str:
 
 
 def _within(menu: Menu, budget: dict[str, int]) -> dict[str, Choice]:
-    """The fastest design in a budget. Forks and FIFOs, which no edge prices, are found by placing it, and kept room for."""
+    """The fastest design in a budget. Forks and FIFOs, which no edge prices, are found by placing it, and kept room
+    for."""
     left: Mapping[str, float] = budget
     while chosen := menu.best(left):
         takes = menu.placed(chosen).estimate()

@@ -37,7 +37,7 @@ class Run:
 
     words      int64 [N, activations]: the output stream, signed values
     traces     stream name -> int64 [N, activations], for the streams inside, if traced
-    cycles     clocks in which the network was busy: that of the first word in, that of the last word out, and all between
+    cycles     clocks in which the network was busy: from that of the first word in to that of the last word out
     first_word clocks from the first word in to the first word out
     latency    clocks from the first word in to the last word of the first frame out
     interval   clocks from one frame's last word to the next one's, the median; None for fewer than three frames
@@ -137,8 +137,8 @@ def run_words(
     traced: bool = False,
     waves: Path | None = None,
 ) -> Run:
-    """Plays input words [N, activations] into the emitted core, and reads what comes out of it and, if `traced`, runs inside
-    it; `waves` is the VCD file to write. Runs of one kind in one folder wait for each other."""
+    """Plays input words [N, activations] into the emitted core, and reads what comes out of it and, if `traced`, runs
+    inside it; `waves` is the VCD file to write. Runs of one kind in one folder wait for each other."""
     kind = simulator + ("-stalls" if stall else "") + ("-traced" if traced else "") + ("-waves" if waves else "")
     check_places(folder, [f"sim/{kind}/*"])
     with writing(folder / "sim" / kind), _alone(folder / "sim" / kind) as work:
@@ -294,7 +294,7 @@ def _write_words(path: Path, words: np.ndarray, stream: Stream) -> None:
 
 
 def _read_words(path: Path, stream: Stream, folder: Path, frames: int | None = None) -> np.ndarray:
-    """int64 [N, activations] of a stream's file; `frames` leaves out what was sent after the last whole frame wanted."""
+    """int64 [N, activations] of a stream's file; `frames` leaves out what was sent after the last frame wanted."""
     qtype, side = stream.type.qtype, stream.order.side
     text = path.read_text().split()
     unknown = [word for word in text if not set(word) <= set("0123456789abcdef")]

@@ -35,7 +35,7 @@ class Stage:
     def alone(
         name: str, op: Op, quantize: Quantize | None, x: TensorType, y: TensorType | None = None, loadable: bool = False
     ) -> "Stage":
-        """A stage of one input that no graph holds; y -- of its result, if that is not what the op and `quantize` give."""
+        """A stage of one input that no graph holds; y -- its result, if not what the op and `quantize` give."""
         if y is None:
             y = op.infer(x) if quantize is None else quantize.infer(op.infer(x))
         return Stage(name, op, quantize, ("x",), (x,), name, y, loadable)

@@ -8,8 +8,8 @@ import torch
 
 @dataclass(frozen=True)
 class Order:
-    """A frame of `shape` (channels, rows, columns): for each row, each s < stripe, each channel, each lane: the pixel in
-    column lane * stripe + s, if there is one. One lane is raster order.
+    """A frame of `shape` (channels, rows, columns): for each row, each s < stripe, each channel, each lane: the pixel
+    in column lane * stripe + s, if there is one. One lane is raster order.
 
     A beat carries `side` activations that follow each other, the first in its lowest bits: one; or with several lanes
     all lanes of a channel, where a lane without a pixel carries anything; or with one lane all channels of one or more
@@ -59,16 +59,16 @@ class Order:
         return np.argsort(self.channels) if self.channels else np.arange(self.shape[0])
 
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """The columns of a row in the order they first arrive, an activation a beat, and a flag at the last of each group
-        that comes once per channel."""
+        """The columns of a row in the order they first arrive, an activation a beat, and a flag at the last of each
+        group that comes once per channel."""
         grid = np.arange(self.stripe)[:, None] + np.arange(self.lanes)[None, :] * self.stripe
         inside = grid < self.shape[2]
         last = inside & ~np.pad(inside, ((0, 0), (0, 1)))[:, 1:]
         return grid[inside], last[inside]
 
     def indices(self) -> np.ndarray:
-        """The index of each activation of a frame, as they come, in the flattened (channels, rows, columns); -1 for a lane
-        without a pixel."""
+        """The index of each activation of a frame, as they come, in the flattened (channels, rows, columns); -1 for a
+        lane without a pixel."""
         channels, rows, columns = self.shape
         order = np.array(self.channels) if self.channels else np.arange(channels)
         s, channel, lane = np.meshgrid(np.arange(self.stripe), order, np.arange(self.lanes), indexing="ij")

@@ -16,7 +16,8 @@ from hwgen.terms import TermTable, term_table
 
 @dataclass(frozen=True, eq=False)
 class ExactSums:
-    """A convolution as sums of integers, on the coarsest grid that gives the result: (weights << lift) @ inputs + constants, >> drop.
+    """A convolution as sums of integers, on the coarsest grid that gives the result:
+    (weights << lift) @ inputs + constants, >> drop.
 
     weights    int64 [outputs, inputs of one]
     lift       bits
@@ -33,8 +34,8 @@ class ExactSums:
 
     @staticmethod
     def of(conv: Conv, x: TensorType, quantize: Quantize | None, finer: int = 0) -> "ExactSums":
-        """Requantized by `quantize`, or with the exact accumulators as the result (None); finer -- bits of a grid that is not the
-        coarsest."""
+        """Requantized by `quantize`, or with the exact accumulators as the result (None); finer -- bits of a grid that
+        is not the coarsest."""
         if quantize is None:
             grid, drop = conv.out_exponent(x), 0
         else:

@@ -14,8 +14,8 @@ HANDOVER = 2
 
 @dataclass(frozen=True)
 class Rows:
-    """How a memory of rows is walked, rtl/line_memory.v or a FIFO: a frame is padding rows, real rows, padding rows, in a ring of row
-    slots."""
+    """How a memory of rows is walked, rtl/line_memory.v or a FIFO: a frame is padding rows, real rows, padding rows, in
+    a ring of row slots."""
 
     rows: int
     pad_top: int
@@ -36,8 +36,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Step:
-    """takes, sends -- whether a row; cycles -- when nobody else is slower; beats -- of the row that is sent; quiet -- cycles in which
-    none of them is, whoever takes them; rest -- cycles behind the last beat taken in which it must be given none"""
+    """takes, sends -- whether a row; cycles -- when nobody else is slower; beats -- of the row that is sent; quiet --
+    cycles in which none of them is, whoever takes them; rest -- cycles behind the last beat taken in which it must be
+    given none"""
 
     takes: bool
     sends: bool
@@ -49,7 +50,8 @@ class Step:
 
 @dataclass(eq=False)
 class Ring:
-    """The line memory of lanes, or a FIFO: rows `written` since the start; `free`, since when each slot without a row can be written."""
+    """The line memory of lanes, or a FIFO: rows `written` since the start; `free`, since when each slot without a row
+    can be written."""
 
     rows: Rows
     handover: int = 0
@@ -77,8 +79,8 @@ class Walk:
     lanes -- whether it is lanes at work: its next step may begin before those behind have taken its row
     before, behind -- whose rows it takes, and who takes its own
     last -- whether it sends the network's output
-    gap -- cycles at least from the last beat that it sends of a frame to the first of the next one, in which a reader may rest;
-    behind a memory that goes on filling no reader's rest is in the way
+    gap -- cycles at least from the last beat that it sends of a frame to the first of the next one, in which a reader
+    may rest; behind a memory that goes on filling no reader's rest is in the way
     """
 
     steps: list[Step]

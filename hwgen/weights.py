@@ -25,8 +25,8 @@ LOAD_LAYER, LOAD_WORDS, LOAD_DATA = 0x4C, 0x50, 0x54  # docs/registers.md
 
 @dataclass(frozen=True)
 class LayerList:
-    """The list of one layer: its number at LOAD_LAYER, words of `bits` bits, how many its memory holds, and what LOAD_CHECK
-    reads once it is loaded."""
+    """The list of one layer: its number at LOAD_LAYER, words of `bits` bits, how many its memory holds, and what
+    LOAD_CHECK reads once it is loaded."""
 
     name: str
     layer: int
@@ -47,7 +47,7 @@ class Weights:
     writes: np.ndarray
 
     def save(self, path: Path) -> None:
-        """Writes the register writes to `path`, little-endian pairs of 32 bits, and the rest to a JSON file beside it."""
+        """Writes the register writes to `path`, little-endian pairs of 32 bits, the rest to a JSON file beside it."""
         path.write_bytes(self.writes.astype("<u4").tobytes())
         described = {"build_id": self.build_id, "writes": len(self.writes), "layers": [asdict(x) for x in self.layers]}
         path.with_suffix(".json").write_text(json.dumps(described, indent=1) + "\n")
@@ -60,9 +60,10 @@ def load_words(
 ) -> Weights:
     """What loads the build in `folder` with the weights of `model`; of None: with its own.
 
-    model, example_inputs -- as hwgen.build takes them: the build's network with other weights and biases in its loadable layers
-    Raises BadInput where anything else differs or no layer can be loaded, and DoesNotFit where the hardware is too narrow or
-    too short for a layer's new weights; both name the layer.
+    model, example_inputs -- as hwgen.build takes them: the build's network with other weights and biases in its
+    loadable layers
+    Raises BadInput where anything else differs or no layer can be loaded, and DoesNotFit where the hardware is too
+    narrow or too short for a layer's new weights; both name the layer.
     """
     design, known = read_design(folder), read_manifest(folder)
     if not design.loadable:
@@ -75,7 +76,7 @@ def load_words(
 
 
 def lists_of(design: Design, ops: dict[str, Op]) -> tuple[list[LayerList], np.ndarray]:
-    """The lists of all loadable layers, and the writes [N, 2] that load them; ops -- new ones by the name of the layer."""
+    """The lists of all loadable layers, and the writes [N, 2] that load them; ops -- new ones by the layer's name."""
     layers, writes = [], []
     for number, unit in enumerate(design.loadable):
         rom = unit.reloaded(ops[unit.name]) if unit.name in ops else unit.rom

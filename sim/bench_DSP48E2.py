@@ -1,7 +1,7 @@
-"""The model DSP48E2.v: every operand that OPMODE selects, every sum that ALUMODE names, and nothing for other modes (Icarus).
+"""The model DSP48E2.v: every operand OPMODE selects, every sum ALUMODE names, and nothing for other modes (Icarus).
 
-Expected values come from the arithmetic of UG579's table of ALUMODE: Z + S, Z - S, -Z + S - 1, -(Z + S) - 1 a lane; and of the
-product, from that of INMODE: B times D + A, D - A, or what of them is not gated.
+Expected values come from the arithmetic of UG579's table of ALUMODE: Z + S, Z - S, -Z + S - 1, -(Z + S) - 1 a lane; and
+of the product, from that of INMODE: B times D + A, D - A, or what of them is not gated.
 """
 
 import itertools

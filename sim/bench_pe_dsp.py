@@ -1,4 +1,4 @@
-"""pe_dsp doubles the sums of two lanes or not, adds x or subtracts it and one, and gives the sum two enabled clocks later."""
+"""pe_dsp doubles the sums of two lanes or not, adds x or subtracts it and one; sums come two enabled clocks later."""
 
 import random
 
@@ -22,7 +22,7 @@ def operand(rng):
 
 
 class Lanes:
-    """The device behind a pipeline as in a layer: `first` follows `last`, and results are captured two clocks after it."""
+    """The device behind a pipeline as in a layer: `first` follows `last`, results are captured two clocks after it."""
 
     def __init__(self, dut, stall, seed):
         self.dut, self.stall, self.rng = dut, stall, random.Random(seed)
@@ -91,7 +91,7 @@ async def every_output_gets_its_two_sums_whoever_stalls(dut, stall):
 
 @cocotb.test()
 async def negative_terms_with_their_ones_added_back_give_the_exact_sum(dut):
-    """As hwgen/lanes/program.py orders them: one shift before each lower exponent, and the ones as a constant at the end."""
+    """As hwgen/lanes/program.py orders them: a shift before each lower exponent, the ones as a constant at the end."""
     rng = random.Random(3)
     lanes, expected = await Lanes(dut, 0.2, seed=4).begin(), []
     for _ in range(60):

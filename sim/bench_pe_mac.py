@@ -1,4 +1,4 @@
-"""pe_mac adds products of a weight and one or two operands, and constants, and gives the sums three enabled clocks later."""
+"""pe_mac adds products of a weight and one or two operands, and constants; its sums come three enabled clocks later."""
 
 import random
 
@@ -60,8 +60,8 @@ def product(term, lane):
 
 
 class Lanes:
-    """The device behind a pipeline as in a layer: `first` and `immediate` come a clock behind their term, and results are
-    captured three clocks after `last`."""
+    """The device behind a pipeline as in a layer: `first` and `immediate` come a clock behind their term, and results
+    are captured three clocks after `last`."""
 
     def __init__(self, dut, stall, seed):
         self.dut, self.stall, self.rng = dut, stall, random.Random(seed)
@@ -113,7 +113,7 @@ class Lanes:
 
 
 def step(away):
-    """A term that leads sums that are `away` from their goals nearer, at full stride while they are far; None if none can."""
+    """A term that leads sums that are `away` from their goals nearer, at full stride while far; None if none can."""
     c = config()
     low, high = ends(c["X_W"], c.get("X_SIGNED", 0))
     _, most = ends(c["WEIGHT_W"], True)
@@ -128,8 +128,8 @@ def step(away):
 
 
 def random_list(rng):
-    """One output's terms, with bubbles between, and its sums. Random terms come first, then those that lead to sums of W bits:
-    before, they may be anything."""
+    """One output's terms, with bubbles between, and its sums. Random terms come first, then those that lead to sums of
+    W bits: before, they may be anything."""
     lanes, base = config()["PRODUCTS"], first_sum()
     low, high = ends(config()["W"], True)
     goals = [rng.choice([low, high, rng.randint(low, high)]) for _ in range(lanes)]

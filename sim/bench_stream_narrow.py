@@ -1,4 +1,4 @@
-"""stream_narrow sends the N words of a beat one by one, the lowest first, without a gap; short beats leave the last out."""
+"""stream_narrow sends the N words of a beat one by one, lowest first, without a gap; short beats leave the last out."""
 
 import random
 

@@ -4,6 +4,7 @@ corners."""
 import copy
 import math
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -118,10 +119,8 @@ def make_network(random: Random) -> Network:
                 break
             except TooMuch:
                 continue
-    try:
+    with suppress(TooMuch):
         here = _ending(random, here)
-    except TooMuch:
-        pass
     module = _named(random, here.modules)
     module = module.double() if random.random() < 0.1 else module.float()
     x = x if random.random() < 0.3 else x.float()
@@ -180,7 +179,10 @@ def _input(random: Random) -> tuple[torch.Tensor, Here]:
     """A batch, and the network that only quantizes it."""
     kind = random.choice(KINDS)
     channels = random.choice((1, 1, 2, 3, 4, 5, 8))
-    side = lambda: random.choice((1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16))
+
+    def side() -> int:
+        return random.choice((1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16))
+
     shape = {
         "image": (channels, side(), side()),
         "signal": (channels, 2 * side()),
@@ -472,7 +474,8 @@ def only(monkeypatch, kind):
     able = lane_kinds()[kind].obstacle
     for name, other in lane_kinds().items():
         if name != kind:
-            refuses = lambda stage, can=other.obstacle, last=other.slices: (
-                can(stage) or ("another kind is wanted" if last or able(stage) is None else None)
-            )
+
+            def refuses(stage, can=other.obstacle, last=other.slices):
+                return can(stage) or ("another kind is wanted" if last or able(stage) is None else None)
+
             monkeypatch.setattr(other, "obstacle", refuses)

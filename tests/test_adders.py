@@ -171,7 +171,7 @@ def test_each_row_is_one_that_row_adder_takes():
 
 
 def test_bits_are_read_once_but_where_words_are_shared():
-    """A heap uses each bit it is given: a row's bits go to one place, unless a node is behind it or two outputs are one."""
+    """A heap uses every bit: a row's bits go to one place, unless a node is behind it or two outputs are one."""
     for case in CASES:
         netlist = case.netlist()
         if netlist.shared or len(np.unique(case.weights, axis=0)) < len(case.weights):

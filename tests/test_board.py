@@ -129,7 +129,7 @@ def test_a_boards_file_that_cannot_be_read_is_named(arty):
     odd = arty.with_name("my board.toml")
     odd.write_text(ARTY)
     with pytest.raises(
-        BadInput, match="a board called 'my board'.*\n.*my board.toml\n  try:  name its file by letters"
+        BadInput, match=r"a board called 'my board'.*\n.*my board\.toml\n  try:  name its file by letters"
     ):
         load_board(str(odd))
 
@@ -153,5 +153,5 @@ def test_a_build_keeps_its_board(arty, tmp_path):
     arty.unlink()
     assert read_board(folder, manifest) == board
     for record in ("arty", {}, {"name": 5}, manifest["board"] | {"part": "xczu7ev"}):
-        with pytest.raises(BadInput, match="hwgen.json, board"):
+        with pytest.raises(BadInput, match=r"hwgen\.json, board"):
             read_board(folder, manifest | {"board": record})

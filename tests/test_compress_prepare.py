@@ -373,7 +373,7 @@ def test_a_layer_s_own_zeros_need_a_method_that_prunes_a_fraction():
     overrides = (Override("b", zeros=0.5),)
     plan = layer_recipes(Recipe(pruning=Magnitude(0.9), overrides=overrides), {"a": 4, "b": 2})
     assert (plan["a"].zeros, plan["b"].zeros) == (None, 0.5)
-    with pytest.raises(BadInput, match="b: zeros = 0.5, but no method prunes a fraction"):
+    with pytest.raises(BadInput, match=r"b: zeros = 0\.5, but no method prunes a fraction"):
         layer_recipes(Recipe(overrides=overrides), {"a": 4, "b": 2})
 
 
@@ -728,7 +728,7 @@ def test_all_that_stands_in_the_way_is_named_before_any_training():
 def test_a_clip_that_no_quantizer_will_follow_is_named_before_any_training():
     network = [nn.Conv2d(2, 4, 3), nn.Hardtanh(0, 1.7), nn.MaxPool2d(2), nn.Conv2d(4, 3, 1)]
     assert prepare(nn.Sequential(*network), Recipe(), (X[:1],)).layers
-    with pytest.raises(OffGrid, match="clipping at 0 and 1.7(.|\n)*at:   4"):
+    with pytest.raises(OffGrid, match=r"clipping at 0 and 1\.7(.|\n)*at:   4"):
         prepare(nn.Sequential(*network, nn.Hardtanh(0, 1.7)), Recipe(), (X[:1],))
 
 

@@ -112,6 +112,7 @@ def top(cases: list) -> str:
     ports, instances = "input clk", ""
     for i, (_, depth, bits) in enumerate(cases):
         address = (depth - 1).bit_length()
-        ports += f", input we{i}, input [{address - 1}:0] wa{i}, ra{i}, input [{bits - 1}:0] d{i}, output [{bits - 1}:0] q{i}"
+        ports += f", input we{i}, input [{address - 1}:0] wa{i}, ra{i}"
+        ports += f", input [{bits - 1}:0] d{i}, output [{bits - 1}:0] q{i}"
         instances += f"    memory{i} m{i} (.clk(clk), .we(we{i}), .wa(wa{i}), .ra(ra{i}), .d(d{i}), .q(q{i}));\n"
     return f"\nmodule top ({ports});\n{instances}endmodule\n"

@@ -103,7 +103,7 @@ def test_the_program_gives_the_golden_integers_on_any_grid(seed, finer):
 
 
 def worst_case(seed):
-    """A layer with one window, whose outputs' sums need every bit of the accumulator, and the frames that drive them."""
+    """A layer with one window, whose outputs' sums need every bit of the accumulator, and frames that drive them."""
     conv, x, quantize, _ = layer(seed)
     outputs, inside = conv.weight.shape[:2]
     rows, columns = (d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.weight.shape[2:], strict=True))

@@ -527,7 +527,7 @@ def test_files_that_are_no_archive(tmp_path):
         lambda: saved(path, lambda members: members.update({"models/model.json": b"[]"})),
     ):
         make()
-        with pytest.raises(BadInput, match="net.pt2"):
+        with pytest.raises(BadInput, match=r"net\.pt2"):
             load(str(path))
         assert [p.name for p in tmp_path.iterdir()] == ["net.pt2"]
 
@@ -550,7 +550,7 @@ def test_an_archive_with_a_dynamic_batch_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, word",
+    ("text", "word"),
     [
         ("", "has no function"),
         ("def load(): return 3", "returned int"),
@@ -616,7 +616,7 @@ def test_a_manifest_that_is_not_ours(tmp_path, manifest):
     (tmp_path / "thesis.tex").write_text("all my work")
     (out / "hwgen.json").write_text(manifest)
     before = content(tmp_path)
-    with pytest.raises(BadInput, match="hwgen.json"):
+    with pytest.raises(BadInput, match=r"hwgen\.json"):
         hwgen.build(small(), SMALL, out=out)
     assert content(tmp_path) == before
 
@@ -811,7 +811,7 @@ def test_a_chance_that_is_none(tmp_path, built, stall):
     assert content(built) == before
 
 
-@pytest.mark.parametrize("simulator, package", [("icarus", "iverilog"), ("verilator", "g++")])
+@pytest.mark.parametrize(("simulator", "package"), [("icarus", "iverilog"), ("verilator", "g++")])
 def test_a_missing_simulator(tmp_path, monkeypatch, built, simulator, package):
     np.save(tmp_path / "x.npy", np.zeros((1, 3)))
     (tmp_path / "bin").mkdir()

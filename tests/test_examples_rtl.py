@@ -119,7 +119,8 @@ def test_a_wrong_weight_is_found_and_located(built, tmp_path):
     rom.write_text("".join(f"{n:0{len(words[0])}x}\n" for n in changed))
     with pytest.raises(
         Mismatch,
-        match=r"first wrong layer depthwise \(stream quant3\), channel \d+, pixel row \d+ column \d+: got -?\d+, want -?\d+",
+        match=r"first wrong layer depthwise \(stream quant3\), channel \d+, pixel row \d+ column \d+: "
+        r"got -?\d+, want -?\d+",
     ):
         verify(folder, x[:4], edited=True)
 

@@ -63,7 +63,7 @@ AFTER = as_bytes(whole(NEW)) | MINE
 
 
 def killed(work: Callable[[], None], count: int) -> bool:
-    """Runs `work` in a process that is killed as it begins its file operation number `count`; whether it came so far."""
+    """Runs `work` in a process that is killed as its file operation number `count` begins; whether it came so far."""
     child = os.fork()
     if child == 0:
         seen = 0
@@ -168,7 +168,10 @@ def volume(place: Path, options: str = "size=1m") -> Iterator[bool]:
 def far(monkeypatch) -> list[Path]:
     """Folders that nothing can be renamed into or out of, as if each were a file system of its own."""
     places: list[Path] = []
-    home = lambda path: next((p for p in places if p in [Path(path), *Path(path).parents]), None)
+
+    def home(path) -> Path | None:
+        return next((p for p in places if p in [Path(path), *Path(path).parents]), None)
+
     for name in ("rename", "replace"):
         original = getattr(os, name)
 
@@ -253,9 +256,13 @@ def test_nothing_behind_a_link_is_written_or_deleted(tmp_path, state, listed):
     if state == "committed":
         put(place / folder.COMMITTED, as_bytes(whole(hostile if listed == "new" else {"golden.json": "new"})))
     before = content(place)
-    with pytest.raises(BadInput, match="link"):
+
+    def build_again():
         check_writable(place)
         write(place, whole(hostile))
+
+    with pytest.raises(BadInput, match="link"):
+        build_again()
     assert content(victim) == {"thesis.tex": b"all my work"}
     assert content(place) == before
 
@@ -342,7 +349,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, call):
 
 def test_names_that_are_too_long(tmp_path):
     place = built(tmp_path / "net")
-    with pytest.raises(BadInput, match="File name too long(?s:.*)shorter name"):
+    with pytest.raises(BadInput, match=r"File name too long(?s:.*)shorter name"):
         write(place, whole({f"rtl/{'a' * 250}_core.v": "x"}))
     assert content(place) == BEFORE
     with pytest.raises(BadInput, match="File name too long"):

@@ -92,7 +92,7 @@ def huge(entry: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "member, size, config, words",
+    ("member", "size", "config", "words"),
     [
         ("data/weights/weight_0", 3 << 20, None, "the archive unpacks to 3,1"),
         (
@@ -114,7 +114,9 @@ def test_an_archive_that_unpacks_to_more_than_it_needs(saved, monkeypatch, membe
     changed(saved, member, size, config)
     read = zipfile.ZipFile.read
     monkeypatch.setattr(
-        zipfile.ZipFile, "read", lambda self, one, *more: read(self, one) if one.file_size < 1 << 18 else pytest.fail()
+        zipfile.ZipFile,
+        "read",
+        lambda self, one, *more: read(self, one) if one.file_size < 1 << 18 else pytest.fail(f"unpacks {one.filename}"),
     )
     with pytest.raises(BadInput, match=words):
         load(str(saved))

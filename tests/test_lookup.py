@@ -21,11 +21,13 @@ from hwgen.qtype import QType
 from hwgen.stage import Stage
 from hwgen.stream import Order
 
+BEFORE, AFTER = ActQuant(8, -4, True), ActQuant(6, -5, True)
+
 
 class Calls(nn.Module):
     """A function between two quantizers."""
 
-    def __init__(self, function, before=ActQuant(8, -4, True), after=ActQuant(6, -5, True)):
+    def __init__(self, function, before=BEFORE, after=AFTER):
         super().__init__()
         self.function, self.before, self.after = function, before, after
 

@@ -1,4 +1,5 @@
-"""The program of lanes that multiply, weight by weight as rtl/pe_mac.v adds them, gives the golden integers; its width is exact."""
+"""The program of lanes that multiply, weight by weight as rtl/pe_mac.v adds them, gives the golden integers; its width
+is exact."""
 
 import numpy as np
 import pytest
@@ -71,8 +72,8 @@ def test_the_accumulator_holds_the_worst_case_and_not_a_bit_more(seed):
 
 
 def decoded(entries, immediate_bits):
-    """The list as (weight or None, place or immediate) of each entry that adds, from the fields of the ROM alone; two halves of an
-    immediate as one."""
+    """The list as (weight or None, place or immediate) of each entry that adds, from the fields of the ROM alone; two
+    halves of an immediate as one."""
     result, at, upper = [], 0, 0
     half_bits = entries.payload_bits + entries.command_bits - 2
     ends = set((np.cumsum(entries.lengths) - 1).tolist())

@@ -16,8 +16,8 @@ from hwgen.passes import run_passes
 
 # Parameters as the source counts them, and multiply-accumulates of a frame, zeros and padding counted.
 # MLPerf Tiny and MobileNetV1: what Keras counts of the reference models, a batch norm's statistics included; Howard et
-# al. 2017 give 4.2 million and 569 million. CNV: QONNX's inference cost of the model zoo's CNV, weights alone, its first
-# layer and the others. The last digits of the other multiply-accumulates are by hand, from the layers' shapes.
+# al. 2017 give 4.2 million and 569 million. CNV: QONNX's inference cost of the model zoo's CNV, weights alone, its
+# first layer and the others. The last digits of the other multiply-accumulates are by hand, from the layers' shapes.
 PUBLISHED = {
     "resnet8": (78_666, 12_501_632),
     "ds_cnn": (24_908, 2_656_768),

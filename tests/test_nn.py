@@ -24,7 +24,7 @@ def level(x: float, bits: int, exponent: int, signed: bool) -> Fraction:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
-    "x, expected",
+    ("x", "expected"),
     [
         (0.25, 0.5),
         (-0.25, 0.0),
@@ -41,7 +41,7 @@ def test_ties_go_up_and_the_rest_is_clamped(dtype, x, expected):
 
 
 @pytest.mark.parametrize(
-    "bits, signed, expected",
+    ("bits", "signed", "expected"),
     [(1, False, (0, 1)), (1, True, (-1, 0)), (8, False, (0, 255)), (16, True, (-32768, 32767))],
 )
 def test_limits(bits, signed, expected):
@@ -96,7 +96,7 @@ def test_operators_keep_torchs_contract(dtype):
 
 
 @pytest.mark.parametrize(
-    "arguments, name",
+    ("arguments", "name"),
     [((0, 0), "bits"), ((17, 0), "bits"), ((2.5, 0), "bits"), ((4, 65), "exponent"), ((4, 0.5), "exponent")],
 )
 def test_bad_arguments_are_named(arguments, name):
@@ -125,7 +125,7 @@ def test_average_of_nine_by_hand():
     assert AvgPool2d(3)(x).item() == 45 * 228 / 2048
 
 
-@pytest.mark.parametrize("kernel, stride", [(2, None), (4, None), ((4, 2), (1, 2)), (2, 1)])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, None), (4, None), ((4, 2), (1, 2)), (2, 1)])
 def test_power_of_two_windows_equal_torchs_pooling(kernel, stride):
     x = torch.randint(0, 256, (2, 3, 9, 8)).double()
     assert torch.equal(AvgPool2d(kernel, stride, bits=3)(x), nn.AvgPool2d(kernel, stride)(x))

@@ -1,4 +1,5 @@
-"""The DSP48E2 of pe_mac.v equals its behavioural form for the model sim/DSP48E2.v: proven at small widths, sampled at large ones."""
+"""The DSP48E2 of pe_mac.v equals its behavioural form for the model sim/DSP48E2.v: proven at small widths, sampled at
+large ones."""
 
 import json
 
@@ -13,7 +14,8 @@ from tests.proofs import yosys
 PE_MAC = share("rtl") / "pe_mac.v"
 MODEL = share("sim") / "DSP48E2.v"
 
-# beside both forms the exact sums of each lane, in 48 bits: the behavioural form has W of them, the slice's P both in one
+# beside both forms the exact sums of each lane, in 48 bits: the behavioural form has W bits of them, the slice's P has
+# both lanes in one
 BOTH = """
 module both #(PARAMETERS) (
     input clk, input enable, input [WEIGHT_W-1:0] weight, input zero, input [PRODUCTS*X_W-1:0] x,
@@ -22,12 +24,14 @@ module both #(PARAMETERS) (
     localparam SPLIT = (PRODUCTS == 1) ? 48 : (X_W > 2) ? 26 - X_W : 24;
     wire [PRODUCTS*W-1:0] gold;
     wire [PRODUCTS*W-1:0] gate;
-    pe_mac #(.PRODUCTS(PRODUCTS), .X_W(X_W), .X_SIGNED(X_SIGNED), .WEIGHT_W(WEIGHT_W), .IMMEDIATE_W(IMMEDIATE_W), .W(W),
-        .BASE(BASE), .XILINX(0)) gold_i(.clk(clk), .enable(enable), .weight(weight), .zero(zero), .x(x), .first(first),
-        .immediate(immediate), .sum(gold));
-    pe_mac_gate #(.PRODUCTS(PRODUCTS), .X_W(X_W), .X_SIGNED(X_SIGNED), .WEIGHT_W(WEIGHT_W), .IMMEDIATE_W(IMMEDIATE_W), .W(W),
-        .BASE(BASE), .XILINX(1)) gate_i(.clk(clk), .enable(enable), .weight(weight), .zero(zero), .x(x), .first(first),
-        .immediate(immediate), .sum(gate));
+    pe_mac #(.PRODUCTS(PRODUCTS), .X_W(X_W), .X_SIGNED(X_SIGNED), .WEIGHT_W(WEIGHT_W),
+        .IMMEDIATE_W(IMMEDIATE_W), .W(W), .BASE(BASE), .XILINX(0)) gold_i(
+        .clk(clk), .enable(enable), .weight(weight), .zero(zero), .x(x), .first(first), .immediate(immediate),
+        .sum(gold));
+    pe_mac_gate #(.PRODUCTS(PRODUCTS), .X_W(X_W), .X_SIGNED(X_SIGNED), .WEIGHT_W(WEIGHT_W),
+        .IMMEDIATE_W(IMMEDIATE_W), .W(W), .BASE(BASE), .XILINX(1)) gate_i(
+        .clk(clk), .enable(enable), .weight(weight), .zero(zero), .x(x), .first(first), .immediate(immediate),
+        .sum(gate));
 
     reg [WEIGHT_W-1:0]     weight_q;
     reg [PRODUCTS*X_W-1:0] x_q;
@@ -82,7 +86,7 @@ SMALL = [
 
 
 def elaborated(folder, config, gate):
-    """Commands that read both forms and the sums beside each other, `gate` being the text of the one with the DSP48E2."""
+    """Commands that read both forms and the sums beside each other; `gate` is the text of the one with the DSP48E2."""
     (folder / "gold.v").write_text(PE_MAC.read_text())
     (folder / "gate.v").write_text(gate.replace("module pe_mac ", "module pe_mac_gate "))
     given = ", ".join(f"parameter signed [63:0] {name} = {value}" for name, value in config.items())

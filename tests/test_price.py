@@ -113,7 +113,7 @@ def test_a_term_lane_costs_what_the_unit_says_of_one_more(legs, bits):
 
 
 @pytest.mark.parametrize(
-    "weights, expected",
+    ("weights", "expected"),
     [
         (Uniform(4), (4, 11 / 7, 7, False)),  # 1 2 3=4-1 4 5 6 7=8-1: 1 1 2 1 2 2 2 terms
         (PowerOfTwo(4), (4, 1, 64, True)),

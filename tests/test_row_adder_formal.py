@@ -23,8 +23,7 @@ def case(seed):
     """Parameters of a row of random shape, from 1 to 19 columns; the sum as wide as it can get, or cut."""
     rng = random.Random(seed)
     w = rng.choice([1, 2, 3, 8, 9, 19])
-    mask = lambda: rng.getrandbits(w) | rng.getrandbits(w)
-    operands = {name: mask() for name in "ABC"}
+    operands = {name: rng.getrandbits(w) | rng.getrandbits(w) for name in "ABC"}
     inverted = {f"NOT_{name}": columns & rng.getrandbits(w) for name, columns in operands.items()}
     one, fourth = rng.randint(0, 1), rng.randint(0, 1)
     total = sum(operands.values()) + one + fourth

@@ -14,7 +14,7 @@ from torch import nn
 from hwgen import simulate
 from hwgen.board import load_board
 from hwgen.config import RESOURCES, BuildConfig
-from hwgen.errors import BadInput, DoesNotFit
+from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
 from hwgen.frontend import import_model
@@ -67,7 +67,7 @@ def measured(folder, module, x, frames=6) -> int:
 @pytest.mark.sim
 @pytest.mark.parametrize("seed", range(8))
 def test_a_random_network_is_as_fast_as_its_schedule_says(seed, tmp_path):
-    """With a limit of lanes, a rate or a budget: never slower than predicted, and never faster than the slowest unit."""
+    """With a limit of lanes, a rate or a budget: never slower than predicted, never faster than the slowest unit."""
     random = Random(seed)
     net = make_network(random)
     limits = [{"lanes": random.choice([1, 4, 16, 64, 512])}, {"fps": 10.0 ** random.uniform(3, 5.5)}, {"budget": "5%"}]
@@ -98,8 +98,8 @@ def test_units_that_hold_each_other_up_are_predicted_to(options, over, tmp_path)
 
 @pytest.mark.sim
 def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
-    """An entry a weight: a high rate takes less of the board (a low one is about even), and every bit is as before. The first list
-    has distances, and immediates in halves."""
+    """An entry a weight: a high rate takes less of the board (a low one is about even), and every bit is as before. The
+    first list has distances, and immediates in halves."""
     generator = torch.Generator().manual_seed(6)
     fine = ActQuant(16, 11, signed=True)
     net = nn.Sequential(ActQuant(8, 0), nn.Linear(96, 40), nn.ReLU(), ActQuant(8, 9), nn.Linear(40, 6), fine)
@@ -119,7 +119,7 @@ def test_dense_weights_of_8_bits_are_multiplied(tmp_path):
 
 
 def test_a_layer_that_is_fast_enough_stays_small(tmp_path):
-    """Without a rate or a budget: as fast as the slowest layer's lanes allow, and no other layer larger than that needs."""
+    """Without a rate or a budget: as fast as the slowest layer's lanes allow, no other layer larger than that needs."""
     design = build(network(), (X,), out=tmp_path / "net", config=BuildConfig(lanes=16))
     units = {placed.unit.name: placed.unit for placed in design.placed if isinstance(placed.unit, TermLanes)}
     slowest = max(units.values(), key=lambda unit: unit.cycles())
@@ -135,6 +135,11 @@ def test_more_speed_takes_more_area_and_a_limit_of_the_rate_none_too_much(tmp_pa
     share = [sum(row[name] / BOARD.resources[name] for name in RESOURCES) for row in rows]
     intervals = [row["interval"] for row in rows]
     assert intervals == sorted(intervals) and share == sorted(share, reverse=True) and len(rows) > 2
+    for row in rows:
+        config = BuildConfig(fps=row["fps"], lanes=512, engine="lanes")
+        design = build(network(), (X,), out=tmp_path / "net", config=config)
+        if interval_of(design) == row["interval"]:  # else one that is faster was smaller
+            assert {name: row[name] for name in RESOURCES} == design.estimate()
     middle = rows[len(rows) // 2]
     config = BuildConfig(fps=0.9 * middle["fps"], lanes=512, engine="lanes")
     design = build(network(), (X,), out=tmp_path / "net", config=config)
@@ -240,3 +245,15 @@ def test_rounds_hold_every_channel_once_and_sorting_only_shortens():
             assert (rounds.lengths[rounds.places // groups] >= lengths).all()
         if groups > 1:
             assert [sorted_.places[channel] for channel in sorted_.channels] == list(range(37))
+
+
+def test_an_engine_that_a_layer_cannot_have_is_refused_with_its_obstacle(tmp_path):
+    """By auto it goes to another engine."""
+    net = nn.Sequential(ActQuant(4, 0), nn.Conv2d(1, 2, 1, padding=1), ActQuant(4, 0)).eval()
+    net[1].weight.data.fill_(1.0)
+    net[1].bias.data.zero_()
+    x = torch.zeros(1, 1, 4, 4)
+    why = r"(?s)--engine spatial is not possible: its first window holds nothing but padding.*at:   layer_1.*=lanes"
+    with pytest.raises(UnsupportedLayer, match=why):
+        build(net, (x,), out=tmp_path / "net", config=BuildConfig(engine="spatial"))
+    build(net, (x,), out=tmp_path / "net", config=BuildConfig(engine="auto"))

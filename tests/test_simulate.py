@@ -93,7 +93,7 @@ def test_a_tensor_through_the_rtl(shared):
 
 
 @pytest.mark.parametrize(
-    "x, words",
+    ("x", "words"),
     [
         (FRAMES.astype(complex), "complex128"),
         (torch.zeros(2, 3, dtype=torch.complex64), "complex64"),
@@ -234,7 +234,7 @@ def test_a_simulator_is_found_by_being_there(tmp_path, monkeypatch):
     monkeypatch.setattr(simulators, "__path__", [*simulators.__path__, str(tmp_path)])
     simulator.simulators.cache_clear()
     try:
-        with pytest.raises(MissingTool, match="another needs the program no-such-program(?s:.*)package its-package"):
+        with pytest.raises(MissingTool, match=r"another needs the program no-such-program(?s:.*)package its-package"):
             simulators.check_simulator("another", tmp_path)
     finally:
         simulator.simulators.cache_clear()
@@ -258,12 +258,10 @@ def test_a_folder_that_cannot_be_written(own, monkeypatch, verb, call):
         refused.append(path)
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
+    arguments, options = ((own,), {}) if verb == "report" else ((own, FRAMES), {"simulator": "icarus"})
     monkeypatch.setattr(Path, call, refuse)
     with pytest.raises(BadInput, match=r"Read-only file system(?s:.*)make room there, or name another folder"):
-        if verb == "report":
-            hwgen.report(own)
-        else:
-            getattr(hwgen, verb)(own, FRAMES, simulator="icarus")
+        getattr(hwgen, verb)(*arguments, **options)
     monkeypatch.undo()
     assert refused
     assert all(path.read_bytes() == text for path, text in before.items())
@@ -281,7 +279,7 @@ def test_a_disk_that_fills_up_in_a_run(own, monkeypatch):
         return seconds
 
     monkeypatch.setattr(module, "run_cocotb", cut_short)
-    with pytest.raises(ToolFailed, match="left 2 of 20 frames(?s:.*)full disk"):
+    with pytest.raises(ToolFailed, match=r"left 2 of 20 frames(?s:.*)full disk"):
         hwgen.simulate(own, FRAMES, simulator="icarus")
 
 

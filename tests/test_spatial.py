@@ -17,7 +17,7 @@ from hwgen.emit import emit
 from hwgen.errors import UnsupportedLayer
 from hwgen.flow import read_design, read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
-from hwgen.pace import interval_of
+from hwgen.pace import interval_of, pace_of
 from hwgen.simulators import lint
 from hwgen.sums import term_count
 from hwgen.units import adder_graph
@@ -178,6 +178,25 @@ def test_convolutions_and_pools_are_exact(convolved, simulator, stall):
     if not stall:
         slots = 5 * 12 + 12 + 1  # the first layer's padding below: a row, and a pixel
         assert run.interval == slots <= interval_of(design) <= slots + 1
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("between", [[], [nn.Conv1d(1, 1, 1), ActQuant(3, 0)]])
+def test_a_unit_that_must_rest_holds_up_one_that_leaves_no_gap_between_frames(between, tmp_path):
+    """A pool takes a cycle behind its last column; a convolution sends its last column with a frame's last beat, its
+    first with the first: no interval is below what is measured, nor is the latency."""
+    layers = [nn.Conv1d(1, 1, 1, stride=5), ActQuant(3, 0), *between, nn.MaxPool1d(3, 1, 1)]
+    net = nn.Sequential(ActQuant(4, 0), *layers).eval()
+    for layer in net:
+        if isinstance(layer, nn.Conv1d):
+            layer.weight.data.fill_(1.0)
+            layer.bias.data.zero_()
+    x = torch.randint(0, 16, (8, 1, 26), generator=torch.Generator().manual_seed(1)).float()
+    design = hwgen.build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(engine="spatial"))
+    run = exact(net, x, tmp_path / "net")
+    assert run.interval == 27 - bool(between)  # a unit between them has room for the beat that waits
+    assert run.interval <= interval_of(design) <= 27
+    assert run.latency <= pace_of(design).latency <= run.latency + 5
 
 
 @pytest.mark.parametrize("pixels", [2, 12])

@@ -209,7 +209,7 @@ def part(name):
 
 
 @pytest.mark.parametrize(
-    "cell, message",
+    ("cell", "message"),
     [
         ("LDCE", "holds a latch: 2 LDCE"),
         ("FOO", "cannot count: 2 FOO"),
@@ -250,7 +250,8 @@ def test_block_memory_is_what_yosys_makes_of_a_memory(build, depth, bits, writte
         always @(posedge clk) q <= memory[ra];
         assign y = q;"""
     address = f"[{(depth - 1).bit_length() - 1}:0]"
-    ports = f"input wire clk, input wire [7:0] we, input wire {address} wa, ra, input wire [{bits - 1}:0] d, output wire [{bits - 1}:0] y"
+    word = f"[{bits - 1}:0]"
+    ports = f"input wire clk, input wire [7:0] we, input wire {address} wa, ra, input wire {word} d, output {word} y"
     counts = yosys.synthesize(one_module(build, body, ports), top="toy_top")["total"]
     assert counts["BRAM36"] == BOARD.device.block_memory(depth, bits, written)[0]
 
@@ -262,7 +263,7 @@ def test_missing_rom_names_file_and_instance(build):
 
 
 @pytest.mark.parametrize(
-    "old, new, message",
+    ("old", "new", "message"),
     [
         ("a2\n", "", "holds 7 words, the manifest says 8"),
         ("a2\n", "1a2\n", "holds 1a2, wider than its 8 bits"),
@@ -276,7 +277,7 @@ def test_rom_file_that_is_not_as_the_manifest_says_is_an_error(build, old, new, 
 
 
 @pytest.mark.parametrize(
-    "old, new, message",
+    ("old", "new", "message"),
     [
         ("initial $readmemh(FILE, memory);", "", "word 0 is 1 in the file and x{8} in the design"),
         (
@@ -297,10 +298,10 @@ def test_rom_of_another_unit_is_an_error(build):
     chosen = only(build, "a")
     edit(build / "rtl/toy_core.v", '"rom/a.hex"', '"rom/b.hex"')
     edit(build / "hwgen.json", '"FILE": "\\"rom/a.hex\\""', '"FILE": "\\"rom/b.hex\\""')
-    with pytest.raises(BadInput, match="rom/b.hex is not among the manifest's ROMs\n  at:   instance u_adder_a"):
+    with pytest.raises(BadInput, match=r"rom/b\.hex is not among the manifest's ROMs\n  at:   instance u_adder_a"):
         yosys.synthesize(build, **chosen)
     change(build, roms={"rom/b.hex": {"depth": 16, "width": 12}})
-    with pytest.raises(ToolFailed, match="rom/b.hex: holds 16 words of 12 bits"):
+    with pytest.raises(ToolFailed, match=r"rom/b\.hex: holds 16 words of 12 bits"):
         yosys.synthesize(build, **chosen)
 
 
@@ -314,12 +315,12 @@ def test_rom_of_the_manifest_that_nothing_reads_is_an_error(build, toy, cache):
     """The units are the toy's, counted already."""
     edit(build / "hwgen.json", '"roms": {', '"roms": {"rom/c.hex": {"depth": 1, "width": 1}, ')
     (build / "rom/c.hex").write_text("1\n")
-    with pytest.raises(ToolFailed, match="rom/c.hex: is in the manifest, and no memory of the design reads it"):
+    with pytest.raises(ToolFailed, match=r"rom/c\.hex: is in the manifest, and no memory of the design reads it"):
         yosys.synthesize(build, cache=cache)
 
 
 @pytest.mark.parametrize(
-    "body, message",
+    ("body", "message"),
     [
         ("reg q; always @* if (a) q = b;\nassign y = q;", "Latch inferred"),
         ("assign y = a; assign y = b;", "conflicting"),

@@ -37,7 +37,8 @@ module toy_core #(
     always @* begin
         sum = beat_q == 3'd0 ? {OUT_BITS{1'b0}} : sum_q;
         for (n = 0; n < IN_SIDE; n = n + 1)
-            sum = sum + {{(OUT_BITS-IN_BITS){SIGNED & s_axis_tdata[(n+1)*IN_BITS-1]}}, s_axis_tdata[n*IN_BITS +: IN_BITS]};
+            sum = sum + {{(OUT_BITS-IN_BITS){SIGNED & s_axis_tdata[(n+1)*IN_BITS-1]}},
+                s_axis_tdata[n*IN_BITS +: IN_BITS]};
     end
     generate
         genvar m;

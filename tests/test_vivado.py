@@ -113,7 +113,7 @@ def test_rom_not_found_by_vivado_stops_its_run(build):
 
 
 @pytest.mark.parametrize(
-    "file, old, new, message",
+    ("file", "old", "new", "message"),
     [
         ("synth.tcl", "rtl/toy.v", "rtl/no.v", "no file rtl/no.v"),
         ("synth.tcl", "write_checkpoint", "write_chekpoint", "invalid command name"),
@@ -147,11 +147,11 @@ def test_clock_ports_and_parameters_are_the_manifests(tmp_path):
 def test_missing_source_or_rom_is_an_error(tmp_path):
     build = write_build(tmp_path)
     (build / "rom/a.hex").unlink()
-    with pytest.raises(ToolFailed, match="rom/a.hex: cannot be read"):
+    with pytest.raises(ToolFailed, match=r"rom/a\.hex: cannot be read"):
         vivado.write_project(build, BOARD)
     (build / "rom/a.hex").write_text("1\n" * 8)
     (build / "rtl/toy.v").rename(build / "rtl/other.v")
-    with pytest.raises(BadInput, match="rtl/toy.v is missing"):
+    with pytest.raises(BadInput, match=r"rtl/toy\.v is missing"):
         vivado.write_project(build, BOARD)
 
 
@@ -164,7 +164,7 @@ def test_without_vivado_the_error_names_script_and_command(build, monkeypatch):
 def test_run_needs_a_mode_and_a_script(tmp_path):
     with pytest.raises(BadInput, match="no Vivado mode 'fast'\n  try:  one of: synth, implement"):
         vivado.run(tmp_path, "fast")
-    with pytest.raises(BadInput, match="there is no .*synth.tcl"):
+    with pytest.raises(BadInput, match=r"there is no .*synth\.tcl"):
         vivado.run(tmp_path, "synth")
 
 
@@ -188,7 +188,7 @@ def test_run_fails_with_the_end_of_the_log(build, with_vivado):
 def test_run_fails_if_vivado_does_not_say_it_read_a_rom(build, with_vivado):
     script = build / "vivado/synth.tcl"
     script.write_text(re.sub(r"set_property file_type .*rom/b.hex\]\n", "", script.read_text()))
-    with pytest.raises(ToolFailed, match="vivado does not say that it read rom/b.hex"):
+    with pytest.raises(ToolFailed, match=r"vivado does not say that it read rom/b\.hex"):
         vivado.run(build, "synth")
 
 
@@ -210,7 +210,7 @@ def test_utilization_report_is_read():
 def test_utilization_report_of_another_family_is_read():
     """A 7 series device has other rows: its carry chains are counted among the primitives, at the report's end."""
     series7, report = devices()["series7"], REPORTS["utilization"]
-    with pytest.raises(ToolFailed, match="no Slice LUTs and Slice Registers in the text: .* of the family series7"):
+    with pytest.raises(ToolFailed, match=r"no Slice LUTs and Slice Registers in the text: .* of the family series7"):
         vivado.parse_utilization(report, series7)
     report = re.sub(r"^\| CARRY8 .*\n|^\| F9 .*\n|^\| URAM .*\n", "", report, flags=re.MULTILINE)
     report = report.replace("CLB LUTs* ", "Slice LUTs*").replace("CLB Registers  ", "Slice Registers")

@@ -168,7 +168,7 @@ def test_lists_are_those_that_a_build_would_hold(tmp_path):
 
 
 def test_a_list_of_distances_and_halves_is_coded_as_the_build_s(tmp_path, monkeypatch):
-    """Other weights with smaller constants and fewer bits keep the hardware's widths; the same ones give its own list."""
+    """Other weights with smaller constants and fewer bits keep the hardware's widths; the same give its own list."""
     only(monkeypatch, "mac")
     generator = torch.Generator().manual_seed(3)
     net = nn.Sequential(ActQuant(8, 0), nn.Linear(96, 40), ActQuant(8, 9)).eval()
@@ -227,8 +227,8 @@ def test_too_many_terms_are_refused(tmp_path):
 
 
 def test_smaller_weights_are_lifted_to_the_build_s_exponents(tmp_path):
-    """The highest power of two is wired into the results' place; a network without it takes more shifts. The AXI bench runs
-    it."""
+    """The highest power of two is wired into the results' place; a network without it takes more shifts. The AXI bench
+    runs it."""
     folder = built(tmp_path / "net")
     first = read_design(folder).loadable[0].program
     own = build(network(1), EXAMPLE, out=tmp_path / "own", config=BuildConfig(loadable="*")).loadable[0].program

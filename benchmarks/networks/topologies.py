@@ -1,4 +1,4 @@
-"""Networks of real size in plain PyTorch, float, with their batch norms, as published. A softmax at the end is left out.
+"""Networks of real size in plain PyTorch, float, with their batch norms, as published. A last softmax is left out.
 
 TensorFlow's "same" padding of a stride-2 layer has its odd row or column below and at the right, so it is a ZeroPad2d.
 An average over 9, 49 or 120 pixels is the sum times 1/8, 1/64 or 1/128: what is left of the factor goes, in a trained

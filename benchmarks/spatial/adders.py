@@ -67,16 +67,31 @@ def cut(module: dict) -> dict:
     for name in found:
         del module["cells"][name]
     adders = list(found.values())
-    # who reads a net now: an adder's operand, or None for anything else
-    reads: dict[int, set] = {}
-    for net in _readers(module):
-        reads.setdefault(net, set()).add(None)
+    reads = _reads(module, adders)
+    adders = _pair(_absorb_negations(adders, reads), reads)
+    _open(module, adders)
+    operands = Counter(len(adder.operands) for adder in adders if adder.luts())
+    return {
+        "adder_bits": sum(adder.luts() for adder in adders),
+        "route_throughs": _route_throughs(module),
+        "adders_of_two": operands[1] + operands[2],
+        "adders_of_three": operands[3],
+    }
+
+
+def _reads(module: dict, adders: list[Adder]) -> dict[int, set]:
+    """Who reads each net of a module that the adders are out of: (adder, operand), or None for anything else."""
+    reads: dict[int, set] = {net: {None} for net in _readers(module)}
     for index, adder in enumerate(adders):
         for which, (_, bits, _) in enumerate(adder.operands):
             for bit in bits:
                 reads.setdefault(bit, set()).add((index, which))
-    adders = _pair(_absorb_negations(adders, reads), reads)
+    return reads
 
+
+def _open(module: dict, adders: list[Adder]) -> None:
+    """Makes the adders' operands outputs of the module that they are out of, and their sums its inputs; what passes an
+    adder as it is, and each copy of a sign, becomes the net that it equals."""
     same, inputs, outputs = {}, set(), set()
     for adder in adders:
         start, end = adder.start(), adder.end()
@@ -89,30 +104,24 @@ def cut(module: dict) -> dict:
                 inputs.add(bit)
         outputs |= {bit for _, bits, _ in adder.operands for bit in bits}
         outputs |= {adder.carry[2]} if adder.carry else set()
-
-    def renamed(bits: list) -> list:
-        result = []
-        for bit in bits:
-            while bit in same:
-                bit = same[bit]
-            result.append(bit)
-        return result
-
     for cell in module["cells"].values():
-        cell["connections"] = {port: renamed(bits) for port, bits in cell["connections"].items()}
+        cell["connections"] = {port: _renamed(bits, same) for port, bits in cell["connections"].items()}
     for port in module["ports"].values():
-        port["bits"] = renamed(port["bits"])
+        port["bits"] = _renamed(port["bits"], same)
     module["netnames"] = {}
-    outputs = {bit for bit in renamed(list(outputs)) if isinstance(bit, int)}
+    operands = {bit for bit in _renamed(list(outputs), same) if isinstance(bit, int)}
     module["ports"]["adder_sums"] = {"direction": "input", "bits": sorted(inputs)}
-    module["ports"]["adder_operands"] = {"direction": "output", "bits": sorted(outputs)}
-    operands = Counter(len(adder.operands) for adder in adders if adder.luts())
-    return {
-        "adder_bits": sum(adder.luts() for adder in adders),
-        "route_throughs": _route_throughs(module),
-        "adders_of_two": operands[1] + operands[2],
-        "adders_of_three": operands[3],
-    }
+    module["ports"]["adder_operands"] = {"direction": "output", "bits": sorted(operands)}
+
+
+def _renamed(bits: list, same: dict) -> list:
+    """The bits, each by the net that it equals in the end; same -- net -> the next one."""
+    result = []
+    for bit in bits:
+        while bit in same:
+            bit = same[bit]
+        result.append(bit)
+    return result
 
 
 _SIGNS = {"$add": (1, 1), "$sub": (1, -1), "$neg": (-1,)}
@@ -253,16 +262,7 @@ def _pair(adders: list[Adder], reads: dict) -> list[Adder]:
         if len(users) == 1 and None not in users:
             ((parent, which),) = users
             only.setdefault(parent, []).append((index, which))
-    order, seen = [], set()
-    for root in range(len(adders)):
-        waiting = [(root, False)]
-        while waiting:
-            index, leaving = waiting.pop()
-            if leaving:
-                order.append(index)
-            elif index not in seen:
-                seen.add(index)
-                waiting += [(index, True), *((child, False) for child, _ in only.get(index, ()))]
+    order = _children_first(only, len(adders))
     # the most that is saved below an adder: if it may take a child, if it may not; and the child it takes
     free, bound, taken = {}, {}, {}
     for index in order:
@@ -284,3 +284,18 @@ def _pair(adders: list[Adder], reads: dict) -> list[Adder]:
             joined_into.add(child)
             result.append(adder)
     return [adder for adder in result if adder.operands]
+
+
+def _children_first(only: dict[int, list], adders: int) -> list[int]:
+    """The numbers of all adders, each behind the children that `only` has of it."""
+    order, seen = [], set()
+    for root in range(adders):
+        waiting = [(root, False)]
+        while waiting:
+            index, leaving = waiting.pop()
+            if leaving:
+                order.append(index)
+            elif index not in seen:
+                seen.add(index)
+                waiting += [(index, True), *((child, False) for child, _ in only.get(index, ()))]
+    return order

@@ -109,7 +109,7 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
     terms = np.stack([shared.node, shared.exponent, shared.negative], axis=1)[order].tolist()
 
     def gather(row: int) -> tuple[list[tuple[int, int]], int]:
-        """Of a sum: (column, reference) of its bits, those that are always one left out; what they are above the sum."""
+        """Of a sum: (column, reference) of its bits without those that are always one; what they are above the sum."""
         bits, above = [], 0
         for node, exponent, negative in terms[starts[row] : starts[row + 1]]:
             references, offset = nodes[node]
@@ -124,18 +124,12 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
     factors: list[dict[int, int]] = [{i: 1} for i in range(len(inputs))]  # what each node is, of the inputs
     for row in range(shared.outputs, len(starts) - 1):
         bits, above = gather(row)
-        width, constant = sum(1 << column for column, _ in bits).bit_length(), 0
         factor: Counter[int] = Counter()
         for node, exponent, negative in terms[starts[row] : starts[row + 1]]:
             for i, value in factors[node].items():
                 factor[i] += (-value if negative else value) << exponent
         factors.append(factor)
-        ends = [(value * inputs[i].low, value * inputs[i].high) for i, value in factor.items()]
-        low, high = sum(map(min, ends)), sum(map(max, ends))
-        exact = (high - low).bit_length()
-        if exact < width:  # an input is there more than once
-            least = -above - low
-            width, constant = exact, _roundest(least, least + (1 << exact) - 1 - (high - low))
+        width, constant = _narrowest(bits, above, factor, inputs)
         nodes.append((heaps.compress(bits, constant, width), above + constant))
     made = []
     for row, output in enumerate(first):
@@ -143,6 +137,21 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
         made.append(heaps.compress(bits, constants[output] - above, sums[output].bits))
     results = [made[row] for row in same]
     return AdderNetlist(inputs, heaps.rows, results, sums, len(starts) - 1 - shared.outputs)
+
+
+def _narrowest(
+    bits: list[tuple[int, int]], above: int, factor: dict[int, int], inputs: tuple[QType, ...]
+) -> tuple[int, int]:
+    """The width of a node that is `factor` of each input, and the constant without which it would not fit."""
+    width = sum(1 << column for column, _ in bits).bit_length()
+    ends = [(value * inputs[i].low, value * inputs[i].high) for i, value in factor.items()]
+    low, high = sum(map(min, ends)), sum(map(max, ends))
+    exact = (high - low).bit_length()
+    if exact >= width:
+        return width, 0
+    # an input is there more than once: the sum has a smaller range than its bits
+    least = -above - low
+    return exact, _roundest(least, least + (1 << exact) - 1 - (high - low))
 
 
 def _roundest(low: int, high: int) -> int:
@@ -154,7 +163,7 @@ def _roundest(low: int, high: int) -> int:
 
 
 def _without_copies(table: TermTable, constants: list[int]) -> tuple[TermTable, list[int], list[int]]:
-    """The terms of the outputs that differ, numbered anew; the first output of each; and which it is for each output."""
+    """The terms of the outputs that differ, numbered anew; the first output of each; which it is for each output."""
     order = np.lexsort((table.input, table.exponent, table.output))
     columns = np.stack([table.input, table.exponent, table.negative], axis=1)[order]
     starts = np.searchsorted(table.output[order], np.arange(len(constants) + 1))

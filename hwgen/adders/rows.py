@@ -1,8 +1,9 @@
 """Sums of shifted words as rows of three-input adders, bit by bit.
 
-All bits of a sum stand in a heap, a column for each power of two. A row adds up to three bits of each column of a range,
-one more of the lowest, and leaves one: a lookup table a column (rtl/row_adder.v). Rows are made in parallel, level by level, until one bit a
-column is left (heap compression: Dadda 1965; with ternary adders on FPGAs: Hormigo et al., TC 2013; Preusser, FPL 2017).
+All bits of a sum stand in a heap, a column for each power of two. A row adds up to three bits of each column of a
+range, one more of the lowest, and leaves one: a lookup table a column (rtl/row_adder.v). Rows are made in parallel,
+level by level, until one bit a column is left (heap compression: Dadda 1965; with ternary adders on FPGAs: Hormigo et
+al., TC 2013; Preusser, FPL 2017).
 
 Bits are unsigned. A negative term comes in inverted, as -x = ~x - (2^bits - 1), and all such constants of a sum are one
 number, which is put into the free places of its rows.
@@ -70,8 +71,9 @@ class Heaps:
     def compress(self, bits: list[tuple[int, int]], constant: int, width: int) -> list[int]:
         """The `width` bits, lowest first, of the sum modulo 2^width of `constant` and of bits, (column, reference).
 
-        Each level of rows takes only as many bits as the next power of three of bits a column asks for, so that the last
-        row, whose carry passes all columns, is the only one that may find less than three (Dadda 1965, for full adders).
+        Each level of rows takes only as many bits as the next power of three of bits a column asks for, so that the
+        last row, whose carry passes all columns, is the only one that may find less than three (Dadda 1965, for full
+        adders).
         """
         columns = [[ONE] if constant >> i & 1 else [] for i in range(width)]
         later = [0] * width  # bits of each column that are not made yet
@@ -89,9 +91,7 @@ class Heaps:
             highest = max((len(column) + more for column, more in zip(columns, later, strict=True)), default=0)
             if highest < 2 and not waiting:
                 return [column[0] if column else ZERO for column in columns]
-            goal = 1
-            while goal * 3 < highest:
-                goal *= 3
+            goal = _goal(highest)
             if goal == 1 and waiting:
                 continue  # the last row waits for all
             for start in range(width):
@@ -128,3 +128,11 @@ class Heaps:
         row = Row(self.add_word(level), taken, one, min(greatest.bit_length(), width - start), level)
         self.rows.append(row)
         return row
+
+
+def _goal(highest: int) -> int:
+    """The least power of three that is a third of `highest` or more."""
+    goal = 1
+    while goal * 3 < highest:
+        goal *= 3
+    return goal

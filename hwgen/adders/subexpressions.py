@@ -1,10 +1,11 @@
 """Common sub-expressions: two or three terms that several sums hold become a node of their own.
 
-Such a group is a ± 2^s · b or a ± 2^s · b ± 2^t · c. It pays where the bits that it takes out of the sums cost more adders than the group
-itself: a sum of B bits takes about LUT_PER_BIT * B lookup tables (see rows.py). So this weighs bits and not operations, unlike the searches
-for two-input adders from which it comes (Hartley, TCAS-II 1996; da4ml, arXiv 2507.04535). With three-input adders a group of three costs
-little more than a pair and saves twice as much. It is sought behind the commonest pairs: the pair that it begins with is no less common
-(as in Agrawal and Srikant, VLDB 1994).
+Such a group is a ± 2^s · b or a ± 2^s · b ± 2^t · c. It pays where the bits that it takes out of the sums cost more
+adders than the group itself: a sum of B bits takes about LUT_PER_BIT * B lookup tables (see rows.py). So this weighs
+bits and not operations, unlike the searches for two-input adders from which it comes (Hartley, TCAS-II 1996; da4ml,
+arXiv 2507.04535). With three-input adders a group of three costs little more than a pair and saves twice as much. It is
+sought behind the commonest pairs: the pair that it begins with is no less common (as in Agrawal and Srikant, VLDB
+1994).
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +28,8 @@ EXTENDED = 2  # pairs for each term to which a third is sought
 class Sums:
     """Terms of sums, parallel int64 arrays: sum `row` gets (-1)^negative * 2^exponent * node.
 
-    Nodes from 0 are the inputs; node `inputs` + k is what sum `outputs` + k makes; sums below `outputs` are the results.
+    Nodes from 0 are the inputs; node `inputs` + k is what sum `outputs` + k makes; sums below `outputs` are the
+    results.
     """
 
     row: np.ndarray
@@ -103,8 +105,8 @@ class _Terms:
         return _Terms(*map(np.concatenate, columns))
 
     def behind(self, first: np.ndarray, last: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For groups that have a first and a last term, all terms that may follow up to `end` of the last: the indices of
-        the groups, and the terms."""
+        """For groups that have a first and a last term, all terms that may follow up to `end` of the last: the indices
+        of the groups, and the terms."""
         more = end[last] - last - 1
         group = np.repeat(np.arange(len(last)), more)
         term = last[group] + 1 + np.arange(len(group)) - np.repeat(more.cumsum() - more, more)

@@ -17,7 +17,7 @@ TAKEN = "put the weights into Conv1d, Conv2d or Linear modules"
 
 
 def left_out(network: fx.GraphModule) -> list[HwgenError]:
-    """Weights that compression would leave in float: of other modules, and those that forward() itself computes with."""
+    """Weights that compression would leave in float: of other modules, and those that forward() itself uses."""
     found: list[HwgenError] = []
     own: dict[str, list[str]] = {}
     for node in network.graph.nodes:
@@ -65,5 +65,8 @@ def _obstacles(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> li
 def but_at(errors: list[HwgenError], named: list[HwgenError]) -> list[HwgenError]:
     """Those of `errors` that are not of a module which `named` names already, or inside one."""
     paths = tuple(error.at for error in named)
-    inside = lambda place: place in paths or place.startswith(tuple(f"{path}." for path in paths))
+
+    def inside(place: str) -> bool:
+        return place in paths or place.startswith(tuple(f"{path}." for path in paths))
+
     return [error for error in errors if not all(inside(place) for place in error.at.split(", "))]

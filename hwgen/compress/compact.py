@@ -19,24 +19,12 @@ def compact(network: fx.GraphModule) -> dict[str, int]:
     removed, calls = {}, call_counts(network)
     for node in network.graph.nodes:
         layer = module_of(network, node)
-        if (
-            calls[node.target] > 1
-            or not isinstance(layer, WEIGHTED)
-            or depthwise(layer)
-            or getattr(layer, "groups", 1) > 1
-        ):
+        if calls[node.target] > 1 or not isinstance(layer, WEIGHTED) or getattr(layer, "groups", 1) > 1:
             continue
-        live = layer.weight.flatten(1).any(1)
-        if layer.bias is not None:
-            live |= layer.bias != 0
         behind = _behind(network, node, calls)
         if behind is None:
             continue
-        for reader in behind:
-            if depthwise(reader) and reader.bias is not None:
-                live |= reader.bias != 0
-        if not live.any():
-            live[0] = True
+        live = _live(layer, behind)
         if live.all():
             continue
         _keep_outputs(layer, live)
@@ -71,6 +59,20 @@ def _behind(network: fx.GraphModule, node: fx.Node, calls: Counter) -> list[Any]
         elif getattr(layer, "groups", 1) > 1:
             return None
     return found
+
+
+def _live(layer: Any, behind: list[Any]) -> Tensor:
+    """bool [outputs]: whether a weight or a bias, of the layer or of a depthwise one behind it, gives the channel a
+    value. Where none does, the first channel stays, for a layer has one at least."""
+    live = layer.weight.flatten(1).any(1)
+    if layer.bias is not None:
+        live |= layer.bias != 0
+    for reader in behind:
+        if depthwise(reader) and reader.bias is not None:
+            live |= reader.bias != 0
+    if not live.any():
+        live[0] = True
+    return live
 
 
 def _keep_outputs(layer: Any, live: Tensor) -> None:

@@ -178,7 +178,10 @@ class _Run:
         drop = self.recipe.accuracy_drop if pruning is None else pruning.accuracy_drop
         rounds = self.training.rounds if pruning is None else pruning.rounds
         goal = self.float_accuracy - drop
-        holds = lambda: accuracy(self.prepared, self.validation) >= goal
+
+        def holds() -> bool:
+            return accuracy(self.prepared, self.validation) >= goal
+
         reached = accuracy(self.prepared, self.validation)
         if reached < goal:
             raise BadInput(

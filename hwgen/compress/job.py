@@ -76,8 +76,8 @@ def _starved(network: nn.Module) -> list[str]:
             left, outputs = int(module.weight.count_nonzero()), len(module.weight)
             if left < outputs:
                 found.append(
-                    f"{name} has {left:,} of {module.weight.numel():,} weights left for {outputs:,} outputs; prune it less "
-                    '(`overrides`, `floor`), or each layer alike (scope "layer")'
+                    f"{name} has {left:,} of {module.weight.numel():,} weights left for {outputs:,} outputs; "
+                    'prune it less (`overrides`, `floor`), or each layer alike (scope "layer")'
                 )
     return found
 

@@ -234,10 +234,8 @@ def _insert_quantizers(network: fx.GraphModule, recipe: Recipe, input_bits: dict
                 quantizer.args = (source,)
                 quantized.add(quantizer)
                 quantized.update(moved(network, quantizer))
-        if (
-            isinstance(module, ActQuant)
-            or is_one_of(network, node, (*MOVES, *MAXIMA), MOVE_CALLS | MAXIMUM_CALLS)
-            and tensors(node)[0] in quantized
+        if isinstance(module, ActQuant) or (
+            is_one_of(network, node, (*MOVES, *MAXIMA), MOVE_CALLS | MAXIMUM_CALLS) and tensors(node)[0] in quantized
         ):
             quantized.add(node)
     network.recompile()

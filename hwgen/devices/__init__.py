@@ -22,7 +22,7 @@ class Device:
                  `of_a_board`. LUTRAM (LUTs used as memory or shift register) is part of LUT, as Vivado reports them;
                  BRAM36 counts half for a half-block
     of_a_board   the resources that a board's file has to give
-    lanes        kinds of lanes that its slices can carry, of the names in hwgen/units/term_lanes.py:KINDS
+    lanes        kinds of lanes that its slices can carry, by the names of hwgen/lanes/kinds/
     memories     where the terms of a layer may be: rom, and bram or uram for those that a host replaces
     synthesis    parameters that the core and the AXI top are given by synthesis, which choose their primitives
     primitives   cells that rtl/ instantiates then, by name: ports that must be connected, and parameters that may be

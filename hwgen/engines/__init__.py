@@ -1,6 +1,7 @@
-"""One file per way to compute a stage. It is found by being here: lowering, scheduling and emission know no engine by its name.
+"""One file per way to compute a stage. It is found by being here: lowering, scheduling and emission know none by name.
 
-An engine says which stages it can take, what may be chosen of it at a rate, in which order it reads, and which unit it becomes.
+An engine says which stages it can take, what may be chosen of it at a rate, in which order it reads, and which unit it
+becomes.
 """
 
 import functools
@@ -19,7 +20,7 @@ from hwgen.units.unit import Unit
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen for a stage: plain numbers, whose names and values hwgen.json holds. str() is what reports say of it.
+    """What is chosen for a stage: plain numbers, whose names and values hwgen.json holds; reports say its str().
 
     engine -- the name of the engine whose choice it is
     """
@@ -123,7 +124,7 @@ class Engine(Generic[C]):
         raise NotImplementedError(f"{type(self).__name__}.obstacle")
 
     def choices(self, stage: Stage, limits: Limits, sides: Callable[[], Sequence[Order]]) -> Sequence[C]:
-        """What is worth considering; sides -- gives the orders in which what the stage reads may be sent, so far as known."""
+        """What is worth considering; sides -- gives the orders in which what the stage reads may be sent, if known."""
         raise NotImplementedError(f"{type(self).__name__}.choices")
 
     def reads(self, stage: Stage, i: int, choice: C, order: Order) -> Order:

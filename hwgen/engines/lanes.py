@@ -54,8 +54,8 @@ def _all_folds(stage: Stage, kind: LaneKind, limits: Limits) -> list[Fold]:
 
 
 def _enough(stage: Stage, folds: list[Fold], limits: Limits) -> list[Fold]:
-    """The smallest folds that are fast enough, the smallest of these with all lanes of a row, those whose lists fill their memories
-    best, and the fastest."""
+    """The smallest folds that are fast enough, the smallest of these with all lanes of a row, those whose lists fill
+    their memories best, and the fastest."""
     cycles = np.inf if limits.cycles is None else limits.cycles
     enough = [fold for fold in folds if _cycles_alone(stage, fold, limits.device) <= cycles]
     whole = [fold for fold in enough if fold.lanes == folds[-1].lanes]
@@ -74,6 +74,9 @@ def _cycles_alone(stage: Stage, fold: Fold, device: Device) -> int:
 
 def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
     """The share of the board's memories that the stage takes, of a frame that comes in raster order."""
-    unit = lambda: TermLanes(stage, fold, Order(stage.x.shape), limits.device, sort=True).estimate()
-    takes = stage.once(("estimate", fold, limits.device), unit)
+
+    def estimate() -> dict[str, float]:
+        return TermLanes(stage, fold, Order(stage.x.shape), limits.device, sort=True).estimate()
+
+    takes = stage.once(("estimate", fold, limits.device), estimate)
     return sum(takes.get(key, 0) / limits.have[key] for key in ("BRAM36", "URAM"))

@@ -53,6 +53,7 @@ class Lookup(BeatByBeat):
     def rom(self) -> Rom:
         """The results by the bits of an activation; those that never come have the result of the nearest one."""
         op, x = self.stage.op, self.stage.x.qtype
+        assert isinstance(op, LookupOp)
         bits = np.arange(1 << x.bits)
         value = np.where(bits >> (x.bits - 1) > 0, bits - (1 << x.bits), bits) if x.signed else bits
         results = op.table[np.clip(value, x.low, x.high) - op.first]

@@ -1,7 +1,8 @@
 """A layer's list: what its entries say, how they are coded, and the words of the ROM.
 
-An entry says where its activation is: at which place of the window, or, in long lists, how far behind that of the term before.
-Between two shifts the order of terms is free, so the places go round: up from that of the term before, modulo their number.
+An entry says where its activation is: at which place of the window, or, in long lists, how far behind that of the term
+before. Between two shifts the order of terms is free, so the places go round: up from that of the term before, modulo
+their number.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ SHORT_LIST = 36 * 1024  # bits, of a block RAM: a list that fits needs no distan
 class Rounds:
     """How groups walk the channels of a list in step: each round a channel each, as many entries as the longest has.
 
-    channels  which channel comes at each place: place p is group p % groups of round p // groups; empty: their own order
+    channels  which channel comes at each place: place p is group p % groups of round p // groups; empty: their own
+              order
     lengths   entries of each round
     places    of each channel
     groups
@@ -34,7 +36,8 @@ class Rounds:
 
     @staticmethod
     def of(lengths: np.ndarray, groups: int, sort: bool) -> "Rounds":
-        """Rounds of channels that have `lengths` entries; sort -- channels of like length together, which is shortest."""
+        """Rounds of channels that have `lengths` entries; sort -- channels of like length together, which is
+        shortest."""
         order = np.argsort(-lengths, kind="stable") if sort and groups > 1 else np.arange(len(lengths))
         rounds = np.pad(lengths[order], (0, -len(lengths) % groups)).reshape(-1, groups).max(axis=1)
         own = bool((np.diff(order) > 0).all())
@@ -89,8 +92,8 @@ class PlaceBits:
 class Entries:
     """What the ROM holds of a list: arrays in issue order.
 
-    command       2 shift, 1 negate; or a weight, for an immediate its bits above the payload in the place of a weight's above the lowest
-                  or, of half an immediate, above the lowest two, 2 being the upper half.
+    command       2 shift, 1 negate; or a weight, for an immediate its bits above the payload in the place of a weight's
+                  above the lowest or, of half an immediate, above the lowest two, 2 being the upper half.
                   With `gaps` the lowest bit of an immediate's means to go on by 2^payload_bits times the payload
     immediate     0 or 1
     payload       a place or, with `gaps`, the distance from the term before; or an immediate
@@ -197,8 +200,8 @@ class TermList:
         return 0 if whole else bits + self.weight_bits - 2
 
     def _coded(self, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For a payload of so many bits: the command of each entry, and of its immediate, 0 for a term, what the payload holds, and the
-        upper half that takes an entry before."""
+        """For a payload of so many bits: the command of each entry, and of its immediate, 0 for a term, what the
+        payload holds, and the upper half that takes an entry before."""
         none = np.zeros(len(self.flags), np.int64)
         if self.weight is None:
             return self.flags >> 1 & 3, self.immediate, none
@@ -209,8 +212,8 @@ class TermList:
         return np.where(self.flags & IMMEDIATE, low >> bits << 2, self.weight), low, self.immediate >> half_bits
 
     def entries(self, place: PlaceBits, places: np.ndarray, payload_bits: int | None = None) -> Entries:
-        """What the ROM holds; places -- at which place of the input each channel comes; payload_bits -- of hardware that is
-        there."""
+        """What the ROM holds; places -- at which place of the input each channel comes; payload_bits -- of hardware
+        that is there."""
         bits = payload_bits or self.payload_bits(place)
         where = self._where(place, places)
         coded, value, upper = self._coded(bits)
@@ -223,8 +226,8 @@ class TermList:
         before = here[far] - 1
         size = len(term) + int(far.sum())
         command, immediate, payload = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
-        # a shift stays where it stands, or comes before with a distance that is far; a sign or a weight goes with its term; the upper half
-        # of an immediate comes before the lower
+        # a shift stays where it stands, or comes before with a distance that is far; a sign or a weight goes with its
+        # term; the upper half of an immediate comes before the lower
         shift = (self.flags >> 1 & 2) if not self.weight_bits else np.zeros(len(term), np.int64)
         command[here] = (coded[term] & ~shift[term]) | np.where(far, 0, shift)
         command[before] = np.where(upper[far] > 0, upper[far] >> bits << 2 | 2, shift[far] | 1)
@@ -236,8 +239,8 @@ class TermList:
         return Entries(command, immediate, payload, self.command_bits, bits, lengths, True)
 
     def best_gap_bits(self, place: PlaceBits) -> int:
-        """Bits of a distance that make the list shortest in bits, with at most 2 % more entries; 0 where it is short or distances
-        save less than a tenth."""
+        """Bits of a distance that make the list shortest in bits, with at most 2 % more entries; 0 where it is short or
+        distances save less than a tenth."""
         count = len(self.flags)
         width = self.entry_bits(place)
         rest = width - self.payload_bits(place)
@@ -261,8 +264,8 @@ class TermList:
         return np.where(self.flags & IMMEDIATE, 0, where | places[self.channel])
 
     def _distances(self, where: np.ndarray, place: PlaceBits) -> tuple[np.ndarray, np.ndarray]:
-        """Which term comes where one stands in the list, so that places go up between two shifts; and how far it lies behind the
-        one before, or behind place 0 for a channel's first."""
+        """Which term comes where one stands in the list, so that places go up between two shifts; and how far it lies
+        behind the one before, or behind place 0 for a channel's first."""
         output = self._output
         shifts = np.cumsum(self.flags & SHIFT > 0)
         level = shifts - shifts[np.cumsum(self.lengths) - self.lengths][output]

@@ -22,8 +22,8 @@ class ListMemory:
         raise NotImplementedError(f"{type(self).__name__}.depth")
 
     def blocks(self, words: int, width: int, device: Device) -> tuple[dict[str, float], int]:
-        """What a memory of `words` words of `width` bits takes by resource, LUTs left out, and from how many of its words a
-        multiplexer chooses."""
+        """What a memory of `words` words of `width` bits takes by resource, LUTs left out, and from how many of its
+        words a multiplexer chooses."""
         raise NotImplementedError(f"{type(self).__name__}.blocks")
 
     def luts(self, words: int, width: int, device: Device) -> int:

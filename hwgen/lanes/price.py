@@ -31,12 +31,14 @@ FACTORS = {
 
 
 def lane_luts(x_bits: int, accumulator: int, legs: int) -> int:
-    """LUTs of a lane in lookup tables, before its clamp: the choice of one of `legs` stripes or an immediate, and the accumulator."""
+    """LUTs of a lane in lookup tables, before its clamp: the choice of one of `legs` stripes or an immediate, and the
+    accumulator."""
     return x_bits * Device.multiplexer(legs + 1) + accumulator
 
 
 def clamp_luts(bits: int, sent: int, low: int, high: int) -> int:
-    """LUTs of rtl/clamp.v from `bits` to `sent`; `above` or `below` looks at the bits of a sum above the end's own and the sign."""
+    """LUTs of rtl/clamp.v from `bits` to `sent`; `above` or `below` looks at the bits of a sum above the end's own and
+    the sign."""
     luts = 0
     if high < UNBOUNDED - 1:
         luts += -(-max(0, bits - 1 - high.bit_length()) // 5)
@@ -93,8 +95,8 @@ def features(unit: TermLanes) -> dict[str, float]:
 
 
 def _exact(unit: TermLanes) -> int:
-    """LUTs of accumulators, clamps, words that wait to be sent, multiplexers before the lanes and behind banks of memory, and LUT
-    RAMs."""
+    """LUTs of accumulators, clamps, words that wait to be sent, multiplexers before the lanes and behind banks of
+    memory, and LUT RAMs."""
     stage, program, kind, fold = unit.stage, unit.program, unit.kind_of_lanes, unit.fold
     bits, out_bits, legs = stage.x.qtype.bits, stage.y.qtype.bits, unit.windows.legs
     low, high = unit.ends.values()

@@ -1,4 +1,4 @@
-"""A layer's list in the order in which lanes run it, and the numbers of their datapath; hwgen/lanes/kinds/ makes them."""
+"""A layer's list in the order in which lanes run it, and their datapath's numbers; hwgen/lanes/kinds/ makes them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +34,8 @@ def immediates(
 ) -> tuple[list[list[tuple[int, int]]], int]:
     """Each output's constant as (exponent, value) of its immediates, and the bits that hold every value.
 
-    Below the top an immediate has as many bits as an activation, or as a place if that costs no lookup table; at the top as many
-    as it takes. most -- bits of any of them
+    Below the top an immediate has as many bits as an activation, or as a place if that costs no lookup table; at the
+    top as many as it takes. most -- bits of any of them
     """
     # above an unsigned activation an immediate's bits cost no lookup table: as many as the payload has anyway
     bits = max(2, x.qtype.bits, 0 if x.qtype.signed else PlaceBits.of(conv.window, x).all)

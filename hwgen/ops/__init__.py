@@ -15,7 +15,8 @@ class Import:
     function  (importer, *arguments) -> the result's tensor. An argument is a `hwgen.importer.Tensor`, an array of
               constants, a number, or a list of these
     tensors   computed tensors that a call may take, by themselves or in lists; None: any number
-    rank      dimensions that the name stands for, the batch included: with one fewer torch takes the tensor as unbatched
+    rank      dimensions that the name stands for, the batch included: with one fewer torch takes the tensor as
+              unbatched
     shares    the result is in the memory of the first argument, so a change of one in place is a change of both
     picks     every number of the result is one of the first argument's, in each frame: a rounding behind the call may
               as well come before it

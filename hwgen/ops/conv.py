@@ -190,7 +190,8 @@ class Conv(Op):
 
 
 def sum_ends(weights: np.ndarray, x: QType) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest sum of int64 weights [outputs, inputs] times inputs in the range of `x`: int64 [outputs] each.
+    """The least and the greatest sum of int64 weights [outputs, inputs] times inputs in the range of `x`: int64
+    [outputs] each.
 
     The input that is x.high where the weight is positive and x.low elsewhere, or the reverse, reaches it (overflow-free
     accumulation: Ponzina, Rios et al., TECS 2023).
@@ -269,6 +270,6 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
             error.at,
             "fold the batch norm into the layer before it, then project that layer's weights on a grid"
             if follows
-            else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into the "
-            "layer that reads it, or give it a scale and shift on a grid",
+            else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into "
+            "the layer that reads it, or give it a scale and shift on a grid",
         ) from None

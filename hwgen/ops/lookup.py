@@ -19,11 +19,33 @@ if TYPE_CHECKING:
 TABLE_BITS = 10  # of an activation
 
 # what torch computes of each activation by itself; further arguments are constants of the call
-FUNCTIONS = tuple(
-    """
-    abs atan celu cos elu erf exp gelu hardshrink hardsigmoid hardswish leaky_relu log_sigmoid mish rsqrt selu
-    sigmoid sign silu sin softplus softshrink sqrt square tanh threshold
-    """.split()
+FUNCTIONS = (
+    "abs",
+    "atan",
+    "celu",
+    "cos",
+    "elu",
+    "erf",
+    "exp",
+    "gelu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "leaky_relu",
+    "log_sigmoid",
+    "mish",
+    "rsqrt",
+    "selu",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "softplus",
+    "softshrink",
+    "sqrt",
+    "square",
+    "tanh",
+    "threshold",
 )
 
 

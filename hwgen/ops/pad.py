@@ -1,5 +1,5 @@
-"""Pad: a frame of zeros around the activations, each side its own width; the pass fold_pad puts it into the convolutions
-behind it."""
+"""Pad: a frame of zeros around the activations, each side its own width; the pass fold_pad puts it into the
+convolutions behind it."""
 
 import numpy as np
 

@@ -74,7 +74,8 @@ def clamp_ends(unclamped: QType, quantize: Quantize | None) -> dict[str, int]:
 
 
 def end_parameters(ends: dict[str, int]) -> dict[str, Value]:
-    """LOW and HIGH as the modules of rtl/ are given them: NO_LOW or NO_HIGH where UNBOUNDED says that there is no end."""
+    """LOW and HIGH as the modules of rtl/ are given them: NO_LOW or NO_HIGH where UNBOUNDED says that there is no
+    end."""
     low: dict[str, Value] = {"NO_LOW": 1} if ends["LOW"] == -UNBOUNDED else {"LOW": signed64(ends["LOW"])}
     return low | ({"NO_HIGH": 1} if ends["HIGH"] == UNBOUNDED - 1 else {"HIGH": signed64(ends["HIGH"])})
 
@@ -130,6 +131,9 @@ def _clip(importer, x, low: float | None, high: float | None):
                 importer.path,
                 "put hwgen.nn.ActQuant right behind it, or clip at multiples of a coarser power of two",
             )
-    level = lambda end: floor(Fraction(end) / Fraction(2) ** exponent + Fraction(1, 2))
+
+    def level(end: float) -> int:
+        return floor(Fraction(end) / Fraction(2) ** exponent + Fraction(1, 2))
+
     op = Quantize(exponent, -UNBOUNDED if low is None else level(low), UNBOUNDED if high is None else level(high))
     return importer.add(op, x)

@@ -194,8 +194,8 @@ def _tracebacks(log: Path) -> str:
 
 def _tail(*logs: Path) -> str:
     """The last lines of each log that exists, with its path."""
-    parts = []
-    for log in logs:
-        if log.is_file() and (text := log.read_text(errors="replace").strip()):
-            parts.append("\n".join([str(log), *text.splitlines()[-TAIL:]]))
-    return "\n".join(parts)
+    return "\n".join(
+        "\n".join([str(log), *text.splitlines()[-TAIL:]])
+        for log in logs
+        if log.is_file() and (text := log.read_text(errors="replace").strip())
+    )

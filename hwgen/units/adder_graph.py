@@ -1,6 +1,6 @@
 """adder_graph_LAYER.v, made for each layer by templates/adder_graph.v.j2: all terms of an output pixel in one cycle."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log2, prod
@@ -15,7 +15,7 @@ from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
 from hwgen.qtype import QType, ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.sums import exact_sums, term_count, window_places
+from hwgen.sums import conv_of, exact_sums, term_count, window_places
 from hwgen.templates import render
 from hwgen.terms import TermTable
 from hwgen.units import window
@@ -85,8 +85,7 @@ class AdderGraph(Unit):
 
     @cached_property
     def sums(self) -> Sums:
-        conv, x = self.stage.op, self.stage.x
-        sums = exact_sums(self.stage)
+        conv, x, sums = conv_of(self.stage), self.stage.x, exact_sums(self.stage)
         table = sums.terms
         channel, tap_row, tap_column = window_places(conv, table.output, table.input)
         source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + self.order.places[channel]
@@ -188,7 +187,7 @@ class AdderGraph(Unit):
     def _extrapolated_luts(self) -> int:
         """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every doubling of the
         terms, as more is shared."""
-        stage, op = self.stage, self.stage.op
+        stage, op = self.stage, conv_of(self.stage)
         terms = np.cumsum(np.bincount(self.sums.terms.output, minlength=len(op.weight)))
         samples = [int(np.searchsorted(terms, EXACT_TERMS // share)) + 1 for share in (8, 2)]
         if op.groups > 1 or terms[samples[1] - 1] > EXACT_TERMS:
@@ -316,22 +315,22 @@ class _Wires:
         self.read: set[int] = set()
         self.late: dict[int, int] = {}  # by word, the registers behind it
 
-    def concatenation(self, references: list[int | None], stage: int) -> str:
+    def concatenation(self, references: Sequence[int | None], stage: int) -> str:
         """The bits, lowest first, as they are in a pipeline stage; None is zero. Inversions are not written."""
         parts = []
         i = 0
         while i < len(references):
-            end = i + 1
-            if references[i] in (None, ZERO):
+            first, end = references[i], i + 1
+            if first in (None, ZERO):
                 while end < len(references) and references[end] in (None, ZERO):
                     end += 1
                 parts.append(f"{end - i}'d0")
-            elif references[i] == ONE:
+            elif first == ONE:
                 parts.append("1'b1")
             else:
-                while end < len(references) and references[end] == references[end - 1] + 2:
+                while end < len(references) and references[end] == first + 2 * (end - i):
                     end += 1
-                parts.append(self._slice(references[i], end - i, stage))
+                parts.append(self._slice(first, end - i, stage))
             i = end
         return parts[0] if len(parts) == 1 else "{" + ", ".join(reversed(parts)) + "}"
 

@@ -94,7 +94,7 @@ class LaneKind:
             raise too_much(new, error.what, "use smaller weights and biases") from error
 
     def shifts(self, new: Stage, program: Program, built: Program) -> dict[str, int]:
-        """What `make` must be given so that the results stand where the build has wired them: of exact sums, a finer grid."""
+        """What `make` must be given for results to stand where the build wired them: of exact sums, a finer grid."""
         above, built_above = program.below - program.drop, built.below - built.drop
         if above < built_above:
             raise too_much(

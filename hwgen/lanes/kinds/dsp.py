@@ -1,7 +1,7 @@
 """Two lanes in a DSP slice, that add: a term an entry, from the highest exponent to the lowest (rtl/pe_dsp.v).
 
-A slice cannot shift its sum right, so the accumulator doubles where the exponent drops: it ends as the exact sum, and the low bits
-that requantization drops are not sent.
+A slice cannot shift its sum right, so the accumulator doubles where the exponent drops: it ends as the exact sum, and
+the low bits that requantization drops are not sent.
 """
 
 import numpy as np
@@ -50,8 +50,8 @@ def _too_wide(bits: int) -> str:
 def dsp_accumulator(conv: Conv, x: TensorType, quantize: Quantize | None, finer: int = 0) -> int:
     """Bits of a DSP lane's accumulator: as many as the exact sums of any input need, their constants included.
 
-    The layer can go to lanes that add if these are at most DSP_LANE_BITS. What comes before the end of a list may wrap: every
-    step is a sum or a doubling modulo 2^bits.
+    The layer can go to lanes that add if these are at most DSP_LANE_BITS. What comes before the end of a list may wrap:
+    every step is a sum or a doubling modulo 2^bits.
     """
     sums = ExactSums.of(conv, x, quantize, finer)
     bits = signed_width(min(one.low for one in sums.ranges), max(one.high for one in sums.ranges))
@@ -80,7 +80,9 @@ def dsp_program(
     ones = np.zeros(len(sums.constants), np.int64)
     np.add.at(ones, sums.terms.output, sums.terms.negative << sums.terms.exponent)
     half = 1 << (bits - 1)
-    constants = [(constant + one + half) % (2 * half) - half for constant, one in zip(sums.constants, ones.tolist())]
+    constants = [
+        (constant + one + half) % (2 * half) - half for constant, one in zip(sums.constants, ones.tolist(), strict=True)
+    ]
     chunks, constant_bits = immediates(constants, sums.highest, conv, x, constant_bits or gap_bits)
     return Program(
         **in_order(conv, sums.terms, chunks, sums.highest, descending=True),

@@ -1,4 +1,4 @@
-"""One or two lanes in a DSP slice, that multiply: a weight an entry, whatever its terms, in any order (rtl/pe_mac.v)."""
+"""One or two lanes in a DSP slice that multiply: an entry a weight, whatever its terms, in any order (rtl/pe_mac.v)."""
 
 from dataclasses import replace
 
@@ -106,7 +106,7 @@ def mac_program(
     base: int | None = None,
     gap_bits: int = 0,
 ) -> Program:
-    """As sum_program, for lanes that multiply: an entry a weight, and an immediate for what a constant is above the base.
+    """As sum_program, for lanes that multiply: an entry a weight, an immediate for what a constant is above the base.
 
     finer -- for hardware that is there: as in ExactSums
     base -- of constants that may change (mac_base); None: the least of all

@@ -1,0 +1,30 @@
+"""What yosys counts of a module by the flags of hwgen synth, without a build around it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from hwgen.devices.ultrascale_plus import DEVICE
+from hwgen.share import share
+from hwgen.synth import yosys
+from hwgen.synth.processes import WORKER
+
+
+def count(folder: Path, top: str, sources: list[str], boxes: tuple[str, ...] = ()) -> dict[str, float]:
+    """The resources of module `top`, by name.
+
+    sources -- Verilog files of the folder, read behind all of rtl/; boxes -- modules of them that count nothing
+    """
+    script = [
+        *yosys.LIBRARY,
+        *(f"read_verilog -defer {path}" for path in [*sorted(share("rtl").glob("*.v")), *sources]),
+        f"hierarchy -check -top {top}",
+        f"{DEVICE.yosys} -run prepare:",
+        "tee -q -o stat.json stat -json",
+    ]
+    (folder / "script.ys").write_text("\n".join(script) + "\n")
+    with (folder / "log").open("w") as log:
+        subprocess.run([sys.executable, "-c", WORKER, "script.ys"], cwd=folder, stdout=log, stderr=log, check=True)
+    cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
+    return yosys.count({cell: n for cell, n in cells.items() if cell not in boxes}, top, "log", DEVICE)
