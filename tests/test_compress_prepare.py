@@ -713,8 +713,8 @@ def test_what_builds_after_compression_passes_the_check_before_it(name):
 
 def test_all_that_stands_in_the_way_is_named_before_any_training():
     network = nn.Sequential(
-        *(nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3), nn.GELU(), nn.AvgPool2d(3, 1), nn.ConvTranspose2d(4, 4, 3)),
-        *(nn.Conv2d(4, 4, 1), nn.GELU(), nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1)),
+        *(nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3), nn.ChannelShuffle(2), nn.AvgPool2d(3, 1), nn.ConvTranspose2d(4, 4, 3)),
+        *(nn.Conv2d(4, 4, 1), nn.ChannelShuffle(2), nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1)),
     )
     network[5].bias.data.fill_(float("nan"))
     with pytest.raises(Obstacles) as caught:
@@ -723,6 +723,32 @@ def test_all_that_stands_in_the_way_is_named_before_any_training():
         "5": BadInput,
         **dict.fromkeys(["4", "0", "2, 6", "3", "9"], UnsupportedLayer),
     }
+
+
+@pytest.mark.parametrize("function", [nn.GELU(), nn.Sigmoid(), nn.LeakyReLU(0.1), torch.tanh, nn.functional.softplus])
+def test_a_function_is_quantized_on_both_sides_and_builds(function, tmp_path):
+    """Filters that are all zero stay where a function makes something else of them."""
+    torch.manual_seed(1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.linear = nn.Conv2d(2, 4, 3), nn.Linear(4 * 4 * 4, 3)
+            self.conv.weight.data[1] = 0
+            self.conv.bias.data[1] = 0
+            self.function = function
+
+        def forward(self, x):
+            return self.linear(self.function(self.conv(x)).flatten(1))
+
+    prepared = prepare(Net().eval(), Recipe(weights=Uniform(6), activation_bits=5), (X[:1],)).eval()
+    prepared.step(1.0)
+    with torch.no_grad():
+        prepared(X)
+        net = convert(prepared)
+        assert torch.equal(net(X), prepared(X))
+    design = hwgen.build(net, (X[:1],), out=tmp_path / "net")
+    assert [placed.unit.kind for placed in design.placed].count("lookup") == 1
 
 
 def test_a_clip_that_no_quantizer_will_follow_is_named_before_any_training():

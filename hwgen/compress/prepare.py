@@ -20,6 +20,8 @@ from hwgen.compress.trace import (
     AVERAGE_CALLS,
     AVERAGES,
     BATCH_NORMS,
+    FUNCTION_CALLS,
+    FUNCTIONS,
     MAXIMA,
     MAXIMUM_CALLS,
     MOVE_CALLS,
@@ -40,6 +42,7 @@ from hwgen.compress.trace import (
 from hwgen.compress.weights import BiasGrid, WeightGrid
 from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
 from hwgen.nn import ActQuant
+from hwgen.ops.lookup import TABLE_BITS
 
 
 def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor, ...] | None = None) -> Prepared:
@@ -49,8 +52,8 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
     found now; without, weights that would be left in float alone.
 
     Batch norms are folded into the layer before them, with their running statistics, and the folded weights train. A
-    quantizer is put behind every tensor that reaches a layer with weights, an average pool or an addition; ActQuants
-    that are there already stay as they are.
+    quantizer is put behind every tensor that reaches a layer with weights, an average pool, an addition or a function
+    of one activation, which becomes a table; ActQuants that are there already stay as they are.
 
     The model is traced by torch.fx; weights must be in Conv1d, Conv2d and Linear modules. Raises BadInput for a
     recipe's pattern that matches nothing, UnsupportedLayer for what cannot be traced, folded or built, Obstacles for
@@ -205,7 +208,7 @@ def _insert_quantizers(network: fx.GraphModule, recipe: Recipe, input_bits: dict
     asking = [
         node
         for node in nodes
-        if is_one_of(network, node, (*WEIGHTED, *AVERAGES), AVERAGE_CALLS)
+        if is_one_of(network, node, (*WEIGHTED, *AVERAGES, *FUNCTIONS), AVERAGE_CALLS | FUNCTION_CALLS)
         or (is_one_of(network, node, (), ADD_CALLS) and len(tensors(node)) == 2)
     ]
     asked = {_source(network, tensor, quantized) for node in asking for tensor in tensors(node)}
@@ -225,6 +228,8 @@ def _insert_quantizers(network: fx.GraphModule, recipe: Recipe, input_bits: dict
                     continue
                 of_network = _of_input(network, source)
                 bits = input_bits.get(node) or (recipe.input_bits if of_network else recipe.activation_bits)
+                if is_one_of(network, node, FUNCTIONS, FUNCTION_CALLS):
+                    bits = min(bits, TABLE_BITS)
                 signed = None if of_network else not _never_negative(network, source)
                 name = new_name(network, f"quant_{source.name.strip('_')}")
                 network.add_submodule(name, LearnedActQuant(bits, signed, learned=not of_network))

@@ -10,16 +10,43 @@ from torch import fx, nn
 import hwgen.nn
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.errors import UnsupportedLayer
+from hwgen.ops.lookup import FUNCTIONS as LOOKUPS
 
 Weighted = nn.Conv1d | nn.Conv2d | nn.Linear
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, hwgen.nn.AvgPool2d)
 RELUS = (nn.ReLU, nn.ReLU6)
+# functions of one activation, which become tables between two quantizers
+FUNCTIONS = (
+    *(
+        nn.CELU,
+        nn.ELU,
+        nn.GELU,
+        nn.Hardshrink,
+        nn.Hardsigmoid,
+        nn.Hardswish,
+        nn.LeakyReLU,
+        nn.LogSigmoid,
+        nn.Mish,
+        nn.SELU,
+    ),
+    *(nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Softshrink, nn.Tanh, nn.Threshold),
+)
 # the same numbers, elsewhere, zeros around them
 MOVES = (nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ZeroPad2d)
 MAXIMA = (nn.MaxPool1d, nn.MaxPool2d)
 RELU_CALLS = {torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu6, "relu", "relu_"}
+FUNCTION_CALLS = {getattr(home, name) for name in LOOKUPS for home in (torch, nn.functional) if hasattr(home, name)} | {
+    "abs",
+    "exp",
+    "sigmoid",
+    "sign",
+    "sqrt",
+    "square",
+    "tanh",
+    nn.functional.logsigmoid,
+}
 MOVE_CALLS = {torch.flatten, nn.functional.dropout, "flatten", "view", "reshape"}
 MAXIMUM_CALLS = {nn.functional.max_pool2d, nn.functional.max_pool1d, torch.max_pool2d, torch.max_pool1d}
 AVERAGE_CALLS = {nn.functional.avg_pool2d, nn.functional.avg_pool1d, nn.functional.adaptive_avg_pool2d}
