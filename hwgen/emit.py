@@ -173,8 +173,8 @@ def border_wires(stream: Stream) -> dict:
         "bits": side * bits,
         "range": f"[{side * bits - 1}:0] ",
         "beats": stream.order.beats,
-        "words": f"{bits} bits, {'signed' if stream.type.qtype.signed else 'unsigned'}, worth 2^{stream.type.exponent}; "
-        f"{stream.order.beats * side} words a frame, by row, then column, then channel"
+        "words": f"{bits} bits, {'signed' if stream.type.qtype.signed else 'unsigned'}, worth 2^{stream.type.exponent}"
+        f"; {stream.order.beats * side} words a frame, by row, then column, then channel"
         + (f"; {side} a beat, the first in the lowest bits" if side > 1 else ""),
         "note": f"{stream.tensor}: {stream.type}{lanes}{together}",
     }

@@ -34,7 +34,7 @@ class Rows:
         return self.own_stripe // self.stripe if self.wide else self.stripes
 
     def groups(self):
-        """Columns in the order of the stream, a group comes once per channel; the columns of a wide beat side by side."""
+        """Columns in the order of the stream, a group comes once per channel; those of a wide beat side by side."""
         grid = [[lane * self.own_stripe + s for lane in range(self.lanes)] for s in range(self.own_stripe)]
         return [[tuple(row)] if self.wide else [(c,) for c in row if c < self.columns] for row in grid]
 

@@ -34,7 +34,10 @@ def beats(count):
     every = list(range(1 << x_bits))
     activations = every + [rng.choice(every) for _ in range(count * n - len(every) % n)]
     groups = [activations[i : i + n] for i in range(0, len(activations) // n * n, n)]
-    packed = lambda values, bits: sum(value << (i * bits) for i, value in enumerate(values))
+
+    def packed(values, bits):
+        return sum(value << (i * bits) for i, value in enumerate(values))
+
     return [packed(group, x_bits) for group in groups], [
         packed([words[x] for x in group], out_bits) for group in groups
     ]

@@ -68,7 +68,7 @@ def units():
         unit("linear", conv(5, 6, (1, 1)), ((6, 1, 1), 0, 255, 0), (1,), quantize=Quantize(6, -8, 7)),
         unit("max_signed", MaxPool((3, 3), (2, 2), (1, 1)), ((2, 5, 6), -8, 7, 0), (2, 1, "max"), serial(2)),
         unit("max_unsigned", MaxPool((3, 2), (2, 2), (1, 1)), ((3, 4, 5), 0, 7, 0), (1, 1, "max")),
-        # three groups, the last round short, channels in any order; a beat is a place of every stripe, the last one short
+        # three groups, the last round short, channels in any order; a beat is a place of every stripe, the last short
         unit(
             "groups",
             conv(5, 3, (3, 3), **padded),
@@ -154,7 +154,8 @@ def units():
             sort=True,
         ),
         unit("far_taps", conv(24, 80, (3, 2)), ((80, 3, 3), -8, 7, 0), (2, 4), lanes(3), Quantize(3, -8, 7), sort=True),
-        # lanes that multiply: sums of all the bits that two in a slice have, and one more; no constant; several stripes, one lane
+        # lanes that multiply: sums of all the bits that two in a slice have, and one more; no constant; many stripes,
+        # one lane
         unit("mac_wide", wide(257), ((2, 1, 5), 0, 255, 0), (5, 1, "mac")),
         unit("mac_wider", wide(259), ((2, 1, 5), 0, 255, 0), (5, 2, "mac")),
         unit("mac_signed", conv(3, 4, (1, 3), padding=(0, 0, 1, 1)), ((4, 2, 5), -8, 7, 0), (1, 3, "mac"), lanes(3)),

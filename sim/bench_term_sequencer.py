@@ -57,48 +57,53 @@ TAPS, DILATION, CHANNELS, PAD_TOP, ROWS = 3, 2, 3, 2, 9  # of PADDED
 SHIFT, NEGATE = 2, 1  # commands
 
 
+def places_of(case):
+    """How many places a window has."""
+    return 1 << (case["TAP_ROW_BITS"] + case["TAP_COLUMN_BITS"] + clog2(case["CHANNELS"]))
+
+
+def term(case, rng, before):
+    """A term of a group whose last one read the place `before`."""
+    cut, command_w = (1 << case["PAYLOAD_W"]) - 1, case.get("COMMAND_W", 2)
+    if rng.random() < 0.2:
+        if case.get("MAC"):
+            half = command_w - 2 + case["PAYLOAD_W"]
+            if case["IMMEDIATE_W"] <= half + 1:
+                immediate = rng.randrange(1 << case["IMMEDIATE_W"])
+                return immediate >> case["PAYLOAD_W"] << 1, 0, 0, 0, immediate, immediate & cut
+            high = rng.randrange(2)
+            part = rng.randrange(1 << (case["IMMEDIATE_W"] - half if high else half))
+            command = part >> case["PAYLOAD_W"] << 2 | high << 1
+            return command, 0, 0, 0, part << (half * high), part & cut
+        immediate = rng.randint(-20, 20)
+        return rng.choice([0, SHIFT]), 0, 0, 0, immediate, immediate & cut
+    row, column, channel = rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS)
+    place = (row << case["TAP_COLUMN_BITS"] | column) << clog2(case["CHANNELS"]) | channel
+    payload = (place - before) % places_of(case) if case.get("GAPS") else place
+    if payload > cut:  # so far a payload does not reach
+        shift = 0 if case.get("MAC") else rng.choice([0, SHIFT])
+        return shift | 1, 0, 0, 0, case["PAD_VALUE"][0], payload >> case["PAYLOAD_W"]
+    return rng.randrange(1 << command_w), row, column, channel, None, payload
+
+
 def terms(case, count=None):
-    """The words of the list: (last, a term of each group), a term being (command, tap row, tap column, channel, immediate, payload),
-    the first with an immediate what is in the ROM.
+    """The words of the list: (last, a term of each group), a term being (command, tap row, tap column, channel,
+    immediate, payload), the first with an immediate what is in the ROM.
 
     count -- words of another list, other than TERMS
     """
     if case["TERMS"] == 1:
         return [(True, [(0, 0, 0, 2 - group, None, 2 - group) for group in range(case["GROUPS"])])]
     rng = random.Random(count or 7)
-    cut, command_w = (1 << case["PAYLOAD_W"]) - 1, case.get("COMMAND_W", 2)
-    places = 1 << (case["TAP_ROW_BITS"] + case["TAP_COLUMN_BITS"] + clog2(case["CHANNELS"]))
-
-    def term(before):
-        if rng.random() < 0.2:
-            if case.get("MAC"):
-                half = command_w - 2 + case["PAYLOAD_W"]
-                if case["IMMEDIATE_W"] <= half + 1:
-                    immediate = rng.randrange(1 << case["IMMEDIATE_W"])
-                    return immediate >> case["PAYLOAD_W"] << 1, 0, 0, 0, immediate, immediate & cut
-                high = rng.randrange(2)
-                part = rng.randrange(1 << (case["IMMEDIATE_W"] - half if high else half))
-                command = part >> case["PAYLOAD_W"] << 2 | high << 1
-                return command, 0, 0, 0, part << (half * high), part & cut
-            immediate = rng.randint(-20, 20)
-            return rng.choice([0, SHIFT]), 0, 0, 0, immediate, immediate & cut
-        row, column, channel = rng.randrange(TAPS) * DILATION, rng.randrange(TAPS) * DILATION, rng.randrange(CHANNELS)
-        place = (row << case["TAP_COLUMN_BITS"] | column) << clog2(case["CHANNELS"]) | channel
-        payload = (place - before) % places if case.get("GAPS") else place
-        if payload > cut:  # so far a payload does not reach
-            shift = 0 if case.get("MAC") else rng.choice([0, SHIFT])
-            return shift | 1, 0, 0, 0, case["PAD_VALUE"][0], payload >> case["PAYLOAD_W"]
-        return rng.randrange(1 << command_w), row, column, channel, None, payload
-
     count = count or case["TERMS"]
     words, before = [], [0] * case["GROUPS"]
     for i in range(count):
-        groups = [term(at) for at in before]
+        groups = [term(case, rng, at) for at in before]
         for group, (command, row, column, channel, immediate, payload) in enumerate(groups):
             if immediate is None:
                 before[group] = (row << case["TAP_COLUMN_BITS"] | column) << clog2(case["CHANNELS"]) | channel
             elif command & 1:
-                before[group] = (before[group] + (payload << case["PAYLOAD_W"])) % places
+                before[group] = (before[group] + (payload << case["PAYLOAD_W"])) % places_of(case)
         last = i % 5 == 4 or i == count - 1
         before = [0] * case["GROUPS"] if last else before
         words.append((last, groups))

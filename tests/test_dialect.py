@@ -1,4 +1,5 @@
-"""Every file of rtl/ reads alike in pyverilog, Verilator, Icarus, yosys and slang, without a warning; emitted files too."""
+"""Every file of rtl/ reads alike in pyverilog, Verilator, Icarus, yosys and slang, without a warning; so do emitted
+files."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -136,7 +137,7 @@ def test_slang_speaks_up(line, complaint, tmp_path):
 
 @pytest.mark.parametrize("name", ["usual", "max_signed", "dsp", "mac"])
 def test_all_read_lanes_without_the_modules_that_they_leave_out(name, tmp_path):
-    """A build holds no module that no instance elaborates; generate branches that are not taken name those all the same."""
+    """A build holds no module that no instance elaborates; generate branches that are not taken name those even so."""
     (unit,) = (unit for unit in bench_term_lanes.UNITS if unit.name == name)
     sources = []
     for path, text in library(["term_lanes"], unit.leaves_out).items():

@@ -475,7 +475,7 @@ def test_a_spatial_build_does_not_verify_with(mutant, spatial, tmp_path):
             break
     else:
         raise AssertionError(f"no {file}.v holds {pattern}: give the mutant its new text")
-    with pytest.raises(Mismatch, match="first wrong layer(?s:.*)the build was edited: look at rtl/"):
+    with pytest.raises(Mismatch, match=r"first wrong layer(?s:.*)the build was edited: look at rtl/"):
         verify(tmp_path / "build", x, simulator="icarus", edited=True)
 
 

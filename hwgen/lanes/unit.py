@@ -28,7 +28,10 @@ from hwgen.walks import HANDOVER, Ring, Rows, Step, Walk
 def entries_of(stage: Stage, kind: LaneKind, order: Order) -> Entries:
     """What the memory of a stage's list holds, for the order in which its input comes."""
     place = PlaceBits.of(stage.window, stage.x)
-    made = lambda: kind.program(stage).entries(place, order.places)
+
+    def made() -> Entries:
+        return kind.program(stage).entries(place, order.places)
+
     return stage.once(("entries", kind.name, order.channels), made)
 
 
@@ -44,8 +47,8 @@ def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = Fa
 @dataclass(frozen=True, eq=False)
 class TermLanes(LoadableUnit):
     """order -- of the input
-    sort -- whether the output's channels may come in an order of their own, which balances the groups; those of a layer that
-    can be loaded keep theirs, whatever the weights.
+    sort -- whether the output's channels may come in an order of their own, which balances the groups; those of a layer
+    that can be loaded keep theirs, whatever the weights.
     """
 
     stage: Stage

@@ -29,8 +29,8 @@ CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """What an adder_graph adds: terms whose inputs are activations of the window, counted (tap row, tap column,
-    place of the channel) with the place fastest; constants and ranges of each output; the low bits that are not sent."""
+    """What an adder_graph adds: terms whose inputs are activations of the window, counted (tap row, tap column, place
+    of the channel) with the place fastest; constants and ranges of each output; the low bits that are not sent."""
 
     terms: TermTable
     constants: list[int]
@@ -40,7 +40,10 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class AdderGraph(Unit):
-    """A stage, unfolded. order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1."""
+    """A stage, unfolded.
+
+    order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1
+    """
 
     stage: Stage
     order: Order
@@ -185,8 +188,8 @@ class AdderGraph(Unit):
         return self.netlist.luts + clamps + self._shift_luts()
 
     def _extrapolated_luts(self) -> int:
-        """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every doubling of the
-        terms, as more is shared."""
+        """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every
+        doubling of the terms, as more is shared."""
         stage, op = self.stage, conv_of(self.stage)
         terms = np.cumsum(np.bincount(self.sums.terms.output, minlength=len(op.weight)))
         samples = [int(np.searchsorted(terms, EXACT_TERMS // share)) + 1 for share in (8, 2)]

@@ -81,7 +81,7 @@ class Unit:
         raise NotImplementedError(f"{type(self).__name__}.cycles")
 
     def estimate(self) -> dict[str, float]:
-        """LUT and BRAM36 before synthesis, to refuse what cannot fit; benchmarks/estimates.py holds it against yosys."""
+        """LUT and BRAM36 before synthesis, to refuse what cannot fit; benchmarks/estimates.py holds it to yosys."""
         raise NotImplementedError(f"{type(self).__name__}.estimate")
 
     def needs(self) -> np.ndarray:
@@ -89,12 +89,12 @@ class Unit:
         raise NotImplementedError(f"{type(self).__name__}.needs")
 
     def sends(self) -> np.ndarray:
-        """For each beat of an output frame, after how many beats and empty slots it is sent; for units that hold no rows."""
+        """For each beat of an output frame, after how many beats and empty slots it is sent; for units without rows."""
         return self.needs() - 1
 
     def walks(self, rows: int, taken: int, sent: int) -> list[Walk]:
-        """How it goes through a frame: the walk that takes its input, and the one that sends its output, if that is another; of a
-        unit that only passes beats on, none.
+        """How it goes through a frame: the walk that takes its input, and the one that sends its output, if that is
+        another; of a unit that only passes beats on, none.
 
         rows -- of the input frame; taken, sent -- beats of a row of input and output
         """
@@ -137,5 +137,6 @@ class LoadableUnit(Unit):
     depth: int
 
     def reloaded(self, op: Op) -> Rom:
-        """The list of an op that is the stage's but for weights and biases; raises DoesNotFit where the hardware cannot hold it."""
+        """The list of an op that is the stage's but for weights and biases; raises DoesNotFit where the hardware cannot
+        hold it."""
         raise NotImplementedError(f"{type(self).__name__}.reloaded")
