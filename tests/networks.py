@@ -333,13 +333,23 @@ def _norm(random: Random, here: Here) -> Here:
 
 
 def _activation(random: Random, here: Here) -> Here:
-    kind = random.choice(("relu", "relu", "relu6", "hardtanh"))
+    kind = random.choice(("relu", "relu", "relu6", "hardtanh", "table"))
+    if kind == "table":
+        return _table(random, here)
     if kind == "relu":
         return here.then(nn.ReLU(), work=0)
     if kind == "relu6":
         return here.then(nn.ReLU6(), min(6.0, here.reach), min(here.exponent, 1), work=0)
     low, high = random.choice(((-1.0, 1.0), (-1.5, 2.0), (0.0, 0.75), (-4.0, -1.0)))
     return here.then(nn.Hardtanh(low, high), max(-low, high), min(here.exponent, -2), work=0)
+
+
+def _table(random: Random, here: Here) -> Here:
+    """A function of one activation between two quantizers, the first of at most 10 bits."""
+    function = random.choice((nn.Sigmoid(), nn.Tanh(), nn.SiLU(), nn.GELU(), nn.LeakyReLU(0.1), nn.Hardswish()))
+    while len(here.modules) == 0 or getattr(here.modules[-1], "bits", 16) > 10:
+        here = _quantize(random, here)
+    return _quantize(random, here.then(function, max(here.reach, 1.0), here.exponent - 4))
 
 
 def _pool(random: Random, here: Here) -> Here:
