@@ -2,8 +2,8 @@
 //
 // A function of one activation, as a table: each of the N activations of a beat is looked up by itself.
 //
-// Word number x of FILE is the result for an activation with the bits x. The table is made of lookup tables, one copy an activation: up
-// to 10 bits that is a smaller share of a device than block RAM would be. CHECK is as in term_rom.v: simulation ends at once when
+// Word number x of FILE is the result for an activation with the bits x. The table is made of lookup tables, one copy
+// an activation: up to 10 bits that is a smaller share of a device than block RAM would be. CHECK is as in term_rom.v: simulation ends at once when
 // the file is not the one that the build wrote.
 //
 // bench: sim/bench_lookup.py
@@ -39,7 +39,7 @@ module lookup #(
         end
     endgenerate
 
-    (* rom_style = "distributed" *) reg [OUT_W-1:0] memory [0:DEPTH-1];
+    reg [OUT_W-1:0] memory [0:DEPTH-1];
     reg  [N*OUT_W-1:0] data_q;
     wire [N*OUT_W-1:0] found;
     reg                valid_q;

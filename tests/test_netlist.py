@@ -33,9 +33,11 @@ def small() -> nn.Sequential:
         nn.ReLU(),
         ActQuant(4, -1),
         nn.MaxPool2d(2),
+        nn.SiLU(),
+        ActQuant(4, -1, True),
         nn.Conv2d(2, 3, 2),
     )
-    for layer in (net[1], net[5]):
+    for layer in (net[1], net[7]):
         exponents = torch.randint(-3, 1, layer.weight.shape)
         layer.weight.data = torch.randint(-1, 2, layer.weight.shape) * 2.0**exponents
         layer.bias.data = torch.randint(-8, 8, layer.bias.shape) / 8
