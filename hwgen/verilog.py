@@ -52,7 +52,7 @@ def literal(value: Value) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, int):
-        return str(int(value))
+        return str(int(value)) if value < 1 << 31 else f"32'h{value:x}"  # without a width it would be a signed one
     number, bits = value
     if bits != 64:
         return f"{bits}'h{number:x}"

@@ -22,7 +22,7 @@ CHECKPOINTS = pytest.mark.parametrize("name", GOALS)
 ELSEWHERE = """
 import sys
 from pathlib import Path
-from hwgen.frontend import call
+from hwgen.load import call
 sys.path[:] = [path for path in sys.path if not (Path(path) / "examples").is_dir()]
 print(sorted(type(call(source)).__name__ for source in sys.argv[1:]))
 print({Path(sys.modules[name].__file__).parent for name in ("examples", "examples.common")})

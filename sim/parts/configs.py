@@ -20,6 +20,9 @@ class _Instance:
     def __init__(self, ports):
         self._ports = ports
 
+    def __dir__(self):
+        return dir(self._ports)
+
     def __getattr__(self, name):
         return getattr(self._ports if hasattr(self._ports, name) else self._ports.dut, name)
 
