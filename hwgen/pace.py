@@ -104,14 +104,16 @@ def _ready(walks: list[Walk]) -> Iterator[list[Walk]]:
 def _start(together: list[Walk], now: float) -> dict[Walk, float]:
     """The cycles until each ends: all of them with the slowest, but lanes run on."""
     cycles: dict[Walk, float] = {}
+    own = {walk: walk.start(now) for walk in together}
     for walk in sorted(together, key=lambda walk: walk.number, reverse=True):
-        own, step = walk.start(now), walk.step
+        step = walk.step
         behind = max((cycles[other] for other in walk.behind if step.sends), default=0.0)
         # a slower reader makes each beat wait but the last
-        cycles[walk] = max(own, step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own
+        cycles[walk] = max(own[walk], step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own[walk]
     for walk in sorted(together, key=lambda walk: walk.number):
         for other in walk.before if walk.step.takes else ():
             # what it must rest beyond the gap between two frames of its sender holds that up
-            cycles[walk] = max(cycles[walk], cycles[other] + max(0, walk.step.rest - other.gap))
+            own[walk] = max(own[walk], own[other] + max(0, walk.step.rest - other.gap))
+        cycles[walk] = max(cycles[walk], own[walk])
     slowest = max(cycles.values())
     return {walk: cycles[walk] if walk.lanes else slowest for walk in together}
