@@ -52,6 +52,9 @@ MUTANTS = {
     "requantized to an end that is not there": ("requantize", 1, "requantize", ".NO_LOW(NO_LOW)", ".NO_LOW(0)"),
     "a sum clamped at an end that is not there": ("add", 1, "add", ".NO_HIGH(NO_HIGH)", ".NO_HIGH(0)"),
     "an average clamped at an end that is not there": ("pixel_sum", 2, "pixel_sum", ".NO_HIGH(NO_HIGH)", ".NO_HIGH(0)"),
+    "another activation looked up": ("lookup", 1, "lookup", "s_axis_tdata[n*X_W +: X_W]", "s_axis_tdata[0 +: X_W]"),
+    "a looked-up word lost in a stall": ("lookup", 0, "lookup", "if (taken) data_q <= found", "data_q <= found"),
+    "a looked-up word kept through a reset": ("lookup", 0, "lookup", "if (rst) valid_q", "if (0) valid_q"),
     "accumulators clamped": ("term_lanes", 1, "term_lanes", ".NO_LOW(NO_LOW)", ".NO_LOW(0)"),
     "too few stripes for a lane's window": (
         "term_lanes",
