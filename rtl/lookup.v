@@ -75,7 +75,7 @@ module lookup #(
         #0 check_sum = 0;
         for (i = 0; i < DEPTH; i = i + 1) check_sum = check_sum + (i + 1) * {{(32-OUT_W){1'b0}}, memory[i]};
         if (check_sum !== CHECK) begin
-            $display("term_rom %m: %0s does not hold the %0d words this build wrote (sum %h, expected %h)",
+            $display("ROM %m: %0s does not hold the %0d words this build wrote (sum %h, expected %h)",
                      FILE, DEPTH, check_sum, CHECK);
             $finish;
         end

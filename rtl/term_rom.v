@@ -83,7 +83,7 @@ module term_rom #(
             for (j = 0; j < WIDTH; j = j + 32) check_sum = check_sum + (i + 1) * check_word[j +: 32];
         end
         if (check_sum !== CHECK) begin
-            $display("term_rom %m: %0s does not hold the %0d words this build wrote (sum %h, expected %h)",
+            $display("ROM %m: %0s does not hold the %0d words this build wrote (sum %h, expected %h)",
                      FILE, DEPTH, check_sum, CHECK);
             $finish;
         end

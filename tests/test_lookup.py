@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from hwgen import BuildConfig, build, simulate
 from hwgen.engines.lookup import Lookup as LookupUnit
-from hwgen.errors import HwgenError, MissingActQuant, OffGrid, UnsupportedLayer
+from hwgen.errors import HwgenError, MissingActQuant, OffGrid, ToolFailed, UnsupportedLayer
 from hwgen.frontend import import_model
 from hwgen.ir import TensorType
 from hwgen.nn import ActQuant
@@ -18,6 +18,7 @@ from hwgen.ops.lookup import FUNCTIONS, Lookup
 from hwgen.ops.quantize import Quantize
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
+from hwgen.simulators import SIMULATORS
 from hwgen.stage import Stage
 from hwgen.stream import Order
 
@@ -160,3 +161,15 @@ def test_a_table_that_cannot_be_is_refused(net, error, words, tmp_path):
         build(net.eval(), (torch.zeros(1, 4),), out=tmp_path / "net")
     assert isinstance(caught.value, error) and all(word in str(caught.value) for word in words), caught.value
     assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_wrong_table_ends_the_simulation(simulator, tmp_path):
+    net = Calls(torch.sigmoid).eval()
+    build(net, (torch.zeros(1, 4),), out=tmp_path / "net")
+    (rom,) = (tmp_path / "net" / "rom").iterdir()
+    words = rom.read_text().split()
+    rom.write_text("\n".join(reversed(words)) + "\n")
+    with pytest.raises(ToolFailed, match=r"ROM (.|\n)*does not hold"):
+        simulate(tmp_path / "net", np.zeros((1, 4)), simulator=simulator, edited=True)

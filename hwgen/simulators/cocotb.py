@@ -162,7 +162,7 @@ def _judge(code: int | None, logs: dict[str, Path], what: str, timeout: float | 
     failed = [str(case.get("name")) for case in cases if len({"failure", "error"} & {e.tag for e in case})]
     ran = [case for case in cases if case.find("skipped") is None]
     said = logs["run.log"].read_text(errors="replace").splitlines()
-    wrong_rom = [line for line in said if line.startswith("term_rom ")]
+    wrong_rom = [line for line in said if line.startswith("ROM ")]
     if wrong_rom:  # it ends the simulation, which cocotb calls a failed test
         raise ToolFailed(f"{what}: {wrong_rom[0]}", hint="build again: a file of rom/ is not what the build wrote")
     if failed:
