@@ -101,6 +101,13 @@ def _ready(walks: list[Walk]) -> Iterator[list[Walk]]:
             yield group
 
 
+def _rest(walk: Walk, cycles: dict[Walk, float]) -> float:
+    """The cycles in which a walk must be given nothing: it sends meanwhile, perhaps to a slower reader."""
+    step = walk.step
+    behind = max((cycles[other] for other in walk.behind if step.sends and other in cycles), default=0.0)
+    return step.rest + step.rest_beats * max(0.0, behind / step.beats - 1)
+
+
 def _start(together: list[Walk], now: float) -> dict[Walk, float]:
     """The cycles until each ends: all of them with the slowest, but lanes run on."""
     cycles: dict[Walk, float] = {}
@@ -113,7 +120,7 @@ def _start(together: list[Walk], now: float) -> dict[Walk, float]:
     for walk in sorted(together, key=lambda walk: walk.number):
         for other in walk.before if walk.step.takes else ():
             # what it must rest beyond the gap between two frames of its sender holds that up
-            own[walk] = max(own[walk], own[other] + max(0, walk.step.rest - other.gap))
+            own[walk] = max(own[walk], own[other] + max(0, _rest(walk, cycles) - other.gap))
         cycles[walk] = max(cycles[walk], own[walk])
     slowest = max(cycles.values())
     return {walk: cycles[walk] if walk.lanes else slowest for walk in together}

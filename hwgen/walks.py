@@ -38,7 +38,7 @@ class Rows:
 class Step:
     """takes, sends -- whether a row; cycles -- when nobody else is slower; beats -- of the row that is sent; quiet --
     cycles in which none of them is, whoever takes them; rest -- cycles behind the last beat taken in which it must be
-    given none"""
+    given none, and rest_beats, how many it sends in these"""
 
     takes: bool
     sends: bool
@@ -46,6 +46,7 @@ class Step:
     beats: int = 1
     quiet: int = 0
     rest: int = 0
+    rest_beats: int = 0
 
 
 @dataclass(eq=False)

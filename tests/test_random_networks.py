@@ -1,5 +1,7 @@
 """The RTL of random networks gives what the module gives, on both simulators, with and without stalls."""
 
+from random import Random
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from hwgen.nn import ActQuant
 from hwgen.pace import interval_of
 from hwgen.simulate import run_words
 from tests.fuzz import check
-from tests.networks import Fork, Network, networks
+from tests.networks import Fork, Network, make_network, networks
 from tests.test_golden import batch, quantized, weigh
 
 # a derandomized run tries the same networks each time; a smaller seed is no smaller network, so nothing is shrunk
@@ -112,3 +114,10 @@ def test_one_pixel_one_channel_one_bit(tmp_path):
         tmp_path / "net",
         "icarus",
     )
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("seed", ["7/29"])
+def test_networks_that_were_once_slower_than_predicted(seed, tmp_path):
+    """A spatial layer that sends its last columns to a slower reader while it must be given none."""
+    assert check(make_network(Random(seed)), tmp_path / "net", "icarus")

@@ -107,8 +107,8 @@ class Unit:
         rest = self.empty_slots - (count - rows) * taken
         cycles[-1] += rest
         steps = [Step(i < rows, i in sends, cycles[i], sent, quiet) for i in range(count)]
-        steps[-1] = replace(steps[-1], rest=rest)
-        return [Walk(steps, gap=slots[0, 0] + self.cycles() - 1 - slots[-1, -1])]
+        steps[-1] = replace(steps[-1], rest=rest, rest_beats=int((slots >= self.cycles() - rest).sum()))
+        return [Walk(steps, gap=float(slots[0, 0] + self.cycles() - 1 - slots[-1, -1]))]
 
 
 class BeatByBeat(Unit):
