@@ -54,7 +54,7 @@ class Menu:
         dsp: bool = False,
     ):
         """auto -- the engine where the user leaves the choice; dsp -- whether lanes may be in DSP slices"""
-        self.graph, self.stages, self.config, self.board, self.auto, self.dsp = graph, stages, config, board, auto, dsp
+        self.graph, self.stages, self.config, self.board, self.auto = graph, stages, config, board, auto
         self.of_result = {stage.result: stage for stage in stages}
         # what a board has none of is weighed as if it had one
         self.have = {name: max(1, board.resources[name]) for name in RESOURCES}

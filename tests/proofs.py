@@ -12,3 +12,33 @@ def yosys(folder: Path, *script: str) -> subprocess.CompletedProcess:
     (folder / "proof.ys").write_text("\n".join(script) + "\n")
     command = [sys.executable, "-c", _WORKER, "proof.ys"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+
+
+def equal_forms(
+    folder: Path, module: str, gold: str, gate: str, parameters: dict[str, int], primitives: int, cells: tuple[str, int]
+) -> subprocess.CompletedProcess:
+    """Proves or refutes that the primitives in the text `gate` of a combinational module give what the behavioural form
+    in the text `gold` gives.
+
+    primitives -- XILINX of the gate; cells -- the name of its primitives, and how many there must be
+    """
+    name, count = cells
+    script = []
+    for form, text, number in (("gold", gold, 0), ("gate", gate, primitives)):
+        (folder / f"{form}.v").write_text(text)
+        chosen = parameters | {"XILINX": number}
+        script += [
+            "design -reset",
+            "read_verilog +/xilinx/cells_sim.v",  # without -lib: the cells' behaviour counts
+            f"read_verilog {form}.v",
+            f"hierarchy -check -top {module} " + " ".join(f"-chparam {key} {value}" for key, value in chosen.items()),
+            *([f"select -assert-count {count} */c:*.{name}"] if number else []),
+            "proc",
+            "flatten",
+            "opt_clean",
+            f"rename -top {form}",
+            f"design -stash {form}",
+        ]
+    script += [f"design -copy-from {form} -as {form} {form}" for form in ("gold", "gate")]
+    script += ["miter -equiv -flatten gold gate miter", "hierarchy -top miter", "sat -verify -prove trigger 0 miter"]
+    return yosys(folder, *script)

@@ -3,31 +3,15 @@
 import pytest
 
 from hwgen.share import share
-from tests.proofs import yosys
+from tests.proofs import equal_forms
 
 CARRY_CHAIN = (share("rtl") / "carry_chain.v").read_text()
 BITS = {1: 8, 2: 4}  # of a primitive
 
 
 def prove(folder, width, primitives, text=CARRY_CHAIN):
-    script = []
-    for form, number in (("gold", 0), ("gate", primitives)):
-        (folder / f"{form}.v").write_text(text if number else CARRY_CHAIN)
-        script += [
-            "design -reset",
-            "read_verilog +/xilinx/cells_sim.v",  # without -lib: the cells' behaviour counts
-            f"read_verilog {form}.v",
-            f"hierarchy -check -top carry_chain -chparam W {width} -chparam XILINX {number}",
-            *([f"select -assert-count {-(-width // BITS[number])} */c:*.carry_i"] if number else []),
-            "proc",
-            "flatten",
-            "opt_clean",
-            f"rename -top {form}",
-            f"design -stash {form}",
-        ]
-    script += [f"design -copy-from {form} -as {form} {form}" for form in ("gold", "gate")]
-    script += ["miter -equiv -flatten gold gate miter", "hierarchy -top miter", "sat -verify -prove trigger 0 miter"]
-    return yosys(folder, *script)
+    cells = "carry_i", -(-width // BITS[primitives])
+    return equal_forms(folder, "carry_chain", CARRY_CHAIN, text, {"W": width}, primitives, cells)
 
 
 @pytest.mark.parametrize("primitives", [1, 2])

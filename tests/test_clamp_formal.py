@@ -3,31 +3,14 @@
 import pytest
 
 from hwgen.share import share
-from tests.proofs import yosys
+from tests.proofs import equal_forms
 
 CLAMP = (share("rtl") / "clamp.v").read_text()
 
 
 def prove(folder, in_w, out_w, primitives, text=CLAMP):
-    script = []
-    for form, number in (("gold", 0), ("gate", primitives)):
-        (folder / f"{form}.v").write_text(text if number else CLAMP)
-        chosen = {"IN_W": in_w, "IN_SIGNED": 1, "OUT_W": out_w, "HIGH": (1 << out_w) - 1, "XILINX": number}
-        script += [
-            "design -reset",
-            "read_verilog +/xilinx/cells_sim.v",  # without -lib: the cells' behaviour counts
-            f"read_verilog {form}.v",
-            "hierarchy -check -top clamp " + " ".join(f"-chparam {name} {value}" for name, value in chosen.items()),
-            *([f"select -assert-count {-(-out_w // 2)} */c:*.lut_i"] if number else []),
-            "proc",
-            "flatten",
-            "opt_clean",
-            f"rename -top {form}",
-            f"design -stash {form}",
-        ]
-    script += [f"design -copy-from {form} -as {form} {form}" for form in ("gold", "gate")]
-    script += ["miter -equiv -flatten gold gate miter", "hierarchy -top miter", "sat -verify -prove trigger 0 miter"]
-    return yosys(folder, *script)
+    parameters = {"IN_W": in_w, "IN_SIGNED": 1, "OUT_W": out_w, "HIGH": (1 << out_w) - 1}
+    return equal_forms(folder, "clamp", CLAMP, text, parameters, primitives, ("lut_i", -(-out_w // 2)))
 
 
 @pytest.mark.parametrize(("in_w", "out_w", "primitives"), [(2, 1, 1), (12, 8, 1), (13, 7, 1), (13, 7, 2)])
