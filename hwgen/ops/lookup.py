@@ -1,20 +1,14 @@
 """Lookup: any function of one activation between two quantizers, as a table."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from hwgen.errors import OffGrid, UnsupportedLayer
+from hwgen.errors import OffGrid
 from hwgen.ir import Op, TensorType
-from hwgen.ops import imports
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
-
-if TYPE_CHECKING:
-    from hwgen.importer import Importer, Tensor
 
 TABLE_BITS = 10  # of an activation
 
@@ -91,34 +85,3 @@ class Lookup(Op):
 
     def eval(self, types, x):
         return torch.from_numpy(self.table)[x - self.first]
-
-
-def table_of(
-    importer: "Importer", x: "Tensor", name: str, function: Callable[[torch.Tensor], torch.Tensor]
-) -> "Tensor":
-    """The function of a tensor, which becomes a Lookup once a quantizer says on which grid its results are.
-
-    function -- float64 tensor to float64 tensor, elementwise
-    """
-    kind, path = importer.type(x), importer.path
-    if kind.qtype.bits > TABLE_BITS:
-        raise UnsupportedLayer(
-            f"{name} of {kind.qtype.bits} bits: a table takes up to {TABLE_BITS}",
-            path,
-            f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
-        )
-    integers = torch.arange(kind.qtype.low, kind.qtype.high + 1, dtype=torch.float64)
-    values = function(integers * 2.0**kind.exponent).numpy()
-    return importer.defer(x, name, lambda quantize: Lookup.of(name, values, quantize, kind, path))
-
-
-def _importer(name: str):
-    def import_call(importer, x, *args, **kwargs):
-        call = getattr(torch.ops.aten, name).default
-        return table_of(importer, x, name.rstrip("_"), lambda values: call(values, *args, **kwargs))
-
-    return import_call
-
-
-for _name in FUNCTIONS:
-    imports(f"aten.{_name}.default")(_importer(_name))
