@@ -11,7 +11,7 @@ import torch
 from torch.export import ExportedProgram
 
 from hwgen.errors import BadInput, DoesNotFit, HwgenError, MissingActQuant, Obstacles, UnsupportedLayer
-from hwgen.ir import Graph, Node, Op, TensorType
+from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
 from hwgen.ops import importers
 from hwgen.ops.flatten import Flatten
 from hwgen.ops.quantize import Quantize
@@ -100,7 +100,8 @@ class Importer:
             raise Obstacles.of(self._told())
         # or there was an obstacle; above all, no stand-in becomes hardware
         assert self.input_type is not None and isinstance(result, Tensor) and not self.guesses
-        return Graph("input", self.input_type, self.input_shape, tuple(self.nodes), result, self.shapes[result])
+        taken = Input("input", self.input_type, self.input_shape)
+        return Graph((taken,), tuple(self.nodes), (Output(result, self.shapes[result]),))
 
     def _value(self, node, values: dict[str, object]):
         """What a node of the program stands for."""
