@@ -1,10 +1,8 @@
 """Functions of one activation while they are still floats: what a network computes between two quantizers."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from hwgen.errors import OffGrid
 from hwgen.ir import TensorType
@@ -12,7 +10,7 @@ from hwgen.ops.conv import WEIGHT_BITS, Conv
 from hwgen.ops.lookup import Lookup
 from hwgen.ops.quantize import Quantize
 
-LINE_BITS = 20  # of an activation of which a line is worked out
+LINE_BITS = 22  # of an activation of which a line is worked out
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +21,6 @@ class Function:
     path    the layer's path in the module
     values  float64, for each integer in the range of `x`, in order
     line    whether it is a multiple of x and a constant
-    exact   makes a tensor of integers of it, where there is one: then it may be used without a quantizer
     """
 
     x: str
@@ -31,18 +28,12 @@ class Function:
     path: str
     values: np.ndarray
     line: bool = False
-    exact: Callable[[], str] | None = None
 
     @staticmethod
     def itself(x: str, kind: TensorType, path: str) -> "Function":
         """The activation itself."""
         values = np.arange(kind.qtype.low, kind.qtype.high + 1, dtype=np.float64) * 2.0**kind.exponent
         return Function(x, "identity", path, values, line=True)
-
-    def then(self, name: str, path: str, function: Callable[[torch.Tensor], torch.Tensor]) -> "Function":
-        """A function of this one; `function` -- float64 [n] to float64 [n], elementwise."""
-        values = function(torch.from_numpy(self.values)).double().numpy()
-        return replace(self, name=name, path=path, values=values, line=False, exact=None)
 
     def table(self, quantize: Quantize, kind: TensorType) -> Lookup:
         return Lookup.of(self.name, self.values, quantize, kind, self.path)
@@ -74,8 +65,8 @@ def fit_line(x: np.ndarray, levels: np.ndarray, slope: float, low: int, high: in
     """The first (multiplier, bias, shift), by shift, with clamp((multiplier * x + bias) >> shift, low, high) ==
     clamp(levels, low, high) for all x, int64; None if no multiplier of WEIGHT_BITS bits has it.
 
-    slope -- of the levels before they were rounded: the multiplier is the nearest to it, or one beside that; each x then
-    bounds the bias from below, from above, or both
+    slope -- of the levels before they were rounded: the multiplier is the nearest to it, or one beside that; each x
+    then bounds the bias from below, from above, or both
     """
     clipped = np.clip(levels, low, high)
     over, under = levels > low, levels < high

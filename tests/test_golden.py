@@ -9,7 +9,7 @@ from torch import nn
 
 from hwgen import flow, store
 from hwgen.frontend import import_model
-from hwgen.ir import Graph, Node, Op, TensorType
+from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.ops.conv import Conv
 from hwgen.ops.flatten import Flatten
@@ -27,7 +27,7 @@ STABLE = settings(
 
 
 def value(graph, x: torch.Tensor) -> torch.Tensor:
-    return graph.dequantize_output(graph.eval(graph.quantize_input(x)))
+    return graph.golden(x)[0]
 
 
 def assert_golden(module: nn.Module, x: torch.Tensor):
@@ -39,7 +39,7 @@ def assert_golden(module: nn.Module, x: torch.Tensor):
         graph = rewrite(graph)
         assert torch.equal(value(graph, x), want), f"after {getattr(rewrite, '__name__', rewrite)}\n{graph}"
         types = graph.types()
-        for name, tensor in graph.trace(graph.quantize_input(x)):
+        for name, tensor in graph.trace(*graph.quantize_inputs(x)):
             kind = types[name]
             assert tensor.shape[1:] == kind.shape, name
             assert kind.qtype.low <= tensor.min() and tensor.max() <= kind.qtype.high, f"{name}: {kind}"
@@ -217,9 +217,9 @@ def test_a_state_makes_samples_of_several_frames():
     """Evaluated in pieces of whole samples, a graph with a state gives what it gives at once."""
     kind = TensorType((2, 1, 1), QType(0, 15), 0)
     nodes = (Node("sum", RunningSum(), ("input",)), Node("twice", RunningSum(2), ("sum",)))
-    graph = Graph("input", kind, (2,), nodes, "twice", (2,))
+    graph = Graph((Input("input", kind, (2,)),), nodes, (Output("twice", (2,)),))
     assert graph.frames == 6
     x = torch.randint(0, 16, (12, 2, 1, 1), generator=torch.Generator().manual_seed(1))
-    whole = graph.eval(x)
-    pieces = torch.cat([graph.eval(part) for part in x.split(graph.frames)])
+    (whole,) = graph.eval(x)
+    pieces = torch.cat([graph.eval(part)[0] for part in x.split(graph.frames)])
     assert torch.equal(pieces, whole) and not torch.equal(whole[6], whole[5])

@@ -10,11 +10,11 @@ from hwgen.ops.mul import Mul
 
 def _both(importer, op, a, b):
     """Of two tensors: a function, where they are functions of one activation that have no integers; else a node."""
-    same = importer.same_source(a, b)
-    if same and not (importer.is_exact(a) and importer.is_exact(b)):
+    same = importer.of_one(a, b)
+    if same and (importer.is_floats(a) or importer.is_floats(b)):
         return importer.pointwise()
     result = importer.join(op, a, b)
-    return importer.known_as_function(result) if same else result
+    return importer.known(result) if same else result
 
 
 @imports("aten.add", "aten.add_", tensors=2)
@@ -71,6 +71,6 @@ def square(importer, x):
 
 @imports("aten.pow.Tensor_Scalar", "aten.pow_.Scalar")
 def _power(importer, x, exponent):
-    if exponent == 2 and importer.is_exact(x) and not importer.is_narrow(x):
+    if exponent == 2 and not importer.is_floats(x) and not importer.is_narrow(x):
         return importer.join(Mul(importer.path), x, x)
     return importer.pointwise()

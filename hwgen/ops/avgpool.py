@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.functions import LINE_BITS, Function
 from hwgen.errors import UnsupportedLayer
 from hwgen.nn import reciprocal
 from hwgen.ops import imports
@@ -18,9 +17,7 @@ from hwgen.ops.maxpool import adaptive, ends, reduced
 def _sum(importer, x, kernel, stride, sides, weight=1.0):
     channels = importer.type(x).shape[0]
     weights = np.full((channels, 1, *kernel), weight)
-    return importer.add(
-        Conv(weights, np.zeros(channels), stride, sides, groups=channels, path=importer.path), x
-    )
+    return importer.add(Conv(weights, np.zeros(channels), stride, sides, groups=channels, path=importer.path), x)
 
 
 def _average(importer, x, kernel, stride=None, sides=(0, 0, 0, 0), count=None):
@@ -66,9 +63,7 @@ def avg_pool2d(
 def _counts(size, kernel, stride, sides, padding, include: bool) -> np.ndarray:
     """What torch divides the sum of each window by: int64 [rows, columns]."""
     counts = []
-    for n, taps, step, before, behind, own in zip(
-        size, kernel, stride, sides[::2], sides[1::2], padding, strict=True
-    ):
+    for n, taps, step, before, behind, own in zip(size, kernel, stride, sides[::2], sides[1::2], padding, strict=True):
         start = np.arange((n + before + behind - taps) // step + 1) * step - before
         end = np.minimum(start + taps, n + own)
         counts.append(end - start if include else np.minimum(end, n) - np.maximum(start, 0))
@@ -117,7 +112,9 @@ def _over_channels(importer, x, dims, keepdim: bool, average: bool):
         return None
     (dim,), count = dims, shape[dims[0] % (len(shape) + 1) - 1]
     dyadic = average and not count & (count - 1)
-    result = importer.over(x, dim, Conv(np.full((1, count, 1, 1), 1 / count if dyadic else 1.0), np.zeros(1), path=importer.path))
+    result = importer.over(
+        x, dim, Conv(np.full((1, count, 1, 1), 1 / count if dyadic else 1.0), np.zeros(1), path=importer.path)
+    )
     if average and not dyadic:
         result = _divided(importer, result, count)
     return result if keepdim else importer.moved(result, lambda places: places.squeeze(dim))

@@ -6,6 +6,7 @@ al., CVPR 2016).
 """
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from torch.nn import functional
@@ -27,7 +28,15 @@ def _offsets(taps: int, stride: int, padding: int, dilation: int) -> tuple[list[
 
 @imports("aten.conv_transpose2d.input", rank=4)
 def conv_transpose2d(
-    importer, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+    importer,
+    x,
+    weight,
+    bias=None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups=1,
+    dilation: Any = 1,
 ):
     stride, padding, dilation = pair(stride), pair(padding, 0), pair(dilation)
     inputs, outputs, *kernel = weight.shape
@@ -59,7 +68,7 @@ def conv_transpose2d(
     )
 
     def interleaved(places):
-        """[1, groups * down * across * outputs, rows, columns] to [1, groups * outputs, rows * down, columns * across]."""
+        """From channels (group, down, across, output) to channels (group, output) of more rows and columns."""
         split = places.reshape(groups, *stride, outputs, *places.shape[2:])[..., : counts[0], : counts[1]]
         woven = split.permute(0, 3, 4, 1, 5, 2).reshape(1, groups * outputs, counts[0] * stride[0], -1)
         return woven[:, :, : size[0], : size[1]]
@@ -69,7 +78,15 @@ def conv_transpose2d(
 
 @imports("aten.conv_transpose1d.default", rank=3)
 def conv_transpose1d(
-    importer, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+    importer,
+    x,
+    weight,
+    bias=None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups=1,
+    dilation: Any = 1,
 ):
     flat = importer.moved(x, lambda places: places.unsqueeze(2))
     result = conv_transpose2d(
@@ -105,7 +122,9 @@ def upsample_bilinear2d(importer, x, output_size, align_corners, *scales):
     kernel = np.einsum("ai,bj->abij", down, across).reshape(-1, 1, 3, 3)
     channels = frame[0]
     padded = importer.moved(x, lambda places: functional.pad(places, (1, 1, 1, 1), mode="replicate"))
-    op = Conv(np.tile(kernel, (channels, 1, 1, 1)), np.zeros(len(kernel) * channels), groups=channels, path=importer.path)
+    op = Conv(
+        np.tile(kernel, (channels, 1, 1, 1)), np.zeros(len(kernel) * channels), groups=channels, path=importer.path
+    )
 
     def woven(places):
         split = places.reshape(channels, *factors, *frame[1:])

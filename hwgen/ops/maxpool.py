@@ -155,7 +155,7 @@ def reduced(importer, x, dims, keepdim: bool, pool):
         )
     kept = [n for n in range(1, rank) if n not in dims]
     result = [1, *(shape[n - 1] for n in kept)]
-    if rank == 4 and dims in ([2, 3], [2], [3]) or rank == 3 and dims == [2]:
+    if (rank == 4 and dims in ([2, 3], [2], [3])) or (rank == 3 and dims == [2]):
         rows, columns = importer.type(x).shape[1:]
         pooled = pool(x, (rows if rank == 3 or 2 in dims else 1, columns if rank == 3 or 3 in dims else 1))
     else:

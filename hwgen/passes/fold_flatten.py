@@ -42,12 +42,11 @@ def fold_flatten(graph: Graph) -> Graph:
             nodes = tuple(
                 n if n in new else replace(n, inputs=tuple(moved.get(name, name) for name in n.inputs)) for n in nodes
             )
-            output = moved.get(graph.output_name, graph.output_name)
-            return fold_flatten(replace(graph, nodes=nodes, output_name=output))
+            return fold_flatten(replace(graph, nodes=nodes, outputs=graph.sending(moved)))
         return fold_flatten(replace(graph, nodes=nodes))
     nodes = tuple(replace(n, op=_pick(types[flattens[n.name]].shape)) if n.name in flattens else n for n in graph.nodes)
     # the user's output shape is applied at the border
-    return replace(graph, nodes=nodes, output_name=flattens.get(graph.output_name, graph.output_name))
+    return replace(graph, nodes=nodes, outputs=graph.sending(flattens))
 
 
 def _pick(shape: tuple[int, int, int]) -> Conv:
