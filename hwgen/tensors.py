@@ -297,34 +297,51 @@ class Tensors:
 
     # functions of one activation
 
-    def function(self, x: Tensor) -> Function:
-        """What a tensor is of the narrowest one that it is computed from, number by number."""
+    def source(self, x: Tensor) -> str:
+        """The narrowest tensor of integers that a tensor is computed from, number by number; raises MissingActQuant for
+        an input's floats."""
         base = self.views[x].base
         if base in self.floats:
             self.exact(x)
+        return self.functions[base].x if base in self.functions else base
+
+    def function(self, x: Tensor) -> Function:
+        """What a tensor is of its source; only of a source of up to LINE_BITS."""
+        base = self.views[x].base
         return self.functions.get(base) or Function.itself(base, self.types[base], self.path)
 
     def is_floats(self, x: Tensor) -> bool:
         """Whether a tensor has no integers: an input's floats, or a function without a quantizer."""
-        return self.views[x].base in self.floats or self.views[x].base in self.deferred
+        return self.views[x].base in self.floats or self.is_function(x)
+
+    def is_function(self, x: Tensor) -> bool:
+        """Whether a tensor is a function that awaits its quantizer."""
+        return self.views[x].base in self.deferred
 
     def is_narrow(self, x: Tensor) -> bool:
         """Whether a tensor is a function of one that a table takes."""
-        return self.types[self.function(x).x].qtype.bits <= TABLE_BITS
+        return self.types[self.source(x)].qtype.bits <= TABLE_BITS
 
-    def of_one(self, a: Tensor, b: Tensor) -> bool:
-        """Whether two tensors are functions of the same one, number by number, which a table takes."""
-        if {self.views[a].base, self.views[b].base} & self.floats.keys() or not self.views[a].same(self.views[b]):
+    def of_one(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether tensors are functions of the same one, number by number, which a table takes."""
+        if any(self.views[x].base in self.floats or not self.views[x].same(self.views[tensors[0]]) for x in tensors):
             return False
-        return self.function(a).x == self.function(b).x and self.is_narrow(a)
+        return len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
+
+    def computed(self) -> list[Tensor]:
+        """The tensors that the call at work takes."""
+        return [leaf for leaf in leaves([self.args, self.kwargs]) if isinstance(leaf, Tensor)]
 
     def known(self, x: Tensor) -> Tensor:
-        """The tensor, noted as what the call at work makes of a narrower one."""
-        sides = [leaf for leaf in leaves([self.args, self.kwargs]) if isinstance(leaf, Tensor)]
-        of = self.function(sides[0])
-        base = self.views[x].base
-        self.functions[base] = replace(of, name=_short(self.node), path=self.path, values=self._values(), line=False)
+        """The tensor, noted as what the call at work makes of a narrower one, if it is of one alone."""
+        if self.of_one(self.computed()):
+            self.functions[self.views[x].base] = self._called()
         return x
+
+    def _called(self, line: bool = False) -> Function:
+        """The function that the call at work makes of the one that its tensors are."""
+        of = self.function(self.computed()[0])
+        return replace(of, name=_short(self.node), path=self.path, values=self._values(), line=of.line and line)
 
     def line(self, x: Tensor, name: str, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
         """A multiple of a tensor of integers, in floats: what a quantizer makes of it is exact, whatever the factor."""
@@ -354,24 +371,21 @@ class Tensors:
     def pointwise(self) -> Tensor:
         """The call at work, of tensors that are functions of the same one: a table, once a quantizer says on which grid
         its results are."""
-        name = _short(self.node)
-        computed = [leaf for leaf in leaves([self.args, self.kwargs]) if isinstance(leaf, Tensor)]
-        views = [self.views[x] for x in computed]
-        functions = [self.function(x) for x in computed]
-        if any(of.x != functions[0].x or not view.same(views[0]) for of, view in zip(functions, views, strict=True)):
+        name, computed = _short(self.node), self.computed()
+        source = self.types[self.source(computed[0])]
+        if source.qtype.bits > TABLE_BITS:
+            raise UnsupportedLayer(
+                f"{name} of {source.qtype.bits} bits: a table takes up to {TABLE_BITS}",
+                self.path,
+                f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
+            )
+        if not self.of_one(computed):
             for x in computed:
                 self.exact(x)
             raise UnsupportedLayer(
                 f"{name} of several tensors", self.path, "only functions of one activation are built"
             )
-        kind = self.types[functions[0].x]
-        if kind.qtype.bits > TABLE_BITS:
-            raise UnsupportedLayer(
-                f"{name} of {kind.qtype.bits} bits: a table takes up to {TABLE_BITS}",
-                self.path,
-                f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
-            )
-        return self.defer(views[0], replace(functions[0], name=name, path=self.path, values=self._values(), line=False))
+        return self.defer(self.views[computed[0]], self._called())
 
     def _values(self) -> np.ndarray:
         """The results of the call at work on the values of the functions that its tensors are: float64."""
@@ -379,7 +393,8 @@ class Tensors:
         def value(leaf):
             return torch.tensor(self.function(leaf).values) if isinstance(leaf, Tensor) else leaf
 
-        return self.again(*mapped(value, self.args), **mapped(value, self.kwargs)).double().numpy()
+        result = self.again(*mapped(value, self.args), **mapped(value, self.kwargs))
+        return (result[0] if isinstance(result, tuple) else result).numpy()
 
     def again(self, *args, **kwargs):
         """The call at work, of other arguments, in float64."""
@@ -397,19 +412,16 @@ class Tensors:
         view = self.views[x]
         if view.base in self.floats:
             return self._step(x)
-        line = np.size(scale) == 1 and np.size(offset) == 1
+        line = np.size(scale) == 1 and np.size(offset) == 1 and self.computed() == [x]
         try:
             result = self._affine(x, np.asarray(scale, np.float64), np.asarray(offset, np.float64))
         except (OffGrid, DoesNotFit, MissingActQuant):
-            of = self.function(x) if line else None
-            if of is None or self.types[of.x].qtype.bits > (LINE_BITS if of.line else TABLE_BITS):
+            source = self.types[self.source(x)]
+            straight = self.source(x) == view.base or self.functions[view.base].line
+            if not line or source.qtype.bits > (LINE_BITS if straight else TABLE_BITS):
                 raise
-            return self.defer(view, replace(of, name=_short(self.node), path=self.path, values=self._values()))
-        base = self.views[result].base
-        if line and self.types[self.function(x).x].qtype.bits <= TABLE_BITS:
-            of = self.function(x)
-            self.functions[base] = replace(of, name=_short(self.node), path=self.path, values=self._values())
-        return result
+            return self.defer(view, self._called(line=True))
+        return self.known(result) if line else result
 
     def _affine(self, x: Tensor, scale: np.ndarray, offset: np.ndarray) -> Tensor:
         """The same, exactly: by channel, or with a constant for each place, or else each number a channel."""

@@ -10,7 +10,7 @@ from hwgen.ops.mul import Mul
 
 def _both(importer, op, a, b):
     """Of two tensors: a function, where they are functions of one activation that have no integers; else a node."""
-    same = importer.of_one(a, b)
+    same = importer.of_one([a, b])
     if same and (importer.is_floats(a) or importer.is_floats(b)):
         return importer.pointwise()
     result = importer.join(op, a, b)

@@ -46,3 +46,37 @@ def addmm(importer, bias, x, weight, beta=1, alpha=1):
     if not importer.is_tensor(x) or importer.is_tensor(bias) or importer.is_tensor(weight):
         raise UnsupportedLayer("addmm of computed tensors", importer.path, "write the product and the sum")
     return _product(importer, x, alpha * weight.T, beta * bias, -1)
+
+
+@imports("aten.einsum.default", tensors=2)
+def einsum(importer, equation, operands, path=None):
+    """Of two operands: brought into the form of a product of matrices, and its result out of it."""
+    (first, second), result = (side.split(",") for side in equation.replace(" ", "").split("->"))
+    (result,), letters = result, set(first + second)
+    if len(operands) != 2 or "." in equation or len({*first}) < len(first) or len({*second}) < len(second):
+        raise UnsupportedLayer(f"einsum {equation}", importer.path, "write it as a product of two tensors")
+    batch = [x for x in first if x in second and x in result]
+    inner = [x for x in first if x in second and x not in result]
+    sides = [[x for x in own if x in result and x not in batch] for own in (first, second)]
+    if letters != {*batch, *inner, *sides[0], *sides[1]}:
+        raise UnsupportedLayer(f"einsum {equation} sums over one operand", importer.path, "sum before the product")
+    sizes: dict[str, int] = {}
+    for own, operand in zip((first, second), operands, strict=True):
+        shape = (1, *importer.shape(operand)) if importer.is_tensor(operand) else operand.shape
+        sizes |= dict(zip(own, shape, strict=True))
+
+    def arranged(operand, own, order):
+        """[batch..., rows, columns] of an operand; order -- the letters of rows and columns."""
+        wanted = [*batch, *order[0], *order[1]]
+        shape = [*(sizes[x] for x in batch), *(int(np.prod([sizes[x] for x in part])) for part in order)]
+        axes = [own.index(x) for x in wanted]
+        if importer.is_tensor(operand):
+            return importer.moved(operand, lambda places: places.permute(axes).reshape(shape))
+        return operand.transpose(axes).reshape(shape)
+
+    left, right = arranged(operands[0], first, (sides[0], inner)), arranged(operands[1], second, (inner, sides[1]))
+    product = matmul(importer, left, right)
+    found = [*batch, *sides[0], *sides[1]]
+    return importer.moved(
+        product, lambda places: places.reshape([sizes[x] for x in found]).permute([found.index(x) for x in result])
+    )

@@ -7,7 +7,9 @@ import torch
 
 from hwgen.errors import OffGrid
 from hwgen.ir import Op, TensorType
-from hwgen.ops.quantize import Quantize
+from hwgen.ops import imports
+from hwgen.ops.add import Add
+from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
 
 TABLE_BITS = 10  # of an activation
@@ -85,3 +87,21 @@ class Lookup(Op):
 
     def eval(self, types, x):
         return torch.from_numpy(self.table)[x - self.first]
+
+
+# what torch does not mark as working on each number by itself; whatever it marks needs no word here
+@imports("aten.hardswish", "aten.hardswish_", "aten.log_sigmoid", "aten.log_sigmoid_forward")
+def unmarked(importer, x):
+    return importer.pointwise()
+
+
+@imports("aten.prelu.default", "aten._prelu_kernel.default")
+def prelu(importer, x, slope):
+    """A table; with a slope for each channel what is above zero and what is below, scaled."""
+    if slope.size == 1:
+        return importer.pointwise()
+    kind = importer.type(x)
+    above = importer.add(Quantize(kind.exponent, 0, UNBOUNDED), x)
+    below = importer.add(Quantize(kind.exponent, -UNBOUNDED, 0), x)
+    scaled = importer.affine(below, slope.reshape(-1, *[1] * (len(importer.shape(x)) - 1)), 0)
+    return importer.join(Add(path=importer.path), above, scaled)

@@ -118,6 +118,12 @@ def size(importer, x, dim):
     return 1
 
 
+@imports("aten.zeros_like", "aten.ones_like", "aten.full_like", "aten.new_zeros", "aten.new_ones", "aten.new_full")
+def constant(importer, x, *args, **kwargs):
+    """A constant, of which the tensor only says the shape."""
+    return importer.again(torch.empty((1, *importer.shape(x)), dtype=torch.float64), *args, **kwargs)
+
+
 @imports("aten.clone", picks=True)
 @imports("aten.alias", "aten.detach", "aten.contiguous", "aten.lift_fresh_copy", shares=True, picks=True)
 def nothing(importer, x, memory_format=None):

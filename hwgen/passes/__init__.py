@@ -3,6 +3,7 @@
 from hwgen.errors import UnsupportedLayer
 from hwgen.ir import Graph
 from hwgen.passes.drop_dead import drop_dead
+from hwgen.passes.fold_move import fold_move
 from hwgen.passes.fold_pad import fold_pad
 from hwgen.passes.fold_scale import fold_scale
 from hwgen.passes.merge_quantize import merge_quantize
