@@ -5,7 +5,7 @@
 // A memory holds two blocks of BLOCK beats, one being written while the other is read. Its places are read in runs: run
 // r begins at the place that word r of FILE says, relative to the block, and goes through a nest of LEVELS loops, the
 // first the innermost, whose places are STEPS apart. A whole block is RUNS of these; with one run there is no file, and
-// it begins at 0. A word's top bit, if ZEROS, makes all of its run zeros. A beat in brings N activations, one that is
+// it begins at FIRST. A word's top bit, if ZEROS, makes all of its run zeros. A beat in brings N activations, one that is
 // kept M of them, or zeros, by PLACES.
 //
 // A beat enters and a beat leaves every clock; s_axis_tready comes from registers alone.
@@ -25,6 +25,7 @@ module gather #(
     parameter LEVELS = 1,                   // loops of a run
     parameter [LEVELS*32-1:0] COUNTS = 4,   // rounds of each loop, 32 bits each, the innermost lowest
     parameter [LEVELS*32-1:0] STEPS = 1,    // places from one round to the next, two's complement
+    parameter FIRST = 0,                    // the first place that is read, if RUNS is 1
     parameter RUNS = 1,                     // of a block
     parameter ZEROS = 0,                    // 1: a run may be of zeros
     parameter FILE = "",                    // words of RUNS, as for term_rom.v
@@ -45,6 +46,7 @@ module gather #(
     localparam DEPTH = 2 * BLOCK;
     localparam ADDRESS_W = $clog2(DEPTH);
     localparam BLOCK_LAST = BLOCK - 1;
+    localparam FIRST_OTHER = BLOCK + FIRST;  // in the second half
     localparam LAST = DEPTH - 1;
     localparam RUN_W = (RUNS > 1) ? $clog2(RUNS) : 1;
     localparam RUN_LAST = RUNS - 1;
@@ -134,15 +136,15 @@ module gather #(
 
     wire [ADDRESS_W-1:0] delta = deltas[LEVELS*ADDRESS_W +: ADDRESS_W];
     wire                 other = half_q != block_ends;  // the half of the place after this one
-    wire [ADDRESS_W-1:0] offset = other ? BLOCK[ADDRESS_W-1:0] : {ADDRESS_W{1'b0}};
 
     generate
         if (RUNS == 1) begin : gen_one_run
             assign begun = 1'b1;
             assign block_ends = run_ends;
             always @(posedge clk) begin
-                if (rst) read_q <= 0;
-                else if (read) read_q <= run_ends ? offset : read_q + delta;
+                if (rst) read_q <= FIRST[ADDRESS_W-1:0];
+                else if (read && run_ends) read_q <= other ? FIRST_OTHER[ADDRESS_W-1:0] : FIRST[ADDRESS_W-1:0];
+                else if (read) read_q <= read_q + delta;
             end
             always @(posedge clk) zero_q <= 1'b0;
         end else begin : gen_runs
@@ -181,10 +183,11 @@ module gather #(
                 .write_address({RUN_W{1'b0}}),
                 .write_word({WORD_W{1'b0}})
             );
+            wire [ADDRESS_W-1:0] offset = other && begun ? BLOCK[ADDRESS_W-1:0] : {ADDRESS_W{1'b0}};
             wire [ADDRESS_W-1:0] first = {{(ADDRESS_W-PLACE_W){1'b0}}, word[PLACE_W-1:0]};
             always @(posedge clk) begin
                 if (load || read) begin
-                    read_q <= (load ? first : read_q) + (load ? (begun ? offset : {ADDRESS_W{1'b0}}) : delta);
+                    read_q <= (load ? first : read_q) + (load ? offset : delta);
                 end
             end
             if (ZEROS != 0) begin : gen_zeros

@@ -35,6 +35,7 @@ CONFIGS = [
     nest(12, (3, 4), (4, 1)),  # a matrix transposed
     nest(2, (2,), (1,), X_W=3),
     nest(5, (5,), (-1,), (4, 4), X_W=4),  # each block backwards, twice
+    nest(6, (2, 3), (-1, -2), X_W=2, FIRST=5),  # once
     nest(3, (3, 2, 4), (1, 0, 0), X_W=1, RAM=1),  # all of it again and again
     nest(7, (1,), (0,), shuffled(7), X_W=9),
     nest(6, (2,), (1,), (None, 4, 0, None, None, 2), 1, X_W=6),
@@ -69,7 +70,7 @@ def order():
     c = config()
     counts, steps = ([c[name][0] >> (32 * i) & 0xFFFFFFFF for i in range(c["LEVELS"])] for name in ("COUNTS", "STEPS"))
     blank = 1 << clog2(c["BLOCK"])
-    for word in _words(c) if "RUNS" in c else (0,):
+    for word in _words(c) if "RUNS" in c else (c.get("FIRST", 0),):
         for at in product(*map(range, reversed(counts))):
             place = word + sum(i * step for i, step in zip(reversed(at), steps, strict=True))
             yield None if c.get("ZEROS") and word & blank else place % (1 << 32)
