@@ -9,17 +9,17 @@ from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.qtype import QType
 
 
+def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
+    """Left shifts that bring both to the finer grid."""
+    exponent = min(a.exponent, b.exponent)
+    return a.exponent - exponent, b.exponent - exponent
+
+
 @dataclass(frozen=True)
 class Add(Op):
     path: str = ""
     elementwise = True
     requantizes = True
-
-    @staticmethod
-    def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
-        """Left shifts that bring both to the finer grid."""
-        exponent = min(a.exponent, b.exponent)
-        return a.exponent - exponent, b.exponent - exponent
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         if a.shape != b.shape:
@@ -28,7 +28,7 @@ class Add(Op):
                 self.path,
                 "broadcasting is not built: make the shapes equal",
             )
-        up_a, up_b = self.shifts(a, b)
+        up_a, up_b = shifts(a, b)
         qtype = QType((a.qtype.low << up_a) + (b.qtype.low << up_b), (a.qtype.high << up_a) + (b.qtype.high << up_b))
         if qtype.bits > ACCUMULATOR_BITS:
             raise DoesNotFit(
@@ -39,7 +39,7 @@ class Add(Op):
         return TensorType(a.shape, qtype, min(a.exponent, b.exponent))
 
     def eval(self, types, a, b):
-        up_a, up_b = self.shifts(*types)
+        up_a, up_b = shifts(*types)
         return (a << up_a) + (b << up_b)
 
 
