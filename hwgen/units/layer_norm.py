@@ -54,7 +54,7 @@ class LayerNorm(ChannelUnit):
             "EPS": (op.eps, variance),
             "R_W": self.root_bits,
             "DROP": self.root_bits + op.exponent - 1,
-            "ROUNDED_W": signed_width(-reach, reach),
+            "ROUNDED_W": max(2, signed_width(-reach, reach)),
             "OUT_W": self.stage.y.qtype.bits,
             **end_parameters(clamp_ends(QType(-reach, reach), Quantize(op.exponent, low, high))),
             "DEPTH": fifo.depth,
