@@ -29,6 +29,7 @@ module matmul #(
     parameter W = 20,                    // bits of a sum, at most 48
     parameter signed [63:0] BASE = 0,    // what a sum starts from: the half of the rounding
     parameter DROP = 0,                  // low bits of the sum that are rounded away, fewer than W
+    parameter LIFT = 0,                  // zeros appended to the sum, where the result is on a finer grid; DROP is 0 then
     parameter OUT_W = 8,                 // bits of a result
     parameter signed [63:0] LOW = 0,     // least result
     parameter signed [63:0] HIGH = 255,  // greatest result
@@ -71,7 +72,7 @@ module matmul #(
     localparam LAST_SLOT = A_RING - 1;
     localparam WEIGHT_W = (A_SIGNED != 0) ? A_W : A_W + 1;
     localparam PAIR = (SLICES == 2 && LANES > 1) ? 2 : 1;  // lanes of a pe_mac
-    localparam SENT_W = W - DROP;
+    localparam SENT_W = W - DROP + LIFT;
 
     generate
         if (K < 1 || A_COLUMNS < 1 || B_COLUMNS < 1) begin : gen_check_shape
@@ -88,6 +89,9 @@ module matmul #(
         end
         if (DROP < 0 || DROP >= W) begin : gen_check_drop
             matmul_DROP_must_be_0_to_below_W error_i ();
+        end
+        if (LIFT < 0 || (LIFT > 0 && DROP > 0)) begin : gen_check_lift
+            matmul_LIFT_must_be_0_where_DROP_is_not error_i ();
         end
     endgenerate
 
@@ -246,7 +250,10 @@ module matmul #(
                 assign x[PAIR*B_W-1:B_W] = {B_W{1'b0}};
             end
             for (i = 0; i < USED; i = i + 1) begin : gen_lane
-                assign sums[(l+i)*SENT_W +: SENT_W] = sum[i*W+DROP +: SENT_W];
+                assign sums[(l+i)*SENT_W+LIFT +: W-DROP] = sum[i*W+DROP +: W-DROP];
+                if (LIFT > 0) begin : gen_finer
+                    assign sums[(l+i)*SENT_W +: LIFT] = {LIFT{1'b0}};
+                end
             end
             pe_mac #(
                 .PRODUCTS(PAIR),

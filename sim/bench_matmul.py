@@ -9,7 +9,7 @@ from parts import clog2, config, ends, limits, signed
 from parts.stream import Sink, Source, reset, start, watch
 
 
-def parameters(shape, a, b, lanes, w, drop, out_w, clamp, ring=2, slices=0):
+def parameters(shape, a, b, lanes, w, drop, out_w, clamp, ring=2, slices=0, lift=0):
     """shape: (K, columns of a, columns of b); a, b: (bits, signed); rounds half up, as hwgen/units/matmul.py does."""
     k, a_columns, b_columns = shape
     stripe = b_columns // lanes
@@ -29,6 +29,7 @@ def parameters(shape, a, b, lanes, w, drop, out_w, clamp, ring=2, slices=0):
         "W": w,
         "BASE": ((1 << drop) >> 1, 64),
         "DROP": drop,
+        "LIFT": lift,
         "OUT_W": out_w,
         **clamp,
         "TABLE": (sum(place << (i * entry) for i, place in enumerate(places)), b_columns * entry),
@@ -38,7 +39,7 @@ def parameters(shape, a, b, lanes, w, drop, out_w, clamp, ring=2, slices=0):
 CONFIGS = [
     parameters((4, 3, 6), (4, 0), (3, 1), 2, 12, 2, 5, ends(-16, 15)),  # three sums of a lane for each column of a
     parameters((5, 4, 4), (4, 1), (5, 0), 4, 13, 3, 6, ends(-32, 31), ring=4),  # a sum of each lane
-    parameters((1, 3, 2), (5, 1), (4, 1), 1, 9, 0, 9, ends(7, 7, "NO_LOW", "NO_HIGH")),  # exact; a product
+    parameters((1, 3, 2), (5, 1), (4, 1), 1, 9, 0, 12, ends(7, 7, "NO_LOW", "NO_HIGH"), lift=3),  # exact; a product
     parameters((3, 1, 1), (2, 0), (2, 0), 1, 6, 1, 4, ends(0, 12), ring=3),  # a single sum
     parameters((2, 2, 6), (3, 1), (4, 1), 6, 10, 1, 7, ends(-64, 30), ring=3, slices=2),  # sending takes longest
     parameters((3, 7, 3), (4, 0), (4, 1), 3, 11, 2, 6, ends(0, 40), ring=4, slices=2),  # an odd lane alone in a pair
@@ -65,7 +66,7 @@ def frames(count, seed=1):
         for column in a:
             for other in b:
                 total = sum(x * y for x, y in zip(column, other, strict=True)) + signed(c["BASE"][0], 64)
-                sent.append(min(max(total >> c["DROP"], low), high) % (1 << c["OUT_W"]))
+                sent.append(min(max(total << c["LIFT"] >> c["DROP"], low), high) % (1 << c["OUT_W"]))
     return a_words, b_words, sent
 
 
