@@ -147,4 +147,26 @@ class MatMul(Unit):
         ]
 
     def estimate(self):
-        return {"LUT": 0, "BRAM36": 0}
+        """Fitted to python -m benchmarks.cells."""
+        a, b = self.stage.types
+        k, _, a_columns, b_columns = self.sizes
+        stripe = b_columns // self.lanes
+        counters = 3 * ceil_log2(k) + ceil_log2(stripe) + ceil_log2(a_columns) + ceil_log2(b_columns)
+        lane = self.stage.y.qtype.bits + 3
+        if not self.slices:
+            lane += 1.6 * a.qtype.bits * b.qtype.bits + self.numbers["W"]
+        luts_a, blocks_a = self._memory(self.ring, a.qtype.bits, 1)
+        luts_b, blocks_b = self._memory(ROWS_HELD << ceil_log2(stripe), b.qtype.bits, self.lanes)
+        return {
+            "LUT": round(40 + 1.9 * counters + self.lanes * lane + luts_a + luts_b),
+            "BRAM36": blocks_a + blocks_b,
+            "DSP": -(-self.lanes // self.per_slice) if self.slices else 0,
+        }
+
+    def _memory(self, places: int, bits: int, stripes: int) -> tuple[int, float]:
+        """LUTs and BRAM36 of a memory of that many columns, each stripe with its own."""
+        words = places << ceil_log2(self.sizes[0])
+        if words <= self.device.lut_depth:
+            return stripes * self.device.lut_memory(words, bits), 0.0
+        blocks, banks = self.device.block_memory(words, stripes * bits, (bits,) * stripes)
+        return stripes * bits * self.device.multiplexer(banks) if banks > 1 else 0, blocks
