@@ -6,7 +6,6 @@ blocks that hold all that they need: `Blocks`, and each is read in a `Nest` of l
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from math import gcd, prod
 
 import numpy as np

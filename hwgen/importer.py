@@ -108,7 +108,7 @@ class Importer(Tensors):
         results = [values.get(getattr(leaf, "name", "")) for leaf in node.args[0]]
         if any(not isinstance(result, Tensor) and result is not _UNKNOWN for result in results) or not results:
             raise UnsupportedLayer(
-                f"the network returns {len(results)} results, one of which is no tensor that it computes",
+                f"the network has {len(results)} outputs, or one that is no tensor it computes",
                 "output",
                 "return tensors",
             )
@@ -258,7 +258,7 @@ class Importer(Tensors):
         """Keeps an error, if it does not come of the numbers of a stand-in."""
         read = leaves([values.get(argument.name) for argument in node.all_input_nodes])
         guessed = any(isinstance(value, Tensor) and self._is_guess(value) for value in read)
-        if not (guessed and isinstance(error, DoesNotFit | MissingActQuant | OffGrid)):
+        if not (guessed and isinstance(error, DoesNotFit | MissingActQuant)):
             self.obstacles.append(error)
 
     def _is_guess(self, x: Tensor) -> bool:

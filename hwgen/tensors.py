@@ -121,6 +121,10 @@ class Tensors:
 
     def _picked(self, view: View, places: torch.Tensor, batch: int) -> Tensor:
         index = places.numpy().astype(np.int64)
+        if not index.size:
+            raise UnsupportedLayer(
+                f"its output would have shape {list(index.shape)}", self.path, "leave at least one number"
+            )
         if batch > 1:
             first = index[:1]
             of = np.arange(batch).reshape(batch, *[1] * (index.ndim - 1)) * view.size
@@ -407,12 +411,15 @@ class Tensors:
         self.deferred.add(base)
         return self._named(view.on(base))
 
-    def affine(self, x: Tensor, scale, offset) -> Tensor:
-        """scale * x + offset, as the call at work computes it: constants that broadcast against the user's shape."""
+    def affine(self, x: Tensor, scale, offset, by_number: bool = True) -> Tensor:
+        """scale * x + offset, as the call at work computes it: constants that broadcast against the user's shape.
+
+        by_number -- whether that call takes a number, too, as it takes the tensor
+        """
         view = self.views[x]
         if view.base in self.floats:
             return self._step(x)
-        line = np.size(scale) == 1 and np.size(offset) == 1 and self.computed() == [x]
+        line = by_number and np.size(scale) == 1 and np.size(offset) == 1 and self.computed() == [x]
         try:
             result = self._affine(x, np.asarray(scale, np.float64), np.asarray(offset, np.float64))
         except (OffGrid, DoesNotFit, MissingActQuant):
@@ -499,8 +506,13 @@ class Tensors:
 
     def output(self, x: Tensor) -> Output:
         """What is sent of a tensor: all of its base, if the host can pick its numbers from that."""
-        view = self.exact(x)
-        host = self.hosts.get(x)
+        view, host = self.exact(x), self.hosts.get(x)
+        if view.shape[:1] != (1,):
+            raise UnsupportedLayer(
+                f"a result of shape {list(view.shape)}, which is no frame of numbers for each input",
+                "output",
+                "keep the batch as the first dimension",
+            )
         if view.covers and not view.zeros:
             return Output(view.base, view.shape[1:], None if view.index is None else view.index[0], host)
         return Output(self.framed(x), view.shape[1:], None, host)

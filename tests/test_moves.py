@@ -52,7 +52,9 @@ def moves(draw):
     shape = draw(st.tuples(*[st.integers(1, 5)] * 3))
     index = places(shape)
     for _ in range(draw(st.integers(0, 3))):
-        index = draw(st.sampled_from([_permuted, _sliced, _flipped, _repeated, _padded, _split, _shuffled]))(draw, index)
+        index = draw(st.sampled_from([_permuted, _sliced, _flipped, _repeated, _padded, _split, _shuffled]))(
+            draw, index
+        )
     return shape, index
 
 
@@ -107,7 +109,9 @@ def test_beats_of_any_move_are_what_its_index_says(move, data):
     shape, index = move
     frame = np.arange(1, 1 + int(np.prod(shape)))
     serial = BeatMap.of(index, Order(shape), Order(index.shape))
-    other = BeatMap.of(index, data.draw(st.sampled_from(orders(shape))), data.draw(st.sampled_from(orders(index.shape))))
+    other = BeatMap.of(
+        index, data.draw(st.sampled_from(orders(shape))), data.draw(st.sampled_from(orders(index.shape)))
+    )
     assert serial is not None
     for beats in filter(None, (serial, other)):
         assert expected(beats, index, frame)
@@ -143,7 +147,9 @@ def choices_of(graph):
     return MoveEngine().choices(stage, limits, lambda: sides)
 
 
-RTL = settings(deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+RTL = settings(
+    deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.mark.sim

@@ -260,7 +260,7 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
     shift = (0 if bias is None else bias) - mean * scale
     sides = [1] * (len(importer.shape(x)) - 1)
     try:
-        return importer.affine(x, scale.reshape(-1, *sides), shift.reshape(-1, *sides))
+        return importer.affine(x, scale.reshape(-1, *sides), shift.reshape(-1, *sides), by_number=False)
     except OffGrid as error:
         if not np.isfinite(scale).all() or not np.isfinite(shift).all():
             raise

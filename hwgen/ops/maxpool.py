@@ -10,6 +10,7 @@ from hwgen.errors import UnsupportedLayer
 from hwgen.ir import Op, TensorType, Window
 from hwgen.ops import imports
 from hwgen.ops.conv import pair, row
+from hwgen.ops.topk import TopK
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ def amax(importer, x, dims=(), keepdim=False):
 
 @imports("aten.max.dim", picks=True)
 def max_dim(importer, x, dim, keepdim=False):
-    """The values; the places of the greatest are an ArgMax."""
-    return [amax(importer, x, [dim], keepdim), None]
+    """The greatest, and where it is."""
+    return [amax(importer, x, [dim], keepdim), importer.over(x, dim, TopK(1, False, importer.path))]
 
 
 def reduced(importer, x, dims, keepdim: bool, pool):

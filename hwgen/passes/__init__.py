@@ -10,7 +10,7 @@ from hwgen.passes.merge_quantize import merge_quantize
 from hwgen.passes.pass_on import pass_on
 from hwgen.passes.quantize_before_pool import quantize_before_pool
 
-PASSES = (pass_on, fold_scale, fold_pad, merge_quantize, quantize_before_pool, merge_quantize, drop_dead)
+PASSES = (pass_on, fold_scale, fold_pad, fold_move, merge_quantize, quantize_before_pool, merge_quantize, drop_dead)
 
 
 def run_passes(graph: Graph) -> Graph:

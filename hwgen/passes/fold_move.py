@@ -1,4 +1,4 @@
-"""Fold a Move into the Linear after it, which becomes a convolution over the whole frame; drop one that moves nothing."""
+"""Fold a Move into the Linear after it, which becomes a convolution over the frame; drop one that moves nothing."""
 
 from dataclasses import replace
 
@@ -12,9 +12,9 @@ from hwgen.ops.move import Move
 def fold_move(graph: Graph) -> Graph:
     types = graph.types()
     for node in graph.nodes:
-        if isinstance(node.op, Move) and types[node.name] == types[node.inputs[0]]:
-            if np.array_equal(node.op.index.reshape(-1), np.arange(node.op.index.size)):
-                return fold_move(graph.replacing(node, output=node.inputs[0]))
+        same = isinstance(node.op, Move) and types[node.name] == types[node.inputs[0]]
+        if same and np.array_equal(node.op.index.reshape(-1), np.arange(node.op.index.size)):
+            return fold_move(graph.replacing(node, output=node.inputs[0]))
     moves = {node.name: node for node in graph.nodes if isinstance(node.op, Move)}
     for node in graph.nodes:
         before = moves.get(node.inputs[0])

@@ -50,7 +50,9 @@ class Gather(Unit):
         return 2 if self.by_rows else 2 + self.blocks.taken
 
     def note(self):
-        return f"{self.name}: {self.stage.op}, {self.blocks.count} times {self.blocks.taken} beats to {self.blocks.sent}"
+        return (
+            f"{self.name}: {self.stage.op}, {self.blocks.count} times {self.blocks.taken} beats to {self.blocks.sent}"
+        )
 
     @property
     def bits(self) -> int:
