@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from hwgen.errors import BadInput, DoesNotFit, HwgenError, MissingActQuant, Obstacles, UnsupportedLayer
 from hwgen.ir import Graph, Node, Op, TensorType
 from hwgen.ops import importers
-from hwgen.ops.flatten import Flatten
+from hwgen.ops.move import Move
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 
@@ -284,7 +284,8 @@ class Importer:
             self.raw.add("raw_flat")
             self.shapes["raw_flat"] = (int(np.prod(self.shapes[x])),)
             return Tensor("raw_flat")
-        name = self.add(Flatten(), x)
+        features = int(np.prod(self.type(x).shape))
+        name = self.add(Move(np.arange(features).reshape(-1, 1, 1), self.path), x)
         self.shapes[name] = self.types[name].shape[:1]
         return name
 
@@ -400,7 +401,7 @@ class Importer:
 
 
 # the core's ports, and the names that streams inside it are given
-_RESERVED = re.compile(r"[sm]_axis|reorder_.*|.*_(fork\d+_[ab]|queued\d+|held|flat)")
+_RESERVED = re.compile(r"[sm]_axis|reorder_.*|.*_(fork\d+_[ab]|queued\d+|held|moved)")
 
 
 def frame_shape(shape: Sequence[int]) -> tuple[int, int, int]:

@@ -11,8 +11,6 @@ from hwgen import flow, store
 from hwgen.frontend import import_model
 from hwgen.ir import Graph, Node, Op, TensorType
 from hwgen.nn import ActQuant, AvgPool2d
-from hwgen.ops.conv import Conv
-from hwgen.ops.flatten import Flatten
 from hwgen.passes import PASSES, run_passes
 from hwgen.qtype import QType
 from tests.fuzz import choice
@@ -50,7 +48,6 @@ def assert_golden(module: nn.Module, x: torch.Tensor):
 @given(networks())
 def test_integers_equal_the_module_after_every_pass_and_from_disk(tmp_path_factory, network):
     graph = assert_golden(network.module, network.x)
-    assert not [node for node in graph.nodes if isinstance(node.op, Flatten)]
 
     folder = tmp_path_factory.mktemp("golden")
     for name, content in zip(("golden.json", "golden.npz"), dumped := store.dump(graph), strict=True):
@@ -107,7 +104,7 @@ def test_batch_norm_of_flattened_pixels():
     graph = assert_golden(
         quantized(nn.Flatten(), norm, ActQuant(6, -2, signed=True), weigh(nn.Linear(24, 3))), batch(2, 3, 4)
     )
-    assert all(isinstance(node.op, Conv) for node in graph.nodes[:1])
+    assert type(graph.nodes[0].op).__name__ == "Move"
 
 
 def test_flattened_pixels_added_to_features():

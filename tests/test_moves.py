@@ -35,6 +35,7 @@ def expected(beats: BeatMap, index: np.ndarray, frame: np.ndarray) -> bool:
 def walked(beats: BeatMap) -> list[int]:
     """The beats that a walk of the map's loops sends, by hand."""
     sent, at = [], 0
+    assert beats.steps is not None
     outer, middle, inner = beats.steps.loops
     for o in outer:
         for m in middle:
@@ -52,7 +53,9 @@ def moves(draw):
     shape = draw(st.tuples(*[st.integers(1, 5)] * 3))
     index = places(shape)
     for _ in range(draw(st.integers(0, 3))):
-        index = draw(st.sampled_from([_permuted, _sliced, _flipped, _repeated, _padded, _split, _shuffled]))(draw, index)
+        index = draw(st.sampled_from([_permuted, _sliced, _flipped, _repeated, _padded, _split, _shuffled]))(
+            draw, index
+        )
     return shape, index
 
 
@@ -107,7 +110,9 @@ def test_beats_of_any_move_are_what_its_index_says(move, data):
     shape, index = move
     frame = np.arange(1, 1 + int(np.prod(shape)))
     serial = BeatMap.of(index, Order(shape), Order(index.shape))
-    other = BeatMap.of(index, data.draw(st.sampled_from(orders(shape))), data.draw(st.sampled_from(orders(index.shape))))
+    other = BeatMap.of(
+        index, data.draw(st.sampled_from(orders(shape))), data.draw(st.sampled_from(orders(index.shape)))
+    )
     assert serial is not None
     for beats in filter(None, (serial, other)):
         assert expected(beats, index, frame)
@@ -131,8 +136,8 @@ def test_a_transposition_is_two_loops():
     assert nest.counts == (4, 6) and nest.steps == (6, 1) and nest.starts.tolist() == [0]
 
 
-def moved(shape, index, qtype=QType(-8, 7)):
-    return graph_of(TensorType(shape, qtype, 0), ("y", Move(index), ("x",)))
+def moved(shape, index):
+    return graph_of(TensorType(shape, QType(-8, 7), 0), ("y", Move(index), ("x",)))
 
 
 def choices_of(graph):
@@ -143,7 +148,9 @@ def choices_of(graph):
     return MoveEngine().choices(stage, limits, lambda: sides)
 
 
-RTL = settings(deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+RTL = settings(
+    deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.mark.sim

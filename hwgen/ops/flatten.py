@@ -1,20 +1,9 @@
-"""Flatten: (channels, rows, columns) to one column of features, in torch's order; no hardware."""
+"""Flatten: (channels, rows, columns) to one column of features, in torch's order; and calls that do nothing."""
 
-from dataclasses import dataclass
 from math import prod
 
 from hwgen.errors import UnsupportedLayer
-from hwgen.ir import Op, TensorType
 from hwgen.ops import imports
-
-
-@dataclass(frozen=True)
-class Flatten(Op):
-    def infer(self, x: TensorType) -> TensorType:
-        return TensorType((prod(x.shape), 1, 1), x.qtype, x.exponent)
-
-    def eval(self, types, x):
-        return x.reshape(len(x), -1, 1, 1)
 
 
 @imports("aten.flatten.using_ints", shares=True, picks=True)

@@ -50,7 +50,9 @@ class Gather(Unit):
         return 2 if self.by_rows else 2 + self.blocks.taken
 
     def note(self):
-        return f"{self.name}: {self.stage.op}, {self.blocks.count} times {self.blocks.taken} beats to {self.blocks.sent}"
+        return (
+            f"{self.name}: {self.stage.op}, {self.blocks.count} times {self.blocks.taken} beats to {self.blocks.sent}"
+        )
 
     @property
     def bits(self) -> int:
@@ -101,7 +103,7 @@ class Gather(Unit):
     def cycles(self):
         return self.blocks.count * max(self.blocks.taken, self.blocks.sent)
 
-    def needs(self):
+    def needs(self, i=0):
         return np.repeat(np.arange(1, self.blocks.count + 1) * self.blocks.taken, self.blocks.sent)
 
     def estimate(self):
