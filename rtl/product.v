@@ -41,10 +41,12 @@ module product #(
 
     wire [M_W-1:0]    m;
     wire [D_W-1:0]    d;
+    /* verilator lint_off UNUSEDSIGNAL */
     wire [ALL_W-1:0]  all;
+    wire [DIGITS*ROW_W-1:0] rows;
+    /* verilator lint_on UNUSEDSIGNAL */
     wire [ROW_W-1:0]  once = {{2{(M_SIGNED != 0) && m[M_W-1]}}, m};
     wire [2*DIGITS:0] places = {{(2*DIGITS-D_W){(D_SIGNED != 0) && d[D_W-1]}}, d, 1'b0};
-    wire [DIGITS*ROW_W-1:0] rows;
 
     generate
         genvar i;
