@@ -79,12 +79,16 @@ class Design:
         first = Walk([Step(False, True, beats, beats)] * self.input.order.shape[1], gap=0)
         walks, senders = [first], {self.input.name: first}
         for placed in self.placed:
-            before = [senders[stream.name] for stream in placed.inputs]
+            before = {i: senders[stream.name] for i, stream in enumerate(placed.inputs)}
             taken, sent = placed.inputs[0], placed.outputs[0]
             own = placed.unit.walks(taken.order.shape[1], taken.row_beats, sent.row_beats)
-            if own:
-                own[0].reads(before)
-            senders |= dict.fromkeys((stream.name for stream in placed.outputs), own[-1] if own else before[0])
+            for walk in reversed(own):  # the first takes what no other does
+                sides = walk.sides if walk.sides is not None else tuple(before) if walk is own[0] else ()
+                if sides:
+                    walk.reads({i: before.pop(i) for i in sides})
+            senders |= dict.fromkeys(
+                (stream.name for stream in placed.outputs), own[-1] if own else senders[taken.name]
+            )
             walks += own
         senders[self.output.name].last = True
         for number, walk in enumerate(walks):
@@ -180,31 +184,41 @@ class _Reached:
     registers: int = 0
     stops: bool = False
 
+    def when(self, beats: np.ndarray) -> np.ndarray:
+        """The progress at which so many of its beats can have come."""
+        return np.where(beats > 0, self.progress[np.maximum(beats, 1) - 1], 0)
+
+    def come(self, progress: np.ndarray) -> np.ndarray:
+        """How many of its beats can have come at a progress."""
+        return np.searchsorted(self.progress, progress, side="right")
+
 
 def _insert_fifos(design: Design, device: Device) -> None:
     """A FIFO on each side of a join that must hold more than one beat, so that no branch can starve the other.
 
-    Time is counted in beats of the network's input. When the join takes its beat n, all sides can have been sent
-    every beat that the input up to then allows; what is ahead of n waits in the FIFO. One row more keeps the branches
-    from stalling each other inside a row. Sides that passed unequally many registers since they parted get one each
-    too, so that no beat waits for the one before it to be through; and so does a side whose unit takes nothing while a
-    result of it waits, for the other side may need more of what both come from: only lanes go on filling their rows.
+    Time is counted in beats of the network's input. When the join has all that its beat n needs, all sides can have
+    been sent every beat that the input up to then allows; what it cannot have taken before n (`Unit.holds`) waits in
+    the FIFO. One row more keeps the branches from stalling each other inside a row. Sides that passed unequally many
+    registers since they parted get one each too, so that no beat waits for the one before it to be through; and so does
+    a side whose unit takes nothing while a result of it waits, for the other side may need more of what both come from:
+    only lanes go on filling their rows.
     """
-    if not any(placed.unit.joins for placed in design.placed):
+    if all(len(placed.inputs) == 1 for placed in design.placed):
         return
     reached = {design.input.name: _Reached(np.arange(1, design.input.order.beats + 1))}
     result = []
     for placed in design.placed:
-        progress = reached[placed.inputs[0].name].progress
-        if placed.unit.joins:
-            progress = np.maximum.reduce([reached[stream.name].progress for stream in placed.inputs])
+        unit = placed.unit
+        progress = np.maximum.reduce(
+            [reached[stream.name].when(unit.needs(i)) for i, stream in enumerate(placed.inputs)]
+        )
+        if len(placed.inputs) > 1:
             placed = _queued(placed, progress, reached, result, device)
         sides = [reached[stream.name] for stream in placed.inputs]
-        unit = placed.unit
         rigid = unit.rigid or (unit.stops and any(side.stops for side in sides))
         registers = max(side.registers for side in sides) + unit.latency + unit.empty_slots
         for stream in placed.outputs:
-            reached[stream.name] = _Reached(progress[np.maximum(unit.needs(), 1) - 1], registers, rigid)
+            reached[stream.name] = _Reached(progress, registers, rigid)
         result.append(placed)
     design.placed = result
 
@@ -212,17 +226,17 @@ def _insert_fifos(design: Design, device: Device) -> None:
 def _queued(
     placed: Placed, together: np.ndarray, reached: dict[str, _Reached], result: list[Placed], device: Device
 ) -> Placed:
-    """A join behind FIFOs, which go into `result`; together -- the progress when all sides are there."""
+    """A join behind FIFOs, which go into `result`; together -- the progress when all is there that each beat needs."""
     inputs = []
     passed = [reached[stream.name].registers for stream in placed.inputs]
     uneven = max(passed) - min(passed)
-    for stream in placed.inputs:
+    for i, stream in enumerate(placed.inputs):
         side = reached[stream.name]
-        ahead = int((np.searchsorted(side.progress, together, side="right") - np.arange(len(together))).max())
+        ahead = max(1, int((side.come(together) - placed.unit.holds(i)).max()))
         if ahead > 1 or uneven or side.stops:
             depth = ahead + uneven + 1 + (stream.row_beats if ahead > 1 else 0)
-            fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order, device)
-            behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)
+            fifo = StreamFifo(f"{placed.unit.name}_{i}", stream.bits, depth, stream.order, device)
+            behind = Stream(f"{stream.name}_queued{i}", stream.tensor, stream.type, stream.order)
             result.append(Placed(fifo, (stream,), (behind,)))
             reached[behind.name] = _Reached(side.progress, side.registers + fifo.latency, side.stops)
             stream = behind

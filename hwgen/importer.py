@@ -315,6 +315,15 @@ class Importer:
         self.nodes.append(Node(name, op, inputs))
         return name
 
+    def over(self, x: Tensor, dim: int, op: Op) -> Tensor:
+        """Appends a node that works on the channels of each pixel, which dimension `dim` is, the batch counted."""
+        if dim not in (1, -len(self.shapes[x])):
+            raise UnsupportedLayer(f"a layer over dimension {dim}", self.path, "let it be dimension 1")
+        name = self.add(op, x)
+        if isinstance(self.node.meta["val"], list | tuple):
+            self.shapes[name] = (self.types[name].shape[0], *self.shapes[x][1:])
+        return name
+
     def defer(self, x: Tensor, function: str, make: Callable[[Quantize], Op]) -> Tensor:
         """The name of a function of x in floats: the quantizer that reads it makes it an op, `make(quantizer)`."""
         name = Tensor(f"{function}({x}), {self.path}")

@@ -118,7 +118,7 @@ def _start(together: list[Walk], now: float) -> dict[Walk, float]:
         # a slower reader makes each beat wait but the last
         cycles[walk] = max(own[walk], step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own[walk]
     for walk in sorted(together, key=lambda walk: walk.number):
-        for other in walk.before if walk.step.takes else ():
+        for other in walk.givers():
             # what it must rest beyond the gap between two frames of its sender holds that up
             own[walk] = max(own[walk], own[other] + max(0, _rest(walk, cycles) - other.gap))
         cycles[walk] = max(cycles[walk], own[walk])

@@ -310,7 +310,7 @@ class TermLanes(LoadableUnit):
     def estimate(self):
         return price.estimate(self)
 
-    def needs(self):
+    def needs(self, i=0):
         rows = self.rows
         until = np.arange(rows.out_rows) * rows.step + rows.need
         until[-1] = (rows.out_rows - 1) * rows.step + rows.last_step

@@ -21,7 +21,6 @@ class Add(BeatByBeat):
     order: Order
     module = "add"
     takes = ("a_axis", "b_axis")
-    joins = True
 
     def note(self):
         return f"{self.name}: {self.a} + {self.b} -> {self.y}"

@@ -20,8 +20,8 @@ class StreamFifo(BeatByBeat):
     latency = 2
 
     def note(self):
-        addition, _, branch = self.name.rpartition("_")
-        return f"{self.name}: up to {self.depth} beats wait for {'ab'[int(branch)]}_axis of the addition {addition}"
+        join, _, side = self.name.rpartition("_")
+        return f"{self.name}: up to {self.depth} beats of input {side} of {join} wait for what comes later"
 
     def parameters(self):
         return {"DATA_W": self.bits, "DEPTH": self.depth, "BLOCK": int(self.block)}
