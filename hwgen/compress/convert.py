@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.compress.compact import compact
-from hwgen.compress.modules import Normalize, Shares
+from hwgen.compress.modules import Normalize, Shares, Steps
 from hwgen.compress.prepared import Prepared
 from hwgen.errors import BadInput
 
@@ -39,7 +39,7 @@ def convert(prepared: Prepared) -> fx.GraphModule:
 def freeze(network: fx.GraphModule) -> None:
     """Plain modules for those that train: ActQuants, integer norms, weights as they are computed with."""
     for name, module in list(network.named_modules()):
-        if isinstance(module, LearnedActQuant | Normalize | Shares):
+        if isinstance(module, LearnedActQuant | Normalize | Shares | Steps):
             network.set_submodule(name, module.frozen())
         elif parametrize.is_parametrized(module):
             network.set_submodule(name, _plain(module))

@@ -1,12 +1,14 @@
 """What `prepare` puts in the place of torch's layers: the same numbers, of parts that train on grids."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 import hwgen.nn
+from hwgen import nn_recurrent
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.errors import UnsupportedLayer
 from hwgen.nn import ActQuant
@@ -26,8 +28,9 @@ class Affine(nn.Module):
         self.register_buffer("variance", torch.ones_like(self.weight), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, self.dim)
-        return functional.batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=0.0).transpose(1, self.dim)
+        x = x if self.dim == 1 else x.transpose(1, self.dim)
+        y = functional.batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=0.0)
+        return y if self.dim == 1 else y.transpose(1, self.dim)
 
     def extra_repr(self) -> str:
         return f"{len(self.weight)}, dim={self.dim}"
@@ -52,7 +55,7 @@ class _OfIntegers(nn.Module):
 
     def __init__(self, bits: int):
         super().__init__()
-        self.bits = bits
+        self.bits, self.always = bits, False
         self.source = []
 
     @property
@@ -60,7 +63,7 @@ class _OfIntegers(nn.Module):
         return self.source[0].exponent
 
     def started(self) -> bool:
-        return bool(self.source) and bool(getattr(self.source[0], "calibrated", True))
+        return self.always or (bool(self.source) and bool(getattr(self.source[0], "calibrated", True)))
 
 
 class Normalize(_OfIntegers):
@@ -98,6 +101,71 @@ class Shares(_OfIntegers):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.frozen()(x) if self.started() else x.softmax(self.dim)
+
+
+class Steps(_OfIntegers):
+    """The steps of a recurrent cell, from the input's part of its gates [N, steps, units * gates]: all hidden states.
+
+    `hidden` holds the weights that meet the hidden state, by unit; formats -- as hwgen.nn.Recurrent says
+    """
+
+    def __init__(self, of: Any):
+        super().__init__(of.formats[5])
+        self.hidden, self.new_bias, self.kind, self.formats = of.hidden, of.new_bias, of.kind, of.formats
+
+    def frozen(self) -> nn.Module:
+        self.always = True
+        self._forward_hooks.clear()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        given = x, self.hidden.weight, self.new_bias, self.kind, self.formats
+        if self.started():
+            return nn_recurrent.recurrent(*given)
+        return nn_recurrent._steps(*given, lambda value, *_: value)
+
+
+class Recurrent(nn.Module):
+    """torch's LSTM, GRU or RNN: a Linear and the steps of a cell for each layer and direction."""
+
+    def __init__(self, of: Any, bits: int):
+        super().__init__()
+        if of.proj_size:
+            raise UnsupportedLayer(f"an LSTM with proj_size={of.proj_size}", "", "leave it out, and put a Linear behind")
+        self.directions, self.batch_first, self.lstm = 1 + of.bidirectional, of.batch_first, isinstance(of, nn.LSTM)
+        kind: Any = getattr(hwgen.nn, type(of).__name__)
+        formats = {"hidden_bits": max(2, bits), "hidden_exponent": 1 - max(2, bits)}
+        cells = [kind.of(one, **formats) for one in _single_layers(of)]
+        self.inputs = nn.ModuleList(cell.input for cell in cells)
+        self.steps = nn.ModuleList(Steps(cell) for cell in cells)
+        self.dropout = nn.Dropout(of.dropout)
+
+    def forward(self, x, hx=None):
+        x = x if self.batch_first else x.transpose(0, 1)
+        last = []
+        for first in range(0, len(self.steps), self.directions):
+            x = x if first == 0 else self.dropout(x)
+            found = [self.steps[first](self.inputs[first](x))]
+            last.append(found[0][:, -1])
+            if self.directions == 2:
+                found.append(self.steps[first + 1](self.inputs[first + 1](x.flip(1))).flip(1))
+                last.append(found[1][:, 0])
+            x = found[0] if len(found) == 1 else torch.cat(found, 2)
+        state = torch.stack(last) if len(last) > 1 else last[0].unsqueeze(0)
+        return (x if self.batch_first else x.transpose(0, 1)), ((state, None) if self.lstm else state)
+
+
+def _single_layers(of: Any) -> list[Any]:
+    """Each layer and direction as a layer of its own, batch_first."""
+    found = []
+    for names in of._all_weights:
+        weights = [getattr(of, part) for part in names]
+        more = {"nonlinearity": of.nonlinearity} if isinstance(of, nn.RNN) else {}
+        one = type(of)(weights[0].shape[1], of.hidden_size, bias=of.bias, batch_first=True, **more)
+        for part, value in zip(one._all_weights[0], weights, strict=True):
+            getattr(one, part).data = value.detach().clone()
+        found.append(one.train(of.training))
+    return found
 
 
 class LayerNorm(nn.Module):
@@ -252,5 +320,5 @@ def _flat(bias: Tensor | None) -> Tensor | None:
     return None if bias is None else bias.flatten()
 
 
-OWN_WEIGHTS = (Affine, Constant)
-PARTS = (LayerNorm, GroupNorm, PReLU, ScaledDotProduct, Attention, EncoderLayer, Encoder)
+OWN_WEIGHTS = (Affine, Constant, Steps)
+PARTS = (Recurrent, LayerNorm, GroupNorm, PReLU, ScaledDotProduct, Attention, EncoderLayer, Encoder)

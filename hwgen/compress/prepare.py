@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from hwgen.compress import check
 from hwgen.compress.compact import depthwise
-from hwgen.compress.modules import OWN_WEIGHTS
+from hwgen.compress.modules import OWN_WEIGHTS, Steps
 from hwgen.compress.prepared import Prepared
 from hwgen.compress.price import format_arguments, layer_break_even
 from hwgen.compress.prune import Layer
@@ -40,15 +40,15 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
     if any(parameter.device.type != "cpu" for parameter in model.parameters()):
         raise BadInput("the model is not on the CPU", type(model).__name__, "model.cpu(): compression trains there")
     network, obstacles = _traced(model, recipe, example_inputs)
-    nodes = [node for node in network.graph.nodes if isinstance(module_of(network, node), WEIGHTED)]
-    names = list(dict.fromkeys(str(node.target) for node in nodes))
+    nodes = {node: name for node in network.graph.nodes if (name := _layer_of(network, node)) is not None}
+    names = list(dict.fromkeys(nodes.values()))
     if not names and not obstacles:
         raise UnsupportedLayer(
             "the model has no layer with weights", type(model).__name__, "use Conv1d, Conv2d, Linear"
         )
     modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
     plan = layer_recipes(recipe, {name: len(module.weight) for name, module in modules.items()})
-    insert_quantizers(network, recipe, {node: plan[str(node.target)].input_bits for node in nodes})
+    insert_quantizers(network, recipe, {node: plan[name].input_bits for node, name in nodes.items()})
     if example_inputs is not None:
         top = max((f.magnitudes()[-1] for own in plan.values() for f in own.formats), default=1)
         obstacles += check.but_at(check.before_training(network, top, example_inputs), obstacles)
@@ -56,10 +56,20 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
         raise Obstacles.of(obstacles)
     _hold_to_grids(network, recipe)
     layers = [_compressed(name, modules[name], plan[name], recipe, names) for name in names]
-    for node in nodes:
-        if depthwise(modules[str(node.target)]):
-            layers[names.index(str(node.target))].follows = maker(network, node)
+    for node, name in nodes.items():
+        if depthwise(modules[name]):
+            layers[names.index(name)].follows = maker(network, node)
+    for layer in layers:
+        _observe(layer, network)
     return Prepared(network, layers, recipe)
+
+
+def _layer_of(network: fx.GraphModule, node: fx.Node) -> str | None:
+    """The layer with weights that a node calls, or holds the recurrent weights of."""
+    module = module_of(network, node)
+    if isinstance(module, Steps):
+        return f"{node.target}.hidden"
+    return str(node.target) if isinstance(module, WEIGHTED) else None
 
 
 def _traced(
@@ -102,7 +112,6 @@ def _compressed(name: str, module: Any, own: LayerRecipe, recipe: Recipe, names:
     parametrize.register_parametrization(module, "weight", grid)
     if module.bias is not None:
         parametrize.register_parametrization(module, "bias", BiasGrid(module.bias, recipe.bias_bits))
-    _observe(layer)
     return layer
 
 
@@ -116,20 +125,23 @@ def _pays(module: nn.Module, own: LayerRecipe, recipe: Recipe, first: bool) -> b
     return all(zeros >= layer_break_even(module, input_bits=bits, **f).throughput for f in formats)
 
 
-def _observe(layer: Layer) -> None:
+def _observe(layer: Layer, network: fx.GraphModule) -> None:
     """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients."""
+    steps = network.get_submodule(layer.name.rpartition(".")[0])
 
     def note_pixels(module: Any, inputs, output):  # a copy's hook counts for the copy, so not layer.grid
-        grid = module.parametrizations.weight[0]
-        if isinstance(module, TRANSPOSED):  # each weight meets each pixel of the input
-            grid.pixels.add_(inputs[0][0, 0].numel())
+        if isinstance(module, Steps):  # each weight meets the state once a step
+            module.hidden.parametrizations.weight[0].pixels.add_(output.shape[1])
+        elif isinstance(module, TRANSPOSED):  # each weight meets each pixel of the input
+            module.parametrizations.weight[0].pixels.add_(inputs[0][0, 0].numel())
         else:
-            grid.pixels.add_(output[0].numel() // len(module.weight))
+            module.parametrizations.weight[0].pixels.add_(output[0].numel() // len(module.weight))
 
     def note_gradient(parameter):
         layer.grid.fisher.lerp_(parameter.grad.square(), 0.01)
 
-    layer.module.register_forward_hook(note_pixels)
+    called = steps if isinstance(steps, Steps) else layer.module
+    called.register_forward_hook(note_pixels)
     layer.original.register_post_accumulate_grad_hook(note_gradient)
 
 

@@ -6,7 +6,7 @@ from torch import fx, nn
 
 import hwgen.nn
 from hwgen.compress.activations import LearnedActQuant
-from hwgen.compress.modules import Affine, Normalize, Shares
+from hwgen.compress.modules import Affine, Normalize, Shares, Steps
 from hwgen.compress.recipe import Recipe
 from hwgen.compress.rewrite import of_host
 from hwgen.compress.trace import (
@@ -44,7 +44,7 @@ def insert_quantizers(network: fx.GraphModule, recipe: Recipe, input_bits: dict[
         _insert(network, place, LearnedActQuant(bits, signed, learned=not of_network))
     for node in list(network.graph.nodes):
         module = module_of(network, node)
-        if isinstance(module, Normalize | Shares):
+        if isinstance(module, Normalize | Shares | Steps):
             _connect(network, node, module, recipe)
         elif call_of(network, node) in JOINS:
             _share(network, node)
@@ -68,7 +68,7 @@ def _quantizers_of(network: fx.GraphModule, node: fx.Node) -> list[nn.Module]:
     return [module_of(network, node) or nn.Identity()]
 
 
-def _connect(network: fx.GraphModule, node: fx.Node, module: Normalize | Shares, recipe: Recipe) -> None:
+def _connect(network: fx.GraphModule, node: fx.Node, module: Normalize | Shares | Steps, recipe: Recipe) -> None:
     """The quantizer that a norm or a softmax reads tells it its grid; one of its own, if there is not just one."""
     found = list(dict.fromkeys(_quantizers_of(network, operands(node)[0])))
     if len(found) != 1 or not isinstance(found[0], LearnedActQuant | hwgen.nn.ActQuant):
@@ -160,7 +160,7 @@ class _Plan:
         module = module_of(self.network, node)
         if node in self.roots:
             return [] if self._covered(node) else [self.roots[node], node]
-        if isinstance(module, (*WEIGHTED, Affine, Normalize, Shares)):
+        if isinstance(module, (*WEIGHTED, Affine, Normalize, Shares, Steps)):
             return operands(node)
         if isinstance(module, hwgen.nn.AvgPool2d) or self._is(node, SUMS):
             return operands(node)

@@ -176,14 +176,11 @@ def _replace(network: fx.GraphModule, node: fx.Node, result) -> None:
     """`result` for the value of `node`: a node, or a tuple that is taken apart."""
     if isinstance(result, fx.Node):
         node.replace_all_uses_with(result)
-    else:
-        for user in list(node.users):
-            part = result[user.args[1]]
-            if part is None and user.users:
-                raise UnsupportedLayer("the weights of an attention are read", "", "read its first result alone")
-            if part is not None:
-                user.replace_all_uses_with(part)
-            network.graph.erase_node(user)
+    for user in list(node.users):
+        if result is None:
+            what = "an attention's weights or an LSTM's cell state are read"
+            raise UnsupportedLayer(what, "", "read its other results alone")
+        _replace(network, user, result[user.args[1]])
     network.graph.erase_node(node)
 
 
@@ -382,6 +379,16 @@ def _of(kind: type[nn.Module], make: Callable[..., nn.Module]) -> Callable:
     return parts
 
 
+def _recurrent(network: fx.GraphModule, node: fx.Node, bits: int) -> nn.Module | None:
+    """A cell that begins with zeros."""
+    for state in operands(node)[1:]:
+        while call_of(network, state) in MOVES and operands(state):
+            state = operands(state)[0]
+        if call_of(network, state) not in ("zeros", "newzeros", "zeroslike"):
+            raise UnsupportedLayer("a recurrent layer with a state that is given", "", "let it begin with zeros")
+    return modules.Recurrent(module_of(network, node), bits)
+
+
 def _scaled_dot_product(network: fx.GraphModule, node: fx.Node, bits: int) -> nn.Module | None:
     if argument(node, "attn_mask", 3) is not None or argument(node, "is_causal", 5, False):
         raise UnsupportedLayer("attention with a mask", "", "leave the mask out")
@@ -400,6 +407,9 @@ PARTS: dict[str, Callable[[fx.GraphModule, fx.Node, int], nn.Module | None]] = {
     "layernorm": _layer_norm,
     "groupnorm": _group_norm,
     "instancenorm": _group_norm,
+    "lstm": _recurrent,
+    "gru": _recurrent,
+    "rnn": _recurrent,
     "multiheadattention": _of(nn.MultiheadAttention, modules.Attention),
     "transformerencoderlayer": _of(nn.TransformerEncoderLayer, modules.EncoderLayer),
     "transformerencoder": _of(nn.TransformerEncoder, modules.Encoder),

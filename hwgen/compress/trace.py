@@ -12,7 +12,7 @@ from torch import fx, nn
 
 import hwgen.nn
 from hwgen.compress.activations import LearnedActQuant
-from hwgen.compress.modules import Affine, Constant, Normalize, Shares
+from hwgen.compress.modules import Affine, Constant, Normalize, Shares, Steps
 from hwgen.errors import UnsupportedLayer
 from hwgen.ops.lookup import FUNCTIONS as LOOKUPS
 
@@ -23,7 +23,7 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 # what is on a grid whatever it reads
-ON_GRID = (hwgen.nn.ActQuant, LearnedActQuant, Constant, Normalize, Shares)
+ON_GRID = (hwgen.nn.ActQuant, LearnedActQuant, Constant, Normalize, Shares, Steps)
 OWN = (*ON_GRID, Affine, hwgen.nn.AvgPool2d)
 
 # the same numbers, elsewhere, zeros around them
