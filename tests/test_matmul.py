@@ -17,7 +17,6 @@ from hwgen.ops.matmul import MatMul
 from hwgen.ops.quantize import Quantize
 from hwgen.pace import interval_of
 from hwgen.qtype import QType
-from hwgen.simulators import SIMULATORS
 
 
 def graph_of(kind: TensorType, nodes: Mapping[str, tuple[Op, tuple[str, ...]]]) -> Graph:

@@ -4,9 +4,14 @@ from dataclasses import dataclass
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
-from hwgen.ops import imports
 from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.qtype import QType
+
+
+def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
+    """Left shifts that bring both to the finer grid."""
+    exponent = min(a.exponent, b.exponent)
+    return a.exponent - exponent, b.exponent - exponent
 
 
 @dataclass(frozen=True)
@@ -15,12 +20,6 @@ class Add(Op):
     elementwise = True
     requantizes = True
 
-    @staticmethod
-    def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
-        """Left shifts that bring both to the finer grid."""
-        exponent = min(a.exponent, b.exponent)
-        return a.exponent - exponent, b.exponent - exponent
-
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         if a.shape != b.shape:
             raise UnsupportedLayer(
@@ -28,7 +27,7 @@ class Add(Op):
                 self.path,
                 "broadcasting is not built: make the shapes equal",
             )
-        up_a, up_b = self.shifts(a, b)
+        up_a, up_b = shifts(a, b)
         qtype = QType((a.qtype.low << up_a) + (b.qtype.low << up_b), (a.qtype.high << up_a) + (b.qtype.high << up_b))
         if qtype.bits > ACCUMULATOR_BITS:
             raise DoesNotFit(
@@ -39,20 +38,5 @@ class Add(Op):
         return TensorType(a.shape, qtype, min(a.exponent, b.exponent))
 
     def eval(self, types, a, b):
-        up_a, up_b = self.shifts(*types)
+        up_a, up_b = shifts(*types)
         return (a << up_a) + (b << up_b)
-
-
-@imports("aten.add.Tensor", "aten.add_.Tensor", tensors=2)
-def add(importer, a, b, alpha=1):
-    if alpha != 1 or not (importer.is_tensor(a) and importer.is_tensor(b)):
-        raise UnsupportedLayer(
-            "adding a constant, or with alpha",
-            importer.path,
-            "put the constant into the bias of a layer before it",
-        )
-    if importer.shape(a) != importer.shape(b):
-        raise UnsupportedLayer(
-            f"adding {importer.shape(a)} and {importer.shape(b)}", importer.path, "broadcasting is not built"
-        )
-    return importer.add(Add(importer.path), a, b)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.ir import TensorType
-from hwgen.ops.add import Add as AddOp
+from hwgen.ops.add import shifts
 from hwgen.ops.quantize import Quantize, clamp_ends, end_parameters
 from hwgen.qtype import QType, signed_width
 from hwgen.stream import Order
@@ -39,7 +39,7 @@ class Add(BeatByBeat):
         return {"LUT": 3 + self.order.side * (columns + clamp), "BRAM36": 0}
 
     def parameters(self):
-        up_a, up_b = AddOp.shifts(self.a, self.b)
+        up_a, up_b = shifts(self.a, self.b)
         drop = self.quantize.exponent - min(self.a.exponent, self.b.exponent) if self.quantize else 0
         # a finer output grid than the operands': shift them up instead
         up_a, up_b, drop = up_a + max(0, -drop), up_b + max(0, -drop), max(0, drop)

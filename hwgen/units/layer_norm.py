@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from hwgen.grids import limits
 from hwgen.nn_sequence import ROOT_GUARD
 from hwgen.ops.layernorm import LayerNorm as LayerNormOp
 from hwgen.ops.quantize import Quantize, clamp_ends, end_parameters
-from hwgen.grids import limits
 from hwgen.qtype import QType, signed_width
 from hwgen.units.channels import ChannelUnit
 

@@ -13,7 +13,7 @@ from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.unit import Unit
 from hwgen.verilog import signed64
-from hwgen.walks import HANDOVER, Ring, Rows, Step, Walk
+from hwgen.walks import Ring, Rows, Step, Walk
 
 LATENCY = 4  # cycles from the last beat of a row of b, or a column of a, to its products, and back to a free place
 ROWS_HELD = 2  # of b
