@@ -82,9 +82,8 @@ def _golden(graph, converted, frames) -> tuple[int, int]:
     """Frames whose integers are the module's numbers, and the distinct numbers among them."""
     with torch.no_grad():
         wanted = _outputs(converted.double()(*(x.double() for x in frames)))
-    given = graph.dequantize_output(graph.eval(graph.quantize_input(*frames)))
     equal = torch.ones(len(frames[0]), dtype=torch.bool)
-    for want, got in zip(wanted, _outputs(given), strict=True):
+    for want, got in zip(wanted, graph.golden(*frames), strict=True):
         equal &= torch.tensor([torch.equal(w, g) for w, g in zip(want, got, strict=True)])
     return int(equal.sum()), sum(len(want.unique()) for want in wanted)
 

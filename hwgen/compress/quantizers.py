@@ -163,7 +163,7 @@ class _Plan:
         if isinstance(module, (*WEIGHTED, Affine, Normalize, Shares, Steps)):
             return operands(node)
         if isinstance(module, hwgen.nn.AvgPool2d) or self._is(node, SUMS):
-            return operands(node)
+            return [*operands(node), *([node] if self._averages_oddly(node) else [])]
         if self._is(node, SCALARS) and not of_host(self.network, node) and not self._covered(node):
             return [*operands(node), *([node] if self._scales(node) else [])]
         return []
@@ -174,6 +174,19 @@ class _Plan:
             return False
         factor = next((a for a in node.args if not isinstance(a, fx.Node)), 3)
         return not isinstance(factor, int | float) or factor == 0 or math.frexp(abs(factor))[0] != 0.5
+
+    def _averages_oddly(self, node: fx.Node) -> bool:
+        """Whether a node averages over a number of pixels that is no power of two, as far as shapes are known."""
+        read, made = operands(node)[0].meta.get("shape"), node.meta.get("shape")
+        if self.calls[node] in ("adaptiveavgpool", "mean") and read and made:
+            count = math.prod(read) // max(1, math.prod(made))
+        elif self.calls[node] == "avgpool" and not isinstance(module_of(self.network, node), hwgen.nn.AvgPool2d):
+            module = module_of(self.network, node)
+            kernel = getattr(module, "kernel_size", None) or argument(node, "kernel_size", 1)
+            count = math.prod(kernel) if isinstance(kernel, tuple | list) else kernel ** (len(read or "    ") - 2)
+        else:
+            return False
+        return count & (count - 1) != 0
 
     def places(self) -> dict[fx.Node, fx.Node]:
         """Behind which nodes a quantizer goes, each with the first call that asks for it, in that one's order."""

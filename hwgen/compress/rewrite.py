@@ -168,8 +168,12 @@ def _inline(network: fx.GraphModule, node: fx.Node, parts: nn.Module) -> None:
                 values[own] = given[own.args[1]]
             elif own.op != "placeholder":
                 values[own] = network.graph.node_copy(own, values.__getitem__)
+                stack = own.meta.get("nn_module_stack", {})
+                values[own].meta["nn_module_stack"] = {
+                    key: (name + path.removeprefix("parts"), kind) for key, (path, kind) in stack.items()
+                }
                 if own.op in ("call_module", "get_attr"):
-                    values[own].target = f"{name}{str(own.target).removeprefix('parts')}"
+                    values[own].target = name + str(own.target).removeprefix("parts")
 
 
 def _replace(network: fx.GraphModule, node: fx.Node, result) -> None:
