@@ -131,7 +131,9 @@ class Recurrent(nn.Module):
     def __init__(self, of: Any, bits: int):
         super().__init__()
         if of.proj_size:
-            raise UnsupportedLayer(f"an LSTM with proj_size={of.proj_size}", "", "leave it out, and put a Linear behind")
+            raise UnsupportedLayer(
+                f"an LSTM with proj_size={of.proj_size}", "", "leave it out, and put a Linear behind"
+            )
         self.directions, self.batch_first, self.lstm = 1 + of.bidirectional, of.batch_first, isinstance(of, nn.LSTM)
         kind: Any = getattr(hwgen.nn, type(of).__name__)
         formats = {"hidden_bits": max(2, bits), "hidden_exponent": 1 - max(2, bits)}

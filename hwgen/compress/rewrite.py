@@ -26,6 +26,7 @@ from hwgen.compress.trace import (
 )
 from hwgen.errors import HwgenError, UnsupportedLayer
 
+
 def bake(model: nn.Module) -> None:
     """Takes the values of parametrized and masked weights: weight_norm, spectral_norm, torch.nn.utils.prune and one's
     own."""

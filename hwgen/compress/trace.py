@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TypeGuard
 
-import torch
 from torch import fx, nn
 
 import hwgen.nn
@@ -16,9 +15,7 @@ from hwgen.compress.modules import Affine, Constant, Normalize, Shares, Steps
 from hwgen.errors import UnsupportedLayer
 from hwgen.ops.lookup import FUNCTIONS as LOOKUPS
 
-Weighted = (
-    nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
-)
+Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -28,23 +25,112 @@ OWN = (*ON_GRID, Affine, hwgen.nn.AvgPool2d)
 
 # the same numbers, elsewhere, zeros around them
 MOVES = set(
-    "flatten unflatten view viewas reshape reshapeas permute transpose swapaxes swapdims movedim t squeeze unsqueeze "
-    "expand expandas repeat repeatinterleave tile clone contiguous detach identity to float double typeas getitem "
-    "getattr select narrow slice chunk split tensorsplit unbind unfold cat concat concatenate stack flip roll rot90 "
-    "dropout alphadropout featuredropout featurealphadropout stochasticdepth pad zeropad constantpad pixelshuffle "
-    "pixelunshuffle channelshuffle upsamplingnearest upsamplenearest".split()
+    [
+        "flatten",
+        "unflatten",
+        "view",
+        "viewas",
+        "reshape",
+        "reshapeas",
+        "permute",
+        "transpose",
+        "swapaxes",
+        "swapdims",
+        "movedim",
+        "t",
+        "squeeze",
+        "unsqueeze",
+        "expand",
+        "expandas",
+        "repeat",
+        "repeatinterleave",
+        "tile",
+        "clone",
+        "contiguous",
+        "detach",
+        "identity",
+        "to",
+        "float",
+        "double",
+        "typeas",
+        "getitem",
+        "getattr",
+        "select",
+        "narrow",
+        "slice",
+        "chunk",
+        "split",
+        "tensorsplit",
+        "unbind",
+        "unfold",
+        "cat",
+        "concat",
+        "concatenate",
+        "stack",
+        "flip",
+        "roll",
+        "rot90",
+        "dropout",
+        "alphadropout",
+        "featuredropout",
+        "featurealphadropout",
+        "stochasticdepth",
+        "pad",
+        "zeropad",
+        "constantpad",
+        "pixelshuffle",
+        "pixelunshuffle",
+        "channelshuffle",
+        "upsamplingnearest",
+        "upsamplenearest",
+    ]
 )
 # each result is one of the numbers that were read
-PICKS = set("maxpool adaptivemaxpool amax amin max min".split())
-CLAMPS = set("relu relu6 hardtanh clamp clip clampmin clampmax".split())
-SCALARS = set("add sub subtract rsub mul multiply div divide truediv neg negative".split())
+PICKS = set(["maxpool", "adaptivemaxpool", "amax", "amin", "max", "min"])
+CLAMPS = set(["relu", "relu6", "hardtanh", "clamp", "clip", "clampmin", "clampmax"])
+SCALARS = set(["add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "truediv", "neg", "negative"])
 SUMS = set(
-    "avgpool adaptiveavgpool mean sum matmul bmm mm mv dot einsum baddbmm addmm addcmul addcdiv upsample interpolate "
-    "upsamplingbilinear upsamplebilinear maximum minimum lppool".split()
+    [
+        "avgpool",
+        "adaptiveavgpool",
+        "mean",
+        "sum",
+        "matmul",
+        "bmm",
+        "mm",
+        "mv",
+        "dot",
+        "einsum",
+        "baddbmm",
+        "addmm",
+        "addcmul",
+        "addcdiv",
+        "upsample",
+        "interpolate",
+        "upsamplingbilinear",
+        "upsamplebilinear",
+        "maximum",
+        "minimum",
+        "lppool",
+    ]
 )
 # functions of one activation, which become tables between two quantizers
 FUNCTIONS = {name.replace("_", "") for name in LOOKUPS} | set(
-    "logsigmoid softsign tanhshrink reciprocal log log1p expm1 prelu absolute pow round floor ceil".split()
+    [
+        "logsigmoid",
+        "softsign",
+        "tanhshrink",
+        "reciprocal",
+        "log",
+        "log1p",
+        "expm1",
+        "prelu",
+        "absolute",
+        "pow",
+        "round",
+        "floor",
+        "ceil",
+    ]
 )
 SIZES = {"size", "dim", "ndim", "shape", "numel", "ndimension", "nelement", "device", "dtype"}
 _NAMED = {
@@ -163,8 +249,10 @@ def _flattens(network: fx.GraphModule, node: fx.Node) -> bool:
     call = call_of(network, node)
     if call == "flatten":
         module = module_of(network, node)
-        ends = (module.start_dim, module.end_dim) if isinstance(module, nn.Flatten) else (
-            argument(node, "start_dim", 1, 0), argument(node, "end_dim", 2, -1)
+        ends = (
+            (module.start_dim, module.end_dim)
+            if isinstance(module, nn.Flatten)
+            else (argument(node, "start_dim", 1, 0), argument(node, "end_dim", 2, -1))
         )
         return ends == (1, -1)
     return call in ("view", "reshape") and len(node.args) == 3 and node.args[2] == -1
@@ -190,7 +278,9 @@ def _keeps_channels(network: fx.GraphModule, node: fx.Node, spatial: bool) -> bo
     return spatial and call in ("maxpool", "adaptivemaxpool", "avgpool", "adaptiveavgpool", "zeropad")
 
 
-def readers(network: fx.GraphModule, node: fx.Node, spatial: bool, flat: bool = False) -> Iterator[tuple[fx.Node, bool]]:
+def readers(
+    network: fx.GraphModule, node: fx.Node, spatial: bool, flat: bool = False
+) -> Iterator[tuple[fx.Node, bool]]:
     """The nodes that compute with the channels of `node`, behind activations, pools, quantizers and flattening, each
     with whether the channels were flattened on the way; spatial -- the channels are dimension 1, pixels the others."""
     for user in node.users:
