@@ -242,8 +242,9 @@ def _queued(
     for i, stream in enumerate(placed.inputs):
         side = reached[stream.name]
         ahead = max(1, int((side.come(together) - placed.unit.holds(i)).max()))
-        if ahead > 1 or uneven or side.stops:
-            depth = ahead + uneven + 1 + (stream.row_beats if ahead > 1 else 0)
+        pauses = placed.unit.pauses(i)
+        if ahead > 1 or uneven or side.stops or pauses:
+            depth = ahead + uneven + 1 + max(pauses, stream.row_beats if ahead > 1 else 0)
             fifo = StreamFifo(f"{placed.unit.name}_{i}", stream.bits, depth, stream.order, device)
             behind = Stream(f"{stream.name}_queued{i}", stream.tensor, stream.type, stream.order)
             result.append(Placed(fifo, (stream,), (behind,)))
