@@ -105,7 +105,9 @@ class Design:
 
     def border(self) -> dict[str, float]:
         """What the AXI border takes."""
-        return border.estimate([stream.bits for stream in (*self.inputs, *self.outputs)], len(self.loadable))
+        return border.estimate(
+            [stream.bits for stream in self.inputs], [stream.bits for stream in self.outputs], len(self.loadable)
+        )
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the estimate exceeds the board."""
