@@ -317,7 +317,7 @@ class Importer:
 
     def over(self, x: Tensor, dim: int, op: Op) -> Tensor:
         """Appends a node that works on the channels of each pixel, which dimension `dim` is, the batch counted."""
-        if dim not in (1, -len(self.shapes[x])):
+        if dim not in (1, -len(self.shapes.get(x, ()))):
             raise UnsupportedLayer(f"a layer over dimension {dim}", self.path, "let it be dimension 1")
         name = self.add(op, x)
         if isinstance(self.node.meta["val"], list | tuple):
