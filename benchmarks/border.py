@@ -65,7 +65,7 @@ def main():
     table = Table("in, bits", "out, bits", "beats in, out", "layers", "LUT: estimate", "yosys", "error", box=MARKDOWN)
     for case in CASES:
         in_bits, in_side, out_bits, out_side, in_beats, out_beats, layers = case
-        says = border.estimate(in_bits * in_side + out_bits * out_side, layers)["LUT"]
+        says = border.estimate([in_bits * in_side, out_bits * out_side], layers)["LUT"]
         found = count(*case)["LUT"]
         beats = f"{in_beats:,}, {out_beats:,}"
         cells = (f"{in_side} x {in_bits}", f"{out_side} x {out_bits}", beats, layers, says, found)

@@ -73,8 +73,8 @@ def simulate(
     design = read_design(folder, edited)
     frames = check_run(Path(folder), design, x, simulator, stall)
     target = None if waves is None else _check_waves(Path(waves))
-    run = run_words(Path(folder), design, design.input.order.flatten(frames), simulator, stall, seed, waves=target)
-    result = design.graph.dequantize_output(design.output.order.unflatten(run.words))
+    run = run_words(Path(folder), design, design.inputs[0].order.flatten(frames), simulator, stall, seed, waves=target)
+    (result,) = design.graph.dequantize_outputs(design.outputs[0].order.unflatten(run.words))
     return result.numpy(), run
 
 
@@ -82,7 +82,7 @@ def check_run(folder: Path, design: Design, x: np.ndarray | torch.Tensor, simula
     """The input integers [N, channels, rows, columns] for a user's array; raises what can be raised before a run."""
     if not 0 <= stall <= MOST_STALL:
         raise BadInput(f"stall = {stall}", "--stall", f"use a chance from 0 to {MOST_STALL}")
-    shape = design.graph.input_shape
+    shape = design.graph.inputs[0].shape
     x = as_array(x)
     if x.ndim == 0 or x.shape[1:] != tuple(shape) or len(x) == 0:
         raise BadInput(
@@ -94,7 +94,7 @@ def check_run(folder: Path, design: Design, x: np.ndarray | torch.Tensor, simula
         raise BadInput(
             f"{len(x)} frames are no whole samples", "--input", f"give a multiple of {design.graph.frames} frames"
         )
-    if len(x) * max(design.input.order.beats, design.output.order.beats) > WORD:
+    if len(x) * max(design.inputs[0].order.beats, design.outputs[0].order.beats) > WORD:
         raise BadInput(f"{len(x)} frames are more words than one run can count", "--input", "give fewer with --count")
     with np.errstate(over="ignore"):
         floats = np.array(x, np.float64, order="C")  # torch takes no other layout, nor all types of numpy
@@ -105,7 +105,7 @@ def check_run(folder: Path, design: Design, x: np.ndarray | torch.Tensor, simula
         value = x.reshape(-1)[int(np.argmin(exact))]
         raise BadInput(f"the input holds {value!s}, which no float64 is", "--input", "give numbers that float64 holds")
     check_simulator(simulator, folder)
-    return design.graph.quantize_input(torch.from_numpy(floats))
+    return design.graph.inputs[0].quantize(torch.from_numpy(floats))
 
 
 def as_array(x: object, where: str = "--input") -> np.ndarray:
@@ -146,14 +146,14 @@ def run_words(
         # what is read back must be of this run
         for old in [*work.glob("*.hex"), work / "settings.json"]:
             old.unlink(missing_ok=True)
-        _write_words(work / "input.hex", words, design.input)
+        _write_words(work / "input.hex", words, design.inputs[0])
         if design.loadable:
             np.savetxt(work / "load.hex", lists_of(design, {})[1], fmt="%x")
         patience = int((2 * sum(p.unit.cycles() for p in design.placed) + SLACK) / (1 - stall) ** 2)
         settings = {
             "chance": max(round(stall * 65536), 1) if stall else 0,
             "seed": seed % (1 << 32) or 1,
-            "words_out": len(words) * design.output.order.beats,
+            "words_out": len(words) * design.outputs[0].order.beats,
             "patience": min(patience, WORD - 1),  # the counter must be able to exceed it
         }
         (work / "settings.json").write_text(json.dumps(settings))
@@ -164,7 +164,7 @@ def run_words(
                 f"the network stopped: no word moved for {settings['patience']} clocks", str(work), remedy(folder)
             )
         ends = np.loadtxt(work / "frames.txt", dtype=np.int64, ndmin=1)
-        out = _read_words(work / "output.hex", design.output, folder)
+        out = _read_words(work / "output.hex", design.outputs[0], folder)
         if len(out) != len(words) or len(ends) != len(words):
             raise ToolFailed(
                 f"the simulation left {len(out)} of {len(words)} frames", str(work), "look for a full disk"
@@ -254,8 +254,8 @@ def _prepare(
         harness=HARNESS,
         core=core,
         folder=f"sim/{kind}",
-        input=border_wires(design.input),
-        output=border_wires(design.output),
+        input=border_wires(design.inputs[0]),
+        output=border_wires(design.outputs[0]),
         traced=[border_wires(stream) for stream in design.streams()] if traced else [],
         held=[stream.name for stream in design.streams()] if stalls else [],
         stalls=stalls,

@@ -86,12 +86,12 @@ def _compare(
     seed: int,
 ) -> dict:
     """What a run adds to the result of `verify`."""
-    run = run_words(folder, design, design.input.order.flatten(frames), simulator, stall, seed)
+    run = run_words(folder, design, design.inputs[0].order.flatten(frames), simulator, stall, seed)
     largest = max(prod(kind.shape) for kind in design.graph.types().values())
     sample = design.graph.frames
     at_once = sample * max(1, ACTIVATIONS // (largest * sample))
-    golden = torch.cat([design.graph.eval(part) for part in frames.split(at_once)])
-    wrong = np.flatnonzero((run.words != design.output.order.flatten(golden)).any(axis=1))
+    golden = torch.cat([design.graph.eval(part)[0] for part in frames.split(at_once)])
+    wrong = np.flatnonzero((run.words != design.outputs[0].order.flatten(golden)).any(axis=1))
     if len(wrong):
         first = int(wrong[0])
         raise Mismatch(
@@ -118,7 +118,7 @@ def _compare(
 def _locate(folder: Path, design: Design, frames: torch.Tensor, simulator: str, stall: float, seed: int) -> str:
     """Where the last sample of `frames` first goes wrong, in the order of the graph."""
     sample = design.graph.frames
-    run = run_words(folder, design, design.input.order.flatten(frames), simulator, stall, seed, traced=True)
+    run = run_words(folder, design, design.inputs[0].order.flatten(frames), simulator, stall, seed, traced=True)
     golden = dict(design.graph.trace(frames[-sample:]))
     senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
     for stream in design.streams():

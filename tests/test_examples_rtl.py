@@ -47,7 +47,7 @@ def test_golden_integers_equal_the_module_on_every_test_image(example, images):
     assert len(x) == images
     with torch.no_grad():
         for part in x.split(500):
-            golden = graph.dequantize_output(graph.eval(graph.quantize_input(part)))
+            golden = graph.golden(part)[0]
             assert torch.equal(golden, module(part.double()))
 
 
@@ -166,10 +166,10 @@ def test_the_emitted_digits_top_works_behind_axi(built, tmp_path):
 def behind_axi(folder, x, tmp_path, simulator):
     """Runs sim/bench_top.py on the build's AXI top with the golden integers of x."""
     design, manifest = read_design(folder), read_manifest(folder)
-    frames = design.graph.quantize_input(x)
+    frames = design.graph.quantize_inputs(x)
     inputs, outputs = (
-        axi_words(stream, values)
-        for stream, values in ((design.input, frames), (design.output, design.graph.eval(frames)))
+        axi_words(streams[0], values[0])
+        for streams, values in ((design.inputs, frames), (design.outputs, design.graph.eval(*frames)))
     )
     np.savez(tmp_path / "data.npz", inputs=inputs, outputs=outputs)
     sources = [folder / path for path in manifest["sources"]]

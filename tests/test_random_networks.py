@@ -90,8 +90,8 @@ def test_layers_named_as_ports_and_streams(tmp_path):
     network = Network(net.eval(), batch(2), 4, 0.3)
     check(network, tmp_path / "net", "icarus")
     design = hwgen.build(net, network.example, out=tmp_path / "net", config=BuildConfig(lanes=4))
-    frames = design.graph.quantize_input(network.x)
-    run = run_words(tmp_path / "net", design, design.input.order.flatten(frames), "icarus", 0.3, 1, traced=True)
+    frames = design.graph.inputs[0].quantize(network.x)
+    run = run_words(tmp_path / "net", design, design.inputs[0].order.flatten(frames), "icarus", 0.3, 1, traced=True)
     golden = dict(design.graph.trace(frames))
     assert set(run.traces) == {stream.name for stream in design.streams()}
     for stream in design.streams():

@@ -1,6 +1,5 @@
 """Recurrent cells: the module trains, in float64 it is the golden integers, and the hardware gives these."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn

@@ -57,6 +57,10 @@ class Conv(Op):
         return Window(self.kernel, (down, right), (tall, wide), self.padding[0], self.padding[2])
 
     @property
+    def pixelwise(self) -> bool:
+        return self.kernel == (1, 1) and tuple(self.stride) == (1, 1) and not any(self.padding)
+
+    @property
     def has_weights(self) -> bool:
         """Not of a pool, whose channels are all alike."""
         alike = self.groups == len(self.weight) and (self.weight == self.weight[:1]).all()
@@ -205,7 +209,7 @@ def identity(channels: int) -> Conv:
     return Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), groups=channels, activations_limited=False)
 
 
-def _bias(bias: np.ndarray | None, outputs: int) -> np.ndarray:
+def bias_of(bias: np.ndarray | None, outputs: int) -> np.ndarray:
     return np.zeros(outputs) if bias is None else bias
 
 
@@ -231,7 +235,7 @@ def conv2d(importer, x, weight, bias=None, stride: Any = 1, padding: Any = 0, di
     else:
         vertical, horizontal = (0, 0) if padding == "valid" else pair(padding, 0)
         sides = (vertical, vertical, horizontal, horizontal)
-    op = Conv(weight, _bias(bias, len(weight)), pair(stride), sides, dilation, groups, importer.path)
+    op = Conv(weight, bias_of(bias, len(weight)), pair(stride), sides, dilation, groups, importer.path)
     return importer.add(op, x)
 
 
@@ -241,26 +245,26 @@ def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
     return conv2d(importer, x, weight[:, :, None, :], bias, row(stride, 1), sides, row(dilation, 1), groups)
 
 
-@imports("aten.linear.default")
-def linear(importer, x, weight, bias=None):
-    if len(importer.shape(x)) != 1:
-        raise UnsupportedLayer(
-            f"Linear on an input of shape {importer.shape(x)}", importer.path, "flatten the input before it"
-        )
-    return importer.add(Conv(weight[:, :, None, None], _bias(bias, len(weight)), path=importer.path), x)
+@imports("aten.convolution.default")
+def convolution(importer, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+    """Any convolution, as torch's core operators have it."""
+    if transposed:
+        raise UnsupportedLayer("a transposed convolution among core operators", importer.path, "export it as it is")
+    dims = weight.ndim - 2
+    call = {1: conv1d, 2: conv2d}[dims]
+    return call(importer, x, weight, bias, stride, padding, dilation, groups)
 
 
 @imports("aten.batch_norm.default")
-def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, eps, cudnn):
+def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, eps, cudnn=False):
     """y * scale + shift; the pass fold_scale then puts it into the convolution before it."""
     if training:
         raise UnsupportedLayer("batch norm in training mode", importer.path, "call module.eval() before the export")
     scale = 1 / np.sqrt(variance + eps) * (1 if weight is None else weight)
     shift = (0 if bias is None else bias) - mean * scale
-    # the accumulators that it scales are as wide as they come
-    op = Conv(scale[:, None, None, None], shift, groups=len(scale), path=importer.path, activations_limited=False)
+    sides = [1] * (len(importer.shape(x)) - 1)
     try:
-        return importer.add(op, x)
+        return importer.affine(x, scale.reshape(-1, *sides), shift.reshape(-1, *sides), by_number=False)
     except OffGrid as error:
         if not np.isfinite(scale).all() or not np.isfinite(shift).all():
             raise
@@ -273,3 +277,8 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
             else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into "
             "the layer that reads it, or give it a scale and shift on a grid",
         ) from None
+
+
+@imports("aten._native_batch_norm_legit_no_training.default")
+def core_batch_norm(importer, x, weight, bias, mean, variance, momentum, eps):
+    return [batch_norm(importer, x, weight, bias, mean, variance, False, momentum, eps), None, None]

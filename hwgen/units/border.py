@@ -8,7 +8,7 @@ LOADER = 140  # the registers that load other weights ...
 A_LAYER = 3  # ... and what chooses between the layers
 
 
-def estimate(beat_bits: int, layers: int) -> dict[str, float]:
-    """What the border takes; beat_bits -- of a beat in and one out together; layers -- that a host can load."""
-    luts = FIXED + A_BIT * beat_bits + (LOADER + A_LAYER * layers if layers else 0)
+def estimate(beats: list[int], layers: int) -> dict[str, float]:
+    """What the border takes; beats -- the bits of each stream's beat; layers -- that a host can load."""
+    luts = FIXED + A_BIT * sum(beats) + (LOADER + A_LAYER * layers if layers else 0)
     return {"LUT": round(luts), "BRAM36": 0}

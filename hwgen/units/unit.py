@@ -92,6 +92,11 @@ class Unit:
         waits in a FIFO."""
         return np.concatenate(([0], self.needs(i)[:-1]))
 
+    def pauses(self, i: int = 0) -> int:
+        """The most beats that it sends, within a row, without one of input i: while it is busy with the others a FIFO
+        takes what comes."""
+        return 0
+
     def sends(self) -> np.ndarray:
         """For each beat of an output frame, after how many beats and empty slots it is sent; for units without rows."""
         return self.needs() - 1
