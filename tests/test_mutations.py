@@ -99,10 +99,10 @@ MUTANTS = {
         "else if (issue && last) running_q <= 1'b0;",
         "",
     ),
-    "steps not counted": ("recurrent_sums", 0, "recurrent_sums", "step_q == LAST_STEP[STEP_W-1:0]", "1'b0"),
+    "steps not counted": ("recurrent_sums", 1, "recurrent_sums", "step_q == LAST_STEP[STEP_W-1:0]", "1'b0"),
     "sums of a matrix lost in a stall": (
         "recurrent_sums",
-        0,
+        1,
         "recurrent_sums",
         "enable = !(ends && full)",
         "enable = 1'b1",
