@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from hwgen.config import BuildConfig
+from hwgen.errors import UnsupportedLayer
 from hwgen.ir import TensorType
 from hwgen.ops.add import Add
 from hwgen.ops.concat import Concat
@@ -16,8 +18,8 @@ from hwgen.ops.move import Move, composed, is_bijection, joined, keeps_order, se
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.passes import PASSES, run_passes
 from hwgen.qtype import QType
-from tests.graphs import frames_of, graph_of
-from tests.test_moves import _flipped, _padded, _permuted, _repeated, _shuffled, _sliced, _split, moves, places
+from tests.graphs import check_design, frames_of, graph_of, scheduled
+from tests.test_moves import RTL, _flipped, _padded, _permuted, _repeated, _shuffled, _sliced, _split, moves, places
 
 S4 = QType(-8, 7)
 
@@ -143,6 +145,23 @@ def test_what_is_said_of_an_index(move, data):
     )
     assert is_bijection(index, shape) == (sorted(index.reshape(-1).tolist()) == list(range(int(np.prod(shape)))))
     assert keeps_order(index, shape) == (index.reshape(-1).tolist() == list(range(int(np.prod(shape)))))
+
+
+@pytest.mark.sim
+@settings(RTL, max_examples=25)
+@given(graphs(), st.data())
+def test_the_rtl_of_a_graph_after_all_passes(tmp_path_factory, graph, data):
+    """Moves among layers on lanes or spatial ones, joins and forks."""
+    engine = data.draw(st.sampled_from(["lanes", "spatial", "auto"]))
+    lanes = data.draw(st.sampled_from([1, 3, 16]))
+    config = BuildConfig(engine=engine, lanes=lanes, pixels=data.draw(st.sampled_from([1, 2])))
+    stall = data.draw(st.sampled_from([0.0, 0.0, 0.4]))
+    try:
+        design = scheduled(graph, config)
+    except UnsupportedLayer as error:  # a window that no spatial layer has
+        assume("--engine" not in str(error))
+        raise
+    check_design(tmp_path_factory.mktemp("graph"), design, "icarus", stall)
 
 
 def x_of(*shape, qtype=S4):
