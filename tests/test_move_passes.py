@@ -32,12 +32,12 @@ def conv(outputs, channels, kernel=(1, 1), seed=1, **others):
 
 def numbers(graph, frames):
     """What a graph gives, in float64."""
-    return graph.eval(frames).double() * 2.0 ** graph.types()[graph.output_name].exponent
+    return graph.dequantize_outputs(*graph.eval(frames))[0]
 
 
 def kept(graph, *kinds):
     """The graph after all passes, whose values are checked after each; its ops must be of these kinds."""
-    frames = frames_of(graph.input_type, 4)
+    frames = frames_of(graph.inputs[0].type, 4)
     want = numbers(graph, frames)
     for rewrite in PASSES:
         graph = rewrite(graph)
@@ -115,7 +115,7 @@ def _op(draw, kind, types, source):
 @settings(deadline=None, max_examples=400)
 @given(graphs())
 def test_no_pass_changes_what_a_graph_computes(graph):
-    frames = frames_of(graph.input_type, 4)
+    frames = frames_of(graph.inputs[0].type, 4)
     want = numbers(graph, frames)
     for rewrite in PASSES:
         graph = rewrite(graph)
@@ -271,7 +271,8 @@ def test_a_sum_of_two_moves_is_a_move_of_the_sum():
         ("s", Add(), ("a", "b")),
         ("y", Quantize(1, -8, 7), ("s",)),
     )
-    kept(graph_of(x_of(3, 4, 5), *nodes), Conv, Add, Quantize, Move)
+    graph = kept(graph_of(x_of(3, 4, 5), *nodes), Conv, Add, Quantize)
+    assert graph.outputs[0].view is not None  # a Move that is left to the host
 
 
 def test_another_shape_of_the_pixels_goes_past_what_works_pixel_by_pixel():
@@ -323,4 +324,5 @@ def test_a_table_that_others_read_too_stays():
 def test_passes_leave_a_bijection_at_the_output_to_the_border():
     graph = run_passes(graph_of(x_of(3, 4, 5), ("y", Move(places((3, 4, 5)).transpose(1, 2, 0)), ("x",))))
     (node,) = graph.nodes
-    assert is_bijection(node.op.index, (3, 4, 5)) and not keeps_order(node.op.index, (3, 4, 5))
+    assert not isinstance(node.op, Move)
+    assert np.array_equal(graph.outputs[0].view, places((3, 4, 5)).transpose(1, 2, 0))

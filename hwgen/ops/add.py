@@ -1,10 +1,9 @@
-"""Add: two tensors of one shape, exactly, on the finer of their grids."""
+"""Add: two tensors of one shape added, or one taken from the other, exactly, on the finer of their grids."""
 
 from dataclasses import dataclass
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
-from hwgen.ops import imports
 from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.qtype import QType
 
@@ -17,7 +16,10 @@ def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Add(Op):
+    """minus -- whether the second is taken from the first"""
+
     path: str = ""
+    minus: bool = False
     elementwise = True
     requantizes = True
 
@@ -29,7 +31,10 @@ class Add(Op):
                 "broadcasting is not built: make the shapes equal",
             )
         up_a, up_b = shifts(a, b)
-        qtype = QType((a.qtype.low << up_a) + (b.qtype.low << up_b), (a.qtype.high << up_a) + (b.qtype.high << up_b))
+        low, high = b.qtype.low << up_b, b.qtype.high << up_b
+        if self.minus:
+            low, high = -high, -low
+        qtype = QType((a.qtype.low << up_a) + low, (a.qtype.high << up_a) + high)
         if qtype.bits > ACCUMULATOR_BITS:
             raise DoesNotFit(
                 f"the sum needs {qtype.bits} bits, above {ACCUMULATOR_BITS}",
@@ -40,19 +45,4 @@ class Add(Op):
 
     def eval(self, types, a, b):
         up_a, up_b = shifts(*types)
-        return (a << up_a) + (b << up_b)
-
-
-@imports("aten.add.Tensor", "aten.add_.Tensor", tensors=2)
-def add(importer, a, b, alpha=1):
-    if alpha != 1 or not (importer.is_tensor(a) and importer.is_tensor(b)):
-        raise UnsupportedLayer(
-            "adding a constant, or with alpha",
-            importer.path,
-            "put the constant into the bias of a layer before it",
-        )
-    if importer.shape(a) != importer.shape(b):
-        raise UnsupportedLayer(
-            f"adding {importer.shape(a)} and {importer.shape(b)}", importer.path, "broadcasting is not built"
-        )
-    return importer.add(Add(importer.path), a, b)
+        return (a << up_a) - (b << up_b) if self.minus else (a << up_a) + (b << up_b)

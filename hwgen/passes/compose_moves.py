@@ -1,12 +1,12 @@
-"""Moves in a row become one; one that moves nothing goes, and so does a view of the network's output, whose shape is
-applied at the border; two that are alike become one."""
+"""Moves in a row become one; one that moves nothing goes, and so does one before an output that the host can undo; two
+that are alike become one."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from hwgen.ir import Graph, Node
-from hwgen.ops.move import Move, composed, keeps_order
+from hwgen.ir import Graph, Node, Output
+from hwgen.ops.move import Move, composed, is_bijection, keeps_order
 
 
 def compose_moves(graph: Graph) -> Graph:
@@ -20,8 +20,9 @@ def compose_moves(graph: Graph) -> Graph:
         same = keeps_order(index, kind.shape)
         if same and index.shape == kind.shape:
             return compose_moves(graph.replacing(node, output=source))
-        if same and graph.output_name == node.name:
-            return compose_moves(replace(graph, output_name=source))
+        if graph.is_output(node.name) and is_bijection(index, kind.shape):
+            outputs = tuple(_seen(output, node.name, source, index) for output in graph.outputs)
+            return compose_moves(replace(graph, outputs=outputs))
         if source in known:
             before = known[source]
             op = replace(node.op, index=composed(_index(before), index))
@@ -36,3 +37,12 @@ def compose_moves(graph: Graph) -> Graph:
 def _index(node: Node) -> np.ndarray:
     assert isinstance(node.op, Move)
     return node.op.index
+
+
+def _seen(output: Output, name: str, source: str, index: np.ndarray) -> Output:
+    """An output that sends what the Move `name` reads, in the place of its result."""
+    if output.name != name:
+        return output
+    places = np.arange(index.size).reshape(output.shape) if output.view is None else output.view
+    view = index.reshape(-1)[places]
+    return replace(output, name=source, view=None if np.array_equal(view, places) and output.view is None else view)

@@ -62,5 +62,4 @@ def _merged(graph: Graph, first: Node, then: Node, merged: Node) -> Graph:
             nodes.append(merged)
         elif node is not then:
             nodes.append(replace(node, inputs=tuple(merged.name if n == then.name else n for n in node.inputs)))
-    output = merged.name if graph.output_name == then.name else graph.output_name
-    return replace(graph, nodes=tuple(nodes), output_name=output)
+    return replace(graph, nodes=tuple(nodes), outputs=graph.sending({then.name: merged.name}))

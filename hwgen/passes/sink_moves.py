@@ -71,11 +71,11 @@ def _sunk(graph: Graph, node: Node, above: list[Node], index: np.ndarray) -> Gra
             nodes += [lifted, moved]
         else:
             nodes.append(replace(old, inputs=tuple(name if read == node.name else read for read in old.inputs)))
-    output = name if graph.output_name == node.name else graph.output_name
-    return _without_unread(replace(graph, nodes=tuple(nodes), output_name=output), above)
+    outputs = graph.sending({node.name: name})
+    return _without_unread(replace(graph, nodes=tuple(nodes), outputs=outputs), above)
 
 
 def _without_unread(graph: Graph, moves: list[Node]) -> Graph:
     """Who asks whether a Move alone reads a layer must not find one that nobody needs."""
-    unread = {move.name for move in moves if not graph.consumers(move.name) and move.name != graph.output_name}
+    unread = {move.name for move in moves if not graph.consumers(move.name) and not graph.is_output(move.name)}
     return replace(graph, nodes=tuple(node for node in graph.nodes if node.name not in unread))
