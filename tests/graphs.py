@@ -17,7 +17,7 @@ from hwgen.lower import lower
 from hwgen.pace import interval_of
 from hwgen.passes import run_passes
 from hwgen.schedule import schedule
-from hwgen.simulate import Run, run_words
+from hwgen.simulate import Run, run_frames
 from hwgen.stage import Stage
 
 FRAMES = 10  # enough for a steady interval
@@ -66,8 +66,8 @@ def check_design(folder: Path, design: Design, simulator: str = "icarus", stall:
         (folder / path).write_text(text)
     frames = frames_of(design.graph.inputs[0].type)
     (want,) = design.graph.eval(frames)
-    run = run_words(folder, design, design.inputs[0].order.flatten(frames), simulator, stall, 1)
-    assert torch.equal(design.outputs[0].order.unflatten(run.words), want)
+    run = run_frames(folder, design, [frames], simulator, stall, 1)
+    assert torch.equal(design.outputs[0].order.unflatten(run.words[0]), want)
     if not stall:
         predicted = interval_of(design)
         assert run.interval is not None and run.interval <= predicted, f"{run.interval} clocks, predicted {predicted}"
