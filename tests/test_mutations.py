@@ -125,7 +125,7 @@ MUTANTS = {
     "a whole share that is none": ("softmax", 0, "softmax", "rounded[OUT_W] ? {OUT_W{1'b1}} : ", ""),
     "a share rounded down": ("softmax", 0, "softmax", "{{OUT_W{1'b0}}, whole[DROP-1]}", "{(OUT_W+1){1'b0}}"),
     "a last exponential that does not wait": ("softmax", 0, "softmax", "e_ready && !(last_e && busy_q)", "e_ready"),
-    "a maximum that is not waited for": ("softmax", 3, "softmax", "x_ready && !(last && found_q)", "x_ready"),
+    "a maximum that is not waited for": ("softmax", 5, "softmax", "x_ready && !(last && found_q)", "x_ready"),
     "a reciprocal that a reset leaves": ("softmax", 0, "softmax", "run_q   <= 1'b0;\n            done_q", "done_q"),
     "of like ones the last": ("topk", 0, "topk", "x > value_q", "x >= value_q"),
     "the list of the pixel before": ("topk", 1, "topk", "full = full_q && !first", "full = full_q"),
