@@ -2,7 +2,7 @@
 joins."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -53,12 +53,12 @@ class Placed:
 
 @dataclass(eq=False)
 class Design:
-    """input, output -- the streams at the network's borders"""
+    """inputs, outputs -- the streams at the network's borders, as the graph has them"""
 
     name: str
     graph: Graph
-    input: Stream
-    output: Stream
+    inputs: tuple[Stream, ...]
+    outputs: tuple[Stream, ...] = ()
     placed: list[Placed] = field(default_factory=list)
 
     def slowest(self) -> int:
@@ -66,27 +66,34 @@ class Design:
         return max(placed.unit.cycles() for placed in self.placed)
 
     def registers(self) -> int:
-        """Registers on the longest way from the network's input to its output, memories left out."""
-        passed = {self.input.name: 0}
+        """Registers on the longest way from an input of the network to an output, memories left out."""
+        passed = {stream.name: 0 for stream in self.inputs}
         for placed in self.placed:
             before = max(passed[stream.name] for stream in placed.inputs)
             passed |= dict.fromkeys((stream.name for stream in placed.outputs), before + placed.unit.latency)
-        return passed[self.output.name]
+        return max(passed[stream.name] for stream in self.outputs)
 
     def walks(self) -> list[Walk]:
-        """How all units go through a frame, joined, in the order of the design; the first is that of the input."""
-        beats = self.input.row_beats
-        first = Walk([Step(False, True, beats, beats)] * self.input.order.shape[1], gap=0)
-        walks, senders = [first], {self.input.name: first}
+        """How all units go through a frame, joined, in the order of the design; the first are those of the inputs."""
+        senders = {}
+        for stream in self.inputs:
+            beats = stream.row_beats
+            senders[stream.name] = Walk([Step(False, True, beats, beats)] * stream.order.shape[1], gap=0)
+        walks = list(senders.values())
         for placed in self.placed:
-            before = [senders[stream.name] for stream in placed.inputs]
+            before = {i: senders[stream.name] for i, stream in enumerate(placed.inputs)}
             taken, sent = placed.inputs[0], placed.outputs[0]
             own = placed.unit.walks(taken.order.shape[1], taken.row_beats, sent.row_beats)
-            if own:
-                own[0].reads(before)
-            senders |= dict.fromkeys((stream.name for stream in placed.outputs), own[-1] if own else before[0])
+            for walk in reversed(own):  # the first takes what no other does
+                sides = walk.sides if walk.sides is not None else tuple(before) if walk is own[0] else ()
+                if sides:
+                    walk.reads({i: before.pop(i) for i in sides})
+            senders |= dict.fromkeys(
+                (stream.name for stream in placed.outputs), own[-1] if own else senders[taken.name]
+            )
             walks += own
-        senders[self.output.name].last = True
+        for stream in self.outputs:
+            senders[stream.name].last = True
         for number, walk in enumerate(walks):
             walk.number = number
         return walks
@@ -98,7 +105,9 @@ class Design:
 
     def border(self) -> dict[str, float]:
         """What the AXI border takes."""
-        return border.estimate(self.input.bits + self.output.bits, len(self.loadable))
+        return border.estimate(
+            [stream.bits for stream in self.inputs], [stream.bits for stream in self.outputs], len(self.loadable)
+        )
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the estimate exceeds the board."""
@@ -117,15 +126,15 @@ class Design:
         return [p.unit for p in self.placed if isinstance(p.unit, LoadableUnit) and p.unit.loadable]
 
     def streams(self) -> list[Stream]:
-        return [self.input, *(stream for p in self.placed for stream in p.outputs)]
+        return [*self.inputs, *(stream for p in self.placed for stream in p.outputs)]
 
 
 def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Choice], context: Context) -> Design:
-    """The design of `stages`, each as `choices` says by its result; the network's input by its own name."""
-    order = choices[graph.input_name].order(graph.input_type.shape)
-    source = Stream(graph.input_name, graph.input_name, graph.input_type, order)
-    design = Design(name, graph, source, source)
-    taps = {graph.input_name: _fan_out(design, source, stages, graph)}
+    """The design of `stages`, each as `choices` says by its result; inputs of the network by their own names."""
+    orders = [choices[one.name].order(one.type.shape) for one in graph.inputs]
+    inputs = [Stream(one.name, one.name, one.type, order) for one, order in zip(graph.inputs, orders, strict=True)]
+    design = Design(name, graph, tuple(inputs))
+    taps = {source.name: _fan_out(design, source, stages, graph) for source in inputs}
     for stage in stages:
         choice, sources = choices[stage.result], []
         for i, tensor in enumerate(stage.inputs):
@@ -135,8 +144,9 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
         result = Stream(stage.result, stage.result, stage.y, unit.out_order)
         design.placed.append(Placed(unit, tuple(sources), (result,)))
         taps[stage.result] = _fan_out(design, result, stages, graph)
-    last = taps[graph.output_name if graph.nodes else stages[-1].result].pop()
-    design.output = _appended(design, last, leaving(last.name, last.type, last.order, context.device))
+    for output in graph.outputs:
+        last = taps[output.name].pop()
+        design.outputs += (_appended(design, last, leaving(last.name, last.type, last.order, context.device)),)
     _insert_fifos(design, context.device)
     return design
 
@@ -152,9 +162,8 @@ def _appended(design: Design, source: Stream, units: list[tuple[Unit, Order]]) -
 
 def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) -> list[Stream]:
     """One stream per reader of `stream`, through a chain of forks."""
-    readers = sum(stage.inputs.count(stream.name) for stage in stages) + (
-        graph.output_name == stream.name and bool(graph.nodes)
-    )
+    readers = sum(stage.inputs.count(stream.name) for stage in stages)
+    readers += sum(output.name == stream.name for output in graph.outputs)
     ends = []
     for i in range(readers - 1):
         pair = tuple(
@@ -173,58 +182,97 @@ class _Reached:
 
     progress   beats of the network's input that must have come before each beat
     registers  passed since the network's input
+    delay      cycles from a row of the network's input to what is made of it, when nothing waits
     stops      whether a beat that waits stops what it comes from
     """
 
     progress: np.ndarray
     registers: int = 0
+    delay: int = 0
     stops: bool = False
+
+    def when(self, beats: np.ndarray) -> np.ndarray:
+        """The progress at which so many of its beats can have come."""
+        return np.where(beats > 0, self.progress[np.maximum(beats, 1) - 1], 0)
+
+    def come(self, progress: np.ndarray) -> np.ndarray:
+        """How many of its beats can have come at a progress."""
+        return np.searchsorted(self.progress, progress, side="right")
+
+    def behind(self, unit: Unit) -> "_Reached":
+        """Of what comes out of a unit that passes all beats on."""
+        return replace(self, registers=self.registers + unit.latency, delay=self.delay + unit.delay)
 
 
 def _insert_fifos(design: Design, device: Device) -> None:
     """A FIFO on each side of a join that must hold more than one beat, so that no branch can starve the other.
 
-    Time is counted in beats of the network's input. When the join takes its beat n, all sides can have been sent
-    every beat that the input up to then allows; what is ahead of n waits in the FIFO. One row more keeps the branches
-    from stalling each other inside a row. Sides that passed unequally many registers since they parted get one each
-    too, so that no beat waits for the one before it to be through; and so does a side whose unit takes nothing while a
-    result of it waits, for the other side may need more of what both come from: only lanes go on filling their rows.
+    Time is counted in beats of the network's input. When the join has all that its beat n needs, all sides can have
+    been sent every beat that the input up to then allows; what it cannot have taken before n (`Unit.holds`) waits in
+    the FIFO. One row more keeps the branches from stalling each other inside a row. Sides that passed unequally many
+    registers since they parted get one each too, so that no beat waits for the one before it to be through; and so does
+    a side whose unit takes nothing while a result of it waits, for the other side may need more of what both come from:
+    only lanes go on filling their rows.
+
+    Where a join waits for the whole frame, all that comes after its last beat until the late side is computed must find
+    room, or no frame is begun meanwhile: at the rate of the slowest unit.
     """
-    if not any(placed.unit.joins for placed in design.placed):
+    if all(len(placed.inputs) == 1 for placed in design.placed):
         return
-    reached = {design.input.name: _Reached(np.arange(1, design.input.order.beats + 1))}
+    slowest = design.slowest()
+    longest = max(stream.order.beats for stream in design.inputs)
+    reached = {}
+    for stream in design.inputs:  # side by side, as if they began and ended together
+        beats = np.arange(1, stream.order.beats + 1)
+        reached[stream.name] = _Reached(-(-beats * longest // stream.order.beats))
     result = []
     for placed in design.placed:
-        progress = reached[placed.inputs[0].name].progress
-        if placed.unit.joins:
-            progress = np.maximum.reduce([reached[stream.name].progress for stream in placed.inputs])
-            placed = _queued(placed, progress, reached, result, device)
-        sides = [reached[stream.name] for stream in placed.inputs]
         unit = placed.unit
+        progress = np.maximum.reduce(
+            [reached[stream.name].when(unit.needs(i)) for i, stream in enumerate(placed.inputs)]
+        )
+        if len(placed.inputs) > 1:
+            placed = _queued(placed, reached, result, device, slowest)
+        sides = [reached[stream.name] for stream in placed.inputs]
         rigid = unit.rigid or (unit.stops and any(side.stops for side in sides))
         registers = max(side.registers for side in sides) + unit.latency + unit.empty_slots
+        delay = max(side.delay for side in sides) + unit.delay
         for stream in placed.outputs:
-            reached[stream.name] = _Reached(progress[np.maximum(unit.needs(), 1) - 1], registers, rigid)
+            reached[stream.name] = _Reached(progress, registers, delay, rigid)
         result.append(placed)
     design.placed = result
 
 
-def _queued(
-    placed: Placed, together: np.ndarray, reached: dict[str, _Reached], result: list[Placed], device: Device
-) -> Placed:
-    """A join behind FIFOs, which go into `result`; together -- the progress when all sides are there."""
+def _queued(placed: Placed, reached: dict[str, _Reached], result: list[Placed], device: Device, slowest: int) -> Placed:
+    """A join behind FIFOs, which go into `result`."""
     inputs = []
-    passed = [reached[stream.name].registers for stream in placed.inputs]
-    uneven = max(passed) - min(passed)
-    for stream in placed.inputs:
-        side = reached[stream.name]
-        ahead = int((np.searchsorted(side.progress, together, side="right") - np.arange(len(together))).max())
-        if ahead > 1 or uneven or side.stops:
-            depth = ahead + uneven + 1 + (stream.row_beats if ahead > 1 else 0)
-            fifo = StreamFifo(f"{placed.unit.name}_{len(inputs)}", stream.bits, depth, stream.order, device)
-            behind = Stream(f"{stream.name}_queued{len(inputs)}", stream.tensor, stream.type, stream.order)
+    for i, stream in enumerate(placed.inputs):
+        depth = _depth(placed, i, [reached[stream.name] for stream in placed.inputs], slowest)
+        if depth:
+            fifo = StreamFifo(f"{placed.unit.name}_{i}", stream.bits, depth, stream.order, device)
+            behind = Stream(f"{stream.name}_queued{i}", stream.tensor, stream.type, stream.order)
             result.append(Placed(fifo, (stream,), (behind,)))
-            reached[behind.name] = _Reached(side.progress, side.registers + fifo.latency, side.stops)
+            reached[behind.name] = reached[stream.name].behind(fifo)
             stream = behind
         inputs.append(stream)
     return Placed(placed.unit, tuple(inputs), placed.outputs)
+
+
+def _depth(placed: Placed, i: int, sides: list[_Reached], slowest: int) -> int:
+    """Words of the FIFO before input i of a join; 0: it needs none. sides -- what is reached at all inputs."""
+    unit, stream, side = placed.unit, placed.inputs[i], sides[i]
+    ready = [other.when(unit.needs(j)) for j, other in enumerate(sides)]
+
+    def ahead_at(progress: np.ndarray) -> int:
+        return max(1, int((side.come(progress) - unit.holds(i)).max()))
+
+    ahead, pauses, late = ahead_at(np.maximum.reduce(ready)), unit.pauses(i), 0
+    if ahead + stream.row_beats > stream.order.beats:  # the whole frame: not of the side that is waited for
+        ahead = ahead_at(np.maximum.reduce(ready[:i] + ready[i + 1 :]))
+        latest = max(other.delay for other in sides) - side.delay
+        late = -(-latest * stream.order.beats // slowest) if ahead > 1 else 0
+    registers = [other.registers for other in sides]
+    uneven = max(registers) - min(registers)
+    if not (ahead > 1 or uneven or side.stops or pauses):
+        return 0
+    return ahead + uneven + 1 + max(pauses, stream.row_beats if ahead > 1 else 0) + late

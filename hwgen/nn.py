@@ -11,6 +11,9 @@ from torch.nn import functional
 
 from hwgen.errors import BadInput
 from hwgen.grids import MAX_BITS, MAX_EXPONENT, limits, require_float, require_int, round_half_up
+from hwgen.nn_recurrent import GRU as GRU
+from hwgen.nn_recurrent import LSTM as LSTM
+from hwgen.nn_recurrent import RNN as RNN
 from hwgen.nn_sequence import LayerNorm as LayerNorm
 from hwgen.nn_sequence import Softmax as Softmax
 

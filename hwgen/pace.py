@@ -70,18 +70,23 @@ def _ends(walks: list[Walk]) -> list[float]:
     """When the first frames end, until two take the same, MOST_FRAMES at most."""
     events: list[tuple[float, int]] = []
     ends: list[float] = []
+    sending = [walk for walk in walks if walk.last]
     now = 0.0
     while len(ends) < MOST_FRAMES and not _steady(ends):
-        for together in _ready(walks):
-            for walk, cycles in _start(together, now).items():
-                heapq.heappush(events, (now + cycles, walk.number))
+        freed = True
+        while freed:
+            freed = False
+            for together in _ready(walks):
+                for walk, cycles in _start(together, now).items():
+                    heapq.heappush(events, (now + cycles, walk.number))
+                    freed |= walk.frees(now, cycles)
         assert events, "all rows wait for each other: a FIFO is too small, or hwgen/pace.py is wrong"
         now = events[0][0]
         while events and events[0][0] == now:
             walk = walks[heapq.heappop(events)[1]]
             walk.finish(now)
-            if walk.last and walk.at == 0:
-                ends.append(now)
+        if len(ends) < min(walk.frame for walk in sending):
+            ends.append(now)
     return ends
 
 
@@ -118,7 +123,7 @@ def _start(together: list[Walk], now: float) -> dict[Walk, float]:
         # a slower reader makes each beat wait but the last
         cycles[walk] = max(own[walk], step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own[walk]
     for walk in sorted(together, key=lambda walk: walk.number):
-        for other in walk.before if walk.step.takes else ():
+        for other in walk.givers():
             # what it must rest beyond the gap between two frames of its sender holds that up
             own[walk] = max(own[walk], own[other] + max(0, _rest(walk, cycles) - other.gap))
         cycles[walk] = max(cycles[walk], own[walk])

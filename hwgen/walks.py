@@ -36,9 +36,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Step:
-    """takes, sends -- whether a row; cycles -- when nobody else is slower; beats -- of the row that is sent; quiet --
-    cycles in which none of them is, whoever takes them; rest -- cycles behind the last beat taken in which it must be
-    given none, and rest_beats, how many it sends in these"""
+    """takes, sends -- whether a row; of -- the inputs of which one is taken, None: of all that the walk takes; cycles
+    -- when nobody else is slower; beats -- of the row that is sent; quiet -- cycles in which none of them is, whoever
+    takes them; rest -- cycles behind the last beat taken in which it must be given none, and rest_beats, how many it
+    sends in these"""
 
     takes: bool
     sends: bool
@@ -47,15 +48,20 @@ class Step:
     quiet: int = 0
     rest: int = 0
     rest_beats: int = 0
+    of: tuple[int, ...] | None = None
 
 
 @dataclass(eq=False)
 class Ring:
     """The line memory of lanes, or a FIFO: rows `written` since the start; `free`, since when each slot without a row
-    can be written."""
+    can be written.
+
+    passes -- of a FIFO the cycles of a row that is written: it may be while the row before it in its slot is read
+    """
 
     rows: Rows
     handover: int = 0
+    passes: int | None = None
     written: int = 0
 
     def __post_init__(self):
@@ -74,11 +80,28 @@ class Ring:
 
 
 @dataclass(eq=False)
+class Blocks(Ring):
+    """A memory of blocks, rtl/gather.v: an output row waits for all of its block, which is given back with its last
+    one. taken, sent -- rows of input and output of a block; rows.ring -- rows of input that it holds."""
+
+    taken: int = 1
+    sent: int = 1
+
+    def holds(self, frame: int, row: int) -> bool:
+        return self.written >= frame * self.rows.rows + (row // self.sent + 1) * self.taken
+
+    def give(self, row: int, now: float) -> None:
+        if (row + 1) % self.sent == 0:
+            self.free.extend([now + self.handover] * self.taken)
+
+
+@dataclass(eq=False)
 class Walk:
     """steps -- of a frame
     fills, empties -- the memory that it writes, and reads
     lanes -- whether it is lanes at work: its next step may begin before those behind have taken its row
-    before, behind -- whose rows it takes, and who takes its own
+    sides -- the inputs of its unit that it takes; None: of the first walk, those that no other takes
+    before, behind -- by its sides whose rows it takes, and who takes its own
     last -- whether it sends the network's output
     gap -- cycles at least from the last beat that it sends of a frame to the first of the next one, in which a reader
     may rest; behind a memory that goes on filling no reader's rest is in the way
@@ -88,7 +111,8 @@ class Walk:
     fills: Ring | None = None
     empties: Ring | None = None
     lanes: bool = False
-    before: list[Walk] = field(default_factory=list)
+    sides: tuple[int, ...] | None = None
+    before: dict[int, Walk] = field(default_factory=dict)
     behind: list[Walk] = field(default_factory=list)
     last: bool = False
     gap: float = inf
@@ -98,12 +122,13 @@ class Walk:
     row: int = 0  # the next one to send
     busy: bool = False
 
-    def reads(self, senders: list[Walk]) -> None:
-        """Joins it to those whose rows it takes. What is left of their gap when it has rested is part of its own."""
+    def reads(self, senders: dict[int, Walk]) -> None:
+        """Joins it to those whose rows it takes, by the number of the input. What is left of their gap when it has
+        rested is part of its own."""
         self.before = senders
-        for walk in senders:
+        for walk in senders.values():
             walk.behind.append(self)
-        self.gap += max(0, min(walk.gap for walk in senders) - self.steps[-1].rest)
+        self.gap += max(0, min(walk.gap for walk in senders.values()) - self.steps[-1].rest)
 
     @property
     def step(self) -> Step:
@@ -117,9 +142,14 @@ class Walk:
             and (self.empties is None or self.empties.holds(self.frame, self.row))
         )
 
+    def givers(self) -> list[Walk]:
+        """Whose rows its next step takes."""
+        step = self.step
+        return [walk for i, walk in self.before.items() if step.takes and (step.of is None or i in step.of)]
+
     def partners(self) -> list[Walk]:
         """Whom its next step needs."""
-        return [*(self.before if self.step.takes else ()), *(self.behind if self.step.sends else ())]
+        return [*self.givers(), *(self.behind if self.step.sends else ())]
 
     def meets(self, idle: set[Walk]) -> bool:
         """Whether its partners are at the step of the same row."""
@@ -131,10 +161,17 @@ class Walk:
         late = 0.0 if self.fills is None else max(0.0, self.fills.free.popleft() - now)
         return self.step.cycles + late
 
+    def frees(self, now: float, cycles: float) -> bool:
+        """Gives back the slot of a FIFO's row which it begins to send, and in how many cycles; whether it is one."""
+        if self.empties is None or self.empties.passes is None or not self.step.sends:
+            return False
+        self.empties.give(self.row, now + max(0, cycles - self.empties.passes))
+        return True
+
     def finish(self, now: float) -> None:
         if self.fills is not None:
             self.fills.written += 1
-        if self.empties is not None and self.step.sends:
+        if self.empties is not None and self.empties.passes is None and self.step.sends:
             self.empties.give(self.row, now)
         self.busy = False
         self.row += self.step.sends

@@ -91,6 +91,10 @@ class TermLanes(LoadableUnit):
     def latency(self):
         return self.kind_of_lanes.registers + self.entries.gaps
 
+    @property
+    def delay(self):
+        return self.latency + self.out_order.stripe * self.rounds.cycles
+
     @cached_property
     def shared(self) -> bool:
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
@@ -310,7 +314,7 @@ class TermLanes(LoadableUnit):
     def estimate(self):
         return price.estimate(self)
 
-    def needs(self):
+    def needs(self, i=0):
         rows = self.rows
         until = np.arange(rows.out_rows) * rows.step + rows.need
         until[-1] = (rows.out_rows - 1) * rows.step + rows.last_step

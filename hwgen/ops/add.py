@@ -1,25 +1,27 @@
-"""Add: two tensors of one shape, exactly, on the finer of their grids."""
+"""Add: two tensors of one shape added, or one taken from the other, exactly, on the finer of their grids."""
 
 from dataclasses import dataclass
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
-from hwgen.ops import imports
 from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.qtype import QType
 
 
+def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
+    """Left shifts that bring both to the finer grid."""
+    exponent = min(a.exponent, b.exponent)
+    return a.exponent - exponent, b.exponent - exponent
+
+
 @dataclass(frozen=True)
 class Add(Op):
+    """minus -- whether the second is taken from the first"""
+
     path: str = ""
+    minus: bool = False
     elementwise = True
     requantizes = True
-
-    @staticmethod
-    def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
-        """Left shifts that bring both to the finer grid."""
-        exponent = min(a.exponent, b.exponent)
-        return a.exponent - exponent, b.exponent - exponent
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         if a.shape != b.shape:
@@ -28,8 +30,11 @@ class Add(Op):
                 self.path,
                 "broadcasting is not built: make the shapes equal",
             )
-        up_a, up_b = self.shifts(a, b)
-        qtype = QType((a.qtype.low << up_a) + (b.qtype.low << up_b), (a.qtype.high << up_a) + (b.qtype.high << up_b))
+        up_a, up_b = shifts(a, b)
+        low, high = b.qtype.low << up_b, b.qtype.high << up_b
+        if self.minus:
+            low, high = -high, -low
+        qtype = QType((a.qtype.low << up_a) + low, (a.qtype.high << up_a) + high)
         if qtype.bits > ACCUMULATOR_BITS:
             raise DoesNotFit(
                 f"the sum needs {qtype.bits} bits, above {ACCUMULATOR_BITS}",
@@ -39,20 +44,5 @@ class Add(Op):
         return TensorType(a.shape, qtype, min(a.exponent, b.exponent))
 
     def eval(self, types, a, b):
-        up_a, up_b = self.shifts(*types)
-        return (a << up_a) + (b << up_b)
-
-
-@imports("aten.add.Tensor", "aten.add_.Tensor", tensors=2)
-def add(importer, a, b, alpha=1):
-    if alpha != 1 or not (importer.is_tensor(a) and importer.is_tensor(b)):
-        raise UnsupportedLayer(
-            "adding a constant, or with alpha",
-            importer.path,
-            "put the constant into the bias of a layer before it",
-        )
-    if importer.shape(a) != importer.shape(b):
-        raise UnsupportedLayer(
-            f"adding {importer.shape(a)} and {importer.shape(b)}", importer.path, "broadcasting is not built"
-        )
-    return importer.add(Add(importer.path), a, b)
+        up_a, up_b = shifts(*types)
+        return (a << up_a) - (b << up_b) if self.minus else (a << up_a) + (b << up_b)

@@ -224,7 +224,7 @@ class AdderGraph(Unit):
         words |= {row.word: row.bits for row in self.netlist.rows}
         return sum(words[word] * -(-clocks // 32) for word, clocks in late.items() if clocks >= 3)
 
-    def needs(self):
+    def needs(self, i=0):
         return self.slots.needs()
 
     def sends(self):

@@ -64,5 +64,5 @@ class PixelSum(Unit):
         several = p["W"] - p["DROP"] - p["OUT_W"] > 1  # bits that say a result is too great
         return {"LUT": 6 + p["CHANNELS"] * (p["X_W"] + several), "BRAM36": 0}
 
-    def needs(self):
+    def needs(self, i=0):
         return np.full(1, self.order.beats)

@@ -20,8 +20,8 @@ class StreamFifo(BeatByBeat):
     latency = 2
 
     def note(self):
-        addition, _, branch = self.name.rpartition("_")
-        return f"{self.name}: up to {self.depth} beats wait for {'ab'[int(branch)]}_axis of the addition {addition}"
+        join, _, side = self.name.rpartition("_")
+        return f"{self.name}: up to {self.depth} beats of input {side} of {join} wait for what comes later"
 
     def parameters(self):
         return {"DATA_W": self.bits, "DEPTH": self.depth, "BLOCK": int(self.block)}
@@ -45,8 +45,7 @@ class StreamFifo(BeatByBeat):
         whole = (self.depth + 1) // taken  # rows that it holds
         if not whole:
             return []
-        # a row that is on its way through takes no room
-        ring = Ring(Rows(rows, 0, 0, rows, 1, 1, 1, 1 + whole))
+        ring = Ring(Rows(rows, 0, 0, rows, 1, 1, 1, whole), passes=taken)
         return [
             Walk([Step(True, False, taken)] * rows, fills=ring),
             Walk([Step(False, True, sent, sent)] * rows, empties=ring),

@@ -36,7 +36,7 @@ class StreamWiden(Unit):
     def estimate(self):
         return {"LUT": 5, "BRAM36": 0}
 
-    def needs(self):
+    def needs(self, i=0):
         return (np.arange(self.sent.beats) + 1) * (self.sent.side // self.taken.side)
 
 
@@ -86,7 +86,7 @@ class StreamNarrow(Unit):
         words = self.taken.side // self.sent.side
         return {"LUT": 3 + ceil_log2(words) + self.bits * self.sent.side * max(1, words // 2 - 1), "BRAM36": 0}
 
-    def needs(self):
+    def needs(self, i=0):
         n = self.taken.side // self.sent.side
         sent = np.full(self.taken.beats, n)
         if self._short:

@@ -21,7 +21,6 @@ class Unit:
     latency       registers from its input to its output that no line memory is part of
     empty_slots   cycles of a frame in which it takes no beat
     rigid         whether it takes nothing while a result of it waits
-    joins         whether each beat that it sends takes one of every input, so that the side that is ahead needs a FIFO
     stops         whether a beat that waits behind it stops what comes before it: not where rows are held
     loadable      whether a host writes its list: then it is a LoadableUnit
     leaves_out    modules of rtl/ that its parameters keep out of what is below it
@@ -36,7 +35,6 @@ class Unit:
     latency: int = 1
     empty_slots: int = 0
     rigid: bool = False
-    joins: bool = False
     stops: bool = True
     loadable: bool = False
     leaves_out: frozenset[str] = frozenset()
@@ -45,6 +43,11 @@ class Unit:
     def out_order(self) -> Order:
         """The order of the stream that it sends; of a unit with several outputs that of each."""
         raise NotImplementedError(f"{type(self).__name__}.out_order")
+
+    @property
+    def delay(self) -> int:
+        """Cycles from the last beat that a row of the output needs to the row's last beat, when neither side waits."""
+        return self.latency
 
     @property
     def kind(self) -> str:
@@ -84,9 +87,20 @@ class Unit:
         """LUT and BRAM36 before synthesis, to refuse what cannot fit; benchmarks/estimates.py holds it to yosys."""
         raise NotImplementedError(f"{type(self).__name__}.estimate")
 
-    def needs(self) -> np.ndarray:
-        """For each beat of an output frame, how many beats of an input frame must have come."""
+    def needs(self, i: int = 0) -> np.ndarray:
+        """For each beat of an output frame, how many beats of a frame of input i must have come."""
         raise NotImplementedError(f"{type(self).__name__}.needs")
+
+    def holds(self, i: int = 0) -> np.ndarray:
+        """For each beat of an output frame, how many beats of input i it has taken at least when it waits for nothing
+        but another input: those of the beats before, or more if it has a memory for them. What else has come by then
+        waits in a FIFO."""
+        return np.concatenate(([0], self.needs(i)[:-1]))
+
+    def pauses(self, i: int = 0) -> int:
+        """The most beats that it sends, within a row, without one of input i: while it is busy with the others a FIFO
+        takes what comes."""
+        return 0
 
     def sends(self) -> np.ndarray:
         """For each beat of an output frame, after how many beats and empty slots it is sent; for units without rows."""
@@ -94,9 +108,10 @@ class Unit:
 
     def walks(self, rows: int, taken: int, sent: int) -> list[Walk]:
         """How it goes through a frame: the walk that takes its input, and the one that sends its output, if that is
-        another; of a unit that only passes beats on, none.
+        another; of a unit that only passes beats on, none. The first takes all inputs, but those that another one says
+        that it takes (`Walk.sides`); the last sends.
 
-        rows -- of the input frame; taken, sent -- beats of a row of input and output
+        rows -- of the first input's frame; taken, sent -- beats of a row of that input and of the output
         """
         slots = self.sends().reshape(-1, sent)
         spacing = int(slots[0, 1] - slots[0, 0]) if sent > 1 else 1
@@ -123,7 +138,7 @@ class BeatByBeat(Unit):
     def cycles(self):
         return self.order.beats
 
-    def needs(self):
+    def needs(self, i=0):
         return np.arange(1, self.order.beats + 1)
 
 
