@@ -10,9 +10,10 @@ from math import gcd, prod
 
 import numpy as np
 
+from hwgen.ops.move import NOWHERE as ZERO
+from hwgen.ops.move import separated
 from hwgen.stream import Order
 
-ZERO = -1
 FREE = -2  # a lane without a pixel: it may carry anything
 MOST_PLACES = 2048  # of a loop whose places are listed one by one
 MOST_LOOPS = 6
@@ -96,15 +97,13 @@ def _grid(order: Order) -> tuple[int, int, int]:
 
 def _dimensions(taken: Order, sent: Order) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
     """How the beats of both may be counted in three loops."""
-    found = []
-    for merge in (
+    merges = (
         lambda r, c, k: (r, c, k),
         lambda r, c, k: (1, r * c, k),
         lambda r, c, k: (1, r, c * k),
         lambda r, c, k: (1, 1, r * c * k),
-    ):
-        found.append((merge(*_grid(taken)), merge(*_grid(sent))))
-    return found
+    )
+    return [(merge(*_grid(taken)), merge(*_grid(sent))) for merge in merges]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,22 +126,12 @@ class Steps:
     @staticmethod
     def of(source: np.ndarray, taken: tuple[int, int, int], sent: tuple[int, int, int]) -> "Steps | None":
         """taken, sent -- beats of three loops each."""
-        source = source.reshape(sent)
-        there = source >= 0
-        along = [there.any(axis=tuple(j for j in range(3) if j != i)) for i in range(3)]
-        if (there != (along[0][:, None, None] & along[1][:, None] & along[2])).any():
+        lines = separated(source.reshape(sent), taken)
+        if lines is None:
             return None
-        at = np.stack(np.unravel_index(np.maximum(source, 0), taken))
-        first = tuple(int(np.argmax(line)) for line in along)
-        lines = [at[0, :, first[1], first[2]], at[1, first[0], :, first[2]], at[2, first[0], first[1], :]]
-        for i, line in enumerate(lines):
-            shape = [1, 1, 1]
-            shape[i] = -1
-            if ((at[i] != line.reshape(shape)) & there).any():
-                return None
         loops = []
         for i in range(3):
-            loop = _loop(np.where(along[i], lines[i], ZERO), taken[i], once=prod(taken[i + 1 :]) > 1)
+            loop = _loop(lines[i], taken[i], once=prod(taken[i + 1 :]) > 1)
             if loop is None:
                 return None
             loops.append(loop)

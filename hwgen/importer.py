@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from hwgen.errors import BadInput, DoesNotFit, HwgenError, MissingActQuant, Obstacles, OffGrid, UnsupportedLayer
+from hwgen.errors import BadInput, DoesNotFit, HwgenError, MissingActQuant, Obstacles, UnsupportedLayer
 from hwgen.ir import Graph, Output, TensorType
 from hwgen.ops import Import, importers
 from hwgen.qtype import QType

@@ -23,9 +23,10 @@ TABLE_GUARD = 4  # bits of an exponential above those of the results
 
 
 def reciprocal_root(v: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """(r, h) with r = floor(2^h / sqrt(v)) of exactly `bits` significant bits, so that one h belongs to each v.
+    """(r, h) with r = floor(2^h / sqrt(v)) of exactly `bits` significant bits, so that one h belongs to each v; for a v
+    of 0 or 1, 2^bits - 1 and h = bits.
 
-    v -- int64, 2 to 2^(WORD_BITS - bits - 3). A digit a step, as rtl/layer_norm.v does it: what is left is
+    v -- int64, below 2^(WORD_BITS - bits - 3). A digit a step, as rtl/layer_norm.v does it: what is left is
     4^h - r^2 * v, and the next digit takes (4 * r + 1) * v of four times that.
     """
     left, takes, r, h = torch.ones_like(v), v.clone(), torch.zeros_like(v), torch.zeros_like(v)
@@ -55,8 +56,8 @@ NARROWER = "put hwgen.nn.ActQuant of fewer bits before it"
 
 
 def integer_eps(eps: float, n: int, in_exponent: int) -> int:
-    """eps * n^2 on the grid of a squared activation, at least 2, so that a root has no digit before its point."""
-    return max(2, math.floor(eps * n * n * 4.0**-in_exponent + 0.5))
+    """eps * n^2 on the grid of a squared activation."""
+    return math.floor(eps * n * n * 4.0**-in_exponent + 0.5)
 
 
 def exponentials(in_exponent: int, bits: int) -> Tensor:
@@ -164,7 +165,8 @@ class LayerNorm(nn.Module):
         y = clamp(floor((n * x - s) * r / 2^(h + exponent) + 1/2), -2^(bits-1), 2^(bits-1) - 1)
 
     and the result is y * 2^exponent. n * x - s is n times an activation less the mean, v is n^2 times the variance, so
-    the mean is never rounded. e is the nearest integer to eps * n^2 * 4^-in_exponent, at least 2.
+    the mean is never rounded. e is the nearest integer to eps * n^2 * 4^-in_exponent. Where v is 0 or 1, h is bits + 2,
+    and r is 2^h - 1.
 
     in_exponent  -64 to 64: the input's grid, that of the ActQuant before it
     bits         2 to 16 of a result, two's complement

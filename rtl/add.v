@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Adds two streams, beat by beat, on a common grid, and requantizes: clamp(((a << A_SHIFT) + (b << B_SHIFT) + CONSTANT)
-// >> DROP).
+// Adds two streams, beat by beat, on a common grid, or takes b from a, and requantizes: clamp(((a << A_SHIFT) +
+// (b << B_SHIFT) + CONSTANT) >> DROP).
 //
 // A beat, N activations side by side, is taken from both inputs at once. CONSTANT carries the half of the rounding.
 //
@@ -16,6 +16,7 @@ module add #(
     parameter B_W = 8,                     // bits of an activation of b
     parameter B_SIGNED = 0,                // 1: b is two's complement
     parameter B_SHIFT = 0,                 // bits that b is shifted up to the common grid
+    parameter B_MINUS = 0,                 // 1: b is taken from a
     parameter W = 10,                      // bits of the exact sum, two's complement, 1 to 64
     parameter signed [63:0] CONSTANT = 0,  // added to each sum: the half of the rounding, and what all have in common
     parameter DROP = 0,                    // low bits of the sum that are rounded away, fewer than W
@@ -76,8 +77,13 @@ module add #(
             /* verilator lint_off UNUSEDSIGNAL */
             wire [63:0] a = {{(64-A_W){(A_SIGNED != 0) && a_in[A_W-1]}}, a_in};
             wire [63:0] b = {{(64-B_W){(B_SIGNED != 0) && b_in[B_W-1]}}, b_in};
-            wire [63:0] sum = (a << A_SHIFT) + (b << B_SHIFT) + CONSTANT;
+            wire [63:0] sum;
             /* verilator lint_on UNUSEDSIGNAL */
+            if (B_MINUS != 0) begin : gen_minus
+                assign sum = (a << A_SHIFT) - (b << B_SHIFT) + CONSTANT;
+            end else begin : gen_plus
+                assign sum = (a << A_SHIFT) + (b << B_SHIFT) + CONSTANT;
+            end
             clamp #(
                 .IN_W(W - DROP),
                 .IN_SIGNED(1),

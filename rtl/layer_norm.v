@@ -2,8 +2,10 @@
 //
 // Layer normalization of each pixel over its N channels: y = (x - mean) / deviation, in integers.
 //
-//     s = sum(x)    v = N * sum(x^2) - s^2 + EPS    r = floor(2^h / sqrt(v)), R_W significant bits
+//     s = sum(x)    v = N * sum(x^2) - s^2 + EPS    r = floor(2^h / sqrt(v)) of R_W significant bits
 //     y = clamp(floor((N * x - s) * r / 2^(DROP + 1 + h - R_W) + 1/2))
+//
+// h is the least that r is long enough with, but R_W or more; then, where v is 0 or 1, r is 2^R_W - 1.
 //
 // Activations come in raster order, one a beat, and wait in a FIFO while v adds up: each x adds x * (N * x - x - 2 * s)
 // with the s before it. Then r is found, a digit a cycle: what is left of 4^h - r^2 * v is four times as much a digit
@@ -18,8 +20,8 @@ module layer_norm #(
     parameter X_W = 8,                   // bits of an activation
     parameter X_SIGNED = 1,              // 1: activations are two's complement
     parameter S_W = 12,                  // bits that hold N * x and s, two's complement
-    parameter V_W = 23,                  // bits of v, unsigned
-    parameter [V_W-1:0] EPS = 2,         // what v begins with, 2 or more
+    parameter V_W = 23,                  // bits of v, unsigned, 2 or more
+    parameter [V_W-1:0] EPS = 1,         // what v begins with
     parameter R_W = 10,                  // significant bits of r, 2 or more
     parameter DROP = 4,                  // bits that rounding drops for h = R_W, less one
     parameter ROUNDED_W = 9,             // bits that hold any y before the clamp, two's complement
@@ -59,8 +61,8 @@ module layer_norm #(
         if (R_W < 2 || DROP < 0) begin : gen_check_r
             layer_norm_R_W_must_be_at_least_2_and_DROP_0 error_i ();
         end
-        if (EPS < 2) begin : gen_check_eps
-            layer_norm_EPS_must_be_at_least_2 error_i ();
+        if (V_W < 2) begin : gen_check_v
+            layer_norm_V_W_must_be_at_least_2 error_i ();
         end
     endgenerate
 
@@ -90,23 +92,30 @@ module layer_norm #(
     reg                   valid_1, first_1, last_1;
     reg                   valid_2, first_2, last_2;
     reg                   found_3;              // v_q is that of a whole pixel
-    reg  signed [S_W-1:0] sum_q;
-    reg  signed [X_W:0]   x_1;
-    reg  signed [T_W-1:0] t_1;
-    reg         [V_W-1:0] product_2;
+    reg         [S_W-1:0] sum_q;
+    reg         [X_W-1:0] x_1;
+    reg         [T_W-1:0] t_1;
+    reg         [V_W-1:0] adds_2;
     reg         [V_W-1:0] v_q;
-    reg  signed [S_W-1:0] sum_3;
+    reg         [S_W-1:0] sum_3;
 
-    wire signed [X_W:0]   x = {(X_SIGNED != 0) && s_axis_tdata[X_W-1], s_axis_tdata};
-    wire signed [T_W-1:0] x_wide = {{(T_W-X_W-1){x[X_W]}}, x};
-    wire signed [S_W-1:0] old = first ? {S_W{1'b0}} : sum_q;
-    wire signed [T_W-1:0] old_wide = {{2{old[S_W-1]}}, old};
-    wire signed [S_W-1:0] sum = old + x_wide[S_W-1:0];
-    // modulo 2^V_W: v is in range whenever a pixel is whole
-    localparam WIDE_W = (X_W + 1 + T_W > V_W) ? X_W + 1 + T_W : V_W;
-    /* verilator lint_off UNUSEDSIGNAL */
-    wire signed [WIDE_W-1:0] product = x_1 * t_1;
-    /* verilator lint_on UNUSEDSIGNAL */
+    wire        [T_W-1:0] x = {{(T_W-X_W){(X_SIGNED != 0) && s_axis_tdata[X_W-1]}}, s_axis_tdata};
+    wire        [S_W-1:0] old = first ? {S_W{1'b0}} : sum_q;
+    wire        [T_W-1:0] old_wide = {{2{old[S_W-1]}}, old};
+    wire        [S_W-1:0] sum = old + x[S_W-1:0];
+    wire        [V_W-1:0] adds; // modulo 2^V_W: v is in range whenever a pixel is whole
+
+    product #(
+        .A_W(T_W),
+        .A_SIGNED(1),
+        .B_W(X_W),
+        .B_SIGNED(X_SIGNED),
+        .W(V_W)
+    ) u_adds (
+        .a(t_1),
+        .b(x_1),
+        .y(adds)
+    );
 
     always @(posedge clk) begin
         if (rst) begin
@@ -123,18 +132,18 @@ module layer_norm #(
     always @(posedge clk) begin
         if (beat) begin
             sum_q   <= sum;
-            x_1     <= x;
-            t_1     <= LAST[T_W-1:0] * x_wide - (old_wide <<< 1);
+            x_1     <= s_axis_tdata;
+            t_1     <= LAST[T_W-1:0] * x - (old_wide << 1);
             first_1 <= first;
             last_1  <= last;
         end
         if (valid_1) begin
-            product_2 <= product[V_W-1:0];
+            adds_2    <= adds;
             first_2   <= first_1;
             last_2    <= last_1;
         end
         if (valid_1 && last_1) sum_3 <= sum_q;
-        if (valid_2) v_q <= (first_2 ? EPS : v_q) + product_2;
+        if (valid_2) v_q <= (first_2 ? EPS : v_q) + adds_2;
     end
 
     // the root: a first cycle that takes v itself, then a digit a cycle
@@ -153,7 +162,7 @@ module layer_norm #(
     wire               leading = r_q == {R_W{1'b0}};
     // 2 * taken + v at first, then 2 * taken + 3 * v, or 2 * taken - v
     wire               minus = run_q && !digit;
-    wire [TAKEN_W-1:0] adds = minus ? ~{{(TAKEN_W-V_W){1'b0}}, v_root}
+    wire [TAKEN_W-1:0] more = minus ? ~{{(TAKEN_W-V_W){1'b0}}, v_root}
                             : {{(TAKEN_W-V_W-2){1'b0}}, run_q ? triple_q : {2'b00, v_root}};
 
     always @(posedge clk) begin
@@ -179,7 +188,7 @@ module layer_norm #(
             r_q      <= {R_W{1'b0}};
             zeros_q  <= {Z_W{1'b0}};
         end else begin
-            if (start_q || run_q) taken_q <= {taken_q[TAKEN_W-2:0], minus} + adds;
+            if (start_q || run_q) taken_q <= {taken_q[TAKEN_W-2:0], minus} + more;
             if (run_q) begin
                 left_q <= digit ? rest[LEFT_W-1:0] : {left_q[LEFT_W-3:0], 2'b00};
                 r_q    <= {r_q[R_W-2:0], digit};
@@ -234,15 +243,15 @@ module layer_norm #(
         end
     end
 
-    reg  signed [S_W-1:0]       sum_out;
+    reg  [S_W-1:0]              sum_out;
     reg  [R_W-1:0]              r_out, r_a;
     reg  [Z_W-1:0]              zeros_out, zeros_a, zeros_b;
-    reg  signed [D_W-1:0]       d_a;
-    reg  signed [PRODUCT_W-1:0] product_b;
+    reg  [D_W-1:0]              d_a;
+    reg  [PRODUCT_W-1:0]        product_b;
+    wire [PRODUCT_W-1:0]        product_a;
     reg  [OUT_W-1:0]            y_c;
 
     wire [D_W-1:0]              waiting_wide = {{(D_W-X_W){(X_SIGNED != 0) && waiting[X_W-1]}}, waiting};
-    wire signed [R_W:0]         r_signed = {1'b0, r_a};
     // rounding half up: the highest bit that is dropped is added to what stays
     localparam MOVED_W = PRODUCT_W + DROP + ROUNDED_W + 1;
     /* verilator lint_off UNUSEDSIGNAL */
@@ -251,6 +260,18 @@ module layer_norm #(
     /* verilator lint_on UNUSEDSIGNAL */
     wire [ROUNDED_W-1:0]        rounded = moved[ROUNDED_W:1] + {{(ROUNDED_W-1){1'b0}}, moved[0]};
     wire [OUT_W-1:0]            y;
+
+    product #(
+        .A_W(D_W),
+        .A_SIGNED(1),
+        .B_W(R_W),
+        .B_SIGNED(0),
+        .W(PRODUCT_W)
+    ) u_product (
+        .a(d_a),
+        .b(r_a),
+        .y(product_a)
+    );
 
     clamp #(
         .IN_W(ROUNDED_W),
@@ -275,7 +296,7 @@ module layer_norm #(
             d_a       <= N[D_W-1:0] * waiting_wide - {sum_out[S_W-1], sum_out};
             r_a       <= r_out;
             zeros_a   <= zeros_out;
-            product_b <= d_a * r_signed;
+            product_b <= product_a;
             zeros_b   <= zeros_a;
             y_c       <= y;
         end

@@ -260,12 +260,25 @@ module softmax #(
 
     reg  [R_W-1:0]       r_out;
     reg  [PRODUCT_W-1:0] product_b;
+    wire [PRODUCT_W-1:0] scaled;
     reg  [OUT_W-1:0]     y_c;
     // rounding half up; e * r is 2^K at most
     /* verilator lint_off UNUSEDSIGNAL */
     wire [K:0]           whole;
     wire [OUT_W:0]       rounded = whole[K:DROP] + {{OUT_W{1'b0}}, whole[DROP-1]};
     /* verilator lint_on UNUSEDSIGNAL */
+
+    product #(
+        .A_W(E_W),
+        .A_SIGNED(0),
+        .B_W(R_W),
+        .B_SIGNED(0),
+        .W(PRODUCT_W)
+    ) u_product (
+        .a(e_waiting),
+        .b(r_out),
+        .y(scaled)
+    );
 
     generate
         if (PRODUCT_W > K) begin : gen_cut
@@ -278,7 +291,7 @@ module softmax #(
     always @(posedge clk) begin
         if (take_r) r_out <= r_q;
         if (move) begin
-            product_b <= e_waiting * r_out;
+            product_b <= scaled;
             y_c       <= rounded[OUT_W] ? {OUT_W{1'b1}} : rounded[OUT_W-1:0];
         end
     end

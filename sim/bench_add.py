@@ -9,8 +9,9 @@ from parts import config, ends, limits, signed
 from parts.stream import Sink, Source, reset, start, watch
 
 
-def parameters(a, b, w, drop, out_w, clamp, n=1):
-    """a, b: (bits, signed, shift); rounds half up, as hwgen/units/add.py does. n -- activations side by side."""
+def parameters(a, b, w, drop, out_w, clamp, n=1, minus=0):
+    """a, b: (bits, signed, shift); rounds half up, as hwgen/units/add.py does. n -- activations side by side; minus --
+    whether b is taken away."""
     sides = {
         f"{side}_{name}": value
         for side, values in (("A", a), ("B", b))
@@ -19,6 +20,7 @@ def parameters(a, b, w, drop, out_w, clamp, n=1):
     return {
         "N": n,
         **sides,
+        "B_MINUS": minus,
         "W": w,
         "CONSTANT": ((1 << drop) >> 1, 64),
         "DROP": drop,
@@ -33,6 +35,7 @@ CONFIGS = [
     parameters((4, 1, 2), (8, 1, 0), 9, 3, 5, ends(-16, 5, "NO_HIGH")),
     parameters((3, 0, 1), (3, 0, 1), 6, 0, 6, ends(9, 9, "NO_LOW", "NO_HIGH")),  # exact
     parameters((4, 1, 1), (3, 0, 0), 7, 2, 3, ends(-4, 3), n=5),  # a pixel a beat
+    parameters((5, 0, 1), (4, 1, 0), 8, 2, 5, ends(-6, 15), n=2, minus=1),  # a difference
 ]
 
 
@@ -62,8 +65,9 @@ class Adder:
     def sums(self, beats):
         c = config()
         low, high = limits(c)
+        sign = -1 if c["B_MINUS"] else 1
         sums = [
-            [(a << c["A_SHIFT"]) + (b << c["B_SHIFT"]) + signed(c["CONSTANT"][0], 64) for a, b in beat]
+            [(a << c["A_SHIFT"]) + sign * (b << c["B_SHIFT"]) + signed(c["CONSTANT"][0], 64) for a, b in beat]
             for beat in beats
         ]
         return [packed([min(max(value >> c["DROP"], low), high) for value in beat], c["OUT_W"]) for beat in sums]

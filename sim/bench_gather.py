@@ -52,9 +52,7 @@ def prepare(folder, config):
 
 def _words(c):
     """The file of a config, from its length."""
-    (found,) = {
-        tuple(words) for words in WORDS if len(words) == c["RUNS"] and _check(words) == c["CHECK"][0]
-    }
+    (found,) = {tuple(words) for words in WORDS if len(words) == c["RUNS"] and _check(words) == c["CHECK"][0]}
     return found
 
 

@@ -10,7 +10,7 @@ from hwgen.board import load_board
 from hwgen.design import Design, place
 from hwgen.emit import emit
 from hwgen.engines import Border, Choice, Context
-from hwgen.ir import Graph, Node, Op, TensorType
+from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
 from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.pace import interval_of
@@ -23,8 +23,9 @@ FRAMES = 10  # enough for a steady interval
 def graph_of(x: TensorType, *nodes: tuple[str, Op, tuple[str, ...]]) -> Graph:
     """A graph whose input is called x, and whose last node is its output."""
     made = tuple(Node(name, op, inputs) for name, op, inputs in nodes)
-    graph = Graph("x", x, x.shape, made, made[-1].name, ())
-    return Graph("x", x, x.shape, made, made[-1].name, graph.types()[made[-1].name].shape)
+    inputs, last = (Input("x", x, x.shape),), made[-1].name
+    shape = Graph(inputs, made, ()).types()[last].shape
+    return Graph(inputs, made, (Output(last, shape),))
 
 
 def frames_of(kind: TensorType, count: int = FRAMES, seed: int = 1) -> torch.Tensor:
@@ -41,7 +42,7 @@ def placed(
     """The design of a graph, by the choices of its stages' results."""
     stages = lower(graph)
     context = Context.of(graph, stages, load_board(board).device, 3)
-    chosen = {graph.input_name: border or Border(), **choices}
+    chosen = {graph.inputs[0].name: border or Border(), **choices}
     return place("net", graph, stages, chosen, context), stages
 
 
@@ -52,10 +53,10 @@ def check_design(folder: Path, design: Design, simulator: str = "icarus", stall:
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    frames = frames_of(design.graph.input_type)
-    want = design.graph.eval(frames)
-    run = run_words(folder, design, design.input.order.flatten(frames), simulator, stall, 1)
-    assert torch.equal(design.output.order.unflatten(run.words), want)
+    frames = frames_of(design.graph.inputs[0].type)
+    (want,) = design.graph.eval(frames)
+    run = run_words(folder, design, design.inputs[0].order.flatten(frames), simulator, stall, 1)
+    assert torch.equal(design.outputs[0].order.unflatten(run.words), want)
     if not stall:
         assert run.interval is not None and run.interval <= interval_of(design), "slower than predicted"
     return run

@@ -10,7 +10,7 @@ import torch
 from hwgen import BuildConfig, flow, simulate
 from hwgen.design import Design
 from hwgen.errors import DoesNotFit, MissingActQuant, UnsupportedLayer
-from hwgen.ir import Graph, Node, Op, TensorType
+from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.lookup import Lookup
 from hwgen.ops.matmul import MatMul
@@ -22,8 +22,9 @@ from hwgen.qtype import QType
 def graph_of(kind: TensorType, nodes: Mapping[str, tuple[Op, tuple[str, ...]]]) -> Graph:
     """A graph of one input; nodes -- by name, the op and what it reads; the last is the output."""
     found = tuple(Node(name, op, inputs) for name, (op, inputs) in nodes.items())
-    graph = Graph("input", kind, kind.shape, found, found[-1].name, (1,))
-    return Graph("input", kind, kind.shape, found, found[-1].name, graph.types()[found[-1].name].shape)
+    inputs = (Input("input", kind, kind.shape),)
+    shape = Graph(inputs, found, ()).types()[found[-1].name].shape
+    return Graph(inputs, found, (Output(found[-1].name, shape),))
 
 
 def built(graph: Graph, out: Path, monkeypatch, **options) -> Design:
@@ -58,7 +59,7 @@ def attention(channels=3, depth=4, length=6, rows=1, seed=1) -> Graph:
 
 def frames(graph: Graph, count: int) -> np.ndarray:
     """Real numbers on the grid of a graph's input."""
-    kind = graph.input_type
+    kind = graph.inputs[0].type
     rng = np.random.default_rng(3)
     return rng.integers(kind.qtype.low, kind.qtype.high + 1, (count, *kind.shape)) * 2.0**kind.exponent
 
@@ -66,7 +67,7 @@ def frames(graph: Graph, count: int) -> np.ndarray:
 def check(folder: Path, graph: Graph, simulator="icarus", stalls=(0.0, 0.3), count=6) -> int:
     """Runs a build with and without stalls; the interval measured without."""
     x = frames(graph, count)
-    want = graph.dequantize_output(graph.eval(graph.quantize_input(torch.from_numpy(x)))).numpy()
+    want = graph.golden(torch.from_numpy(x))[0].numpy()
     assert len(np.unique(want)) > 3
     interval = 0
     for stall in stalls:

@@ -35,6 +35,7 @@ def expected(beats: BeatMap, index: np.ndarray, frame: np.ndarray) -> bool:
 def walked(beats: BeatMap) -> list[int]:
     """The beats that a walk of the map's loops sends, by hand."""
     sent, at = [], 0
+    assert beats.steps is not None
     outer, middle, inner = beats.steps.loops
     for o in outer:
         for m in middle:
@@ -135,8 +136,8 @@ def test_a_transposition_is_two_loops():
     assert nest.counts == (4, 6) and nest.steps == (6, 1) and nest.starts.tolist() == [0]
 
 
-def moved(shape, index, qtype=QType(-8, 7)):
-    return graph_of(TensorType(shape, qtype, 0), ("y", Move(index), ("x",)))
+def moved(shape, index):
+    return graph_of(TensorType(shape, QType(-8, 7), 0), ("y", Move(index), ("x",)))
 
 
 def choices_of(graph):

@@ -1,4 +1,4 @@
-"""Additions of two tensors: rtl/add.v."""
+"""Additions and subtractions of two tensors: rtl/add.v."""
 
 from dataclasses import dataclass
 
@@ -22,5 +22,4 @@ class AddEngine(BeatEngine[AddBeats]):
         return None if isinstance(stage.op, AddOp) else "it is no addition"
 
     def unit(self, stage, choice, orders, context):
-        a, b = stage.types
-        return Add(stage.result, a, b, stage.quantize, stage.y, orders[0])
+        return Add(stage, orders[0])

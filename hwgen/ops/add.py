@@ -1,4 +1,4 @@
-"""Add: two tensors of one shape, exactly, on the finer of their grids."""
+"""Add: two tensors of one shape added, or one taken from the other, exactly, on the finer of their grids."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,10 @@ def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Add(Op):
+    """minus -- whether the second is taken from the first"""
+
     path: str = ""
+    minus: bool = False
     elementwise = True
     requantizes = True
 
@@ -28,7 +31,10 @@ class Add(Op):
                 "broadcasting is not built: make the shapes equal",
             )
         up_a, up_b = shifts(a, b)
-        qtype = QType((a.qtype.low << up_a) + (b.qtype.low << up_b), (a.qtype.high << up_a) + (b.qtype.high << up_b))
+        low, high = b.qtype.low << up_b, b.qtype.high << up_b
+        if self.minus:
+            low, high = -high, -low
+        qtype = QType((a.qtype.low << up_a) + low, (a.qtype.high << up_a) + high)
         if qtype.bits > ACCUMULATOR_BITS:
             raise DoesNotFit(
                 f"the sum needs {qtype.bits} bits, above {ACCUMULATOR_BITS}",
@@ -39,4 +45,4 @@ class Add(Op):
 
     def eval(self, types, a, b):
         up_a, up_b = shifts(*types)
-        return (a << up_a) + (b << up_b)
+        return (a << up_a) - (b << up_b) if self.minus else (a << up_a) + (b << up_b)

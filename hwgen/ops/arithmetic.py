@@ -19,25 +19,28 @@ def _both(importer, op, a, b):
 
 @imports("aten.add", "aten.add_", tensors=2)
 def add(importer, a, b, alpha=1):
-    if importer.is_tensor(a) and importer.is_tensor(b):
-        if alpha != 1:
-            raise UnsupportedLayer("an addition with alpha", importer.path, "multiply the second operand by it")
-        return _both(importer, Add(path=importer.path), a, b)
-    return importer.affine(a, 1, alpha * np.asarray(b)) if importer.is_tensor(a) else importer.affine(b, alpha, a)
+    return _sum(importer, a, b, alpha)
 
 
 @imports("aten.sub", "aten.sub_", tensors=2)
 def sub(importer, a, b, alpha=1):
-    if importer.is_tensor(a) and importer.is_tensor(b):
-        if alpha != 1:
-            raise UnsupportedLayer("a difference with alpha", importer.path, "multiply the second operand by it")
-        return _both(importer, Add(path=importer.path), a, importer.affine(b, -1, 0))
-    return importer.affine(a, 1, -alpha * np.asarray(b)) if importer.is_tensor(a) else importer.affine(b, -alpha, a)
+    return _sum(importer, a, b, -alpha)
 
 
 @imports("aten.rsub", tensors=2)
 def rsub(importer, a, b, alpha=1):
-    return sub(importer, b, a, alpha)
+    return _sum(importer, b, a, -alpha)
+
+
+def _sum(importer, a, b, factor):
+    """a + factor * b."""
+    if not importer.is_tensor(b):
+        return importer.affine(a, 1, factor * np.asarray(b))
+    if not importer.is_tensor(a):
+        return importer.affine(b, factor, a)
+    if abs(factor) != 1:
+        b, factor = importer.affine(b, factor, 0, by_number=False), 1
+    return _both(importer, Add(importer.path, factor < 0), a, b)
 
 
 @imports("aten.neg", "aten.neg_")

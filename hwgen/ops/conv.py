@@ -57,6 +57,10 @@ class Conv(Op):
         return Window(self.kernel, (down, right), (tall, wide), self.padding[0], self.padding[2])
 
     @property
+    def pixelwise(self) -> bool:
+        return self.kernel == (1, 1) and tuple(self.stride) == (1, 1) and not any(self.padding)
+
+    @property
     def has_weights(self) -> bool:
         """Not of a pool, whose channels are all alike."""
         alike = self.groups == len(self.weight) and (self.weight == self.weight[:1]).all()

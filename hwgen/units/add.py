@@ -1,29 +1,37 @@
-"""rtl/add.v: the sum of two streams, requantized."""
+"""rtl/add.v: the sum or the difference of two streams, requantized."""
 
 from dataclasses import dataclass
 
-from hwgen.ir import TensorType
+from hwgen.ops.add import Add as AddOp
 from hwgen.ops.add import shifts
-from hwgen.ops.quantize import Quantize, clamp_ends, end_parameters
-from hwgen.qtype import QType, signed_width
+from hwgen.stage import Stage
 from hwgen.stream import Order
+from hwgen.units.rounding import clamp_luts, lift, rounding
 from hwgen.units.unit import BeatByBeat
-from hwgen.verilog import signed64
 
 
 @dataclass(frozen=True, eq=False)
 class Add(BeatByBeat):
-    name: str
-    a: TensorType
-    b: TensorType
-    quantize: Quantize | None
-    y: TensorType
+    """order -- of both inputs and of the output"""
+
+    stage: Stage
     order: Order
     module = "add"
     takes = ("a_axis", "b_axis")
 
+    @property
+    def name(self) -> str:
+        return self.stage.result
+
+    @property
+    def minus(self) -> bool:
+        """Whether b is taken away."""
+        assert isinstance(self.stage.op, AddOp)
+        return self.stage.op.minus
+
     def note(self):
-        return f"{self.name}: {self.a} + {self.b} -> {self.y}"
+        a, b = self.stage.types
+        return f"{self.name}: {a} {'-' if self.minus else '+'} {b} -> {self.stage.y}"
 
     def estimate(self):
         p = self.parameters()
@@ -34,30 +42,20 @@ class Add(BeatByBeat):
         columns = max(0, min(tops) - first)
         if p["DROP"] > max(1, first):  # the half is a third operand where it is no carry into the first column
             columns *= 2
-        # one end is what clears or sets the register, the other takes a LUT a bit
-        clamp = {0: 0, 1: 1, 2: p["OUT_W"] + 1}[("LOW" in p) + ("HIGH" in p)]
-        return {"LUT": 3 + self.order.side * (columns + clamp), "BRAM36": 0}
+        return {"LUT": 3 + self.order.side * (columns + clamp_luts(p, p["OUT_W"])), "BRAM36": 0}
 
     def parameters(self):
-        up_a, up_b = shifts(self.a, self.b)
-        drop = self.quantize.exponent - min(self.a.exponent, self.b.exponent) if self.quantize else 0
-        # a finer output grid than the operands': shift them up instead
-        up_a, up_b, drop = up_a + max(0, -drop), up_b + max(0, -drop), max(0, drop)
-        constant = (1 << drop) >> 1
-        low = (self.a.qtype.low << up_a) + (self.b.qtype.low << up_b)
-        high = (self.a.qtype.high << up_a) + (self.b.qtype.high << up_b) + constant
-        bits = max(signed_width(low, high), drop + 1)
+        up = lift(self.stage)
+        a, b = self.stage.types
+        up_a, up_b = shifts(a, b)
         return {
             "N": self.order.side,
-            "A_W": self.a.qtype.bits,
-            "A_SIGNED": int(self.a.qtype.signed),
-            "A_SHIFT": up_a,
-            "B_W": self.b.qtype.bits,
-            "B_SIGNED": int(self.b.qtype.signed),
-            "B_SHIFT": up_b,
-            "W": bits,
-            "CONSTANT": signed64(constant),
-            "DROP": drop,
-            "OUT_W": self.y.qtype.bits,
-            **end_parameters(clamp_ends(QType(low >> drop, high >> drop), self.quantize)),
+            "A_W": a.qtype.bits,
+            "A_SIGNED": int(a.qtype.signed),
+            "A_SHIFT": up_a + up,
+            "B_W": b.qtype.bits,
+            "B_SIGNED": int(b.qtype.signed),
+            "B_SHIFT": up_b + up,
+            "B_MINUS": int(self.minus),
+            **rounding(self.stage),
         }

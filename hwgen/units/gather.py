@@ -103,7 +103,7 @@ class Gather(Unit):
     def cycles(self):
         return self.blocks.count * max(self.blocks.taken, self.blocks.sent)
 
-    def needs(self):
+    def needs(self, i=0):
         return np.repeat(np.arange(1, self.blocks.count + 1) * self.blocks.taken, self.blocks.sent)
 
     def estimate(self):

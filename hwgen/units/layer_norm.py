@@ -30,7 +30,11 @@ class LayerNorm(ChannelUnit):
     @property
     def digits(self) -> int:
         """The greatest h: the digits of a root, and as many zeros before them as the greatest variance has."""
-        return -(-self.op.most_variance(self.stage.x).bit_length() // 2) + self.root_bits - 1
+        return -(-self.variance_bits // 2) + self.root_bits - 1
+
+    @property
+    def variance_bits(self) -> int:
+        return max(2, self.op.most_variance(self.stage.x).bit_length())
 
     @property
     def turnaround(self):
@@ -42,7 +46,6 @@ class LayerNorm(ChannelUnit):
 
     def parameters(self):
         x, op = self.stage.x.qtype, self.op
-        variance = op.most_variance(self.stage.x).bit_length()
         reach, (low, high) = op.reach(self.stage.x), limits(op.bits, True)
         fifo = self.fifo(x.bits, self.turnaround + 1)
         return {
@@ -50,8 +53,8 @@ class LayerNorm(ChannelUnit):
             "X_W": x.bits,
             "X_SIGNED": int(x.signed),
             "S_W": signed_width(self.channels * x.low, self.channels * x.high),
-            "V_W": variance,
-            "EPS": (op.eps, variance),
+            "V_W": self.variance_bits,
+            "EPS": (op.eps, self.variance_bits),
             "R_W": self.root_bits,
             "DROP": self.root_bits + op.exponent - 1,
             "ROUNDED_W": max(2, signed_width(-reach, reach)),

@@ -85,7 +85,7 @@ class Resample(Unit):
     def cycles(self):
         return self.beats.taken.beats if self.beats.passes else self.steps.cycles
 
-    def needs(self):
+    def needs(self, i=0):
         return self.beats.needs
 
     def estimate(self):

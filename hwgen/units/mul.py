@@ -1,0 +1,49 @@
+"""rtl/mul.v: the products of two streams, requantized."""
+
+from dataclasses import dataclass
+
+from hwgen.stage import Stage
+from hwgen.stream import Order
+from hwgen.units.rounding import clamp_luts, lift, rounding
+from hwgen.units.unit import BeatByBeat
+
+
+@dataclass(frozen=True, eq=False)
+class Mul(BeatByBeat):
+    """order -- of both inputs and of the output"""
+
+    stage: Stage
+    order: Order
+    module = "mul"
+    takes = ("a_axis", "b_axis")
+
+    @property
+    def name(self) -> str:
+        return self.stage.result
+
+    def note(self):
+        a, b = self.stage.types
+        return f"{self.name}: {a} * {b} -> {self.stage.y}"
+
+    def parameters(self):
+        a, b = self.stage.types
+        return {
+            "N": self.order.side,
+            "A_W": a.qtype.bits,
+            "A_SIGNED": int(a.qtype.signed),
+            "B_W": b.qtype.bits,
+            "B_SIGNED": int(b.qtype.signed),
+            "SHIFT": lift(self.stage),
+            **rounding(self.stage),
+        }
+
+    def estimate(self):
+        p, (a, b) = self.parameters(), (kind.qtype for kind in self.stage.types)
+        # a row for each two bits of one factor, a table for each bit of the other with a sign
+        rows, wide = min(
+            (((x.bits + 2 - x.signed) // 2, y.bits) for x, y in ((b, a), (a, b))),
+            key=lambda pair: pair[0] * (pair[1] + 2),
+        )
+        own_sum = p["DROP"] > wide + 1  # the half is no part of the first row
+        luts = rows * (wide + 2) + own_sum * (p["W"] - p["DROP"]) + clamp_luts(p, p["OUT_W"])
+        return {"LUT": 3 + self.order.side * luts, "BRAM36": 0}
