@@ -4,19 +4,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
+import numpy as np
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import counting
 from hwgen.devices.ultrascale_plus import DEVICE
+from hwgen.grids import limits
 from hwgen.ir import Op, TensorType
-from hwgen.nn import limits
+from hwgen.nn_recurrent import GATES
 from hwgen.ops.matmul import MatMul as MatMulOp
 from hwgen.ops.quantize import Quantize
+from hwgen.ops.recurrent import Recurrent as RecurrentOp
 from hwgen.qtype import QType
 from hwgen.stage import Stage
 from hwgen.units.matmul import MatMul
+from hwgen.units.recurrent import Recurrent
 from hwgen.units.unit import Unit
 from hwgen.verilog import literal
 
@@ -30,6 +34,18 @@ PRODUCTS = (
     ((32, 1, 32, 16), (4, 4, 6), 16, False),
     ((64, 4, 64, 64), (8, 8, 8), 16, True),
     ((12, 1, 20, 6), (6, 10, 8), 3, True),
+)
+# kind, units, steps, rows in step, whether in DSP slices, bits of a weight; bits of gate, function, state, hidden state
+CELLS = (
+    ("lstm", 16, 20, 1, False, 8, (8, 8, 16, 8)),
+    ("lstm", 16, 20, 4, False, 4, (8, 8, 16, 8)),
+    ("lstm", 32, 28, 4, True, 8, (8, 8, 16, 8)),
+    ("lstm", 64, 28, 16, True, 8, (10, 9, 12, 8)),
+    ("gru", 16, 20, 1, False, 8, (8, 8, 2, 8)),
+    ("gru", 32, 20, 6, True, 6, (8, 8, 2, 8)),
+    ("gru", 20, 20, 3, False, 4, (6, 6, 2, 6)),
+    ("rnn", 16, 20, 1, False, 8, (8, 8, 2, 8)),
+    ("rnn", 32, 20, 8, True, 8, (8, 8, 2, 8)),
 )
 
 
@@ -45,6 +61,17 @@ def product(sizes: tuple[int, ...], bits: tuple[int, ...], lanes: int, slices: b
     b = TensorType((k, rows, b_columns), QType(*limits(bits[1], True)), 0)
     quantize = Quantize((bits[0] + bits[1]) // 2, *limits(bits[2], True))
     return MatMul(stage("product", MatMulOp(), quantize, a, b), lanes, slices, DEVICE)
+
+
+def cell(kind: str, units: int, steps: int, lanes: int, slices: bool, bits: int, formats: tuple[int, ...]) -> Recurrent:
+    rng, gates = np.random.default_rng(1), GATES[kind]
+    low, high = limits(bits, True)
+    weight = rng.integers(low, high + 1, (units * gates, units)) * 2.0 ** (1 - bits)
+    gate, function, state, hidden = formats
+    numbers = (gate, 4 - gate, function, state, 4 - state, hidden, 1 - hidden)
+    bias = rng.integers(-16, 16, units) if kind == "gru" else np.zeros(units, np.int64)
+    x = TensorType((units * gates, 1, steps), QType(*limits(gate + 2, True)), 2 - gate)
+    return Recurrent(stage("cell", RecurrentOp(kind, weight, bias, *numbers), None, x), lanes, slices, DEVICE)
 
 
 def count(unit: Unit, widths: dict[str, int]) -> dict[str, float]:
@@ -77,6 +104,10 @@ def main():
         widths = {"a_axis": a.qtype.bits, "b_axis": b.qtype.bits, "m_axis": unit.stage.y.qtype.bits}
         says, found = unit.estimate(), count(unit, widths)
         shown.add_row(f"{unit.module} {case}", *_cells(says, found))
+    for case in CELLS:
+        unit = cell(*case)
+        widths = {"s_axis": unit.stage.x.qtype.bits, "m_axis": unit.stage.y.qtype.bits}
+        shown.add_row(f"{unit.module} {case}", *_cells(unit.estimate(), count(unit, widths)))
     Console(width=140).print(shown)
 
 

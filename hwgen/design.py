@@ -2,7 +2,7 @@
 joins."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -105,7 +105,9 @@ class Design:
 
     def border(self) -> dict[str, float]:
         """What the AXI border takes."""
-        return border.estimate([stream.bits for stream in (*self.inputs, *self.outputs)], len(self.loadable))
+        return border.estimate(
+            [stream.bits for stream in self.inputs], [stream.bits for stream in self.outputs], len(self.loadable)
+        )
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the estimate exceeds the board."""
@@ -180,11 +182,13 @@ class _Reached:
 
     progress   beats of the network's input that must have come before each beat
     registers  passed since the network's input
+    delay      cycles from a row of the network's input to what is made of it, when nothing waits
     stops      whether a beat that waits stops what it comes from
     """
 
     progress: np.ndarray
     registers: int = 0
+    delay: int = 0
     stops: bool = False
 
     def when(self, beats: np.ndarray) -> np.ndarray:
@@ -194,6 +198,10 @@ class _Reached:
     def come(self, progress: np.ndarray) -> np.ndarray:
         """How many of its beats can have come at a progress."""
         return np.searchsorted(self.progress, progress, side="right")
+
+    def behind(self, unit: Unit) -> "_Reached":
+        """Of what comes out of a unit that passes all beats on."""
+        return replace(self, registers=self.registers + unit.latency, delay=self.delay + unit.delay)
 
 
 def _insert_fifos(design: Design, device: Device) -> None:
@@ -205,9 +213,13 @@ def _insert_fifos(design: Design, device: Device) -> None:
     registers since they parted get one each too, so that no beat waits for the one before it to be through; and so does
     a side whose unit takes nothing while a result of it waits, for the other side may need more of what both come from:
     only lanes go on filling their rows.
+
+    Where a join waits for the whole frame, all that comes after its last beat until the late side is computed must find
+    room, or no frame is begun meanwhile: at the rate of the slowest unit.
     """
     if all(len(placed.inputs) == 1 for placed in design.placed):
         return
+    slowest = design.slowest()
     longest = max(stream.order.beats for stream in design.inputs)
     reached = {}
     for stream in design.inputs:  # side by side, as if they began and ended together
@@ -220,33 +232,47 @@ def _insert_fifos(design: Design, device: Device) -> None:
             [reached[stream.name].when(unit.needs(i)) for i, stream in enumerate(placed.inputs)]
         )
         if len(placed.inputs) > 1:
-            placed = _queued(placed, progress, reached, result, device)
+            placed = _queued(placed, reached, result, device, slowest)
         sides = [reached[stream.name] for stream in placed.inputs]
         rigid = unit.rigid or (unit.stops and any(side.stops for side in sides))
         registers = max(side.registers for side in sides) + unit.latency + unit.empty_slots
+        delay = max(side.delay for side in sides) + unit.delay
         for stream in placed.outputs:
-            reached[stream.name] = _Reached(progress, registers, rigid)
+            reached[stream.name] = _Reached(progress, registers, delay, rigid)
         result.append(placed)
     design.placed = result
 
 
-def _queued(
-    placed: Placed, together: np.ndarray, reached: dict[str, _Reached], result: list[Placed], device: Device
-) -> Placed:
-    """A join behind FIFOs, which go into `result`; together -- the progress when all is there that each beat needs."""
+def _queued(placed: Placed, reached: dict[str, _Reached], result: list[Placed], device: Device, slowest: int) -> Placed:
+    """A join behind FIFOs, which go into `result`."""
     inputs = []
-    passed = [reached[stream.name].registers for stream in placed.inputs]
-    uneven = max(passed) - min(passed)
     for i, stream in enumerate(placed.inputs):
-        side = reached[stream.name]
-        ahead = max(1, int((side.come(together) - placed.unit.holds(i)).max()))
-        pauses = placed.unit.pauses(i)
-        if ahead > 1 or uneven or side.stops or pauses:
-            depth = ahead + uneven + 1 + max(pauses, stream.row_beats if ahead > 1 else 0)
+        depth = _depth(placed, i, [reached[stream.name] for stream in placed.inputs], slowest)
+        if depth:
             fifo = StreamFifo(f"{placed.unit.name}_{i}", stream.bits, depth, stream.order, device)
             behind = Stream(f"{stream.name}_queued{i}", stream.tensor, stream.type, stream.order)
             result.append(Placed(fifo, (stream,), (behind,)))
-            reached[behind.name] = _Reached(side.progress, side.registers + fifo.latency, side.stops)
+            reached[behind.name] = reached[stream.name].behind(fifo)
             stream = behind
         inputs.append(stream)
     return Placed(placed.unit, tuple(inputs), placed.outputs)
+
+
+def _depth(placed: Placed, i: int, sides: list[_Reached], slowest: int) -> int:
+    """Words of the FIFO before input i of a join; 0: it needs none. sides -- what is reached at all inputs."""
+    unit, stream, side = placed.unit, placed.inputs[i], sides[i]
+    ready = [other.when(unit.needs(j)) for j, other in enumerate(sides)]
+
+    def ahead_at(progress: np.ndarray) -> int:
+        return max(1, int((side.come(progress) - unit.holds(i)).max()))
+
+    ahead, pauses, late = ahead_at(np.maximum.reduce(ready)), unit.pauses(i), 0
+    if ahead + stream.row_beats > stream.order.beats:  # the whole frame: not of the side that is waited for
+        ahead = ahead_at(np.maximum.reduce(ready[:i] + ready[i + 1 :]))
+        latest = max(other.delay for other in sides) - side.delay
+        late = -(-latest * stream.order.beats // slowest) if ahead > 1 else 0
+    registers = [other.registers for other in sides]
+    uneven = max(registers) - min(registers)
+    if not (ahead > 1 or uneven or side.stops or pauses):
+        return 0
+    return ahead + uneven + 1 + max(pauses, stream.row_beats if ahead > 1 else 0) + late

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from hwgen import store
+from hwgen import BuildConfig, flow, simulate, store
 from hwgen.errors import BadInput, UnsupportedLayer
 from hwgen.ir import Graph, Input, Node, Output, TensorType
 from hwgen.ops.add import Add
 from hwgen.ops.conv import Conv
+from hwgen.pace import interval_of
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
+from hwgen.simulators import SIMULATORS
+from tests.test_examples_rtl import behind_axi
 
 MEAN, DEVIATION = np.array([[[0.485]], [[0.456]]]), np.array([[[0.229]], [[0.224]]])
 
@@ -110,3 +113,41 @@ def test_a_network_that_computes_nothing():
     got = graph.golden(a, b)
     want = [x.add(0.5).floor().clamp(0, 3) for x in (b, a, b)]
     assert all(torch.equal(one, other) for one, other in zip(got, want, strict=True))
+
+
+# in hardware
+
+
+def built(graph: Graph, out, monkeypatch, **options):
+    """A graph that no module was exported to, built."""
+    monkeypatch.setattr(flow, "import_model", lambda model, example: graph)
+    return flow.build(torch.nn.Identity(), out=out, config=BuildConfig(**options))
+
+
+def exact(graph: Graph, folder, x, **options):
+    """The run of a build, whose results are those of the graph."""
+    y, run = simulate(folder, x, **options)
+    y = y if isinstance(y, tuple) else (y,)
+    for got, want in zip(y, graph.golden(*x), strict=True):
+        assert np.array_equal(got, want.numpy())
+    return run
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("options", [{}, {"engine": "spatial"}], ids=["lanes", "spatial"])
+def test_several_inputs_and_outputs_in_rtl(tmp_path, monkeypatch, simulator, options):
+    graph = several()
+    design = built(graph, tmp_path / "net", monkeypatch, **options)
+    assert [len(design.inputs), len(design.outputs)] == [2, 3]
+    x = floats((2, 3, 4), (3, 4, 2))
+    run = exact(graph, tmp_path / "net", x, simulator=simulator)
+    assert run.interval is not None and run.interval <= interval_of(design)
+    exact(graph, tmp_path / "net", x, simulator=simulator, stall=0.4)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_the_top_of_several_streams_works_behind_axi(tmp_path, monkeypatch, simulator):
+    built(several(), tmp_path / "net", monkeypatch)
+    behind_axi(tmp_path / "net", tmp_path, simulator, *floats((2, 3, 4), (3, 4, 2)))

@@ -202,7 +202,7 @@ def _replace(network: fx.GraphModule, node: fx.Node, result: Any) -> None:
         raise UnsupportedLayer(what, "", "read its other results alone")
     else:
         for user in list(node.users):
-            _replace(network, user, result[argument(user, "index", 1)])
+            _replace(network, user, result and result[argument(user, "index", 1)])
     network.graph.erase_node(node)
 
 

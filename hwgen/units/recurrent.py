@@ -7,7 +7,7 @@ import numpy as np
 
 from hwgen.devices import Device
 from hwgen.ops.recurrent import Recurrent as RecurrentOp
-from hwgen.qtype import signed_width
+from hwgen.qtype import ceil_log2, signed_width
 from hwgen.rom import Rom
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -17,6 +17,7 @@ from hwgen.walks import Step, Walk
 KINDS = {"rnn": 0, "lstm": 1, "gru": 2}
 # cycles from a unit's last gate until the next unit's first one can be taken
 FINISH = {"rnn": 2, "lstm": 10, "gru": 10}
+ROM_LUTS = 64  # words of the deepest memory that is made of LUTs
 START = 4  # registers from the first product of a step to its first sum, and from the last hidden state
 
 
@@ -209,4 +210,38 @@ class Recurrent(Unit):
         return [Walk([Step(True, True, self.cycles(), sent)], gap=START)]
 
     def estimate(self):
-        return {"LUT": 0, "BRAM36": 0}
+        """Fitted to python -m benchmarks.cells."""
+        op, device = self.op, self.device
+        products = op.kind != "rnn"
+        # what chooses the sum to send: shifts, where the lanes are no power of two
+        choice = device.multiplexer(self.lanes) * (1 if self.lanes & (self.lanes - 1) else 0.55)
+        luts = 31 + self.sum_bits * (1 + choice)
+        if op.kind == "lstm":
+            luts += 88
+        if op.kind == "gru":
+            luts += 3.1 * (self.product_bits + op.hidden_bits + op.activation_bits)
+        if not self.slices:
+            luts += self.lanes * (2.3 * self.weight_bits * op.hidden_bits + self.sum_bits)
+            luts += products * (2.3 * (op.activation_bits + 2) * op.factor_bits + self.product_bits)
+        memories = [self._rom(rom) for rom in self.memories.values()]
+        memories.append(self._ram(2 << max(1, ceil_log2(op.units)), op.hidden_bits))
+        if products:
+            state = op.state_bits if op.kind == "lstm" else op.hidden_bits
+            memories.append(self._ram(1 << max(1, ceil_log2(op.units)), state))
+        return {
+            "LUT": round(luts + sum(memory[0] for memory in memories)),
+            "BRAM36": sum(memory[1] for memory in memories),
+            "DSP": -(-self.lanes // self.per_slice) + products if self.slices else 0,
+        }
+
+    def _rom(self, rom: Rom) -> tuple[float, float]:
+        """LUTs and BRAM36 of a ROM, as rtl/term_rom.v has it."""
+        if rom.depth <= ROM_LUTS:
+            return rom.width * rom.depth / ROM_LUTS, 0.0
+        return 0.0, self.device.block_memory(rom.depth, rom.width, ())[0]
+
+    def _ram(self, words: int, bits: int) -> tuple[float, float]:
+        """The same of a memory that is written."""
+        if words <= ROM_LUTS:
+            return self.device.lut_memory(words, bits), 0.0
+        return 0.0, self.device.block_memory(words, bits)[0]
