@@ -211,7 +211,7 @@ class _Plan:
         none of what is on a grid."""
         if isinstance(module_of(self.network, node), ON_GRID):
             return []
-        if self._is(node, MOVES):
+        if self._is(node, MOVES) and not self._takes_apart(node):
             return [s for operand in operands(node) for s in self._sources(operand, asked)]
         if self._is(node, PICKS):
             before = [s for operand in operands(node) for s in self._sources(operand, asked)]
