@@ -68,12 +68,13 @@ class Concat(Unit):
 
     def parameters(self):
         common = {"PIXELS": self.pixels} if self.together else {"N": self.orders[0].side}
+        ups = shifts(*self.stage.types)
         for i, (side, kind) in enumerate(zip("AB", self.stage.types, strict=True)):
             common |= {f"{side}_N": kind.shape[0]} if self.together else {}
             common |= {
                 f"{side}_W": kind.qtype.bits,
                 f"{side}_SIGNED": int(kind.qtype.signed),
-                f"{side}_SHIFT": shifts(*self.stage.types)[i],
+                f"{side}_SHIFT": ups[i] if kind.qtype.low or kind.qtype.high else 0,  # zeros are on every grid
             }
             common |= {} if self.together else {f"{side}_RUN": self.runs[i]}
         return common | {"OUT_W": self.stage.y.qtype.bits}
