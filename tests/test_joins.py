@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import hwgen.design
-from hwgen import BuildConfig, build, flow, simulate
+from hwgen import BuildConfig, build, design, flow, simulate
+from hwgen.devices import devices
 from hwgen.errors import DoesNotFit, ToolFailed, UnsupportedLayer
 from hwgen.ir import Graph, Node, TensorType
 from hwgen.nn import ActQuant
@@ -20,7 +20,7 @@ from hwgen.ops.concat import Concat
 from hwgen.ops.mul import Mul
 from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import Quantize
-from hwgen.pace import interval_of
+from hwgen.pace import Pace, interval_of
 from hwgen.qtype import QType
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -130,7 +130,7 @@ def test_constants_that_come_again_are_kept_once():
     kind = TensorType((3, 4, 5), QType(0, 15), 0)
     of_a_pixel = np.broadcast_to(np.arange(3)[:, None, None], kind.shape)
     of_a_row = np.broadcast_to(np.arange(15).reshape(3, 1, 5), kind.shape)
-    device = hwgen.devices.devices()["ultrascale_plus"]
+    device = devices()["ultrascale_plus"]
     for constants, words in ((of_a_pixel, 3), (of_a_row, 15), (np.arange(60).reshape(kind.shape), 60)):
         op = Offset(constants.astype(np.int64), 0)
         assert OffsetUnit(Stage.alone("y", op, None, kind), Order(kind.shape), device).rom.depth == words
@@ -143,13 +143,13 @@ def built(module, folder, x, **options):
     return build(module.eval(), (x[:1],), out=folder, config=BuildConfig(**options))
 
 
-def ran(module, design, folder, x, simulator="icarus", stall=0.0):
+def ran(module, placed, folder, x, simulator="icarus", stall=0.0):
     y, run = simulate(folder, x.numpy(), simulator=simulator, stall=stall)
     with torch.no_grad():
         assert np.array_equal(y, module.double()(x.double()).numpy())
     module.float()
     if not stall:
-        assert run.interval <= interval_of(design)
+        assert run.interval <= interval_of(placed)
     return run
 
 
@@ -177,9 +177,9 @@ def test_joins_of_branches_equal_the_module(how, dim, options, tmp_path):
     rounded = nn.Sequential(second, ActQuant(6, -1))
     module = nn.Sequential(ActQuant(5, -2, True), Fork(first, rounded, how=how, dim=dim), ActQuant(7, -2, True))
     x = frames(9, 2, 4, 6)
-    design = built(module, tmp_path / "net", x, **options)
-    ran(module, design, tmp_path / "net", x)
-    ran(module, design, tmp_path / "net", x, stall=0.5)
+    placed = built(module, tmp_path / "net", x, **options)
+    ran(module, placed, tmp_path / "net", x)
+    ran(module, placed, tmp_path / "net", x, stall=0.5)
 
 
 @pytest.mark.sim
@@ -188,9 +188,9 @@ def test_a_tensor_joined_to_itself(tmp_path):
     for how, dim in twice.items():
         module = nn.Sequential(ActQuant(4, -1, True), Fork(nn.Identity(), nn.Identity(), how=how, dim=dim))
         x = frames(9, 2, 3, 4)
-        design = built(module, tmp_path / how, x)
-        ran(module, design, tmp_path / how, x)
-        ran(module, design, tmp_path / how, x, stall=0.5)
+        placed = built(module, tmp_path / how, x)
+        ran(module, placed, tmp_path / how, x)
+        ran(module, placed, tmp_path / how, x, stall=0.5)
 
 
 def graph_of(op, kind, quantize=None):
@@ -255,27 +255,26 @@ def fifos(design):
 def test_a_gate_waits_for_the_whole_frame(options, tmp_path):
     """The FIFO holds the frame and what comes while the gate is computed, so frames follow each other without a gap."""
     module, x = Gate(4, 4, 8), frames(10, 4, 4, 8)
-    design = built(module, tmp_path / "net", x, **options)
-    held = fifos(design)["output_0"]
+    placed = built(module, tmp_path / "net", x, **options)
+    held = fifos(placed)["output_0"]
     assert held.depth > held.order.beats
     assert f"up to {held.depth} beats" in held.note()
-    assert interval_of(design) == design.slowest()
-    ran(module, design, tmp_path / "net", x)
-    ran(module, design, tmp_path / "net", x, stall=0.5)
+    assert interval_of(placed) == placed.slowest()
+    ran(module, placed, tmp_path / "net", x)
+    ran(module, placed, tmp_path / "net", x, stall=0.5)
 
 
 @pytest.mark.sim
 def test_a_gate_with_a_smaller_fifo_never_ends(tmp_path, monkeypatch):
     """So the depth that is counted is needed: all but a few beats of the frame are too few."""
-    depth = hwgen.design._depth
+    depth = design._depth
 
     def short(placed, i, sides, slowest):
         found = depth(placed, i, sides, slowest)
         return min(found, placed.inputs[i].order.beats - 4) if i == 0 else found
 
-    monkeypatch.setattr(hwgen.design, "_depth", short)
-    monkeypatch.setattr(hwgen.design, "check_paces", None, raising=False)
-    monkeypatch.setattr("hwgen.emit.pace_of", lambda design: hwgen.pace.Pace(1, 1))
+    monkeypatch.setattr(design, "_depth", short)
+    monkeypatch.setattr("hwgen.emit.pace_of", lambda design: Pace(1, 1))  # which says that no frame ends
     module, x = Gate(4, 4, 8), frames(3, 4, 4, 8)
     built(module, tmp_path / "net", x, lanes=1)
     with pytest.raises(ToolFailed):

@@ -85,8 +85,11 @@ class Concat(Unit):
     def estimate(self):
         if self.together:
             return {"LUT": 3, "BRAM36": 0}
-        count = ceil_log2(max(self.runs))
-        return {"LUT": 7 + 2 * count + self.orders[0].side * self.stage.y.qtype.bits, "BRAM36": 0}
+        p, bits = self.parameters(), self.stage.y.qtype.bits
+        # columns that have a bit of both; one side's zeros are what clears a register
+        tops = [bits if p[f"{side}_SIGNED"] else p[f"{side}_W"] + p[f"{side}_SHIFT"] for side in "AB"]
+        columns = max(0, min(tops) - max(p["A_SHIFT"], p["B_SHIFT"]))
+        return {"LUT": 4 + ceil_log2(max(self.runs)) + self.orders[0].side * columns, "BRAM36": 0}
 
     def needs(self, i=0):
         if self.together:
