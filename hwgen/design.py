@@ -53,12 +53,12 @@ class Placed:
 
 @dataclass(eq=False)
 class Design:
-    """input, output -- the streams at the network's borders"""
+    """inputs, outputs -- the streams at the network's borders, as the graph has them"""
 
     name: str
     graph: Graph
-    input: Stream
-    output: Stream
+    inputs: tuple[Stream, ...]
+    outputs: tuple[Stream, ...] = ()
     placed: list[Placed] = field(default_factory=list)
 
     def slowest(self) -> int:
@@ -66,18 +66,20 @@ class Design:
         return max(placed.unit.cycles() for placed in self.placed)
 
     def registers(self) -> int:
-        """Registers on the longest way from the network's input to its output, memories left out."""
-        passed = {self.input.name: 0}
+        """Registers on the longest way from an input of the network to an output, memories left out."""
+        passed = {stream.name: 0 for stream in self.inputs}
         for placed in self.placed:
             before = max(passed[stream.name] for stream in placed.inputs)
             passed |= dict.fromkeys((stream.name for stream in placed.outputs), before + placed.unit.latency)
-        return passed[self.output.name]
+        return max(passed[stream.name] for stream in self.outputs)
 
     def walks(self) -> list[Walk]:
-        """How all units go through a frame, joined, in the order of the design; the first is that of the input."""
-        beats = self.input.row_beats
-        first = Walk([Step(False, True, beats, beats)] * self.input.order.shape[1], gap=0)
-        walks, senders = [first], {self.input.name: first}
+        """How all units go through a frame, joined, in the order of the design; the first are those of the inputs."""
+        senders = {}
+        for stream in self.inputs:
+            beats = stream.row_beats
+            senders[stream.name] = Walk([Step(False, True, beats, beats)] * stream.order.shape[1], gap=0)
+        walks = list(senders.values())
         for placed in self.placed:
             before = {i: senders[stream.name] for i, stream in enumerate(placed.inputs)}
             taken, sent = placed.inputs[0], placed.outputs[0]
@@ -90,7 +92,8 @@ class Design:
                 (stream.name for stream in placed.outputs), own[-1] if own else senders[taken.name]
             )
             walks += own
-        senders[self.output.name].last = True
+        for stream in self.outputs:
+            senders[stream.name].last = True
         for number, walk in enumerate(walks):
             walk.number = number
         return walks
@@ -102,7 +105,9 @@ class Design:
 
     def border(self) -> dict[str, float]:
         """What the AXI border takes."""
-        return border.estimate(self.input.bits + self.output.bits, len(self.loadable))
+        return border.estimate(
+            [stream.bits for stream in self.inputs], [stream.bits for stream in self.outputs], len(self.loadable)
+        )
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the estimate exceeds the board."""
@@ -121,15 +126,15 @@ class Design:
         return [p.unit for p in self.placed if isinstance(p.unit, LoadableUnit) and p.unit.loadable]
 
     def streams(self) -> list[Stream]:
-        return [self.input, *(stream for p in self.placed for stream in p.outputs)]
+        return [*self.inputs, *(stream for p in self.placed for stream in p.outputs)]
 
 
 def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Choice], context: Context) -> Design:
-    """The design of `stages`, each as `choices` says by its result; the network's input by its own name."""
-    order = choices[graph.input_name].order(graph.input_type.shape)
-    source = Stream(graph.input_name, graph.input_name, graph.input_type, order)
-    design = Design(name, graph, source, source)
-    taps = {graph.input_name: _fan_out(design, source, stages, graph)}
+    """The design of `stages`, each as `choices` says by its result; inputs of the network by their own names."""
+    orders = [choices[one.name].order(one.type.shape) for one in graph.inputs]
+    inputs = [Stream(one.name, one.name, one.type, order) for one, order in zip(graph.inputs, orders, strict=True)]
+    design = Design(name, graph, tuple(inputs))
+    taps = {source.name: _fan_out(design, source, stages, graph) for source in inputs}
     for stage in stages:
         choice, sources = choices[stage.result], []
         for i, tensor in enumerate(stage.inputs):
@@ -139,8 +144,9 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
         result = Stream(stage.result, stage.result, stage.y, unit.out_order)
         design.placed.append(Placed(unit, tuple(sources), (result,)))
         taps[stage.result] = _fan_out(design, result, stages, graph)
-    last = taps[graph.output_name if graph.nodes else stages[-1].result].pop()
-    design.output = _appended(design, last, leaving(last.name, last.type, last.order, context.device))
+    for output in graph.outputs:
+        last = taps[output.name].pop()
+        design.outputs += (_appended(design, last, leaving(last.name, last.type, last.order, context.device)),)
     _insert_fifos(design, context.device)
     return design
 
@@ -156,9 +162,8 @@ def _appended(design: Design, source: Stream, units: list[tuple[Unit, Order]]) -
 
 def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) -> list[Stream]:
     """One stream per reader of `stream`, through a chain of forks."""
-    readers = sum(stage.inputs.count(stream.name) for stage in stages) + (
-        graph.output_name == stream.name and bool(graph.nodes)
-    )
+    readers = sum(stage.inputs.count(stream.name) for stage in stages)
+    readers += sum(output.name == stream.name for output in graph.outputs)
     ends = []
     for i in range(readers - 1):
         pair = tuple(
@@ -215,7 +220,11 @@ def _insert_fifos(design: Design, device: Device) -> None:
     if all(len(placed.inputs) == 1 for placed in design.placed):
         return
     slowest = design.slowest()
-    reached = {design.input.name: _Reached(np.arange(1, design.input.order.beats + 1))}
+    longest = max(stream.order.beats for stream in design.inputs)
+    reached = {}
+    for stream in design.inputs:  # side by side, as if they began and ended together
+        beats = np.arange(1, stream.order.beats + 1)
+        reached[stream.name] = _Reached(-(-beats * longest // stream.order.beats))
     result = []
     for placed in design.placed:
         unit = placed.unit

@@ -1,17 +1,23 @@
 """The integer graph: tensors of integers with one exponent each, and `Graph.eval`, the golden model."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import lcm
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 
 from hwgen.qtype import QType
 
 if TYPE_CHECKING:
     from hwgen.ops.quantize import Quantize
+
+
+# what the host does in float64, as the module does: on the way in, with an array; on the way out, over a dimension
+STEPS = {"add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div}
+ON_HOST = {"softmax": torch.softmax, "log_softmax": torch.log_softmax}
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Op:
     maximum      whether that is the greatest of the window; else it is a sum
     elementwise  whether it is a function of one activation of each input, so that it may come before or behind what
                  moves them
+    pixelwise    whether each pixel of its result is a function of the same pixel of its inputs, wherever that is
     requantizes  whether the unit that computes it can also do what a Quantize behind it does
     frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that
                  follow each other
@@ -63,6 +70,7 @@ class Op:
     maximum: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
     requantizes: ClassVar[bool] = False
+    pixelwise: bool = False
     frames: int = 1
 
     @property
@@ -96,18 +104,65 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
-    """Nodes in an order of evaluation; each name stands for one tensor.
+class Input:
+    """What the network takes, and what the host does to it before the first word.
 
-    input_shape and output_shape are the user's own, without the batch: a Linear network has (features,).
+    name    of the tensor that it becomes
+    shape   the user's own, without the batch: a Linear network has (features,)
+    view    None, or for each activation of the flattened frame where it lies in the user's flattened shape: int64, each
+            place once
+    steps   what the user's floats pass before they are quantized, one after the other, in float64: a name of STEPS, and
+            an array that broadcasts against the user's shape
     """
 
-    input_name: str
-    input_type: TensorType
-    input_shape: tuple[int, ...]
+    name: str
+    type: TensorType
+    shape: tuple[int, ...]
+    view: np.ndarray | None = None
+    steps: tuple[tuple[str, np.ndarray], ...] = ()
+
+    def quantize(self, x: torch.Tensor) -> torch.Tensor:
+        """The user's floats [N, *shape] as int64 [N, channels, rows, columns]: floor(x / 2^exponent + 1/2), clamped."""
+        kind, x = self.type, x.double()
+        for step, value in self.steps:
+            x = STEPS[step](x, torch.from_numpy(value))
+        scaled = x * 2.0**-kind.exponent
+        level = scaled.floor()
+        level = level + (scaled - level >= 0.5)
+        q = level.clamp(kind.qtype.low, kind.qtype.high).long().reshape(len(x), -1)
+        return (q if self.view is None else q[:, torch.from_numpy(self.view)]).reshape(-1, *kind.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What the network sends, and what the host makes of it.
+
+    name    of the tensor that is sent, which others may read or send too
+    shape   the user's own, without the batch
+    view    None, or where each value of the user's shape lies in the flattened frame: int64 of that shape
+    host    None, or what is left to the host: a name of ON_HOST, and the dimension of [N, *shape] that it is over
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    view: np.ndarray | None = None
+    host: tuple[str, int] | None = None
+
+    def dequantize(self, q: torch.Tensor, exponent: int) -> torch.Tensor:
+        """Integers [N, channels, rows, columns], each worth 2^exponent, as float64 [N, *shape]."""
+        y = q.double().reshape(len(q), -1) * 2.0**exponent
+        y = (y if self.view is None else y[:, torch.from_numpy(self.view.reshape(-1))]).reshape(-1, *self.shape)
+        return y if self.host is None else ON_HOST[self.host[0]](y, self.host[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in an order of evaluation; each name stands for one tensor. Inputs and outputs are in their order in the
+    module."""
+
+    inputs: tuple[Input, ...]
     nodes: tuple[Node, ...]
-    output_name: str
-    output_shape: tuple[int, ...]
+    outputs: tuple[Output, ...]
 
     def __getitem__(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
@@ -115,15 +170,18 @@ class Graph:
     def consumers(self, name: str) -> list[Node]:
         return [node for node in self.nodes if name in node.inputs]
 
+    def is_output(self, name: str) -> bool:
+        return any(output.name == name for output in self.outputs)
+
     def only_consumer(self, name: str) -> Node | None:
-        """The node that alone reads `name`, None if there are several, or if it is the network's output."""
+        """The node that alone reads `name`, None if there are several, or if it is an output of the network."""
         consumers = self.consumers(name)
-        alone = len(consumers) == 1 and consumers[0].inputs.count(name) == 1 and name != self.output_name
+        alone = len(consumers) == 1 and consumers[0].inputs.count(name) == 1 and not self.is_output(name)
         return consumers[0] if alone else None
 
     def types(self) -> dict[str, TensorType]:
         """The type of every tensor by name."""
-        types = {self.input_name: self.input_type}
+        types = {one.name: one.type for one in self.inputs}
         for node in self.nodes:
             types[node.name] = node.op.infer(*(types[name] for name in node.inputs))
         return types
@@ -132,6 +190,10 @@ class Graph:
     def frames(self) -> int:
         """Frames of a sample: before and behind each so many, no op holds anything of frames before."""
         return lcm(*(node.op.frames for node in self.nodes))
+
+    def sending(self, renamed: Mapping[str, str]) -> tuple[Output, ...]:
+        """The outputs, where those of the tensors of `renamed` are of others."""
+        return tuple(replace(output, name=renamed.get(output.name, output.name)) for output in self.outputs)
 
     def replacing(self, old: Node, *new: Node, output: str | None = None) -> "Graph":
         """The graph with `new` in the place of `old`; readers of `old` read `output` (default: the last of `new`)."""
@@ -142,24 +204,19 @@ class Graph:
                 nodes += new
             else:
                 nodes.append(replace(node, inputs=tuple(output if n == old.name else n for n in node.inputs)))
-        name = output if self.output_name == old.name else self.output_name
-        return replace(self, nodes=tuple(nodes), output_name=name)
+        return replace(self, nodes=tuple(nodes), outputs=self.sending({old.name: output}))
 
-    def quantize_input(self, x: torch.Tensor) -> torch.Tensor:
-        """The user's floats [N, *input_shape] as int64 [N, channels, rows, columns]: floor(x / 2^exponent + 1/2),
-        clamped."""
-        kind = self.input_type
-        scaled = x.double() * 2.0**-kind.exponent
-        level = scaled.floor()
-        level = level + (scaled - level >= 0.5)
-        return level.clamp(kind.qtype.low, kind.qtype.high).long().reshape(-1, *kind.shape)
+    def quantize_inputs(self, *x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The user's floats [N, *shape] of each input as int64 [N, channels, rows, columns]."""
+        return tuple(one.quantize(floats) for one, floats in zip(self.inputs, x, strict=True))
 
-    def trace(self, q: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, int64 tensor [N, channels, rows, columns]) of every tensor, for input integers q of whole samples."""
+    def trace(self, *q: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+        """(name, int64 tensor [N, channels, rows, columns]) of every tensor, for the integers of each input, of whole
+        samples."""
         types = self.types()
-        values = {self.input_name: q}
+        values = {one.name: value for one, value in zip(self.inputs, q, strict=True)}
         unread = Counter(name for node in self.nodes for name in node.inputs)
-        yield self.input_name, q
+        yield from list(values.items())
         for node in self.nodes:
             values[node.name] = node.op.eval([types[n] for n in node.inputs], *(values[n] for n in node.inputs))
             unread.subtract(node.inputs)
@@ -168,17 +225,25 @@ class Graph:
                     del values[name]
             yield node.name, values[node.name]
 
-    def eval(self, q: torch.Tensor) -> torch.Tensor:
-        """The output integers [N, channels, rows, columns] for input integers q: the definition all else is checked
-        against."""
-        return next(value for name, value in self.trace(q) if name == self.output_name)
+    def eval(self, *q: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The integers [N, channels, rows, columns] of each output for those of each input: the definition all else is
+        checked against."""
+        found = {name: value for name, value in self.trace(*q) if self.is_output(name)}
+        return tuple(found[output.name] for output in self.outputs)
 
-    def dequantize_output(self, q: torch.Tensor) -> torch.Tensor:
-        """Output integers as float64 [N, *output_shape]."""
-        return (q.double() * 2.0 ** self.types()[self.output_name].exponent).reshape(-1, *self.output_shape)
+    def dequantize_outputs(self, *q: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The integers of each output as float64 [N, *shape]."""
+        types = self.types()
+        return tuple(
+            output.dequantize(value, types[output.name].exponent) for output, value in zip(self.outputs, q, strict=True)
+        )
+
+    def golden(self, *x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The float64 [N, *shape] of each output for the user's floats of each input."""
+        return self.dequantize_outputs(*self.eval(*self.quantize_inputs(*x)))
 
     def __str__(self) -> str:
         types = self.types()
-        lines = [f"{self.input_name}: {self.input_type}"]
+        lines = [f"{one.name}: {one.type}" for one in self.inputs]
         lines += [f"{n.name}: {types[n.name]} = {n.op}({', '.join(n.inputs)})" for n in self.nodes]
-        return "\n".join([*lines, f"return {self.output_name}"])
+        return "\n".join([*lines, f"return {', '.join(output.name for output in self.outputs)}"])

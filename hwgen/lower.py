@@ -8,7 +8,7 @@ from hwgen.stage import Stage
 
 
 def lower(graph: Graph, loadable: Callable[[str], bool] = lambda layer: False) -> list[Stage]:
-    """The stages of a graph after its passes, in order; every tensor that a stage reads is the input or another's
+    """The stages of a graph after its passes, in order; every tensor that a stage reads is an input or another's
     result.
 
     loadable -- whether a layer with weights is, by its name
@@ -27,8 +27,6 @@ def lower(graph: Graph, loadable: Callable[[str], bool] = lambda layer: False) -
         can_load = node.op.has_weights and loadable(node.name)
         op = node.op.hardware(kinds[0])
         stages.append(Stage(node.name, op, quantize, node.inputs, kinds, result, types[result], can_load))
-    if not stages:
-        stages.append(passing("output", graph.input_name, graph.input_type))
     return stages
 
 

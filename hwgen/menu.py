@@ -25,7 +25,7 @@ BETWEEN = 6  # more margins that are tried once one does
 STEP = 1.001  # the search for the best rate ends where a faster one would gain less
 OUTPUT = ""  # the network's border, as a stage
 
-Edge = tuple[str, str, int]  # from a stage or the network's input, to a stage or OUTPUT, as its input of that number
+Edge = tuple[str, str, int]  # from a stage or an input, to a stage, as its input of that number, or to an OUTPUT
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Menu:
     ):
         """auto -- the engine where the user leaves the choice; dsp -- whether lanes may be in DSP slices"""
         self.graph, self.stages, self.config, self.board, self.auto = graph, stages, config, board, auto
+        self.of_input = {one.name: one.type for one in graph.inputs}
         self.of_result = {stage.result: stage for stage in stages}
         # what a board has none of is weighed as if it had one
         self.have = {name: max(1, board.resources[name]) for name in RESOURCES}
@@ -65,7 +66,7 @@ class Menu:
         self.edges: list[Edge] = [
             (tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)
         ]
-        self.edges.append((graph.output_name if graph.nodes else stages[-1].result, OUTPUT, 0))
+        self.edges += [(output.name, OUTPUT, i) for i, output in enumerate(graph.outputs)]
         self.price_from = cache(self.price_from)
         self.order = cache(self.order)
 
@@ -93,9 +94,9 @@ class Menu:
         return rest or wanted
 
     def order(self, name: str, choice: Choice) -> Order:
-        """The order of the stream that a stage, or the network's input, sends."""
-        if name == self.graph.input_name:
-            return choice.order(self.graph.input_type.shape)
+        """The order of the stream that a stage, or an input of the network, sends."""
+        if name in self.of_input:
+            return choice.order(self.of_input[name].shape)
         stage = self.of_result[name]
         return self.unit(stage, choice, 0, choice.order(stage.x.shape)).out_order
 
@@ -111,7 +112,7 @@ class Menu:
         """The price of an edge whose source sends in `order`."""
         source, result, i = edge
         if result == OUTPUT:
-            kind = self.graph.input_type if source == self.graph.input_name else self.of_result[source].y
+            kind = self.of_input[source] if source in self.of_input else self.of_result[source].y
             units = [unit for unit, _ in leaving(source, kind, order, self.board.device)]
         else:
             stage = self.of_result[result]
@@ -130,11 +131,11 @@ class Menu:
         found: dict[str, list[Choice]] = {}
         for stage in self.stages:
             found[stage.result] = self._choices(stage, limit, found)
-        shape = self.graph.input_type.shape
-        readers = [stage.result for stage in self.stages if self.graph.input_name in stage.inputs]
-        wanted = [choice.order(shape) for name in readers for choice in found[name]]
-        by_pixels = [order.pixels if order != Order(shape) else 0 for order in wanted]
-        found[self.graph.input_name] = [Border(pixels) for pixels in sorted(set(by_pixels))]
+        for source, kind in self.of_input.items():
+            readers = [stage.result for stage in self.stages if source in stage.inputs]
+            wanted = [choice.order(kind.shape) for name in readers for choice in found[name]] or [Order(kind.shape)]
+            by_pixels = [order.pixels if order != Order(kind.shape) else 0 for order in wanted]
+            found[source] = [Border(pixels) for pixels in sorted(set(by_pixels))]
         found[OUTPUT] = [Border()]
         return found
 

@@ -1,4 +1,5 @@
-"""The two modules a user adds to a PyTorch network: an activation quantizer and an exact average pooling.
+"""The modules a user adds to a PyTorch network: an activation quantizer, an exact average pooling, and from
+nn_sequence.py a layer normalization and a softmax in integers.
 
 Each is one custom operator (`hwgen::act_quant`, `hwgen::avg_pool2d`), so that it stays one node through
 `torch.export`. A process that reloads an exported program must have imported this file.
@@ -9,14 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwgen.errors import BadInput
-
-MAX_BITS = 16
-MAX_EXPONENT = 64
-
-
-def limits(bits: int, signed: bool) -> tuple[int, int]:
-    """The least and the greatest integer of a `bits` wide number, both included."""
-    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+from hwgen.grids import MAX_BITS, MAX_EXPONENT, limits, require_float, require_int, round_half_up
+from hwgen.nn_recurrent import GRU as GRU
+from hwgen.nn_recurrent import LSTM as LSTM
+from hwgen.nn_recurrent import RNN as RNN
+from hwgen.nn_sequence import LayerNorm as LayerNorm
+from hwgen.nn_sequence import Softmax as Softmax
 
 
 def reciprocal(count: int, bits: int) -> tuple[int, int]:
@@ -29,33 +28,16 @@ def reciprocal(count: int, bits: int) -> tuple[int, int]:
     return ((1 << (f + 1)) + count) // (2 * count), f
 
 
-def round_half_up(x: Tensor, exponent: int) -> Tensor:
-    """floor(x * 2^-exponent + 1/2), without the rounding error that adding 1/2 has just below a tie."""
-    scaled = x * 2.0**-exponent
-    floor = torch.floor(scaled)
-    return floor + (scaled - floor >= 0.5).to(x.dtype)
-
-
-def _require_float(x: Tensor, op: str) -> None:
-    if x.dtype not in (torch.float32, torch.float64):
-        raise BadInput(f"the input has dtype {x.dtype}", op, "pass torch.float32 or torch.float64")
-
-
-def _require_int(name: str, value: int, low: int, high: int, at: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise BadInput(f"{name} = {value!r}", at, f"use an integer from {low} to {high}")
-
-
 @torch.library.custom_op("hwgen::act_quant", mutates_args=())
 def act_quant(x: Tensor, bits: int, exponent: int, signed: bool) -> Tensor:
     """clamp(floor(x * 2^-exponent + 1/2), lo, hi) * 2^exponent; see `ActQuant`."""
-    _require_float(x, "act_quant")
+    require_float(x, "act_quant")
     return round_half_up(x, exponent).clamp(*limits(bits, signed)) * 2.0**exponent
 
 
 @act_quant.register_fake
 def _(x, bits, exponent, signed):
-    _require_float(x, "act_quant")
+    require_float(x, "act_quant")
     return torch.empty_like(x)
 
 
@@ -77,14 +59,14 @@ act_quant.register_autograd(_act_quant_backward, setup_context=_act_quant_setup)
 @torch.library.custom_op("hwgen::avg_pool2d", mutates_args=())
 def avg_pool2d(x: Tensor, kh: int, kw: int, sh: int, sw: int, bits: int) -> Tensor:
     """Window sums times the dyadic reciprocal of kh * kw; see `AvgPool2d`."""
-    _require_float(x, "avg_pool2d")
+    require_float(x, "avg_pool2d")
     numerator, f = reciprocal(kh * kw, bits)
     return functional.avg_pool2d(x, (kh, kw), (sh, sw), divisor_override=1) * (numerator * 2.0**-f)
 
 
 @avg_pool2d.register_fake
 def _(x, kh, kw, sh, sw, bits):
-    _require_float(x, "avg_pool2d")
+    require_float(x, "avg_pool2d")
     return functional.avg_pool2d(x, (kh, kw), (sh, sw), divisor_override=1)
 
 
@@ -121,8 +103,8 @@ class ActQuant(nn.Module):
 
     def __init__(self, bits: int, exponent: int, signed: bool = False):
         super().__init__()
-        _require_int("bits", bits, 1, MAX_BITS, "ActQuant")
-        _require_int("exponent", exponent, -MAX_EXPONENT, MAX_EXPONENT, "ActQuant")
+        require_int("bits", bits, 1, MAX_BITS, "ActQuant")
+        require_int("exponent", exponent, -MAX_EXPONENT, MAX_EXPONENT, "ActQuant")
         if not isinstance(signed, bool):
             raise BadInput(f"signed = {signed!r}", "ActQuant", "use True or False")
         self.bits, self.exponent, self.signed = bits, exponent, signed
@@ -155,7 +137,7 @@ class AvgPool2d(nn.Module):
         super().__init__()
         self.kernel_size = _pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else _pair("stride", stride)
-        _require_int("bits", bits, 1, MAX_BITS, "AvgPool2d")
+        require_int("bits", bits, 1, MAX_BITS, "AvgPool2d")
         self.bits = bits
 
     def forward(self, x: Tensor) -> Tensor:
@@ -170,5 +152,5 @@ def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
     if len(pair) != 2:
         raise BadInput(f"{name} = {value!r}", "AvgPool2d", "give an integer or (height, width)")
     for side in pair:
-        _require_int(name, side, 1, 256, "AvgPool2d")
+        require_int(name, side, 1, 256, "AvgPool2d")
     return pair

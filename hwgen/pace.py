@@ -70,6 +70,7 @@ def _ends(walks: list[Walk]) -> list[float]:
     """When the first frames end, until two take the same, MOST_FRAMES at most."""
     events: list[tuple[float, int]] = []
     ends: list[float] = []
+    sending = [walk for walk in walks if walk.last]
     now = 0.0
     while len(ends) < MOST_FRAMES and not _steady(ends):
         freed = True
@@ -84,8 +85,8 @@ def _ends(walks: list[Walk]) -> list[float]:
         while events and events[0][0] == now:
             walk = walks[heapq.heappop(events)[1]]
             walk.finish(now)
-            if walk.last and walk.at == 0:
-                ends.append(now)
+        if len(ends) < min(walk.frame for walk in sending):
+            ends.append(now)
     return ends
 
 

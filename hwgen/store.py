@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -11,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from hwgen.errors import BadInput
-from hwgen.ir import Graph, Node, Op, TensorType
+from hwgen.ir import ON_HOST, STEPS, Graph, Input, Node, Op, Output, TensorType
 from hwgen.ops import importers
 from hwgen.qtype import QType
 
@@ -22,22 +23,36 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _InputType(_Strict):
+class _Type(_Strict):
     shape: tuple[int, int, int]
     low: int
     high: int
     exponent: int
 
 
+class _Input(_Strict):
+    """`steps` are names, and whether there is a `view`: golden.npz holds the arrays."""
+
+    name: str
+    type: _Type
+    shape: tuple[int, ...]
+    view: bool
+    steps: list[str]
+
+
+class _Output(_Strict):
+    name: str
+    shape: tuple[int, ...]
+    view: bool
+    host: tuple[str, int] | None
+
+
 class _Text(_Strict):
     """golden.json; a node has name, op and inputs, and the fields of its op, null where golden.npz holds an array."""
 
-    input_name: str
-    input_type: _InputType
-    input_shape: tuple[int, ...]
+    inputs: list[_Input]
     nodes: list[dict]
-    output_name: str
-    output_shape: tuple[int, ...]
+    outputs: list[_Output]
 
 
 def ops() -> dict[str, type[Op]]:
@@ -54,7 +69,8 @@ def ops() -> dict[str, type[Op]]:
 
 def dump(graph: Graph) -> tuple[str, bytes]:
     """The graph as (JSON text, npz bytes); the same graph gives the same bytes."""
-    arrays, nodes = {}, []
+    nodes = []
+    inputs, outputs, arrays = border(graph)
     for node in graph.nodes:
         values = {name: getattr(node.op, name) for name in _fields(node.op)}
         for key, value in values.items():
@@ -62,23 +78,25 @@ def dump(graph: Graph) -> tuple[str, bytes]:
                 arrays[f"{node.name}.{key}"] = value
                 values[key] = None
         nodes.append({"name": node.name, "op": type(node.op).__name__, "inputs": node.inputs, **values})
-    kind = graph.input_type
-    text = {
-        "input_name": graph.input_name,
-        "input_type": {
-            "shape": kind.shape,
-            "low": kind.qtype.low,
-            "high": kind.qtype.high,
-            "exponent": kind.exponent,
-        },
-        "input_shape": graph.input_shape,
-        "nodes": nodes,
-        "output_name": graph.output_name,
-        "output_shape": graph.output_shape,
-    }
+    text = {"inputs": inputs, "nodes": nodes, "outputs": outputs}
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)
     return json.dumps(text, indent=1) + "\n", buffer.getvalue()
+
+
+def border(graph: Graph) -> tuple[list[dict], list[dict], dict[str, Any]]:
+    """The inputs and outputs of a graph as golden.json has them, and their arrays by name."""
+    inputs, outputs, arrays = [], [], {}
+    for i, one in enumerate(graph.inputs):
+        low, high = one.type.qtype.low, one.type.qtype.high
+        kind = {"shape": one.type.shape, "low": low, "high": high, "exponent": one.type.exponent}
+        steps, view = [step for step, _ in one.steps], one.view is not None
+        inputs.append({"name": one.name, "type": kind, "shape": one.shape, "view": view, "steps": steps})
+        arrays |= {f"inputs.{i}.steps.{n}": value for n, (_, value) in enumerate(one.steps)}
+    outputs += [{"name": o.name, "shape": o.shape, "view": o.view is not None, "host": o.host} for o in graph.outputs]
+    for side, ends in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        arrays |= {f"{side}.{i}.view": one.view for i, one in enumerate(ends) if one.view is not None}
+    return inputs, outputs, arrays
 
 
 def load(folder: Path) -> Graph:
@@ -89,25 +107,60 @@ def load(folder: Path) -> Graph:
             arrays = dict(file)
         known = ops()
         nodes = tuple(_node(entry, known, arrays) for entry in text.nodes)
+        inputs = tuple(_input(one, f"inputs.{i}", arrays) for i, one in enumerate(text.inputs))
+        outputs = tuple(_output(one, f"outputs.{i}", arrays) for i, one in enumerate(text.outputs))
         if arrays:
-            raise ValueError(f"no node has the array {next(iter(arrays))}")
-        kind = text.input_type
-        if kind.low > kind.high or min(kind.shape) < 1:
-            raise ValueError(f"the input is {kind!r}")
-        graph = Graph(
-            text.input_name,
-            TensorType(kind.shape, QType(kind.low, kind.high), kind.exponent),
-            text.input_shape,
-            nodes,
-            text.output_name,
-            text.output_shape,
-        )
-        if text.output_name not in graph.types():  # what a layer cannot take shows here
-            raise ValueError(f"no node is {text.output_name}")
+            raise ValueError(f"nothing has the array {next(iter(arrays))}")
+        graph = Graph(inputs, nodes, outputs)
+        _check_border(graph)
     except Exception as error:  # zip, zlib, JSON, numpy and every layer have errors of their own
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInput(f"the golden graph cannot be read: {first}", str(folder), "build again") from error
     return graph
+
+
+def _input(entry: _Input, place: str, arrays: dict[str, np.ndarray]) -> Input:
+    """The input of an entry, which takes its arrays out of `arrays`."""
+    steps = tuple((step, _array(f"{place}.steps.{n}", np.float64, arrays)) for n, step in enumerate(entry.steps))
+    kind = TensorType(entry.type.shape, QType(entry.type.low, entry.type.high), entry.type.exponent)
+    view = _array(f"{place}.view", np.int64, arrays) if entry.view else None
+    return Input(entry.name, kind, entry.shape, view, steps)
+
+
+def _output(entry: _Output, place: str, arrays: dict[str, np.ndarray]) -> Output:
+    """The output of an entry, which takes its array out of `arrays`."""
+    return Output(
+        entry.name, entry.shape, _array(f"{place}.view", np.int64, arrays) if entry.view else None, entry.host
+    )
+
+
+def _array(name: str, dtype: type, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    if name not in arrays or arrays[name].dtype != dtype:
+        raise ValueError(f"the array {name} is missing, or not one of {dtype.__name__}")
+    return arrays.pop(name)
+
+
+def _check_border(graph: Graph) -> None:
+    """Raises ValueError for inputs and outputs that are none, before anything is made of them."""
+    names = [one.name for one in (*graph.inputs, *graph.nodes)]
+    if not graph.inputs or not graph.outputs or len(set(names)) < len(names):
+        raise ValueError("the network has no input, no output, or two tensors of one name")
+    for one in graph.inputs:
+        size, qtype = prod(one.shape), one.type.qtype
+        sound = qtype.low <= qtype.high and min(one.type.shape) >= 1 and prod(one.type.shape) == size
+        sound &= one.view is None or np.array_equal(np.sort(one.view), np.arange(size))
+        sound &= all(step in STEPS for step, _ in one.steps)
+        sound &= all(np.broadcast_shapes(value.shape, one.shape) == one.shape for _, value in one.steps)
+        if not sound:
+            raise ValueError(f"the input {one.name} is {one.type} of shape {one.shape}")
+    types = graph.types()  # what a layer cannot take shows here
+    for one in graph.outputs:
+        size = prod(types[one.name].shape)
+        sound = prod(one.shape) == size if one.view is None else one.view.shape == one.shape
+        sound &= one.view is None or bool(np.all((one.view >= 0) & (one.view < size)))
+        sound &= one.host is None or (one.host[0] in ON_HOST and 1 <= one.host[1] <= len(one.shape))
+        if not sound:
+            raise ValueError(f"the output {one.name} is {types[one.name]} of shape {one.shape}")
 
 
 def _node(entry: dict, known: Mapping[str, type[Op]], arrays: dict[str, np.ndarray]) -> Node:

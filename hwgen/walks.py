@@ -80,6 +80,22 @@ class Ring:
 
 
 @dataclass(eq=False)
+class Blocks(Ring):
+    """A memory of blocks, rtl/gather.v: an output row waits for all of its block, which is given back with its last
+    one. taken, sent -- rows of input and output of a block; rows.ring -- rows of input that it holds."""
+
+    taken: int = 1
+    sent: int = 1
+
+    def holds(self, frame: int, row: int) -> bool:
+        return self.written >= frame * self.rows.rows + (row // self.sent + 1) * self.taken
+
+    def give(self, row: int, now: float) -> None:
+        if (row + 1) % self.sent == 0:
+            self.free.extend([now + self.handover] * self.taken)
+
+
+@dataclass(eq=False)
 class Walk:
     """steps -- of a frame
     fills, empties -- the memory that it writes, and reads

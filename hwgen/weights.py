@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from hwgen import store
 from hwgen.design import Design
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.flow import read_design, read_manifest
@@ -95,16 +96,25 @@ def lists_of(design: Design, ops: dict[str, Op]) -> tuple[list[LayerList], np.nd
     return layers, np.concatenate(writes)
 
 
+def _check_border(old: Graph, new: Graph) -> None:
+    """Raises BadInput where two graphs do not take and send the same."""
+    (inputs, outputs, arrays), (new_inputs, new_outputs, new_arrays) = store.border(old), store.border(new)
+    same = arrays.keys() == new_arrays.keys()
+    same = same and all(np.array_equal(value, new_arrays[name]) for name, value in arrays.items())
+    if inputs != new_inputs or not same:
+        told, wanted = (", ".join(str(one.type) for one in graph.inputs) for graph in (new, old))
+        raise BadInput(f"the network's input is {told}, the build's {wanted}", "the input", "build this network")
+    if outputs != new_outputs:
+        raise BadInput("the network's outputs are not those of the build", "the output", "build this network")
+
+
 def _new_ops(design: Design, new: Graph) -> dict[str, Op]:
     """The ops of the loadable layers in another graph, which must be the build's in all else."""
     old = design.graph
-    if (old.input_type, old.input_shape) != (new.input_type, new.input_shape):
-        raise BadInput(
-            f"the network's input is {new.input_type}, the build's {old.input_type}", "the input", "build this network"
-        )
+    _check_border(old, new)
     layers = [(node.name, type(node.op).__name__, node.inputs) for node in old.nodes]
     others = [(node.name, type(node.op).__name__, node.inputs) for node in new.nodes]
-    if layers != others or old.output_name != new.output_name:
+    if layers != others:
         first = next((a or b for a, b in zip(layers, others, strict=False) if a != b), max(layers, others, key=len)[-1])
         raise BadInput("the network's layers are not those of the build", first[0], "build this network")
     loadable = {unit.name for unit in design.loadable}

@@ -172,7 +172,7 @@ def test_what_is_converted_computes_what_was_trained_and_hwgen_builds_it(tmp_pat
         assert torch.equal(converted(x), prepared(x))
     assert not converted.training and not any(p.requires_grad for p in converted.parameters())
     design = hwgen.build(converted, (X[:1],), out=tmp_path / "net")
-    golden = design.graph.dequantize_output(design.graph.eval(design.graph.quantize_input(X)))
+    golden = design.graph.golden(X)[0]
     with torch.no_grad():
         assert torch.equal(golden, converted.double()(X.double()))
         assert torch.equal(golden, prepared.double()(x.double()))

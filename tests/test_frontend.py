@@ -34,9 +34,7 @@ def golden(module, x=IMAGES):
     """Whether the graph of integers gives what the module gives in float64, in numbers that the hardware holds."""
     graph = run_passes(import_model(module.eval(), (x[:1],)))
     assert max(kind.qtype.bits for kind in graph.types().values()) <= ACCUMULATOR_BITS
-    return torch.equal(
-        graph.dequantize_output(graph.eval(graph.quantize_input(x))), copy.deepcopy(module).double()(x.double())
-    )
+    return torch.equal(graph.golden(x)[0], copy.deepcopy(module).double()(x.double()))
 
 
 @pytest.mark.parametrize(
@@ -158,9 +156,6 @@ def test_in_place_calls_whose_result_is_read_are_taken():
         (lambda m, x: x.mean((2, 3), dtype=torch.float64), IMAGES, "dtype"),
         (lambda m, x: functional.linear(x.flatten(1), x.flatten(1)), IMAGES, "for a weight"),
         (lambda m, x: functional.pad(x, (1, 0), value=0.5), IMAGES, "padding"),
-        (lambda m, x: functional.pad(x, (-1, 0)), IMAGES, "padding"),
-        (lambda m, x: functional.pad(x, (1, 0, 0, 0), mode="reflect"), IMAGES, "padding"),
-        (lambda m, x: functional.pad(x, (0, 0, 0, 0, 1, 0)), IMAGES, "padding"),
         (lambda m, x: None, IMAGES, "outputs"),
         (lambda m, x: m.constant, IMAGES, "outputs"),
     ],
@@ -185,6 +180,4 @@ def test_a_dynamic_batch_may_be_flattened_by_its_size():
     module = Quantized(lambda m, x: x.view(x.size(0), -1)).eval()
     program = torch.export.export(module, (IMAGES,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     graph = run_passes(import_model(program))
-    assert torch.equal(
-        graph.dequantize_output(graph.eval(graph.quantize_input(IMAGES))), module.double()(IMAGES.double())
-    )
+    assert torch.equal(graph.golden(IMAGES)[0], module.double()(IMAGES.double()))

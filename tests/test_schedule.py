@@ -91,7 +91,7 @@ def test_units_that_hold_each_other_up_are_predicted_to(options, over, tmp_path)
     """The slowest unit of the example takes less than the network does; the prediction no less."""
     model, inputs = load(str(share("rtl").parent / "examples/digits/digits.pt2"))
     design = build(model, inputs, out=tmp_path / "net", config=BuildConfig(**options))
-    frames = np.random.default_rng(3).random((6, *design.graph.input_shape))
+    frames = np.random.default_rng(3).random((6, *design.graph.inputs[0].shape))
     took = simulate(tmp_path / "net", frames, simulator="icarus")[1].interval
     assert max(placed.unit.cycles() for placed in design.placed) < took <= interval_of(design) <= over * took
 

@@ -203,7 +203,7 @@ def test_a_unit_that_must_rest_holds_up_one_that_leaves_no_gap_between_frames(be
 def test_several_pixels_a_cycle_are_exact(pixels, tmp_path):
     net, x = convolutions(), frames(9, 2, 5, 12)
     design = build(net, x, tmp_path / "net", pixels=pixels)
-    assert design.input.order.pixels == pixels and interval_of(design) < 73 / pixels + 10
+    assert design.inputs[0].order.pixels == pixels and interval_of(design) < 73 / pixels + 10
     exact(net, x, tmp_path / "net", stall=0.2)
 
 

@@ -15,7 +15,7 @@ from hwgen import ops, store
 from hwgen.errors import BadInput, HwgenError
 from hwgen.flow import read_design
 from hwgen.folder import seal
-from hwgen.ir import Graph, Node, TensorType
+from hwgen.ir import Graph, Input, Node, Output, TensorType
 from hwgen.nn import ActQuant
 from hwgen.qtype import QType
 
@@ -126,14 +126,14 @@ ODD = {
     "an input that is none": lambda m: m["nodes"][1].update(inputs=["none"]),
     "inputs that are no list": lambda m: m["nodes"][1].update(inputs="input"),
     "a node that is no table": lambda m: m["nodes"].append(3),
-    "an output that is none": lambda m: m.update(output_name="none"),
-    "an output without a name": lambda m: m.pop("output_name"),
-    "a shape of two": lambda m: m["input_type"].update(shape=[2, 4]),
-    "a shape of text": lambda m: m.update(input_shape="244"),
-    "an exponent of text": lambda m: m["input_type"].update(exponent="0"),
-    "a huge exponent": lambda m: m["input_type"].update(exponent=10**30),
+    "an output that is none": lambda m: m["outputs"][0].update(name="none"),
+    "an output without a name": lambda m: m["outputs"][0].pop("name"),
+    "a shape of two": lambda m: m["inputs"][0]["type"].update(shape=[2, 4]),
+    "a shape of text": lambda m: m["inputs"][0].update(shape="244"),
+    "an exponent of text": lambda m: m["inputs"][0]["type"].update(exponent="0"),
+    "a huge exponent": lambda m: m["inputs"][0]["type"].update(exponent=10**30),
     "a key of no meaning": lambda m: m.update(version=1),
-    "an empty range": lambda m: m["input_type"].update(low=9, high=-9),
+    "an empty range": lambda m: m["inputs"][0]["type"].update(low=9, high=-9),
 }
 
 
@@ -199,7 +199,9 @@ def test_a_new_op_is_found_by_being_there(tmp_path, monkeypatch):
     new = store.ops()["ForATest"]
     op = new(np.arange(4), 3, ("a", "b"))
     kind = TensorType((1, 1, 1), QType(0, 3), 0)
-    text, arrays = store.dump(Graph("input", kind, (1,), (Node("look", op, ("input",)),), "look", (1,)))
+    text, arrays = store.dump(
+        Graph((Input("input", kind, (1,)),), (Node("look", op, ("input",)),), (Output("look", (1,)),))
+    )
     (tmp_path / "golden.json").write_text(text)
     (tmp_path / "golden.npz").write_bytes(arrays)
     read = store.load(tmp_path)["look"].op

@@ -86,11 +86,13 @@ def test_weights_are_loaded_over_axi(tmp_path, monkeypatch, memory, kind, option
     x = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(1)) * 4
     other = network(1) if kind == "lut" else coarse(1)
     sets = [load_words(folder), load_words(folder, other, EXAMPLE)]
-    results = [torch.ldexp(golden(net, x), torch.tensor(-design.output.type.exponent)) for net in (network(0), other)]
+    results = [
+        torch.ldexp(golden(net, x), torch.tensor(-design.outputs[0].type.exponent)) for net in (network(0), other)
+    ]
     np.savez(
         tmp_path / "data.npz",
-        inputs=axi_words(design.input, design.graph.quantize_input(x)),
-        outputs=np.stack([axi_words(design.output, y.long().reshape(3, 2, 1, 1)) for y in results]),
+        inputs_0=axi_words(design.inputs[0], design.graph.inputs[0].quantize(x)),
+        outputs_0=np.stack([axi_words(design.outputs[0], y.long().reshape(3, 2, 1, 1)) for y in results]),
         checks=[[layer.check for layer in weights.layers] for weights in sets],
         writes_0=sets[0].writes,
         writes_1=sets[1].writes,

@@ -93,8 +93,8 @@ def build_hwgen(net: IntNet, folder: Path) -> dict:
         "latency": sum(unit.latency for unit in units),
         "input": "s_axis_tdata",
         "output": "m_axis_tdata",
-        "input_fields": _fields(design.input),
-        "output_fields": _fields(design.output),
+        "input_fields": _fields(design.inputs[0]),
+        "output_fields": _fields(design.outputs[0]),
         "ties": {"rst": "1'b0", "s_axis_tvalid": "1'b1", "m_axis_tready": "1'b1"},
     }
 
@@ -111,7 +111,7 @@ def _adders(netlists: list[AdderNetlist]) -> dict:
 def wrapped_core(design: Design, folder: Path) -> dict:
     """`top` and `sources` of a design built into FOLDER/build, for simulation as for synthesis."""
     wrapper = folder / "wrapper.v"
-    text = WRAPPER.format(core=f"{design.name}_core", inputs=design.input.bits, outputs=design.output.bits)
+    text = WRAPPER.format(core=f"{design.name}_core", inputs=design.inputs[0].bits, outputs=design.outputs[0].bits)
     wrapper.write_text(text)
     sources = [path for path in sorted((folder / "build" / "rtl").glob("*.v")) if not path.stem.endswith("_top")]
     return {"top": "wrapper", "sources": [str(path) for path in (wrapper, *sources)]}
@@ -132,8 +132,8 @@ def golden(net: IntNet):
 
     def predict(x):
         n = len(x)
-        q = graph.eval(torch.from_numpy(x).to(torch.int64).reshape(n, *graph.input_type.shape))
-        return graph.dequantize_output(q).numpy()
+        q = graph.eval(torch.from_numpy(x).to(torch.int64).reshape(n, *graph.inputs[0].type.shape))
+        return graph.dequantize_outputs(*q)[0].numpy()
 
     return predict
 

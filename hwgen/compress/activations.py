@@ -39,7 +39,8 @@ class LearnedActQuant(nn.Module):
     signed  None: from the sign of what is seen when it is calibrated
     learned whether the exponent moves with training; that of the network's input does not
 
-    The first batch after `start` chooses the exponent of least squared error among all.
+    The first batch after `start` chooses the exponent of least squared error among all that are no less than `least`.
+    Quantizers that share `log2_scale` (see `share`) take the greatest that one of them chooses.
     """
 
     started: Tensor
@@ -50,6 +51,8 @@ class LearnedActQuant(nn.Module):
         super().__init__()
         self.bits = bits
         self.may_be_signed = signed
+        self.least = -MAX_EXPONENT
+        self.partners: list[LearnedActQuant] = []
         self.register_buffer("started", torch.tensor(False))
         self.register_buffer("calibrated", torch.tensor(False))
         self.register_buffer("signed", torch.tensor(bool(signed)))
@@ -57,7 +60,14 @@ class LearnedActQuant(nn.Module):
 
     @property
     def exponent(self) -> int:
-        return max(-MAX_EXPONENT, min(MAX_EXPONENT, round(self.log2_scale.item())))
+        return max(self.least, min(MAX_EXPONENT, round(self.log2_scale.item())))
+
+    def share(self, other: "LearnedActQuant") -> None:
+        """One exponent for both from now on: their results are joined in one tensor."""
+        group = dict.fromkeys([self, *self.partners, other, *other.partners])
+        for one in group:
+            one.partners = [q for q in group if q is not one]
+            one.log2_scale = self.log2_scale
 
     def start(self) -> None:
         self.started.fill_(True)
@@ -70,9 +80,12 @@ class LearnedActQuant(nn.Module):
         x = x.flatten()[:: x.numel() // 100_000 | 1].double()  # an odd step meets all columns
         top = max(x.abs().max().item(), 2.0**-30)
         highest = int(torch.ceil(torch.log2(torch.tensor(top / max(high, 1)))).item()) + 1
-        candidates = range(highest, highest - x.numel().bit_length() - 4, -1)
+        highest = max(highest, self.least)
+        candidates = range(highest, max(highest - x.numel().bit_length() - 4, self.least - 1), -1)
         errors = [(act_quant(x, self.bits, e, bool(self.signed)) - x).square().sum().item() for e in candidates]
-        self.log2_scale.fill_(candidates[errors.index(min(errors))])
+        chosen = [float(candidates[errors.index(min(errors))])]
+        chosen += [q.log2_scale.item() for q in self.partners if q.calibrated]
+        self.log2_scale.fill_(max(chosen))
         self.calibrated.fill_(True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,20 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from hwgen.compress.trace import WEIGHTED, call_counts, module_of, readers
+from hwgen.compress.trace import TRANSPOSED, WEIGHTED, call_counts, module_of, readers
 
 
 def compact(network: fx.GraphModule) -> dict[str, int]:
     """Removes every filter of zero weights and bias whose channel only layers with weights read; its outputs are zero,
     so every number that comes out stays the same. The filters removed, by layer.
 
-    A channel that an addition, the network's output or a layer that is called twice reads stays. A depthwise layer
-    loses the channels of the layer before it, if its own bias there is zero too.
+    A channel that an addition, the network's output, a transposed convolution or a layer that is called twice reads
+    stays. A depthwise layer loses the channels of the layer before it, if its own bias there is zero too.
     """
     removed, calls = {}, call_counts(network)
     for node in network.graph.nodes:
         layer = module_of(network, node)
-        if calls[node.target] > 1 or not isinstance(layer, WEIGHTED) or getattr(layer, "groups", 1) > 1:
+        if calls[node.target] > 1 or not _plain(layer) or getattr(layer, "groups", 1) > 1:
             continue
         behind = _behind(network, node, calls)
         if behind is None:
@@ -38,6 +38,14 @@ def compact(network: fx.GraphModule) -> dict[str, int]:
     return removed
 
 
+# whether the layer is a Linear, whether its channels are flattened, whether the reader is a Linear
+FITTING = ((False, False, False), (False, True, True), (True, False, True))
+
+
+def _plain(layer: nn.Module | None) -> bool:
+    return isinstance(layer, WEIGHTED) and not isinstance(layer, TRANSPOSED)
+
+
 def depthwise(layer: nn.Module) -> bool:
     groups = getattr(layer, "groups", 1)
     return groups > 1 and groups == layer.in_channels == layer.out_channels
@@ -46,9 +54,13 @@ def depthwise(layer: nn.Module) -> bool:
 def _behind(network: fx.GraphModule, node: fx.Node, calls: Counter) -> list[Any] | None:
     """The layers that read the node's channels, through depthwise ones too; None if something else does."""
     found = []
-    for reader in readers(network, node):
+    linear = isinstance(module_of(network, node), nn.Linear)
+    for reader, flat in readers(network, node, spatial=not linear):
         layer = module_of(network, reader)
-        if not isinstance(layer, WEIGHTED) or calls[reader.target] > 1:
+        if not _plain(layer) or calls[reader.target] > 1:
+            return None
+        # a Linear's channels are the last dimension, a convolution's the second, which flattening brings to the last
+        if (linear, flat, isinstance(layer, nn.Linear)) not in FITTING:
             return None
         found.append(layer)
         if depthwise(layer):

@@ -9,6 +9,7 @@ from hwgen.compress import prune
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.compress.prune import Layer
 from hwgen.compress.recipe import Recipe
+from hwgen.compress.weights import BiasGrid
 from hwgen.errors import BadInput
 
 
@@ -72,8 +73,9 @@ class Prepared(nn.Module):
         for layer in self.layers.values():
             if not layer.grid.on_grid:
                 layer.grid.to_grid(layer.original)
-            if layer.bias_grid is not None:
-                layer.bias_grid.on_grid.fill_(True)
+        for grid in self.network.modules():
+            if isinstance(grid, BiasGrid):
+                grid.on_grid.fill_(True)
         for quantizer in self.quantizers:
             quantizer.start()
 

@@ -143,7 +143,7 @@ def layer_break_even(
     greatest: int | None = None,
     powers_of_two: bool = False,
 ) -> BreakEven:
-    """break_even of a Conv1d, a Conv2d or a Linear whose activations have input_bits bits, 1 to 16."""
+    """break_even of a convolution or a Linear whose activations have input_bits bits, 1 to 16."""
     _check("input_bits", input_bits, ACTIVATION_BITS)
     return break_even(
         weight_bits=weight_bits,
@@ -198,10 +198,10 @@ def _window(layer: nn.Module) -> tuple[int, tuple[int, ...], tuple[int, ...], in
     """Input channels, kernel, dilation, groups."""
     if isinstance(layer, nn.Linear):
         window = layer.in_features, (), (), 1
-    elif isinstance(layer, nn.Conv1d | nn.Conv2d):
+    elif isinstance(layer, nn.modules.conv._ConvNd):
         window = layer.in_channels, layer.kernel_size, layer.dilation, layer.groups
     else:
-        raise BadInput(f"the layer is a {type(layer).__name__}", "price", "give a Conv1d, a Conv2d or a Linear")
+        raise BadInput(f"the layer is a {type(layer).__name__}", "price", "give a convolution or a Linear")
     _check("input channels", window[0], 1 << ACCUMULATOR_BITS)
     return window
 

@@ -1,66 +1,160 @@
-"""The network as a torch.fx graph: which nodes hold weights, which only move numbers."""
+"""The network as a torch.fx graph, and what each of its calls does: by its name, whether a module, a function or a
+method makes it."""
 
 import operator
+import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import TypeGuard
 
-import torch
 from torch import fx, nn
 
 import hwgen.nn
 from hwgen.compress.activations import LearnedActQuant
+from hwgen.compress.modules import Affine, Constant, Normalize, Shares, Steps
 from hwgen.errors import UnsupportedLayer
 from hwgen.ops.lookup import FUNCTIONS as LOOKUPS
 
-Weighted = nn.Conv1d | nn.Conv2d | nn.Linear
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, hwgen.nn.AvgPool2d)
-RELUS = (nn.ReLU, nn.ReLU6)
-# functions of one activation, which become tables between two quantizers
-FUNCTIONS = (
-    *(
-        nn.CELU,
-        nn.ELU,
-        nn.GELU,
-        nn.Hardshrink,
-        nn.Hardsigmoid,
-        nn.Hardswish,
-        nn.LeakyReLU,
-        nn.LogSigmoid,
-        nn.Mish,
-        nn.SELU,
-    ),
-    *(nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Softshrink, nn.Tanh, nn.Threshold),
-)
+Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, nn.Linear)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# what is on a grid whatever it reads
+ON_GRID = (hwgen.nn.ActQuant, LearnedActQuant, Constant, Normalize, Shares, Steps)
+OWN = (*ON_GRID, Affine, hwgen.nn.AvgPool2d)
+
 # the same numbers, elsewhere, zeros around them
-MOVES = (nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ZeroPad2d)
-MAXIMA = (nn.MaxPool1d, nn.MaxPool2d)
-RELU_CALLS = {torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu6, "relu", "relu_"}
-FUNCTION_CALLS = {getattr(home, name) for name in LOOKUPS for home in (torch, nn.functional) if hasattr(home, name)} | {
-    "abs",
-    "exp",
-    "sigmoid",
-    "sign",
-    "sqrt",
-    "square",
-    "tanh",
-    nn.functional.logsigmoid,
+MOVES = set(
+    [
+        "flatten",
+        "unflatten",
+        "view",
+        "viewas",
+        "reshape",
+        "reshapeas",
+        "permute",
+        "transpose",
+        "swapaxes",
+        "swapdims",
+        "movedim",
+        "t",
+        "squeeze",
+        "unsqueeze",
+        "expand",
+        "expandas",
+        "repeat",
+        "repeatinterleave",
+        "tile",
+        "clone",
+        "contiguous",
+        "detach",
+        "identity",
+        "to",
+        "float",
+        "double",
+        "typeas",
+        "getitem",
+        "getattr",
+        "select",
+        "narrow",
+        "slice",
+        "chunk",
+        "split",
+        "tensorsplit",
+        "unbind",
+        "unfold",
+        "cat",
+        "concat",
+        "concatenate",
+        "stack",
+        "flip",
+        "roll",
+        "rot90",
+        "dropout",
+        "alphadropout",
+        "featuredropout",
+        "featurealphadropout",
+        "stochasticdepth",
+        "pad",
+        "zeropad",
+        "constantpad",
+        "pixelshuffle",
+        "pixelunshuffle",
+        "channelshuffle",
+        "upsamplingnearest",
+        "upsamplenearest",
+    ]
+)
+# each result is one of the numbers that were read
+PICKS = set(["maxpool", "adaptivemaxpool", "amax", "amin", "max", "min"])
+CLAMPS = set(["relu", "relu6", "hardtanh", "clamp", "clip", "clampmin", "clampmax"])
+SCALARS = set(["add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "truediv", "neg", "negative"])
+SUMS = set(
+    [
+        "avgpool",
+        "adaptiveavgpool",
+        "mean",
+        "sum",
+        "matmul",
+        "bmm",
+        "mm",
+        "mv",
+        "dot",
+        "einsum",
+        "baddbmm",
+        "addmm",
+        "addcmul",
+        "addcdiv",
+        "upsample",
+        "interpolate",
+        "upsamplingbilinear",
+        "upsamplebilinear",
+        "maximum",
+        "minimum",
+        "lppool",
+    ]
+)
+# functions of one activation, which become tables between two quantizers
+FUNCTIONS = {name.replace("_", "") for name in LOOKUPS} | set(
+    [
+        "logsigmoid",
+        "softsign",
+        "tanhshrink",
+        "reciprocal",
+        "log",
+        "log1p",
+        "expm1",
+        "prelu",
+        "absolute",
+        "pow",
+        "round",
+        "floor",
+        "ceil",
+    ]
+)
+SIZES = {"size", "dim", "ndim", "shape", "numel", "ndimension", "nelement", "device", "dtype"}
+_NAMED = {
+    operator.add: "add",
+    operator.iadd: "add",
+    operator.sub: "sub",
+    operator.isub: "sub",
+    operator.mul: "mul",
+    operator.imul: "mul",
+    operator.truediv: "div",
+    operator.itruediv: "div",
+    operator.pow: "pow",
+    operator.neg: "neg",
 }
-MOVE_CALLS = {torch.flatten, nn.functional.dropout, "flatten", "view", "reshape"}
-MAXIMUM_CALLS = {nn.functional.max_pool2d, nn.functional.max_pool1d, torch.max_pool2d, torch.max_pool1d}
-AVERAGE_CALLS = {nn.functional.avg_pool2d, nn.functional.avg_pool1d, nn.functional.adaptive_avg_pool2d}
-ADD_CALLS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m, module_qualified_name):
-        own = isinstance(m, (hwgen.nn.ActQuant, hwgen.nn.AvgPool2d)) or plain(m)
+        own = isinstance(m, OWN) or plain(m) or type(m).__name__ == "StochasticDepth"
         return own or super().is_leaf_module(m, module_qualified_name)
 
 
 def plain(module: nn.Module | None) -> TypeGuard[Weighted]:
-    """Whether a module is a Conv1d, Conv2d or Linear, or of a subclass that computes as these do."""
+    """Whether a module is a convolution, transposed or not, or a Linear, or of a subclass that computes as these do."""
     kind = next((kind for kind in WEIGHTED if isinstance(module, kind)), None)
     return kind is not None and all(
         getattr(type(module), call, None) is getattr(kind, call, None) for call in ("forward", "_conv_forward")
@@ -70,7 +164,7 @@ def plain(module: nn.Module | None) -> TypeGuard[Weighted]:
 def trace(model: nn.Module) -> fx.GraphModule:
     """The model's graph over its own modules; raises UnsupportedLayer for a forward() that torch.fx cannot follow."""
     try:
-        network = fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
+        return fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
     except Exception as error:  # whatever the user's forward does under tracing
         first = (str(error).splitlines() or [""])[0]
         raise UnsupportedLayer(
@@ -78,22 +172,6 @@ def trace(model: nn.Module) -> fx.GraphModule:
             type(model).__name__,
             "no control flow that depends on the data in forward()",
         ) from error
-    _dropouts_to_modules(network)
-    return network
-
-
-def _dropouts_to_modules(network: fx.GraphModule) -> None:
-    """Tracing has fixed the `training` of a functional dropout; a module's follows train() and eval()."""
-    for node in list(network.graph.nodes):
-        if node.op == "call_function" and node.target is nn.functional.dropout:
-            p = node.kwargs.get("p", node.args[1] if len(node.args) > 1 else 0.5)
-            name = new_name(network, node.name)
-            network.add_submodule(name, nn.Dropout(p))
-            with network.graph.inserting_after(node):
-                module = network.graph.call_module(name, (tensors(node)[0],))
-            node.replace_all_uses_with(module)
-            network.graph.erase_node(node)
-    network.recompile()
 
 
 def new_name(network: fx.GraphModule, name: str) -> str:
@@ -115,46 +193,102 @@ def module_of(network: fx.GraphModule, node) -> nn.Module | None:
     return network.get_submodule(str(node.target)) if called else None
 
 
-def is_one_of(network: fx.GraphModule, node: fx.Node, modules: tuple, calls: set) -> bool:
+def call_of(network: fx.GraphModule, node: fx.Node) -> str:
+    """What a node does: the name that a module, a function and a method have in common, such as "leakyrelu" or
+    "maxpool"; "" for what is no call."""
     if node.op == "call_module":
-        return isinstance(network.get_submodule(str(node.target)), modules)
-    return node.op in ("call_function", "call_method") and node.target in calls
+        module = network.get_submodule(str(node.target))
+        kinds = [kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.modules")]
+        name = (kinds[0] if kinds and kinds[0] is not nn.Module else type(module)).__name__
+        mode = getattr(module, "mode", None)
+    elif node.op == "call_method":
+        name, mode = str(node.target), None
+    elif node.op == "call_function":
+        name = _NAMED.get(node.target) or getattr(node.target, "__name__", "")
+        mode = argument(node, "mode", 3, "nearest") if "interpolate" in name or "upsample" in name else None
+    else:
+        return ""
+    if name in SIZES or (node.target is getattr and node.args[1] in SIZES):
+        return "size"
+    name = re.sub(r"(?<=[a-z])[123]d$", "", name.lower().replace("_", ""))
+    return "upsamplenearest" if mode is not None and str(mode).startswith("nearest") else name
 
 
-def tensors(node: fx.Node) -> list[fx.Node]:
-    """The node's tensor inputs: an addition has two, all else one."""
-    arguments = node.args[:2] if node.args else (node.kwargs["input"],)
-    return [a for a in arguments if isinstance(a, fx.Node)]
+def argument(node: fx.Node, name: str, place: int, default=None):
+    """An argument of a call by its name or its place."""
+    return node.kwargs.get(name, node.args[place] if len(node.args) > place else default)
 
 
-def moved(network: fx.GraphModule, node: fx.Node):
-    """The nodes that only move the numbers of `node`, or choose among them."""
-    for user in node.users:
-        if is_one_of(network, user, (*MOVES, *MAXIMA), MOVE_CALLS | MAXIMUM_CALLS) and tensors(user)[0] is node:
-            yield user
-            yield from moved(network, user)
+def is_number(node: fx.Node) -> bool:
+    """Whether a node is a size, or made of sizes alone."""
+    if node.op in ("placeholder", "get_attr", "output", "call_module"):
+        return False
+    if node.target in SIZES or (node.target is getattr and node.args[1] in SIZES):
+        return True
+    return bool(node.all_input_nodes) and all(map(is_number, node.all_input_nodes))
 
 
-_KEEP_ZERO = (
-    (*MOVES, *MAXIMA, *AVERAGES, *RELUS, hwgen.nn.ActQuant, LearnedActQuant),
-    MOVE_CALLS | MAXIMUM_CALLS | AVERAGE_CALLS | RELU_CALLS,
-)
+def operands(node: fx.Node) -> list[fx.Node]:
+    """The tensors that a node reads, in order, each as often as it is read."""
+    found: list[fx.Node] = []
+
+    def look(argument):
+        found.append(argument)
+        return argument
+
+    fx.map_arg((node.args, node.kwargs), look)
+    return [a for a in found if not is_number(a)]
+
+
+def moves(network: fx.GraphModule, node: fx.Node) -> bool:
+    return call_of(network, node) in MOVES
+
+
+def _flattens(network: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether all dimensions but the batch become one."""
+    call = call_of(network, node)
+    if call == "flatten":
+        module = module_of(network, node)
+        ends = (
+            (module.start_dim, module.end_dim)
+            if isinstance(module, nn.Flatten)
+            else (argument(node, "start_dim", 1, 0), argument(node, "end_dim", 2, -1))
+        )
+        return ends == (1, -1)
+    return call in ("view", "reshape") and len(node.args) == 3 and node.args[2] == -1
 
 
 def maker(network: fx.GraphModule, node: fx.Node) -> str | None:
-    """The layer with weights that made the channels which `node` reads; None for an addition or the input."""
-    node = tensors(node)[0]
-    while is_one_of(network, node, *_KEEP_ZERO):
-        node = tensors(node)[0]
+    """The layer with weights that made the channels which `node`, a convolution, reads; None for an addition or the
+    input."""
+    node = operands(node)[0]
+    while _keeps_channels(network, node, spatial=True):
+        node = operands(node)[0]
     return str(node.target) if isinstance(module_of(network, node), WEIGHTED) else None
 
 
-def readers(network: fx.GraphModule, node: fx.Node):
-    """The nodes that compute with the channels of `node`, behind activations, pools, quantizers and flattening."""
+def _keeps_channels(network: fx.GraphModule, node: fx.Node, spatial: bool) -> bool:
+    """Whether a node computes channel by channel, and nothing of zeros; spatial -- the channels are dimension 1, pixels
+    the others."""
+    call, module = call_of(network, node), module_of(network, node)
+    if isinstance(module, (hwgen.nn.ActQuant, LearnedActQuant)) or call in ("relu", "relu6", "dropout", "identity"):
+        return True
+    if call == "pad":
+        return spatial and len(argument(node, "pad", 1)) == 2 and not argument(node, "value", 3)
+    return spatial and call in ("maxpool", "adaptivemaxpool", "avgpool", "adaptiveavgpool", "zeropad")
+
+
+def readers(
+    network: fx.GraphModule, node: fx.Node, spatial: bool, flat: bool = False
+) -> Iterator[tuple[fx.Node, bool]]:
+    """The nodes that compute with the channels of `node`, behind activations, pools, quantizers and flattening, each
+    with whether the channels were flattened on the way; spatial -- the channels are dimension 1, pixels the others."""
     for user in node.users:
-        if user.target in ("size", "dim") or user.target is getattr:
+        if is_number(user):
             continue
-        if is_one_of(network, user, *_KEEP_ZERO):
-            yield from readers(network, user)
+        if _keeps_channels(network, user, spatial):
+            yield from readers(network, user, spatial, flat)
+        elif spatial and _flattens(network, user):
+            yield from readers(network, user, False, True)
         else:
-            yield user
+            yield user, flat

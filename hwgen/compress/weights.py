@@ -148,7 +148,8 @@ class WeightGrid(nn.Module):
 
 
 class BiasGrid(nn.Module):
-    """A parametrization of a bias [C]: `bits` wide signed integers times one power of two, once `on_grid`.
+    """A parametrization of a bias, or of any tensor: `bits` wide signed integers times one power of two, once
+    `on_grid`; with `each` a power of two for each number, so that all have `bits` significant bits.
 
     The unit follows from the greatest magnitude. Where `keep` is false, as for a pruned filter, the bias is zero.
     """
@@ -156,9 +157,9 @@ class BiasGrid(nn.Module):
     keep: Tensor
     on_grid: Tensor
 
-    def __init__(self, b: Tensor, bits: int):
+    def __init__(self, b: Tensor, bits: int, each: bool = False):
         super().__init__()
-        self.bits = bits
+        self.bits, self.each = bits, each
         self.register_buffer("keep", torch.ones_like(b, dtype=torch.bool))
         self.register_buffer("on_grid", torch.tensor(False))
 
@@ -168,6 +169,7 @@ class BiasGrid(nn.Module):
             return b
         with torch.no_grad():
             magnitudes = range(1 << (self.bits - 1))
-            unit = torch.exp2(exponent_by_maximum(b, (magnitudes[-1],), per_channel=False))
+            unit = torch.exp2(exponent_by_maximum(b.reshape(-1), (magnitudes[-1],), per_channel=self.each))
+            unit = unit.reshape(b.shape if self.each else ())
             on_grid = torch.floor(b.abs() / unit + 0.5) * b.sign() * unit
         return b + (on_grid - b).detach()

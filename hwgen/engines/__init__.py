@@ -95,7 +95,7 @@ class Context:
             return all(engine.any_order or (engine.passes_order and stage.result in free) for engine in able)
 
         for name, found in reversed(readers.items()):
-            if name != graph.output_name and all(map(takes_any, found)):
+            if not graph.is_output(name) and all(map(takes_any, found)):
                 free.add(name)
         return Context(device, levels, frozenset(free))
 

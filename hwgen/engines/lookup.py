@@ -7,6 +7,7 @@ import numpy as np
 from hwgen.engines import engine
 from hwgen.engines.beats import BeatEngine, Beats
 from hwgen.ops.lookup import Lookup as LookupOp
+from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -81,14 +82,15 @@ class Lookup(BeatByBeat):
         return {self.rom_path: {"depth": self.rom.depth, "width": self.rom.width}}
 
     def estimate(self):
-        return {"LUT": 2 + self.order.side * self.stage.once("luts", self._table_luts), "BRAM36": 0}
+        return {"LUT": 2 + self.order.side * self.stage.once("luts", lambda: table_luts(self.rom)), "BRAM36": 0}
 
-    def _table_luts(self) -> int:
-        """LUTs of a copy."""
-        different = 0
-        for column in self.rom.bits.T:
-            parts = column.reshape(-1, min(len(column), 1 << INPUTS))
-            # a function and its complement are one; a constant takes none
-            parts = parts ^ parts[:, :1]
-            different += len({part.tobytes() for part in parts if part.any()})
-        return round(FACTORS[self.stage.x.qtype.bits] * different)
+
+def table_luts(rom: Rom) -> int:
+    """LUTs of a copy of a table of 2 to 1,024 words."""
+    different = 0
+    for column in rom.bits.T:
+        parts = column.reshape(-1, min(len(column), 1 << INPUTS))
+        # a function and its complement are one; a constant takes none
+        parts = parts ^ parts[:, :1]
+        different += len({part.tobytes() for part in parts if part.any()})
+    return round(FACTORS[ceil_log2(rom.depth)] * different)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
-from hwgen.ops import imports
 from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.qtype import QType
 
@@ -47,32 +46,3 @@ class Add(Op):
     def eval(self, types, a, b):
         up_a, up_b = shifts(*types)
         return (a << up_a) - (b << up_b) if self.minus else (a << up_a) + (b << up_b)
-
-
-@imports("aten.add.Tensor", "aten.add_.Tensor", tensors=2)
-def add(importer, a, b, alpha=1):
-    return _add(importer, a, b, alpha, minus=False)
-
-
-@imports("aten.sub.Tensor", "aten.sub_.Tensor", tensors=2)
-def sub(importer, a, b, alpha=1):
-    return _add(importer, a, b, alpha, minus=True)
-
-
-@imports("aten.rsub.Tensor", tensors=2)
-def rsub(importer, a, b, alpha=1):
-    return _add(importer, b, a, alpha, minus=True)
-
-
-def _add(importer, a, b, alpha, minus: bool):
-    if alpha != 1 or not (importer.is_tensor(a) and importer.is_tensor(b)):
-        raise UnsupportedLayer(
-            "adding a constant, or with alpha",
-            importer.path,
-            "put the constant into the bias of a layer before it",
-        )
-    if importer.shape(a) != importer.shape(b):
-        raise UnsupportedLayer(
-            f"adding {importer.shape(a)} and {importer.shape(b)}", importer.path, "broadcasting is not built"
-        )
-    return importer.add(Add(importer.path, minus), a, b)

@@ -1,38 +1,40 @@
-"""Average pooling is a depthwise convolution with one weight, the dyadic reciprocal of the window."""
+"""Average pooling is a depthwise convolution with one weight: the reciprocal of the window where that is dyadic, else
+one, and the quantizer behind it divides."""
 
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from hwgen.errors import UnsupportedLayer
 from hwgen.nn import reciprocal
 from hwgen.ops import imports
 from hwgen.ops.conv import Conv, pair, row
+from hwgen.ops.maxpool import adaptive, ends, reduced
 
 
-def _average(importer, x, kernel, stride, padding=(0, 0), weight=None):
-    if weight is None:
-        count = kernel[0] * kernel[1]
-        if count & (count - 1):
-            raise UnsupportedLayer(
-                f"an average over {kernel[0]}x{kernel[1]} = {count} pixels is no shift",
-                importer.path,
-                "use hwgen.nn.AvgPool2d, which multiplies by a dyadic reciprocal of stated width",
-            )
-        weight = 1 / count
+def _sum(importer, x, kernel, stride, sides, weight=1.0):
     channels = importer.type(x).shape[0]
-    sides = (padding[0], padding[0], padding[1], padding[1])
-    return importer.add(
-        Conv(
-            np.full((channels, 1, *kernel), weight),
-            np.zeros(channels),
-            stride,
-            sides,
-            groups=channels,
-            path=importer.path,
-        ),
-        x,
-    )
+    weights = np.full((channels, 1, *kernel), weight)
+    return importer.add(Conv(weights, np.zeros(channels), stride, sides, groups=channels, path=importer.path), x)
+
+
+def _average(importer, x, kernel, stride=None, sides=(0, 0, 0, 0), count=None):
+    """The mean over windows, padding counted; count -- what the sum is divided by, if not by the window."""
+    count, stride = count or prod(kernel), stride or kernel
+    if count > 0 and not count & (count - 1):
+        return _sum(importer, x, kernel, stride, sides, 1 / count)
+    return _divided(importer, _sum(importer, x, kernel, stride, sides), count)
+
+
+def _divided(importer, total, count):
+    """A sum by a count that is no power of two, or by one for each pixel, int64 [rows, columns]: lines, which the
+    quantizer behind them makes integers of."""
+    if isinstance(count, int):
+        return importer.line(total, f"average over {count}", lambda values: values[None] / count)
+    counts, kinds = np.unique(count, return_inverse=True)
+    kinds = kinds.reshape(count.shape)
+    return importer.line(total, "average at the edges", lambda values: values / counts[:, None], kinds)
 
 
 @imports("aten.avg_pool2d.default", rank=4)
@@ -46,15 +48,27 @@ def avg_pool2d(
     count_include_pad=True,
     divisor_override=None,
 ):
-    padding = pair(padding, 0)
-    if ceil_mode or divisor_override is not None or (any(padding) and not count_include_pad):
-        raise UnsupportedLayer(
-            "AvgPool2d with ceil_mode, divisor_override, or padding that is not counted",
-            importer.path,
-            "use a plain AvgPool2d",
-        )
-    kernel = pair(kernel)
-    return _average(importer, x, kernel, pair(stride) if stride else kernel, padding)
+    kernel, (top, left) = pair(kernel), pair(padding, 0)
+    stride = pair(stride) if stride else kernel
+    rows, columns = importer.type(x).shape[1:]
+    sides = (*ends(rows, kernel[0], stride[0], top, ceil_mode), *ends(columns, kernel[1], stride[1], left, ceil_mode))
+    if divisor_override is None:
+        counts = _counts((rows, columns), kernel, stride, sides, (top, left), count_include_pad)
+        if counts.min() != counts.max():
+            total = _sum(importer, x, kernel, stride, sides)
+            return _divided(importer, total, counts)
+        divisor_override = int(counts.max())
+    return _average(importer, x, kernel, stride, sides, divisor_override)
+
+
+def _counts(size, kernel, stride, sides, padding, include: bool) -> np.ndarray:
+    """What torch divides the sum of each window by: int64 [rows, columns]."""
+    counts = []
+    for n, taps, step, before, behind, own in zip(size, kernel, stride, sides[::2], sides[1::2], padding, strict=True):
+        start = np.arange((n + before + behind - taps) // step + 1) * step - before
+        end = np.minimum(start + taps, n + own)
+        counts.append(end - start if include else np.minimum(end, n) - np.maximum(start, 0))
+    return counts[0][:, None] * counts[1][None, :]
 
 
 @imports("aten.avg_pool1d.default", rank=3)
@@ -70,35 +84,44 @@ def avg_pool1d(importer, x, kernel, stride=(), padding=(0,), ceil_mode=False, co
     )
 
 
-@imports("aten.adaptive_avg_pool2d.default", rank=4)
+@imports("aten.adaptive_avg_pool2d.default", "aten._adaptive_avg_pool2d.default", rank=4)
 @imports("aten.adaptive_avg_pool1d.default", rank=3)
 def adaptive_avg_pool(importer, x, output_size):
-    if any(size != 1 for size in output_size):
-        raise UnsupportedLayer(
-            f"AdaptiveAvgPool to {list(output_size)}",
-            importer.path,
-            "only an output of 1 is built; use AvgPool2d with the window written out",
-        )
-    kernel = importer.type(x).shape[1:]
-    return _average(importer, x, kernel, kernel)
+    return adaptive(importer, x, output_size, partial(_average, importer))
 
 
-@imports("aten.mean.dim")
-def mean(importer, x, dims, keepdim=False):
+@imports("aten.mean.dim", "aten.mean.default")
+def mean(importer, x, dims=(), keepdim=False):
+    return _over_channels(importer, x, dims, keepdim, True) or reduced(
+        importer, x, dims or (), keepdim, partial(_average, importer)
+    )
+
+
+@imports("aten.sum.dim_IntList", "aten.sum.default")
+def total(importer, x, dims=(), keepdim=False):
+    def pool(x, kernel):
+        return _sum(importer, x, kernel, kernel, (0, 0, 0, 0))
+
+    return _over_channels(importer, x, dims, keepdim, False) or reduced(importer, x, dims or (), keepdim, pool)
+
+
+def _over_channels(importer, x, dims, keepdim: bool, average: bool):
+    """Over dimension 1 alone it is a convolution to one channel; None for others."""
     shape = importer.shape(x)
-    dims = range(len(shape) + 1) if dims is None else dims
-    if sorted(d % (len(shape) + 1) for d in dims) != list(range(2, len(shape) + 1)) or len(shape) < 2:
-        raise UnsupportedLayer(
-            f"mean over dimensions {list(dims)}",
-            importer.path,
-            "take the mean over all pixels: AdaptiveAvgPool2d(1)",
-        )
-    kernel = importer.type(x).shape[1:]
-    pooled = _average(importer, x, kernel, kernel)
-    return pooled if keepdim else importer.flatten(pooled)
+    dims = [dims] if isinstance(dims, int) else list(dims or ())
+    if [dim % (len(shape) + 1) for dim in dims] not in ([1], [len(shape)]):
+        return None
+    (dim,), count = dims, shape[dims[0] % (len(shape) + 1) - 1]
+    dyadic = average and not count & (count - 1)
+    result = importer.over(
+        x, dim, Conv(np.full((1, count, 1, 1), 1 / count if dyadic else 1.0), np.zeros(1), path=importer.path)
+    )
+    if average and not dyadic:
+        result = _divided(importer, result, count)
+    return result if keepdim else importer.moved(result, lambda places: places.squeeze(dim))
 
 
 @imports("hwgen.avg_pool2d.default", rank=4)
 def dyadic_avg_pool2d(importer, x, kh, kw, sh, sw, bits):
     numerator, f = reciprocal(kh * kw, bits)
-    return _average(importer, x, (kh, kw), (sh, sw), weight=numerator * 2.0**-f)
+    return _sum(importer, x, (kh, kw), (sh, sw), (0, 0, 0, 0), numerator * 2.0**-f)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
@@ -47,11 +48,34 @@ class Concat(Op):
         return torch.cat([a << up_a, b << up_b], dim=1 + self.axis)
 
 
-@imports("aten.cat.default", tensors=None)
+@imports("aten.cat", "aten.concat", "aten.concatenate", tensors=None)
 def cat(importer, tensors, dim=0):
-    rank = 1 + len(importer.shape(tensors[0]))
-    axis = {2: (0,), 3: (0, 2), 4: (0, 1, 2)}[rank][dim % rank - 1]
-    result, *others = tensors
-    for tensor in others:
-        result = importer.add(Concat(axis, importer.path), result, tensor)
-    return result
+    """Constants among the tensors are zeros in their places, and then added."""
+    computed = [tensor for tensor in tensors if importer.is_tensor(tensor)]
+    rank = 1 + len(importer.shape(computed[0]))
+    parts = [
+        tensor
+        if importer.is_tensor(tensor)
+        else importer.moved(computed[0], lambda places, like=tensor: torch.full(like.shape, -1.0, dtype=torch.float64))
+        for tensor in tensors
+    ]
+    result = importer.concat(parts, dim % rank)
+    constants = [tensor for tensor in tensors if not importer.is_tensor(tensor)]
+    if not any(constant.any() for constant in constants):
+        return result
+    sides = [
+        np.zeros((1, *importer.shape(tensor))) if importer.is_tensor(tensor) else tensor.astype(float)
+        for tensor in tensors
+    ]
+    return importer.affine(result, 1, np.concatenate(sides, axis=dim))
+
+
+@imports("aten.stack", tensors=None)
+def stack(importer, tensors, dim=0):
+    apart = [
+        importer.moved(tensor, lambda places: places.unsqueeze(dim))
+        if importer.is_tensor(tensor)
+        else np.expand_dims(tensor, dim)
+        for tensor in tensors
+    ]
+    return cat(importer, apart, dim)

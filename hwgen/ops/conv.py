@@ -1,5 +1,6 @@
 """Conv: a convolution with exact accumulators: Conv2d, Conv1d and Linear; batch norm as a depthwise 1x1."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -30,6 +31,7 @@ class Conv(Op):
     stride, padding (top, bottom, left, right), dilation, groups: as in torch
     path      the layer's path in the module, for messages
     activations_limited  False for layers that hwgen makes itself, which take any width
+    weight_bits  most significant bits of a weight
     """
 
     weight: np.ndarray = field(repr=False)
@@ -40,6 +42,7 @@ class Conv(Op):
     groups: int = 1
     path: str = ""
     activations_limited: bool = True
+    weight_bits: int = WEIGHT_BITS
     requantizes = True
 
     def __str__(self) -> str:
@@ -55,6 +58,10 @@ class Conv(Op):
     def window(self) -> Window:
         (down, right), (tall, wide) = self.stride, self.dilation  # lists, where they were read from a build
         return Window(self.kernel, (down, right), (tall, wide), self.padding[0], self.padding[2])
+
+    @property
+    def pixelwise(self) -> bool:
+        return self.kernel == (1, 1) and tuple(self.stride) == (1, 1) and not any(self.padding)
 
     @property
     def has_weights(self) -> bool:
@@ -75,12 +82,12 @@ class Conv(Op):
                     "look for a diverged training run, or a division by zero in a scale",
                 )
         nonzero = self.weight != 0
-        wide = np.argwhere(nonzero & (significant_bits(np.where(nonzero, self.weight, 1.0)) > WEIGHT_BITS))
+        wide = np.argwhere(nonzero & (significant_bits(np.where(nonzero, self.weight, 1.0)) > self.weight_bits))
         if len(wide):
             where = tuple(int(i) for i in wide[0])
             raise OffGrid(
                 f"weight{list(where)} = {float(self.weight[where])!r} is no multiple of a power of two "
-                f"within {WEIGHT_BITS} bits",
+                f"within {self.weight_bits} bits",
                 self.path,
                 "project the weights on a grid (powers of two, APoT, integers times a power of two) before the build; "
                 "fold a batch norm into its convolution before projecting, not after",
@@ -205,7 +212,7 @@ def identity(channels: int) -> Conv:
     return Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), groups=channels, activations_limited=False)
 
 
-def _bias(bias: np.ndarray | None, outputs: int) -> np.ndarray:
+def bias_of(bias: np.ndarray | None, outputs: int) -> np.ndarray:
     return np.zeros(outputs) if bias is None else bias
 
 
@@ -231,7 +238,7 @@ def conv2d(importer, x, weight, bias=None, stride: Any = 1, padding: Any = 0, di
     else:
         vertical, horizontal = (0, 0) if padding == "valid" else pair(padding, 0)
         sides = (vertical, vertical, horizontal, horizontal)
-    op = Conv(weight, _bias(bias, len(weight)), pair(stride), sides, dilation, groups, importer.path)
+    op = Conv(weight, bias_of(bias, len(weight)), pair(stride), sides, dilation, groups, importer.path)
     return importer.add(op, x)
 
 
@@ -241,29 +248,31 @@ def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
     return conv2d(importer, x, weight[:, :, None, :], bias, row(stride, 1), sides, row(dilation, 1), groups)
 
 
-@imports("aten.linear.default")
-def linear(importer, x, weight, bias=None):
-    if len(importer.shape(x)) != 1:
-        raise UnsupportedLayer(
-            f"Linear on an input of shape {importer.shape(x)}", importer.path, "flatten the input before it"
-        )
-    return importer.add(Conv(weight[:, :, None, None], _bias(bias, len(weight)), path=importer.path), x)
+@imports("aten.convolution.default")
+def convolution(importer, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+    """Any convolution, as torch's core operators have it."""
+    if transposed:
+        raise UnsupportedLayer("a transposed convolution among core operators", importer.path, "export it as it is")
+    dims = weight.ndim - 2
+    call = {1: conv1d, 2: conv2d}[dims]
+    return call(importer, x, weight, bias, stride, padding, dilation, groups)
 
 
 @imports("aten.batch_norm.default")
-def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, eps, cudnn):
+def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, eps, cudnn=False):
     """y * scale + shift; the pass fold_scale then puts it into the convolution before it."""
     if training:
         raise UnsupportedLayer("batch norm in training mode", importer.path, "call module.eval() before the export")
     scale = 1 / np.sqrt(variance + eps) * (1 if weight is None else weight)
     shift = (0 if bias is None else bias) - mean * scale
-    # the accumulators that it scales are as wide as they come
-    op = Conv(scale[:, None, None, None], shift, groups=len(scale), path=importer.path, activations_limited=False)
+    sides = [1] * (len(importer.shape(x)) - 1)
     try:
-        return importer.add(op, x)
+        return importer.affine(x, scale.reshape(-1, *sides), shift.reshape(-1, *sides), by_number=False)
     except OffGrid as error:
         if not np.isfinite(scale).all() or not np.isfinite(shift).all():
             raise
+        with suppress(DoesNotFit):
+            return _by_lines(importer, x, len(scale))
         follows = importer.made_by().split(".")[1:2] in (["conv1d"], ["conv2d"], ["linear"])
         raise OffGrid(
             f"the scale of the batch norm is on no grid: {error.what}",
@@ -273,3 +282,19 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
             else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into "
             "the layer that reads it, or give it a scale and shift on a grid",
         ) from None
+
+
+def _by_lines(importer, x, channels: int):
+    """A batch norm of any floats, for the quantizer behind it: a line for each channel."""
+
+    def values(integers):
+        batch = torch.from_numpy(integers).expand(1, channels, -1)
+        return importer.again(batch, *importer.args[1:], **importer.kwargs)[0].numpy()
+
+    kinds = np.arange(channels).reshape(-1, *[1] * (len(importer.shape(x)) - 1))
+    return importer.line(x, "batch norm", values, kinds)
+
+
+@imports("aten._native_batch_norm_legit_no_training.default")
+def core_batch_norm(importer, x, weight, bias, mean, variance, momentum, eps):
+    return [batch_norm(importer, x, weight, bias, mean, variance, False, momentum, eps), None, None]

@@ -1,20 +1,16 @@
 """Lookup: any function of one activation between two quantizers, as a table."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from hwgen.errors import OffGrid, UnsupportedLayer
+from hwgen.errors import OffGrid
 from hwgen.ir import Op, TensorType
 from hwgen.ops import imports
-from hwgen.ops.quantize import Quantize
+from hwgen.ops.add import Add
+from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
-
-if TYPE_CHECKING:
-    from hwgen.importer import Importer, Tensor
 
 TABLE_BITS = 10  # of an activation
 
@@ -93,32 +89,19 @@ class Lookup(Op):
         return torch.from_numpy(self.table)[x - self.first]
 
 
-def table_of(
-    importer: "Importer", x: "Tensor", name: str, function: Callable[[torch.Tensor], torch.Tensor]
-) -> "Tensor":
-    """The function of a tensor, which becomes a Lookup once a quantizer says on which grid its results are.
-
-    function -- float64 tensor to float64 tensor, elementwise
-    """
-    kind, path = importer.type(x), importer.path
-    if kind.qtype.bits > TABLE_BITS:
-        raise UnsupportedLayer(
-            f"{name} of {kind.qtype.bits} bits: a table takes up to {TABLE_BITS}",
-            path,
-            f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
-        )
-    integers = torch.arange(kind.qtype.low, kind.qtype.high + 1, dtype=torch.float64)
-    values = function(integers * 2.0**kind.exponent).numpy()
-    return importer.defer(x, name, lambda quantize: Lookup.of(name, values, quantize, kind, path))
+# what torch does not mark as working on each number by itself; whatever it marks needs no word here
+@imports("aten.hardswish", "aten.hardswish_", "aten.log_sigmoid", "aten.log_sigmoid_forward")
+def unmarked(importer, x):
+    return importer.pointwise()
 
 
-def _importer(name: str):
-    def import_call(importer, x, *args, **kwargs):
-        call = getattr(torch.ops.aten, name).default
-        return table_of(importer, x, name.rstrip("_"), lambda values: call(values, *args, **kwargs))
-
-    return import_call
-
-
-for _name in FUNCTIONS:
-    imports(f"aten.{_name}.default")(_importer(_name))
+@imports("aten.prelu.default", "aten._prelu_kernel.default")
+def prelu(importer, x, slope):
+    """A table; with a slope for each channel what is above zero and what is below, scaled."""
+    if slope.size == 1:
+        return importer.pointwise()
+    kind = importer.type(x)
+    above = importer.add(Quantize(kind.exponent, 0, UNBOUNDED), x)
+    below = importer.add(Quantize(kind.exponent, -UNBOUNDED, 0), x)
+    scaled = importer.affine(below, slope.reshape(-1, *[1] * (len(importer.shape(x)) - 1)), 0)
+    return importer.join(Add(path=importer.path), above, scaled)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
-from hwgen.ops import imports
 from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.qtype import QType
 
@@ -34,16 +33,3 @@ class Mul(Op):
 
     def eval(self, types, a, b):
         return a * b
-
-
-@imports("aten.mul.Tensor", "aten.mul_.Tensor", tensors=2)
-def mul(importer, a, b):
-    if not (importer.is_tensor(a) and importer.is_tensor(b)):
-        raise UnsupportedLayer(
-            "multiplying by a constant", importer.path, "multiply the weights of a layer before or behind it"
-        )
-    if importer.shape(a) != importer.shape(b):
-        raise UnsupportedLayer(
-            f"multiplying {importer.shape(a)} and {importer.shape(b)}", importer.path, "broadcasting is not built"
-        )
-    return importer.add(Mul(importer.path), a, b)

@@ -88,7 +88,9 @@ def act_quant(importer, x, bits, exponent, signed):
 
 @imports("aten.relu.default", "aten.relu_.default")
 def relu(importer, x):
-    return importer.add(Quantize(importer.type(x).exponent, 0, UNBOUNDED), x)
+    if importer.is_function(x):
+        return importer.pointwise()
+    return importer.known(importer.add(Quantize(importer.type(x).exponent, 0, UNBOUNDED), x))
 
 
 @imports("aten.relu6.default", "aten.relu6_.default")
@@ -102,8 +104,14 @@ def hardtanh(importer, x, low=-1.0, high=1.0):
 
 
 @imports("aten.clamp.default", "aten.clamp_.default")
+@imports("aten.clamp_min.default", "aten.clamp_min_.default")
 def clamp(importer, x, low=None, high=None):
     return _clip(importer, x, low, high)
+
+
+@imports("aten.clamp_max.default", "aten.clamp_max_.default")
+def clamp_max(importer, x, high):
+    return _clip(importer, x, None, high)
 
 
 def _clip(importer, x, low: float | None, high: float | None):
@@ -112,6 +120,8 @@ def _clip(importer, x, low: float | None, high: float | None):
     Its ends are on x's grid, or on a finer one that holds them. Where ActQuants of one exponent alone read the result,
     any end will do: rounding is monotone, so a clamp before it is the clamp at the rounded ends after it.
     """
+    if importer.is_function(x):
+        return importer.pointwise()
     low, high = (None if low == -inf else low), (None if high == inf else high)
     ends = [float(end) for end in (low, high) if end is not None]
     if not all(isfinite(end) for end in ends):
@@ -136,4 +146,4 @@ def _clip(importer, x, low: float | None, high: float | None):
         return floor(Fraction(end) / Fraction(2) ** exponent + Fraction(1, 2))
 
     op = Quantize(exponent, -UNBOUNDED if low is None else level(low), UNBOUNDED if high is None else level(high))
-    return importer.add(op, x)
+    return importer.known(importer.add(op, x))

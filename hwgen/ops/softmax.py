@@ -1,15 +1,22 @@
-"""Softmax: not built; behind the last layer it is the host's."""
+"""Softmax as the last layer: the host's. Inside a network it is hwgen.nn.Softmax."""
 
 from hwgen.errors import UnsupportedLayer
 from hwgen.ops import imports
 
 
-@imports("aten.softmax.int", "aten.log_softmax.int", "aten._softmax.default", "aten._log_softmax.default")
-def softmax(importer, x, *_, **__):
-    raise UnsupportedLayer(
-        "softmax is not built",
-        importer.path,
-        "return the scores before it and leave it to the host: the greatest score is the greatest probability"
-        if importer.is_last()
-        else "replace the layer",
-    )
+def _softmax(importer, x, dim, name):
+    if not importer.is_last():
+        raise UnsupportedLayer(
+            f"a {name} inside the network", importer.path, "use hwgen.nn.Softmax, or let hwgen compress put it there"
+        )
+    return importer.left_to_host(x, name, dim)
+
+
+@imports("aten.softmax.int", "aten._softmax.default")
+def softmax(importer, x, dim, kind=None):
+    return _softmax(importer, x, dim, "softmax")
+
+
+@imports("aten.log_softmax.int", "aten._log_softmax.default")
+def log_softmax(importer, x, dim, kind=None):
+    return _softmax(importer, x, dim, "log_softmax")

@@ -1,4 +1,4 @@
-"""Drop what does not reach the output."""
+"""Drop what reaches no output."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from hwgen.ir import Graph
 
 
 def drop_dead(graph: Graph) -> Graph:
-    live = {graph.output_name}
+    live = {output.name for output in graph.outputs}
     for node in reversed(graph.nodes):
         if node.name in live:
             live.update(node.inputs)

@@ -27,5 +27,4 @@ def _swapped(graph: Graph, pool: Node, quantize: Node) -> Graph:
         else:
             inputs = tuple(pool.name if name == quantize.name else name for name in node.inputs)
             nodes.append(replace(node, inputs=inputs))
-    output = pool.name if graph.output_name == quantize.name else graph.output_name
-    return replace(graph, nodes=tuple(nodes), output_name=output)
+    return replace(graph, nodes=tuple(nodes), outputs=graph.sending({quantize.name: pool.name}))

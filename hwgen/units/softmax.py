@@ -1,0 +1,92 @@
+"""rtl/softmax.v: the share of each channel's exponential in the sum of a pixel's."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwgen.nn_sequence import softmax_shift
+from hwgen.ops.softmax_int import Softmax as SoftmaxOp
+from hwgen.qtype import ceil_log2, width
+from hwgen.rom import Rom
+from hwgen.units.channels import ChannelUnit
+
+AROUND = 3  # cycles of a pixel beside those of its reciprocal's digits
+BETWEEN = 4  # registers from a maximum to the first exponential
+OUTPUT = 4  # registers from a reciprocal to the first result
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(ChannelUnit):
+    module = "softmax"
+
+    @property
+    def op(self) -> SoftmaxOp:
+        assert isinstance(self.stage.op, SoftmaxOp)
+        return self.stage.op
+
+    @property
+    def span(self) -> int:
+        """The greatest difference of two activations."""
+        return self.stage.x.qtype.high - self.stage.x.qtype.low
+
+    @property
+    def rom(self) -> Rom:
+        """The exponentials by the difference from the maximum, in a power of two of words."""
+        table = self.op.table[: self.span + 1]
+        words = 1 << max(1, ceil_log2(len(table)))
+        return Rom.of_fields([(np.pad(table, (0, words - len(table))), width(0, int(table[0])))])
+
+    @property
+    def rom_path(self) -> str:
+        return f"rom/{self.name}.hex"
+
+    @property
+    def shift(self) -> int:
+        return softmax_shift(width(0, int(self.op.table[0])), self.op.bits)
+
+    @property
+    def digits(self) -> int:
+        """Bits of the greatest reciprocal, that of a single exponential."""
+        return width(0, (1 << self.shift) // int(self.op.table[0]))
+
+    @property
+    def turnaround(self):
+        return self.digits + AROUND
+
+    @property
+    def latency(self):  # type: ignore[override]
+        return 2 * self.channels + BETWEEN + self.turnaround + OUTPUT
+
+    def parameters(self):
+        x, rom = self.stage.x.qtype, self.rom
+        activations, exponentials = self._fifos()
+        return {
+            "N": self.channels,
+            "X_W": x.bits,
+            "X_SIGNED": int(x.signed),
+            "D_W": width(0, self.span),
+            "TABLE_W": ceil_log2(rom.depth),
+            "E_W": rom.width,
+            "SUM_W": max(rom.width + 1, width(0, self.channels * int(self.op.table[0]))),
+            "K": self.shift,
+            "R_W": self.digits,
+            "OUT_W": self.op.bits,
+            "DEPTH": exponentials.depth,
+            "X_BLOCK": int(activations.block),
+            "E_BLOCK": int(exponentials.block),
+            "FILE": self.rom_path,
+            "CHECK": (rom.check, 32),
+        }
+
+    def _fifos(self):
+        return self.fifo(self.stage.x.qtype.bits, 3), self.fifo(self.rom.width, self.turnaround + 1)
+
+    def files(self):
+        return {self.rom_path: self.rom.text()}
+
+    def roms(self):
+        return {self.rom_path: {"depth": self.rom.depth, "width": self.rom.width}}
+
+    def estimate(self):
+        fifos = [fifo.estimate() for fifo in self._fifos()]
+        return {"LUT": 400 + sum(f["LUT"] for f in fifos), "BRAM36": sum(f["BRAM36"] for f in fifos)}
