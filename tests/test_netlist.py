@@ -20,7 +20,7 @@ from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
 from hwgen.synth.yosys import commands
-from tests.networks import Greatest, only
+from tests.networks import Fork, Greatest, only
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
 
@@ -36,9 +36,12 @@ def small() -> nn.Sequential:
         nn.MaxPool2d(2),
         nn.SiLU(),
         ActQuant(4, -1, True),
-        nn.Conv2d(2, 3, 2),
+        Fork(nn.Identity(), Fork(nn.Identity(), nn.Identity(), how="mul"), how="cat"),
+        Fork(nn.Identity(), ActQuant(2, 0), how="sub"),
+        ActQuant(5, -1, True),
+        nn.Conv2d(4, 3, 2),
     )
-    for layer in (net[1], net[7]):
+    for layer in (net[1], net[-1]):
         exponents = torch.randint(-3, 1, layer.weight.shape)
         layer.weight.data = torch.randint(-1, 2, layer.weight.shape) * 2.0**exponents
         layer.bias.data = torch.randint(-8, 8, layer.bias.shape) / 8
