@@ -25,20 +25,29 @@ from tests.networks import only
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
 
 
+class Crop(nn.Module):
+    """All rows but the first."""
+
+    def forward(self, x):
+        return x[:, :, 1:]
+
+
 def small() -> nn.Sequential:
     """Memories of at most 64 words, which become LUTs: yosys has no model of a block RAM's behaviour."""
     torch.manual_seed(1)
     net = nn.Sequential(
         ActQuant(3, -2),
+        Crop(),
         nn.Conv2d(2, 2, 3, padding=1),
         nn.ReLU(),
         ActQuant(4, -1),
         nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=2),
         nn.SiLU(),
         ActQuant(4, -1, True),
         nn.Conv2d(2, 3, 2),
     )
-    for layer in (net[1], net[7]):
+    for layer in (net[2], net[9]):
         exponents = torch.randint(-3, 1, layer.weight.shape)
         layer.weight.data = torch.randint(-1, 2, layer.weight.shape) * 2.0**exponents
         layer.bias.data = torch.randint(-8, 8, layer.bias.shape) / 8
@@ -66,6 +75,7 @@ def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
     net, x = small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
     design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
+    assert {"gather", "resample", "lookup"} <= {placed.unit.kind for placed in design.placed}
     if kind != "spatial":
         folds = [placed.unit.fold for placed in design.placed if isinstance(placed.unit, TermLanes)]
         assert kind in {fold.kind for fold in folds}
