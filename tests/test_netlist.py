@@ -25,15 +25,24 @@ from tests.networks import Fork, Greatest, only
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
 
 
+class Crop(nn.Module):
+    """All rows but the first."""
+
+    def forward(self, x):
+        return x[:, :, 1:]
+
+
 def small() -> nn.Sequential:
     """Memories of at most 64 words, which become LUTs: yosys has no model of a block RAM's behaviour."""
     torch.manual_seed(1)
     net = nn.Sequential(
         ActQuant(3, -2),
+        Crop(),
         nn.Conv2d(2, 2, 3, padding=1),
         nn.ReLU(),
         ActQuant(4, -1),
         nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=2),
         nn.SiLU(),
         ActQuant(4, -1, True),
         Fork(nn.Identity(), Fork(nn.Identity(), nn.Identity(), how="mul"), how="cat"),
@@ -41,7 +50,7 @@ def small() -> nn.Sequential:
         ActQuant(5, -1, True),
         nn.Conv2d(4, 3, 2),
     )
-    for layer in (net[1], net[-1]):
+    for layer in (layer for layer in net if isinstance(layer, nn.Conv2d)):
         exponents = torch.randint(-3, 1, layer.weight.shape)
         layer.weight.data = torch.randint(-1, 2, layer.weight.shape) * 2.0**exponents
         layer.bias.data = torch.randint(-8, 8, layer.bias.shape) / 8
@@ -88,6 +97,8 @@ def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
     net, x = over_channels() if kind == "channels" else small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
     design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
+    if kind != "channels":
+        assert {"gather", "resample", "lookup"} <= {placed.unit.kind for placed in design.placed}
     if folded:
         folds = [placed.unit.fold for placed in design.placed if isinstance(placed.unit, TermLanes)]
         assert kind in {fold.kind for fold in folds}
