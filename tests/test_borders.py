@@ -11,7 +11,10 @@ from hwgen import BuildConfig, flow, simulate, store
 from hwgen.errors import BadInput, UnsupportedLayer
 from hwgen.ir import Graph, Input, Node, Output, TensorType
 from hwgen.ops.add import Add
+from hwgen.ops.concat import Concat
 from hwgen.ops.conv import Conv
+from hwgen.ops.move import Move
+from hwgen.ops.quantize import Quantize
 from hwgen.pace import interval_of
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
@@ -134,17 +137,116 @@ def exact(graph: Graph, folder, x, **options):
     return run
 
 
+def conv(rng, outputs, channels, side=1, stride=1):
+    weight = rng.integers(-2, 3, (outputs, channels, side, side)).astype(np.float64)
+    padding = (side // 2,) * 4
+    return Conv(weight, rng.integers(-4, 5, outputs).astype(np.float64), (stride, stride), padding)
+
+
+def kind(*shape, low=-8, high=7):
+    return TensorType(shape, QType(low, high), 0)
+
+
+def net(inputs, nodes, outputs):
+    """A graph; inputs -- types by name; nodes -- op and sources by name; outputs -- names."""
+    made = tuple(Node(name, op, tuple(sources)) for name, (op, *sources) in nodes.items())
+    taken = tuple(Input(name, each, each.shape) for name, each in inputs.items())
+    types = Graph(taken, made, ()).types()
+    return Graph(taken, made, tuple(Output(name, types[name].shape) for name in outputs))
+
+
+def crossed(seed=1):
+    """Each of two inputs waits for the other: sums of one with little of the other and with much of it, and again."""
+    rng = np.random.default_rng(seed)
+    small = Quantize(3, -8, 7)
+    return net(
+        {"a": kind(2, 8, 6), "b": kind(2, 8, 6)},
+        {
+            "near": (conv(rng, 2, 2, 3), "b"),
+            "low": (small, "near"),
+            "far": (conv(rng, 2, 2, 5), "low"),
+            "lower": (small, "far"),
+            "early": (Add(), "a", "low"),
+            "late": (Add(), "a", "lower"),
+            "of_a": (conv(rng, 2, 2, 3), "a"),
+            "back": (Add(), "of_a", "b"),
+        },
+        ["early", "late", "back"],
+    )
+
+
+def different(seed=2):
+    """Three inputs of different shapes and rates: one is strided, one is a vector for every pixel."""
+    rng = np.random.default_rng(seed)
+    every = np.repeat(np.arange(3), 20).reshape(3, 4, 5)
+    return net(
+        {"image": kind(2, 8, 10, low=0, high=15), "map": kind(3, 4, 5), "vector": kind(3, 1, 1, low=-3, high=3)},
+        {
+            "strided": (conv(rng, 3, 2, 3, 2), "image"),
+            "narrow": (Quantize(2, -8, 7), "strided"),
+            "everywhere": (Move(every), "vector"),
+            "shifted": (Add(), "map", "everywhere"),
+            "joined": (Concat(0), "narrow", "shifted"),
+            "mixed": (conv(rng, 4, 6), "joined"),
+        },
+        ["mixed", "shifted", "vector"],
+    )
+
+
+def rows(seed=3):
+    """The rows of one input behind those of another, and of both the sum: the second waits for a whole frame."""
+    rng = np.random.default_rng(seed)
+    return net(
+        {"a": kind(1, 4, 6), "b": kind(1, 4, 6)},
+        {
+            "behind": (Concat(1), "a", "b"),
+            "sum": (Add(), "a", "b"),
+            "seen": (conv(rng, 2, 1, 3), "behind"),
+        },
+        ["seen", "sum"],
+    )
+
+
+def twice(seed=4):
+    """One tensor as two outputs, and nothing between one input and one output."""
+    rng = np.random.default_rng(seed)
+    return net({"a": kind(2, 3, 4), "b": kind(1, 2, 2)}, {"conv": (conv(rng, 3, 2, 3), "a")}, ["conv", "b", "conv"])
+
+
+NETWORKS = {
+    "several": several,
+    "crossed": crossed,
+    "different": different,
+    "rows": rows,
+    "twice": twice,
+}
+
+
+def frames_for(graph, count=6):
+    return floats(*(one.shape for one in graph.inputs), count=count)
+
+
 @pytest.mark.sim
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("options", [{}, {"engine": "spatial"}], ids=["lanes", "spatial"])
-def test_several_inputs_and_outputs_in_rtl(tmp_path, monkeypatch, simulator, options):
-    graph = several()
+@pytest.mark.parametrize("options", [{}, {"engine": "auto", "fps": 1e6}], ids=["lanes", "fast"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_several_inputs_and_outputs_in_rtl(tmp_path, monkeypatch, name, options):
+    graph = NETWORKS[name]()
     design = built(graph, tmp_path / "net", monkeypatch, **options)
-    assert [len(design.inputs), len(design.outputs)] == [2, 3]
-    x = floats((2, 3, 4), (3, 4, 2))
-    run = exact(graph, tmp_path / "net", x, simulator=simulator)
+    x = tuple(8 * each for each in frames_for(graph)) if name != "several" else frames_for(graph)
+    run = exact(graph, tmp_path / "net", x, simulator="icarus")
     assert run.interval is not None and run.interval <= interval_of(design)
-    exact(graph, tmp_path / "net", x, simulator=simulator, stall=0.4)
+    for seed in (1, 2):
+        exact(graph, tmp_path / "net", x, simulator="icarus", stall=0.5, seed=seed)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("name", ["several", "crossed"])
+def test_several_inputs_and_outputs_on_verilator(tmp_path, monkeypatch, name):
+    graph = NETWORKS[name]()
+    built(graph, tmp_path / "net", monkeypatch)
+    x = frames_for(graph, 20)
+    exact(graph, tmp_path / "net", x)
+    exact(graph, tmp_path / "net", x, stall=0.3)
 
 
 @pytest.mark.sim

@@ -33,7 +33,7 @@ def buffered(taken: int, sent: int, rows: tuple[int, int], count: int, held: int
     or of which whole ones are a row; held -- blocks in the memory
     """
     own = rows[0] // count, rows[1] // count
-    ring = Blocks(Rows(rows[0], 0, 0, rows[1], 1, 1, 1, held * own[0]), 0, 0, *own)
+    ring = Blocks(Rows(rows[0], 0, 0, rows[1], 1, 1, 1, held * own[0]), taken=own[0], sent=own[1])
     return [
         Walk([Step(True, False, taken)] * rows[0], fills=ring),
         Walk([Step(False, True, sent, sent)] * rows[1], empties=ring),
