@@ -5,7 +5,7 @@ from math import isqrt
 
 import cocotb
 from cocotb.utils import get_sim_time
-from parts import clog2, config, ends, limits, signed
+from parts import clog2, config, ends, limits
 from parts.stream import begin, reset
 
 

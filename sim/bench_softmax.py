@@ -11,7 +11,7 @@ from parts.stream import begin, reset
 def table(words, e_bits):
     """Words that fall from all ones: half a bit a word, and some by chance."""
     rng, most = random.Random(words), (1 << e_bits) - 1
-    return [most] + sorted((rng.randint(0, int(most * 0.7**d)) for d in range(1, words)), reverse=True)
+    return [most, *sorted((rng.randint(0, int(most * 0.7**d)) for d in range(1, words)), reverse=True)]
 
 
 def parameters(n, x_bits, x_signed, d_bits, table_bits, e_bits, out_bits, guard, depth):

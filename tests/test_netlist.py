@@ -15,12 +15,12 @@ from hwgen.board import read_board
 from hwgen.config import BuildConfig
 from hwgen.flow import read_manifest
 from hwgen.lanes.unit import TermLanes
-from hwgen.nn import ActQuant
+from hwgen.nn import ActQuant, LayerNorm, Softmax
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
 from hwgen.synth.yosys import commands
-from tests.networks import only
+from tests.networks import Greatest, only
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
 
@@ -45,6 +45,22 @@ def small() -> nn.Sequential:
     return net.eval()
 
 
+def over_channels() -> nn.Sequential:
+    """Layers that look at all channels of a pixel, each behind another."""
+    torch.manual_seed(2)
+    net = nn.Sequential(
+        ActQuant(3, -2),
+        nn.Conv2d(2, 7, 1),
+        ActQuant(5, -2, True),
+        LayerNorm(-2, 6, -3, dim=1),
+        Softmax(-3, 6, dim=1),
+        Greatest(4),
+    )
+    net[1].weight.data = torch.randint(-3, 4, net[1].weight.shape) / 4
+    net[1].bias.data = torch.randint(-8, 8, net[1].bias.shape) / 8
+    return net.eval()
+
+
 @pytest.mark.sim
 @pytest.mark.parametrize(
     ("board", "kind"),
@@ -55,18 +71,21 @@ def small() -> nn.Sequential:
         ("zcu104", "spatial"),
         ("pynq-z2", "lut"),
         ("pynq-z2", "spatial"),
+        ("zcu104", "channels"),
+        ("pynq-z2", "channels"),
     ],
 )
 def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
-    options = {"lut": {}, "spatial": {"engine": "spatial", "pixels": 2}}.get(
+    options = {"lut": {}, "spatial": {"engine": "spatial", "pixels": 2}, "channels": {"lanes": 4}}.get(
         kind, {"engine": "lanes", "fps": 1_000_000}
     )
-    if kind != "spatial":
+    folded = kind not in ("spatial", "channels")
+    if folded:
         only(monkeypatch, kind)
-    net, x = small(), torch.rand(5, 2, 6, 6) * 2
+    net, x = over_channels() if kind == "channels" else small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
     design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
-    if kind != "spatial":
+    if folded:
         folds = [placed.unit.fold for placed in design.placed if isinstance(placed.unit, TermLanes)]
         assert kind in {fold.kind for fold in folds}
     manifest = read_manifest(folder)

@@ -52,7 +52,7 @@ class ChannelUnit(Unit):
         _, rows, columns = self.stage.x.shape
         return rows * columns * self.pixel_cycles
 
-    def needs(self):
+    def needs(self, i=0):
         _, rows, columns = self.stage.x.shape
         return np.repeat(np.arange(1, rows * columns + 1) * self.channels, self.stage.y.shape[0])
 

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from hwgen.grids import limits
 from hwgen.nn_sequence import ROOT_GUARD
 from hwgen.ops.layernorm import LayerNorm as LayerNormOp
 from hwgen.ops.quantize import Quantize, clamp_ends, end_parameters
-from hwgen.qtype import QType, signed_width
+from hwgen.qtype import QType, ceil_log2, signed_width
+from hwgen.terms import term_table
 from hwgen.units.channels import ChannelUnit
+from hwgen.units.product import product_luts
 
 AROUND = 6  # cycles of a pixel beside those of its root's digits
 OUTPUT = 4  # registers from the root to the first result
@@ -35,6 +39,11 @@ class LayerNorm(ChannelUnit):
     @property
     def variance_bits(self) -> int:
         return max(2, self.op.most_variance(self.stage.x).bit_length())
+
+    @property
+    def zeros(self) -> int:
+        """The most zeros before the first digit of a root."""
+        return self.digits - self.root_bits
 
     @property
     def turnaround(self):
@@ -67,4 +76,15 @@ class LayerNorm(ChannelUnit):
     def estimate(self):
         p = self.parameters()
         fifo = self.fifo(p["X_W"], self.turnaround + 1).estimate()
-        return {"LUT": fifo["LUT"] + 500, "BRAM36": fifo["BRAM36"]}
+        s, v, r, n = p["S_W"], self.variance_bits, self.root_bits, self.channels
+        products = product_luts(s + 2, True, p["X_W"], bool(p["X_SIGNED"])) + product_luts(s + 1, True, r, False)
+        sums = s + (s + 2) * constant_adders(n - 1) + (s + 2) * (n > 1) + v + (s + 1) * (1 + constant_adders(n))
+        root = v + 3 * (v + r) + r  # three times v, what is left and stays of it, what the next digit takes, digits
+        moved = p["ROUNDED_W"] * -(-self.zeros // 2) + p["ROUNDED_W"] + p["OUT_W"]
+        control = 3 * ceil_log2(n) + 2 * ceil_log2(self.zeros + 1) + 22
+        return {"LUT": fifo["LUT"] + products + sums + root + moved + control, "BRAM36": fifo["BRAM36"]}
+
+
+def constant_adders(number: int) -> int:
+    """Adders of a product by a constant: one less than its signed digits."""
+    return max(0, len(term_table(np.array([[number]]))) - 1)

@@ -9,6 +9,8 @@ from hwgen.ops.softmax_int import Softmax as SoftmaxOp
 from hwgen.qtype import ceil_log2, width
 from hwgen.rom import Rom
 from hwgen.units.channels import ChannelUnit
+from hwgen.units.product import product_luts
+from hwgen.units.table import table_luts
 
 AROUND = 3  # cycles of a pixel beside those of its reciprocal's digits
 BETWEEN = 4  # registers from a maximum to the first exponential
@@ -88,5 +90,12 @@ class Softmax(ChannelUnit):
         return {self.rom_path: {"depth": self.rom.depth, "width": self.rom.width}}
 
     def estimate(self):
+        p = self.parameters()
         fifos = [fifo.estimate() for fifo in self._fifos()]
-        return {"LUT": 400 + sum(f["LUT"] for f in fifos), "BRAM36": sum(f["BRAM36"] for f in fifos)}
+        table = self.stage.once("luts", lambda: table_luts(self.rom))
+        product = product_luts(p["E_W"], False, p["R_W"], False)
+        activations = 3 * p["X_W"]  # the comparison, the greatest so far, the difference
+        sums = 3 * p["SUM_W"]  # the sum, and what is left of a division
+        control = 3 * ceil_log2(self.channels) + 35
+        luts = table + product + activations + sums + 2 * p["OUT_W"] + control
+        return {"LUT": luts + sum(f["LUT"] for f in fifos), "BRAM36": sum(f["BRAM36"] for f in fifos)}
