@@ -413,7 +413,7 @@ MUTANTS = {
     ),
     "done with the first of the inputs": (
         "dataflow_controller",
-        5,
+        4,
         "dataflow_controller",
         "&all_in_d && &all_out_d",
         "all_in_d[0] && &all_out_d",
