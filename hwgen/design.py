@@ -267,7 +267,7 @@ def _depth(placed: Placed, i: int, sides: list[_Reached], slowest: int) -> int:
         return max(1, int((side.come(progress) - unit.holds(i)).max()))
 
     ahead, pauses, late = ahead_at(np.maximum.reduce(ready)), unit.pauses(i), 0
-    if ahead + stream.row_beats > stream.order.beats:  # the whole frame: not of the side that is waited for
+    if ahead >= stream.order.beats:  # the whole frame: not of the side that is waited for
         ahead = ahead_at(np.maximum.reduce(ready[:i] + ready[i + 1 :]))
         latest = max(other.delay for other in sides) - side.delay
         late = -(-latest * stream.order.beats // slowest) if ahead > 1 else 0

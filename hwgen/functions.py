@@ -71,7 +71,7 @@ class Function:
             found = fit_line(x, levels, slope, quantize.low, quantize.high)
             if found is None:
                 raise OffGrid(
-                    f"{self.name} of {kind.qtype.bits} bits: no multiplier of {MULTIPLIER_BITS} bits gives all its results",
+                    f"{self.name} of {kind.qtype.bits} bits: no factor of {MULTIPLIER_BITS} bits gives all its results",
                     self.path,
                     "quantize its input to fewer bits, or its result to fewer levels",
                 )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class Tensors:
         self.hosts: dict[str, tuple[str, int]] = {}  # tensors that leave the network: what the host makes of them
         self.guesses: set[str] = set()  # bases whose shape alone is known: something before them failed
         self.path = ""
-        self.node: torch.fx.Node
+        self.node: Any = None
         self.args: list = []
         self.kwargs: dict = {}
         self.batch: int | torch.SymInt | None = None
@@ -107,7 +108,7 @@ class Tensors:
         qtype = QType(min(kind.qtype.low, 0), max(kind.qtype.high, 0)) if view.zeros else kind.qtype
         return TensorType(frame_shape(view.shape[1:]), qtype, kind.exponent)
 
-    def moved(self, x: Tensor, function: Callable):
+    def moved(self, x: Tensor, function: Callable) -> Any:
         """The tensor, or the list of tensors, that `function` picks: it is given a float64 tensor of the user's shape,
         and moves, repeats and leaves out its numbers; -1 becomes zero."""
         view = self.views[x]
@@ -566,7 +567,7 @@ def _place(others: list[np.ndarray], axis: int, along: np.ndarray, frame: Sequen
     return np.ravel_multi_index(np.broadcast_arrays(*at), tuple(frame))
 
 
-def mapped(function: Callable, value):
+def mapped(function: Callable, value) -> Any:
     """A nest of lists and dicts with `function` of each leaf."""
     if isinstance(value, list | tuple):
         return [mapped(function, part) for part in value]
@@ -593,7 +594,7 @@ def as_double(value):
     return mapped(double, value)
 
 
-def doubles(value):
+def doubles(value) -> Any:
     """Arguments of a call that shall be in float64: arrays as tensors, and float64 for narrower floats."""
 
     def double(leaf):

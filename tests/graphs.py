@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from hwgen.board import load_board
+from hwgen.config import BuildConfig
 from hwgen.design import Design, place
 from hwgen.emit import emit
 from hwgen.engines import Border, Choice, Context
@@ -14,7 +15,9 @@ from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
 from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.pace import interval_of
-from hwgen.simulate import Run, run_words
+from hwgen.passes import run_passes
+from hwgen.schedule import schedule
+from hwgen.simulate import Run, run_frames
 from hwgen.stage import Stage
 
 FRAMES = 10  # enough for a steady interval
@@ -46,6 +49,14 @@ def placed(
     return place("net", graph, stages, chosen, context), stages
 
 
+def scheduled(graph: Graph, config: BuildConfig) -> Design:
+    """The design of a graph after all passes, as a build would choose it."""
+    graph, board = run_passes(graph), load_board(config.board)
+    stages = lower(graph)
+    chosen = schedule(graph, stages, config, board)
+    return place("net", graph, stages, chosen, Context.of(graph, stages, board.device, config.levels))
+
+
 def check_design(folder: Path, design: Design, simulator: str = "icarus", stall: float = 0.0) -> Run:
     """Runs a design on random frames and asserts each value, and without stalls the predicted frame interval."""
     files = emit(design)
@@ -55,8 +66,9 @@ def check_design(folder: Path, design: Design, simulator: str = "icarus", stall:
         (folder / path).write_text(text)
     frames = frames_of(design.graph.inputs[0].type)
     (want,) = design.graph.eval(frames)
-    run = run_words(folder, design, design.inputs[0].order.flatten(frames), simulator, stall, 1)
-    assert torch.equal(design.outputs[0].order.unflatten(run.words), want)
+    run = run_frames(folder, design, [frames], simulator, stall, 1)
+    assert torch.equal(design.outputs[0].order.unflatten(run.words[0]), want)
     if not stall:
-        assert run.interval is not None and run.interval <= interval_of(design), "slower than predicted"
+        predicted = interval_of(design)
+        assert run.interval is not None and run.interval <= predicted, f"{run.interval} clocks, predicted {predicted}"
     return run

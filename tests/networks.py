@@ -2,7 +2,9 @@
 corners."""
 
 import copy
+import functools
 import math
+import operator
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,17 +42,20 @@ torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for eac
 
 
 class Fork(nn.Module):
-    """The sum of several branches of one tensor, added from left to right."""
+    """Several branches of one tensor, joined from left to right: "add", "sub", "mul", or "cat" along a dimension."""
 
-    def __init__(self, *branches: nn.Module):
+    def __init__(self, *branches: nn.Module, how: str = "add", dim: int = 1):
         super().__init__()
-        self.branches = nn.ModuleList(branches)
+        self.how, self.dim, self.branches = how, dim, nn.ModuleList(branches)
 
     def forward(self, x):
-        total = self.branches[0](x)
-        for branch in self.branches[1:]:
-            total = total + branch(x)
-        return total
+        parts = [branch(x) for branch in self.branches]
+        if self.how == "cat":
+            return torch.cat(parts, self.dim)
+        return functools.reduce(getattr(operator, self.how), parts)
+
+    def extra_repr(self):
+        return f"{self.how}, dim={self.dim}"
 
 
 class View(nn.Module):
@@ -427,22 +432,27 @@ def _max_pool(random: Random, here: Here) -> Here:
 
 
 def _fork(random: Random, here: Here, depth: int) -> Here:
-    """Two or three branches added: as they are, of one new shape, or the tensor to itself."""
+    """Two or three branches joined: as they are, of one new shape, or the tensor to itself."""
     dims = len(here.shape) - 1
+    how = random.choice(("add", "add", "sub", "mul", *("cat", "cat") * (depth == 0)))
+    dim = random.choice((1, 1, *range(1, dims + 2)))
     reshaped = random.random() < 0.4 and depth == 0
     outputs, stride = (random.randint(1, 5), random.choice((1, 2, 3))) if reshaped else (here.shape[0], 1)
     ends = []
     for _ in range(random.choice((2, 2, 2, 3))):
         end = Here((), here.values, here.reach, here.exponent, here.work)
         if reshaped:
-            end = _layer(random, end, outputs, True, stride)
+            others = random.randint(1, 5) if how == "cat" and dim == 1 else outputs
+            end = _layer(random, end, others, True, stride)
         elif random.random() < 0.7:
             end = _branch(random, end, depth)
         ends.append(end)
     branches = [nn.Sequential(*end.modules) if end.modules else nn.Identity() for end in ends]
     work = sum(end.work - here.work for end in ends) // max(1, ends[0].values[0].numel())
-    reach, exponent = sum(end.reach for end in ends), min(end.exponent for end in ends)
-    return _quantize(random, here.then(Fork(*branches), reach, exponent, work), 0.6 if dims else 0.5)
+    reaches, exponents = [end.reach for end in ends], [end.exponent for end in ends]
+    reach = {"mul": math.prod, "cat": max}.get(how, sum)(reaches)
+    exponent = sum(exponents) if how == "mul" else min(exponents)
+    return _quantize(random, here.then(Fork(*branches, how=how, dim=dim), reach, exponent, work), 0.6 if dims else 0.5)
 
 
 def _branch(random: Random, here: Here, depth: int) -> Here:

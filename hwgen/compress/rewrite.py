@@ -427,7 +427,7 @@ PARTS: dict[str, Callable[[fx.GraphModule, fx.Node, int], nn.Module | None]] = {
 
 
 def fold_batch_norms(network: fx.GraphModule) -> list[HwgenError]:
-    """Folds each batch norm into the layer before it, or makes it a scale and a shift; those that cannot be are told."""
+    """Folds each batch norm into the layer before it, or makes it a scale and a shift; tells those that cannot be."""
     calls, obstacles = call_counts(network), []
     for node in list(network.graph.nodes):
         norm = module_of(network, node)

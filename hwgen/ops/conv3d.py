@@ -24,7 +24,7 @@ def triple(value: Any, default: int = 1) -> tuple[int, int, int]:
 
 
 @imports("aten.conv3d.default", rank=5)
-def conv3d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv3d(importer, x, weight, bias=None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups=1):
     (deep, *stride), (front, top, left), (apart, *dilation) = triple(stride), triple(padding, 0), triple(dilation)
     outputs, inputs, taps, *kernel = weight.shape
     depth = importer.shape(x)[1]
