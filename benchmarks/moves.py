@@ -11,8 +11,8 @@ from rich.table import Table
 
 from benchmarks import counting
 from hwgen.board import load_board
-from hwgen.engines.move import MoveBeats, MoveEngine
 from hwgen.engines import Context
+from hwgen.engines.move import MoveBeats, MoveEngine
 from hwgen.ir import TensorType
 from hwgen.ops.move import Move
 from hwgen.qtype import QType

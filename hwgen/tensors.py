@@ -483,7 +483,7 @@ class Tensors:
             base = view.base
             if (scales != 1).any():
                 base = self._node(depthwise(scales[:, 0, 0], np.zeros(frame[0]), self.path), base)
-            return self._named(view.on(self._node(Offset(offsets, self.path), base)))
+            return self._named(view.on(self._node(Offset.of(offsets, self.path), base)))
         flat = self._node(Move(np.arange(view.size).reshape(-1, 1, 1), self.path), view.base)
         return self._named(view.on(self._node(depthwise(scales.reshape(-1), offsets.reshape(-1), self.path), flat)))
 

@@ -45,7 +45,7 @@ def placed(
     """The design of a graph, by the choices of its stages' results."""
     stages = lower(graph)
     context = Context.of(graph, stages, load_board(board).device, 3)
-    chosen = {graph.inputs[0].name: border or Border(), **choices}
+    chosen = {one.name: border or Border() for one in graph.inputs} | dict(choices)
     return place("net", graph, stages, chosen, context), stages
 
 
@@ -64,10 +64,10 @@ def check_design(folder: Path, design: Design, simulator: str = "icarus", stall:
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    frames = frames_of(design.graph.inputs[0].type)
-    (want,) = design.graph.eval(frames)
-    run = run_frames(folder, design, [frames], simulator, stall, 1)
-    assert torch.equal(design.outputs[0].order.unflatten(run.words[0]), want)
+    frames = [frames_of(one.type, seed=n) for n, one in enumerate(design.graph.inputs, 1)]
+    run = run_frames(folder, design, frames, simulator, stall, 1)
+    for stream, words, want in zip(design.outputs, run.words, design.graph.eval(*frames), strict=True):
+        assert torch.equal(stream.order.unflatten(words), want), stream.name
     if not stall:
         predicted = interval_of(design)
         assert run.interval is not None and run.interval <= predicted, f"{run.interval} clocks, predicted {predicted}"

@@ -33,7 +33,7 @@ def several() -> Graph:
             Input("right", kind, (3, 4, 2), view=last),
         ),
         (Node("conv", conv, ("right",)), Node("sum", Add(), ("left", "conv"))),
-        (Output("sum", (3, 4, 2), view=back, host=("softmax", 3)), Output("conv", (24,)), Output("left", (2, 3, 4))),
+        (Output("sum", (3, 4, 2), view=back, host=("softmax", -1)), Output("conv", (24,)), Output("left", (2, 3, 4))),
     )
 
 
@@ -82,6 +82,7 @@ WRONG = {
     "steps without arrays": lambda a, m: m["inputs"][1].update(steps=["sub"]),
     "a function that no host has": lambda a, m: m["outputs"][0].update(host=["sigmoid", 1]),
     "a dimension that is none": lambda a, m: m["outputs"][0].update(host=["softmax", 4]),
+    "the batch's dimension": lambda a, m: m["outputs"][0].update(host=["softmax", -4]),
     "two inputs of one name": lambda a, m: m["inputs"][1].update(name="left"),
     "no output": lambda a, m: m.update(outputs=[]),
 }
