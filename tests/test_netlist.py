@@ -13,6 +13,7 @@ from torch import nn
 import hwgen
 from hwgen.board import read_board
 from hwgen.config import BuildConfig
+from hwgen.engines.channels import ChannelEngine
 from hwgen.flow import read_manifest
 from hwgen.lanes.unit import TermLanes
 from hwgen.nn import ActQuant, LayerNorm, Softmax
@@ -57,6 +58,11 @@ def small() -> nn.Sequential:
     return net.eval()
 
 
+def sliced(engine, stage, limits, sides):
+    """Products in DSP slices wherever these hold them."""
+    return [engine.choice(int(engine.unit_of(stage, limits.device).fits_slices))]
+
+
 def over_channels() -> nn.Sequential:
     """Layers that look at all channels of a pixel, each behind another."""
     torch.manual_seed(2)
@@ -85,16 +91,22 @@ def over_channels() -> nn.Sequential:
         ("pynq-z2", "spatial"),
         ("zcu104", "channels"),
         ("pynq-z2", "channels"),
+        ("zcu104", "channels in slices"),
     ],
 )
 def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
-    options = {"lut": {}, "spatial": {"engine": "spatial", "pixels": 2}, "channels": {"lanes": 4}}.get(
-        kind, {"engine": "lanes", "fps": 1_000_000}
-    )
-    folded = kind not in ("spatial", "channels")
+    options = {
+        "lut": {},
+        "spatial": {"engine": "spatial", "pixels": 2},
+        "channels": {"lanes": 4},
+        "channels in slices": {},
+    }.get(kind, {"engine": "lanes", "fps": 1_000_000})
+    folded = not kind.startswith(("spatial", "channels"))
     if folded:
         only(monkeypatch, kind)
-    net, x = over_channels() if kind == "channels" else small(), torch.rand(5, 2, 6, 6) * 2
+    if kind == "channels in slices":
+        monkeypatch.setattr(ChannelEngine, "choices", sliced)
+    net, x = over_channels() if kind.startswith("channels") else small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
     design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
     if kind != "channels":
@@ -114,7 +126,11 @@ def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
     (folder / "netlist.ys").write_text("\n".join(script))
     subprocess.run([sys.executable, "-c", WORKER, "netlist.ys"], cwd=folder, check=True, capture_output=True)
     netlist = (folder / f"rtl/{core}.v").read_text()
-    primitives = ["DSP48E2"] if kind in ("dsp", "mac") else ["LUT6_2", "CARRY8" if board == "zcu104" else "CARRY4"]
+    primitives = (
+        ["DSP48E2"]
+        if kind in ("dsp", "mac", "channels in slices")
+        else ["LUT6_2", "CARRY8" if board == "zcu104" else "CARRY4"]
+    )
     assert all(primitive in netlist for primitive in primitives) and netlist.count("endmodule") == 1
     models = CELLS.read_text(), (share("sim") / "DSP48E2.v").read_text()
     (folder / f"rtl/{core}.v").write_text("\n".join(["`default_nettype wire", *models, netlist]))
