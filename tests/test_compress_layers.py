@@ -203,7 +203,7 @@ SEQUENCES = {
 }
 VOLUMES = {
     "conv3d": lambda: nn.Sequential(
-        *(nn.Conv3d(1, 3, 3, padding=1), norm(nn.BatchNorm3d, 3)(), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(3, 2, 2)),
+        *(nn.Conv3d(1, 3, 3, padding=1), norm(nn.BatchNorm3d, 3)(), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(3, 4, 1)),
     ),
 }
 SHAPES = {
