@@ -203,7 +203,8 @@ class LayerNorm(nn.Module):
         return layer_norm(x, self.dim, self.in_exponent, self.bits, self.exponent, self.eps)
 
     def extra_repr(self) -> str:
-        return f"in_exponent={self.in_exponent}, bits={self.bits}, exponent={self.exponent}, eps={self.eps}, dim={self.dim}"
+        grids = f"in_exponent={self.in_exponent}, bits={self.bits}, exponent={self.exponent}"
+        return f"{grids}, eps={self.eps}, dim={self.dim}"
 
 
 class Softmax(nn.Module):

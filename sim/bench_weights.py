@@ -1,9 +1,9 @@
 """An emitted top runs with the weights that its host has loaded, bit for bit, and with no others.
 
-WEIGHTS_DATA names an .npz: inputs_0 [F, in_beats]; outputs_0 [2, F, out_beats] with each of two sets of weights; writes_0
-and writes_1 [N, 2], the register writes of each set; checks [2, layers]. WEIGHTS_AT_START is 1 where the first set is
-there from the beginning. All tests share one simulation, and the memories keep what they hold: each loads what it
-needs.
+WEIGHTS_DATA names an .npz: inputs_0 [F, in_beats]; outputs_0 [2, F, out_beats] with each of two sets of weights;
+writes_0 and writes_1 [N, 2], the register writes of each set; checks [2, layers]. WEIGHTS_AT_START is 1 where the first
+set is there from the beginning. All tests share one simulation, and the memories keep what they hold: each loads what
+it needs.
 """
 
 import os

@@ -195,4 +195,4 @@ def recurrent(importer, x, weight, bias, kind, formats):
     gate_exponent = formats[1]
     levels = round_half_up(torch.from_numpy(np.zeros(weight.shape[1]) if bias is None else bias), gate_exponent)
     rounded = levels.clamp(*limits(16, True)).long().numpy()
-    return importer.add(Recurrent(kind, weight, rounded, *formats, path=importer.path), x)
+    return importer.over(x, 2, Recurrent(kind, weight, rounded, *formats, path=importer.path))
