@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
+from typing import ClassVar
 
 import numpy as np
 
@@ -102,6 +103,8 @@ class Rings:
     """Several memories that are read together, a row of each for a row that is sent."""
 
     rings: tuple[Ring, ...]
+    passes: ClassVar[None] = None
+    filler: ClassVar[None] = None
 
     def holds(self, frame: int, row: int) -> bool:
         return all(ring.holds(frame, row) for ring in self.rings)

@@ -266,8 +266,8 @@ def test_a_gate_with_a_smaller_fifo_never_ends(tmp_path, monkeypatch):
     """So the depth that is counted is needed: all but a few beats of the frame are too few."""
     depth = design._depth
 
-    def short(placed, i, sides, slowest):
-        found = depth(placed, i, sides, slowest)
+    def short(placed, i, *rest):
+        found = depth(placed, i, *rest)
         return min(found, placed.inputs[i].order.beats - 4) if i == 0 else found
 
     monkeypatch.setattr(design, "_depth", short)
