@@ -65,6 +65,40 @@ class View(nn.Module):
         return x.view(x.size(0), -1)
 
 
+# what only moves numbers, by the dimensions that it takes, the batch left out
+MOVES = {
+    "flip": (1, lambda x: x.flip(-1)),
+    "roll": (1, lambda x: x.roll(1, 1)),
+    "half of the channels": (1, lambda x: x[:, : (x.shape[1] + 1) // 2]),
+    "every second": (1, lambda x: x[..., ::2]),
+    "chunks exchanged": (1, lambda x: torch.cat(x.chunk(2, 1)[::-1], 1)),
+    "cropped": (2, lambda x: x[..., 1:]),
+    "last": (2, lambda x: x[..., -1:]),
+    "channels last": (2, lambda x: x.movedim(1, -1)),
+    "upsampled": (2, lambda x: nn.functional.interpolate(x, scale_factor=2)),
+    "reflected": (2, lambda x: nn.functional.pad(x, (1, 1), mode="reflect")),
+    "expanded": (2, lambda x: x[..., :1].expand(x.shape)),
+    "cropped above": (3, lambda x: x[:, :, 1:]),
+    "transposed": (3, lambda x: x.transpose(-1, -2)),
+    "tokens": (3, lambda x: x.flatten(2)),
+    "shuffled": (3, lambda x: nn.functional.channel_shuffle(x, 2)),
+    "pixels of channels": (3, lambda x: nn.functional.pixel_shuffle(x, 2)),
+    "channels of pixels": (3, lambda x: nn.functional.pixel_unshuffle(x, 2)),
+}
+
+
+class Moved(nn.Module):
+    def __init__(self, how: str):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        return MOVES[self.how][1](x)
+
+    def extra_repr(self):
+        return self.how
+
+
 class Mean(nn.Module):
     """The mean over all pixels, as many networks write a global average pooling."""
 
@@ -236,8 +270,24 @@ def _input(random: Random) -> tuple[torch.Tensor, Here]:
 
 def _block(random: Random, here: Here, depth: int = 0) -> Here:
     """A few layers more."""
-    others = ("pool", "pool", "fork", "fork", "norm", "activation", "still", "flatten", "pad", "channels")
+    others = (
+        "pool",
+        "pool",
+        "fork",
+        "fork",
+        "norm",
+        "activation",
+        "still",
+        "flatten",
+        "pad",
+        "channels",
+        "move",
+        "move",
+    )
     kind = random.choice(("layer",) * 6 + others)
+    if kind == "move":
+        how = random.choice([name for name, (dims, _) in MOVES.items() if dims <= len(here.shape)])
+        return here.then(Moved(how), work=0)
     if kind == "fork" and depth < 2:
         return _fork(random, here, depth)
     if kind == "pool" and len(here.shape) > 1:
