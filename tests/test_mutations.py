@@ -464,8 +464,8 @@ MUTANTS = {
         "axil_registers",
         2,
         "axil_registers",
-        "value_d = IN_BEATS[32*n +: 32]",
-        "value_d = IN_BEATS[31:0]",
+        "beats_d = IN_BEATS[32*n +: 32]",
+        "beats_d = IN_BEATS[31:0]",
     ),
     "cycles counted in 32 bits": (
         "dataflow_controller",
