@@ -52,11 +52,13 @@ def sliced(engine, stage, limits, sides):
 
 
 def over_channels() -> nn.Sequential:
-    """Layers that look at all channels of a pixel, each behind another."""
+    """Two lines, and layers that look at all channels of a pixel, each behind another."""
     torch.manual_seed(2)
     net = nn.Sequential(
         ActQuant(3, -2),
         nn.Conv2d(2, 7, 1),
+        ActQuant(5, -2, True),
+        nn.LeakyReLU(0.25),
         ActQuant(5, -2, True),
         LayerNorm(-2, 6, -3, dim=1),
         Softmax(-3, 6, dim=1),

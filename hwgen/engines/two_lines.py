@@ -80,21 +80,21 @@ def lines_of(stage: Stage) -> Lines | None:
 def fit(x: np.ndarray, levels: np.ndarray, low: int, high: int) -> tuple[int, int, int] | None:
     """(slope, start, drop) of a line of slope zero or a power of two, whose clamped results are `levels`; None where
     none does."""
-    inside = (levels > low) & (levels < high)
-    if not len(x):
-        return 0, 0, 0
-    if not inside.any():
-        rise = float(levels[-1] - levels[0])  # from one end to the other at once, or never
-    else:
-        points, values = x[inside], levels[inside]
-        rise = float(values[-1] - values[0]) / max(1, int(points[-1] - points[0]))
+    if len(x) < 2:
+        return (0, int(levels[0]), 0) if len(x) else (0, 0, 0)
+    inside = np.flatnonzero((levels > low) & (levels < high))
+    if len(inside) > 1:
+        rise = float(levels[inside[-1]] - levels[inside[0]]) / int(inside[-1] - inside[0])
+    else:  # nearly from one end to the other at once, or never
+        steps = np.diff(levels)
+        rise = float(steps[np.argmax(np.abs(steps))])
     near = frexp(abs(rise))[1]
     sign = -1.0 if rise < 0 else 1.0
-    for slope in (0.0, *(sign * 2.0 ** (near + step) for step in (0, -1, 1, -2))):
-        line = fit_line(x, levels, slope, low, high)
-        if line is not None:
-            return line
-    return None
+    slopes = 0.0, *(sign * 2.0 ** (near + step) for step in (0, -1, 1, -2, 2, -3))
+    # first without the clamp: a line of which all results are at one end has no other bound
+    ends = (-UNBOUNDED, UNBOUNDED), (low, high)
+    found = (fit_line(x, levels, slope, *each) for each in ends for slope in slopes)
+    return next((line for line in found if line is not None), None)
 
 
 @dataclass(frozen=True, eq=False)
