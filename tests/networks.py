@@ -438,7 +438,9 @@ def _activation(random: Random, here: Here) -> Here:
 
 def _table(random: Random, here: Here) -> Here:
     """A function of one activation between two quantizers, the first of at most 10 bits."""
-    function = random.choice((nn.Sigmoid(), nn.Tanh(), nn.SiLU(), nn.GELU(), nn.LeakyReLU(0.1), nn.Hardswish()))
+    function = random.choice(
+        (nn.Sigmoid(), nn.Tanh(), nn.SiLU(), nn.GELU(), nn.LeakyReLU(0.1), nn.Hardswish(), nn.LeakyReLU(0.25))
+    )
     while len(here.modules) == 0 or getattr(here.modules[-1], "bits", 16) > 10:
         here = _quantize(random, here)
     return _quantize(random, here.then(function, max(here.reach, 1.0), here.exponent - 4))
