@@ -9,11 +9,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import counting
+from hwgen.design import Stream
+from hwgen.emit import ends
+from hwgen.ir import TensorType
+from hwgen.qtype import QType
+from hwgen.stream import Order
 from hwgen.templates import render
 from hwgen.units import border
 
 # bits and activations of a beat in, of one out; beats of a frame in and out; layers that can be loaded
-CASES = (
+ONE_OF_EACH = (
     *((8, 1, 20, 1, 784, 10, layers) for layers in (0, 1, 4, 16)),
     *((8, 1, 8, 1, 784, 10, 0), (8, 3, 12, 10, 1024, 1, 0), (4, 64, 16, 10, 1, 1, 0), (1, 1, 1, 1, 12, 12, 0)),
     *(
@@ -23,36 +28,46 @@ CASES = (
         (8, 1, 8, 32, 64, 64, 0),
     ),
 )
+# and streams in and out
+CASES = (
+    *((*case, 1, 1) for case in ONE_OF_EACH),
+    *((8, 1, 20, 1, 784, 10, 0, inputs, outputs) for inputs, outputs in ((2, 1), (1, 2), (3, 2), (1, 6), (6, 1))),
+)
 CORE = """(* blackbox *)
 module border_core #(parameter XILINX = 0) (
-    input wire clk, input wire rst, {load}
-    input wire [{taken}:0] s_axis_tdata, input wire s_axis_tvalid, output wire s_axis_tready,
-    output wire [{sent}:0] m_axis_tdata, output wire m_axis_tvalid, input wire m_axis_tready
+    input wire clk, input wire rst{load}{streams}
 );
 endmodule
 """
-LOAD = "input wire [{last}:0] load_select, input wire [33:0] load, output wire [{last}:0] loaded,"
+LOAD = ", input wire [{last}:0] load_select, input wire [33:0] load, output wire [{last}:0] loaded"
+IN = ", input wire {range}{port}_tdata, input wire {port}_tvalid, output wire {port}_tready"
+OUT = ", output wire {range}{port}_tdata, output wire {port}_tvalid, input wire {port}_tready"
 
 
-def count(in_bits, in_side, out_bits, out_side, in_beats, out_beats, layers) -> dict[str, float]:
+def stream(name: str, bits: int, side: int, beats: int, signed: bool = True) -> Stream:
+    """A stream of so many beats a frame, in each so many activations of so many bits."""
+    low = -(1 << bits - 1) if signed else 0
+    shape = (side, 1, beats)
+    kind = TensorType(shape, QType(low, low + (1 << bits) - 1), 0)
+    return Stream(name, name, kind, Order(shape).by_pixels(1))
+
+
+def count(in_bits, in_side, out_bits, out_side, in_beats, out_beats, layers, inputs, outputs) -> dict[str, float]:
     """What yosys counts of a border around an empty box."""
+    taken = ends("in", [stream("x", in_bits, in_side, in_beats)] * inputs)
+    sent = ends("out", [stream("y", out_bits, out_side, out_beats)] * outputs)
     top = render(
         "top.v.j2",
         top="border_top",
         core="border_core",
-        in_bits=in_bits,
-        in_side=in_side,
-        out_bits=out_bits,
-        out_side=out_side,
-        out_signed=True,
-        in_beats=in_beats,
-        out_beats=out_beats,
+        inputs=taken,
+        outputs=sent,
         build_id=0x12345678,
         layers=layers,
         version=0x100,
     )
-    load = LOAD.format(last=layers - 1) if layers else ""
-    core = CORE.format(load=load, taken=in_side * in_bits - 1, sent=out_side * out_bits - 1)
+    streams = [IN.format(**end) for end in taken] + [OUT.format(**end) for end in sent]
+    core = CORE.format(load=LOAD.format(last=layers - 1) if layers else "", streams="".join(streams))
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "top.v").write_text(top)
@@ -62,14 +77,15 @@ def count(in_bits, in_side, out_bits, out_side, in_beats, out_beats, layers) -> 
 
 @click.command(help=__doc__)
 def main():
-    table = Table("in, bits", "out, bits", "beats in, out", "layers", "LUT: estimate", "yosys", "error", box=MARKDOWN)
+    headers = ("in, bits", "out, bits", "beats in, out", "layers", "LUT: estimate", "yosys", "error")
+    table = Table(*headers, box=MARKDOWN)
     for case in CASES:
-        in_bits, in_side, out_bits, out_side, in_beats, out_beats, layers = case
-        says = border.estimate([in_bits * in_side, out_bits * out_side], layers)["LUT"]
+        in_bits, in_side, out_bits, out_side, in_beats, out_beats, layers, inputs, outputs = case
+        says = border.estimate([in_bits * in_side] * inputs, [out_bits * out_side] * outputs, layers)["LUT"]
         found = count(*case)["LUT"]
         beats = f"{in_beats:,}, {out_beats:,}"
-        cells = (f"{in_side} x {in_bits}", f"{out_side} x {out_bits}", beats, layers, says, found)
-        table.add_row(*map(str, cells), f"{says / found - 1:+.1%}")
+        sides = (f"{inputs} of {in_side} x {in_bits}", f"{outputs} of {out_side} x {out_bits}")
+        table.add_row(*map(str, (*sides, beats, layers, says, found)), f"{says / found - 1:+.1%}")
     Console(width=140).print(table)
 
 

@@ -1,5 +1,6 @@
 """Layer normalization and softmax in integers: how far they are from the float layers, and what their units take."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,6 +30,17 @@ from hwgen.verilog import literal
 VECTORS = 20_000
 CHANNELS = (4, 16, 64, 256)
 SPREADS = (0.25, 1.0, 3.0)  # deviations of the float activations, of which 8 is the greatest
+# of what is priced: channels, bits of an activation, whether it is signed
+SHAPES = (
+    (3, 8, True),
+    (16, 4, True),
+    (16, 8, False),
+    (48, 8, True),
+    (64, 8, True),
+    (64, 6, True),
+    (256, 8, True),
+    (64, 12, True),
+)
 WRAPPER = """module wrapped (
     input wire clk, input wire rst, input wire [{taken}:0] s, input wire s_valid, output wire s_ready,
     output wire [{sent}:0] m, output wire m_valid, input wire m_ready
@@ -53,7 +65,9 @@ def errors(bits: int) -> Table:
             x = ActQuant(bits, 4 - bits, True)(torch.randn(VECTORS, channels, dtype=torch.float64) * spread)
             low, high = limits(bits, True)
             want = functional.layer_norm(x, (channels,)).mul(2.0 ** (bits - 3)).clamp(low, high)
-            _row(table, "LayerNorm", channels, spread, LayerNorm(4 - bits, bits, 3 - bits)(x) * 2.0 ** (bits - 3) - want)
+            _row(
+                table, "LayerNorm", channels, spread, LayerNorm(4 - bits, bits, 3 - bits)(x) * 2.0 ** (bits - 3) - want
+            )
             shares = Softmax(4 - bits, bits)(x) - x.softmax(-1)
             _row(table, "Softmax", channels, spread, shares * 2.0**bits)
     return table
@@ -64,18 +78,15 @@ def _row(table: Table, layer: str, channels: int, spread: float, error: torch.Te
 
 
 def units() -> list[ChannelUnit]:
-    """What is priced: none of them is what the closed forms were fitted to alone."""
+    """What is priced."""
     found: list[ChannelUnit] = []
 
     def add(unit: type[ChannelUnit], op: Op, channels: int, bits: int, signed: bool) -> None:
         x = TensorType((channels, 1, 8), QType(*limits(bits, signed)), 4 - bits)
-        found.append(unit(Stage.alone("unit", op, None, x), DEVICE))
+        plain = unit(Stage.alone("unit", op, None, x), DEVICE)
+        found.extend([plain, replace(plain, slices=True)] if plain.fits_slices and channels == 64 else [plain])
 
-    for channels, bits, signed in ((3, 8, True), (16, 4, True), (16, 8, False), (48, 8, True), (64, 8, True)) + (
-        (64, 6, True),
-        (256, 8, True),
-        (64, 12, True),
-    ):
+    for channels, bits, signed in SHAPES:
         eps = integer_eps(1e-5, channels, 4 - bits)
         add(LayerNormUnit, LayerNormOp(eps, bits, 3 - bits), channels, bits, signed)
         if bits <= 8:
@@ -92,7 +103,8 @@ def count(unit: ChannelUnit) -> dict[str, float]:
         for path, text in unit.files().items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
-        given = ", ".join(f".{key}({literal(value)})" for key, value in unit.parameters().items())
+        values = unit.parameters() | (DEVICE.synthesis if unit.primitives else {})
+        given = ", ".join(f".{key}({literal(value)})" for key, value in values.items())
         taken, sent = unit.stage.x.qtype.bits - 1, unit.stage.y.qtype.bits - 1
         text = WRAPPER.format(module=unit.module, taken=taken, sent=sent, parameters=given)
         (folder / "wrapped.v").write_text(text)
@@ -101,12 +113,14 @@ def count(unit: ChannelUnit) -> dict[str, float]:
 
 def prices() -> Table:
     """The estimates of the units beside yosys's counts."""
-    table = Table("unit", "input", "cycles a pixel", "LUT: estimate", "yosys", "error", "BRAM36", "FF", box=MARKDOWN)
+    table = Table(
+        "unit", "input", "cycles a pixel", "LUT: estimate", "yosys", "error", "BRAM36", "DSP", "FF", box=MARKDOWN
+    )
     for unit in units():
         says, found = unit.estimate(), count(unit)
         error = f"{says['LUT'] / found['LUT'] - 1:+.0%}"
         what = f"{unit.module}, {unit.stage.y}", str(unit.stage.x), unit.pixel_cycles
-        table.add_row(*map(str, (*what, says["LUT"], found["LUT"], error, found["BRAM36"], found["FF"])))
+        table.add_row(*map(str, (*what, says["LUT"], found["LUT"], error, found["BRAM36"], found["DSP"], found["FF"])))
     return table
 
 

@@ -108,10 +108,12 @@ def main():
 folder_argument = click.argument("folder", metavar="DIR", type=FOLDER)
 input_option = click.option(
     "--input",
-    "source",
+    "sources",
     required=True,
+    multiple=True,
     metavar="X",
-    help="x.npy, floats [N, ...] as the module takes them; or path.py:function returning (x, labels).",
+    help="x.npy, floats [N, ...] as the module takes them; or path.py:function returning (x, labels). Several inputs: "
+    "one after the other, in the module's order, or x.npz of all, by their names.",
 )
 count_option = click.option("--count", type=click.IntRange(min=1), help="Use only the first COUNT frames.")
 simulator_option = click.option(
@@ -341,7 +343,9 @@ def explore(net, out, points, **choices):
 @main.command()
 @folder_argument
 @input_option
-@click.option("--output", required=True, type=FILE, help="y.npy to write: float64 [N, ...].")
+@click.option(
+    "--output", required=True, type=FILE, help="y.npy to write: float64 [N, ...]; y.npz, if there are several outputs."
+)
 @count_option
 @simulator_option
 @stall_option
@@ -356,7 +360,7 @@ def explore(net, out, points, **choices):
     ),
 )
 @edited_option
-def simulate(folder, source, output, count, simulator, stall, seed, waves, edited):
+def simulate(folder, sources, output, count, simulator, stall, seed, waves, edited):
     """Run the emitted RTL in DIR on a batch and write what comes out.
 
     The outputs equal module.double()(x.double()) exactly. Verilog can do what a program can: simulate only a build of
@@ -367,15 +371,19 @@ def simulate(folder, source, output, count, simulator, stall, seed, waves, edite
     with uninterrupted():
         import numpy as np
 
-        from hwgen.load import load_data
+        from hwgen.flow import read_manifest
+        from hwgen.load import load_batch
         from hwgen.simulate import simulate as run
 
-    x, _ = load_data(source, count)
-    with _stages("simulate", folder, f", {len(x)} frames on {simulator}"):
+    if len(read_manifest(folder)["outputs"]) > 1 and output.suffix != ".npz":
+        raise BadInput("the network has several outputs", str(output), "name a file *.npz")
+    x, _ = load_batch(sources, count)
+    with _stages("simulate", folder, f" on {simulator}"):
         y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed, waves=waves, edited=edited)
     with writing(output), output.open("wb") as file:
-        np.save(file, y)
-    click.echo(f"{output}: {list(y.shape)} float64, {done.cycles} cycles, the first frame after {done.latency}")
+        np.savez(file, *y) if isinstance(y, tuple) else np.save(file, y)
+    shapes = ", ".join(str(list(each.shape)) for each in (y if isinstance(y, tuple) else (y,)))
+    click.echo(f"{output}: {shapes} float64, {done.cycles} cycles, the first frame after {done.latency}")
 
 
 @main.command()
@@ -386,18 +394,18 @@ def simulate(folder, source, output, count, simulator, stall, seed, waves, edite
 @stall_option
 @seed_option
 @edited_option
-def verify(folder, source, count, simulator, stall, seed, edited):
+def verify(folder, sources, count, simulator, stall, seed, edited):
     """Compare the RTL in DIR with the golden integers, frame by frame.
 
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
     is named.
     """
     with uninterrupted():
-        from hwgen.load import load_data
+        from hwgen.load import load_batch
         from hwgen.verify import verify as compare
 
-    x, labels = load_data(source, count)
-    with _stages("verify", folder, f", {len(x)} frames on {simulator}"):
+    x, labels = load_batch(sources, count)
+    with _stages("verify", folder, f" on {simulator}"):
         result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed, edited=edited)
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
     if result["edited"]:

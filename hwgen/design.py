@@ -2,7 +2,7 @@
 joins."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -105,7 +105,9 @@ class Design:
 
     def border(self) -> dict[str, float]:
         """What the AXI border takes."""
-        return border.estimate([stream.bits for stream in (*self.inputs, *self.outputs)], len(self.loadable))
+        return border.estimate(
+            [stream.bits for stream in self.inputs], [stream.bits for stream in self.outputs], len(self.loadable)
+        )
 
     def check_fits(self, board: Board) -> None:
         """Raises DoesNotFit when the estimate exceeds the board."""
@@ -178,13 +180,17 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
 class _Reached:
     """How far a stream is.
 
-    progress   beats of the network's input that must have come before each beat
+    base       the network's input in whose beats its time is counted
+    progress   beats of that input that must have come before each beat
     registers  passed since the network's input
+    delay      cycles from a row of the network's input to what is made of it, when nothing waits
     stops      whether a beat that waits stops what it comes from
     """
 
+    base: str
     progress: np.ndarray
     registers: int = 0
+    delay: int = 0
     stops: bool = False
 
     def when(self, beats: np.ndarray) -> np.ndarray:
@@ -194,6 +200,10 @@ class _Reached:
     def come(self, progress: np.ndarray) -> np.ndarray:
         """How many of its beats can have come at a progress."""
         return np.searchsorted(self.progress, progress, side="right")
+
+    def behind(self, unit: Unit) -> "_Reached":
+        """Of what comes out of a unit that passes all beats on."""
+        return replace(self, registers=self.registers + unit.latency, delay=self.delay + unit.delay)
 
 
 def _insert_fifos(design: Design, device: Device) -> None:
@@ -205,48 +215,96 @@ def _insert_fifos(design: Design, device: Device) -> None:
     registers since they parted get one each too, so that no beat waits for the one before it to be through; and so does
     a side whose unit takes nothing while a result of it waits, for the other side may need more of what both come from:
     only lanes go on filling their rows.
+
+    Where a join waits for the whole frame, all that comes after its last beat until the late side is computed must find
+    room, or no frame is begun meanwhile: at the rate of the slowest unit.
+
+    Each input of the network has a time of its own, as its host may wait: sides that come from different inputs need no
+    FIFO. Where two inputs first meet their times become one: a beat of the second comes when it is first needed there.
+    As units wait for nothing but words and room, no order in which words are offered leads to a deadlock if one does
+    not: provided that every word is offered whatever became of those of other inputs, and every result is taken
+    whatever came on other outputs.
     """
     if all(len(placed.inputs) == 1 for placed in design.placed):
         return
-    longest = max(stream.order.beats for stream in design.inputs)
-    reached = {}
-    for stream in design.inputs:  # side by side, as if they began and ended together
-        beats = np.arange(1, stream.order.beats + 1)
-        reached[stream.name] = _Reached(-(-beats * longest // stream.order.beats))
+    slowest = design.slowest()
+    inputs = design.inputs
+    reached = {stream.name: _Reached(stream.name, np.arange(1, stream.order.beats + 1)) for stream in inputs}
     result = []
     for placed in design.placed:
-        unit = placed.unit
+        unit, bases = placed.unit, [reached[stream.name].base for stream in placed.inputs]
+        for base in dict.fromkeys(bases):
+            if base != bases[0]:
+                _make_one(bases[0], base, placed, reached)
         progress = np.maximum.reduce(
             [reached[stream.name].when(unit.needs(i)) for i, stream in enumerate(placed.inputs)]
         )
         if len(placed.inputs) > 1:
-            placed = _queued(placed, progress, reached, result, device)
+            placed = _queued(placed, bases, reached, result, device, slowest)
         sides = [reached[stream.name] for stream in placed.inputs]
         rigid = unit.rigid or (unit.stops and any(side.stops for side in sides))
         registers = max(side.registers for side in sides) + unit.latency + unit.empty_slots
+        delay = max(side.delay for side in sides) + unit.delay
         for stream in placed.outputs:
-            reached[stream.name] = _Reached(progress, registers, rigid)
+            reached[stream.name] = _Reached(bases[0], progress, registers, delay, rigid)
         result.append(placed)
     design.placed = result
 
 
+def _make_one(base: str, other: str, placed: Placed, reached: dict[str, _Reached]) -> None:
+    """The time of what comes from input `other` becomes that of `base`, at the first unit that reads of both."""
+    sides = [(i, reached[stream.name]) for i, stream in enumerate(placed.inputs)]
+    ours, theirs = (
+        np.maximum.reduce([side.when(placed.unit.needs(i)) for i, side in sides if side.base == of])
+        for of in (base, other)
+    )
+    end, last = (max(side.progress[-1] for side in reached.values() if side.base == of) for of in (base, other))
+    times = np.append(ours, end)[np.searchsorted(theirs, np.arange(last + 1))]  # a beat no longer needed: at the end
+    times[0] = 0
+    for side in reached.values():
+        if side.base == other:
+            side.base, side.progress = base, times[side.progress]
+
+
 def _queued(
-    placed: Placed, together: np.ndarray, reached: dict[str, _Reached], result: list[Placed], device: Device
+    placed: Placed,
+    bases: list[str],
+    reached: dict[str, _Reached],
+    result: list[Placed],
+    device: Device,
+    slowest: int,
 ) -> Placed:
-    """A join behind FIFOs, which go into `result`; together -- the progress when all is there that each beat needs."""
+    """A join behind FIFOs, which go into `result`; bases -- whence each side comes."""
     inputs = []
-    passed = [reached[stream.name].registers for stream in placed.inputs]
-    uneven = max(passed) - min(passed)
     for i, stream in enumerate(placed.inputs):
-        side = reached[stream.name]
-        ahead = max(1, int((side.come(together) - placed.unit.holds(i)).max()))
-        pauses = placed.unit.pauses(i)
-        if ahead > 1 or uneven or side.stops or pauses:
-            depth = ahead + uneven + 1 + max(pauses, stream.row_beats if ahead > 1 else 0)
+        depth = _depth(placed, i, [reached[stream.name] for stream in placed.inputs], bases, slowest)
+        if depth:
             fifo = StreamFifo(f"{placed.unit.name}_{i}", stream.bits, depth, stream.order, device)
             behind = Stream(f"{stream.name}_queued{i}", stream.tensor, stream.type, stream.order)
             result.append(Placed(fifo, (stream,), (behind,)))
-            reached[behind.name] = _Reached(side.progress, side.registers + fifo.latency, side.stops)
+            reached[behind.name] = reached[stream.name].behind(fifo)
             stream = behind
         inputs.append(stream)
     return Placed(placed.unit, tuple(inputs), placed.outputs)
+
+
+def _depth(placed: Placed, i: int, sides: list[_Reached], bases: list[str], slowest: int) -> int:
+    """Words of the FIFO before input i of a join; 0: it needs none. sides -- what is reached at all inputs."""
+    unit, stream, side = placed.unit, placed.inputs[i], sides[i]
+    if bases.count(bases[i]) == 1:  # nothing that it could starve
+        return 2 + unit.pauses(i) if unit.pauses(i) else 0
+    ready = [other.when(unit.needs(j)) for j, other in enumerate(sides)]
+
+    def ahead_at(progress: np.ndarray) -> int:
+        return max(1, int((side.come(progress) - unit.holds(i)).max()))
+
+    ahead, pauses, late = ahead_at(np.maximum.reduce(ready)), unit.pauses(i), 0
+    if ahead >= stream.order.beats:  # the whole frame: not of the side that is waited for
+        ahead = ahead_at(np.maximum.reduce(ready[:i] + ready[i + 1 :]))
+        latest = max(other.delay for other in sides) - side.delay
+        late = -(-latest * stream.order.beats // slowest) if ahead > 1 else 0
+    registers = [other.registers for other, base in zip(sides, bases, strict=True) if base == bases[i]]
+    uneven = max(registers) - min(registers)
+    if not (ahead > 1 or uneven or side.stops or pauses):
+        return 0
+    return ahead + uneven + 1 + max(pauses, stream.row_beats if ahead > 1 else 0) + late

@@ -4,12 +4,13 @@ use."""
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
 from hwgen.engines import Choice
+from hwgen.ir import Input, Output
 from hwgen.pace import pace_of
 from hwgen.share import share
 from hwgen.templates import render
@@ -50,13 +51,8 @@ def render_top(design: Design, build_id: int) -> str:
         "top.v.j2",
         top=f"{design.name}_top",
         core=f"{design.name}_core",
-        in_bits=design.inputs[0].type.qtype.bits,
-        in_side=design.inputs[0].order.side,
-        out_bits=design.outputs[0].type.qtype.bits,
-        out_side=design.outputs[0].order.side,
-        out_signed=design.outputs[0].type.qtype.signed,
-        in_beats=design.inputs[0].order.beats,
-        out_beats=design.outputs[0].order.beats,
+        inputs=ends("in", design.inputs),
+        outputs=ends("out", design.outputs),
         build_id=build_id,
         layers=len(design.loadable),
         version=_version_number(),
@@ -70,8 +66,8 @@ def render_core(design: Design, core: str, stalls: bool = False) -> str:
         core=core,
         banner=f"{core}: {design.name}, made by hwgen {VERSION}. One instance per layer.",
         stalls=stalls,
-        input=border_wires(design.inputs[0]),
-        output=border_wires(design.outputs[0]),
+        inputs=ends("in", design.inputs),
+        outputs=ends("out", design.outputs),
         streams=[border_wires(stream) for stream in design.streams()],
         units=[_instance(placed, design) for placed in design.placed],
         layers=len(design.loadable),
@@ -136,8 +132,14 @@ def manifest(
         "latency": pace.latency,
         "units": units,
         "border": design.border(),
-        "input": _border(design.inputs[0], design.graph.inputs[0].shape),
-        "output": _border(design.outputs[0], design.graph.outputs[0].shape),
+        "inputs": [
+            _border(*both) | {"steps": [step for step, _ in both[1].steps]}
+            for both in zip(ends("in", design.inputs), design.graph.inputs, strict=True)
+        ],
+        "outputs": [
+            _border(*both) | {"host": both[1].host}
+            for both in zip(ends("out", design.outputs), design.graph.outputs, strict=True)
+        ],
         "files": {path: _digest(content) for path, content in sorted(files.items())},
     }
 
@@ -150,17 +152,48 @@ def to_json(value: dict) -> str:
     return json.dumps(value, indent=1) + "\n"
 
 
-def _border(stream: Stream, shape: tuple[int, ...]) -> dict:
-    kind = stream.type
+def _border(end: dict, one: Input | Output) -> dict:
+    """What the host must know of a stream; `view` -- whether it lays out what the user has in another way: the places
+    are in golden.npz."""
     return {
-        "shape": list(shape),
-        "bits": kind.qtype.bits,
-        "signed": kind.qtype.signed,
-        "exponent": kind.exponent,
-        "beats": stream.order.beats,
-        "words_a_beat": stream.order.side,
+        "name": one.name,
+        "port": end["port"],
+        "shape": one.shape,
+        "bits": end["each"],
+        "signed": end["signed"],
+        "exponent": end["exponent"],
+        "beats": end["beats"],
+        "words_a_beat": end["side"],
         "order": "row, column, channel",
+        "view": one.view is not None,
     }
+
+
+def ends(way: str, streams: Sequence[Stream]) -> list[dict]:
+    """The streams at one side of the network, `in` or `out`, for the templates: what `border_wires` tells, and
+    port, border, core  what their signals are called at the border, before the register there, and behind it
+    n       the number of all but the first
+    of      whose values they are, where there are several streams
+    each, width  bits of an activation, and of what it takes in a word
+    side, signed, exponent  of the activations in a beat
+    """
+    found = []
+    for i, stream in enumerate(streams):
+        n, qtype = i or "", stream.type.qtype
+        more = {
+            "port": f"{'s' if way == 'in' else 'm'}{n}_axis",
+            "border": f"border_{way}{n}",
+            "core": f"core_{way}{n}",
+            "n": n,
+            "of": f"{stream.tensor}: " if len(streams) > 1 else "",
+            "each": qtype.bits,
+            "width": next(width for width in (8, 16, 32, 64) if width >= qtype.bits),  # a DMA engine takes no others
+            "side": stream.order.side,
+            "signed": qtype.signed,
+            "exponent": stream.type.exponent,
+        }
+        found.append(border_wires(stream) | more)
+    return found
 
 
 def border_wires(stream: Stream) -> dict:

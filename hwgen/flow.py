@@ -44,6 +44,8 @@ KEYS = {
     "latency": int,
     "units": list,
     "border": dict,
+    "inputs": list,
+    "outputs": list,
     "files": dict,
 }
 
@@ -58,8 +60,8 @@ def build(
 ) -> Design:
     """Writes the RTL of `model` into the folder `out`, whole or not at all; the same model gives the same bytes.
 
-    model, example_inputs -- a module in the form that torch.export takes, and a tuple with one tensor [1, ...]; or an
-    exported program
+    model, example_inputs -- a module in the form that torch.export takes, and a tuple with a tensor [1, ...] for each
+    input; or an exported program
     progress -- called with the name of each stage as it starts
     Raises an HwgenError that names the layer and what to do.
     """

@@ -5,6 +5,8 @@ import json
 import re
 import sys
 import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from math import prod
@@ -17,6 +19,7 @@ from torch.export import ExportedProgram
 
 import hwgen.nn  # noqa: F401  registers the custom ops that a program may hold
 from hwgen.errors import BadInput, HwgenError
+from hwgen.simulate import Array, Batch
 
 
 def load(net: str) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]:
@@ -43,29 +46,60 @@ def load(net: str) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...
     return result
 
 
-def load_data(
-    source: str, count: int | None = None
-) -> tuple[np.ndarray | torch.Tensor, np.ndarray | torch.Tensor | None]:
-    """The first `count` frames and labels, or all, that X on the command line names: `x.npy`, without labels, or
-    `path.py:function` returning x or (x, labels)."""
+def load_batch(sources: Sequence[str], count: int | None = None) -> tuple[Batch, Array | None]:
+    """The first `count` frames of each input and labels, or all: of one X on the command line what `load_data` gives;
+    of several, each names one input's frames, and the first that has labels gives them."""
+    if len(sources) == 1:
+        return load_data(sources[0], count)
+    arrays, labels = [], None
+    for source in sources:
+        x, own = load_data(source, count)
+        labels = own if labels is None else labels
+        if not isinstance(x, (np.ndarray, torch.Tensor)):
+            raise BadInput(f"it holds {len(x)} arrays", source, "name one array with each --input, or all with one")
+        arrays.append(x)
+    return arrays, labels
+
+
+def load_data(source: str, count: int | None = None) -> tuple[Batch, Array | None]:
+    """The first `count` frames and labels, or all, that X on the command line names: `x.npy` or, of several inputs,
+    `x.npz`, without labels; or `path.py:function` returning x or (x, labels), x being a list or a dict of arrays where
+    there are several inputs."""
     name, _, function = source.partition(":")
     labels = None
     if function:
         result = call(source)
         x, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     else:
-        try:
-            with np.errstate(over="ignore"):
-                # mapped: a header may claim more than there is, and only `count` frames are read
-                x = np.load(name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError, OverflowError, zipfile.BadZipFile) as error:
-            raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
-    if not isinstance(x, (np.ndarray, torch.Tensor)):
-        raise BadInput(f"it holds {type(x).__name__}, no array", source, "give one array or tensor, [N, ...]")
+        x = _read(name)
+
+    def first(array):
+        if not isinstance(array, (np.ndarray, torch.Tensor)):
+            raise BadInput(f"it holds {type(array).__name__}, no array", source, "give one array or tensor, [N, ...]")
+        return array[:count]
+
     try:
-        return x[:count], None if labels is None else labels[:count]
+        if isinstance(x, Mapping):
+            x = {key: first(array) for key, array in x.items()}
+        else:
+            x = [first(array) for array in x] if isinstance(x, (list, tuple)) else first(x)
+        return x, None if labels is None else labels[:count]
     except (IndexError, KeyError, TypeError) as error:
         raise BadInput(f"it gives no rows to take: {error}", source, "give arrays [N, ...] and [N]") from error
+
+
+def _read(name: str) -> Batch:
+    """The array of `x.npy`, or those of `x.npz`: by their names, or in their order if numpy gave them theirs."""
+    try:
+        with np.errstate(over="ignore"):
+            # mapped: a header may claim more than there is, and only `count` frames are read
+            x = np.load(name, mmap_mode="r", allow_pickle=False)
+            x = dict(x) if isinstance(x, np.lib.npyio.NpzFile) else x
+    except (OSError, ValueError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadInput(f"it cannot be read as an array: {error}", name, "write it with numpy.save") from error
+    if isinstance(x, dict) and all(key == f"arr_{n}" for n, key in enumerate(x)):
+        return list(x.values())
+    return x
 
 
 def call(source: str):

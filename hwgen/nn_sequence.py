@@ -45,8 +45,9 @@ def normalize(x: Tensor, dim: int, eps: int, bits: int, exponent: int) -> Tensor
     n = x.shape[dim]
     s = x.sum(dim, keepdim=True)
     v = n * (x * x).sum(dim, keepdim=True) - s * s + eps
-    if v.numel() and int(v.max()).bit_length() + bits + ROOT_GUARD + 3 > WORD_BITS:
-        raise BadInput(f"a variance of {n} activations needs {int(v.max()).bit_length()} bits", "LayerNorm", NARROWER)
+    most = int(v.max()).bit_length() if v.numel() else 0
+    if most + bits + ROOT_GUARD + 3 > WORD_BITS:
+        raise BadInput(f"a variance of {n} activations needs {most} bits", "LayerNorm", NARROWER)
     r, h = reciprocal_root(v, bits + ROOT_GUARD)
     shift = h + exponent
     return (((n * x - s) * r + (1 << (shift - 1))) >> shift).clamp(*limits(bits, True))
@@ -56,8 +57,15 @@ NARROWER = "put hwgen.nn.ActQuant of fewer bits before it"
 
 
 def integer_eps(eps: float, n: int, in_exponent: int) -> int:
-    """eps * n^2 on the grid of a squared activation."""
-    return math.floor(eps * n * n * 4.0**-in_exponent + 0.5)
+    """eps * n^2 on the grid of a squared activation; raises BadInput where that leaves 64 bits."""
+    found = math.floor(eps * n * n * 4.0**-in_exponent + 0.5)
+    if found.bit_length() > WORD_BITS - 2:
+        raise BadInput(
+            f"eps = {eps:g} has {found.bit_length()} bits on the grid of squares of 2^{in_exponent}",
+            "LayerNorm",
+            "give its input a coarser grid, or choose a lesser eps",
+        )
+    return found
 
 
 def exponentials(in_exponent: int, bits: int) -> Tensor:
@@ -195,7 +203,8 @@ class LayerNorm(nn.Module):
         return layer_norm(x, self.dim, self.in_exponent, self.bits, self.exponent, self.eps)
 
     def extra_repr(self) -> str:
-        return f"in_exponent={self.in_exponent}, bits={self.bits}, exponent={self.exponent}, eps={self.eps}, dim={self.dim}"
+        grids = f"in_exponent={self.in_exponent}, bits={self.bits}, exponent={self.exponent}"
+        return f"{grids}, eps={self.eps}, dim={self.dim}"
 
 
 class Softmax(nn.Module):

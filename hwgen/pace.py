@@ -73,9 +73,13 @@ def _ends(walks: list[Walk]) -> list[float]:
     sending = [walk for walk in walks if walk.last]
     now = 0.0
     while len(ends) < MOST_FRAMES and not _steady(ends):
-        for together in _ready(walks):
-            for walk, cycles in _start(together, now).items():
-                heapq.heappush(events, (now + cycles, walk.number))
+        freed = True
+        while freed:
+            freed = False
+            for together in _ready(walks):
+                for walk, cycles in _start(together, now).items():
+                    heapq.heappush(events, (now + cycles, walk.number))
+                    freed |= walk.frees(now, cycles)
         assert events, "all rows wait for each other: a FIFO is too small, or hwgen/pace.py is wrong"
         now = events[0][0]
         while events and events[0][0] == now:

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from hwgen.design import Design, Stream
-from hwgen.emit import border_wires, files_of_units, render_core
+from hwgen.emit import border_wires, ends, files_of_units, render_core
 from hwgen.errors import BadInput, ToolFailed
 from hwgen.flow import read_design, read_manifest
 from hwgen.folder import changed_files, check_places, read_record, write_record, writing
+from hwgen.ir import Graph
 from hwgen.share import share
 from hwgen.simulators import Seconds, check_simulator, run_cocotb, simulator_of
 from hwgen.templates import render
@@ -30,21 +31,25 @@ MOST_STALL = 0.99
 EXACT = 1 << 53  # all integers below are float64
 SLACK = 1000  # clocks without a handshake beyond what a frame can take
 
+# a user's frames: an array [N, *shape], or one for each input, in their order or by their names
+Array = np.ndarray | torch.Tensor
+Batch = Array | Sequence[Array] | Mapping[str, Array]
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """What a simulation gave.
 
-    words      int64 [N, activations]: the output stream, signed values
+    words      of each output int64 [N, activations]: its stream, signed values
     traces     stream name -> int64 [N, activations], for the streams inside, if traced
     cycles     clocks in which the network was busy: from that of the first word in to that of the last word out
     first_word clocks from the first word in to the first word out
-    latency    clocks from the first word in to the last word of the first frame out
+    latency    clocks from the first word in to the last word of the first frame out, on whatever output
     interval   clocks from one frame's last word to the next one's, the median; None for fewer than three frames
     seconds    to compile the simulator, and to run it
     """
 
-    words: np.ndarray
+    words: tuple[np.ndarray, ...]
     traces: dict[str, np.ndarray]
     cycles: int
     first_word: int
@@ -55,16 +60,17 @@ class Run:
 
 def simulate(
     folder: str | Path,
-    x: np.ndarray | torch.Tensor,
+    x: Batch,
     *,
     simulator: str = "verilator",
     stall: float = 0.0,
     seed: int = 1,
     waves: str | Path | None = None,
     edited: bool = False,
-) -> tuple[np.ndarray, Run]:
+) -> tuple[np.ndarray | tuple[np.ndarray, ...], Run]:
     """Runs the build in `folder` on real numbers [N, *input shape]; returns float64 [N, *output shape] and the run.
 
+    Of several inputs, x is a list of such arrays, or they by the inputs' names; of several outputs, a tuple comes back.
     The result equals module.double()(x.double()). `stall` is the chance, 0 to 0.99, that a stream is held up in a
     clock: each one at both ends and, when above 0, inside too. `waves` names the VCD file to write, of all signals.
     A build that is not as hwgen wrote it is refused; with `edited` all but its golden graph may have been. Verilog
@@ -73,29 +79,64 @@ def simulate(
     design = read_design(folder, edited)
     frames = check_run(Path(folder), design, x, simulator, stall)
     target = None if waves is None else _check_waves(Path(waves))
-    run = run_words(Path(folder), design, design.inputs[0].order.flatten(frames), simulator, stall, seed, waves=target)
-    (result,) = design.graph.dequantize_outputs(design.outputs[0].order.unflatten(run.words))
-    return result.numpy(), run
+    run = run_frames(Path(folder), design, frames, simulator, stall, seed, waves=target)
+    sent = [stream.order.unflatten(words) for stream, words in zip(design.outputs, run.words, strict=True)]
+    results: tuple[np.ndarray, ...] = tuple(result.numpy() for result in design.graph.dequantize_outputs(*sent))
+    return (results[0] if len(results) == 1 else results), run
 
 
-def check_run(folder: Path, design: Design, x: np.ndarray | torch.Tensor, simulator: str, stall: float) -> torch.Tensor:
-    """The input integers [N, channels, rows, columns] for a user's array; raises what can be raised before a run."""
+def check_run(folder: Path, design: Design, x: Batch, simulator: str, stall: float) -> tuple[torch.Tensor, ...]:
+    """The integers [N, channels, rows, columns] of each input for a user's arrays; raises what can be raised before a
+    run."""
     if not 0 <= stall <= MOST_STALL:
         raise BadInput(f"stall = {stall}", "--stall", f"use a chance from 0 to {MOST_STALL}")
-    shape = design.graph.inputs[0].shape
-    x = as_array(x)
-    if x.ndim == 0 or x.shape[1:] != tuple(shape) or len(x) == 0:
-        raise BadInput(
-            f"the input has shape {list(x.shape)}",
-            "--input",
-            f"give [N, {', '.join(map(str, shape))}], N at least 1",
-        )
-    if len(x) % design.graph.frames:
-        raise BadInput(
-            f"{len(x)} frames are no whole samples", "--input", f"give a multiple of {design.graph.frames} frames"
-        )
-    if len(x) * max(design.inputs[0].order.beats, design.outputs[0].order.beats) > WORD:
-        raise BadInput(f"{len(x)} frames are more words than one run can count", "--input", "give fewer with --count")
+    graph = design.graph
+    arrays = _arrays(graph, x)
+    count = len(arrays[0])
+    if any(len(array) != count for array in arrays):
+        each = ", ".join(f"{one.name} {len(array)}" for one, array in zip(graph.inputs, arrays, strict=True))
+        raise BadInput(f"the inputs have different numbers of frames: {each}", "--input", "give as many of each")
+    if count % graph.frames:
+        raise BadInput(f"{count} frames are no whole samples", "--input", f"give a multiple of {graph.frames} frames")
+    if count * max(stream.order.beats for stream in (*design.inputs, *design.outputs)) > WORD:
+        raise BadInput(f"{count} frames are more words than one run can count", "--input", "give fewer with --count")
+    floats = [_floats(array) for array in arrays]
+    check_simulator(simulator, folder)
+    return graph.quantize_inputs(*floats)
+
+
+def _arrays(graph: Graph, x: Batch) -> list[np.ndarray]:
+    """One array [N, *shape], N at least 1, for each input, in their order; raises BadInput where there is none."""
+    names = [one.name for one in graph.inputs]
+    if isinstance(x, Mapping):
+        if x.keys() != set(names):
+            raise BadInput(
+                f"the arrays are called {', '.join(map(str, x)) or 'nothing'}",
+                "--input",
+                f"call them {', '.join(names)}",
+            )
+        x = [x[name] for name in names]
+    several = isinstance(x, (list, tuple)) and all(isinstance(each, (np.ndarray, torch.Tensor)) for each in x)
+    given = list(x) if several else [x]
+    if len(given) != len(names):
+        number = "1 array is" if len(given) == 1 else f"{len(given)} arrays are"
+        what = f"the inputs {', '.join(names)}" if len(names) > 1 else "one input"
+        hint = "give one --input for each, in this order" if len(names) > 1 else "give one array [N, ...]"
+        raise BadInput(f"{number} given for {what}", "--input", hint)
+    arrays = [as_array(array) for array in given]
+    for one, array in zip(graph.inputs, arrays, strict=True):
+        if array.ndim == 0 or array.shape[1:] != tuple(one.shape) or len(array) == 0:
+            which = f" {one.name}" if len(names) > 1 else ""
+            raise BadInput(
+                f"the input{which} has shape {list(array.shape)}",
+                "--input",
+                f"give [N, {', '.join(map(str, one.shape))}], N at least 1",
+            )
+    return arrays
+
+
+def _floats(x: np.ndarray) -> torch.Tensor:
+    """The numbers as float64; raises BadInput where that holds not all of them."""
     with np.errstate(over="ignore"):
         floats = np.array(x, np.float64, order="C")  # torch takes no other layout, nor all types of numpy
     if not np.isfinite(floats).all():
@@ -104,8 +145,7 @@ def check_run(folder: Path, design: Design, x: np.ndarray | torch.Tensor, simula
     if not exact.all():
         value = x.reshape(-1)[int(np.argmin(exact))]
         raise BadInput(f"the input holds {value!s}, which no float64 is", "--input", "give numbers that float64 holds")
-    check_simulator(simulator, folder)
-    return design.graph.inputs[0].quantize(torch.from_numpy(floats))
+    return torch.from_numpy(floats)
 
 
 def as_array(x: object, where: str = "--input") -> np.ndarray:
@@ -127,33 +167,35 @@ def as_array(x: object, where: str = "--input") -> np.ndarray:
     return x
 
 
-def run_words(
+def run_frames(
     folder: Path,
     design: Design,
-    words: np.ndarray,
+    frames: Sequence[torch.Tensor],
     simulator: str,
     stall: float,
     seed: int,
     traced: bool = False,
     waves: Path | None = None,
 ) -> Run:
-    """Plays input words [N, activations] into the emitted core, and reads what comes out of it and, if `traced`, runs
-    inside it; `waves` is the VCD file to write. Runs of one kind in one folder wait for each other."""
+    """Plays integers [N, channels, rows, columns] of each input into the emitted core, and reads what comes out of it
+    and, if `traced`, runs inside it; `waves` is the VCD file to write. Runs of one kind in one folder wait for
+    each other."""
     kind = simulator + ("-stalls" if stall else "") + ("-traced" if traced else "") + ("-waves" if waves else "")
     check_places(folder, [f"sim/{kind}/*"])
     with writing(folder / "sim" / kind), _alone(folder / "sim" / kind) as work:
         sources, digest = _prepare(work, folder, design, stall > 0, traced, simulator)
         # what is read back must be of this run
-        for old in [*work.glob("*.hex"), work / "settings.json"]:
+        for old in [*work.glob("*.hex"), *work.glob("frames*.txt"), work / "settings.json"]:
             old.unlink(missing_ok=True)
-        _write_words(work / "input.hex", words, design.inputs[0])
+        for i, (stream, values) in enumerate(zip(design.inputs, frames, strict=True)):
+            _write_words(work / f"input{i or ''}.hex", stream.order.flatten(values), stream)
         if design.loadable:
             np.savetxt(work / "load.hex", lists_of(design, {})[1], fmt="%x")
         patience = int((2 * sum(p.unit.cycles() for p in design.placed) + SLACK) / (1 - stall) ** 2)
         settings = {
             "chance": max(round(stall * 65536), 1) if stall else 0,
             "seed": seed % (1 << 32) or 1,
-            "words_out": len(words) * design.outputs[0].order.beats,
+            "frames": len(frames[0]),
             "patience": min(patience, WORD - 1),  # the counter must be able to exceed it
         }
         (work / "settings.json").write_text(json.dumps(settings))
@@ -163,25 +205,34 @@ def run_words(
             raise ToolFailed(
                 f"the network stopped: no word moved for {settings['patience']} clocks", str(work), remedy(folder)
             )
-        ends = np.loadtxt(work / "frames.txt", dtype=np.int64, ndmin=1)
-        out = _read_words(work / "output.hex", design.outputs[0], folder)
-        if len(out) != len(words) or len(ends) != len(words):
-            raise ToolFailed(
-                f"the simulation left {len(out)} of {len(words)} frames", str(work), "look for a full disk"
-            )
+        words, ended = _outputs(work, folder, design, len(frames[0]))
         traces = {}
         if traced:
             files = {stream: work / f"trace_{stream.name}.hex" for stream in design.streams()}
-            traces = {s.name: _read_words(path, s, folder, len(words)) for s, path in files.items()}
+            traces = {s.name: _read_words(path, s, folder, len(frames[0])) for s, path in files.items()}
         return Run(
-            words=out,
+            words=words,
             traces=traces,
             cycles=result["last_out"] - result["first_in"] + 1,
             first_word=result["first_out"] - result["first_in"],
-            latency=int(ends[0]) - result["first_in"],
-            interval=int(np.median(np.diff(ends))) if len(ends) > 2 else None,
+            latency=int(ended[0]) - result["first_in"],
+            interval=int(np.median(np.diff(ended))) if len(ended) > 2 else None,
             seconds=seconds,
         )
+
+
+def _outputs(work: Path, folder: Path, design: Design, count: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The first `count` frames of each output, and the clocks [count] at which they had ended on all."""
+    words, ended = [], []
+    for i, stream in enumerate(design.outputs):
+        n = i or ""
+        out = _read_words(work / f"output{n}.hex", stream, folder, count)
+        at = np.loadtxt(work / f"frames{n}.txt", dtype=np.int64, ndmin=1)
+        if len(out) < count or len(at) < count:
+            raise ToolFailed(f"the simulation left {len(out)} of {count} frames", str(work), "look for a full disk")
+        words.append(out)
+        ended.append(at[:count])
+    return tuple(words), np.max(ended, axis=0)
 
 
 def remedy(folder: Path) -> str:
@@ -254,8 +305,8 @@ def _prepare(
         harness=HARNESS,
         core=core,
         folder=f"sim/{kind}",
-        input=border_wires(design.inputs[0]),
-        output=border_wires(design.outputs[0]),
+        inputs=ends("in", design.inputs),
+        outputs=ends("out", design.outputs),
         traced=[border_wires(stream) for stream in design.streams()] if traced else [],
         held=[stream.name for stream in design.streams()] if stalls else [],
         stalls=stalls,

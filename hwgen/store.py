@@ -158,7 +158,8 @@ def _check_border(graph: Graph) -> None:
         size = prod(types[one.name].shape)
         sound = prod(one.shape) == size if one.view is None else one.view.shape == one.shape
         sound &= one.view is None or bool(np.all((one.view >= 0) & (one.view < size)))
-        sound &= one.host is None or (one.host[0] in ON_HOST and 1 <= one.host[1] <= len(one.shape))
+        dims = [dim for dim in range(-len(one.shape), len(one.shape) + 1) if dim != 0]
+        sound &= one.host is None or (one.host[0] in ON_HOST and one.host[1] in dims)
         if not sound:
             raise ValueError(f"the output {one.name} is {types[one.name]} of shape {one.shape}")
 

@@ -4,15 +4,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 
 from hwgen.errors import DoesNotFit, MissingActQuant, OffGrid, UnsupportedLayer
-from hwgen.functions import LINE_BITS, Function
+from hwgen.functions import LINE_BITS, LINE_VALUES, MULTIPLIER_BITS, Function, depthwise
 from hwgen.ir import STEPS, Input, Node, Op, Output, TensorType
 from hwgen.ops.concat import Concat
-from hwgen.ops.conv import Conv
 from hwgen.ops.lookup import TABLE_BITS
 from hwgen.ops.move import Move
 from hwgen.ops.offset import Offset
@@ -57,7 +57,7 @@ class Tensors:
         self.hosts: dict[str, tuple[str, int]] = {}  # tensors that leave the network: what the host makes of them
         self.guesses: set[str] = set()  # bases whose shape alone is known: something before them failed
         self.path = ""
-        self.node: torch.fx.Node
+        self.node: Any = None
         self.args: list = []
         self.kwargs: dict = {}
         self.batch: int | torch.SymInt | None = None
@@ -91,10 +91,13 @@ class Tensors:
             )
         if view.base in self.deferred:
             of = self.functions[view.base]
+            table = of.on_grid(self.types[of.x])
+            if table is not None:
+                return view.on(self._node(table, of.x))
             raise MissingActQuant(
                 f"the result of {of.name} is used as floats",
                 of.path,
-                f"put hwgen.nn.ActQuant behind the {of.name}: it says on which grid its results are",
+                f"put hwgen.nn.ActQuant behind it ({of.name}): it says on which grid its results are",
             )
         return view
 
@@ -105,7 +108,7 @@ class Tensors:
         qtype = QType(min(kind.qtype.low, 0), max(kind.qtype.high, 0)) if view.zeros else kind.qtype
         return TensorType(frame_shape(view.shape[1:]), qtype, kind.exponent)
 
-    def moved(self, x: Tensor, function: Callable):
+    def moved(self, x: Tensor, function: Callable) -> Any:
         """The tensor, or the list of tensors, that `function` picks: it is given a float64 tensor of the user's shape,
         and moves, repeats and leaves out its numbers; -1 becomes zero."""
         view = self.views[x]
@@ -182,10 +185,22 @@ class Tensors:
         self.path = of.path  # the layer's own name
         try:
             if of.line:
-                return self._node(quantize, self._node(of.scale(quantize, kind), of.x))
+                return self._node(quantize, self._scaled(of, quantize))
             return self._node(of.table(quantize, kind), of.x)
         finally:
             self.path = here
+
+    def _scaled(self, of: Function, quantize: Quantize) -> str:
+        """The node of a line, scaled by channel, or each number as a channel of its own."""
+        factors, offsets = of.scale(quantize, self.types[of.x])
+        shape = self.types[of.x].shape
+        kinds = np.zeros(shape, np.int64) if of.kinds is None else of.kinds.reshape(shape)
+        source = of.x
+        if (kinds != kinds[:, :1, :1]).any():
+            source = self._node(Move(np.arange(prod(shape)).reshape(-1, 1, 1), self.path), source)
+            kinds = kinds.reshape(-1, 1, 1)
+        by_channel = kinds[:, 0, 0]
+        return self._node(depthwise(factors[by_channel], offsets[by_channel], of.path, MULTIPLIER_BITS), source)
 
     def _node(self, op: Op, *inputs: str) -> str:
         """Appends a node, whose name comes back."""
@@ -330,7 +345,9 @@ class Tensors:
         """Whether tensors are functions of the same one, number by number, which a table takes."""
         if any(self.views[x].base in self.floats or not self.views[x].same(self.views[tensors[0]]) for x in tensors):
             return False
-        return len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
+        known = [self.functions[base] for x in tensors if (base := self.views[x].base) in self.functions]
+        plain = all(of.kinds is None for of in known)
+        return plain and len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
 
     def computed(self) -> list[Tensor]:
         """The tensors that the call at work takes."""
@@ -347,16 +364,28 @@ class Tensors:
         of = self.function(self.computed()[0])
         return replace(of, name=_short(self.node), path=self.path, values=self._values(), line=of.line and line)
 
-    def line(self, x: Tensor, name: str, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-        """A multiple of a tensor of integers, in floats: what a quantizer makes of it is exact, whatever the factor."""
+    def line(self, x: Tensor, name: str, values: Callable[[np.ndarray], np.ndarray], kinds=None) -> Tensor:
+        """Multiples of a tensor of integers and constants, in floats: what a quantizer makes of them is exact, whatever
+        the factors.
+
+        values -- gives float64 [kinds, n] of float64 [n]; kinds -- of each place, an array that broadcasts against the
+        user's shape; None where there is one
+        """
         view = self.exact(x)
         kind = self.types[view.base]
-        if kind.qtype.bits > LINE_BITS:
+        itself = Function.itself(view.base, kind, self.path) if kind.qtype.bits <= LINE_BITS else None
+        found = None if itself is None else values(itself.values[0])
+        if itself is None or found is None or found.size > LINE_VALUES:
             raise DoesNotFit(
-                f"{name} of sums of {kind.qtype.bits} bits, above {LINE_BITS}", self.path, "quantize its input to fewer"
+                f"{name} of {kind.qtype.bits} bits, above {LINE_BITS}, or with too many factors",
+                self.path,
+                "quantize its input to fewer bits",
             )
-        itself = Function.itself(view.base, kind, self.path)
-        return self.defer(view, replace(itself, name=name, values=function(itself.values)))
+        if kinds is not None:
+            if not view.covers or view.zeros:
+                view = View(self.framed(x), prod(view.shape), view.shape)
+            kinds = view.back(kinds).astype(np.int64)
+        return self.defer(view, replace(itself, name=name, values=found, kinds=kinds))
 
     def matmul(self, op: Op, a: Tensor, b: Tensor) -> Tensor:
         """Appends a node of hwgen/ops/matmul.py: a [..., L, K] times b [..., K, M], what is before these dimensions
@@ -395,10 +424,10 @@ class Tensors:
         """The results of the call at work on the values of the functions that its tensors are: float64."""
 
         def value(leaf):
-            return torch.tensor(self.function(leaf).values) if isinstance(leaf, Tensor) else leaf
+            return torch.tensor(self.function(leaf).values[0]) if isinstance(leaf, Tensor) else leaf
 
         result = self.again(*mapped(value, self.args), **mapped(value, self.kwargs))
-        return (result[0] if isinstance(result, tuple) else result).numpy()
+        return (result[0] if isinstance(result, tuple) else result).numpy().reshape(1, -1)
 
     def again(self, *args, **kwargs):
         """The call at work, of other arguments, in float64."""
@@ -424,7 +453,8 @@ class Tensors:
             result = self._affine(x, np.asarray(scale, np.float64), np.asarray(offset, np.float64))
         except (OffGrid, DoesNotFit, MissingActQuant):
             source = self.types[self.source(x)]
-            straight = self.source(x) == view.base or self.functions[view.base].line
+            of = self.functions.get(view.base)
+            straight = of is None or (of.line and of.kinds is None)
             if not line or source.qtype.bits > (LINE_BITS if straight else TABLE_BITS):
                 raise
             return self.defer(view, self._called(line=True))
@@ -453,7 +483,7 @@ class Tensors:
             base = view.base
             if (scales != 1).any():
                 base = self._node(depthwise(scales[:, 0, 0], np.zeros(frame[0]), self.path), base)
-            return self._named(view.on(self._node(Offset(offsets, self.path), base)))
+            return self._named(view.on(self._node(Offset.of(offsets, self.path), base)))
         flat = self._node(Move(np.arange(view.size).reshape(-1, 1, 1), self.path), view.base)
         return self._named(view.on(self._node(depthwise(scales.reshape(-1), offsets.reshape(-1), self.path), flat)))
 
@@ -531,18 +561,13 @@ class Tensors:
 _RESERVED = re.compile(r"[sm]\d*_axis|reorder_.*|.*_(fork\d+_[ab]|queued\d+|held|flat)")
 
 
-def depthwise(scale: np.ndarray, offset: np.ndarray, path: str) -> Conv:
-    """scale * x + offset by channel; what it scales may be as wide as it comes."""
-    return Conv(scale[:, None, None, None], offset, groups=len(scale), path=path, activations_limited=False)
-
-
 def _place(others: list[np.ndarray], axis: int, along: np.ndarray, frame: Sequence[int]) -> np.ndarray:
     """The places in a frame of the coordinates `others`, but for `axis`, where they are `along`."""
     at = [along if n == axis else other for n, other in enumerate(others)]
     return np.ravel_multi_index(np.broadcast_arrays(*at), tuple(frame))
 
 
-def mapped(function: Callable, value):
+def mapped(function: Callable, value) -> Any:
     """A nest of lists and dicts with `function` of each leaf."""
     if isinstance(value, list | tuple):
         return [mapped(function, part) for part in value]
@@ -569,7 +594,7 @@ def as_double(value):
     return mapped(double, value)
 
 
-def doubles(value):
+def doubles(value) -> Any:
     """Arguments of a call that shall be in float64: arrays as tensors, and float64 for narrower floats."""
 
     def double(leaf):

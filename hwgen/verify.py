@@ -1,5 +1,6 @@
 """Compares the emitted network with the golden integers, and finds the first wrong layer, channel and pixel."""
 
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -10,14 +11,14 @@ from hwgen.design import Design
 from hwgen.errors import BadInput, Mismatch, ToolFailed
 from hwgen.flow import read_build, read_design
 from hwgen.folder import VERIFICATION, sources_digest, write_record, writing
-from hwgen.simulate import check_run, remedy, run_words
+from hwgen.simulate import Batch, check_run, remedy, run_frames
 
 ACTIVATIONS = 1 << 24  # of one tensor, about as many as the golden model evaluates at once
 
 
 def verify(
     folder: str | Path,
-    x: np.ndarray | torch.Tensor,
+    x: Batch,
     *,
     labels: np.ndarray | torch.Tensor | None = None,
     simulator: str = "verilator",
@@ -25,10 +26,10 @@ def verify(
     seed: int = 1,
     edited: bool = False,
 ) -> dict:
-    """Runs the build in `folder` on real numbers [N, *input shape] and compares every output integer with the golden
-    model's.
+    """Runs the build in `folder` on real numbers [N, *input shape], of several inputs a list of these or they by name,
+    and compares every integer of every output with the golden model's.
 
-    labels -- int [N]: adds the accuracy of the largest output
+    labels -- int [N]: adds the accuracy of the largest value of the first output
     edited -- whether files of the build may have been changed; as in `hwgen.simulate`
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
     wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
@@ -39,8 +40,8 @@ def verify(
     folder = Path(folder)
     known, changed = read_build(folder, edited)
     design = read_design(folder, edited)
-    labels = None if labels is None else _check_labels(labels, x)
     frames = check_run(folder, design, x, simulator, stall)
+    labels = None if labels is None else _check_labels(labels, len(frames[0]))
     record = folder / VERIFICATION
     with writing(record):
         record.unlink(missing_ok=True)
@@ -51,7 +52,7 @@ def verify(
         "sources": sources_digest(folder, known),
         "predicted_latency": known["latency"],
         "edited": changed,
-        "frames": len(frames),
+        "frames": len(frames[0]),
     }
     try:
         result |= _compare(folder, design, frames, labels, simulator, stall, seed)
@@ -62,8 +63,8 @@ def verify(
     return result
 
 
-def _check_labels(labels: object, x: np.ndarray | torch.Tensor) -> np.ndarray:
-    """The labels as integers [N]; raises BadInput if they are not one for each frame of `x`."""
+def _check_labels(labels: object, count: int) -> np.ndarray:
+    """The labels as integers [count]; raises BadInput if they are not one for each frame."""
     hint = "give one integer for each frame"
     try:
         labels = labels.detach().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
@@ -71,37 +72,42 @@ def _check_labels(labels: object, x: np.ndarray | torch.Tensor) -> np.ndarray:
         raise BadInput(f"the labels are no array: {error}", "--input", hint) from error
     if labels.dtype.kind not in "iu":
         raise BadInput(f"the labels are {labels.dtype}", "--input", hint)
-    if labels.shape != np.shape(x)[:1]:
-        raise BadInput(f"the labels have shape {list(labels.shape)}, the input {list(np.shape(x))}", "--input", hint)
+    if labels.shape != (count,):
+        raise BadInput(f"the labels have shape {list(labels.shape)}, for {count} frames", "--input", hint)
     return labels
 
 
 def _compare(
     folder: Path,
     design: Design,
-    frames: torch.Tensor,
+    frames: tuple[torch.Tensor, ...],
     labels: np.ndarray | None,
     simulator: str,
     stall: float,
     seed: int,
 ) -> dict:
     """What a run adds to the result of `verify`."""
-    run = run_words(folder, design, design.inputs[0].order.flatten(frames), simulator, stall, seed)
+    run = run_frames(folder, design, frames, simulator, stall, seed)
+    count = len(frames[0])
     largest = max(prod(kind.shape) for kind in design.graph.types().values())
     sample = design.graph.frames
     at_once = sample * max(1, ACTIVATIONS // (largest * sample))
-    golden = torch.cat([design.graph.eval(part)[0] for part in frames.split(at_once)])
-    wrong = np.flatnonzero((run.words != design.outputs[0].order.flatten(golden)).any(axis=1))
-    if len(wrong):
-        first = int(wrong[0])
+    parts = [design.graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
+    golden = [torch.cat(values) for values in zip(*parts, strict=True)]
+    wrong = np.zeros(count, bool)
+    for stream, sent, want in zip(design.outputs, run.words, golden, strict=True):
+        wrong |= (sent != stream.order.flatten(want)).any(axis=1)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        until = tuple(each[: first - first % sample + sample] for each in frames)
         raise Mismatch(
-            f"{len(wrong)} of {len(frames)} frames differ from the golden integers; frame {first}: "
-            + _locate(folder, design, frames[: first - first % sample + sample], simulator, stall, seed),
+            f"{wrong.sum()} of {count} frames differ from the golden integers; frame {first}: "
+            + _locate(folder, design, until, simulator, stall, seed),
             str(folder),
             remedy(folder),
         )
     result = {
-        "equal": len(frames),
+        "equal": count,
         "cycles": run.cycles,
         "interval": run.interval,
         "first_word": run.first_word,
@@ -110,24 +116,27 @@ def _compare(
         "run_seconds": round(run.seconds.run, 2),
     }
     if labels is not None:
-        guesses = golden.reshape(len(golden), -1).argmax(dim=1).numpy()
+        output = replace(design.graph.outputs[0], host=None)
+        guesses = output.dequantize(golden[0], 0).reshape(count, -1).argmax(dim=1).numpy()
         result["accuracy"] = float((guesses == labels).mean())
     return result
 
 
-def _locate(folder: Path, design: Design, frames: torch.Tensor, simulator: str, stall: float, seed: int) -> str:
+def _locate(
+    folder: Path, design: Design, frames: tuple[torch.Tensor, ...], simulator: str, stall: float, seed: int
+) -> str:
     """Where the last sample of `frames` first goes wrong, in the order of the graph."""
-    sample = design.graph.frames
-    run = run_words(folder, design, design.inputs[0].order.flatten(frames), simulator, stall, seed, traced=True)
-    golden = dict(design.graph.trace(frames[-sample:]))
+    sample, count = design.graph.frames, len(frames[0])
+    run = run_frames(folder, design, frames, simulator, stall, seed, traced=True)
+    golden = dict(design.graph.trace(*(each[-sample:] for each in frames)))
     senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
     for stream in design.streams():
         where = f"{senders.get(stream.name, 'input')} (stream {stream.name})"
         want = golden[stream.tensor]
         sent = run.traces[stream.name]
-        if len(sent) < len(frames):
-            return f"{where} sent {len(sent)} of {len(frames)} frames"
-        got = stream.order.unflatten(sent[len(frames) - sample :][:sample])
+        if len(sent) < count:
+            return f"{where} sent {len(sent)} of {count} frames"
+        got = stream.order.unflatten(sent[count - sample :][:sample])
         if not torch.equal(got, want):
             frame, channel, row, column = (int(i) for i in (got != want).nonzero()[0])
             return (

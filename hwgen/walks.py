@@ -54,10 +54,14 @@ class Step:
 @dataclass(eq=False)
 class Ring:
     """The line memory of lanes, or a FIFO: rows `written` since the start; `free`, since when each slot without a row
-    can be written."""
+    can be written.
+
+    passes -- of a FIFO the cycles of a row that is written: it may be while the row before it in its slot is read
+    """
 
     rows: Rows
     handover: int = 0
+    passes: int | None = None
     written: int = 0
 
     def __post_init__(self):
@@ -171,10 +175,17 @@ class Walk:
         late = 0.0 if self.fills is None else max(0.0, self.fills.free.popleft() - now)
         return self.step.cycles + late
 
+    def frees(self, now: float, cycles: float) -> bool:
+        """Gives back the slot of a FIFO's row which it begins to send, and in how many cycles; whether it is one."""
+        if self.empties is None or self.empties.passes is None or not self.step.sends:
+            return False
+        self.empties.give(self.row, now + max(0, cycles - self.empties.passes))
+        return True
+
     def finish(self, now: float) -> None:
         if self.fills is not None:
             self.fills.written += 1
-        if self.empties is not None and self.step.sends:
+        if self.empties is not None and self.empties.passes is None and self.step.sends:
             self.empties.give(self.row, now)
         self.busy = False
         self.row += self.step.sends

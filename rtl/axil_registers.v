@@ -6,10 +6,11 @@
 //   0x1C CYCLES  0x24 INPUT_STALLS  0x2C OUTPUT_STALLS  0x34 STARVED (low word, then high word)
 //   0x3C IN_BEATS  0x40 OUT_BEATS  0x44 BUILD_ID
 //   0x48 LOAD_LAYERS  0x4C LOAD_LAYER  0x50 LOAD_WORDS  0x54 LOAD_DATA  0x58 LOAD_CHECK  0x5C LOADED
+//   0x100 + 4 i IN_BEATS of input i, 0x200 + 4 i OUT_BEATS of output i, from the second on
 //
 // Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0; bits 2 and 3 tlast_each and
 // tlast_none, which count with start) and FRAMES, byte by byte as WSTRB says, and whole, while the network stands
-// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load. Any other write, and a read past LOADED,
+// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load. Any other write, and any other read,
 // answers SLVERR and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
 // a time; address and data of a write may come in either order.
 //
@@ -20,8 +21,10 @@
 `default_nettype none
 
 module axil_registers #(
-    parameter        IN_BEATS  = 16,    // words in an input frame
-    parameter        OUT_BEATS = 10,    // words in an output frame
+    parameter        INPUTS    = 1,     // streams in, up to 64
+    parameter        OUTPUTS   = 1,     // streams out, up to 64
+    parameter [32*INPUTS-1:0]  IN_BEATS  = {INPUTS{32'd16}},   // words in a frame, of each input, the first lowest
+    parameter [32*OUTPUTS-1:0] OUT_BEATS = {OUTPUTS{32'd10}},  // words in a frame, of each output
     parameter [31:0] VERSION   = 0,     // of the generator
     parameter [31:0] BUILD_ID  = 0,     // of this network
     parameter        LAYERS    = 0,     // that can be loaded, up to 256
@@ -82,6 +85,8 @@ module axil_registers #(
     localparam [9:0] LOAD_LAYER = 10'h013;
     localparam [9:0] LOAD_WORDS = 10'h014;
     localparam [9:0] LOAD_DATA = 10'h015;
+    localparam [9:0] IN_BEATS_OF = 10'h040;
+    localparam [9:0] OUT_BEATS_OF = 10'h080;
     localparam [1:0] OKAY = 2'b00;
     localparam [1:0] SLVERR = 2'b10;
 
@@ -113,6 +118,9 @@ module axil_registers #(
     reg               unloaded_q;
 
     generate
+        if (INPUTS < 1 || INPUTS > 64 || OUTPUTS < 1 || OUTPUTS > 64) begin : gen_check_streams
+            axil_registers_INPUTS_and_OUTPUTS_must_be_1_to_64 error_i ();
+        end
         if (LAYERS > 256) begin : gen_check_layers
             axil_registers_LAYERS_must_be_up_to_256 error_i ();
         end
@@ -152,6 +160,7 @@ module axil_registers #(
     // what is read, and whether there is something to read
     reg  [31:0] value_d;
     reg         known_d;
+    integer     n;
     always @* begin
         known_d = 1'b1;
         case (s_axi_araddr[11:2])
@@ -170,8 +179,8 @@ module axil_registers #(
             10'h00C: value_d = output_stalls[63:32];
             10'h00D: value_d = starved[31:0];
             10'h00E: value_d = starved[63:32];
-            10'h00F: value_d = IN_BEATS;
-            10'h010: value_d = OUT_BEATS;
+            10'h00F: value_d = IN_BEATS[31:0];
+            10'h010: value_d = OUT_BEATS[31:0];
             10'h011: value_d = BUILD_ID;
             10'h012: value_d = LAYERS;
             default: begin
@@ -185,6 +194,16 @@ module axil_registers #(
                     10'h017:    value_d = {31'd0, selected_loaded && settle_q == 4'd0};
                     default:    known_d = 1'b0;
                 endcase
+                for (n = 1; n < INPUTS; n = n + 1)
+                    if (s_axi_araddr[11:2] == IN_BEATS_OF + n[9:0]) begin
+                        value_d = IN_BEATS[32*n +: 32];
+                        known_d = 1'b1;
+                    end
+                for (n = 1; n < OUTPUTS; n = n + 1)
+                    if (s_axi_araddr[11:2] == OUT_BEATS_OF + n[9:0]) begin
+                        value_d = OUT_BEATS[32*n +: 32];
+                        known_d = 1'b1;
+                    end
             end
         endcase
     end

@@ -5,12 +5,22 @@ import random
 import cocotb
 from cocotb.triggers import Combine, FallingEdge, ReadOnly
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
-from parts import config
+from parts import beats, config, counts
 from parts.stream import reset, start
 
 CONFIGS = [
     {"IN_BEATS": 784, "OUT_BEATS": 10, "VERSION": 0x00010203, "BUILD_ID": 0xDEADBEEF, "LAYERS": layers}
     for layers in (0, 3)
+] + [
+    {
+        "INPUTS": 3,
+        "OUTPUTS": 2,
+        "IN_BEATS": beats(784, 10, 1 << 31),
+        "OUT_BEATS": beats(7, 0x12345678),
+        "VERSION": 1,
+        "BUILD_ID": 2,
+        "LAYERS": 0,
+    }
 ]
 
 ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT = range(0x00, 0x1C, 4)
@@ -18,7 +28,8 @@ WIDE = {"cycles": 0x1C, "input_stalls": 0x24, "output_stalls": 0x2C, "starved": 
 IN_BEATS, OUT_BEATS, BUILD_ID = 0x3C, 0x40, 0x44
 LOAD_LAYERS, LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED = range(0x48, 0x60, 4)
 READ_ONLY = [address for address in range(0, 0x4C, 4) if address not in (CONTROL, FRAMES)]
-UNMAPPED = [0x60, 0x7C, 0x80, 0x100, 0x800, 0xFFC]
+IN_BEATS_OF, OUT_BEATS_OF = 0x100, 0x200  # of the first stream they are not
+UNMAPPED = [0x60, 0x7C, 0x80, 0x100, 0x1FC, 0x200, 0x2FC, 0x800, 0xFFC]
 
 
 def flips(chance, seed):
@@ -85,11 +96,13 @@ async def what_the_design_says_is_read(dut, pause):
     for address, name in (
         (VERSION, "VERSION"),
         (BUILD_ID, "BUILD_ID"),
-        (IN_BEATS, "IN_BEATS"),
-        (OUT_BEATS, "OUT_BEATS"),
         (LOAD_LAYERS, "LAYERS"),
     ):
         assert await host.read(address) == config()[name]
+    for first, others, name in ((IN_BEATS, IN_BEATS_OF, "IN_BEATS"), (OUT_BEATS, OUT_BEATS_OF, "OUT_BEATS")):
+        for n, count in enumerate(counts(name)):
+            assert await host.read(others + 4 * n if n else first) == count
+        assert (await host.axi.read(others + 4 * len(counts(name)), 4)).resp == AxiResp.SLVERR
     draw = random.Random(1)
     for _ in range(10):
         await FallingEdge(dut.clk)
@@ -305,7 +318,7 @@ async def a_read_answer_waits_until_it_is_taken(dut):
     dut.s_axi_rready.value = 1
     await FallingEdge(dut.clk)
     await FallingEdge(dut.clk)
-    assert int(dut.s_axi_rvalid.value) and int(dut.s_axi_rdata.value) == config()["IN_BEATS"]
+    assert int(dut.s_axi_rvalid.value) and int(dut.s_axi_rdata.value) == counts("IN_BEATS")[0]
 
 
 @cocotb.test()

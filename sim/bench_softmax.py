@@ -11,7 +11,7 @@ from parts.stream import begin, reset
 def table(words, e_bits):
     """Words that fall from all ones: half a bit a word, and some by chance."""
     rng, most = random.Random(words), (1 << e_bits) - 1
-    return [most] + sorted((rng.randint(0, int(most * 0.7**d)) for d in range(1, words)), reverse=True)
+    return [most, *sorted((rng.randint(0, int(most * 0.7**d)) for d in range(1, words)), reverse=True)]
 
 
 def parameters(n, x_bits, x_signed, d_bits, table_bits, e_bits, out_bits, guard, depth):
@@ -44,6 +44,8 @@ CONFIGS = [
     parameters(3, 5, 1, 3, 3, 4, 1, 3, 6),
     parameters(40, 5, 1, 5, 4, 12, 8, 2, 60),
     parameters(2, 1, 1, 1, 1, 3, 5, 1, 4),
+    parameters(6, 5, 1, 5, 3, 7, 6, 2, 12) | {"SLICES": 1},
+    parameters(24, 4, 0, 4, 3, 9, 8, 2, 48) | {"SLICES": 1},
 ]
 
 

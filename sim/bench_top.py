@@ -1,7 +1,7 @@
 """An emitted top answers its host, bit for bit, run after run, whatever pauses and resets happen.
 
-TOP_DATA names an .npz: inputs [F, in_beats] and outputs [F, out_beats], whole numbers. TOP_PATIENCE is the number
-of cycles until a frame counts as lost.
+TOP_DATA names an .npz: for the Nth stream inputs_N [F, in_beats] and outputs_N [F, out_beats], whole numbers.
+TOP_PATIENCE is the number of cycles until a frame counts as lost.
 """
 
 import os
@@ -23,7 +23,7 @@ from cocotbext.axi import (
 
 ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT = range(0x00, 0x1C, 4)
 CYCLES, INPUT_STALLS, OUTPUT_STALLS, STARVED = 0x1C, 0x24, 0x2C, 0x34
-IN_BEATS, OUT_BEATS = 0x3C, 0x40
+IN_BEATS, OUT_BEATS, IN_BEATS_OF, OUT_BEATS_OF = 0x3C, 0x40, 0x100, 0x200
 START, SOFT_RESET, TLAST_EACH, TLAST_NONE = 1, 2, 4, 8
 PATIENCE = int(os.environ.get("TOP_PATIENCE", "100000"))
 BUSY, DONE, TLAST_ERROR = 1, 2, 4
@@ -37,17 +37,27 @@ def flips(chance, seed):
 
 
 class Board:
-    """The host around a top: registers, two streams with random pauses, and the data to compare with."""
+    """The host around a top: registers, streams with random pauses, and the data to compare with."""
 
     def __init__(self, dut):
         self.dut = dut
         with np.load(os.environ["TOP_DATA"]) as data:
-            self.inputs, self.outputs = data["inputs"], data["outputs"]
+            self.inputs, self.outputs = (
+                [data[f"{side}_{n}"] for n in range(sum(name.startswith(side) for name in data))]
+                for side in ("inputs", "outputs")
+            )
+        self.count = len(self.inputs[0])
+        self.longest = max(frames.shape[1] for frames in self.inputs)
         reset = {"reset": dut.aresetn, "reset_active_level": False}
         self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.aclk, **reset)
         stream = {"clock": dut.aclk, "byte_lanes": 1, **reset}
-        self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), **stream)
-        self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), **stream)
+        self.sources = [
+            AxiStreamSource(AxiStreamBus.from_prefix(dut, f"s{n or ''}_axis"), **stream)
+            for n in range(len(self.inputs))
+        ]
+        self.sinks = [
+            AxiStreamSink(AxiStreamBus.from_prefix(dut, f"m{n or ''}_axis"), **stream) for n in range(len(self.outputs))
+        ]
 
     async def power_up(self):
         self.dut.aresetn.value = 0
@@ -58,8 +68,9 @@ class Board:
 
     def pause(self, source, sink, seed=1):
         """Pause each stream in that share of the cycles."""
-        for stream, chance in ((self.source, source), (self.sink, sink)):
-            stream.set_pause_generator(flips(chance, f"{seed} {stream._type}"))
+        for streams, chance in ((self.sources, source), (self.sinks, sink)):
+            for n, stream in enumerate(streams):
+                stream.set_pause_generator(flips(chance, f"{seed} {stream._type} {n or ''}"))
 
     async def read(self, address):
         answer = await self.axi.read(address, 4)
@@ -76,24 +87,32 @@ class Board:
         await self.write(FRAMES, frames)
         await self.write(CONTROL, START | tlast)
 
-    def words(self, index):
-        mask = (1 << len(self.dut.s_axis_tdata)) - 1
-        return [int(word) & mask for word in self.inputs[index % len(self.inputs)]]
+    def words(self, index, n=0):
+        mask = (1 << len(getattr(self.dut, f"s{n or ''}_axis_tdata"))) - 1
+        return [int(word) & mask for word in self.inputs[n][index % self.count]]
 
-    def offer(self, index, beats=None):
-        """Queue the input frame `index`, or its first `beats` words; its last word carries tlast."""
-        self.transfer(self.words(index)[:beats])
+    def offer(self, index, half=False):
+        """Queue the frame `index` on each input, or half its words; its last word carries tlast."""
+        for n in range(len(self.sources)):
+            words = self.words(index, n)
+            self.transfer(words[: max(1, len(words) // 2)] if half else words, n)
 
-    def transfer(self, words):
-        """Queue words, the last with tlast."""
-        self.source.send_nowait(AxiStreamFrame(words))
+    def transfer(self, words, n=0):
+        """Queue words on an input, the last with tlast."""
+        self.sources[n].send_nowait(AxiStreamFrame(words))
+
+    def transfer_others(self, frames):
+        """Queue good frames on all inputs but the first, as one transfer."""
+        for n in range(1, len(self.sources)):
+            self.transfer([word for index in frames for word in self.words(index, n)], n)
 
     async def expect(self, index):
-        """The next frame that comes is the output frame `index`, extended to whole bytes."""
-        mask = (1 << len(self.dut.m_axis_tdata)) - 1
-        got = (await with_timeout(self.sink.recv(), 10 * PATIENCE, "ns")).tdata
-        want = [int(word) & mask for word in self.outputs[index % len(self.outputs)]]
-        assert list(got) == want, f"frame {index}"
+        """The next frame that comes on each output is the frame `index`, extended to whole bytes."""
+        for n, sink in enumerate(self.sinks):
+            mask = (1 << len(getattr(self.dut, f"m{n or ''}_axis_tdata"))) - 1
+            got = (await with_timeout(sink.recv(), 10 * PATIENCE, "ns")).tdata
+            want = [int(word) & mask for word in self.outputs[n][index % self.count]]
+            assert list(got) == want, f"frame {index} of output {n}"
 
     async def done(self):
         """STATUS at the end of the run, be it done or failed."""
@@ -107,11 +126,11 @@ class Board:
 
     async def recover(self):
         """What a host does after an error: it stops its DMA engines, and they drop what they hold."""
-        for stream in (self.source, self.sink):
+        for stream in (*self.sources, *self.sinks):
             stream.assert_reset(True)
         await self.write(CONTROL, SOFT_RESET)
         assert await self.read(STATUS) == 0
-        for stream in (self.source, self.sink):
+        for stream in (*self.sources, *self.sinks):
             stream.clear()
             stream.assert_reset(False)
         await RisingEdge(self.dut.aclk)
@@ -137,8 +156,9 @@ async def begin(dut, source=0.0, sink=0.0):
 async def the_host_finds_what_the_design_is(dut):
     board = await begin(dut)
     assert await board.read(ID) == int.from_bytes(b"HWGN", "big")
-    assert await board.read(IN_BEATS) == board.inputs.shape[1]
-    assert await board.read(OUT_BEATS) == board.outputs.shape[1]
+    for first, others, frames in ((IN_BEATS, IN_BEATS_OF, board.inputs), (OUT_BEATS, OUT_BEATS_OF, board.outputs)):
+        for n, each in enumerate(frames):
+            assert await board.read(others + 4 * n if n else first) == each.shape[1]
     assert await board.read(STATUS) == 0
     assert (await board.axi.read(0x60, 4)).resp == AxiResp.SLVERR
     assert (await board.axi.write(ID, bytes(4))).resp == AxiResp.SLVERR
@@ -148,7 +168,7 @@ async def the_host_finds_what_the_design_is(dut):
 @cocotb.parametrize(source=[0.0, 0.5], sink=[0.0, 0.5, 0.9])
 async def frames_are_bit_exact_whoever_pauses(dut, source, sink):
     board = await begin(dut, source, sink)
-    count = len(board.inputs)
+    count = board.count
     assert await board.run(count) == DONE
     assert await board.read(FRAMES_IN) == await board.read(FRAMES_OUT) == count
 
@@ -165,13 +185,15 @@ async def runs_follow_each_other(dut):
 @cocotb.parametrize(source=[0.0, 0.8], sink=[0.0, 0.8])
 async def counters_are_consistent(dut, source, sink):
     board = await begin(dut, source, sink)
-    count = len(board.inputs)
+    count = board.count
     await board.run(count)
     cycles, stalls = await board.read_wide(CYCLES), await board.read_wide(INPUT_STALLS)
     starved, held = await board.read_wide(STARVED), await board.read_wide(OUTPUT_STALLS)
-    words_in, words_out = board.inputs[0].size * count, board.outputs[0].size * count
-    assert words_in + stalls + starved <= cycles
-    assert words_out + held <= cycles
+    words_in, words_out = (max(each.size for each in frames) for frames in (board.inputs, board.outputs))
+    several_in, several_out = len(board.inputs) > 1, len(board.outputs) > 1
+    # of several, one may move words while another counts
+    assert max(words_in, stalls, starved) <= cycles if several_in else words_in + stalls + starved <= cycles
+    assert max(words_out, held) <= cycles if several_out else words_out + held <= cycles
     if source:
         assert starved > 0
     assert (held > 0) == (sink > 0)
@@ -184,13 +206,13 @@ async def no_word_enters_before_start_or_after_the_last_frame(dut):
     for index in range(3):
         board.offer(index)
     await ClockCycles(dut.aclk, 50)
-    assert await board.read(FRAMES_IN) == 0 and board.sink.empty()
+    assert await board.read(FRAMES_IN) == 0 and all(sink.empty() for sink in board.sinks)
     await board.start(2)
     await board.expect(0)
     await board.expect(1)
     await board.done()
     await ClockCycles(dut.aclk, 50)
-    assert await board.read(FRAMES_IN) == 2 and board.sink.empty()
+    assert await board.read(FRAMES_IN) == 2 and all(sink.empty() for sink in board.sinks)
     await board.start(1)  # the third frame waited
     await board.expect(2)
     assert await board.done() == DONE
@@ -199,8 +221,9 @@ async def no_word_enters_before_start_or_after_the_last_frame(dut):
 @cocotb.test()
 async def a_word_offered_right_after_reset_is_not_lost(dut):
     board = Board(dut)
-    board.source.assert_reset(True)  # driven by hand here
+    board.sources[0].assert_reset(True)  # driven by hand here
     await board.power_up()
+    board.transfer_others([0])
     words = board.words(0)
     cocotb.start_soon(board.start(1))
     for place, word in enumerate(words):
@@ -225,8 +248,8 @@ async def soft_reset_in_mid_frame_leaves_all_clean(dut, frames, sink_open):
     await board.start(0)
     for index in range(frames):
         board.offer(index)
-    board.offer(frames, beats=max(1, board.inputs.shape[1] // 2))
-    await ClockCycles(dut.aclk, 20 + 4 * board.inputs.shape[1])
+    board.offer(frames, half=True)
+    await ClockCycles(dut.aclk, 20 + 4 * board.longest)
     assert await board.read(STATUS) & (BUSY | DONE) == BUSY
     await board.recover()
     board.pause(0.2, 0.2)
@@ -239,13 +262,13 @@ async def hard_reset_in_mid_frame_leaves_all_clean(dut):
     board = await begin(dut)
     await board.start(0)
     board.offer(0)
-    board.offer(1, beats=max(1, board.inputs.shape[1] // 2))
-    await ClockCycles(dut.aclk, 20 + 2 * board.inputs.shape[1])
+    board.offer(1, half=True)
+    await ClockCycles(dut.aclk, 20 + 2 * board.longest)
     await FallingEdge(dut.aclk)
     dut.aresetn.value = 0
     await ClockCycles(dut.aclk, 4)
-    board.source.clear()
-    board.sink.clear()
+    for stream in (*board.sources, *board.sinks):
+        stream.clear()
     await FallingEdge(dut.aclk)
     dut.aresetn.value = 1
     assert await board.run(2, first=1) == DONE
@@ -257,7 +280,9 @@ async def ready_is_low_before_start_and_after_the_last_word(dut):
     for transfer in range(2):
         for _ in range(20):
             await RisingEdge(dut.aclk)
-            assert not int(dut.s_axis_tready.value), "words offered, none taken"
+            for n in range(len(board.sources)):
+                ready = getattr(dut, f"s{n or ''}_axis_tready")
+                assert not int(ready.value), "words offered, none taken"
             if transfer == 0:
                 board.offer(0)
         await board.start(1)
@@ -280,11 +305,14 @@ FAULTS = {  # frames a run, transfers made of three good frames, how many of the
 @cocotb.test()
 @cocotb.parametrize(fault=list(FAULTS), tlast=[0, TLAST_EACH])
 async def no_run_that_met_a_fault_is_ever_done(dut, fault, tlast):
-    """Runs before it are right, and none follows until soft_reset."""
+    """Runs before it are right, and none follows until soft_reset. The fault is on the first input."""
     board = await begin(dut, 0.2, 0.2)
     frames, transfers, good = FAULTS[fault]
-    if board.inputs.shape[1] == 1 and ("few" in fault or "middle" in fault):
+    if board.inputs[0].shape[1] == 1 and ("few" in fault or "middle" in fault):
         return  # no word is left of such a transfer
+    for index in range(3):
+        for n in range(1, len(board.sources)):
+            board.transfer(board.words(index, n), n)
     for words in transfers(*map(board.words, range(3))):
         board.transfer(words)
     for run in range(good):
@@ -297,7 +325,7 @@ async def no_run_that_met_a_fault_is_ever_done(dut, fault, tlast):
     entered = await board.read(FRAMES_IN)
     await board.start(frames, tlast)
     board.offer(0)
-    await ClockCycles(dut.aclk, 20 + 2 * board.inputs.shape[1])
+    await ClockCycles(dut.aclk, 20 + 2 * board.longest)
     assert await board.read(STATUS) == BUSY | TLAST_ERROR and await board.read(FRAMES_IN) == entered
     await board.recover()
     assert await board.run(2, first=1) == DONE
@@ -310,6 +338,7 @@ async def a_transfer_may_hold_several_frames_or_have_no_tlast_at_all(dut):
     for tlast, frames in ((0, 3), (TLAST_NONE, 2), (TLAST_NONE, 1)):
         if frames > 1:
             board.transfer(three)
+            board.transfer_others(range(3))
         await board.start(frames, tlast)
         for index in range(frames):
             await board.expect(index if frames > 1 else 2)  # the last run takes what the one before left

@@ -1,9 +1,9 @@
 """An emitted top runs with the weights that its host has loaded, bit for bit, and with no others.
 
-WEIGHTS_DATA names an .npz: inputs [F, in_beats]; outputs [2, F, out_beats] with each of two sets of weights; writes_0
-and writes_1 [N, 2], the register writes of each set; checks [2, layers]. WEIGHTS_AT_START is 1 where the first set is
-there from the beginning. All tests share one simulation, and the memories keep what they hold: each loads what it
-needs.
+WEIGHTS_DATA names an .npz: inputs_0 [F, in_beats]; outputs_0 [2, F, out_beats] with each of two sets of weights;
+writes_0 and writes_1 [N, 2], the register writes of each set; checks [2, layers]. WEIGHTS_AT_START is 1 where the first
+set is there from the beginning. All tests share one simulation, and the memories keep what they hold: each loads what
+it needs.
 """
 
 import os
@@ -24,9 +24,9 @@ class Host(Board):
         os.environ["TOP_DATA"] = os.environ["WEIGHTS_DATA"]
         super().__init__(dut)
         with np.load(os.environ["WEIGHTS_DATA"]) as data:
-            self.results, self.checks = data["outputs"], data["checks"]
+            self.results, self.checks = data["outputs_0"], data["checks"]
             self.writes = [data["writes_0"].tolist(), data["writes_1"].tolist()]
-        self.outputs = self.results[0]
+        self.outputs = [self.results[0]]
 
     async def send(self, writes):
         for offset, value in writes:
@@ -47,7 +47,7 @@ class Host(Board):
             await ClockCycles(self.dut.aclk, 8)
             assert await self.read(LOADED) == 1
         assert not await self.settled() & UNLOADED
-        self.outputs = self.results[which]
+        self.outputs = [self.results[which]]
 
     async def refused(self, offset, value):
         assert (await self.axi.write(offset, value.to_bytes(4, "little"))).resp == AxiResp.SLVERR
@@ -73,7 +73,7 @@ async def at_power_up_the_build_s_weights_are_there_or_nothing_starts(dut):
     await host.start(1)
     host.offer(0)
     await ClockCycles(dut.aclk, 400)
-    assert await host.read(STATUS) == UNLOADED and await host.read(FRAMES_IN) == 0 and host.sink.empty()
+    assert await host.read(STATUS) == UNLOADED and await host.read(FRAMES_IN) == 0 and host.sinks[0].empty()
     await host.load(0)
     await host.start(1)
     await host.expect(0)  # the frame that waited
@@ -87,7 +87,7 @@ async def each_set_of_weights_gives_its_own_results(dut, source, sink):
     assert (host.results[0] != host.results[1]).any()
     for which in (1, 0):
         await host.load(which)
-        assert await host.run(len(host.inputs)) == DONE
+        assert await host.run(host.count) == DONE
 
 
 @cocotb.test()

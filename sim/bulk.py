@@ -1,6 +1,6 @@
 """Lets the harness of an emitted network run: the words go by file, at the simulator's own speed; Python only waits.
 
-BULK names a JSON file {chance, seed, words_out, patience}; `result` is written into it.
+BULK names a JSON file {chance, seed, frames, patience}; `result` is written into it.
 """
 
 import json
@@ -15,7 +15,7 @@ from cocotb.triggers import First, RisingEdge
 async def every_word_comes_out(dut):
     path = Path(os.environ["BULK"])
     settings = json.loads(path.read_text())
-    for name in ("chance", "seed", "words_out", "patience"):
+    for name in ("chance", "seed", "frames", "patience"):
         getattr(dut, name).value = settings[name]
     dut.go.value = 1
     await First(RisingEdge(dut.done), RisingEdge(dut.hung))

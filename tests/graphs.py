@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from hwgen.board import load_board
+from hwgen.config import BuildConfig
 from hwgen.design import Design, place
 from hwgen.emit import emit
 from hwgen.engines import Border, Choice, Context
@@ -14,7 +15,9 @@ from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
 from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.pace import interval_of
-from hwgen.simulate import Run, run_words
+from hwgen.passes import run_passes
+from hwgen.schedule import schedule
+from hwgen.simulate import Run, run_frames
 from hwgen.stage import Stage
 
 FRAMES = 10  # enough for a steady interval
@@ -42,8 +45,16 @@ def placed(
     """The design of a graph, by the choices of its stages' results."""
     stages = lower(graph)
     context = Context.of(graph, stages, load_board(board).device, 3)
-    chosen = {graph.inputs[0].name: border or Border(), **choices}
+    chosen = {one.name: border or Border() for one in graph.inputs} | dict(choices)
     return place("net", graph, stages, chosen, context), stages
+
+
+def scheduled(graph: Graph, config: BuildConfig) -> Design:
+    """The design of a graph after all passes, as a build would choose it."""
+    graph, board = run_passes(graph), load_board(config.board)
+    stages = lower(graph)
+    chosen = schedule(graph, stages, config, board)
+    return place("net", graph, stages, chosen, Context.of(graph, stages, board.device, config.levels))
 
 
 def check_design(folder: Path, design: Design, simulator: str = "icarus", stall: float = 0.0) -> Run:
@@ -53,10 +64,11 @@ def check_design(folder: Path, design: Design, simulator: str = "icarus", stall:
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    frames = frames_of(design.graph.inputs[0].type)
-    (want,) = design.graph.eval(frames)
-    run = run_words(folder, design, design.inputs[0].order.flatten(frames), simulator, stall, 1)
-    assert torch.equal(design.outputs[0].order.unflatten(run.words), want)
+    frames = [frames_of(one.type, seed=n) for n, one in enumerate(design.graph.inputs, 1)]
+    run = run_frames(folder, design, frames, simulator, stall, 1)
+    for stream, words, want in zip(design.outputs, run.words, design.graph.eval(*frames), strict=True):
+        assert torch.equal(stream.order.unflatten(words), want), stream.name
     if not stall:
-        assert run.interval is not None and run.interval <= interval_of(design), "slower than predicted"
+        predicted = interval_of(design)
+        assert run.interval is not None and run.interval <= predicted, f"{run.interval} clocks, predicted {predicted}"
     return run

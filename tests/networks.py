@@ -2,7 +2,9 @@
 corners."""
 
 import copy
+import functools
 import math
+import operator
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hwgen.lanes.kinds import lane_kinds
-from hwgen.nn import ActQuant, AvgPool2d, limits
+from hwgen.nn import ActQuant, AvgPool2d, LayerNorm, Softmax, limits
 
 MOST_BITS = 46  # of an accumulator: hwgen takes 48, and the bound here is not tight
 MOST_WORK = 40_000  # products of a frame, those with zero weights counted: seconds of simulation
@@ -40,17 +42,20 @@ torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for eac
 
 
 class Fork(nn.Module):
-    """The sum of several branches of one tensor, added from left to right."""
+    """Several branches of one tensor, joined from left to right: "add", "sub", "mul", or "cat" along a dimension."""
 
-    def __init__(self, *branches: nn.Module):
+    def __init__(self, *branches: nn.Module, how: str = "add", dim: int = 1):
         super().__init__()
-        self.branches = nn.ModuleList(branches)
+        self.how, self.dim, self.branches = how, dim, nn.ModuleList(branches)
 
     def forward(self, x):
-        total = self.branches[0](x)
-        for branch in self.branches[1:]:
-            total = total + branch(x)
-        return total
+        parts = [branch(x) for branch in self.branches]
+        if self.how == "cat":
+            return torch.cat(parts, self.dim)
+        return functools.reduce(getattr(operator, self.how), parts)
+
+    def extra_repr(self):
+        return f"{self.how}, dim={self.dim}"
 
 
 class View(nn.Module):
@@ -65,6 +70,24 @@ class Mean(nn.Module):
 
     def forward(self, x):
         return x.mean(dim=tuple(range(2, x.dim())))
+
+
+class ArgMax(nn.Module):
+    """The number of the greatest channel, of each pixel."""
+
+    def forward(self, x):
+        return x.argmax(1, keepdim=True)
+
+
+class Greatest(nn.Module):
+    """The values of the k greatest channels."""
+
+    def __init__(self, k: int):
+        super().__init__()
+        self.k = k
+
+    def forward(self, x):
+        return x.topk(self.k, 1)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +236,7 @@ def _input(random: Random) -> tuple[torch.Tensor, Here]:
 
 def _block(random: Random, here: Here, depth: int = 0) -> Here:
     """A few layers more."""
-    others = ("pool", "pool", "fork", "fork", "norm", "activation", "still", "flatten", "pad")
+    others = ("pool", "pool", "fork", "fork", "norm", "activation", "still", "flatten", "pad", "channels")
     kind = random.choice(("layer",) * 6 + others)
     if kind == "fork" and depth < 2:
         return _fork(random, here, depth)
@@ -229,6 +252,8 @@ def _block(random: Random, here: Here, depth: int = 0) -> Here:
         dims = len(here.shape) - 1
         make = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}[dims]
         return here.then(make(tuple(random.choice((0, 0, 1, 2, 5)) for _ in range(2 * dims))), work=0)
+    if kind == "channels":
+        return _quantize(random, _channels(random, here), 0.5)
     if kind == "flatten" and random.random() < 0.3:
         return here.then(random.choice((nn.Flatten(), View())), work=0)
     return _layer(random, here)
@@ -277,6 +302,23 @@ def _conv(random: Random, here: Here, outputs: int | None, same: bool, stride: i
         largest = float(np.abs(bias).max())
     bound = float(np.abs(weight).reshape(outputs, -1).sum(axis=1).max()) * here.reach + largest
     return here.then(layer, bound, min(exponent, bias_exponent), work=weight[0].size)
+
+
+def _channels(random: Random, here: Here) -> Here:
+    """A layer that looks at all channels of a pixel; a normalization is on its input's grid, or a coarser one."""
+    here = here if here.bits <= 12 else _quantize(random, here)
+    kind, bits = random.choice(("norm", "norm", "softmax", "softmax", "greatest")), random.choice((2, 4, 6, 8, 8, 12))
+    grid = max(here.exponent + random.choice((0, 0, 0, 1)), -16)
+    if kind == "greatest":
+        return here.then(Greatest(random.randint(1, here.shape[0])))
+    if here.bits > 16 or grid > 16:
+        raise TooMuch(f"{here.bits} bits on a grid of 2^{grid}")
+    if kind == "norm":
+        exponent = -random.randint(0, bits)
+        layer = LayerNorm(grid, bits, exponent, random.choice((1e-5, 4.0**grid)), 1)
+        return here.then(layer, 2.0 ** (exponent + bits - 1), exponent)
+    layer = Softmax(max(grid, -5), bits, 1, random.choice((None, 3, 9)))
+    return here.then(layer, 1.0, -bits)
 
 
 def _weights(random: Random, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
@@ -390,22 +432,27 @@ def _max_pool(random: Random, here: Here) -> Here:
 
 
 def _fork(random: Random, here: Here, depth: int) -> Here:
-    """Two or three branches added: as they are, of one new shape, or the tensor to itself."""
+    """Two or three branches joined: as they are, of one new shape, or the tensor to itself."""
     dims = len(here.shape) - 1
+    how = random.choice(("add", "add", "sub", "mul", *("cat", "cat") * (depth == 0)))
+    dim = random.choice((1, 1, *range(1, dims + 2)))
     reshaped = random.random() < 0.4 and depth == 0
     outputs, stride = (random.randint(1, 5), random.choice((1, 2, 3))) if reshaped else (here.shape[0], 1)
     ends = []
     for _ in range(random.choice((2, 2, 2, 3))):
         end = Here((), here.values, here.reach, here.exponent, here.work)
         if reshaped:
-            end = _layer(random, end, outputs, True, stride)
+            others = random.randint(1, 5) if how == "cat" and dim == 1 else outputs
+            end = _layer(random, end, others, True, stride)
         elif random.random() < 0.7:
             end = _branch(random, end, depth)
         ends.append(end)
     branches = [nn.Sequential(*end.modules) if end.modules else nn.Identity() for end in ends]
     work = sum(end.work - here.work for end in ends) // max(1, ends[0].values[0].numel())
-    reach, exponent = sum(end.reach for end in ends), min(end.exponent for end in ends)
-    return _quantize(random, here.then(Fork(*branches), reach, exponent, work), 0.6 if dims else 0.5)
+    reaches, exponents = [end.reach for end in ends], [end.exponent for end in ends]
+    reach = {"mul": math.prod, "cat": max}.get(how, sum)(reaches)
+    exponent = sum(exponents) if how == "mul" else min(exponents)
+    return _quantize(random, here.then(Fork(*branches, how=how, dim=dim), reach, exponent, work), 0.6 if dims else 0.5)
 
 
 def _branch(random: Random, here: Here, depth: int) -> Here:
@@ -453,9 +500,11 @@ def _narrow(random: Random, here: Here) -> Here:
 
 def _ending(random: Random, here: Here) -> Here:
     """What comes out: a map, its features, or a classifier's accumulators or quantized sums."""
-    kind = random.choice(("as it is", "as it is", "flat", "linear", "global"))
+    kind = random.choice(("as it is", "as it is", "flat", "linear", "global", "argmax"))
     if kind == "as it is":
         return here
+    if kind == "argmax":
+        return here.then(ArgMax(), here.shape[0], 0)
     if kind == "global" and len(here.shape) > 1 and not math.prod(here.shape[1:]) & (math.prod(here.shape[1:]) - 1):
         here = _narrow(random, here)
         here = here.then(Mean(), exponent=here.exponent - math.prod(here.shape[1:]).bit_length() + 1)

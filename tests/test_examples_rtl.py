@@ -137,7 +137,7 @@ def test_the_emitted_top_works_behind_axi(tmp_path, simulator):
     module = torch.nn.Sequential(ActQuant(4, -2), conv)
     folder = tmp_path / "small_net"
     build(module, (torch.zeros(1, 2, 6, 5),), out=folder)
-    behind_axi(folder, torch.rand(8, 2, 6, 5) * 4, tmp_path, simulator)
+    behind_axi(folder, tmp_path, simulator, torch.rand(8, 2, 6, 5) * 4)
 
 
 @pytest.mark.sim
@@ -154,24 +154,26 @@ def test_a_spatial_top_takes_and_gives_whole_pixels_behind_axi(tmp_path):
         out=folder,
         config=BuildConfig(engine="spatial"),
     )
-    behind_axi(folder, torch.rand(8, 6) * 4 - 2, tmp_path, "icarus")
+    behind_axi(folder, tmp_path, "icarus", torch.rand(8, 6) * 4 - 2)
 
 
 @pytest.mark.sim
 def test_the_emitted_digits_top_works_behind_axi(built, tmp_path):
     folder, x, _ = built("digits")
-    behind_axi(folder, torch.from_numpy(x[:4]), tmp_path, "verilator")
+    behind_axi(folder, tmp_path, "verilator", torch.from_numpy(x[:4]))
 
 
-def behind_axi(folder, x, tmp_path, simulator):
+def behind_axi(folder, tmp_path, simulator, *x):
     """Runs sim/bench_top.py on the build's AXI top with the golden integers of x."""
     design, manifest = read_design(folder), read_manifest(folder)
-    frames = design.graph.quantize_inputs(x)
-    inputs, outputs = (
-        axi_words(streams[0], values[0])
-        for streams, values in ((design.inputs, frames), (design.outputs, design.graph.eval(*frames)))
-    )
-    np.savez(tmp_path / "data.npz", inputs=inputs, outputs=outputs)
+    frames = design.graph.quantize_inputs(*x)
+    words = {}
+    for side, streams, values in (
+        ("inputs", design.inputs, frames),
+        ("outputs", design.outputs, design.graph.eval(*frames)),
+    ):
+        words |= {f"{side}_{n}": axi_words(*both) for n, both in enumerate(zip(streams, values, strict=True))}
+    np.savez(tmp_path / "data.npz", **words)
     sources = [folder / path for path in manifest["sources"]]
     lint(sources, manifest["top"])
     run_cocotb(

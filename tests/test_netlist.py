@@ -14,18 +14,26 @@ import hwgen
 from hwgen.board import read_board
 from hwgen.config import BuildConfig
 from hwgen.engines import engines
+from hwgen.engines.channels import ChannelEngine
 from hwgen.engines.matmul import Columns
 from hwgen.engines.recurrent import Sums
 from hwgen.flow import read_manifest
 from hwgen.lanes.unit import TermLanes
-from hwgen.nn import GRU, LSTM, ActQuant
+from hwgen.nn import GRU, LSTM, ActQuant, LayerNorm, Softmax
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
 from hwgen.synth.yosys import commands
-from tests.networks import only
+from tests.networks import Fork, Greatest, only
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
+
+
+class Crop(nn.Module):
+    """All rows but the first."""
+
+    def forward(self, x):
+        return x[:, :, 1:]
 
 
 def small() -> nn.Sequential:
@@ -33,18 +41,44 @@ def small() -> nn.Sequential:
     torch.manual_seed(1)
     net = nn.Sequential(
         ActQuant(3, -2),
+        Crop(),
         nn.Conv2d(2, 2, 3, padding=1),
         nn.ReLU(),
         ActQuant(4, -1),
         nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=2),
         nn.SiLU(),
         ActQuant(4, -1, True),
-        nn.Conv2d(2, 3, 2),
+        Fork(nn.Identity(), Fork(nn.Identity(), nn.Identity(), how="mul"), how="cat"),
+        Fork(nn.Identity(), ActQuant(2, 0), how="sub"),
+        ActQuant(5, -1, True),
+        nn.Conv2d(4, 3, 2),
     )
-    for layer in (net[1], net[7]):
+    for layer in (layer for layer in net if isinstance(layer, nn.Conv2d)):
         exponents = torch.randint(-3, 1, layer.weight.shape)
         layer.weight.data = torch.randint(-1, 2, layer.weight.shape) * 2.0**exponents
         layer.bias.data = torch.randint(-8, 8, layer.bias.shape) / 8
+    return net.eval()
+
+
+def sliced(engine, stage, limits, sides):
+    """Products in DSP slices wherever these hold them."""
+    return [engine.choice(int(engine.unit_of(stage, limits.device).fits_slices))]
+
+
+def over_channels() -> nn.Sequential:
+    """Layers that look at all channels of a pixel, each behind another."""
+    torch.manual_seed(2)
+    net = nn.Sequential(
+        ActQuant(3, -2),
+        nn.Conv2d(2, 7, 1),
+        ActQuant(5, -2, True),
+        LayerNorm(-2, 6, -3, dim=1),
+        Softmax(-3, 6, dim=1),
+        Greatest(4),
+    )
+    net[1].weight.data = torch.randint(-3, 4, net[1].weight.shape) / 4
+    net[1].bias.data = torch.randint(-8, 8, net[1].bias.shape) / 8
     return net.eval()
 
 
@@ -79,22 +113,37 @@ def replace_core(folder: Path) -> str:
         ("zcu104", "spatial"),
         ("pynq-z2", "lut"),
         ("pynq-z2", "spatial"),
+        ("zcu104", "channels"),
+        ("pynq-z2", "channels"),
+        ("zcu104", "channels in slices"),
     ],
 )
 def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
-    options = {"lut": {}, "spatial": {"engine": "spatial", "pixels": 2}}.get(
-        kind, {"engine": "lanes", "fps": 1_000_000}
-    )
-    if kind != "spatial":
+    options = {
+        "lut": {},
+        "spatial": {"engine": "spatial", "pixels": 2},
+        "channels": {"lanes": 4},
+        "channels in slices": {},
+    }.get(kind, {"engine": "lanes", "fps": 1_000_000})
+    folded = not kind.startswith(("spatial", "channels"))
+    if folded:
         only(monkeypatch, kind)
-    net, x = small(), torch.rand(5, 2, 6, 6) * 2
+    if kind == "channels in slices":
+        monkeypatch.setattr(ChannelEngine, "choices", sliced)
+    net, x = over_channels() if kind.startswith("channels") else small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
     design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
-    if kind != "spatial":
+    if kind != "channels":
+        assert {"gather", "resample", "lookup"} <= {placed.unit.kind for placed in design.placed}
+    if folded:
         folds = [placed.unit.fold for placed in design.placed if isinstance(placed.unit, TermLanes)]
         assert kind in {fold.kind for fold in folds}
     netlist = replace_core(folder)
-    primitives = ["DSP48E2"] if kind in ("dsp", "mac") else ["LUT6_2", "CARRY8" if board == "zcu104" else "CARRY4"]
+    primitives = (
+        ["DSP48E2"]
+        if kind in ("dsp", "mac", "channels in slices")
+        else ["LUT6_2", "CARRY8" if board == "zcu104" else "CARRY4"]
+    )
     assert all(primitive in netlist for primitive in primitives)
     y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True)
     with torch.no_grad():

@@ -28,6 +28,14 @@ class Net(nn.Module):
         return self.function(self, self.q(x))
 
 
+def fitted(channels):
+    """A batch norm of statistics on no grid."""
+    norm = nn.BatchNorm2d(channels)
+    norm.running_mean.copy_(torch.randn(channels))
+    norm.running_var.copy_(torch.rand(channels) + 0.5)
+    return norm
+
+
 CASES = {}
 
 
@@ -36,12 +44,16 @@ def case(name, function, shape=(3, 4, 6), **layers):
     CASES[name] = (function, shape, layers)
 
 
-def golden(name):
-    """The graph of a case, and what it and the module in float64 give."""
+def network(name):
+    """The module of a case, and frames for it."""
     function, shape, layers = CASES[name]
     torch.manual_seed(1)
-    net = Net(function, {key: make() for key, make in layers.items()}).eval()
-    x = torch.randn(6, *shape) * 3
+    return Net(function, {key: make() for key, make in layers.items()}).eval(), torch.randn(6, *shape) * 3
+
+
+def golden(name):
+    """The graph of a case, and what it and the module in float64 give."""
+    net, x = network(name)
     graph = run_passes(import_model(net, (x[:1],)))
     with torch.no_grad():
         want = copy.deepcopy(net).double()(x.double())
@@ -147,6 +159,25 @@ case("bcast", lambda m, x: x[:, :, :1, :1] + x)
 case("outer", lambda m, x: m.a(x[:, :, None] * x[:, None, :]), shape=(5,))
 case("var", lambda m, x: m.a(m.a(x.mean(2, keepdim=True)) * x), shape=(3, 8, 8))
 
+case("average of what is there", lambda m, x: m.a(F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)))
+case("average at the end", lambda m, x: m.a(F.avg_pool2d(x, 3, 2, 0, ceil_mode=True)), shape=(2, 6, 7))
+case("norm of any floats", lambda m, x: m.a(m.b(m.c(x))), c=lambda: nn.Conv2d(3, 5, 3), b=lambda: fitted(5))
+case("sign", lambda m, x: m.c(torch.sign(x)), c=lambda: nn.Conv2d(3, 2, 3))
+case("leaky 1/8", lambda m, x: m.c(F.leaky_relu(x, 0.125)), c=lambda: nn.Conv2d(3, 2, 3))
+case("sum with its sigmoid", lambda m, x: m.a(torch.sigmoid(x) + x))
+case("max pool 3d", lambda m, x: F.max_pool3d(x, 2, ceil_mode=True), shape=(2, 5, 4, 4))
+case("avg pool 3d", lambda m, x: m.a(F.avg_pool3d(x, (3, 2, 2))), shape=(2, 5, 4, 4))
+case("global 3d", lambda m, x: m.a(F.adaptive_avg_pool3d(x, 1)), shape=(2, 5, 4, 4))
+case("global max 3d", lambda m, x: F.adaptive_max_pool3d(x, 1), shape=(2, 5, 4, 4))
+case("argmax", lambda m, x: m.c(x).argmax(1), c=lambda: nn.Conv2d(3, 4, 1))
+case("stacked", lambda m, x: torch.stack([x, m.a(m.c(x))], 2).flatten(1, 2), c=lambda: nn.Conv2d(3, 3, 1))
+case(
+    "class token",
+    lambda m, x: torch.cat([m.w.expand(x.shape[0], -1, -1), x], 1),
+    shape=(7, 4),
+    w=lambda: nn.Parameter(torch.randn(1, 1, 4)),
+)
+
 
 for kernel, stride, padding, more, dilation, groups in [
     (2, 2, 0, 0, 1, 1),
@@ -165,4 +196,16 @@ for kernel, stride, padding, more, dilation, groups in [
 def test_golden_integers_equal_the_module(name):
     _, got, want = golden(name)
     for ours, theirs in zip(got, want, strict=True):
+        assert torch.equal(ours, theirs.double())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_core_operators_become_the_same_integers(name):
+    net, x = network(name)
+    program = torch.export.export(net, (x[:1],)).run_decompositions()
+    with torch.no_grad():
+        want = copy.deepcopy(net).double()(x.double())
+    for ours, theirs in zip(
+        import_model(program).golden(x), want if isinstance(want, tuple | list) else [want], strict=True
+    ):
         assert torch.equal(ours, theirs.double())

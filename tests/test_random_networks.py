@@ -12,7 +12,7 @@ import hwgen
 from hwgen.config import BuildConfig
 from hwgen.nn import ActQuant
 from hwgen.pace import interval_of
-from hwgen.simulate import run_words
+from hwgen.simulate import run_frames
 from tests.fuzz import check
 from tests.networks import Fork, Network, make_network, networks
 from tests.test_golden import batch, quantized, weigh
@@ -90,9 +90,9 @@ def test_layers_named_as_ports_and_streams(tmp_path):
     network = Network(net.eval(), batch(2), 4, 0.3)
     check(network, tmp_path / "net", "icarus")
     design = hwgen.build(net, network.example, out=tmp_path / "net", config=BuildConfig(lanes=4))
-    frames = design.graph.inputs[0].quantize(network.x)
-    run = run_words(tmp_path / "net", design, design.inputs[0].order.flatten(frames), "icarus", 0.3, 1, traced=True)
-    golden = dict(design.graph.trace(frames))
+    frames = design.graph.quantize_inputs(network.x)
+    run = run_frames(tmp_path / "net", design, frames, "icarus", 0.3, 1, traced=True)
+    golden = dict(design.graph.trace(*frames))
     assert set(run.traces) == {stream.name for stream in design.streams()}
     for stream in design.streams():
         assert np.array_equal(run.traces[stream.name], stream.order.flatten(golden[stream.tensor])), stream.name

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.border import stream
 from hwgen import build, emit
+from hwgen.emit import ends
 from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
@@ -97,13 +99,8 @@ def toy(request, tmp_path):
         "top.v.j2",
         top="toy_top",
         core="toy_core",
-        in_bits=in_bits,
-        in_side=in_side,
-        out_bits=out_bits,
-        out_side=out_side,
-        out_signed=signed,
-        in_beats=IN_BEATS,
-        out_beats=IN_BEATS // 2,
+        inputs=ends("in", [stream("x", in_bits, in_side, IN_BEATS, signed)]),
+        outputs=ends("out", [stream("y", out_bits, out_side, IN_BEATS // 2, signed)]),
         build_id=0xDEADBEEF,
         layers=0,
         version=1,
@@ -113,7 +110,7 @@ def toy(request, tmp_path):
     inputs = np.random.default_rng(1).integers(low, low + 2**in_bits, (8, IN_BEATS, in_side))
     sums = np.cumsum(inputs.sum(axis=2), axis=1)[:, 1::2]
     outputs = sums[:, :, None] + np.arange(out_side)
-    np.savez(tmp_path / "data.npz", inputs=packed(inputs, in_bits), outputs=packed(outputs, out_bits))
+    np.savez(tmp_path / "data.npz", inputs_0=packed(inputs, in_bits), outputs_0=packed(outputs, out_bits))
     sources = [tmp_path / "toy_core.v", tmp_path / "toy_top.v", *sorted(share("rtl").glob("*.v"))]
     return sources, tmp_path / "data.npz"
 

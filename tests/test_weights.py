@@ -91,8 +91,8 @@ def test_weights_are_loaded_over_axi(tmp_path, monkeypatch, memory, kind, option
     ]
     np.savez(
         tmp_path / "data.npz",
-        inputs=axi_words(design.inputs[0], design.graph.inputs[0].quantize(x)),
-        outputs=np.stack([axi_words(design.outputs[0], y.long().reshape(3, 2, 1, 1)) for y in results]),
+        inputs_0=axi_words(design.inputs[0], design.graph.inputs[0].quantize(x)),
+        outputs_0=np.stack([axi_words(design.outputs[0], y.long().reshape(3, 2, 1, 1)) for y in results]),
         checks=[[layer.check for layer in weights.layers] for weights in sets],
         writes_0=sets[0].writes,
         writes_1=sets[1].writes,

@@ -1,5 +1,7 @@
 """Networks on sequences, sets of points, and plain features."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -90,7 +92,7 @@ def resnet1d() -> nn.Module:
 def mlp_autoencoder() -> nn.Module:
     widths = (32, 16, 8, 4, 8, 16)
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(16, 32))
 

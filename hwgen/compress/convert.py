@@ -1,16 +1,16 @@
 """From a trained `Prepared` to the plain module that `hwgen.build` takes."""
 
 import copy
-from collections import OrderedDict
 from typing import Any
 
-from torch import fx, nn
+from torch import fx
 from torch.nn.utils import parametrize
 
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.compress.compact import compact
-from hwgen.compress.modules import Normalize, Shares, Steps
+from hwgen.compress.modules import Normalize, Shares, Steps, settle
 from hwgen.compress.prepared import Prepared
+from hwgen.compress.trace import WEIGHTED, plain
 from hwgen.errors import BadInput
 
 
@@ -38,27 +38,14 @@ def convert(prepared: Prepared) -> fx.GraphModule:
 
 def freeze(network: fx.GraphModule) -> None:
     """Plain modules for those that train: ActQuants, integer norms, weights as they are computed with."""
-    for name, module in list(network.named_modules()):
+    modules: list[tuple[str, Any]] = list(network.named_modules())
+    for name, module in modules:
         if isinstance(module, LearnedActQuant | Normalize | Shares | Steps):
-            network.set_submodule(name, module.frozen())
-        elif parametrize.is_parametrized(module):
-            network.set_submodule(name, _plain(module))
-
-
-def _plain(layer: Any) -> nn.Module:
-    """The layer with the weights it computes with. (remove_parametrizations would change the class, which a copy shares
-    with its original.)"""
-    kinds = type(layer).__mro__[1:]
-    kind: Any = next((kind for kind in kinds if kind.__module__.startswith("torch.nn.modules.")), kinds[0])
-    kind = kinds[0] if kind is nn.Module else kind
-    plain = kind.__new__(kind)
-    plain.__dict__.update(layer.__dict__)
-    plain._parameters, plain._modules, plain._forward_hooks = OrderedDict(), OrderedDict(), OrderedDict()
-    values = {name: getattr(layer, name) for name in layer.parametrizations}
-    for name in ("weight", "bias", "value"):
-        if name in values:
-            value = values[name].detach().contiguous().clone()
-            plain.register_parameter(name, nn.Parameter(value, requires_grad=False))
-        elif name in layer._parameters:
-            plain.register_parameter(name, layer._parameters[name])
-    return plain
+            module = module.frozen()
+            network.set_submodule(name, module)
+        if parametrize.is_parametrized(module):
+            settle(module)
+            if plain(module):
+                object.__setattr__(module, "__class__", next(k for k in type(module).__mro__ if k in WEIGHTED))
+            module._forward_hooks.clear()
+    network.requires_grad_(False)

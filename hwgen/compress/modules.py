@@ -19,6 +19,9 @@ TABLE_GUARD = 4  # bits of a softmax's exponentials above those of its results: 
 class Affine(nn.Module):
     """x * weight + bias, one of each for every index of dimension `dim`; the batch is dimension 0."""
 
+    mean: Tensor
+    variance: Tensor
+
     def __init__(self, weight: Tensor, bias: Tensor | None, dim: int = 1):
         super().__init__()
         self.weight = nn.Parameter(weight.detach().clone())
@@ -188,7 +191,7 @@ class LayerNorm(nn.Module):
 class GroupNorm(nn.Module):
     """torch's; with as many groups as channels an InstanceNorm."""
 
-    def __init__(self, of: nn.GroupNorm | nn.InstanceNorm2d, size: int, bits: int):
+    def __init__(self, of: Any, size: int, bits: int):
         super().__init__()
         self.groups = of.num_groups if isinstance(of, nn.GroupNorm) else of.num_features
         self.norm = Normalize(size, of.eps, bits)
@@ -320,6 +323,16 @@ def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 def _flat(bias: Tensor | None) -> Tensor | None:
     return None if bias is None else bias.flatten()
+
+
+def settle(module: Any) -> None:
+    """Puts the values of a parametrized module's weights in their place. (remove_parametrizations would change the
+    class, which a copy shares with its original.)"""
+    values = {name: getattr(module, name).detach().contiguous().clone() for name in module.parametrizations}
+    del module.parametrizations
+    module.__class__ = type(module).__bases__[0]
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value))
 
 
 OWN_WEIGHTS = (Affine, Constant, Steps)

@@ -1,6 +1,5 @@
 """From a float network to one that trains under a recipe: rewritten, quantizers put in, weights parametrized."""
 
-import copy
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from hwgen.compress.price import format_arguments, layer_break_even
 from hwgen.compress.prune import Layer
 from hwgen.compress.quantizers import insert_quantizers
 from hwgen.compress.recipe import LayerRecipe, Recipe, layer_recipes
-from hwgen.compress.rewrite import bake, rewrite
+from hwgen.compress.rewrite import baked, rewrite
 from hwgen.compress.trace import TRANSPOSED, WEIGHTED, call_counts, maker, module_of, trace
 from hwgen.compress.weights import BiasGrid, WeightGrid
 from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
@@ -60,6 +59,7 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
         if depthwise(modules[name]):
             layers[names.index(name)].follows = maker(network, node)
     for layer in layers:
+        layer.filters &= not isinstance(_parent(network, layer.name), Steps)
         _observe(layer, network)
     return Prepared(network, layers, recipe)
 
@@ -72,17 +72,19 @@ def _layer_of(network: fx.GraphModule, node: fx.Node) -> str | None:
     return str(node.target) if isinstance(module, WEIGHTED) else None
 
 
+def _parent(network: fx.GraphModule, name: str) -> nn.Module:
+    return network.get_submodule(name.rpartition(".")[0])
+
+
 def _traced(
     model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor, ...] | None
 ) -> tuple[fx.GraphModule, list[HwgenError]]:
     """The rewritten copy, and what is in the way of compressing it."""
-    copied = copy.deepcopy(model)
-    bake(copied)
     try:
-        network = trace(copied)
+        network = trace(baked(model))
     except UnsupportedLayer as error:
-        others = check.refused(model, example_inputs) if example_inputs is not None else []
-        others = [e for e in others if isinstance(e, BadInput | UnsupportedLayer)]
+        found = check.refused(model, example_inputs) if example_inputs is not None else []
+        others: list[HwgenError] = [e for e in found if isinstance(e, BadInput | UnsupportedLayer)]
         raise Obstacles.of([error, *check.but_at(others, [error])]) from error
     obstacles = rewrite(network, recipe.activation_bits, example_inputs)
     return network, [*obstacles, *check.but_at(check.left_out(network), obstacles), *_bad_weights(network)]
@@ -101,7 +103,8 @@ def _hold_to_grids(network: fx.GraphModule, recipe: Recipe) -> None:
 def _compressed(name: str, module: Any, own: LayerRecipe, recipe: Recipe, names: list[str]) -> Layer:
     """A layer, its weights and biases parametrized."""
     last = name == names[-1]
-    layer = Layer(name, module, own.prune and _pays(module, own, recipe, name == names[0]), own.zeros, last=last)
+    prune = own.prune and _pays(module, own, recipe, name == names[0])
+    layer = Layer(name, module, prune, own.zeros, last, filters=not isinstance(module, TRANSPOSED))
     grid = WeightGrid(
         module.weight,
         list(own.formats),
@@ -127,12 +130,13 @@ def _pays(module: nn.Module, own: LayerRecipe, recipe: Recipe, first: bool) -> b
 
 def _observe(layer: Layer, network: fx.GraphModule) -> None:
     """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients."""
-    steps = network.get_submodule(layer.name.rpartition(".")[0])
+    steps = _parent(network, layer.name)
+    recurrent, transposed = isinstance(steps, Steps), isinstance(layer.module, TRANSPOSED)
 
     def note_pixels(module: Any, inputs, output):  # a copy's hook counts for the copy, so not layer.grid
-        if isinstance(module, Steps):  # each weight meets the state once a step
+        if recurrent:  # each weight meets the state once a step
             module.hidden.parametrizations.weight[0].pixels.add_(output.shape[1])
-        elif isinstance(module, TRANSPOSED):  # each weight meets each pixel of the input
+        elif transposed:  # each weight meets each pixel of the input
             module.parametrizations.weight[0].pixels.add_(inputs[0][0, 0].numel())
         else:
             module.parametrizations.weight[0].pixels.add_(output[0].numel() // len(module.weight))
@@ -140,7 +144,7 @@ def _observe(layer: Layer, network: fx.GraphModule) -> None:
     def note_gradient(parameter):
         layer.grid.fisher.lerp_(parameter.grad.square(), 0.01)
 
-    called = steps if isinstance(steps, Steps) else layer.module
+    called = steps if recurrent else layer.module
     called.register_forward_hook(note_pixels)
     layer.original.register_post_accumulate_grad_hook(note_gradient)
 

@@ -1,6 +1,9 @@
 """Where quantizers go: behind every tensor of floats that a call computes with, once."""
 
+import itertools
 import math
+from collections.abc import Set
+from typing import Any
 
 from torch import fx, nn
 
@@ -68,7 +71,7 @@ def _quantizers_of(network: fx.GraphModule, node: fx.Node) -> list[nn.Module]:
     return [module_of(network, node) or nn.Identity()]
 
 
-def _connect(network: fx.GraphModule, node: fx.Node, module: Normalize | Shares | Steps, recipe: Recipe) -> None:
+def _connect(network: fx.GraphModule, node: fx.Node, module: Any, recipe: Recipe) -> None:
     """The quantizer that a norm or a softmax reads tells it its grid; one of its own, if there is not just one."""
     found = list(dict.fromkeys(_quantizers_of(network, operands(node)[0])))
     if len(found) != 1 or not isinstance(found[0], LearnedActQuant | hwgen.nn.ActQuant):
@@ -86,7 +89,7 @@ def _connect(network: fx.GraphModule, node: fx.Node, module: Normalize | Shares 
 def _share(network: fx.GraphModule, node: fx.Node) -> None:
     found = [q for operand in operands(node) for q in _quantizers_of(network, operand)]
     learned = [q for q in dict.fromkeys(found) if isinstance(q, LearnedActQuant) and q.log2_scale.requires_grad]
-    for one, other in zip(learned, learned[1:], strict=False):
+    for one, other in itertools.pairwise(learned):
         one.share(other)
 
 
@@ -110,7 +113,7 @@ class _Plan:
 
     # functions of one activation, which may be composed of several calls
 
-    def _is(self, node: fx.Node, *sets: set[str]) -> bool:
+    def _is(self, node: fx.Node, *sets: Set[str]) -> bool:
         return any(self.calls[node] in one for one in sets) and not isinstance(module_of(self.network, node), ON_GRID)
 
     def _chain(self, node: fx.Node) -> list[fx.Node]:
@@ -208,12 +211,23 @@ class _Plan:
         none of what is on a grid."""
         if isinstance(module_of(self.network, node), ON_GRID):
             return []
-        if self._is(node, MOVES):
+        if self._is(node, MOVES) and not self._takes_apart(node):
             return [s for operand in operands(node) for s in self._sources(operand, asked)]
         if self._is(node, PICKS):
             before = [s for operand in operands(node) for s in self._sources(operand, asked)]
             return before if all(s in asked for s in before) else [node]
         return [node]
+
+    def _takes_apart(self, node: fx.Node) -> bool:
+        """Whether a node may be one of several results of a call that is not known."""
+        if self.calls[node] not in ("getitem", "getattr"):
+            return False
+        (read,) = operands(node)[:1]
+        known = (*WEIGHTED, *ON_GRID, Affine, hwgen.nn.AvgPool2d)
+        calls = (MOVES, PICKS, CLAMPS, SCALARS, SUMS, FUNCTIONS)
+        return not (
+            read.op == "placeholder" or isinstance(module_of(self.network, read), known) or self._is(read, *calls)
+        )
 
     # what a quantizer must hold
 

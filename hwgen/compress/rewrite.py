@@ -1,16 +1,19 @@
 """Brings a traced network to what the rest of compression knows: weights in layers of their own, batch norms folded,
 attention and normalization in their parts. Every rewrite computes the same."""
 
+import copy
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.nn.utils import parametrize, prune, remove_weight_norm
+from torch.nn.utils import parametrize, prune
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from hwgen.compress import modules
+from hwgen.compress.modules import settle
 from hwgen.compress.trace import (
     BATCH_NORMS,
     MOVES,
@@ -27,20 +30,22 @@ from hwgen.compress.trace import (
 from hwgen.errors import HwgenError, UnsupportedLayer
 
 
-def bake(model: nn.Module) -> None:
-    """Takes the values of parametrized and masked weights: weight_norm, spectral_norm, torch.nn.utils.prune and one's
-    own."""
-    for module in model.modules():
-        for name in list(getattr(module, "parametrizations", ())):
-            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+def baked(model: nn.Module) -> nn.Module:
+    """A copy that holds the values of parametrized and masked weights: weight_norm, spectral_norm, torch.nn.utils.prune
+    and one's own."""
+    kept = [value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)]
+    copied = copy.deepcopy(model, {id(value): value.detach().clone() for value in kept})
+    for module in copied.modules():
+        if parametrize.is_parametrized(module):
+            settle(module)
         for hook in list(module._forward_pre_hooks.values()):
-            name = getattr(hook, "name", None) or getattr(hook, "_tensor_name", None)
             if isinstance(hook, prune.BasePruningMethod):
-                prune.remove(module, name)
+                prune.remove(module, hook._tensor_name)
             elif type(hook).__name__ == "WeightNorm":
-                remove_weight_norm(module, name)
+                nn.utils.remove_weight_norm(module, hook.name)
             elif type(hook).__name__ == "SpectralNorm":
-                nn.utils.remove_spectral_norm(module, name)
+                nn.utils.remove_spectral_norm(module, hook.name)
+    return copied
 
 
 def rewrite(network: fx.GraphModule, bits: int, example_inputs: tuple[torch.Tensor, ...] | None) -> list[HwgenError]:
@@ -61,8 +66,19 @@ def rewrite(network: fx.GraphModule, bits: int, example_inputs: tuple[torch.Tens
     obstacles += fold_batch_norms(network)
     network.graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
+    _drop_unread(network)
     network.recompile()
     return obstacles
+
+
+def _drop_unread(network: fx.GraphModule) -> None:
+    """Parameters that forward() itself used, and that layers or constants hold now, are gone."""
+    called = [str(node.target) for node in network.graph.nodes if node.op == "call_module"]
+    read = {str(node.target) for node in network.graph.nodes if node.op == "get_attr"}
+    for key in [key for key, _ in network.named_parameters(remove_duplicate=False)]:
+        path, _, name = key.rpartition(".")
+        if key not in read and not any(f"{path}.".startswith(f"{target}.") for target in called):
+            delattr(network.get_submodule(path), name)
 
 
 def _note_shapes(network: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...] | None) -> None:
@@ -95,7 +111,7 @@ def _rewrite(network: fx.GraphModule, node: fx.Node, bits: int) -> None:
         _to_module(network, node, modules.Shares(dim, bits))
     elif module is None and (layer := _layer(network, node, call)) is not None:
         _to_module(network, node, layer)
-    elif getattr(module, "inplace", False) and len(operands(node)[0].users) == 1:
+    elif module is not None and getattr(module, "inplace", False) and len(operands(node)[0].users) == 1:
         module.inplace = False
 
 
@@ -177,22 +193,23 @@ def _inline(network: fx.GraphModule, node: fx.Node, parts: nn.Module) -> None:
                     values[own].target = name + str(own.target).removeprefix("parts")
 
 
-def _replace(network: fx.GraphModule, node: fx.Node, result) -> None:
+def _replace(network: fx.GraphModule, node: fx.Node, result: Any) -> None:
     """`result` for the value of `node`: a node, or a tuple that is taken apart."""
     if isinstance(result, fx.Node):
         node.replace_all_uses_with(result)
-    for user in list(node.users):
-        if result is None:
-            what = "an attention's weights or an LSTM's cell state are read"
-            raise UnsupportedLayer(what, "", "read its other results alone")
-        _replace(network, user, result[user.args[1]])
+    elif result is None and node.users:
+        what = "an attention's weights or an LSTM's cell state are read"
+        raise UnsupportedLayer(what, "", "read its other results alone")
+    else:
+        for user in list(node.users):
+            _replace(network, user, result and result[argument(user, "index", 1)])
     network.graph.erase_node(node)
 
 
 # constants
 
 
-def constant_of(network: fx.GraphModule, node) -> torch.Tensor | None:
+def constant_of(network: fx.GraphModule, node) -> Any:
     """The tensor of the network's own that a node stands for."""
     if not (isinstance(node, fx.Node) and node.op == "get_attr"):
         return None
@@ -255,7 +272,7 @@ def _hold_constants(network: fx.GraphModule) -> None:
 # functions that have weights: layers
 
 
-def _weights(network: fx.GraphModule, node: fx.Node, *names: tuple[str, int]) -> list[torch.Tensor | None] | None:
+def _weights(network: fx.GraphModule, node: fx.Node, *names: tuple[str, int]) -> list[Any] | None:
     """The constants of a call by (name, place); None if one of them is computed."""
     found = []
     for name, place in names:
@@ -280,7 +297,7 @@ def _product(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     return modules.linear(found[0].T, None) if found is not None and found[0].dim() == 2 else None
 
 
-def _convolution(kind: type[nn.Module]) -> Callable:
+def _convolution(kind: Any) -> Callable:
     def make(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
         found = _weights(network, node, ("weight", 1), ("bias", 2))
         if found is None:
@@ -363,7 +380,9 @@ def _layer_norm(network: fx.GraphModule, node: fx.Node, bits: int) -> nn.Module 
     found = _weights(network, node, ("weight", 2), ("bias", 3))
     if found is None:
         return None
-    return modules.LayerNorm(tuple(argument(node, "normalized_shape", 1)), *found, argument(node, "eps", 4, 1e-5), bits)
+    weight, bias = found
+    shape = tuple(argument(node, "normalized_shape", 1))
+    return modules.LayerNorm(shape, weight, bias, argument(node, "eps", 4, 1e-5), bits)
 
 
 def _group_norm(network: fx.GraphModule, node: fx.Node, bits: int) -> nn.Module | None:
@@ -399,7 +418,7 @@ def _scaled_dot_product(network: fx.GraphModule, node: fx.Node, bits: int) -> nn
         raise UnsupportedLayer("attention with a mask", "", "leave the mask out")
     if node.kwargs.get("enable_gqa"):
         raise UnsupportedLayer("attention with grouped queries", "", "repeat keys and values")
-    return modules.ScaledDotProduct(node.kwargs.get("scale"), argument(node, "dropout_p", 4, 0.0))
+    return modules.ScaledDotProduct(argument(node, "scale", 6), argument(node, "dropout_p", 4, 0.0))
 
 
 def _slopes(network: fx.GraphModule, node: fx.Node, bits: int) -> nn.Module | None:
@@ -427,7 +446,7 @@ PARTS: dict[str, Callable[[fx.GraphModule, fx.Node, int], nn.Module | None]] = {
 
 
 def fold_batch_norms(network: fx.GraphModule) -> list[HwgenError]:
-    """Folds each batch norm into the layer before it, or makes it a scale and a shift; those that cannot be are told."""
+    """Folds each batch norm into the layer before it, or makes it a scale and a shift; the others are told."""
     calls, obstacles = call_counts(network), []
     for node in list(network.graph.nodes):
         norm = module_of(network, node)
@@ -444,14 +463,20 @@ def fold_batch_norms(network: fx.GraphModule) -> list[HwgenError]:
             norm.weight = nn.Parameter(torch.ones_like(norm.running_mean))
             norm.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
         before = operands(node)[0]
+        scale, shift = _scale_and_shift(norm)
         if _folds(network, before, norm) and calls[before.target] == 1:
             network.set_submodule(str(before.target), _fused(module_of(network, before), norm))
             node.replace_all_uses_with(before)
             network.graph.erase_node(node)
         else:
-            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            network.set_submodule(str(node.target), modules.Affine(scale, norm.bias - norm.running_mean * scale))
+            network.set_submodule(str(node.target), modules.Affine(scale, shift))
     return obstacles
+
+
+def _scale_and_shift(norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a batch norm does in eval mode."""
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return scale, norm.bias - norm.running_mean * scale
 
 
 def _folds(network: fx.GraphModule, before: fx.Node, norm) -> bool:

@@ -5,8 +5,9 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
+import torch
 from torch import fx, nn
 
 import hwgen.nn
@@ -23,115 +24,31 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 ON_GRID = (hwgen.nn.ActQuant, LearnedActQuant, Constant, Normalize, Shares, Steps)
 OWN = (*ON_GRID, Affine, hwgen.nn.AvgPool2d)
 
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # the same numbers, elsewhere, zeros around them
-MOVES = set(
-    [
-        "flatten",
-        "unflatten",
-        "view",
-        "viewas",
-        "reshape",
-        "reshapeas",
-        "permute",
-        "transpose",
-        "swapaxes",
-        "swapdims",
-        "movedim",
-        "t",
-        "squeeze",
-        "unsqueeze",
-        "expand",
-        "expandas",
-        "repeat",
-        "repeatinterleave",
-        "tile",
-        "clone",
-        "contiguous",
-        "detach",
-        "identity",
-        "to",
-        "float",
-        "double",
-        "typeas",
-        "getitem",
-        "getattr",
-        "select",
-        "narrow",
-        "slice",
-        "chunk",
-        "split",
-        "tensorsplit",
-        "unbind",
-        "unfold",
-        "cat",
-        "concat",
-        "concatenate",
-        "stack",
-        "flip",
-        "roll",
-        "rot90",
-        "dropout",
-        "alphadropout",
-        "featuredropout",
-        "featurealphadropout",
-        "stochasticdepth",
-        "pad",
-        "zeropad",
-        "constantpad",
-        "pixelshuffle",
-        "pixelunshuffle",
-        "channelshuffle",
-        "upsamplingnearest",
-        "upsamplenearest",
-    ]
-)
+MOVES = _names("""
+    cat chunk clone concat concatenate constantpad contiguous detach double expand expandas flatten flip float getattr
+    getitem identity movedim narrow pad permute pixelshuffle pixelunshuffle channelshuffle repeat repeatinterleave
+    reshape reshapeas roll rot90 select slice split squeeze stack stochasticdepth swapaxes swapdims t tensorsplit tile
+    to transpose typeas unbind unflatten unfold unsqueeze upsamplenearest view viewas zeropad
+    alphadropout dropout featurealphadropout featuredropout
+""")
 # each result is one of the numbers that were read
-PICKS = set(["maxpool", "adaptivemaxpool", "amax", "amin", "max", "min"])
-CLAMPS = set(["relu", "relu6", "hardtanh", "clamp", "clip", "clampmin", "clampmax"])
-SCALARS = set(["add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "truediv", "neg", "negative"])
-SUMS = set(
-    [
-        "avgpool",
-        "adaptiveavgpool",
-        "mean",
-        "sum",
-        "matmul",
-        "bmm",
-        "mm",
-        "mv",
-        "dot",
-        "einsum",
-        "baddbmm",
-        "addmm",
-        "addcmul",
-        "addcdiv",
-        "upsample",
-        "interpolate",
-        "upsamplingbilinear",
-        "upsamplebilinear",
-        "maximum",
-        "minimum",
-        "lppool",
-    ]
-)
+PICKS = _names("adaptivemaxpool amax amin max maxpool min")
+CLAMPS = _names("clamp clampmax clampmin clip hardtanh relu relu6")
+SCALARS = _names("add div divide mul multiply neg negative rsub sub subtract truediv")
+SUMS = _names("""
+    adaptiveavgpool addmm avgpool baddbmm bmm dot einsum interpolate matmul maximum mean minimum mm mv sum upsample
+    upsamplebilinear upsamplingbilinear
+""")
 # functions of one activation, which become tables between two quantizers
-FUNCTIONS = {name.replace("_", "") for name in LOOKUPS} | set(
-    [
-        "logsigmoid",
-        "softsign",
-        "tanhshrink",
-        "reciprocal",
-        "log",
-        "log1p",
-        "expm1",
-        "prelu",
-        "absolute",
-        "pow",
-        "round",
-        "floor",
-        "ceil",
-    ]
-)
+FUNCTIONS = {name.replace("_", "") for name in LOOKUPS} | _names("""
+    absolute ceil expm1 floor log log1p logsigmoid pow prelu reciprocal round softsign tanhshrink
+""")
 SIZES = {"size", "dim", "ndim", "shape", "numel", "ndimension", "nelement", "device", "dtype"}
 _NAMED = {
     operator.add: "add",
@@ -151,6 +68,17 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m, module_qualified_name):
         own = isinstance(m, OWN) or plain(m) or type(m).__name__ == "StochasticDepth"
         return own or super().is_leaf_module(m, module_qualified_name)
+
+    def iter(self, obj: Any):
+        """A loop over the parts of a tensor, where the call says how many they are."""
+        node = obj.node
+        if getattr(node.target, "__name__", node.target) in ("chunk", "split", "split_with_sizes", "tensor_split"):
+            parts = argument(node, "chunks", 1) or node.kwargs.get(
+                "split_size_or_sections", node.kwargs.get("sections")
+            )
+            if isinstance(parts, tuple | list) or node.target in (torch.chunk, "chunk"):
+                return iter([obj[i] for i in range(parts if isinstance(parts, int) else len(parts))])
+        return super().iter(obj)
 
 
 def plain(module: nn.Module | None) -> TypeGuard[Weighted]:
@@ -188,7 +116,8 @@ def call_counts(network: fx.GraphModule) -> Counter:
     return Counter(node.target for node in network.graph.nodes if node.op == "call_module")
 
 
-def module_of(network: fx.GraphModule, node) -> nn.Module | None:
+def module_of(network: fx.GraphModule, node) -> Any:
+    """The module that a node calls, or None."""
     called = isinstance(node, fx.Node) and node.op == "call_module"
     return network.get_submodule(str(node.target)) if called else None
 
@@ -214,7 +143,7 @@ def call_of(network: fx.GraphModule, node: fx.Node) -> str:
     return "upsamplenearest" if mode is not None and str(mode).startswith("nearest") else name
 
 
-def argument(node: fx.Node, name: str, place: int, default=None):
+def argument(node: fx.Node, name: str, place: int, default: Any = None) -> Any:
     """An argument of a call by its name or its place."""
     return node.kwargs.get(name, node.args[place] if len(node.args) > place else default)
 
@@ -255,7 +184,7 @@ def _flattens(network: fx.GraphModule, node: fx.Node) -> bool:
             else (argument(node, "start_dim", 1, 0), argument(node, "end_dim", 2, -1))
         )
         return ends == (1, -1)
-    return call in ("view", "reshape") and len(node.args) == 3 and node.args[2] == -1
+    return call in ("view", "reshape") and len(node.args) == 3 and argument(node, "", 2) == -1
 
 
 def maker(network: fx.GraphModule, node: fx.Node) -> str | None:

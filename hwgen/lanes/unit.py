@@ -91,6 +91,10 @@ class TermLanes(LoadableUnit):
     def latency(self):
         return self.kind_of_lanes.registers + self.entries.gaps
 
+    @property
+    def delay(self):
+        return self.latency + self.out_order.stripe * self.rounds.cycles
+
     @cached_property
     def shared(self) -> bool:
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.errors import UnsupportedLayer
 from hwgen.nn import reciprocal
 from hwgen.ops import imports
 from hwgen.ops.conv import Conv, pair, row
@@ -28,9 +27,14 @@ def _average(importer, x, kernel, stride=None, sides=(0, 0, 0, 0), count=None):
     return _divided(importer, _sum(importer, x, kernel, stride, sides), count)
 
 
-def _divided(importer, total, count: int):
-    """A sum by a count that is no power of two: a line, which the quantizer behind it makes integers of."""
-    return importer.line(total, f"the average over {count}", lambda values: values / count)
+def _divided(importer, total, count):
+    """A sum by a count that is no power of two, or by one for each pixel, int64 [rows, columns]: lines, which the
+    quantizer behind them makes integers of."""
+    if isinstance(count, int):
+        return importer.line(total, f"average over {count}", lambda values: values[None] / count)
+    counts, kinds = np.unique(count, return_inverse=True)
+    kinds = kinds.reshape(count.shape)
+    return importer.line(total, "average at the edges", lambda values: values / counts[:, None], kinds)
 
 
 @imports("aten.avg_pool2d.default", rank=4)
@@ -51,11 +55,8 @@ def avg_pool2d(
     if divisor_override is None:
         counts = _counts((rows, columns), kernel, stride, sides, (top, left), count_include_pad)
         if counts.min() != counts.max():
-            raise UnsupportedLayer(
-                "an average whose windows count differently at the edges",
-                importer.path,
-                "use count_include_pad=True and ceil_mode=False",
-            )
+            total = _sum(importer, x, kernel, stride, sides)
+            return _divided(importer, total, counts)
         divisor_override = int(counts.max())
     return _average(importer, x, kernel, stride, sides, divisor_override)
 

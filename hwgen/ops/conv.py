@@ -1,5 +1,6 @@
 """Conv: a convolution with exact accumulators: Conv2d, Conv1d and Linear; batch norm as a depthwise 1x1."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -30,6 +31,7 @@ class Conv(Op):
     stride, padding (top, bottom, left, right), dilation, groups: as in torch
     path      the layer's path in the module, for messages
     activations_limited  False for layers that hwgen makes itself, which take any width
+    weight_bits  most significant bits of a weight
     """
 
     weight: np.ndarray = field(repr=False)
@@ -40,6 +42,7 @@ class Conv(Op):
     groups: int = 1
     path: str = ""
     activations_limited: bool = True
+    weight_bits: int = WEIGHT_BITS
     requantizes = True
 
     def __str__(self) -> str:
@@ -79,12 +82,12 @@ class Conv(Op):
                     "look for a diverged training run, or a division by zero in a scale",
                 )
         nonzero = self.weight != 0
-        wide = np.argwhere(nonzero & (significant_bits(np.where(nonzero, self.weight, 1.0)) > WEIGHT_BITS))
+        wide = np.argwhere(nonzero & (significant_bits(np.where(nonzero, self.weight, 1.0)) > self.weight_bits))
         if len(wide):
             where = tuple(int(i) for i in wide[0])
             raise OffGrid(
                 f"weight{list(where)} = {float(self.weight[where])!r} is no multiple of a power of two "
-                f"within {WEIGHT_BITS} bits",
+                f"within {self.weight_bits} bits",
                 self.path,
                 "project the weights on a grid (powers of two, APoT, integers times a power of two) before the build; "
                 "fold a batch norm into its convolution before projecting, not after",
@@ -245,16 +248,6 @@ def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
     return conv2d(importer, x, weight[:, :, None, :], bias, row(stride, 1), sides, row(dilation, 1), groups)
 
 
-@imports("aten.convolution.default")
-def convolution(importer, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
-    """Any convolution, as torch's core operators have it."""
-    if transposed:
-        raise UnsupportedLayer("a transposed convolution among core operators", importer.path, "export it as it is")
-    dims = weight.ndim - 2
-    call = {1: conv1d, 2: conv2d}[dims]
-    return call(importer, x, weight, bias, stride, padding, dilation, groups)
-
-
 @imports("aten.batch_norm.default")
 def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, eps, cudnn=False):
     """y * scale + shift; the pass fold_scale then puts it into the convolution before it."""
@@ -268,6 +261,8 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
     except OffGrid as error:
         if not np.isfinite(scale).all() or not np.isfinite(shift).all():
             raise
+        with suppress(DoesNotFit):
+            return _by_lines(importer, x, len(scale))
         follows = importer.made_by().split(".")[1:2] in (["conv1d"], ["conv2d"], ["linear"])
         raise OffGrid(
             f"the scale of the batch norm is on no grid: {error.what}",
@@ -277,6 +272,18 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
             else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into "
             "the layer that reads it, or give it a scale and shift on a grid",
         ) from None
+
+
+def _by_lines(importer, x, channels: int):
+    """A batch norm of any floats, for the quantizer behind it: a line for each channel."""
+
+    def values(integers):
+        batch = torch.from_numpy(integers).expand(1, channels, -1)
+        found = importer.again(batch, *importer.args[1:], **importer.kwargs)
+        return (found[0] if isinstance(found, tuple) else found)[0].numpy()
+
+    kinds = np.arange(channels).reshape(-1, *[1] * (len(importer.shape(x)) - 1))
+    return importer.line(x, "batch norm", values, kinds)
 
 
 @imports("aten._native_batch_norm_legit_no_training.default")

@@ -15,8 +15,8 @@ from hwgen.qtype import QType
 
 @dataclass(frozen=True)
 class LayerNorm(Op):
-    """y = clamp(floor((n * x - s) * r / 2^(h + exponent) + 1/2)) of the n channels of each pixel, as `hwgen.nn.LayerNorm`
-    defines s, h and r.
+    """y = clamp(floor((n * x - s) * r / 2^(h + exponent) + 1/2)) of the n channels of each pixel, with s, h and r as
+    `hwgen.nn.LayerNorm` defines them.
 
     eps             what is added to v, n^2 times the variance of the integers
     bits, exponent  of a result, two's complement

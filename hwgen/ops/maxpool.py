@@ -130,7 +130,7 @@ def adaptive(importer, x, output_size, pool):
             "choose a size that divides the input's",
         )
     kernel = [own // size for size, own in pairs]
-    return pool(x, (kernel[0], kernel[1]) if dims == 2 else (1, kernel[0]))
+    return pool(x, tuple(kernel) if dims > 1 else (1, kernel[0]))
 
 
 @imports("aten.amax.default", picks=True)

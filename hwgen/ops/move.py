@@ -151,7 +151,7 @@ SHARED = (
 
 def _move(importer, x, *args, **kwargs):
     """The call itself, on the places of the numbers."""
-    return importer.moved(x, lambda places: importer.again(places, *args, **kwargs))
+    return importer.moved(x, lambda places: importer.again(places.contiguous(), *args, **kwargs))
 
 
 for _name in MOVES:

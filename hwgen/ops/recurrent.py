@@ -195,6 +195,4 @@ def recurrent(importer, x, weight, bias, kind, formats):
     gate_exponent = formats[1]
     levels = round_half_up(torch.from_numpy(np.zeros(weight.shape[1]) if bias is None else bias), gate_exponent)
     rounded = levels.clamp(*limits(16, True)).long().numpy()
-    op = Recurrent(kind, weight, rounded, *formats, path=importer.path)
-    states = importer.add(op, importer.moved(x, lambda places: places.permute(0, 2, 1)))
-    return importer.moved(states, lambda places: places[:, :, 0].permute(0, 2, 1))
+    return importer.over(x, 2, Recurrent(kind, weight, rounded, *formats, path=importer.path))

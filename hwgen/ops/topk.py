@@ -23,11 +23,11 @@ class TopK(Op):
     path: str = ""
 
     def infer(self, x: TensorType) -> TensorType:
-        channels, *pixels = x.shape
+        channels, rows, columns = x.shape
         if not 1 <= self.k <= channels:
             raise UnsupportedLayer(f"the {self.k} greatest of {channels} channels", self.path, "ask for 1 to all")
         qtype, exponent = (x.qtype, x.exponent) if self.values else (QType(0, channels - 1), 0)
-        return TensorType((self.k, *pixels), qtype, exponent)
+        return TensorType((self.k, rows, columns), qtype, exponent)
 
     def eval(self, types, x):
         values, order = torch.sort(x, dim=1, descending=True, stable=True)

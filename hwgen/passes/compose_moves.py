@@ -1,5 +1,5 @@
-"""Moves in a row become one; one that moves nothing goes, and so does one before an output that the host can undo; two
-that are alike become one."""
+"""Moves in a row become one; one that moves nothing goes, and so does one behind an input or before an output that the
+host can undo; two that are alike become one."""
 
 from dataclasses import replace
 
@@ -23,6 +23,8 @@ def compose_moves(graph: Graph) -> Graph:
         if graph.is_output(node.name) and is_bijection(index, kind.shape):
             outputs = tuple(_seen(output, node.name, source, index) for output in graph.outputs)
             return compose_moves(replace(graph, outputs=outputs))
+        if not same and _alone_reads_an_input(graph, node) and is_bijection(index, kind.shape):
+            return compose_moves(_arriving(graph, node, source))
         if source in known:
             before = known[source]
             op = replace(node.op, index=composed(_index(before), index))
@@ -46,3 +48,18 @@ def _seen(output: Output, name: str, source: str, index: np.ndarray) -> Output:
     places = np.arange(index.size).reshape(output.shape) if output.view is None else output.view
     view = index.reshape(-1)[places]
     return replace(output, name=source, view=None if np.array_equal(view, places) and output.view is None else view)
+
+
+def _alone_reads_an_input(graph: Graph, node: Node) -> bool:
+    return any(graph.only_consumer(one.name) is node for one in graph.inputs)
+
+
+def _arriving(graph: Graph, node: Node, source: str) -> Graph:
+    """With the input as the Move that alone reads it would make it."""
+    index, inputs = _index(node), []
+    for one in graph.inputs:
+        if one.name == source:
+            view = np.arange(index.size) if one.view is None else one.view
+            one = replace(one, type=replace(one.type, shape=index.shape), view=view[index.reshape(-1)])
+        inputs.append(one)
+    return replace(graph, inputs=tuple(inputs)).replacing(node, output=source)

@@ -70,9 +70,13 @@ class Gather(Unit):
         starts = self.nest.starts
         if len(starts) == 1:
             return None
-        zeros = (starts < 0).astype(np.int64)
         places = [(np.maximum(starts, 0), ceil_log2(self.blocks.taken))]
-        return Rom.of_fields([(zeros, 1), *places] if zeros.any() else places)
+        return Rom.of_fields([((starts < 0).astype(np.int64), 1), *places] if self._zeros else places)
+
+    @property
+    def _zeros(self) -> bool:
+        """Whether some runs are of zeros."""
+        return bool((self.nest.starts < 0).any())
 
     @property
     def rom_path(self) -> str:
@@ -90,8 +94,12 @@ class Gather(Unit):
         if self.rom is None:
             found["FIRST"] = int(nest.starts[0])
         else:
-            zeros = int(self.rom.width > ceil_log2(self.blocks.taken))
-            found |= {"RUNS": self.rom.depth, "ZEROS": zeros, "FILE": self.rom_path, "CHECK": (self.rom.check, 32)}
+            found |= {
+                "RUNS": self.rom.depth,
+                "ZEROS": int(self._zeros),
+                "FILE": self.rom_path,
+                "CHECK": (self.rom.check, 32),
+            }
         return found
 
     def files(self):
@@ -108,8 +116,10 @@ class Gather(Unit):
 
     def estimate(self):
         depth, address = 2 * self.blocks.taken, ceil_log2(2 * self.blocks.taken)
-        luts, blocks = 10 + 3 * address, 0.0
-        luts += sum(2 * ceil_log2(count) for count in self.nest.counts if count > 1)
+        odd = self.blocks.taken & (self.blocks.taken - 1) != 0  # both counters go back to zero by a comparison
+        levels = len(self.nest.counts)
+        rounds = sum(ceil_log2(count) for count in self.nest.counts)
+        luts, blocks = 4 + 2 * address + rounds + max(0, levels - 2) * address // 2 + odd * address * 4 // 3, 0.0
         if self.block_ram:
             blocks += self.device.block_memory(depth, self.bits)[0]
         elif depth <= self.device.lut_depth:
@@ -117,11 +127,11 @@ class Gather(Unit):
         else:
             luts += self.device.lut_banks(depth, self.bits)
         if self.rom is not None:
-            luts += 2 * ceil_log2(self.rom.depth) + address
-            if self.rom.depth > 64:
+            luts += ceil_log2(self.rom.depth) - (0 if odd or rounds else address) + self.bits * self._zeros
+            if self.rom.depth > self.device.lut_depth:
                 blocks += self.device.block_memory(self.rom.depth, self.rom.width, ())[0]
             else:
-                luts += self.rom.width * -(-self.rom.depth // 64)
+                luts += self.rom.width
         return {"LUT": luts, "BRAM36": blocks}
 
     def walks(self, rows, taken, sent):

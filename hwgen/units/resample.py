@@ -33,7 +33,7 @@ def buffered(taken: int, sent: int, rows: tuple[int, int], count: int, held: int
     or of which whole ones are a row; held -- blocks in the memory
     """
     own = rows[0] // count, rows[1] // count
-    ring = Blocks(Rows(rows[0], 0, 0, rows[1], 1, 1, 1, held * own[0]), 0, 0, *own)
+    ring = Blocks(Rows(rows[0], 0, 0, rows[1], 1, 1, 1, held * own[0]), taken=own[0], sent=own[1])
     return [
         Walk([Step(True, False, taken)] * rows[0], fills=ring),
         Walk([Step(False, True, sent, sent)] * rows[1], empties=ring),
@@ -91,8 +91,13 @@ class Resample(Unit):
     def estimate(self):
         if self.beats.passes:
             return {"LUT": 0, "BRAM36": 0}
-        counters = sum(2 * ceil_log2(count) for count in self.steps.counts if count > 1)
-        return {"LUT": 4 + counters, "BRAM36": 0}
+        # a loop counts if it, or one around it, does not do the same everywhere
+        matters = [bool((loop != (True, True, False)).any()) for loop in self.steps.loops]
+        counts = self.steps.counts[matters.index(True) :]
+        odd = sum(count & (count - 1) != 0 for count in counts)
+        zeros = any(loop[:, 2].any() for loop in self.steps.loops)
+        luts = sum(map(ceil_log2, counts)) - 1 + 4 * odd + zeros * (3 + self.beats.sent.side * self.stage.x.qtype.bits)
+        return {"LUT": luts, "BRAM36": 0}
 
     def walks(self, rows, taken, sent):
         out_rows = self.beats.sent.shape[1]

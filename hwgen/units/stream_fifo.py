@@ -45,8 +45,7 @@ class StreamFifo(BeatByBeat):
         whole = (self.depth + 1) // taken  # rows that it holds
         if not whole:
             return []
-        # a row that is on its way through takes no room
-        ring = Ring(Rows(rows, 0, 0, rows, 1, 1, 1, 1 + whole))
+        ring = Ring(Rows(rows, 0, 0, rows, 1, 1, 1, whole), passes=taken)
         return [
             Walk([Step(True, False, taken)] * rows, fills=ring),
             Walk([Step(False, True, sent, sent)] * rows, empties=ring),

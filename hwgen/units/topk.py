@@ -10,12 +10,15 @@ from hwgen.units.channels import ChannelUnit
 @dataclass(frozen=True, eq=False)
 class TopK(ChannelUnit):
     module = "topk"
-    turnaround = 1
 
     @property
     def op(self) -> TopKOp:
         assert isinstance(self.stage.op, TopKOp)
         return self.stage.op
+
+    @property
+    def turnaround(self):
+        return 1
 
     @property
     def latency(self):  # type: ignore[override]
@@ -34,5 +37,7 @@ class TopK(ChannelUnit):
 
     def estimate(self):
         p = self.parameters()
-        place = p["X_W"] + (0 if self.op.values else p["OUT_W"]) + -(-p["X_W"] // 2)
-        return {"LUT": ceil_log2(self.channels) + 6 + p["K"] * place, "BRAM36": 0}
+        place = p["X_W"] + (0 if self.op.values else p["OUT_W"])  # what compares, and takes the channel's number
+        if self.op.k > 1:  # what comes from the place before, and to the one behind
+            place += p["X_W"] + p["OUT_W"] + 2
+        return {"LUT": ceil_log2(self.channels) + 7 + p["K"] * place, "BRAM36": 0}

@@ -45,6 +45,11 @@ class Unit:
         raise NotImplementedError(f"{type(self).__name__}.out_order")
 
     @property
+    def delay(self) -> int:
+        """Cycles from the last beat that a row of the output needs to the row's last beat, when neither side waits."""
+        return self.latency
+
+    @property
     def kind(self) -> str:
         """What a user calls it: the module's name, but where each layer has a module of its own."""
         return self.module

@@ -20,6 +20,17 @@ def signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
+def beats(*counts: int) -> tuple[int, int]:
+    """A parameter of 32 bits for each stream, the first lowest: how many words a frame has on it."""
+    return (sum(count << 32 * n for n, count in enumerate(counts)), 32 * len(counts))
+
+
+def counts(name: str) -> list[int]:
+    """What `beats` was given, of a parameter in this run's config."""
+    value = config()[name]
+    return [value] if isinstance(value, int) else [value[0] >> n & 0xFFFFFFFF for n in range(0, value[1], 32)]
+
+
 def ends(low: int, high: int, *none: str) -> dict:
     """Parameters of a clamp; none -- NO_LOW, NO_HIGH."""
     return {"LOW": (low % (1 << 64), 64), "HIGH": (high % (1 << 64), 64), **dict.fromkeys(none, 1)}
