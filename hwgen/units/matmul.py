@@ -149,16 +149,17 @@ class MatMul(Unit):
     def walks(self, rows, taken, sent):
         fill, work = self.row
 
-        def ring(count: int) -> Ring:
-            return Ring(Rows(rows, 0, 0, rows, 1, 1, 1, count), HANDOVER)
+        def ring(count: int, passes: int | None = None) -> Ring:
+            return Ring(Rows(rows, 0, 0, rows, 1, 1, 1, count), HANDOVER, passes)
 
         held = ring(ROWS_HELD)
         walks = [Walk([Step(True, False, fill)] * rows, fills=held, sides=(1,))]
         if not self.rows_of_a:
             return [*walks, Walk([Step(True, True, work, sent, QUIET)] * rows, empties=held, sides=(0,))]
-        columns = ring(self.rows_of_a)
+        # a column is given back whole
+        columns = ring(self.rows_of_a, max(0, taken - self.sizes[0]))
         take = Walk([Step(True, False, taken)] * rows, fills=columns, sides=(0,))
-        send = Walk([Step(False, True, work, sent)] * rows, empties=Rings((held, columns)), sides=())
+        send = Walk([Step(False, True, work, sent)] * rows, empties=Rings(held, columns), sides=())
         return [*walks, take, send]
 
     def estimate(self):
