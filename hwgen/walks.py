@@ -100,18 +100,24 @@ class Blocks(Ring):
 
 @dataclass(eq=False)
 class Rings:
-    """Several memories that are read together, a row of each for a row that is sent."""
+    """Two memories that are read together, a row of each for a row that is sent; the second passes rows on as a FIFO
+    does."""
 
-    rings: tuple[Ring, ...]
-    passes: ClassVar[None] = None
-    filler: ClassVar[None] = None
+    first: Ring
+    second: Ring
+    filler: ClassVar[None] = None  # no row goes through both as it comes
+
+    @property
+    def passes(self) -> int | None:
+        return self.second.passes
 
     def holds(self, frame: int, row: int) -> bool:
-        return all(ring.holds(frame, row) for ring in self.rings)
+        return self.first.holds(frame, row) and self.second.holds(frame, row)
 
     def give(self, row: int, now: float) -> None:
-        for ring in self.rings:
-            ring.give(row, now)
+        """now -- when the second may be written; the first is read until the row has passed."""
+        self.first.give(row, now + (self.passes or 0))
+        self.second.give(row, now)
 
 
 @dataclass(eq=False)

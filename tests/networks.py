@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hwgen.lanes.kinds import lane_kinds
-from hwgen.nn import ActQuant, AvgPool2d, LayerNorm, Softmax, limits
+from hwgen.nn import GRU, LSTM, RNN, ActQuant, AvgPool2d, LayerNorm, Softmax, limits
 
 MOST_BITS = 46  # of an accumulator: hwgen takes 48, and the bound here is not tight
 MOST_WORK = 40_000  # products of a frame, those with zero weights counted: seconds of simulation
@@ -122,6 +122,28 @@ class Greatest(nn.Module):
 
     def forward(self, x):
         return x.topk(self.k, 1)[0]
+
+
+class OverTime(nn.Module):
+    """The hidden states [N, units, columns] of a cell that reads the columns of [N, channels, columns]."""
+
+    def __init__(self, cell: nn.Module):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x):
+        return self.cell(x.transpose(1, 2))[0].transpose(1, 2)
+
+
+class Products(nn.Module):
+    """The products of all columns with each other, or of all channels, of [N, channels, columns]."""
+
+    def __init__(self, over_channels: bool):
+        super().__init__()
+        self.over_channels = over_channels
+
+    def forward(self, x):
+        return x.transpose(1, 2) @ x if self.over_channels else x @ x.transpose(1, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,6 +303,7 @@ def _block(random: Random, here: Here, depth: int = 0) -> Here:
         "flatten",
         "pad",
         "channels",
+        "sequence",
         "move",
         "move",
     )
@@ -302,6 +325,8 @@ def _block(random: Random, here: Here, depth: int = 0) -> Here:
         dims = len(here.shape) - 1
         make = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}[dims]
         return here.then(make(tuple(random.choice((0, 0, 1, 2, 5)) for _ in range(2 * dims))), work=0)
+    if kind == "sequence" and len(here.shape) == 2:
+        return _sequence(random, here)
     if kind == "channels":
         return _quantize(random, _channels(random, here), 0.5)
     if kind == "flatten" and random.random() < 0.3:
@@ -369,6 +394,38 @@ def _channels(random: Random, here: Here) -> Here:
         return here.then(layer, 2.0 ** (exponent + bits - 1), exponent)
     layer = Softmax(max(grid, -5), bits, 1, random.choice((None, 3, 9)))
     return here.then(layer, 1.0, -bits)
+
+
+def _sequence(random: Random, here: Here) -> Here:
+    """A recurrent cell over the columns, or the products of all columns, or of all channels, with each other."""
+    here = here if here.bits <= 8 else _quantize(random, here)
+    channels, columns = here.shape
+    if random.random() < 0.4:
+        inner = random.choice((channels, columns))
+        product = Products(over_channels=inner == channels)
+        here = here.then(product, inner * here.reach**2, 2 * here.exponent, work=inner)
+        return _quantize(random, here, 0.85)
+    cell, units = random.choice((LSTM, GRU, RNN)), random.randint(1, 4)
+    gate, state, hidden = (random.randint(-5, -1) for _ in range(3))
+    formats = {
+        "gate_bits": random.randint(3, 8),
+        "gate_exponent": gate,
+        "activation_bits": random.randint(3, 8),
+        "state_bits": random.randint(4, 10),
+        "state_exponent": state,
+        "hidden_bits": random.randint(3, 8),
+        "hidden_exponent": hidden,
+        "input_bits": random.randint(4, 10),
+        "input_exponent": gate - random.randint(-1, 3),
+    }
+    layer = cell(channels, units, bias=random.random() < 0.8, **formats)
+    for part in (layer.input, layer.hidden):
+        _set(part.weight, _weights(random, tuple(part.weight.shape))[0])
+    if layer.input.bias is not None:
+        bias, _ = _bias(random, len(layer.input.bias), here.exponent)
+        _set(layer.input.bias, np.zeros(len(layer.input.bias)) if bias is None else bias)
+    reach = 2.0 ** (hidden + formats["hidden_bits"] - 1)
+    return here.then(OverTime(layer), reach, hidden, work=12 * (channels + units))
 
 
 def _weights(random: Random, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
