@@ -180,12 +180,14 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
 class _Reached:
     """How far a stream is.
 
-    progress   beats of the network's input that must have come before each beat
+    base       the network's input in whose beats its time is counted
+    progress   beats of that input that must have come before each beat
     registers  passed since the network's input
     delay      cycles from a row of the network's input to what is made of it, when nothing waits
     stops      whether a beat that waits stops what it comes from
     """
 
+    base: str
     progress: np.ndarray
     registers: int = 0
     delay: int = 0
@@ -216,38 +218,66 @@ def _insert_fifos(design: Design, device: Device) -> None:
 
     Where a join waits for the whole frame, all that comes after its last beat until the late side is computed must find
     room, or no frame is begun meanwhile: at the rate of the slowest unit.
+
+    Each input of the network has a time of its own, as its host may wait: sides that come from different inputs need no
+    FIFO. Where two inputs first meet their times become one: a beat of the second comes when it is first needed there.
+    As units wait for nothing but words and room, no order in which words are offered leads to a deadlock if one does
+    not: provided that every word is offered whatever became of those of other inputs, and every result is taken
+    whatever came on other outputs.
     """
     if all(len(placed.inputs) == 1 for placed in design.placed):
         return
     slowest = design.slowest()
-    longest = max(stream.order.beats for stream in design.inputs)
-    reached = {}
-    for stream in design.inputs:  # side by side, as if they began and ended together
-        beats = np.arange(1, stream.order.beats + 1)
-        reached[stream.name] = _Reached(-(-beats * longest // stream.order.beats))
+    inputs = design.inputs
+    reached = {stream.name: _Reached(stream.name, np.arange(1, stream.order.beats + 1)) for stream in inputs}
     result = []
     for placed in design.placed:
-        unit = placed.unit
+        unit, bases = placed.unit, [reached[stream.name].base for stream in placed.inputs]
+        for base in dict.fromkeys(bases):
+            if base != bases[0]:
+                _make_one(bases[0], base, placed, reached)
         progress = np.maximum.reduce(
             [reached[stream.name].when(unit.needs(i)) for i, stream in enumerate(placed.inputs)]
         )
         if len(placed.inputs) > 1:
-            placed = _queued(placed, reached, result, device, slowest)
+            placed = _queued(placed, bases, reached, result, device, slowest)
         sides = [reached[stream.name] for stream in placed.inputs]
         rigid = unit.rigid or (unit.stops and any(side.stops for side in sides))
         registers = max(side.registers for side in sides) + unit.latency + unit.empty_slots
         delay = max(side.delay for side in sides) + unit.delay
         for stream in placed.outputs:
-            reached[stream.name] = _Reached(progress, registers, delay, rigid)
+            reached[stream.name] = _Reached(bases[0], progress, registers, delay, rigid)
         result.append(placed)
     design.placed = result
 
 
-def _queued(placed: Placed, reached: dict[str, _Reached], result: list[Placed], device: Device, slowest: int) -> Placed:
-    """A join behind FIFOs, which go into `result`."""
+def _make_one(base: str, other: str, placed: Placed, reached: dict[str, _Reached]) -> None:
+    """The time of what comes from input `other` becomes that of `base`, at the first unit that reads of both."""
+    sides = [(i, reached[stream.name]) for i, stream in enumerate(placed.inputs)]
+    ours, theirs = (
+        np.maximum.reduce([side.when(placed.unit.needs(i)) for i, side in sides if side.base == of])
+        for of in (base, other)
+    )
+    end, last = (max(side.progress[-1] for side in reached.values() if side.base == of) for of in (base, other))
+    times = np.append(ours, end)[np.searchsorted(theirs, np.arange(last + 1))]  # a beat no longer needed: at the end
+    times[0] = 0
+    for side in reached.values():
+        if side.base == other:
+            side.base, side.progress = base, times[side.progress]
+
+
+def _queued(
+    placed: Placed,
+    bases: list[str],
+    reached: dict[str, _Reached],
+    result: list[Placed],
+    device: Device,
+    slowest: int,
+) -> Placed:
+    """A join behind FIFOs, which go into `result`; bases -- whence each side comes."""
     inputs = []
     for i, stream in enumerate(placed.inputs):
-        depth = _depth(placed, i, [reached[stream.name] for stream in placed.inputs], slowest)
+        depth = _depth(placed, i, [reached[stream.name] for stream in placed.inputs], bases, slowest)
         if depth:
             fifo = StreamFifo(f"{placed.unit.name}_{i}", stream.bits, depth, stream.order, device)
             behind = Stream(f"{stream.name}_queued{i}", stream.tensor, stream.type, stream.order)
@@ -258,9 +288,11 @@ def _queued(placed: Placed, reached: dict[str, _Reached], result: list[Placed], 
     return Placed(placed.unit, tuple(inputs), placed.outputs)
 
 
-def _depth(placed: Placed, i: int, sides: list[_Reached], slowest: int) -> int:
+def _depth(placed: Placed, i: int, sides: list[_Reached], bases: list[str], slowest: int) -> int:
     """Words of the FIFO before input i of a join; 0: it needs none. sides -- what is reached at all inputs."""
     unit, stream, side = placed.unit, placed.inputs[i], sides[i]
+    if bases.count(bases[i]) == 1:  # nothing that it could starve
+        return 2 + unit.pauses(i) if unit.pauses(i) else 0
     ready = [other.when(unit.needs(j)) for j, other in enumerate(sides)]
 
     def ahead_at(progress: np.ndarray) -> int:
@@ -271,7 +303,7 @@ def _depth(placed: Placed, i: int, sides: list[_Reached], slowest: int) -> int:
         ahead = ahead_at(np.maximum.reduce(ready[:i] + ready[i + 1 :]))
         latest = max(other.delay for other in sides) - side.delay
         late = -(-latest * stream.order.beats // slowest) if ahead > 1 else 0
-    registers = [other.registers for other in sides]
+    registers = [other.registers for other, base in zip(sides, bases, strict=True) if base == bases[i]]
     uneven = max(registers) - min(registers)
     if not (ahead > 1 or uneven or side.stops or pauses):
         return 0

@@ -119,13 +119,10 @@ def _arrays(graph: Graph, x: Batch) -> list[np.ndarray]:
     several = isinstance(x, (list, tuple)) and all(isinstance(each, (np.ndarray, torch.Tensor)) for each in x)
     given = list(x) if several else [x]
     if len(given) != len(names):
-        raise BadInput(
-            f"{len(given)} arrays are given for the inputs {', '.join(names)}"
-            if len(names) > 1
-            else f"{len(given)} arrays are given for one input",
-            "--input",
-            "give one --input for each, in this order" if len(names) > 1 else "give one array [N, ...]",
-        )
+        number = "1 array is" if len(given) == 1 else f"{len(given)} arrays are"
+        what = f"the inputs {', '.join(names)}" if len(names) > 1 else "one input"
+        hint = "give one --input for each, in this order" if len(names) > 1 else "give one array [N, ...]"
+        raise BadInput(f"{number} given for {what}", "--input", hint)
     arrays = [as_array(array) for array in given]
     for one, array in zip(graph.inputs, arrays, strict=True):
         if array.ndim == 0 or array.shape[1:] != tuple(one.shape) or len(array) == 0:

@@ -12,7 +12,7 @@ CONFIGS = [
     {"IN_BEATS": 16, "OUT_BEATS": 10, "COUNTER_W": 64},
     {"IN_BEATS": 5, "OUT_BEATS": 24, "COUNTER_W": 32},
     {"IN_BEATS": 9, "OUT_BEATS": 1, "COUNTER_W": 10},
-    {"INPUTS": 2, "IN_BEATS": beats(6, 1), "OUT_BEATS": 3},
+    {"INPUTS": 2, "IN_BEATS": beats(6, 2), "OUT_BEATS": 1},
     {"INPUTS": 3, "OUTPUTS": 2, "IN_BEATS": beats(2, 9, 5), "OUT_BEATS": beats(7, 2), "COUNTER_W": 32},
     {"OUTPUTS": 3, "IN_BEATS": 4, "OUT_BEATS": beats(1, 8, 3), "COUNTER_W": 10},
 ]
@@ -112,6 +112,7 @@ class World:
         assert bits(dut.s_axis_tready.value) == [a and b for a, b in zip(ready, open_, strict=True)]
         assert valid == self.answering and bits(dut.core_m_axis_tready.value) == taken
         assert int(dut.tlast_error.value) == self.failed
+        assert (int(dut.frames_in.value), int(dut.frames_out.value)) == (seen["frames_in"], seen["frames_out"])
         seen["cycles"] += 1
         seen["input_stalls"] += any(a and not b for a, b in zip(offered, ready, strict=True))
         seen["output_stalls"] += any(a and not b for a, b in zip(valid, taken, strict=True))

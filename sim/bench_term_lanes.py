@@ -66,8 +66,8 @@ def units():
         ),
         # a Linear: one position, one lane, low bits dropped
         unit("linear", conv(5, 6, (1, 1)), ((6, 1, 1), 0, 255, 0), (1,), quantize=Quantize(6, -8, 7)),
-        unit("max_signed", MaxPool((3, 3), (2, 2), (1, 1)), ((2, 5, 6), -8, 7, 0), (2, 1, "max"), serial(2)),
-        unit("max_unsigned", MaxPool((3, 2), (2, 2), (1, 1)), ((3, 4, 5), 0, 7, 0), (1, 1, "max")),
+        unit("max_signed", MaxPool((3, 3), (2, 2), (1, 1, 1, 1)), ((2, 5, 6), -8, 7, 0), (2, 1, "max"), serial(2)),
+        unit("max_unsigned", MaxPool((3, 2), (2, 2), (1, 1, 1, 1)), ((3, 4, 5), 0, 7, 0), (1, 1, "max")),
         # three groups, the last round short, channels in any order; a beat is a place of every stripe, the last short
         unit(
             "groups",
@@ -130,7 +130,7 @@ def units():
         # block memory, written a whole word at a time
         unit(
             "max_groups",
-            MaxPool((3, 2), (2, 2), (1, 0)),
+            MaxPool((3, 2), (2, 2), (1, 1, 0, 0)),
             ((5, 4, 6), -8, 7, 0),
             (3, 3, "max"),
             lanes(3, (3, 1, 4, 0, 2)),
@@ -138,7 +138,7 @@ def units():
         # one list for all channels, in the order in which they come; the last round has one of two
         unit(
             "max_shared",
-            MaxPool((2, 2), (2, 2), (0, 0)),
+            MaxPool((2, 2), (2, 2)),
             ((5, 4, 6), -8, 7, 0),
             (3, 2, "max"),
             lanes(3, (3, 1, 4, 0, 2)),

@@ -6,16 +6,22 @@ import json
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
-from hwgen import BuildConfig, flow, simulate, store
-from hwgen.errors import BadInput, UnsupportedLayer
+from hwgen import BuildConfig, design, emit, flow, simulate, store, verify
+from hwgen.cli import main
+from hwgen.errors import BadInput, ToolFailed, UnsupportedLayer
 from hwgen.ir import Graph, Input, Node, Output, TensorType
 from hwgen.ops.add import Add
+from hwgen.ops.concat import Concat
 from hwgen.ops.conv import Conv
-from hwgen.pace import interval_of
+from hwgen.ops.move import Move
+from hwgen.ops.quantize import Quantize
+from hwgen.pace import Pace, interval_of
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
 from hwgen.simulators import SIMULATORS
+from hwgen.units.stream_fifo import StreamFifo
 from tests.test_examples_rtl import behind_axi
 
 MEAN, DEVIATION = np.array([[[0.485]], [[0.456]]]), np.array([[[0.229]], [[0.224]]])
@@ -134,17 +140,194 @@ def exact(graph: Graph, folder, x, **options):
     return run
 
 
+def conv(rng, outputs, channels, side=1, stride=1):
+    weight = rng.integers(-2, 3, (outputs, channels, side, side)).astype(np.float64)
+    padding = (side // 2,) * 4
+    return Conv(weight, rng.integers(-4, 5, outputs).astype(np.float64), (stride, stride), padding)
+
+
+def kind(*shape, low=-8, high=7):
+    return TensorType(shape, QType(low, high), 0)
+
+
+def net(inputs, nodes, outputs):
+    """A graph; inputs -- types by name; nodes -- op and sources by name; outputs -- names."""
+    made = tuple(Node(name, op, tuple(sources)) for name, (op, *sources) in nodes.items())
+    taken = tuple(Input(name, each, each.shape) for name, each in inputs.items())
+    types = Graph(taken, made, ()).types()
+    return Graph(taken, made, tuple(Output(name, types[name].shape) for name in outputs))
+
+
+def crossed(seed=1):
+    """Each of two inputs waits for the other: sums of one with little of the other and with much of it, and again."""
+    rng = np.random.default_rng(seed)
+    small = Quantize(3, -8, 7)
+    return net(
+        {"a": kind(2, 8, 6), "b": kind(2, 8, 6)},
+        {
+            "near": (conv(rng, 2, 2, 3), "b"),
+            "low": (small, "near"),
+            "far": (conv(rng, 2, 2, 5), "low"),
+            "lower": (small, "far"),
+            "early": (Add(), "a", "low"),
+            "late": (Add(), "a", "lower"),
+            "of_a": (conv(rng, 2, 2, 3), "a"),
+            "back": (Add(), "of_a", "b"),
+        },
+        ["early", "late", "back"],
+    )
+
+
+def different(seed=2):
+    """Three inputs of different shapes and rates: one is strided, one is a vector for every pixel."""
+    rng = np.random.default_rng(seed)
+    every = np.repeat(np.arange(3), 20).reshape(3, 4, 5)
+    return net(
+        {"image": kind(2, 8, 10, low=0, high=15), "map": kind(3, 4, 5), "vector": kind(3, 1, 1, low=-3, high=3)},
+        {
+            "strided": (conv(rng, 3, 2, 3, 2), "image"),
+            "narrow": (Quantize(2, -8, 7), "strided"),
+            "everywhere": (Move(every), "vector"),
+            "shifted": (Add(), "map", "everywhere"),
+            "joined": (Concat(0), "narrow", "shifted"),
+            "mixed": (conv(rng, 4, 6), "joined"),
+        },
+        ["mixed", "shifted", "vector"],
+    )
+
+
+def rows(seed=3):
+    """The rows of one input behind those of another, and of both the sum: the second waits for a whole frame."""
+    rng = np.random.default_rng(seed)
+    return net(
+        {"a": kind(1, 4, 6), "b": kind(1, 4, 6)},
+        {
+            "behind": (Concat(1), "a", "b"),
+            "sum": (Add(), "a", "b"),
+            "seen": (conv(rng, 2, 1, 3), "behind"),
+        },
+        ["seen", "sum"],
+    )
+
+
+def twice(seed=4):
+    """One tensor as two outputs, and nothing between one input and one output."""
+    rng = np.random.default_rng(seed)
+    return net({"a": kind(2, 3, 4), "b": kind(1, 2, 2)}, {"conv": (conv(rng, 3, 2, 3), "a")}, ["conv", "b", "conv"])
+
+
+NETWORKS = {
+    "several": several,
+    "crossed": crossed,
+    "different": different,
+    "rows": rows,
+    "twice": twice,
+}
+
+
+def frames_for(graph, count=6):
+    return floats(*(one.shape for one in graph.inputs), count=count)
+
+
 @pytest.mark.sim
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("options", [{}, {"engine": "spatial"}], ids=["lanes", "spatial"])
-def test_several_inputs_and_outputs_in_rtl(tmp_path, monkeypatch, simulator, options):
-    graph = several()
-    design = built(graph, tmp_path / "net", monkeypatch, **options)
-    assert [len(design.inputs), len(design.outputs)] == [2, 3]
-    x = floats((2, 3, 4), (3, 4, 2))
-    run = exact(graph, tmp_path / "net", x, simulator=simulator)
-    assert run.interval is not None and run.interval <= interval_of(design)
-    exact(graph, tmp_path / "net", x, simulator=simulator, stall=0.4)
+@pytest.mark.parametrize("options", [{}, {"engine": "auto", "fps": 1e6}], ids=["lanes", "fast"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_several_inputs_and_outputs_in_rtl(tmp_path, monkeypatch, name, options):
+    graph = NETWORKS[name]()
+    made = built(graph, tmp_path / "net", monkeypatch, **options)
+    x = tuple(8 * each for each in frames_for(graph)) if name != "several" else frames_for(graph)
+    run = exact(graph, tmp_path / "net", x, simulator="icarus")
+    assert run.interval is not None and run.interval <= interval_of(made)
+    for seed in (1, 2):
+        exact(graph, tmp_path / "net", x, simulator="icarus", stall=0.5, seed=seed)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("name", ["several", "crossed"])
+def test_several_inputs_and_outputs_on_verilator(tmp_path, monkeypatch, name):
+    graph = NETWORKS[name]()
+    built(graph, tmp_path / "net", monkeypatch)
+    x = frames_for(graph, 20)
+    exact(graph, tmp_path / "net", x)
+    exact(graph, tmp_path / "net", x, stall=0.3)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("name", ["crossed", "rows"])
+def test_inputs_that_wait_for_each_other_stop_without_fifos(tmp_path, monkeypatch, name):
+    """The prediction tells it, and so does the hardware."""
+    graph = NETWORKS[name]()
+    monkeypatch.setattr(design, "_depth", lambda *_: 0)
+    with pytest.raises(AssertionError, match="all rows wait for each other"):
+        built(graph, tmp_path / "net", monkeypatch)
+    monkeypatch.setattr(emit, "pace_of", lambda _: Pace(1, 1))
+    built(graph, tmp_path / "net", monkeypatch)
+    with pytest.raises(ToolFailed, match="the network stopped"):
+        exact(graph, tmp_path / "net", frames_for(graph), simulator="icarus")
+
+
+def test_inputs_that_meet_once_need_no_fifo(tmp_path, monkeypatch):
+    """The host waits, whatever is deeper."""
+    rng = np.random.default_rng(5)
+    graph = net(
+        {"a": kind(2, 8, 6), "b": kind(2, 8, 6)},
+        {"deep": (conv(rng, 2, 2, 5), "a"), "sum": (Add(), "deep", "b")},
+        ["sum"],
+    )
+    made = built(graph, tmp_path / "net", monkeypatch)
+    assert not [placed for placed in made.placed if isinstance(placed.unit, StreamFifo)]
+
+
+def test_arrays_that_are_not_those_of_the_inputs(tmp_path, monkeypatch):
+    built(several(), tmp_path / "net", monkeypatch)
+    left, right = (each.numpy() for each in frames_for(several(), 3))
+    for given, said, hint in (
+        (left, "1 array is given for the inputs left, right", "one --input for each"),
+        ([left, right, right], "3 arrays are given for the inputs left, right", "one --input for each"),
+        ([right, left], "the input left has shape [3, 3, 4, 2]", "give [N, 2, 3, 4]"),
+        ([left, right[:2]], "different numbers of frames: left 3, right 2", "as many of each"),
+        ([left, right * np.nan], "holds NaN", "finite"),
+        ({"left": left, "write": right}, "the arrays are called left, write", "call them left, right"),
+    ):
+        for verb in (simulate, verify):
+            with pytest.raises(BadInput) as raised:
+                verb(tmp_path / "net", given, simulator="icarus")
+            assert said in raised.value.what and hint in raised.value.hint
+
+
+@pytest.mark.sim
+def test_the_command_line_takes_and_gives_several_arrays(tmp_path, monkeypatch):
+    graph, folder = several(), tmp_path / "net"
+    built(graph, folder, monkeypatch)
+    x = frames_for(graph, 4)
+    left, right = (each.numpy() for each in x)
+    for name, each in (("left", left), ("right", right)):
+        np.save(tmp_path / f"{name}.npy", each)
+    np.savez(tmp_path / "named.npz", right=right, left=left)
+    np.savez(tmp_path / "ordered.npz", left, right)
+    (tmp_path / "data.py").write_text(
+        f"import numpy as np\ndef get(): return dict(np.load({str(tmp_path / 'named.npz')!r})), [0, 1, 2, 3]\n"
+    )
+    both = [f"--input={tmp_path}/left.npy", f"--input={tmp_path}/right.npy"]
+    for inputs in (both, *([f"--input={tmp_path}/{name}"] for name in ("named.npz", "ordered.npz", "data.py:get"))):
+        said = cli("verify", str(folder), *inputs, "--count=3", "--simulator=icarus")
+        assert said.exit_code == 0 and "bit-exact 3 of 3 frames" in said.output
+        assert ("accuracy" in said.output) == ("data.py" in inputs[0])
+    done = cli("simulate", str(folder), *both, f"--output={tmp_path}/y.npz", "--simulator=icarus")
+    assert done.exit_code == 0
+    with np.load(tmp_path / "y.npz") as y:
+        for got, want in zip(y.values(), graph.golden(*x), strict=True):
+            assert np.array_equal(got, want.numpy())
+    wrong = cli("simulate", str(folder), *both, f"--output={tmp_path}/y.npy", "--simulator=icarus")
+    assert wrong.exit_code == 1 and "several outputs" in wrong.output
+    few = cli("verify", str(folder), both[0], "--simulator=icarus")
+    assert few.exit_code == 1 and "1 array is given for the inputs left, right" in few.output
+    more = cli("verify", str(folder), f"--input={tmp_path}/named.npz", both[0], "--simulator=icarus")
+    assert more.exit_code == 1 and "it holds 2 arrays" in more.output
+
+
+def cli(*arguments):
+    return CliRunner().invoke(main, arguments)
 
 
 @pytest.mark.sim

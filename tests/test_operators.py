@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from hwgen import build, verify
+from hwgen.config import BuildConfig
 from hwgen.frontend import import_model
 from hwgen.nn import ActQuant
 from hwgen.passes import run_passes
@@ -44,12 +46,16 @@ def case(name, function, shape=(3, 4, 6), **layers):
     CASES[name] = (function, shape, layers)
 
 
-def golden(name):
-    """The graph of a case, and what it and the module in float64 give."""
+def network(name):
+    """The module of a case, and frames for it."""
     function, shape, layers = CASES[name]
     torch.manual_seed(1)
-    net = Net(function, {key: make() for key, make in layers.items()}).eval()
-    x = torch.randn(6, *shape) * 3
+    return Net(function, {key: make() for key, make in layers.items()}).eval(), torch.randn(6, *shape) * 3
+
+
+def golden(name):
+    """The graph of a case, and what it and the module in float64 give."""
+    net, x = network(name)
     graph = run_passes(import_model(net, (x[:1],)))
     with torch.no_grad():
         want = copy.deepcopy(net).double()(x.double())
@@ -193,3 +199,45 @@ def test_golden_integers_equal_the_module(name):
     _, got, want = golden(name)
     for ours, theirs in zip(got, want, strict=True):
         assert torch.equal(ours, theirs.double())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_core_operators_become_the_same_integers(name):
+    net, x = network(name)
+    program = torch.export.export(net, (x[:1],)).run_decompositions()
+    with torch.no_grad():
+        want = copy.deepcopy(net).double()(x.double())
+    for ours, theirs in zip(
+        import_model(program).golden(x), want if isinstance(want, tuple | list) else [want], strict=True
+    ):
+        assert torch.equal(ours, theirs.double())
+
+
+class Many(nn.Module):
+    """Several cases of one input, an output each."""
+
+    def __init__(self, nets):
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, x):
+        results = [net(x) for net in self.nets]
+        return tuple(part for result in results for part in (result if isinstance(result, tuple | list) else [result]))
+
+
+def groups(size=9):
+    """The cases of each shape, so many together."""
+    shapes = {}
+    for name, (_, shape, _) in CASES.items():
+        shapes.setdefault(shape, []).append(name)
+    return [names[i : i + size] for names in shapes.values() for i in range(0, len(names), size)]
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("names", groups(), ids=lambda names: names[0])
+def test_hardware_equals_the_modules(names, tmp_path):
+    found = [network(name) for name in names]
+    net, x = Many([net for net, _ in found]).eval(), found[0][1][:3]
+    build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(lanes=4 if len(names) % 2 else 32))
+    for simulator in ("icarus", "verilator"):
+        assert verify(tmp_path / "net", x.numpy(), simulator=simulator, stall=0.3)["equal"] == len(x)
