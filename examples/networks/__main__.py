@@ -79,7 +79,7 @@ def run(name: str, frames: int) -> tuple:
     x, y = task.data(False)
     with TemporaryDirectory() as folder:
         design = hwgen.build(network, (x[:1],), out=Path(folder) / name)
-        found, measured = hwgen.simulate(Path(folder) / name, x[:frames].numpy(), stall=0.1)
+        found, _ = hwgen.simulate(Path(folder) / name, x[:frames].numpy(), stall=0.1)
     answers: Answers = torch.from_numpy(found) if not isinstance(found, tuple) else tuple(map(torch.from_numpy, found))
     golden = design.graph.golden(x[:frames])
     got = answers if isinstance(answers, tuple) else (answers,)
