@@ -83,7 +83,7 @@ def unit(seed: int) -> TermLanes:
     x = TensorType((inputs, size, size), QType(0, (1 << bits) - 1), 0)
     quantize = None
     if kind == "pool":
-        op = MaxPool((2, 2), (2, 2), (0, 0))
+        op = MaxPool((2, 2), (2, 2))
     else:
         shape = (outputs, 1 if kind == "depthwise" else inputs, kernel, kernel)
         weight = 2.0 ** numbers.integers(0, 7, shape) * numbers.choice([-1, 1], shape)

@@ -1,5 +1,6 @@
 """Layer normalization and softmax in integers: how far they are from the float layers, and what their units take."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -82,7 +83,8 @@ def units() -> list[ChannelUnit]:
 
     def add(unit: type[ChannelUnit], op: Op, channels: int, bits: int, signed: bool) -> None:
         x = TensorType((channels, 1, 8), QType(*limits(bits, signed)), 4 - bits)
-        found.append(unit(Stage.alone("unit", op, None, x), DEVICE))
+        plain = unit(Stage.alone("unit", op, None, x), DEVICE)
+        found.extend([plain, replace(plain, slices=True)] if plain.fits_slices and channels == 64 else [plain])
 
     for channels, bits, signed in SHAPES:
         eps = integer_eps(1e-5, channels, 4 - bits)
@@ -101,7 +103,8 @@ def count(unit: ChannelUnit) -> dict[str, float]:
         for path, text in unit.files().items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
-        given = ", ".join(f".{key}({literal(value)})" for key, value in unit.parameters().items())
+        values = unit.parameters() | (DEVICE.synthesis if unit.primitives else {})
+        given = ", ".join(f".{key}({literal(value)})" for key, value in values.items())
         taken, sent = unit.stage.x.qtype.bits - 1, unit.stage.y.qtype.bits - 1
         text = WRAPPER.format(module=unit.module, taken=taken, sent=sent, parameters=given)
         (folder / "wrapped.v").write_text(text)
@@ -110,12 +113,14 @@ def count(unit: ChannelUnit) -> dict[str, float]:
 
 def prices() -> Table:
     """The estimates of the units beside yosys's counts."""
-    table = Table("unit", "input", "cycles a pixel", "LUT: estimate", "yosys", "error", "BRAM36", "FF", box=MARKDOWN)
+    table = Table(
+        "unit", "input", "cycles a pixel", "LUT: estimate", "yosys", "error", "BRAM36", "DSP", "FF", box=MARKDOWN
+    )
     for unit in units():
         says, found = unit.estimate(), count(unit)
         error = f"{says['LUT'] / found['LUT'] - 1:+.0%}"
         what = f"{unit.module}, {unit.stage.y}", str(unit.stage.x), unit.pixel_cycles
-        table.add_row(*map(str, (*what, says["LUT"], found["LUT"], error, found["BRAM36"], found["FF"])))
+        table.add_row(*map(str, (*what, says["LUT"], found["LUT"], error, found["BRAM36"], found["DSP"], found["FF"])))
     return table
 
 

@@ -70,10 +70,15 @@ class BeatMap:
     @cached_property
     def steps(self) -> "Steps | None":
         """Three loops that keep the order of beats; None where it is not kept, or the loops' lists would be long."""
-        found = [Steps.of(self.source, *dims) for dims in _dimensions(self.taken, self.sent)]
         most = MOST_PLACES if self.taken.beats > 1 else self.sent.beats
-        some = [steps for steps in found if steps is not None and max(steps.counts) <= most]
-        return min(some, key=lambda steps: (steps.cycles, sum(steps.counts)), default=None)
+        found = None
+        for dims in _dimensions(self.taken, self.sent):
+            steps = Steps.of(self.source, *dims) if max(map(max, dims)) <= most else None
+            if steps is not None and max(steps.counts) <= most and (found is None or steps.cycles < found.cycles):
+                found = steps
+            if found is not None and found.cycles == max(self.taken.beats, self.sent.beats):
+                break
+        return found
 
     @cached_property
     def blocks(self) -> "Blocks":

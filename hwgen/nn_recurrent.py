@@ -109,12 +109,13 @@ def _recurrent_setup(ctx, inputs, output):
 
 def _recurrent_backward(ctx, grad):
     """Through the steps once more, each rounding straight through."""
-    saved = [None if value is None else value.detach().requires_grad_() for value in ctx.saved_tensors]
+    x, weight, bias = ctx.saved_tensors
+    x, weight = (value.detach().requires_grad_() for value in (x, weight))
+    bias = None if bias is None else bias.detach().requires_grad_()
     with torch.enable_grad():
-        y = _steps(*saved, ctx.kind, ctx.formats, _straight_through)
-    wanted = [value for value in saved if value is not None]
-    found = iter(torch.autograd.grad(y, wanted, grad))
-    return *(None if value is None else next(found) for value in saved), None, None
+        y = _steps(x, weight, bias, ctx.kind, ctx.formats, _straight_through)
+    found = torch.autograd.grad(y, [x, weight] if bias is None else [x, weight, bias], grad)
+    return *found, *([None] if bias is None else []), None, None
 
 
 recurrent.register_autograd(_recurrent_backward, setup_context=_recurrent_setup)

@@ -427,7 +427,7 @@ class Tensors:
             return torch.tensor(self.function(leaf).values[0]) if isinstance(leaf, Tensor) else leaf
 
         result = self.again(*mapped(value, self.args), **mapped(value, self.kwargs))
-        return (result[0] if isinstance(result, tuple) else result).numpy()[None]
+        return (result[0] if isinstance(result, tuple) else result).numpy().reshape(1, -1)
 
     def again(self, *args, **kwargs):
         """The call at work, of other arguments, in float64."""

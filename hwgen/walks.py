@@ -96,6 +96,20 @@ class Blocks(Ring):
 
 
 @dataclass(eq=False)
+class Rings:
+    """Several memories that are read together, a row of each for a row that is sent."""
+
+    rings: tuple[Ring, ...]
+
+    def holds(self, frame: int, row: int) -> bool:
+        return all(ring.holds(frame, row) for ring in self.rings)
+
+    def give(self, row: int, now: float) -> None:
+        for ring in self.rings:
+            ring.give(row, now)
+
+
+@dataclass(eq=False)
 class Walk:
     """steps -- of a frame
     fills, empties -- the memory that it writes, and reads
@@ -109,7 +123,7 @@ class Walk:
 
     steps: list[Step]
     fills: Ring | None = None
-    empties: Ring | None = None
+    empties: Ring | Rings | None = None
     lanes: bool = False
     sides: tuple[int, ...] | None = None
     before: dict[int, Walk] = field(default_factory=dict)

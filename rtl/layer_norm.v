@@ -31,7 +31,9 @@ module layer_norm #(
     parameter NO_LOW = 0,                // 1: there is no least result, whatever LOW
     parameter NO_HIGH = 0,               // 1: there is no greatest result, whatever HIGH
     parameter DEPTH = 32,                // beats that wait for r, at least N
-    parameter BLOCK = 0                  // of the FIFO that they wait in, as in stream_fifo.v
+    parameter BLOCK = 0,                 // of the FIFO that they wait in, as in stream_fifo.v
+    parameter SLICES = 0,                // 1: its two products are in DSP slices where XILINX is 1
+    parameter XILINX = 0                 // primitives of a device family, see pe_mac.v and clamp.v
 ) (
     input  wire             clk,
     input  wire             rst,       // synchronous, active high
@@ -61,8 +63,8 @@ module layer_norm #(
         if (R_W < 2 || DROP < 0) begin : gen_check_r
             layer_norm_R_W_must_be_at_least_2_and_DROP_0 error_i ();
         end
-        if (V_W < 2) begin : gen_check_v
-            layer_norm_V_W_must_be_at_least_2 error_i ();
+        if (V_W < 2 || V_W > 63) begin : gen_check_v
+            layer_norm_V_W_must_be_2_to_63 error_i ();
         end
     endgenerate
 
@@ -90,32 +92,70 @@ module layer_norm #(
 
     // sums: s is a beat ahead of x_1, v is two behind
     reg                   valid_1, first_1, last_1;
-    reg                   valid_2, first_2, last_2;
-    reg                   found_3;              // v_q is that of a whole pixel
+    reg                   valid_2, last_2;
+    reg                   found_3;              // v_3 is that of a whole pixel
     reg         [S_W-1:0] sum_q;
-    reg         [X_W-1:0] x_1;
-    reg         [T_W-1:0] t_1;
-    reg         [V_W-1:0] adds_2;
-    reg         [V_W-1:0] v_q;
     reg         [S_W-1:0] sum_3;
+    wire        [V_W-1:0] v_3;                  // modulo 2^V_W: it is in range whenever a pixel is whole
 
     wire        [T_W-1:0] x = {{(T_W-X_W){(X_SIGNED != 0) && s_axis_tdata[X_W-1]}}, s_axis_tdata};
     wire        [S_W-1:0] old = first ? {S_W{1'b0}} : sum_q;
     wire        [T_W-1:0] old_wide = {{2{old[S_W-1]}}, old};
     wire        [S_W-1:0] sum = old + x[S_W-1:0];
-    wire        [V_W-1:0] adds; // modulo 2^V_W: v is in range whenever a pixel is whole
+    wire        [T_W-1:0] t = LAST[T_W-1:0] * x - (old_wide << 1);
 
-    product #(
-        .A_W(T_W),
-        .A_SIGNED(1),
-        .B_W(X_W),
-        .B_SIGNED(X_SIGNED),
-        .W(V_W)
-    ) u_adds (
-        .a(t_1),
-        .b(x_1),
-        .y(adds)
-    );
+    generate
+        if (SLICES != 0) begin : gen_sum_slice
+            pe_mac #(
+                .X_W(T_W),
+                .X_SIGNED(1),
+                .WEIGHT_W(X_W + 1),
+                .IMMEDIATE_W(1),
+                .W(V_W),
+                .BASE({{(64-V_W){1'b0}}, EPS}),
+                .XILINX(XILINX)
+            ) u_sum (
+                .clk(clk),
+                .enable(1'b1),
+                .weight(x[X_W:0]),
+                .zero(!beat),
+                .x(t),
+                .first(valid_1 && first_1),
+                .immediate(1'b0),
+                .sum(v_3)
+            );
+        end else begin : gen_sum
+            reg  [X_W-1:0] x_1;
+            reg  [T_W-1:0] t_1;
+            reg  [V_W-1:0] adds_2;
+            reg  [V_W-1:0] v_q;
+            reg            first_2;
+            wire [V_W-1:0] adds;
+            product #(
+                .A_W(T_W),
+                .A_SIGNED(1),
+                .B_W(X_W),
+                .B_SIGNED(X_SIGNED),
+                .W(V_W)
+            ) u_adds (
+                .a(t_1),
+                .b(x_1),
+                .y(adds)
+            );
+            always @(posedge clk) begin
+                if (beat) begin
+                    x_1 <= s_axis_tdata;
+                    t_1 <= t;
+                end
+                if (valid_1) begin
+                    adds_2  <= adds;
+                    first_2 <= first_1;
+                end
+                if (valid_2) v_q <= (first_2 ? EPS : v_q) + adds_2;
+            end
+            assign v_3 = v_q;
+        end
+    endgenerate
 
     always @(posedge clk) begin
         if (rst) begin
@@ -132,18 +172,11 @@ module layer_norm #(
     always @(posedge clk) begin
         if (beat) begin
             sum_q   <= sum;
-            x_1     <= s_axis_tdata;
-            t_1     <= LAST[T_W-1:0] * x - (old_wide << 1);
             first_1 <= first;
             last_1  <= last;
         end
-        if (valid_1) begin
-            adds_2    <= adds;
-            first_2   <= first_1;
-            last_2    <= last_1;
-        end
+        if (valid_1) last_2 <= last_1;
         if (valid_1 && last_1) sum_3 <= sum_q;
-        if (valid_2) v_q <= (first_2 ? EPS : v_q) + adds_2;
     end
 
     // the root: a first cycle that takes v itself, then a digit a cycle
@@ -181,8 +214,8 @@ module layer_norm #(
 
     always @(posedge clk) begin
         if (found_3) begin
-            v_root   <= v_q;
-            triple_q <= {1'b0, v_q, 1'b0} + {2'b00, v_q};
+            v_root   <= v_3;
+            triple_q <= {1'b0, v_3, 1'b0} + {2'b00, v_3};
             left_q   <= {{(LEFT_W-1){1'b0}}, 1'b1};
             taken_q  <= {TAKEN_W{1'b0}};
             r_q      <= {R_W{1'b0}};
@@ -203,6 +236,7 @@ module layer_norm #(
     reg                active_q;
     reg  [COUNT_W-1:0] out_q;
     reg                valid_a, valid_b, valid_c;
+    wire               valid_p;                 // product_p is there
     wire               move = !valid_c || m_axis_tready;
     wire               pop = active_q && waiting_valid && move;
     wire               out_last = out_q == LAST[COUNT_W-1:0];
@@ -238,40 +272,88 @@ module layer_norm #(
             if (move) begin
                 valid_a <= pop;
                 valid_b <= valid_a;
-                valid_c <= valid_b;
+                valid_c <= valid_p;
             end
         end
     end
 
     reg  [S_W-1:0]              sum_out;
-    reg  [R_W-1:0]              r_out, r_a;
+    reg  [R_W-1:0]              r_out;
     reg  [Z_W-1:0]              zeros_out, zeros_a, zeros_b;
-    reg  [D_W-1:0]              d_a;
-    reg  [PRODUCT_W-1:0]        product_b;
-    wire [PRODUCT_W-1:0]        product_a;
+    wire [Z_W-1:0]              zeros_p;
+    wire [PRODUCT_W-1:0]        product_p;
     reg  [OUT_W-1:0]            y_c;
 
     wire [D_W-1:0]              waiting_wide = {{(D_W-X_W){(X_SIGNED != 0) && waiting[X_W-1]}}, waiting};
     // rounding half up: the highest bit that is dropped is added to what stays
     localparam MOVED_W = PRODUCT_W + DROP + ROUNDED_W + 1;
     /* verilator lint_off UNUSEDSIGNAL */
-    wire signed [MOVED_W-1:0]   extended = {{(MOVED_W-PRODUCT_W){product_b[PRODUCT_W-1]}}, product_b};
-    wire signed [MOVED_W-1:0]   moved = (extended >>> DROP) >>> zeros_b;
+    wire signed [MOVED_W-1:0]   extended = {{(MOVED_W-PRODUCT_W){product_p[PRODUCT_W-1]}}, product_p};
+    wire signed [MOVED_W-1:0]   moved = (extended >>> DROP) >>> zeros_p;
     /* verilator lint_on UNUSEDSIGNAL */
     wire [ROUNDED_W-1:0]        rounded = moved[ROUNDED_W:1] + {{(ROUNDED_W-1){1'b0}}, moved[0]};
     wire [OUT_W-1:0]            y;
 
-    product #(
-        .A_W(D_W),
-        .A_SIGNED(1),
-        .B_W(R_W),
-        .B_SIGNED(0),
-        .W(PRODUCT_W)
-    ) u_product (
-        .a(d_a),
-        .b(r_a),
-        .y(product_a)
-    );
+    wire [D_W-1:0]              d = N[D_W-1:0] * waiting_wide - {sum_out[S_W-1], sum_out};
+
+    generate
+        if (SLICES != 0) begin : gen_product_slice
+            reg           valid_s;
+            reg [Z_W-1:0] zeros_s;
+            pe_mac #(
+                .X_W(D_W),
+                .X_SIGNED(1),
+                .WEIGHT_W(R_W + 1),
+                .IMMEDIATE_W(1),
+                .W(PRODUCT_W),
+                .XILINX(XILINX)
+            ) u_product (
+                .clk(clk),
+                .enable(move),
+                .weight({1'b0, r_out}),
+                .zero(1'b0),
+                .x(d),
+                .first(1'b1),
+                .immediate(1'b0),
+                .sum(product_p)
+            );
+            always @(posedge clk) begin
+                if (rst) valid_s <= 1'b0;
+                else if (move) valid_s <= valid_b;
+            end
+            always @(posedge clk) begin
+                if (move) zeros_s <= zeros_b;
+            end
+            assign valid_p = valid_s;
+            assign zeros_p = zeros_s;
+        end else begin : gen_product
+            reg  [D_W-1:0]       d_a;
+            reg  [R_W-1:0]       r_a;
+            reg  [PRODUCT_W-1:0] product_b;
+            wire [PRODUCT_W-1:0] product_a;
+            product #(
+                .A_W(D_W),
+                .A_SIGNED(1),
+                .B_W(R_W),
+                .B_SIGNED(0),
+                .W(PRODUCT_W)
+            ) u_product (
+                .a(d_a),
+                .b(r_a),
+                .y(product_a)
+            );
+            always @(posedge clk) begin
+                if (move) begin
+                    d_a       <= d;
+                    r_a       <= r_out;
+                    product_b <= product_a;
+                end
+            end
+            assign valid_p = valid_b;
+            assign zeros_p = zeros_b;
+            assign product_p = product_b;
+        end
+    endgenerate
 
     clamp #(
         .IN_W(ROUNDED_W),
@@ -280,7 +362,8 @@ module layer_norm #(
         .LOW(LOW),
         .HIGH(HIGH),
         .NO_LOW(NO_LOW),
-        .NO_HIGH(NO_HIGH)
+        .NO_HIGH(NO_HIGH),
+        .XILINX(XILINX)
     ) u_clamp (
         .x(rounded),
         .y(y)
@@ -293,12 +376,9 @@ module layer_norm #(
             zeros_out <= zeros_q;
         end
         if (move) begin
-            d_a       <= N[D_W-1:0] * waiting_wide - {sum_out[S_W-1], sum_out};
-            r_a       <= r_out;
-            zeros_a   <= zeros_out;
-            product_b <= product_a;
-            zeros_b   <= zeros_a;
-            y_c       <= y;
+            zeros_a <= zeros_out;
+            zeros_b <= zeros_a;
+            y_c     <= y;
         end
     end
 

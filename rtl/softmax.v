@@ -28,6 +28,8 @@ module softmax #(
     parameter DEPTH = 32,       // exponentials that wait for r, at least N
     parameter X_BLOCK = 0,      // of the FIFO of activations, as in stream_fifo.v
     parameter E_BLOCK = 0,      // of the FIFO of exponentials
+    parameter SLICES = 0,       // 1: its product is in a DSP slice where XILINX is 1
+    parameter XILINX = 0,       // primitives of a device family, see pe_mac.v
     parameter FILE = "",        // $readmemh file of 2^TABLE_W words, relative to the directory that the tool runs in
     parameter CHECK = 0         // sum of place, from 1, times word, modulo 2^32
 ) (
@@ -220,6 +222,7 @@ module softmax #(
     reg                sends_q;
     reg  [COUNT_W-1:0] out_q;
     reg                valid_b, valid_c;
+    wire               valid_p;                // product_p is there
     wire               move = !valid_c || m_axis_tready;
     wire               pop = sends_q && e_valid && move;
     wire               out_last = out_q == LAST[COUNT_W-1:0];
@@ -253,14 +256,13 @@ module softmax #(
             if (pop) out_q <= out_last ? {COUNT_W{1'b0}} : out_q + 1'b1;
             if (move) begin
                 valid_b <= pop;
-                valid_c <= valid_b;
+                valid_c <= valid_p;
             end
         end
     end
 
     reg  [R_W-1:0]       r_out;
-    reg  [PRODUCT_W-1:0] product_b;
-    wire [PRODUCT_W-1:0] scaled;
+    wire [PRODUCT_W-1:0] product_p;
     reg  [OUT_W-1:0]     y_c;
     // rounding half up; e * r is 2^K at most
     /* verilator lint_off UNUSEDSIGNAL */
@@ -268,32 +270,70 @@ module softmax #(
     wire [OUT_W:0]       rounded = whole[K:DROP] + {{OUT_W{1'b0}}, whole[DROP-1]};
     /* verilator lint_on UNUSEDSIGNAL */
 
-    product #(
-        .A_W(E_W),
-        .A_SIGNED(0),
-        .B_W(R_W),
-        .B_SIGNED(0),
-        .W(PRODUCT_W)
-    ) u_product (
-        .a(e_waiting),
-        .b(r_out),
-        .y(scaled)
-    );
-
     generate
+        if (SLICES != 0) begin : gen_product_slice
+            // a sign above the product, which is not negative
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [PRODUCT_W:0] sum;
+            /* verilator lint_on UNUSEDSIGNAL */
+            reg                valid_s, valid_t;
+            pe_mac #(
+                .X_W(E_W),
+                .WEIGHT_W(R_W + 1),
+                .IMMEDIATE_W(1),
+                .W(PRODUCT_W + 1),
+                .XILINX(XILINX)
+            ) u_product (
+                .clk(clk),
+                .enable(move),
+                .weight({1'b0, r_out}),
+                .zero(1'b0),
+                .x(e_waiting),
+                .first(1'b1),
+                .immediate(1'b0),
+                .sum(sum)
+            );
+            always @(posedge clk) begin
+                if (rst) begin
+                    valid_s <= 1'b0;
+                    valid_t <= 1'b0;
+                end else if (move) begin
+                    valid_s <= valid_b;
+                    valid_t <= valid_s;
+                end
+            end
+            assign valid_p = valid_t;
+            assign product_p = sum[PRODUCT_W-1:0];
+        end else begin : gen_product
+            reg  [PRODUCT_W-1:0] product_b;
+            wire [PRODUCT_W-1:0] scaled;
+            product #(
+                .A_W(E_W),
+                .A_SIGNED(0),
+                .B_W(R_W),
+                .B_SIGNED(0),
+                .W(PRODUCT_W)
+            ) u_product (
+                .a(e_waiting),
+                .b(r_out),
+                .y(scaled)
+            );
+            always @(posedge clk) begin
+                if (move) product_b <= scaled;
+            end
+            assign valid_p = valid_b;
+            assign product_p = product_b;
+        end
         if (PRODUCT_W > K) begin : gen_cut
-            assign whole = product_b[K:0];
+            assign whole = product_p[K:0];
         end else begin : gen_extend
-            assign whole = {{(K+1-PRODUCT_W){1'b0}}, product_b};
+            assign whole = {{(K+1-PRODUCT_W){1'b0}}, product_p};
         end
     endgenerate
 
     always @(posedge clk) begin
         if (take_r) r_out <= r_q;
-        if (move) begin
-            product_b <= scaled;
-            y_c       <= rounded[OUT_W] ? {OUT_W{1'b1}} : rounded[OUT_W-1:0];
-        end
+        if (move) y_c <= rounded[OUT_W] ? {OUT_W{1'b1}} : rounded[OUT_W-1:0];
     end
 
     assign m_axis_tdata = y_c;

@@ -38,6 +38,9 @@ CONFIGS = [
     parameters(2, 1, 0, 5, 2, 0, 5, -16, 15, 4),
     parameters(48, 4, 1, 6, 4, 2, 4, -8, 7, 80),
     parameters(33, 8, 1, 10, 4, 7, 8, -128, 127, 66),
+    parameters(5, 4, 1, 8, 5, 1, 6, -32, 31, 10) | {"SLICES": 1},
+    parameters(36, 6, 0, 8, 4, 0, 6, -32, 31, 70) | {"SLICES": 1},
+    parameters(1, 3, 0, 4, 0, 3, 3, -4, 3, 2) | {"SLICES": 1},
 ]
 
 

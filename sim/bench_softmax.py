@@ -44,6 +44,8 @@ CONFIGS = [
     parameters(3, 5, 1, 3, 3, 4, 1, 3, 6),
     parameters(40, 5, 1, 5, 4, 12, 8, 2, 60),
     parameters(2, 1, 1, 1, 1, 3, 5, 1, 4),
+    parameters(6, 5, 1, 5, 3, 7, 6, 2, 12) | {"SLICES": 1},
+    parameters(24, 4, 0, 4, 3, 9, 8, 2, 48) | {"SLICES": 1},
 ]
 
 

@@ -138,7 +138,7 @@ def units():
         # one list for all channels, in the order in which they come; the last round has one of two
         unit(
             "max_shared",
-            MaxPool((2, 2), (2, 2), (0, 0, 0, 0)),
+            MaxPool((2, 2), (2, 2)),
             ((5, 4, 6), -8, 7, 0),
             (3, 2, "max"),
             lanes(3, (3, 1, 4, 0, 2)),

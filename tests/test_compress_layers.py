@@ -9,6 +9,7 @@ from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from hwgen.compress import Prepared, Recipe, convert, prepare
 from hwgen.compress.formats import Uniform
+from hwgen.compress.methods import FilterSimilarity
 from hwgen.frontend import import_model
 from hwgen.passes import run_passes
 
@@ -202,7 +203,7 @@ SEQUENCES = {
 }
 VOLUMES = {
     "conv3d": lambda: nn.Sequential(
-        *(nn.Conv3d(1, 3, 3, padding=1), norm(nn.BatchNorm3d, 3)(), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(3, 2, 2)),
+        *(nn.Conv3d(1, 3, 3, padding=1), norm(nn.BatchNorm3d, 3)(), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(3, 4, 1)),
     ),
 }
 SHAPES = {
@@ -251,3 +252,45 @@ def test_every_kind_of_layer_from_float_to_golden_integers(name):
     golden = run_passes(import_model(converted.float(), tuple(x[:1] for x in frames))).golden(*frames)
     assert all(torch.equal(got, want) for got, want in zip(golden, wanted, strict=True))
     assert all(len(want.unique()) > 2 for want in wanted)
+
+
+@pytest.mark.parametrize("name", ["transposed", "gru", "attention"])
+def test_filters_are_pruned_where_there_are_some(name):
+    torch.manual_seed(0)
+    recipe = Recipe(pruning=FilterSimilarity(0.5), prune_until=0.5, quantize_from=0.0)
+    prepared = prepare(NETWORKS[name]().eval(), recipe)
+    x = torch.rand(3, *SHAPES[name])
+    prepared.step(1.0)
+    with torch.no_grad():
+        prepared(x)
+        assert torch.equal(convert(prepared)(x), prepared.eval()(x))
+    gone = {name for name, layer in prepared.layers.items() if not layer.grid.keeps().flatten(1).any(1).all()}
+    assert gone == {name for name, layer in prepared.layers.items() if layer.filters and not layer.last}
+
+
+class Reversed(nn.Module):
+    """What filters make, read by Linears over other dimensions than the channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.rows, self.tokens = nn.Conv2d(2, 6, 3, padding=1), nn.Linear(6, 6), nn.Linear(6, 4)
+        self.last = nn.Linear(6 * 6 * 4, 3)
+        for layer in (self.conv, self.rows, self.tokens):
+            layer.weight.data[1], layer.bias.data[1] = 0, 0
+
+    def forward(self, x):
+        x = self.rows(functional.relu(self.conv(x)))
+        x = functional.relu(self.tokens(functional.relu(x).transpose(1, 3)))
+        return self.last(x.flatten(1))
+
+
+def test_channels_that_another_dimension_is_read_of_stay():
+    torch.manual_seed(0)
+    prepared = prepare(Reversed(), RECIPE).eval()
+    x = torch.rand(3, 2, 6, 6)
+    prepared.quantize()
+    with torch.no_grad():
+        want = prepared(x)
+        converted = convert(prepared)
+        assert torch.equal(converted(x), want)
+    assert converted.conv.out_channels == 6 and converted.tokens.out_features == 4

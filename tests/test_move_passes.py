@@ -104,7 +104,8 @@ def _op(draw, kind, types, source):
         other = draw(st.sampled_from(others))
         return (Add() if what == "add" else Concat(axis)), (source, other)
     if what == "pool":
-        return MaxPool((2, 2), (1, 1)), (source,)
+        sides = draw(st.sampled_from([(0, 0, 0, 0), (0, 1, 0, 1), (1, 1, 1, 0)]))
+        return MaxPool((2, 2), draw(st.sampled_from([(1, 1), (2, 1)])), sides), (source,)
     if what == "linear":
         return Move(index.reshape(-1, 1, 1)), (source,)
     kernel = draw(st.sampled_from([(1, 1), (2, 1), (3, 2)]))
@@ -249,6 +250,12 @@ def test_every_second_pixel_is_a_stride_and_some_channels_are_fewer_outputs():
     nodes = (*nodes[:2], ("y", Move(places((4, 8, 6))[[3, 1]][:, ::2, ::2]), ("q",)))
     graph = kept(graph_of(x_of(3, 8, 6), *nodes), Conv, Quantize)
     assert graph.types()["a"].shape == (2, 4, 3)
+
+
+def test_rows_of_a_pool_are_padding():
+    nodes = ("p", MaxPool((2, 2), (1, 2), (1, 1, 1, 1)), ("x",)), ("y", Move(places((3, 9, 4))[:, 1:-1, :2]), ("p",))
+    graph = kept(graph_of(x_of(3, 8, 6), *nodes), MaxPool, Move)
+    assert graph.nodes[0].op.padding == (0, 0, 1, 1)  # columns that would be left out beside no padding are still there
 
 
 def test_zeros_around_a_frame_and_channels_of_zeros_are_padding_and_no_weights():

@@ -13,16 +13,27 @@ from torch import nn
 import hwgen
 from hwgen.board import read_board
 from hwgen.config import BuildConfig
+from hwgen.engines import engines
+from hwgen.engines.channels import ChannelEngine
+from hwgen.engines.matmul import Columns
+from hwgen.engines.recurrent import Sums
 from hwgen.flow import read_manifest
 from hwgen.lanes.unit import TermLanes
-from hwgen.nn import ActQuant, LayerNorm, Softmax
+from hwgen.nn import GRU, LSTM, ActQuant, LayerNorm, Softmax
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
 from hwgen.synth.yosys import commands
-from tests.networks import Greatest, only
+from tests.networks import Fork, Greatest, only
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
+
+
+class Crop(nn.Module):
+    """All rows but the first."""
+
+    def forward(self, x):
+        return x[:, :, 1:]
 
 
 def small() -> nn.Sequential:
@@ -30,19 +41,29 @@ def small() -> nn.Sequential:
     torch.manual_seed(1)
     net = nn.Sequential(
         ActQuant(3, -2),
+        Crop(),
         nn.Conv2d(2, 2, 3, padding=1),
         nn.ReLU(),
         ActQuant(4, -1),
         nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=2),
         nn.SiLU(),
         ActQuant(4, -1, True),
-        nn.Conv2d(2, 3, 2),
+        Fork(nn.Identity(), Fork(nn.Identity(), nn.Identity(), how="mul"), how="cat"),
+        Fork(nn.Identity(), ActQuant(2, 0), how="sub"),
+        ActQuant(5, -1, True),
+        nn.Conv2d(4, 3, 2),
     )
-    for layer in (net[1], net[7]):
+    for layer in (layer for layer in net if isinstance(layer, nn.Conv2d)):
         exponents = torch.randint(-3, 1, layer.weight.shape)
         layer.weight.data = torch.randint(-1, 2, layer.weight.shape) * 2.0**exponents
         layer.bias.data = torch.randint(-8, 8, layer.bias.shape) / 8
     return net.eval()
+
+
+def sliced(engine, stage, limits, sides):
+    """Products in DSP slices wherever these hold them."""
+    return [engine.choice(int(engine.unit_of(stage, limits.device).fits_slices))]
 
 
 def over_channels() -> nn.Sequential:
@@ -61,33 +82,9 @@ def over_channels() -> nn.Sequential:
     return net.eval()
 
 
-@pytest.mark.sim
-@pytest.mark.parametrize(
-    ("board", "kind"),
-    [
-        ("zcu104", "lut"),
-        ("zcu104", "dsp"),
-        ("zcu104", "mac"),
-        ("zcu104", "spatial"),
-        ("pynq-z2", "lut"),
-        ("pynq-z2", "spatial"),
-        ("zcu104", "channels"),
-        ("pynq-z2", "channels"),
-    ],
-)
-def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
-    options = {"lut": {}, "spatial": {"engine": "spatial", "pixels": 2}, "channels": {"lanes": 4}}.get(
-        kind, {"engine": "lanes", "fps": 1_000_000}
-    )
-    folded = kind not in ("spatial", "channels")
-    if folded:
-        only(monkeypatch, kind)
-    net, x = over_channels() if kind == "channels" else small(), torch.rand(5, 2, 6, 6) * 2
-    folder = tmp_path / "small_net"
-    design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
-    if folded:
-        folds = [placed.unit.fold for placed in design.placed if isinstance(placed.unit, TermLanes)]
-        assert kind in {fold.kind for fold in folds}
+def replace_core(folder: Path) -> str:
+    """Puts the netlist of a build's core, with models of its primitives, in the place of the core; returns the
+    netlist."""
     manifest = read_manifest(folder)
     core = manifest["core"]
     whole = parts_of(folder, manifest, core, whole=True)[-1]
@@ -100,10 +97,93 @@ def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
     (folder / "netlist.ys").write_text("\n".join(script))
     subprocess.run([sys.executable, "-c", WORKER, "netlist.ys"], cwd=folder, check=True, capture_output=True)
     netlist = (folder / f"rtl/{core}.v").read_text()
-    primitives = ["DSP48E2"] if kind in ("dsp", "mac") else ["LUT6_2", "CARRY8" if board == "zcu104" else "CARRY4"]
-    assert all(primitive in netlist for primitive in primitives) and netlist.count("endmodule") == 1
+    assert netlist.count("endmodule") == 1
     models = CELLS.read_text(), (share("sim") / "DSP48E2.v").read_text()
     (folder / f"rtl/{core}.v").write_text("\n".join(["`default_nettype wire", *models, netlist]))
+    return netlist
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(
+    ("board", "kind"),
+    [
+        ("zcu104", "lut"),
+        ("zcu104", "dsp"),
+        ("zcu104", "mac"),
+        ("zcu104", "spatial"),
+        ("pynq-z2", "lut"),
+        ("pynq-z2", "spatial"),
+        ("zcu104", "channels"),
+        ("pynq-z2", "channels"),
+        ("zcu104", "channels in slices"),
+    ],
+)
+def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
+    options = {
+        "lut": {},
+        "spatial": {"engine": "spatial", "pixels": 2},
+        "channels": {"lanes": 4},
+        "channels in slices": {},
+    }.get(kind, {"engine": "lanes", "fps": 1_000_000})
+    folded = not kind.startswith(("spatial", "channels"))
+    if folded:
+        only(monkeypatch, kind)
+    if kind == "channels in slices":
+        monkeypatch.setattr(ChannelEngine, "choices", sliced)
+    net, x = over_channels() if kind.startswith("channels") else small(), torch.rand(5, 2, 6, 6) * 2
+    folder = tmp_path / "small_net"
+    design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
+    if kind != "channels":
+        assert {"gather", "resample", "lookup"} <= {placed.unit.kind for placed in design.placed}
+    if folded:
+        folds = [placed.unit.fold for placed in design.placed if isinstance(placed.unit, TermLanes)]
+        assert kind in {fold.kind for fold in folds}
+    netlist = replace_core(folder)
+    primitives = (
+        ["DSP48E2"]
+        if kind in ("dsp", "mac", "channels in slices")
+        else ["LUT6_2", "CARRY8" if board == "zcu104" else "CARRY4"]
+    )
+    assert all(primitive in netlist for primitive in primitives)
     y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True)
     with torch.no_grad():
         assert np.array_equal(y, net.double()(x.double()).numpy())
+
+
+class Sequence(nn.Module):
+    """Each a network over a sequence whose memories are of at most 64 words."""
+
+    def __init__(self, kind: str):
+        super().__init__()
+        torch.manual_seed(2)
+        numbers = {"gate_bits": 5, "gate_exponent": -2, "activation_bits": 4, "hidden_bits": 4, "hidden_exponent": -3}
+        self.kind, self.quant, self.quant_product = kind, ActQuant(4, -2, True), ActQuant(5, -2, True)
+        if kind != "product":
+            cell = LSTM if kind == "lstm" else GRU
+            self.cell = cell(2, 2, **numbers, state_bits=6, state_exponent=-3, input_bits=5, input_exponent=-2)
+            for layer in (self.cell.input, self.cell.hidden):
+                layer.weight.data = torch.randint(-3, 4, layer.weight.shape) / 2
+            self.cell.input.bias.data = torch.randint(-2, 3, self.cell.input.bias.shape) / 2
+
+    def forward(self, x):
+        x = self.quant(x)
+        return self.quant_product(x @ x.transpose(1, 2)) if self.kind == "product" else self.cell(x)[0]
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("kind", ["product", "lstm", "gru"])
+@pytest.mark.parametrize("board", ["zcu104", "pynq-z2"])
+def test_netlist_over_a_sequence_equals_the_module(kind, board, tmp_path, monkeypatch):
+    """On UltraScale+ in DSP slices, two lanes each in those of the matrices."""
+    lanes = {"product": 3, "lstm": 4, "gru": 3}[kind]
+    for choice in (Columns(lanes, int(board == "zcu104")), Sums(lanes, int(board == "zcu104"))):
+        monkeypatch.setattr(engines()[choice.engine], "choices", lambda *_, choice=choice: [choice])
+    net, x = Sequence(kind).eval(), torch.randn(6, 3, 2)
+    folder = tmp_path / "small_net"
+    hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board))
+    netlist = replace_core(folder)
+    assert netlist.count(" DSP48E2 ") == (board == "zcu104") * {"product": 2, "lstm": 3, "gru": 3}[kind]
+    y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True)
+    with torch.no_grad():
+        want = net.double()(x.double()).numpy()
+    assert np.array_equal(y, want) and len(np.unique(want)) > 5

@@ -44,12 +44,16 @@ def case(name, function, shape=(3, 4, 6), **layers):
     CASES[name] = (function, shape, layers)
 
 
-def golden(name):
-    """The graph of a case, and what it and the module in float64 give."""
+def network(name):
+    """The module of a case, and frames for it."""
     function, shape, layers = CASES[name]
     torch.manual_seed(1)
-    net = Net(function, {key: make() for key, make in layers.items()}).eval()
-    x = torch.randn(6, *shape) * 3
+    return Net(function, {key: make() for key, make in layers.items()}).eval(), torch.randn(6, *shape) * 3
+
+
+def golden(name):
+    """The graph of a case, and what it and the module in float64 give."""
+    net, x = network(name)
     graph = run_passes(import_model(net, (x[:1],)))
     with torch.no_grad():
         want = copy.deepcopy(net).double()(x.double())
@@ -192,4 +196,16 @@ for kernel, stride, padding, more, dilation, groups in [
 def test_golden_integers_equal_the_module(name):
     _, got, want = golden(name)
     for ours, theirs in zip(got, want, strict=True):
+        assert torch.equal(ours, theirs.double())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_core_operators_become_the_same_integers(name):
+    net, x = network(name)
+    program = torch.export.export(net, (x[:1],)).run_decompositions()
+    with torch.no_grad():
+        want = copy.deepcopy(net).double()(x.double())
+    for ours, theirs in zip(
+        import_model(program).golden(x), want if isinstance(want, tuple | list) else [want], strict=True
+    ):
         assert torch.equal(ours, theirs.double())

@@ -113,7 +113,8 @@ class ADMM(Method):
 class FilterSimilarity(Method):
     """The filters nearest their layer's geometric median go (He et al., CVPR 2019, as arXiv 2509.04244 uses it).
 
-    filters  the fraction of the filters of each layer but the last
+    filters  the fraction of the filters of each layer but the last; transposed convolutions and the weights that meet a
+             recurrent state keep theirs
     With `quantize_from` 0 this is SPQ, pruned and quantized together; with `quantize_from` no less than `prune_until`
     it is PPQ, pruned first. While the ramp lasts, filters are chosen anew and may come back.
     """
@@ -128,7 +129,7 @@ class FilterSimilarity(Method):
             {
                 name: prune.filter_mask(layer.original, own.get(name, self.filters * part))
                 for name, layer in prepared.prunable().items()
-                if not layer.last
+                if layer.filters and not layer.last
             }
         )
 

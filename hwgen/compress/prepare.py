@@ -59,6 +59,7 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
         if depthwise(modules[name]):
             layers[names.index(name)].follows = maker(network, node)
     for layer in layers:
+        layer.filters &= not isinstance(_parent(network, layer.name), Steps)
         _observe(layer, network)
     return Prepared(network, layers, recipe)
 
@@ -69,6 +70,10 @@ def _layer_of(network: fx.GraphModule, node: fx.Node) -> str | None:
     if isinstance(module, Steps):
         return f"{node.target}.hidden"
     return str(node.target) if isinstance(module, WEIGHTED) else None
+
+
+def _parent(network: fx.GraphModule, name: str) -> nn.Module:
+    return network.get_submodule(name.rpartition(".")[0])
 
 
 def _traced(
@@ -98,7 +103,8 @@ def _hold_to_grids(network: fx.GraphModule, recipe: Recipe) -> None:
 def _compressed(name: str, module: Any, own: LayerRecipe, recipe: Recipe, names: list[str]) -> Layer:
     """A layer, its weights and biases parametrized."""
     last = name == names[-1]
-    layer = Layer(name, module, own.prune and _pays(module, own, recipe, name == names[0]), own.zeros, last=last)
+    prune = own.prune and _pays(module, own, recipe, name == names[0])
+    layer = Layer(name, module, prune, own.zeros, last, filters=not isinstance(module, TRANSPOSED))
     grid = WeightGrid(
         module.weight,
         list(own.formats),
@@ -124,7 +130,7 @@ def _pays(module: nn.Module, own: LayerRecipe, recipe: Recipe, first: bool) -> b
 
 def _observe(layer: Layer, network: fx.GraphModule) -> None:
     """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients."""
-    steps = network.get_submodule(layer.name.rpartition(".")[0])
+    steps = _parent(network, layer.name)
     recurrent, transposed = isinstance(steps, Steps), isinstance(layer.module, TRANSPOSED)
 
     def note_pixels(module: Any, inputs, output):  # a copy's hook counts for the copy, so not layer.grid

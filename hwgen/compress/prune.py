@@ -15,10 +15,11 @@ from hwgen.compress.weights import BiasGrid, WeightGrid
 class Layer:
     """A layer under compression.
 
-    module a Conv1d, Conv2d or Linear, its weight and bias parametrized
+    module a convolution, transposed or not, or a Linear, its weight and bias parametrized
     prune  whether its weights may be pruned
     zeros  its own fraction, where a method knows fractions
     last   whether it is the network's last
+    filters  whether each index of the weight's dimension 0 makes an output of its own
     follows  a depthwise layer's layer before it, with which its filters go
     """
 
@@ -27,6 +28,7 @@ class Layer:
     prune: bool
     zeros: float | None
     last: bool
+    filters: bool = True
     follows: str | None = None
 
     @property

@@ -36,6 +36,7 @@ class RecurrentEngine(Engine[Sums]):
     def choices(self, stage, limits, sides):
         """Each number of sums in step that is faster than fewer are; at a limit the least that it asks for."""
         op, found = stage.op, {}  # cycles: the least lanes that are so fast
+        assert isinstance(op, RecurrentOp)
         for lanes in range(1, min(limits.lanes, op.gates * op.units) + 1):
             whole = op.gates % lanes == 0 or lanes % op.gates == 0
             if whole and op.gates * op.units % lanes == 0:

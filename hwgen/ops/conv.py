@@ -248,16 +248,6 @@ def conv1d(importer, x, weight, bias=None, stride=1, padding=0, dilation=1, grou
     return conv2d(importer, x, weight[:, :, None, :], bias, row(stride, 1), sides, row(dilation, 1), groups)
 
 
-@imports("aten.convolution.default")
-def convolution(importer, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
-    """Any convolution, as torch's core operators have it."""
-    if transposed:
-        raise UnsupportedLayer("a transposed convolution among core operators", importer.path, "export it as it is")
-    dims = weight.ndim - 2
-    call = {1: conv1d, 2: conv2d}[dims]
-    return call(importer, x, weight, bias, stride, padding, dilation, groups)
-
-
 @imports("aten.batch_norm.default")
 def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, eps, cudnn=False):
     """y * scale + shift; the pass fold_scale then puts it into the convolution before it."""
@@ -289,7 +279,8 @@ def _by_lines(importer, x, channels: int):
 
     def values(integers):
         batch = torch.from_numpy(integers).expand(1, channels, -1)
-        return importer.again(batch, *importer.args[1:], **importer.kwargs)[0].numpy()
+        found = importer.again(batch, *importer.args[1:], **importer.kwargs)
+        return (found[0] if isinstance(found, tuple) else found)[0].numpy()
 
     kinds = np.arange(channels).reshape(-1, *[1] * (len(importer.shape(x)) - 1))
     return importer.line(x, "batch norm", values, kinds)

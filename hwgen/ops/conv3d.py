@@ -56,6 +56,11 @@ def max_pool3d(importer, x, kernel, stride: Any = (), padding: Any = 0, dilation
     return _in_two(importer, x, kernel, stride, padding, dilation, ceil_mode, max_pool2d)
 
 
+@imports("aten.max_pool3d_with_indices.default", rank=5, picks=True)
+def core_max_pool3d(importer, x, *args):
+    return [max_pool3d(importer, x, *args), None]
+
+
 @imports("aten.avg_pool3d.default", rank=5)
 def avg_pool3d(importer, x, kernel, stride: Any = (), padding: Any = 0, ceil_mode=False, include=True, divisor=None):
     sides = triple(kernel), triple(stride) if stride else triple(kernel), triple(padding, 0)

@@ -41,7 +41,7 @@ def matmul(importer, a, b):
     return _product(importer, x, constant, None, -2 if rank > 1 else -1)
 
 
-@imports("aten.addmm")
+@imports("aten.addmm", tensors=2)
 def addmm(importer, bias, x, weight, beta=1, alpha=1):
     if not importer.is_tensor(x) or importer.is_tensor(bias) or importer.is_tensor(weight):
         raise UnsupportedLayer("addmm of computed tensors", importer.path, "write the product and the sum")

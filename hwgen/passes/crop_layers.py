@@ -1,6 +1,6 @@
-"""A Move that takes rows, columns or channels of a convolution's result, which nobody else reads: only those are
-computed. Rows and columns left out at an end are padding left out there, every n-th is a stride, channels are fewer
-weights; requantizations and other elementwise ops may be between."""
+"""A Move that takes rows, columns or channels of what a convolution or a max pool gives, which nobody else reads: only
+those are computed. Rows and columns left out at an end are padding left out there, every n-th is a stride, channels are
+fewer weights; requantizations and other elementwise ops may be between."""
 
 from dataclasses import dataclass, replace
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from hwgen.ir import Graph, Node, TensorType
 from hwgen.ops.conv import Conv
+from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.move import Move, joined, separated
 
 Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -19,7 +20,7 @@ def crop_layers(graph: Graph) -> Graph:
         layer = _layer_above(graph, node) if isinstance(node.op, Move) and not node.op.zeros else None
         if layer is None:
             continue
-        assert isinstance(node.op, Move) and isinstance(layer.op, Conv)
+        assert isinstance(node.op, Move) and isinstance(layer.op, Conv | MaxPool)
         axes = separated(node.op.index, types[layer.name].shape)
         cropped = None if axes is None else _cropped(layer.op, axes, types[layer.inputs[0]])
         if cropped is not None:
@@ -32,11 +33,11 @@ def crop_layers(graph: Graph) -> Graph:
 
 
 def _layer_above(graph: Graph, node: Node) -> Node | None:
-    """The convolution that this node alone reads, with nothing but elementwise ops between."""
+    """The convolution or pool that this node alone reads, with nothing but elementwise ops between."""
     by_name = {other.name: other for other in graph.nodes}
     above = by_name.get(node.inputs[0])
     while above is not None and graph.only_consumer(above.name) is not None:
-        if isinstance(above.op, Conv):
+        if isinstance(above.op, Conv | MaxPool):
             return above
         (*others, source) = above.inputs
         if others or not above.op.elementwise:
@@ -45,22 +46,17 @@ def _layer_above(graph: Graph, node: Node) -> Node | None:
     return None
 
 
-def _cropped(op: Conv, axes: Axes, x: TensorType) -> tuple[Conv, Axes] | None:
-    """The convolution of what is taken, and what is still to be moved of its result; None where it would be the
-    same."""
+def _cropped(op: Conv | MaxPool, axes: Axes, x: TensorType) -> tuple[Conv | MaxPool, Axes] | None:
+    """The layer of what is taken, and what is still to be moved of its result; None where it would be the same."""
     channels, rows, columns = axes
     sides = [_side(line, side, x.shape[1 + i]) for i, (line, side) in enumerate(zip(axes[1:], _sides(op), strict=True))]
     down, right = (new or old for new, old in zip(sides, _sides(op), strict=True))
-    fewer = op.groups == 1 and len(np.unique(channels)) == len(channels) < len(op.weight)
+    fewer = isinstance(op, Conv) and _are_fewer(op, channels)
     if not fewer and sides == [None, None]:
         return None
-    new = replace(
-        op,
-        weight=op.weight[channels] if fewer else op.weight,
-        bias=op.bias[channels] if fewer else op.bias,
-        stride=(down.stride, right.stride),
-        padding=(down.first, down.last, right.first, right.last),
-    )
+    new = replace(op, stride=(down.stride, right.stride), padding=(down.first, down.last, right.first, right.last))
+    if fewer and isinstance(new, Conv):
+        new = replace(new, weight=new.weight[channels], bias=new.bias[channels])
     left = (
         np.arange(len(channels)) if fewer else channels,
         rows if sides[0] is None else np.arange(len(rows)),
@@ -69,9 +65,13 @@ def _cropped(op: Conv, axes: Axes, x: TensorType) -> tuple[Conv, Axes] | None:
     return new, left
 
 
+def _are_fewer(op: Conv, channels: np.ndarray) -> bool:
+    return op.groups == 1 and len(np.unique(channels)) == len(channels) < len(op.weight)
+
+
 @dataclass(frozen=True)
 class _Side:
-    """One axis of a convolution: from a window to the next, what a window reaches over, the padding at both ends."""
+    """One axis of a layer: from a window to the next, what a window reaches over, the padding at both ends."""
 
     stride: int
     reach: int
@@ -79,14 +79,14 @@ class _Side:
     last: int
 
 
-def _sides(op: Conv) -> tuple[_Side, _Side]:
+def _sides(op: Conv | MaxPool) -> tuple[_Side, _Side]:
     top, bottom, left, right = op.padding
     tall, wide = op.window.reach
     return _Side(op.stride[0], tall, top, bottom), _Side(op.stride[1], wide, left, right)
 
 
 def _side(line: np.ndarray, side: _Side, size: int) -> _Side | None:
-    """Of a convolution whose windows are those of `line`; None where these are all, or where what it would read is not
+    """Of a layer whose windows are those of `line`; None where these are all, or where what it would read is not
     at an end of its padding."""
     step = int(line[1] - line[0]) if len(line) > 1 else 1
     outputs = (size + side.first + side.last - side.reach) // side.stride + 1

@@ -40,6 +40,8 @@ class Add(BeatByBeat):
         # columns that have a bit of both; others are the carry chain's own
         first = max(p["A_SHIFT"], p["B_SHIFT"])
         columns = max(0, min(tops) - first)
+        if self.minus:  # a difference's borrow goes on to its end
+            columns = p["W"] - first
         if p["DROP"] > max(1, first):  # the half is a third operand where it is no carry into the first column
             columns *= 2
         return {"LUT": 3 + self.order.side * (columns + clamp_luts(p, p["OUT_W"])), "BRAM36": 0}

@@ -12,16 +12,23 @@ from hwgen.units.stream_fifo import StreamFifo
 from hwgen.units.unit import Unit
 from hwgen.walks import Step, Walk
 
+# of the factors and the sum of rtl/pe_mac.v
+FACTOR_BITS, ACTIVATION_BITS, SUM_BITS = 18, 26, 48
+
 
 @dataclass(frozen=True, eq=False)
 class ChannelUnit(Unit):
     """A unit that takes a pixel while it sends the one before; both orders are raster order, an activation a beat.
 
-    turnaround -- cycles of a pixel at least, however few channels it has
+    slices       whether its products are in DSP slices
+    turnaround   cycles of a pixel at least, however few channels it has
+    fits_slices  whether it has products, and DSP slices hold them
     """
 
     stage: Stage
     device: Device
+    slices: bool = False
+    fits_slices = False
     rigid = True
 
     @property
@@ -31,6 +38,10 @@ class ChannelUnit(Unit):
     @property
     def out_order(self) -> Order:
         return Order(self.stage.y.shape)
+
+    @property
+    def leaves_out(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({"product"} if self.slices else {"pe_mac"})
 
     @property
     def channels(self) -> int:

@@ -68,12 +68,13 @@ class Concat(Unit):
 
     def parameters(self):
         common = {"PIXELS": self.pixels} if self.together else {"N": self.orders[0].side}
+        ups = shifts(*self.stage.types)
         for i, (side, kind) in enumerate(zip("AB", self.stage.types, strict=True)):
             common |= {f"{side}_N": kind.shape[0]} if self.together else {}
             common |= {
                 f"{side}_W": kind.qtype.bits,
                 f"{side}_SIGNED": int(kind.qtype.signed),
-                f"{side}_SHIFT": shifts(*self.stage.types)[i],
+                f"{side}_SHIFT": ups[i] if kind.qtype.low or kind.qtype.high else 0,  # zeros are on every grid
             }
             common |= {} if self.together else {f"{side}_RUN": self.runs[i]}
         return common | {"OUT_W": self.stage.y.qtype.bits}
@@ -84,8 +85,11 @@ class Concat(Unit):
     def estimate(self):
         if self.together:
             return {"LUT": 3, "BRAM36": 0}
-        count = ceil_log2(max(self.runs))
-        return {"LUT": 7 + 2 * count + self.orders[0].side * self.stage.y.qtype.bits, "BRAM36": 0}
+        p, bits = self.parameters(), self.stage.y.qtype.bits
+        # columns that have a bit of both; one side's zeros are what clears a register
+        tops = [bits if p[f"{side}_SIGNED"] else p[f"{side}_W"] + p[f"{side}_SHIFT"] for side in "AB"]
+        columns = max(0, min(tops) - max(p["A_SHIFT"], p["B_SHIFT"]))
+        return {"LUT": 4 + ceil_log2(max(self.runs)) + self.orders[0].side * columns, "BRAM36": 0}
 
     def needs(self, i=0):
         if self.together:

@@ -10,16 +10,17 @@ from hwgen.ops.layernorm import LayerNorm as LayerNormOp
 from hwgen.ops.quantize import Quantize, clamp_ends, end_parameters
 from hwgen.qtype import QType, ceil_log2, signed_width
 from hwgen.terms import term_table
-from hwgen.units.channels import ChannelUnit
+from hwgen.units.channels import ACTIVATION_BITS, FACTOR_BITS, SUM_BITS, ChannelUnit
 from hwgen.units.product import product_luts
 
 AROUND = 6  # cycles of a pixel beside those of its root's digits
-OUTPUT = 4  # registers from the root to the first result
+OUTPUT = 5  # registers from the root to the first result
 
 
 @dataclass(frozen=True, eq=False)
 class LayerNorm(ChannelUnit):
     module = "layer_norm"
+    primitives = True
 
     @property
     def op(self) -> LayerNormOp:
@@ -53,6 +54,17 @@ class LayerNorm(ChannelUnit):
     def latency(self):  # type: ignore[override]
         return self.channels + self.turnaround + OUTPUT
 
+    @property
+    def sum_bits(self) -> int:
+        """Bits that hold n times an activation, and the sum of n."""
+        x = self.stage.x.qtype
+        return signed_width(self.channels * x.low, self.channels * x.high)
+
+    @property
+    def fits_slices(self) -> bool:  # type: ignore[override]
+        narrow = max(self.stage.x.qtype.bits, self.root_bits) < FACTOR_BITS
+        return narrow and self.sum_bits + 2 <= ACTIVATION_BITS and self.variance_bits <= SUM_BITS
+
     def parameters(self):
         x, op = self.stage.x.qtype, self.op
         reach, (low, high) = op.reach(self.stage.x), limits(op.bits, True)
@@ -61,7 +73,7 @@ class LayerNorm(ChannelUnit):
             "N": self.channels,
             "X_W": x.bits,
             "X_SIGNED": int(x.signed),
-            "S_W": signed_width(self.channels * x.low, self.channels * x.high),
+            "S_W": self.sum_bits,
             "V_W": self.variance_bits,
             "EPS": (op.eps, self.variance_bits),
             "R_W": self.root_bits,
@@ -71,18 +83,20 @@ class LayerNorm(ChannelUnit):
             **end_parameters(clamp_ends(QType(-reach, reach), Quantize(op.exponent, low, high))),
             "DEPTH": fifo.depth,
             "BLOCK": int(fifo.block),
+            "SLICES": int(self.slices),
         }
 
     def estimate(self):
         p = self.parameters()
         fifo = self.fifo(p["X_W"], self.turnaround + 1).estimate()
         s, v, r, n = p["S_W"], self.variance_bits, self.root_bits, self.channels
-        products = product_luts(s + 2, True, p["X_W"], bool(p["X_SIGNED"])) + product_luts(s + 1, True, r, False)
-        sums = s + (s + 2) * constant_adders(n - 1) + (s + 2) * (n > 1) + v + (s + 1) * (1 + constant_adders(n))
+        products = v + product_luts(s + 2, True, p["X_W"], bool(p["X_SIGNED"])) + product_luts(s + 1, True, r, False)
+        sums = s + (s + 2) * constant_adders(n - 1) + (s + 2) * (n > 1) + (s + 1) * (1 + constant_adders(n))
         root = v + 3 * (v + r) + r  # three times v, what is left and stays of it, what the next digit takes, digits
         moved = p["ROUNDED_W"] * -(-self.zeros // 2) + p["ROUNDED_W"] + p["OUT_W"]
         control = 3 * ceil_log2(n) + 2 * ceil_log2(self.zeros + 1) + 22
-        return {"LUT": fifo["LUT"] + products + sums + root + moved + control, "BRAM36": fifo["BRAM36"]}
+        luts = fifo["LUT"] + (0 if self.slices else products) + sums + root + moved + control
+        return {"LUT": luts, "BRAM36": fifo["BRAM36"], "DSP": 2 if self.slices else 0}
 
 
 def constant_adders(number: int) -> int:

@@ -13,7 +13,7 @@ from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.unit import Unit
 from hwgen.verilog import signed64
-from hwgen.walks import Ring, Rows, Step, Walk
+from hwgen.walks import Ring, Rings, Rows, Step, Walk
 
 LATENCY = 4  # cycles from the last beat of a row of b, or a column of a, to its products, and back to a free place
 ROWS_HELD = 2  # of b
@@ -132,19 +132,33 @@ class MatMul(Unit):
         beats = (row * a_columns + column + 1) * k if i == 0 else (row + 1) * k * b_columns
         return beats.reshape(-1)
 
+    @property
+    def rows_of_a(self) -> int:
+        """Whole rows of a that its memory holds."""
+        return self.ring // self.sizes[2]
+
     def holds(self, i=0):
-        """All that a free place is held for."""
-        ahead = (self.ring - 1) * self.sizes[0] if i == 0 else (ROWS_HELD - 1) * self.sizes[0] * self.sizes[3]
+        """The columns of a that have a place, where these are a row, and the row of b."""
         needs = self.needs(i)
-        return np.minimum(needs + ahead, needs[-1])
+        if i == 1:
+            return needs
+        ahead = (self.ring - 1) * self.sizes[0]
+        return np.minimum(needs + ahead, needs[-1]) if self.rows_of_a else super().holds(i)
 
     def walks(self, rows, taken, sent):
         fill, work = self.row
-        ring = Ring(Rows(rows, 0, 0, rows, 1, 1, 1, ROWS_HELD), LATENCY)
-        return [
-            Walk([Step(True, False, fill)] * rows, fills=ring, sides=(1,)),
-            Walk([Step(True, True, work, sent, LATENCY)] * rows, empties=ring, sides=(0,)),
-        ]
+
+        def ring(count: int) -> Ring:
+            return Ring(Rows(rows, 0, 0, rows, 1, 1, 1, count), LATENCY)
+
+        held = ring(ROWS_HELD)
+        walks = [Walk([Step(True, False, fill)] * rows, fills=held, sides=(1,))]
+        if not self.rows_of_a:
+            return [*walks, Walk([Step(True, True, work, sent, LATENCY)] * rows, empties=held, sides=(0,))]
+        columns = ring(self.rows_of_a)
+        take = Walk([Step(True, False, taken)] * rows, fills=columns, sides=(0,))
+        send = Walk([Step(False, True, work, sent)] * rows, empties=Rings((held, columns)), sides=())
+        return [*walks, take, send]
 
     def estimate(self):
         """Fitted to python -m benchmarks.cells."""

@@ -8,18 +8,19 @@ from hwgen.nn_sequence import softmax_shift
 from hwgen.ops.softmax_int import Softmax as SoftmaxOp
 from hwgen.qtype import ceil_log2, width
 from hwgen.rom import Rom
-from hwgen.units.channels import ChannelUnit
+from hwgen.units.channels import ACTIVATION_BITS, FACTOR_BITS, ChannelUnit
 from hwgen.units.product import product_luts
 from hwgen.units.table import table_luts
 
 AROUND = 3  # cycles of a pixel beside those of its reciprocal's digits
 BETWEEN = 4  # registers from a maximum to the first exponential
-OUTPUT = 4  # registers from a reciprocal to the first result
+OUTPUT = 6  # registers from a reciprocal to the first result
 
 
 @dataclass(frozen=True, eq=False)
 class Softmax(ChannelUnit):
     module = "softmax"
+    primitives = True
 
     @property
     def op(self) -> SoftmaxOp:
@@ -59,6 +60,10 @@ class Softmax(ChannelUnit):
     def latency(self):  # type: ignore[override]
         return 2 * self.channels + BETWEEN + self.turnaround + OUTPUT
 
+    @property
+    def fits_slices(self) -> bool:  # type: ignore[override]
+        return self.digits < FACTOR_BITS and self.rom.width <= ACTIVATION_BITS
+
     def parameters(self):
         x, rom = self.stage.x.qtype, self.rom
         activations, exponentials = self._fifos()
@@ -76,6 +81,7 @@ class Softmax(ChannelUnit):
             "DEPTH": exponentials.depth,
             "X_BLOCK": int(activations.block),
             "E_BLOCK": int(exponentials.block),
+            "SLICES": int(self.slices),
             "FILE": self.rom_path,
             "CHECK": (rom.check, 32),
         }
@@ -93,9 +99,10 @@ class Softmax(ChannelUnit):
         p = self.parameters()
         fifos = [fifo.estimate() for fifo in self._fifos()]
         table = self.stage.once("luts", lambda: table_luts(self.rom))
-        product = product_luts(p["E_W"], False, p["R_W"], False)
+        product = 0 if self.slices else product_luts(p["E_W"], False, p["R_W"], False)
         activations = 3 * p["X_W"]  # the comparison, the greatest so far, the difference
         sums = 3 * p["SUM_W"]  # the sum, and what is left of a division
         control = 3 * ceil_log2(self.channels) + 35
         luts = table + product + activations + sums + 2 * p["OUT_W"] + control
-        return {"LUT": luts + sum(f["LUT"] for f in fifos), "BRAM36": sum(f["BRAM36"] for f in fifos)}
+        blocks = sum(f["BRAM36"] for f in fifos)
+        return {"LUT": luts + sum(f["LUT"] for f in fifos), "BRAM36": blocks, "DSP": int(self.slices)}
