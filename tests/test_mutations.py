@@ -57,7 +57,7 @@ MUTANTS = {
     "a half too great for a product's first row lost": ("mul", 5, "mul", "<< SHIFT) + REST", "<< SHIFT)"),
     "a digit of minus two as minus one": ("mul", 1, "mul", "? once << 1", "? once"),
     "negative digits taken as positive": ("mul", 1, "mul", "three[2] ? size : ~size, !three[2]", "~size, 1'b1"),
-    "a factor's sign lost": ("mul", 0, "mul", "(Y_SIGNED != 0) && y[Y_W-1]", "1'b0"),
+    "a factor's sign lost": ("mul", 4, "mul", "(Y_SIGNED != 0) && y[Y_W-1]", "1'b0"),
     "another pixel's factor": ("mul", 3, "mul", "b_axis_tdata[n*B_W +: B_W]", "b_axis_tdata[0 +: B_W]"),
     "a product clamped at an end that is not there": ("mul", 2, "mul", ".NO_HIGH(NO_HIGH)", ".NO_HIGH(0)"),
     "one side of a concatenation for both": (
