@@ -85,7 +85,7 @@ def run(name: str, frames: int) -> tuple:
     got = answers if isinstance(answers, tuple) else (answers,)
     if not all(torch.equal(one, other) for one, other in zip(got, golden, strict=True)):
         raise SystemExit(f"{name}: the RTL does not give the golden integers")
-    rate = load_board(BOARD).clock_mhz * 1e6 / design.slowest
+    rate = load_board(BOARD).clock_mhz * 1e6 / design.slowest()
     percent = [in_float, score(network.double(), replaced(task)), task.score(answers, y[:frames])]
     cost = [round(design.estimate()[what]) for what in ("LUT", "BRAM36")]
     return name, task.measure, *(f"{p:.1f}" for p in percent), *cost, f"{rate:,.0f}", round(seconds)
