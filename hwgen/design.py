@@ -299,6 +299,7 @@ def _depth(placed: Placed, i: int, sides: list[_Reached], bases: list[str], slow
         return max(1, int((side.come(progress) - unit.holds(i)).max()))
 
     ahead, pauses, late = ahead_at(np.maximum.reduce(ready)), unit.pauses(i), 0
+    inside = max(1, *(unit.pauses(j) for j in range(len(sides)) if j != i))  # what it takes in one go
     if ahead >= stream.order.beats:  # the whole frame: not of the side that is waited for
         ahead = ahead_at(np.maximum.reduce(ready[:i] + ready[i + 1 :]))
         latest = max(other.delay for other in sides) - side.delay
@@ -307,4 +308,4 @@ def _depth(placed: Placed, i: int, sides: list[_Reached], bases: list[str], slow
     uneven = max(registers) - min(registers)
     if not (ahead > 1 or uneven or side.stops or pauses):
         return 0
-    return ahead + uneven + 1 + max(pauses, stream.row_beats if ahead > 1 else 0) + late
+    return ahead + uneven + 1 + max(pauses, stream.row_beats if ahead > inside else 0) + late

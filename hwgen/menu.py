@@ -210,8 +210,9 @@ class Menu:
         return {name: takes[name] / self.have[name] for name, n in board.items() if takes[name] > n}
 
     def _program(self, interval: float, margin: float) -> IntegerProgram:
-        most = {edge: max(margin * interval, min(interval, self.least[edge[1]])) for edge in self.edges}
-        options = self.options(margin * interval)
+        allowed = margin * interval * (1 + 1e-9)  # 0.95 * (2 / 0.95) is below 2
+        most = {edge: max(allowed, min(interval, self.least[edge[1]])) for edge in self.edges}
+        options = self.options(allowed)
         program = IntegerProgram(options)
         for edge in self.edges:
             orders = {before: self.order(edge[0], before) for before in options[edge[0]]}

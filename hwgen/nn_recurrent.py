@@ -151,15 +151,15 @@ class Recurrent(nn.Module):
         hidden_size: int,
         *,
         bias: bool = True,
-        gate_bits: int = 8,
-        gate_exponent: int = -4,
+        gate_bits: int = 10,
+        gate_exponent: int = -6,
         activation_bits: int = 8,
         state_bits: int = 16,
         state_exponent: int = -12,
         hidden_bits: int = 8,
         hidden_exponent: int = -7,
-        input_bits: int = 10,
-        input_exponent: int = -6,
+        input_bits: int = 12,
+        input_exponent: int = -8,
     ):
         super().__init__()
         from hwgen.nn import ActQuant  # which itself offers the cells

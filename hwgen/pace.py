@@ -73,13 +73,9 @@ def _ends(walks: list[Walk]) -> list[float]:
     sending = [walk for walk in walks if walk.last]
     now = 0.0
     while len(ends) < MOST_FRAMES and not _steady(ends):
-        freed = True
-        while freed:
-            freed = False
-            for together in _ready(walks):
-                for walk, cycles in _start(together, now).items():
-                    heapq.heappush(events, (now + cycles, walk.number))
-                    freed |= walk.frees(now, cycles)
+        _begin(walks, now, events)
+        if not events:
+            _begin(walks, now, events, through=True)
         assert events, "all rows wait for each other: a FIFO is too small, or hwgen/pace.py is wrong"
         now = events[0][0]
         while events and events[0][0] == now:
@@ -90,9 +86,21 @@ def _ends(walks: list[Walk]) -> list[float]:
     return ends
 
 
-def _ready(walks: list[Walk]) -> Iterator[list[Walk]]:
+def _begin(walks: list[Walk], now: float, events: list[tuple[float, int]], through: bool = False) -> None:
+    """Begins all steps that can begin, and notes when they end; through -- also those that send a row out of a FIFO
+    while it comes in."""
+    freed = True
+    while freed:
+        freed = False
+        for together in _ready(walks, through):
+            for walk, cycles in _start(together, now).items():
+                heapq.heappush(events, (now + cycles, walk.number))
+                freed |= walk.frees(now, cycles)
+
+
+def _ready(walks: list[Walk], through: bool) -> Iterator[list[Walk]]:
     """Those whose next steps can begin, in groups that go together."""
-    idle = {walk for walk in walks if walk.idle()}
+    idle = {walk for walk in walks if walk.idle(through)}
     while lonely := {walk for walk in idle if not walk.meets(idle)}:
         idle -= lonely
     for walk in walks:

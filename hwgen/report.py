@@ -53,6 +53,7 @@ def report(folder: str | Path) -> tuple[dict, str]:
             "resources": board.resources,
         },
         "build": {"interval": interval, "interval_source": source, "units": known["units"]},
+        "border": _border(known),
         "verification": verification,
         "synthesis": synthesis,
         "rates": _rates(known, board, run, interval, source),
@@ -64,6 +65,22 @@ def report(folder: str | Path) -> tuple[dict, str]:
     for name, content in (("report.json", json.dumps(values, indent=1) + "\n"), ("report.md", text)):
         write_text(folder / name, content)
     return values, text
+
+
+def _border(known: dict) -> list[dict]:
+    """The streams at the border, each with what its host does, in order."""
+    rows = []
+    for i, end in enumerate(known["inputs"]):
+        does = [f"{step} (golden.npz: inputs.{i}.steps.{n})" for n, step in enumerate(end["steps"])]
+        does.append(f"floor(x / 2^{end['exponent']} + 1/2), clamped")
+        does += [f"order of golden.npz: inputs.{i}.view"] * end["view"]
+        rows.append(end | {"does": does})
+    for i, end in enumerate(known["outputs"]):
+        does = [f"times 2^{end['exponent']}"]
+        does += [f"order of golden.npz: outputs.{i}.view"] * end["view"]
+        does += [f"{end['host'][0]} over dimension {end['host'][1]}"] if end["host"] else []
+        rows.append(end | {"does": does})
+    return rows
 
 
 def _verification(folder: Path, known: dict) -> dict | None:

@@ -355,9 +355,16 @@ class Tensors:
 
     def known(self, x: Tensor) -> Tensor:
         """The tensor, noted as what the call at work makes of a narrower one, if it is of one alone."""
-        if self.of_one(self.computed()):
-            self.functions[self.views[x].base] = self._called()
+        base = self.views[x].base
+        if self.of_one(self.computed()) and self._in_place(base):
+            self.functions[base] = self._called()
         return x
+
+    def _in_place(self, base: str) -> bool:
+        """Whether each number of a node's result is where those are that it is computed from: no Move is between."""
+        node = next(node for node in reversed(self.nodes) if node.name == base)
+        source = self.source(self.computed()[0])
+        return all(name == source or ((of := self.functions.get(name)) and of.x == source) for name in node.inputs)
 
     def _called(self, line: bool = False) -> Function:
         """The function that the call at work makes of the one that its tensors are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
+from typing import ClassVar
 
 import numpy as np
 
@@ -57,12 +58,14 @@ class Ring:
     can be written.
 
     passes -- of a FIFO the cycles of a row that is written: it may be while the row before it in its slot is read
+    filler -- the walk that writes it
     """
 
     rows: Rows
     handover: int = 0
-    passes: int | None = None
     written: int = 0
+    passes: int | None = field(default=None, kw_only=True)
+    filler: Walk | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
         self.free = deque([0.0] * self.rows.ring)
@@ -97,16 +100,24 @@ class Blocks(Ring):
 
 @dataclass(eq=False)
 class Rings:
-    """Several memories that are read together, a row of each for a row that is sent."""
+    """Two memories that are read together, a row of each for a row that is sent; the second passes rows on as a FIFO
+    does."""
 
-    rings: tuple[Ring, ...]
+    first: Ring
+    second: Ring
+    filler: ClassVar[None] = None  # no row goes through both as it comes
+
+    @property
+    def passes(self) -> int | None:
+        return self.second.passes
 
     def holds(self, frame: int, row: int) -> bool:
-        return all(ring.holds(frame, row) for ring in self.rings)
+        return self.first.holds(frame, row) and self.second.holds(frame, row)
 
     def give(self, row: int, now: float) -> None:
-        for ring in self.rings:
-            ring.give(row, now)
+        """now -- when the second may be written; the first is read until the row has passed."""
+        self.first.give(row, now + (self.passes or 0))
+        self.second.give(row, now)
 
 
 @dataclass(eq=False)
@@ -136,6 +147,10 @@ class Walk:
     row: int = 0  # the next one to send
     busy: bool = False
 
+    def __post_init__(self):
+        if self.fills is not None:
+            self.fills.filler = self
+
     def reads(self, senders: dict[int, Walk]) -> None:
         """Joins it to those whose rows it takes, by the number of the input. What is left of their gap when it has
         rested is part of its own."""
@@ -148,13 +163,20 @@ class Walk:
     def step(self) -> Step:
         return self.steps[self.at]
 
-    def idle(self) -> bool:
-        """Whether its next step could begin, were those around it at theirs."""
+    def idle(self, through: bool = False) -> bool:
+        """Whether its next step could begin, were those around it at theirs; through -- also if it sends a row out of a
+        FIFO that comes in meanwhile."""
         return (
             not self.busy
             and (self.fills is None or bool(self.fills.free))
-            and (self.empties is None or self.empties.holds(self.frame, self.row))
+            and (self.empties is None or self._is_there or (through and self.empties.passes is not None))
         )
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether its memory holds what its next step reads."""
+        assert self.empties is not None
+        return self.empties.holds(self.frame, self.row)
 
     def givers(self) -> list[Walk]:
         """Whose rows its next step takes."""
@@ -166,8 +188,9 @@ class Walk:
         return [*self.givers(), *(self.behind if self.step.sends else ())]
 
     def meets(self, idle: set[Walk]) -> bool:
-        """Whether its partners are at the step of the same row."""
-        return all(other in idle and self in other.partners() for other in self.partners())
+        """Whether its partners are at the step of the same row, and its memory is filled if need be."""
+        filled = self.empties is None or self._is_there or self.empties.filler in idle
+        return filled and all(other in idle and self in other.partners() for other in self.partners())
 
     def start(self, now: float) -> float:
         """Returns its own cycles, those until its slot can be written among them."""

@@ -160,8 +160,22 @@ module axil_registers #(
     // what is read, and whether there is something to read
     reg  [31:0] value_d;
     reg         known_d;
+    reg  [31:0] beats_d;                // of a stream that is not the first
+    reg         has_beats_d;
     integer     n;
     always @* begin
+        beats_d = 32'd0;
+        has_beats_d = 1'b0;
+        for (n = 1; n < INPUTS; n = n + 1)
+            if (s_axi_araddr[11:2] == IN_BEATS_OF + n[9:0]) begin
+                beats_d = IN_BEATS[32*n +: 32];
+                has_beats_d = 1'b1;
+            end
+        for (n = 1; n < OUTPUTS; n = n + 1)
+            if (s_axi_araddr[11:2] == OUT_BEATS_OF + n[9:0]) begin
+                beats_d = OUT_BEATS[32*n +: 32];
+                has_beats_d = 1'b1;
+            end
         known_d = 1'b1;
         case (s_axi_araddr[11:2])
             10'h000: value_d = ID;
@@ -184,7 +198,7 @@ module axil_registers #(
             10'h011: value_d = BUILD_ID;
             10'h012: value_d = LAYERS;
             default: begin
-                value_d = 32'd0;
+                value_d = beats_d;
                 known_d = LAYERS != 0;
                 case (s_axi_araddr[11:2])
                     LOAD_LAYER: value_d = {24'd0, load_layer_q};
@@ -192,18 +206,8 @@ module axil_registers #(
                     LOAD_DATA:  value_d = 32'd0;
                     10'h016:    value_d = load_check_q;
                     10'h017:    value_d = {31'd0, selected_loaded && settle_q == 4'd0};
-                    default:    known_d = 1'b0;
+                    default:    known_d = has_beats_d;
                 endcase
-                for (n = 1; n < INPUTS; n = n + 1)
-                    if (s_axi_araddr[11:2] == IN_BEATS_OF + n[9:0]) begin
-                        value_d = IN_BEATS[32*n +: 32];
-                        known_d = 1'b1;
-                    end
-                for (n = 1; n < OUTPUTS; n = n + 1)
-                    if (s_axi_araddr[11:2] == OUT_BEATS_OF + n[9:0]) begin
-                        value_d = OUT_BEATS[32*n +: 32];
-                        known_d = 1'b1;
-                    end
             end
         endcase
     end

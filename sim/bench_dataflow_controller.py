@@ -12,7 +12,7 @@ CONFIGS = [
     {"IN_BEATS": 16, "OUT_BEATS": 10, "COUNTER_W": 64},
     {"IN_BEATS": 5, "OUT_BEATS": 24, "COUNTER_W": 32},
     {"IN_BEATS": 9, "OUT_BEATS": 1, "COUNTER_W": 10},
-    {"INPUTS": 2, "IN_BEATS": beats(6, 2), "OUT_BEATS": 1},
+    {"INPUTS": 2, "IN_BEATS": beats(2, 6), "OUT_BEATS": 1},
     {"INPUTS": 3, "OUTPUTS": 2, "IN_BEATS": beats(2, 9, 5), "OUT_BEATS": beats(7, 2), "COUNTER_W": 32},
     {"OUTPUTS": 3, "IN_BEATS": 4, "OUT_BEATS": beats(1, 8, 3), "COUNTER_W": 10},
 ]

@@ -102,10 +102,10 @@ def cycles(c):
     """Of a row in the long run, as hwgen/units/matmul.py says."""
     stripe = c["B_COLUMNS"] // c["LANES"]
     column = stripe * max(c["K"], c["LANES"])
-    handover = 4
-    a = max(column, c["K"], -(-(column + c["K"] + handover) // c["A_RING"])) * c["A_COLUMNS"]
+    turn = 1
+    a = max(column, c["K"], -(-(column + c["K"] + turn) // c["A_RING"])) * c["A_COLUMNS"]
     fill = c["K"] * c["B_COLUMNS"]
-    return max(a, fill, -(-(fill + a + handover) // 2))
+    return max(a, fill, -(-(fill + a + turn) // 2))
 
 
 @cocotb.test()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hwgen.lanes.kinds import lane_kinds
-from hwgen.nn import ActQuant, AvgPool2d, LayerNorm, Softmax, limits
+from hwgen.nn import GRU, LSTM, RNN, ActQuant, AvgPool2d, LayerNorm, Softmax, limits
 
 MOST_BITS = 46  # of an accumulator: hwgen takes 48, and the bound here is not tight
 MOST_WORK = 40_000  # products of a frame, those with zero weights counted: seconds of simulation
@@ -65,6 +65,40 @@ class View(nn.Module):
         return x.view(x.size(0), -1)
 
 
+# what only moves numbers, by the dimensions that it takes, the batch left out
+MOVES = {
+    "flip": (1, lambda x: x.flip(-1)),
+    "roll": (1, lambda x: x.roll(1, 1)),
+    "half of the channels": (1, lambda x: x[:, : (x.shape[1] + 1) // 2]),
+    "every second": (1, lambda x: x[..., ::2]),
+    "chunks exchanged": (1, lambda x: torch.cat(x.chunk(2, 1)[::-1], 1)),
+    "cropped": (2, lambda x: x[..., 1:]),
+    "last": (2, lambda x: x[..., -1:]),
+    "channels last": (2, lambda x: x.movedim(1, -1)),
+    "upsampled": (2, lambda x: nn.functional.interpolate(x, scale_factor=2)),
+    "reflected": (2, lambda x: nn.functional.pad(x, (1, 1), mode="reflect")),
+    "expanded": (2, lambda x: x[..., :1].expand(x.shape)),
+    "cropped above": (3, lambda x: x[:, :, 1:]),
+    "transposed": (3, lambda x: x.transpose(-1, -2)),
+    "tokens": (3, lambda x: x.flatten(2)),
+    "shuffled": (3, lambda x: nn.functional.channel_shuffle(x, 2)),
+    "pixels of channels": (3, lambda x: nn.functional.pixel_shuffle(x, 2)),
+    "channels of pixels": (3, lambda x: nn.functional.pixel_unshuffle(x, 2)),
+}
+
+
+class Moved(nn.Module):
+    def __init__(self, how: str):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        return MOVES[self.how][1](x)
+
+    def extra_repr(self):
+        return self.how
+
+
 class Mean(nn.Module):
     """The mean over all pixels, as many networks write a global average pooling."""
 
@@ -88,6 +122,28 @@ class Greatest(nn.Module):
 
     def forward(self, x):
         return x.topk(self.k, 1)[0]
+
+
+class OverTime(nn.Module):
+    """The hidden states [N, units, columns] of a cell that reads the columns of [N, channels, columns]."""
+
+    def __init__(self, cell: nn.Module):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x):
+        return self.cell(x.transpose(1, 2))[0].transpose(1, 2)
+
+
+class Products(nn.Module):
+    """The products of all columns with each other, or of all channels, of [N, channels, columns]."""
+
+    def __init__(self, over_channels: bool):
+        super().__init__()
+        self.over_channels = over_channels
+
+    def forward(self, x):
+        return x.transpose(1, 2) @ x if self.over_channels else x @ x.transpose(1, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,8 +292,25 @@ def _input(random: Random) -> tuple[torch.Tensor, Here]:
 
 def _block(random: Random, here: Here, depth: int = 0) -> Here:
     """A few layers more."""
-    others = ("pool", "pool", "fork", "fork", "norm", "activation", "still", "flatten", "pad", "channels")
+    others = (
+        "pool",
+        "pool",
+        "fork",
+        "fork",
+        "norm",
+        "activation",
+        "still",
+        "flatten",
+        "pad",
+        "channels",
+        "sequence",
+        "move",
+        "move",
+    )
     kind = random.choice(("layer",) * 6 + others)
+    if kind == "move":
+        how = random.choice([name for name, (dims, _) in MOVES.items() if dims <= len(here.shape)])
+        return here.then(Moved(how), work=0)
     if kind == "fork" and depth < 2:
         return _fork(random, here, depth)
     if kind == "pool" and len(here.shape) > 1:
@@ -252,6 +325,8 @@ def _block(random: Random, here: Here, depth: int = 0) -> Here:
         dims = len(here.shape) - 1
         make = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}[dims]
         return here.then(make(tuple(random.choice((0, 0, 1, 2, 5)) for _ in range(2 * dims))), work=0)
+    if kind == "sequence" and len(here.shape) == 2:
+        return _sequence(random, here)
     if kind == "channels":
         return _quantize(random, _channels(random, here), 0.5)
     if kind == "flatten" and random.random() < 0.3:
@@ -321,6 +396,38 @@ def _channels(random: Random, here: Here) -> Here:
     return here.then(layer, 1.0, -bits)
 
 
+def _sequence(random: Random, here: Here) -> Here:
+    """A recurrent cell over the columns, or the products of all columns, or of all channels, with each other."""
+    here = here if here.bits <= 8 else _quantize(random, here)
+    channels, columns = here.shape
+    if random.random() < 0.4:
+        inner = random.choice((channels, columns))
+        product = Products(over_channels=inner == channels)
+        here = here.then(product, inner * here.reach**2, 2 * here.exponent, work=inner)
+        return _quantize(random, here, 0.85)
+    cell, units = random.choice((LSTM, GRU, RNN)), random.randint(1, 4)
+    gate, state, hidden = (random.randint(-5, -1) for _ in range(3))
+    formats = {
+        "gate_bits": random.randint(3, 8),
+        "gate_exponent": gate,
+        "activation_bits": random.randint(3, 8),
+        "state_bits": random.randint(4, 10),
+        "state_exponent": state,
+        "hidden_bits": random.randint(3, 8),
+        "hidden_exponent": hidden,
+        "input_bits": random.randint(4, 10),
+        "input_exponent": gate - random.randint(-1, 3),
+    }
+    layer = cell(channels, units, bias=random.random() < 0.8, **formats)
+    for part in (layer.input, layer.hidden):
+        _set(part.weight, _weights(random, tuple(part.weight.shape))[0])
+    if layer.input.bias is not None:
+        bias, _ = _bias(random, len(layer.input.bias), here.exponent)
+        _set(layer.input.bias, np.zeros(len(layer.input.bias)) if bias is None else bias)
+    reach = 2.0 ** (hidden + formats["hidden_bits"] - 1)
+    return here.then(OverTime(layer), reach, hidden, work=12 * (channels + units))
+
+
 def _weights(random: Random, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
     """Weights, and the exponent of a grid that holds them; pruned ones may be minus zero."""
     kind = random.choice(("pot", "gap", "apot", "integers", "ternary"))
@@ -388,7 +495,9 @@ def _activation(random: Random, here: Here) -> Here:
 
 def _table(random: Random, here: Here) -> Here:
     """A function of one activation between two quantizers, the first of at most 10 bits."""
-    function = random.choice((nn.Sigmoid(), nn.Tanh(), nn.SiLU(), nn.GELU(), nn.LeakyReLU(0.1), nn.Hardswish()))
+    function = random.choice(
+        (nn.Sigmoid(), nn.Tanh(), nn.SiLU(), nn.GELU(), nn.LeakyReLU(0.1), nn.Hardswish(), nn.LeakyReLU(0.25))
+    )
     while len(here.modules) == 0 or getattr(here.modules[-1], "bits", 16) > 10:
         here = _quantize(random, here)
     return _quantize(random, here.then(function, max(here.reach, 1.0), here.exponent - 4))

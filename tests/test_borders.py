@@ -8,10 +8,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from hwgen import BuildConfig, design, emit, flow, simulate, store, verify
+from hwgen import BuildConfig, build, design, emit, flow, report, simulate, store, verify
 from hwgen.cli import main
 from hwgen.errors import BadInput, ToolFailed, UnsupportedLayer
 from hwgen.ir import Graph, Input, Node, Output, TensorType
+from hwgen.nn import ActQuant
 from hwgen.ops.add import Add
 from hwgen.ops.concat import Concat
 from hwgen.ops.conv import Conv
@@ -328,6 +329,42 @@ def test_the_command_line_takes_and_gives_several_arrays(tmp_path, monkeypatch):
 
 def cli(*arguments):
     return CliRunner().invoke(main, arguments)
+
+
+class TwoHeads(torch.nn.Module):
+    """An image from 0 to 255 and a vector; class shares, a map inside, and the vector on its grid."""
+
+    def __init__(self):
+        super().__init__()
+        self.image, self.vector, self.map = ActQuant(6, -3, True), ActQuant(4, -2, True), ActQuant(5, -1, True)
+        self.conv, self.score = torch.nn.Conv2d(2, 2, 3, padding=1), torch.nn.Linear(2, 3)
+        dice = torch.Generator().manual_seed(1)
+        for layer in (self.conv, self.score):
+            layer.weight.data = torch.randint(-2, 3, layer.weight.shape, generator=dice) / 2
+            layer.bias.data = torch.randint(-4, 5, layer.bias.shape, generator=dice) / 4
+        self.register_buffer("mean", torch.tensor([0.485, 0.456]).reshape(2, 1, 1))
+
+    def forward(self, image, vector):
+        small = self.vector(vector)
+        inside = self.map(self.conv(self.image((image / 255 - self.mean) / 0.225)))
+        return torch.softmax(self.score(small), dim=-1), inside, small
+
+
+@pytest.mark.sim
+def test_a_module_of_two_inputs_and_three_outputs_from_build_to_report(tmp_path):
+    module = TwoHeads().eval()
+    dice = torch.Generator().manual_seed(2)
+    image, vector = torch.randint(0, 256, (4, 2, 5, 6), generator=dice).float(), torch.randn(4, 2, generator=dice)
+    build(module, (image[:1], vector[:1]), out=tmp_path / "net")
+    y, _ = simulate(tmp_path / "net", [image, vector], simulator="icarus", stall=0.3)
+    with torch.no_grad():
+        wants = module.double()(image.double(), vector.double())
+    for got, want in zip(y, wants, strict=True):
+        assert np.array_equal(got, want.numpy())
+    known, text = report(tmp_path / "net")
+    assert [end["port"] for end in known["border"]] == ["s_axis", "s1_axis", "m_axis", "m1_axis", "m2_axis"]
+    assert "div (golden.npz: inputs.0.steps.0); sub (golden.npz: inputs.0.steps.1); div" in text
+    assert "| m_axis | " in text and "softmax over dimension -1" in text
 
 
 @pytest.mark.sim

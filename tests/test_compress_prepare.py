@@ -693,7 +693,7 @@ def test_a_function_is_quantized_on_both_sides_and_builds(function, tmp_path):
         net = convert(prepared)
         assert torch.equal(net(X), prepared(X))
     design = hwgen.build(net, (X[:1],), out=tmp_path / "net")
-    assert [placed.unit.kind for placed in design.placed].count("lookup") == 1
+    assert [placed.unit.kind in ("lookup", "two_lines") for placed in design.placed].count(True) == 1
 
 
 def test_a_clip_that_no_quantizer_will_follow_is_named_before_any_training():

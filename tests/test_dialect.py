@@ -288,3 +288,19 @@ def test_parameters_that_cannot_work_are_named(module, config, says, tmp_path):
     command = ["iverilog", "-g2005", "-s", module, *given, "-o", str(tmp_path / "out"), *map(str, SOURCES)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode and f"Unknown module type: {says}" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", ["axil_registers", "dataflow_controller"])
+def test_yosys_infers_no_latch_at_the_border(module, tmp_path):
+    """A variable of a loop in one branch of a case is one."""
+    for n, config in enumerate(import_module(f"bench_{module}").CONFIGS):
+        values = {name: value if isinstance(value, tuple) else (value, 32) for name, value in config.items()}
+        given = " ".join(f"-chparam {name} {bits}'b{value:0{bits}b}" for name, (value, bits) in values.items())
+        (tmp_path / str(n)).mkdir()
+        done = yosys(
+            tmp_path / str(n),
+            f"read_verilog -defer {share('rtl')}/{module}.v",
+            f"hierarchy -check -top {module} {given}",
+            "proc",
+        )
+        assert done.returncode == 0 and "\nLatch inferred" not in done.stdout.replace("Warning: ", ""), done.stdout

@@ -13,7 +13,7 @@ from torch import nn
 from hwgen import BuildConfig, build, design, flow, simulate
 from hwgen.devices import devices
 from hwgen.errors import DoesNotFit, ToolFailed, UnsupportedLayer
-from hwgen.ir import Graph, Node, TensorType
+from hwgen.ir import Graph, Input, Node, Output, TensorType
 from hwgen.nn import ActQuant
 from hwgen.ops.add import Add
 from hwgen.ops.concat import Concat
@@ -197,7 +197,8 @@ def graph_of(op, kind, quantize=None):
     nodes = (Node("y", op, ("input",)),)
     if quantize is not None:
         nodes += (Node("rounded", quantize, ("y",)),)
-    return Graph("input", kind, kind.shape, nodes, nodes[-1].name, op.infer(kind).shape)
+    output = Output(nodes[-1].name, op.infer(kind).shape)
+    return Graph((Input("input", kind, kind.shape),), nodes, (output,))
 
 
 @pytest.mark.sim
@@ -211,7 +212,7 @@ def test_constants_by_place_equal_the_golden_integers(finer, options, tmp_path, 
     x = frames(9, *kind.shape)
     folder = tmp_path / "net"
     build(nn.Identity(), out=folder, config=BuildConfig(**options))
-    want = graph.dequantize_output(graph.eval(graph.quantize_input(x))).numpy()
+    want = graph.golden(x)[0].numpy()
     for stall in (0.0, 0.5):
         y, _ = simulate(folder, x.numpy(), simulator="icarus", stall=stall)
         assert np.array_equal(y, want)
@@ -220,12 +221,8 @@ def test_constants_by_place_equal_the_golden_integers(finer, options, tmp_path, 
 class Gate(nn.Module):
     """Squeeze and excitation: each channel times a sigmoid of two layers over the average of all."""
 
-    def __init__(self, channels, rows, columns):
+    def __init__(self, channels):
         super().__init__()
-        spread = nn.Conv2d(
-            channels, channels, (rows, columns), padding=(rows - 1, columns - 1), groups=channels, bias=False
-        )
-        spread.weight.data[:] = 1
         self.input = ActQuant(6, -3, True)
         self.gate = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -237,7 +234,6 @@ class Gate(nn.Module):
             ActQuant(7, -4, True),
             nn.Sigmoid(),
             ActQuant(6, -6),
-            spread,
         )
         self.output = ActQuant(6, -2, True)
 
@@ -251,15 +247,16 @@ def fifos(design):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("options", [{}, {"lanes": 8}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"lanes": 8}, {"engine": "spatial"}], ids=str)
 def test_a_gate_waits_for_the_whole_frame(options, tmp_path):
     """The FIFO holds the frame and what comes while the gate is computed, so frames follow each other without a gap."""
-    module, x = Gate(4, 4, 8), frames(10, 4, 4, 8)
+    module, x = Gate(4), frames(10, 4, 4, 8)
     placed = built(module, tmp_path / "net", x, **options)
     held = fifos(placed)["output_0"]
     assert held.depth > held.order.beats
     assert f"up to {held.depth} beats" in held.note()
-    assert interval_of(placed) == placed.slowest()
+    if not options.get("engine"):  # else the sums of a frame wait for those of the frame before
+        assert interval_of(placed) == placed.slowest()
     ran(module, placed, tmp_path / "net", x)
     ran(module, placed, tmp_path / "net", x, stall=0.5)
 
@@ -269,13 +266,13 @@ def test_a_gate_with_a_smaller_fifo_never_ends(tmp_path, monkeypatch):
     """So the depth that is counted is needed: all but a few beats of the frame are too few."""
     depth = design._depth
 
-    def short(placed, i, sides, slowest):
-        found = depth(placed, i, sides, slowest)
+    def short(placed, i, *rest):
+        found = depth(placed, i, *rest)
         return min(found, placed.inputs[i].order.beats - 4) if i == 0 else found
 
     monkeypatch.setattr(design, "_depth", short)
     monkeypatch.setattr("hwgen.emit.pace_of", lambda design: Pace(1, 1))  # which says that no frame ends
-    module, x = Gate(4, 4, 8), frames(3, 4, 4, 8)
+    module, x = Gate(4), frames(3, 4, 4, 8)
     built(module, tmp_path / "net", x, lanes=1)
     with pytest.raises(ToolFailed):
         simulate(tmp_path / "net", x.numpy(), simulator="icarus")

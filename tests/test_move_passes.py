@@ -340,3 +340,10 @@ def test_a_bijection_at_either_border_is_left_to_the_host():
     graph = run_passes(graph)
     assert [type(node.op) for node in graph.nodes] == [Conv] and torch.equal(graph.golden(x)[0], want[0])
     assert graph.inputs[0].view is not None and graph.outputs[0].view is not None
+
+
+def test_two_cycles_are_found_to_be_enough():
+    """The search for the best rate ended where 0.95 times what it found was, rounded, just below two cycles."""
+    layer = Conv(np.zeros((1, 1, 2, 1)), np.array([2.0]), stride=(2, 2), padding=(0, 2, 0, 2))
+    graph = graph_of(TensorType((1, 1, 1), QType(0, 15), -1), ("a", layer, ("x",)), ("b", Add(), ("a", "a")))
+    assert len(scheduled(graph, BuildConfig(engine="lanes", lanes=3)).placed) >= 3

@@ -2,16 +2,22 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
 
+from hwgen import BuildConfig, build, simulate
 from hwgen.beatmap import ZERO, BeatMap, Nest
 from hwgen.board import load_board
 from hwgen.engines import Limits
 from hwgen.engines.move import MoveEngine
 from hwgen.ir import TensorType
 from hwgen.lower import lower
+from hwgen.nn import ActQuant
 from hwgen.ops.move import Move
+from hwgen.pace import interval_of
 from hwgen.qtype import QType
 from hwgen.stream import Order
 from tests.graphs import check_design, graph_of, placed
@@ -162,3 +168,44 @@ def test_the_rtl_of_any_move_sends_what_its_index_says(tmp_path_factory, move, d
     design, _ = placed(graph, {"y": choice})
     stall = data.draw(st.sampled_from([0.0, 0.0, 0.3, 0.7]))
     check_design(tmp_path_factory.mktemp("move"), design, "icarus", stall)
+
+
+class Net(nn.Module):
+    """A gate over a whole frame, a map upsampled and reflected at its sides, channels shuffled, and channels last."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.conv, self.gate, self.last = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 3)
+        self.linear = nn.Linear(2 * 5 * 13, 3)
+        for layer in (self.conv, self.gate, self.last, self.linear):
+            layer.weight.data = torch.randint(-3, 4, layer.weight.shape) / 8
+            layer.bias.data = torch.randint(-8, 8, layer.bias.shape) / 16
+        self.into, self.wide = ActQuant(4, -3, True), ActQuant(6, -3, True)
+
+    def forward(self, x):
+        x = self.wide(self.conv(self.into(x)))
+        x = self.wide(x * self.wide(torch.sigmoid(self.wide(self.gate(self.wide(x.mean((2, 3), keepdim=True)))))))
+        x = functional.interpolate(functional.channel_shuffle(x, 2), scale_factor=2)
+        x = self.wide(functional.max_pool2d(functional.pad(x, (1, 1, 1, 1), mode="reflect")[:, :, 1:], 2, 1))
+        return self.linear(self.wide(self.last(x))[:, :, 1:, 2:].permute(0, 2, 3, 1).flatten(1))
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(
+    ("options", "simulator"),
+    [
+        ({"lanes": 4}, "verilator"),
+        ({"lanes": 1}, "icarus"),
+        ({"engine": "spatial", "pixels": 2}, "icarus"),
+    ],
+)
+def test_a_network_full_of_moves_equals_pytorch(options, simulator, tmp_path):
+    net, x = Net().eval(), torch.randn(5, 2, 4, 8)
+    design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(**options))
+    assert "gather" in {placed.unit.kind for placed in design.placed}
+    want = net.double()(x.double()).detach().numpy()
+    for stall in (0.0, 0.4):
+        y, run = simulate(tmp_path / "net", x.numpy(), simulator=simulator, stall=stall)
+        assert np.array_equal(y, want)
+        assert stall or (run.interval is not None and run.interval <= interval_of(design))

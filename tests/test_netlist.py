@@ -67,11 +67,13 @@ def sliced(engine, stage, limits, sides):
 
 
 def over_channels() -> nn.Sequential:
-    """Layers that look at all channels of a pixel, each behind another."""
+    """Two lines, and layers that look at all channels of a pixel, each behind another."""
     torch.manual_seed(2)
     net = nn.Sequential(
         ActQuant(3, -2),
         nn.Conv2d(2, 7, 1),
+        ActQuant(5, -2, True),
+        nn.LeakyReLU(0.25),
         ActQuant(5, -2, True),
         LayerNorm(-2, 6, -3, dim=1),
         Softmax(-3, 6, dim=1),
@@ -133,8 +135,9 @@ def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
     net, x = over_channels() if kind.startswith("channels") else small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
     design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
-    if kind != "channels":
-        assert {"gather", "resample", "lookup"} <= {placed.unit.kind for placed in design.placed}
+    over = {"layer_norm", "softmax", "topk", "two_lines"}
+    wanted = over if kind.startswith("channels") else {"gather", "resample", "lookup"}
+    assert wanted <= {placed.unit.kind for placed in design.placed}
     if folded:
         folds = [placed.unit.fold for placed in design.placed if isinstance(placed.unit, TermLanes)]
         assert kind in {fold.kind for fold in folds}

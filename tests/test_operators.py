@@ -82,6 +82,7 @@ case(
     lambda m, x: m.a(m.c(x) + F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 1))),
     c=lambda: nn.Conv2d(3, 5, 3, stride=2, padding=1),
 )
+case("sum of a part to itself", lambda m, x: m.a(x[..., 1:] + x[..., 1:])[..., 1:])
 case("sub", lambda m, x: m.a(m.c(x)) - x, c=lambda: nn.Conv2d(3, 3, 3, padding=1))
 case("mul", lambda m, x: m.a(m.a(m.c(x)) * x), c=lambda: nn.Conv2d(3, 3, 3, padding=1))
 case(

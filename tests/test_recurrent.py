@@ -262,5 +262,5 @@ def test_a_classifier_equals_pytorch(kinds, options, simulator, tmp_path):
 
 def test_gates_are_those_of_torch():
     assert {kind: FLOAT[kind](2, 3).weight_hh_l0.shape[0] // 3 for kind in GATES} == GATES
-    assert ActQuant(10, -6, signed=True).extra_repr() == LSTM(2, 3).quant.extra_repr()
+    assert ActQuant(12, -8, signed=True).extra_repr() == LSTM(2, 3).quant.extra_repr()
     assert set(SIMULATORS) >= {"icarus", "verilator"}

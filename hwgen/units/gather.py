@@ -68,13 +68,18 @@ class Gather(Unit):
     def rom(self) -> Rom | None:
         """The first place of each run, and whether it is zeros; None where there is one run."""
         starts = self.nest.starts
-        if len(starts) == 1:
+        if self.runs == 1:
             return None
         places = [(np.maximum(starts, 0), ceil_log2(self.blocks.taken))]
-        return Rom.of_fields([((starts < 0).astype(np.int64), 1), *places] if self._zeros else places)
+        return Rom.of_fields([((starts < 0).astype(np.int64), 1), *places] if self.zeros else places)
 
     @property
-    def _zeros(self) -> bool:
+    def runs(self) -> int:
+        """Runs of a block, which are the words of its file."""
+        return len(self.nest.starts)
+
+    @property
+    def zeros(self) -> bool:
         """Whether some runs are of zeros."""
         return bool((self.nest.starts < 0).any())
 
@@ -95,8 +100,8 @@ class Gather(Unit):
             found["FIRST"] = int(nest.starts[0])
         else:
             found |= {
-                "RUNS": self.rom.depth,
-                "ZEROS": int(self._zeros),
+                "RUNS": self.runs,
+                "ZEROS": int(self.zeros),
                 "FILE": self.rom_path,
                 "CHECK": (self.rom.check, 32),
             }
@@ -126,12 +131,13 @@ class Gather(Unit):
             luts += self.device.lut_memory(depth, self.bits)
         else:
             luts += self.device.lut_banks(depth, self.bits)
-        if self.rom is not None:
-            luts += ceil_log2(self.rom.depth) - (0 if odd or rounds else address) + self.bits * self._zeros
-            if self.rom.depth > self.device.lut_depth:
-                blocks += self.device.block_memory(self.rom.depth, self.rom.width, ())[0]
+        if self.runs > 1:
+            width = ceil_log2(self.blocks.taken) + self.zeros
+            luts += ceil_log2(self.runs) - (0 if odd or rounds else address) + self.bits * self.zeros
+            if self.runs > self.device.lut_depth:
+                blocks += self.device.block_memory(self.runs, width, ())[0]
             else:
-                luts += self.rom.width
+                luts += width
         return {"LUT": luts, "BRAM36": blocks}
 
     def walks(self, rows, taken, sent):

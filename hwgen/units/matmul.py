@@ -13,9 +13,10 @@ from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.unit import Unit
 from hwgen.verilog import signed64
-from hwgen.walks import Ring, Rings, Rows, Step, Walk
+from hwgen.walks import HANDOVER, Ring, Rings, Rows, Step, Walk
 
-LATENCY = 4  # cycles from the last beat of a row of b, or a column of a, to its products, and back to a free place
+TURN = 1  # cycles that a place is neither filled nor read, each time
+QUIET = 4  # cycles from the first product of a row to its first result, at least
 ROWS_HELD = 2  # of b
 
 
@@ -75,7 +76,7 @@ class MatMul(Unit):
     def ring(self) -> int:
         """Columns of a that are held: two, or so many that taking and multiplying them do not wait for each other."""
         k, column = self.sizes[0], self._column
-        return 2 if k + column + LATENCY <= 2 * max(k, column) else 4
+        return 2 if k + column + TURN <= 2 * max(k, column) else 4
 
     @property
     def _column(self) -> int:
@@ -119,12 +120,12 @@ class MatMul(Unit):
     def row(self) -> tuple[int, int]:
         """Cycles that a row takes: to come, of b; and to be multiplied, while the columns of a come."""
         k, _, a_columns, b_columns = self.sizes
-        column = max(self._column, k, -(-(self._column + k + LATENCY) // self.ring))
+        column = max(self._column, k, -(-(self._column + k + TURN) // self.ring))
         return k * b_columns, a_columns * column
 
     def cycles(self):
         fill, work = self.row
-        return self.sizes[1] * max(fill, work, -(-(fill + work + LATENCY) // ROWS_HELD))
+        return self.sizes[1] * max(fill, work, -(-(fill + work + TURN) // ROWS_HELD))
 
     def needs(self, i=0):
         k, rows, a_columns, b_columns = self.sizes
@@ -148,16 +149,17 @@ class MatMul(Unit):
     def walks(self, rows, taken, sent):
         fill, work = self.row
 
-        def ring(count: int) -> Ring:
-            return Ring(Rows(rows, 0, 0, rows, 1, 1, 1, count), LATENCY)
+        def ring(count: int, passes: int | None = None) -> Ring:
+            return Ring(Rows(rows, 0, 0, rows, 1, 1, 1, count), HANDOVER, passes)
 
         held = ring(ROWS_HELD)
         walks = [Walk([Step(True, False, fill)] * rows, fills=held, sides=(1,))]
         if not self.rows_of_a:
-            return [*walks, Walk([Step(True, True, work, sent, LATENCY)] * rows, empties=held, sides=(0,))]
-        columns = ring(self.rows_of_a)
+            return [*walks, Walk([Step(True, True, work, sent, QUIET)] * rows, empties=held, sides=(0,))]
+        # a column is given back whole
+        columns = ring(self.rows_of_a, max(0, taken - self.sizes[0]))
         take = Walk([Step(True, False, taken)] * rows, fills=columns, sides=(0,))
-        send = Walk([Step(False, True, work, sent)] * rows, empties=Rings((held, columns)), sides=())
+        send = Walk([Step(False, True, work, sent)] * rows, empties=Rings(held, columns), sides=())
         return [*walks, take, send]
 
     def estimate(self):

@@ -191,13 +191,15 @@ class Recurrent(Unit):
         units, gates, finish = self.op.units, self.op.gates, FINISH[self.op.kind]
         together = max(1, self.lanes // gates)
         loads = max(1, gates // self.lanes)  # of sums, for a unit
+        load = units if together > 1 else max(units, self.lanes)
         if together > 1:
             rest = late = together * (finish + gates)
         else:
             rest = self.lanes + finish
             # two loads wait for a unit to be finished, more are yet to come
-            late = finish + (2 * self.lanes + (loads - 2) * units if loads > 1 else gates)
-        return START + loads * units + (units // together - 1) * max(loads * units, late) + rest
+            late = finish + (2 * self.lanes + (loads - 2) * load if loads > 1 else gates)
+        first = units + (loads - 1) * load
+        return START + first + (units // together - 1) * max(loads * load, late) + rest
 
     def cycles(self):
         return self.steps * self.step

@@ -36,6 +36,10 @@ class StreamWiden(Unit):
     def estimate(self):
         return {"LUT": 5, "BRAM36": 0}
 
+    @property
+    def delay(self):
+        return self.sent.side // self.taken.side
+
     def needs(self, i=0):
         return (np.arange(self.sent.beats) + 1) * (self.sent.side // self.taken.side)
 
@@ -85,6 +89,10 @@ class StreamNarrow(Unit):
     def estimate(self):
         words = self.taken.side // self.sent.side
         return {"LUT": 3 + ceil_log2(words) + self.bits * self.sent.side * max(1, words // 2 - 1), "BRAM36": 0}
+
+    @property
+    def delay(self):
+        return self.taken.side // self.sent.side
 
     def needs(self, i=0):
         n = self.taken.side // self.sent.side
