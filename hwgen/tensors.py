@@ -148,7 +148,7 @@ class Tensors:
         kind = self.types[view.base]
         if kind.shape == index.shape and View.of(view.base, view.size, index).index is None:
             return view.base
-        return self._node(Move(np.ascontiguousarray(index), self.path), view.base)
+        return self._node(Move(np.ascontiguousarray(index), self.path), view.base, name=f"{self.path} moved")
 
     def add(self, op: Op, *inputs: Tensor) -> Tensor:
         """Appends a node that reads the tensors in the default layout, and returns its tensor: of one input in the
@@ -202,9 +202,9 @@ class Tensors:
         by_channel = kinds[:, 0, 0]
         return self._node(depthwise(factors[by_channel], offsets[by_channel], of.path, MULTIPLIER_BITS), source)
 
-    def _node(self, op: Op, *inputs: str) -> str:
-        """Appends a node, whose name comes back."""
-        name = self._unique(self.path or type(op).__name__)
+    def _node(self, op: Op, *inputs: str, name: str = "") -> str:
+        """Appends a node, whose name comes back: that of the layer's path, or of `name`."""
+        name = self._unique(name or self.path or type(op).__name__)
         result = op.infer(*(self.types[source] for source in inputs))
         if min(result.shape) < 1:
             raise UnsupportedLayer(

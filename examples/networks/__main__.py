@@ -5,6 +5,7 @@ compressed one, and of the RTL, which is held against the golden integers word b
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -85,15 +86,15 @@ def run(name: str, frames: int) -> tuple:
     got = answers if isinstance(answers, tuple) else (answers,)
     if not all(torch.equal(one, other) for one, other in zip(got, golden, strict=True)):
         raise SystemExit(f"{name}: the RTL does not give the golden integers")
-    rate = load_board(BOARD).clock_mhz * 1e6 / design.slowest
-    percent = [in_float, score(network.double(), replaced(task)), task.score(answers, y[:frames])]
+    rate = load_board(BOARD).clock_mhz * 1e6 / design.slowest()
+    percent = [in_float, score(network.double(), in_double(task)), task.score(answers, y[:frames])]
     cost = [round(design.estimate()[what]) for what in ("LUT", "BRAM36")]
     return name, task.measure, *(f"{p:.1f}" for p in percent), *cost, f"{rate:,.0f}", round(seconds)
 
 
-def replaced(task: Task) -> Task:
+def in_double(task: Task) -> Task:
     """The task in float64, in which a compressed network is exact."""
-    return Task(task.model, lambda train: (task.data(train)[0].double(), task.data(train)[1]), task.loss, task.score)
+    return replace(task, data=lambda training: (task.data(training)[0].double(), task.data(training)[1]))
 
 
 @click.command(help=__doc__)
