@@ -560,7 +560,7 @@ def _fork(random: Random, here: Here, depth: int) -> Here:
         end = Here((), here.values, here.reach, here.exponent, here.work)
         if reshaped:
             others = random.randint(1, 5) if how == "cat" and dim == 1 else outputs
-            end = _layer(random, end, others, True, stride)
+            end = _layer(random, end, depth, others, True, stride)
         elif random.random() < 0.7:
             end = _branch(random, end, depth)
         ends.append(end)
