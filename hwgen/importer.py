@@ -98,7 +98,9 @@ class Importer(Tensors):
                 f"inputs of {self.batch} and {shape[0]} frames", node.name, "give all inputs the same batch"
             )
         self.batch = shape[0]
-        name = f"input{len(self.names) or ''}"
+        # the only one has one name whatever forward() calls it, several have the names that it calls them
+        alone = len(self.program.graph_signature.user_inputs) == 1
+        name = "input" if alone else self._unique(node.name)
         self.names.append(name)
         self.types[name] = TensorType(frame_shape(shape[1:]), QType(0, 1), 0)  # until it is quantized
         self.floats[f"floats of {name}"] = Floats(name, tuple(shape[1:]))
