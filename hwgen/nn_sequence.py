@@ -184,8 +184,8 @@ class LayerNorm(nn.Module):
 
     x has any shape and dtype float32 or float64; the result has the same shape and dtype, and is exact. r is at most
     1 / 2^(bits+1) of itself too small, so a result is off by half of its unit and at most a quarter more, and by what
-    the rounding of e is to a small v. `python -m benchmarks.norms` measures it: of 8 bits in and out, 4 to 256 channels,
-    0.71 units at most against torch.nn.LayerNorm, 0.25 on average, what the clamp cuts off left out.
+    the rounding of e is to a small v. `python -m benchmarks.norms` measures it: of 8 bits in and out, 4 to 256
+    channels, 0.71 units at most against torch.nn.LayerNorm, 0.25 on average, what the clamp cuts off left out.
     Gradient: that of the float layer, zero where the result is at an end of its range.
     Raises BadInput for an argument or a dtype outside these, and where v has more than 57 - bits bits.
     """

@@ -130,6 +130,25 @@ module recurrent #(
         .first_step(first_step)
     );
 
+    // the gates of a unit are taken in a burst; who sends them may be slow at one and fast at another
+    wire [P_W-1:0]    p;
+    wire              p_valid;
+    wire              p_ready;
+
+    stream_fifo #(
+        .DATA_W(P_W),
+        .DEPTH(32)
+    ) u_stream_fifo (
+        .clk(clk),
+        .rst(rst),
+        .s_axis_tdata(s_axis_tdata),
+        .s_axis_tvalid(s_axis_tvalid),
+        .s_axis_tready(s_axis_tready),
+        .m_axis_tdata(p),
+        .m_axis_tvalid(p_valid),
+        .m_axis_tready(p_ready)
+    );
+
     // the gates of a unit are taken as they come, then it is busy until its hidden state has left
     reg  [1:0]        gate_q;
     reg               busy_q;
@@ -137,11 +156,11 @@ module recurrent #(
     reg               valid_q;
     reg  [H_W-1:0]    data_q;
     reg  [UNIT_W-1:0] unit_q;
-    wire              take = sum_valid && s_axis_tvalid && !busy_q;
+    wire              take = sum_valid && p_valid && !busy_q;
     wire              last_gate = gate_q == LAST_GATE[1:0];
 
-    assign s_axis_tready = sum_valid && !busy_q;
-    assign sum_ready = s_axis_tvalid && !busy_q;
+    assign p_ready = sum_valid && !busy_q;
+    assign sum_ready = p_valid && !busy_q;
     assign send = (h_done || waits_q) && (!valid_q || m_axis_tready);
     assign m_axis_tdata = data_q;
     assign m_axis_tvalid = valid_q;
@@ -182,7 +201,7 @@ module recurrent #(
     wire [63:0]       other;               // what is added to a sum, on the common grid
     // 64 bits hold every sum; those above repeat the sign, those below PRE_DROP are rounded away
     /* verilator lint_off UNUSEDSIGNAL */
-    wire [63:0]       wide_p = {{(64-P_W){(P_SIGNED != 0) && s_axis_tdata[P_W-1]}}, s_axis_tdata};
+    wire [63:0]       wide_p = {{(64-P_W){(P_SIGNED != 0) && p[P_W-1]}}, p};
     wire [63:0]       wide_sum = ({{(64-S_W){sum[S_W-1]}}, sum} << S_SHIFT) + other + PRE_HALF;
     /* verilator lint_on UNUSEDSIGNAL */
 

@@ -292,50 +292,58 @@ def _input(random: Random) -> tuple[torch.Tensor, Here]:
 
 def _block(random: Random, here: Here, depth: int = 0) -> Here:
     """A few layers more."""
-    others = (
-        "pool",
-        "pool",
-        "fork",
-        "fork",
-        "norm",
-        "activation",
-        "still",
-        "flatten",
-        "pad",
-        "channels",
-        "sequence",
-        "move",
-        "move",
-    )
-    kind = random.choice(("layer",) * 6 + others)
-    if kind == "move":
-        how = random.choice([name for name, (dims, _) in MOVES.items() if dims <= len(here.shape)])
-        return here.then(Moved(how), work=0)
-    if kind == "fork" and depth < 2:
-        return _fork(random, here, depth)
-    if kind == "pool" and len(here.shape) > 1:
-        return _quantize(random, _pool(random, here), 0.3)
-    if kind == "norm" and here.bits <= 16:
-        return _quantize(random, _norm(random, here), 0.5)
-    if kind == "activation":
-        return _activation(random, here)
-    if kind == "still":
-        return here.then(random.choice((nn.Identity(), nn.Dropout())), work=0)
-    if kind == "pad" and len(here.shape) > 1:
-        dims = len(here.shape) - 1
-        make = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}[dims]
-        return here.then(make(tuple(random.choice((0, 0, 1, 2, 5)) for _ in range(2 * dims))), work=0)
-    if kind == "sequence" and len(here.shape) == 2:
-        return _sequence(random, here)
-    if kind == "channels":
-        return _quantize(random, _channels(random, here), 0.5)
-    if kind == "flatten" and random.random() < 0.3:
-        return here.then(random.choice((nn.Flatten(), View())), work=0)
-    return _layer(random, here)
+    kinds = (_layer,) * 6 + (_pooled, _pooled, _forked, _forked, _normed, _activation, _still, _flattened, _padded)
+    return random.choice((*kinds, _over_channels, _sequenced, _moved, _moved))(random, here, depth)
+
+
+def _pooled(random: Random, here: Here, depth: int) -> Here:
+    return _quantize(random, _pool(random, here), 0.3) if len(here.shape) > 1 else _layer(random, here)
+
+
+def _forked(random: Random, here: Here, depth: int) -> Here:
+    return _fork(random, here, depth) if depth < 2 else _layer(random, here)
+
+
+def _normed(random: Random, here: Here, depth: int) -> Here:
+    return _quantize(random, _norm(random, here), 0.5) if here.bits <= 16 else _layer(random, here)
+
+
+def _still(random: Random, here: Here, depth: int) -> Here:
+    return here.then(random.choice((nn.Identity(), nn.Dropout())), work=0)
+
+
+def _flattened(random: Random, here: Here, depth: int) -> Here:
+    return here.then(random.choice((nn.Flatten(), View())), work=0) if random.random() < 0.3 else _layer(random, here)
+
+
+def _padded(random: Random, here: Here, depth: int) -> Here:
+    dims = len(here.shape) - 1
+    if not dims:
+        return _layer(random, here)
+    make = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}[dims]
+    return here.then(make(tuple(random.choice((0, 0, 1, 2, 5)) for _ in range(2 * dims))), work=0)
+
+
+def _over_channels(random: Random, here: Here, depth: int) -> Here:
+    return _quantize(random, _channels(random, here), 0.5)
+
+
+def _sequenced(random: Random, here: Here, depth: int) -> Here:
+    return _sequence(random, here) if len(here.shape) == 2 else _layer(random, here)
+
+
+def _moved(random: Random, here: Here, depth: int) -> Here:
+    how = random.choice([name for name, (dims, _) in MOVES.items() if dims <= len(here.shape)])
+    return here.then(Moved(how), work=0)
 
 
 def _layer(
-    random: Random, here: Here, outputs: int | None = None, same: bool = False, stride: int | None = None
+    random: Random,
+    here: Here,
+    depth: int = 0,
+    outputs: int | None = None,
+    same: bool = False,
+    stride: int | None = None,
 ) -> Here:
     """A convolution or Linear, and often what follows one: batch norm, activation, max pool, quantizer, in varying
     order."""
@@ -481,7 +489,7 @@ def _norm(random: Random, here: Here) -> Here:
     return here.then(norm, bound, here.exponent - 3)
 
 
-def _activation(random: Random, here: Here) -> Here:
+def _activation(random: Random, here: Here, depth: int = 0) -> Here:
     kind = random.choice(("relu", "relu", "relu6", "hardtanh", "table"))
     if kind == "table":
         return _table(random, here)
@@ -552,7 +560,7 @@ def _fork(random: Random, here: Here, depth: int) -> Here:
         end = Here((), here.values, here.reach, here.exponent, here.work)
         if reshaped:
             others = random.randint(1, 5) if how == "cat" and dim == 1 else outputs
-            end = _layer(random, end, others, True, stride)
+            end = _layer(random, end, depth, others, True, stride)
         elif random.random() < 0.7:
             end = _branch(random, end, depth)
         ends.append(end)
@@ -570,7 +578,7 @@ def _branch(random: Random, here: Here, depth: int) -> Here:
     if kind == "fork" and depth < 1:
         return _fork(random, here, depth + 1) if random.random() < 0.5 else here
     if kind == "layers":
-        here = _layer(random, here, here.shape[0], same=True)
+        here = _layer(random, here, depth, here.shape[0], same=True)
     if kind == "quantize":
         return _quantize(random, here)
     if kind == "activation":
@@ -580,7 +588,7 @@ def _branch(random: Random, here: Here, depth: int) -> Here:
     if kind == "pool" and len(here.shape) > 1:
         make = {2: nn.MaxPool1d, 3: nn.MaxPool2d}[len(here.shape)]
         return here.then(make(3, 1, 1), work=9)
-    return _layer(random, here, here.shape[0], same=True)
+    return _layer(random, here, depth, here.shape[0], same=True)
 
 
 def _quantize(random: Random, here: Here, chance: float = 1.0) -> Here:

@@ -150,7 +150,7 @@ class MatMul(Unit):
         fill, work = self.row
 
         def ring(count: int, passes: int | None = None) -> Ring:
-            return Ring(Rows(rows, 0, 0, rows, 1, 1, 1, count), HANDOVER, passes)
+            return Ring(Rows(rows, 0, 0, rows, 1, 1, 1, count), HANDOVER, passes=passes)
 
         held = ring(ROWS_HELD)
         walks = [Walk([Step(True, False, fill)] * rows, fills=held, sides=(1,))]

@@ -15,6 +15,9 @@ from hwgen.stream import Order
 from hwgen.units.rounding import clamp_luts, lift, rounding
 from hwgen.units.unit import BeatByBeat
 
+# LUTs that yosys takes for a bit of a word, of up to 16 words and of more
+SHORT_TABLE, LONG_TABLE = 0.6, 2.0
+
 
 @dataclass(frozen=True, eq=False)
 class Offset(BeatByBeat):
@@ -97,10 +100,14 @@ class Offset(BeatByBeat):
 
     def estimate(self):
         p, rom, memory = self.parameters(), self.rom, MEMORIES["rom"]
-        columns = max(0, min(p["X_W"] + p["SHIFT"], p["K_W"]) - p["SHIFT"])
+        x, up, wide = self.stage.x.qtype, p["SHIFT"], p["W"]
+        # above an unsigned activation the carry goes on alone
+        columns = max(0, (wide if x.signed else min(wide, x.bits + up)) - up)
         blocks, _ = memory.blocks(rom.depth, rom.width, self.device)
-        tables = 0
-        if rom.depth <= self.device.lut_depth:
+        tables = 0.0
+        if rom.depth <= self.device.lut_depth:  # each different function of the place once
             tables = len({column.tobytes() for column in rom.bits.T if column.min() < column.max()})
-        luts = self.order.side * (columns + clamp_luts(p, p["OUT_W"])) + tables
-        return {"LUT": 5 + 2 * ceil_log2(rom.depth) + luts + memory.luts(rom.depth, rom.width, self.device), **blocks}
+            tables *= SHORT_TABLE if rom.depth <= 16 else LONG_TABLE
+        counter = 0 if rom.depth & (rom.depth - 1) == 0 else ceil_log2(rom.depth)
+        luts = self.order.side * (columns + clamp_luts(p, p["OUT_W"])) + round(tables)
+        return {"LUT": 4 + counter + luts + memory.luts(rom.depth, rom.width, self.device), **blocks}

@@ -32,7 +32,7 @@ class Recurrent(Unit):
     module = "recurrent"
     primitives = True
     rigid = True
-    latency = 8
+    latency = 10
 
     @property
     def name(self) -> str:
@@ -217,7 +217,7 @@ class Recurrent(Unit):
         products = op.kind != "rnn"
         # what chooses the sum to send: shifts, where the lanes are no power of two
         choice = device.multiplexer(self.lanes) * (1 if self.lanes & (self.lanes - 1) else 0.55)
-        luts = 31 + self.sum_bits * (1 + choice)
+        luts = 43 + self.stage.x.qtype.bits + self.sum_bits * (1 + choice)
         if op.kind == "lstm":
             luts += 88
         if op.kind == "gru":
