@@ -22,6 +22,7 @@ from examples.networks.task import Answers, Task
 from hwgen.board import load_board
 from hwgen.compress import Recipe, convert, prepare
 from hwgen.compress.formats import Uniform
+from hwgen.flow import read_manifest
 
 TASKS = {
     "unet": unet.TASK,
@@ -80,13 +81,14 @@ def run(name: str, frames: int) -> tuple:
     x, y = task.data(False)
     with TemporaryDirectory() as folder:
         design = hwgen.build(network, (x[:1],), out=Path(folder) / name)
+        interval = read_manifest(Path(folder) / name)["interval"]
         found, _ = hwgen.simulate(Path(folder) / name, x[:frames].numpy(), stall=0.1)
     answers: Answers = torch.from_numpy(found) if not isinstance(found, tuple) else tuple(map(torch.from_numpy, found))
     golden = design.graph.golden(x[:frames])
     got = answers if isinstance(answers, tuple) else (answers,)
     if not all(torch.equal(one, other) for one, other in zip(got, golden, strict=True)):
         raise SystemExit(f"{name}: the RTL does not give the golden integers")
-    rate = load_board(BOARD).clock_mhz * 1e6 / design.slowest()
+    rate = load_board(BOARD).clock_mhz * 1e6 / interval
     percent = [in_float, score(network.double(), in_double(task)), task.score(answers, y[:frames])]
     cost = [round(design.estimate()[what]) for what in ("LUT", "BRAM36")]
     return name, task.measure, *(f"{p:.1f}" for p in percent), *cost, f"{rate:,.0f}", round(seconds)
