@@ -7,10 +7,12 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
+import hwgen.nn
 from hwgen.compress import Prepared, Recipe, convert, prepare
 from hwgen.compress.formats import Uniform
 from hwgen.compress.methods import FilterSimilarity
 from hwgen.frontend import import_model
+from hwgen.nn import ActQuant
 from hwgen.passes import run_passes
 
 RECIPE = Recipe(weights=Uniform(6), activation_bits=7, quantize_from=0.0)
@@ -294,3 +296,19 @@ def test_channels_that_another_dimension_is_read_of_stay():
         converted = convert(prepared)
         assert torch.equal(converted(x), want)
     assert converted.conv.out_channels == 6 and converted.tokens.out_features == 4
+
+
+@pytest.mark.parametrize("name", ["encoder", "encoder layer", "softmax inside", "group norm", "layer norm of planes"])
+def test_a_norm_and_a_softmax_are_on_the_grid_of_the_quantizer_before_them(name):
+    prepared, _ = trained(name)
+    network = convert(prepared)
+    found = 0
+    for node in network.graph.nodes:
+        module = network.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(module, hwgen.nn.LayerNorm | hwgen.nn.Softmax):
+            (before,) = node.args
+            while before.op != "call_module" or not isinstance(network.get_submodule(before.target), ActQuant):
+                before = before.args[0]
+            assert module.in_exponent == network.get_submodule(before.target).exponent
+            found += 1
+    assert found
