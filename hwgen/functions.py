@@ -1,6 +1,7 @@
 """Functions of one activation while they are still floats: what a network computes between two quantizers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf, isinf
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Function:
     values  float64 [kinds, integers]: for each integer in the range of `x`, in order; one kind, or several
     line    whether they are multiples of x and a constant
     kinds   of the function at each place of the flattened frame of `x`: int64; None: there is one
+    ends    of a line the least and the greatest value, at which it is then cut off
     """
 
     x: str
@@ -34,6 +36,7 @@ class Function:
     values: np.ndarray
     line: bool = False
     kinds: np.ndarray | None = None
+    ends: tuple[float, float] = (-inf, inf)
 
     @staticmethod
     def itself(x: str, kind: TensorType, path: str) -> "Function":
@@ -58,16 +61,28 @@ class Function:
             return None
         return self.table(Quantize(exponent, -UNBOUNDED, UNBOUNDED), kind)
 
+    def clipped(self, low: float, high: float) -> "Function":
+        """A line cut off at ends further inside."""
+        least, greatest = (min(max(end, low), high) for end in self.ends)
+        return replace(self, ends=(least, greatest))
+
+    def quantizer(self, quantize: Quantize) -> Quantize:
+        """What a quantizer is behind the line that is not cut off: rounding is monotone."""
+        low, high = (
+            quantize.low if end == -inf else quantize.high if isinf(end) else int(_levels(end, quantize.exponent))
+            for end in self.ends
+        )
+        low, high = (min(max(end, quantize.low), quantize.high) for end in (low, high))
+        return Quantize(quantize.exponent, low, high)
+
     def scale(self, quantize: Quantize, kind: TensorType) -> tuple[np.ndarray, np.ndarray]:
         """The factor and the offset of each kind, float64, of which `quantize` makes the same integers as of this line,
         for each integer in the range of `kind`. Raises OffGrid where no multiplier of MULTIPLIER_BITS does."""
         factors, offsets = np.empty(len(self.values)), np.empty(len(self.values))
         x = np.arange(kind.qtype.low, kind.qtype.high + 1)
         for i, values in enumerate(self.values):
-            scaled = values * 2.0**-quantize.exponent
-            levels = np.floor(scaled)
-            levels += scaled - levels >= 0.5
-            slope = (scaled[-1] - scaled[0]) / max(1, len(x) - 1)
+            levels = _levels(values, quantize.exponent)
+            slope = (values[-1] - values[0]) * 2.0**-quantize.exponent / max(1, len(x) - 1)
             found = fit_line(x, levels, slope, quantize.low, quantize.high)
             if found is None:
                 raise OffGrid(
@@ -80,6 +95,13 @@ class Function:
             # the quantizer adds the half
             offsets[i] = (2 * bias - 2.0**shift) * 2.0 ** (quantize.exponent - shift - 1)
         return factors, offsets
+
+
+def _levels(values, exponent: int):
+    """floor(values * 2^-exponent + 1/2), without the rounding that adding the half has just below a tie."""
+    scaled = values * 2.0**-exponent
+    levels = np.floor(scaled)
+    return levels + (scaled - levels >= 0.5)
 
 
 def depthwise(scale: np.ndarray, offset: np.ndarray, path: str, weight_bits: int = WEIGHT_BITS) -> Conv:

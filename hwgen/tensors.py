@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -185,6 +185,7 @@ class Tensors:
         self.path = of.path  # the layer's own name
         try:
             if of.line:
+                quantize = of.quantizer(quantize)
                 return self._node(quantize, self._scaled(of, quantize))
             return self._node(of.table(quantize, kind), of.x)
         finally:
@@ -337,6 +338,12 @@ class Tensors:
         """Whether a tensor is a function that awaits its quantizer."""
         return self.views[x].base in self.deferred
 
+    def clipped(self, x: Tensor, low: float, high: float) -> Tensor:
+        """A function that awaits its quantizer, cut off by the call at work."""
+        view = self.views[x]
+        of = self.functions[view.base]
+        return self.defer(view, of.clipped(low, high)) if of.line else self.pointwise()
+
     def is_narrow(self, x: Tensor) -> bool:
         """Whether a tensor is a function of one that a table takes."""
         return self.types[self.source(x)].qtype.bits <= TABLE_BITS
@@ -346,7 +353,7 @@ class Tensors:
         if any(self.views[x].base in self.floats or not self.views[x].same(self.views[tensors[0]]) for x in tensors):
             return False
         known = [self.functions[base] for x in tensors if (base := self.views[x].base) in self.functions]
-        plain = all(of.kinds is None for of in known)
+        plain = all(of.kinds is None and of.ends == (-inf, inf) for of in known)
         return plain and len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
 
     def computed(self) -> list[Tensor]:
@@ -461,7 +468,7 @@ class Tensors:
         except (OffGrid, DoesNotFit, MissingActQuant):
             source = self.types[self.source(x)]
             of = self.functions.get(view.base)
-            straight = of is None or (of.line and of.kinds is None)
+            straight = of is None or (of.line and of.kinds is None and of.ends == (-inf, inf))
             if not line or source.qtype.bits > (LINE_BITS if straight else TABLE_BITS):
                 raise
             return self.defer(view, self._called(line=True))

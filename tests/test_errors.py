@@ -117,11 +117,6 @@ UNSUPPORTED = {
     "softmax": (image(ActQuant(4, 0), nn.Softmax(1), nn.Flatten()), "softmax", "at:   1", "hwgen.nn.Softmax"),
     "op of no module": ((Inside(lambda x: x.cumsum(1)), SMALL), "aten.cumsum", "replace the layer"),
     "adaptive to 3": (image(ActQuant(4, 0), nn.AdaptiveAvgPool2d(3)), "whose windows differ", "at:   1"),
-    "averages that count": (
-        image(ActQuant(4, 0), nn.AvgPool2d(3, 1, 1, count_include_pad=False), ActQuant(4, 0)),
-        "differently at the edges",
-        "at:   1",
-    ),
     "a maximum of padding": (
         (
             nn.Sequential(ActQuant(4, 0), nn.MaxPool2d((2, 1), padding=(1, 0), dilation=(2, 1))),
@@ -251,7 +246,7 @@ def test_a_recurrent_layer_is_named_once(refused):
         parameter.data.fill_(0.5)
     with pytest.raises(HwgenError) as raised:
         hwgen.frontend.import_model(net, (torch.zeros(1, 5, 3),))
-    assert [e.what.split("aten.")[1] for e in raised.value.each()] == ["lstm.input"]
+    assert [(e.what, e.at) for e in raised.value.each()] == [("a recurrent layer in floats", "lstm")]
 
 
 def test_a_float_network_is_told_to_compress(refused, tmp_path):
@@ -300,8 +295,9 @@ def test_a_number_that_is_not_finite(refused, name, value):
 def test_a_batch_norm_that_leaves_the_grid(refused):
     norm = nn.BatchNorm2d(2)
     norm.running_var.fill_(0.3)
-    refused(OffGrid, image(ActQuant(4, 0), conv(2, 2, 3), norm), "at:   2", "fold the batch norm into the layer before")
-    refused(OffGrid, image(ActQuant(4, 0), norm), "at:   1", "no layer with weights is right before it")
+    refused(MissingActQuant, image(ActQuant(4, 0), conv(2, 2, 3), norm), "at:   2", "behind it (batch norm)")
+    net = image(ActQuant(4, 0), conv(2, 2, 3), norm, nn.ReLU(), conv(2, 2, 3))
+    refused(MissingActQuant, net, "at:   2", "behind it (batch norm)")
 
 
 def test_a_batch_norm_with_a_variance_of_zero(refused):

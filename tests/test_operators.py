@@ -165,6 +165,13 @@ case("var", lambda m, x: m.a(m.a(x.mean(2, keepdim=True)) * x), shape=(3, 8, 8))
 case("average of what is there", lambda m, x: m.a(F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)))
 case("average at the end", lambda m, x: m.a(F.avg_pool2d(x, 3, 2, 0, ceil_mode=True)), shape=(2, 6, 7))
 case("norm of any floats", lambda m, x: m.a(m.b(m.c(x))), c=lambda: nn.Conv2d(3, 5, 3), b=lambda: fitted(5))
+case(
+    "norm, clip, quantizer",
+    lambda m, x: m.a(F.hardtanh(m.b(m.c(x)).relu(), 0, 1.3)),
+    c=lambda: nn.Conv2d(3, 5, 3),
+    b=lambda: fitted(5),
+)
+case("mean, clip", lambda m, x: m.a(x.mean((2, 3)).clamp(-0.3, 0.7)))
 case("sign", lambda m, x: m.c(torch.sign(x)), c=lambda: nn.Conv2d(3, 2, 3))
 case("leaky 1/8", lambda m, x: m.c(F.leaky_relu(x, 0.125)), c=lambda: nn.Conv2d(3, 2, 3))
 case("sum with its sigmoid", lambda m, x: m.a(torch.sigmoid(x) + x))
