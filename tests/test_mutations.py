@@ -250,12 +250,12 @@ MUTANTS = {
     "a state for all units": ("recurrent", 0, "recurrent", "memory[unit_q] <= new_state", "memory[0] <= new_state"),
     "a cell state rounded down": ("recurrent", 0, "recurrent", "half_c = (ONE << STATE_DROP) >> 1", "half_c = 0"),
     "a cell state seen rounded down": ("recurrent", 0, "recurrent", " + SEEN_HALF[SEEN_W-1:0]", ""),
-    "a cell state that does not wait for its output gate": (
+    "a cell state that is sent whether it is new or not": (
         "recurrent",
         0,
         "recurrent",
         "c_waits_q && busy_q",
-        "c_waits_q",
+        "busy_q",
     ),
     "a sigmoid for tanh": ("recurrent", 0, "recurrent", "mark_1q[G] || mark_1q[GATES]", "mark_1q[GATES]"),
     "an input gate for an output gate": ("recurrent", 0, "recurrent", "if (mark_2q[O]) o_q", "if (mark_2q[I]) o_q"),
@@ -307,7 +307,7 @@ MUTANTS = {
         "other ? FIRST_OTHER",
         "1'b0 ? FIRST_OTHER",
     ),
-    "a run in the other half": ("gather", 4, "gather", "other && begun", "!other && begun"),
+    "a run in the other half": ("gather", 5, "gather", "other && begun", "!other && begun"),
     "a loop that goes on from its end": ("gather", 0, "gather", "STEP - spans[i*32 +: 32]", "STEP"),
     "a word lost in a stall": ("gather", 0, "gather", "if (free) word_q <=", "word_q <="),
     "a word of block RAM lost in a stall": (
