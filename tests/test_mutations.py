@@ -319,7 +319,6 @@ MUTANTS = {
     ),
     "zeros that are not": ("gather", 6, "gather", "blank_q ? {(M*X_W){1'b0}} : word_q", "word_q"),
     "zeros a beat too early": ("gather", 6, "gather", "if (free) blank_q <= zero_q", "blank_q <= zero_q"),
-    "a run begun before its place is known": ("gather", 5, "gather", "blocks_q != 2'd0 && begun", "blocks_q != 2'd0"),
     "a block's number kept through a reset": ("gather", 0, "gather", "            half_q   <= 1'b0;\n", ""),
     "a block counted once when one comes as one goes": (
         "gather",
