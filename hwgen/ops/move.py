@@ -24,8 +24,8 @@ class Move(Op):
     path: str = ""
 
     def __post_init__(self):
-        # torch takes no view that runs backwards
-        object.__setattr__(self, "index", np.ascontiguousarray(self.index, np.int64))
+        # torch takes no view that runs backwards, nor what may not be written
+        object.__setattr__(self, "index", np.array(self.index, np.int64, order="C"))
 
     def __str__(self) -> str:
         return f"Move[to {'x'.join(map(str, self.index.shape))}]"
