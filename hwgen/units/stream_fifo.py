@@ -26,6 +26,9 @@ class StreamFifo(BeatByBeat):
     def parameters(self):
         return {"DATA_W": self.bits, "DEPTH": self.depth, "BLOCK": int(self.block)}
 
+    def facts(self):
+        return {"entries": self.depth}
+
     @property
     def block(self) -> bool:
         """Whether the memory is a block RAM: where that is the smaller share of a board."""
