@@ -242,10 +242,13 @@ def groups(size=9):
 
 
 @pytest.mark.sim
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
 @pytest.mark.parametrize("names", groups(), ids=lambda names: names[0])
-def test_hardware_equals_the_modules(names, tmp_path):
+def test_hardware_equals_the_modules(names, simulator, tmp_path):
+    """Verilator, whose compiler takes longest, on those that are few."""
+    if simulator == "verilator" and len(names) > 4:
+        names = names[::4]
     found = [network(name) for name in names]
     net, x = Many([net for net, _ in found]).eval(), found[0][1][:3]
     build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(lanes=4 if len(names) % 2 else 32))
-    for simulator in ("icarus", "verilator"):
-        assert verify(tmp_path / "net", x.numpy(), simulator=simulator, stall=0.3)["equal"] == len(x)
+    assert verify(tmp_path / "net", x.numpy(), simulator=simulator, stall=0.3)["equal"] == len(x)
