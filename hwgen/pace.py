@@ -124,9 +124,13 @@ def _rest(walk: Walk, cycles: dict[Walk, float]) -> float:
 def _start(together: list[Walk], now: float) -> dict[Walk, float]:
     """The cycles until each ends: all of them with the slowest, but lanes run on."""
     cycles: dict[Walk, float] = {}
-    own = {walk: walk.start(now) for walk in together}
+    own: dict[Walk, float] = {}
+    late: dict[Walk, float] = {}  # when a first beat can be taken
     for walk in sorted(together, key=lambda walk: walk.number, reverse=True):
-        step = walk.step
+        step, slot = walk.step, walk.start(now)
+        full = 0.0 if walk.fills is None or walk.fills.passes else slot  # a FIFO's slot is late for a last beat
+        late[walk] = max((late[other] - step.quiet for other in walk.behind if step.sends), default=full)
+        own[walk] = step.cycles + max(slot, late[walk])
         behind = max((cycles[other] for other in walk.behind if step.sends), default=0.0)
         # a slower reader makes each beat wait but the last
         cycles[walk] = max(own[walk], step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own[walk]

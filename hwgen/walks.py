@@ -193,10 +193,9 @@ class Walk:
         return filled and all(other in idle and self in other.partners() for other in self.partners())
 
     def start(self, now: float) -> float:
-        """Returns its own cycles, those until its slot can be written among them."""
+        """Returns in how many cycles the slot can be written that it takes."""
         self.busy = True
-        late = 0.0 if self.fills is None else max(0.0, self.fills.free.popleft() - now)
-        return self.step.cycles + late
+        return 0.0 if self.fills is None else max(0.0, self.fills.free.popleft() - now)
 
     def frees(self, now: float, cycles: float) -> bool:
         """Gives back the slot of a FIFO's row which it begins to send, and in how many cycles; whether it is one."""

@@ -1,7 +1,5 @@
 """The RTL of random networks gives what the module gives, on both simulators, with and without stalls."""
 
-from random import Random
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from hwgen.nn import ActQuant
 from hwgen.pace import interval_of
 from hwgen.simulate import run_frames
 from tests.fuzz import check
-from tests.networks import Fork, Network, make_network, networks
+from tests.networks import Fork, Network, networks
 from tests.test_golden import batch, quantized, weigh
 
 # a derandomized run tries the same networks each time; a smaller seed is no smaller network, so nothing is shrunk
@@ -116,8 +114,13 @@ def test_one_pixel_one_channel_one_bit(tmp_path):
     )
 
 
-@pytest.mark.sim
-@pytest.mark.parametrize("seed", ["7/29"])
-def test_networks_that_were_once_slower_than_predicted(seed, tmp_path):
-    """A spatial layer that sends its last columns to a slower reader while it must be given none."""
-    assert check(make_network(Random(seed)), tmp_path / "net", "icarus")
+@pytest.mark.parametrize("lanes", [3, 11])
+def test_a_row_waits_until_a_slot_of_its_reader_is_handed_back(tmp_path, lanes):
+    """Its first results come at once and hold up all others: only the last two channels have terms."""
+    conv = nn.Conv2d(3, 5, (1, 3), 3, (0, 1), bias=False)
+    conv.weight.data.fill_(1.0)
+    conv.weight.data[:3] = 0.0
+    layers = quantized(conv, ActQuant(4, 2, signed=True), nn.MaxPool2d((2, 3), 1, (1, 1)))
+    interval = {3: 78, 11: 37}[lanes]
+    network = Network(layers.eval(), batch(3, 1, 8), lanes, 0.0)
+    assert check(network, tmp_path / "net", "icarus") == (interval, interval)
