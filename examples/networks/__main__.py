@@ -104,7 +104,9 @@ def in_double(task: Task) -> Task:
 @click.option("--frames", default=40, show_default=True, help="Test frames through the RTL.")
 def main(names: tuple[str, ...], frames: int):
     heads = ("network", "score, %", "float", "compressed", f"RTL, {frames} frames", "LUT", "BRAM36")
-    table = Table(*heads, f"frames/s at an assumed {load_board(BOARD).clock_mhz:g} MHz", "training, CPU s", box=MARKDOWN)
+    table = Table(
+        *heads, f"frames/s at an assumed {load_board(BOARD).clock_mhz:g} MHz", "training, CPU s", box=MARKDOWN
+    )
     for name in names or TASKS:
         table.add_row(*map(str, run(name, frames)))
     Console(width=160).print(table)
