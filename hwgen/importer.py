@@ -230,7 +230,8 @@ class Importer(Tensors):
         """A shape with a batch of one; None where the batch is not first, or a size is dynamic."""
         if isinstance(self.batch, int) and self.batch > 1:
             return (1, *shape[1:]) if shape and shape[0] == self.batch else None
-        one = tuple(n if isinstance(n, int) else 1 if n == self.batch else 0 for n in shape)
+        # by their names: to ask whether sizes are equal may be more than torch can tell
+        one = tuple(n if isinstance(n, int) else 1 if str(n) == str(self.batch) else 0 for n in shape)
         return one if all(one) or not shape else None
 
     def _check_aliases(self, node) -> None:

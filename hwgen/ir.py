@@ -61,6 +61,7 @@ class Op:
     elementwise  whether it is a function of one activation of each input, so that it may come before or behind what
                  moves them
     pixelwise    whether each pixel of its result is a function of the same pixel of its inputs, wherever that is
+    of_integers  whether its result depends on the integers of its one input, not on what they are worth
     requantizes  whether the unit that computes it can also do what a Quantize behind it does
     frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that
                  follow each other
@@ -69,6 +70,7 @@ class Op:
     window: "Window | None" = None
     maximum: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
+    of_integers: ClassVar[bool] = False
     requantizes: ClassVar[bool] = False
     pixelwise: bool = False
     frames: int = 1

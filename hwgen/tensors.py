@@ -93,7 +93,9 @@ class Tensors:
             of = self.functions[view.base]
             table = of.on_grid(self.types[of.x])
             if table is not None:
-                return view.on(self._node(table, of.x))
+                base = self._node(table, of.x)
+                self.functions[base] = of
+                return view.on(base)
             raise MissingActQuant(
                 f"the result of {of.name} is used as floats",
                 of.path,
@@ -108,12 +110,11 @@ class Tensors:
         qtype = QType(min(kind.qtype.low, 0), max(kind.qtype.high, 0)) if view.zeros else kind.qtype
         return TensorType(frame_shape(view.shape[1:]), qtype, kind.exponent)
 
-    def moved(self, x: Tensor, function: Callable) -> Any:
+    def moved(self, x: Tensor, function: Callable, batch: int = 1) -> Any:
         """The tensor, or the list of tensors, that `function` picks: it is given a float64 tensor of the user's shape,
-        and moves, repeats and leaves out its numbers; -1 becomes zero."""
+        a batch of one or of `batch` among it, and moves, repeats and leaves out its numbers; -1 becomes zero."""
         view = self.views[x]
         places = torch.from_numpy(view.places.astype(np.float64))
-        batch = self.batch if isinstance(self.batch, int) else 1
         if batch > 1:
             of = torch.arange(batch).reshape(batch, *[1] * (places.dim() - 1)) * view.size
             places = torch.where(places < 0, places, places + of)
@@ -164,6 +165,11 @@ class Tensors:
         view, quantize = self.views[x], op.requantization
         if quantize is not None and view.base in self.floats:
             return self._quantize_input(quantize, x)
+        if quantize is not None and view.base in self.deferred:
+            of = self.functions[view.base]
+            if not view.covers and not view.zeros:
+                of, view = self._part(of, view)
+            return self._named(view.on(self._of_function(of, quantize)))
         if not view.covers or (view.zeros and quantize is not None and not quantize.low <= 0 <= quantize.high):
             view = View(self.framed(x), prod(view.shape), view.shape)
         if quantize is not None and self._better_as_function(view.base):
@@ -171,10 +177,15 @@ class Tensors:
         base = self._node(op, self.exact(self._named(view)).base)
         return self._named(view.on(base))
 
+    def _part(self, of: Function, view: View) -> tuple[Function, View]:
+        """A function of those numbers alone that a view of it takes, and the view of all of these."""
+        index = view.places.reshape(frame_shape(view.shape[1:]))
+        kinds = None if of.kinds is None else of.kinds.reshape(-1)[index.reshape(-1)]
+        source = self._node(Move(index, self.path), of.x, name=f"{self.path} moved")
+        return replace(of, x=source, kinds=kinds), View(source, index.size, view.shape)
+
     def _better_as_function(self, base: str) -> bool:
-        """Whether a quantizer of it is a table: it is nothing else, or the result of a product."""
-        if base in self.deferred:
-            return True
+        """Whether a quantizer of a node is a table of what it is computed from: it is the result of a product."""
         of = self.functions.get(base)
         node = next((node for node in reversed(self.nodes) if node.name == base), None)
         return of is not None and node is not None and len(node.inputs) > 1
@@ -419,6 +430,13 @@ class Tensors:
         """The call at work, of tensors that are functions of the same one: a table, once a quantizer says on which grid
         its results are."""
         name, computed = _short(self.node), self.computed()
+        if any(getattr(leaf, "ndim", 0) and leaf.numel() > 1 for leaf in leaves([self.args, self.kwargs])):
+            raise UnsupportedLayer(
+                f"{name} with a constant that differs from place to place",
+                self.path,
+                "use one number for all, or sums and products with constants: x * mask + value",
+            )
+        self._settle_zeros()
         source = self.types[self.source(computed[0])]
         if source.qtype.bits > TABLE_BITS:
             raise UnsupportedLayer(
@@ -434,14 +452,32 @@ class Tensors:
             )
         return self.defer(self.views[computed[0]], self._called())
 
+    def _settle_zeros(self) -> None:
+        """Makes the zeros of the views that the call at work takes numbers like the others, unless it makes zeros of
+        them."""
+        padded = [x for x in self.computed() if self.views[x].zeros]
+        if padded and self._at(lambda x: torch.zeros_like(self._of_each(x)[:1])).any():  # NaN is not zero
+            for x in padded:
+                shape = self.views[x].shape
+                self.views[x] = View(self.framed(x), prod(shape), shape)
+
     def _values(self) -> np.ndarray:
         """The results of the call at work on the values of the functions that its tensors are: float64."""
 
+        return self._at(self._of_each).reshape(1, -1)
+
+    def _of_each(self, x: Tensor) -> torch.Tensor:
+        """The values that a tensor may have, one for each integer in the range of its source."""
+        return torch.tensor(self.function(x).values[0])
+
+    def _at(self, values: Callable[[Tensor], torch.Tensor]) -> np.ndarray:
+        """The results of the call at work where its tensors have other values."""
+
         def value(leaf):
-            return torch.tensor(self.function(leaf).values[0]) if isinstance(leaf, Tensor) else leaf
+            return values(leaf) if isinstance(leaf, Tensor) else leaf
 
         result = self.again(*mapped(value, self.args), **mapped(value, self.kwargs))
-        return (result[0] if isinstance(result, tuple) else result).numpy().reshape(1, -1)
+        return (result[0] if isinstance(result, tuple) else result).numpy()
 
     def again(self, *args, **kwargs):
         """The call at work, of other arguments, in float64."""
@@ -459,24 +495,42 @@ class Tensors:
 
         by_number -- whether that call takes a number, too, as it takes the tensor
         """
+        scale, offset = self.of_one_frame(scale), self.of_one_frame(offset)
         view = self.views[x]
         if view.base in self.floats:
             return self._step(x)
         line = by_number and np.size(scale) == 1 and np.size(offset) == 1 and self.computed() == [x]
         try:
-            result = self._affine(x, np.asarray(scale, np.float64), np.asarray(offset, np.float64))
+            result = self._affine(x, scale, offset)
         except (OffGrid, DoesNotFit, MissingActQuant):
+            if not line or not (np.isfinite(scale).all() and np.isfinite(offset).all()):
+                raise
+            self._settle_zeros()
+            view = self.views[x]
             source = self.types[self.source(x)]
             of = self.functions.get(view.base)
             straight = of is None or (of.line and of.kinds is None and of.ends == (-inf, inf))
-            if not line or source.qtype.bits > (LINE_BITS if straight else TABLE_BITS):
+            if source.qtype.bits > (LINE_BITS if straight else TABLE_BITS):
                 raise
             return self.defer(view, self._called(line=True))
         return self.known(result) if line else result
 
+    def of_one_frame(self, values) -> np.ndarray:
+        """Constants of the user's shape, a batch of one among it, as float64: those of a batch that is all alike."""
+        values = np.asarray(values, np.float64)
+        alike = values.ndim > 1 and isinstance(self.batch, int) and len(values) == self.batch
+        alike = alike and bool((values == values[:1]).all())
+        return values[:1] if alike else values
+
     def _affine(self, x: Tensor, scale: np.ndarray, offset: np.ndarray) -> Tensor:
         """The same, exactly: by channel, or with a constant for each place, or else each number a channel."""
         view = self.exact(x)
+        if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
+            raise OffGrid(
+                f"a constant of {_short(self.node)} is not finite",
+                self.path,
+                "use the least number on the grid for -inf",
+            )
         shape = np.broadcast_shapes(view.shape, scale.shape, offset.shape)
         if shape != view.shape:
             x = self.moved(x, lambda places: torch.broadcast_to(places, shape))
@@ -511,9 +565,14 @@ class Tensors:
         first = isinstance(self.args[0], Tensor)
         if name not in STEPS or len(constants) != 1 or not (first or name in ("add", "mul")):
             self.exact(x)
-        values = np.asarray(constants[0], np.float64)
-        if values.size > 1:
-            if not view.covers or np.isnan(values := view.back(values)).any():
+        values = self.of_one_frame(constants[0])
+        if view.zeros and name in ("add", "sub"):  # the zeros would be shifted, too
+            self.exact(x)
+        if values.size == 1:
+            values = values.reshape(())
+        else:
+            fits = np.broadcast_shapes(view.shape, values.shape) == view.shape
+            if not fits or not view.covers or np.isnan(values := view.back(values)).any():
                 self.exact(x)
             values = values.reshape(of.shape)
         base = f"{of.name}, {name} {len(self.floats)}"
@@ -532,8 +591,9 @@ class Tensors:
             kind = TensorType(frame_shape(shape), QType(op.low, op.high), op.exponent)
             known = self.inputs[of.name] = Input(of.name, kind, of.shape, moved, of.steps)
             self.types[of.name] = kind
-        quantized = (known.type.qtype, known.type.exponent, len(known.steps))
-        if quantized != (QType(op.low, op.high), op.exponent, len(of.steps)) or known.steps != of.steps:
+        quantized = (known.type.qtype, known.type.exponent, [step for step, _ in known.steps])
+        alike = quantized == (QType(op.low, op.high), op.exponent, [step for step, _ in of.steps])
+        if not alike or not all(np.array_equal(a, b) for (_, a), (_, b) in zip(known.steps, of.steps, strict=True)):
             raise UnsupportedLayer(
                 "the input is quantized in two ways", self.path, "quantize it once, and use the result twice"
             )

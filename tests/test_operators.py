@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from hwgen import build, verify
 from hwgen.config import BuildConfig
+from hwgen.errors import HwgenError, MissingActQuant, UnsupportedLayer
 from hwgen.frontend import import_model
 from hwgen.nn import ActQuant
 from hwgen.passes import run_passes
@@ -36,6 +37,14 @@ def fitted(channels):
     norm.running_mean.copy_(torch.randn(channels))
     norm.running_var.copy_(torch.rand(channels) + 0.5)
     return norm
+
+
+def unlike(channels):
+    """A convolution by whole numbers in the first channel, and by eighths in the others."""
+    conv = nn.Conv2d(channels, channels, 1, bias=False)
+    with torch.no_grad():
+        conv.weight.fill_(0.125)[0] = 1
+    return conv
 
 
 CASES = {}
@@ -76,6 +85,15 @@ case(
 )
 case("chunk", lambda m, x: torch.cat(list(reversed(x.chunk(3, 1))), 1))
 case("slice", lambda m, x: x[:, 1:, ::2, -1])
+# what is not there is zero, and a function of it is another number
+case("cos of zeros", lambda m, x: m.a(torch.cos(torch.cat([x, torch.zeros_like(x)], 1))))
+case("sigmoid of a slice", lambda m, x: m.a(torch.sigmoid(x[:, :2])))
+case("slice of a sigmoid", lambda m, x: m.a(torch.sigmoid(x)[:, 1:]))
+case("unfold padded", lambda m, x: m.l(F.unfold(x, 3, padding=1).transpose(1, 2)), l=lambda: nn.Linear(27, 4))
+case("softsign", lambda m, x: m.a(F.softsign(x)))
+case("vector first", lambda m, x: m.a(m.l.bias @ x), shape=(4, 3), l=lambda: nn.Linear(4, 4))
+case("einsum of one", lambda m, x: torch.einsum("nchw->nhwc", x))
+case("cropped finest", lambda m, x: m.a(torch.sigmoid(m.c(x)))[:, :1], shape=(2, 3, 4), c=lambda: unlike(2))
 case("zeros", lambda m, x: torch.cat([x, torch.zeros_like(x)], 1))
 case(
     "optA",
@@ -252,3 +270,63 @@ def test_hardware_equals_the_modules(names, simulator, tmp_path):
     net, x = Many([net for net, _ in found]).eval(), found[0][1][:3]
     build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(lanes=4 if len(names) % 2 else 32))
     assert verify(tmp_path / "net", x.numpy(), simulator=simulator, stall=0.3)["equal"] == len(x)
+
+
+class Padded(nn.Module):
+    """What is done to a padded input before it is quantized."""
+
+    def __init__(self):
+        super().__init__()
+        self.q = ActQuant(6, -3, True)
+
+    def forward(self, x):
+        return self.q(F.pad(x, (1, 1)) - 0.5)
+
+
+def test_a_shift_of_a_padded_input_is_refused():
+    # the host shifts what it is given: the zeros around it would not be shifted
+    with pytest.raises(MissingActQuant, match="reaches it as floats"):
+        import_model(Padded(), (torch.zeros(1, 3, 4),))
+
+
+class Ahead(nn.Module):
+    """Its input is scaled by constants that are not the same, in two calls."""
+
+    def __init__(self, other):
+        super().__init__()
+        self.q, self.other = ActQuant(6, -3, True), other
+
+    def forward(self, x):
+        mean = torch.tensor([0.5, 0.25, 0.1])[:, None]
+        return self.q(x - mean) + self.q(x - mean * self.other).flip(1)
+
+
+def test_an_input_normalized_twice():
+    x = torch.randn(5, 3, 4)
+    net = Ahead(1.0)
+    (got,) = run_passes(import_model(net, (x[:1],))).golden(x)
+    assert torch.equal(got, net.double()(x.double()))
+    with pytest.raises(UnsupportedLayer, match="quantized in two ways"):
+        import_model(Ahead(2.0), (x[:1],))
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda m, x: x.masked_fill(torch.eye(4, 6).bool(), 0.5), "differs from place to place"),
+        (lambda m, x: x + torch.triu(torch.full((4, 6), float("-inf")), 1), "is not finite"),
+        (lambda m, x: torch.einsum("nchw,cd,de->nehw", x, torch.ones(3, 3), torch.ones(3, 3)), "einsum"),
+        (lambda m, x: x[:, torch.tensor([True, False, True])], "which is no frame"),
+    ],
+)
+def test_what_is_refused(function, says):
+    with pytest.raises(HwgenError, match=says):
+        import_model(Net(function, {}), (torch.zeros(1, 3, 4, 6),))
+
+
+@pytest.mark.parametrize("constant", [torch.ones, torch.zeros])
+def test_a_static_batch_with_constants_of_its_size(constant):
+    net = Net(lambda m, x: torch.cat([x.amax(1, keepdim=True), constant(len(x), 1, 4, 6)], 1), {})
+    x = torch.randn(4, 3, 4, 6)
+    (got,) = run_passes(import_model(net, (x,))).golden(x)
+    assert torch.equal(got, net.double()(x.double()))

@@ -56,7 +56,9 @@ def cat(importer, tensors, dim=0):
     parts = [
         tensor
         if importer.is_tensor(tensor)
-        else importer.moved(computed[0], lambda places, like=tensor: torch.full(like.shape, -1.0, dtype=torch.float64))
+        else importer.moved(
+            computed[0], lambda places, like=tensor: torch.full((1, *like.shape[1:]), -1.0, dtype=torch.float64)
+        )
         for tensor in tensors
     ]
     result = importer.concat(parts, dim % rank)
@@ -64,7 +66,7 @@ def cat(importer, tensors, dim=0):
     if not any(constant.any() for constant in constants):
         return result
     sides = [
-        np.zeros((1, *importer.shape(tensor))) if importer.is_tensor(tensor) else tensor.astype(float)
+        np.zeros((1, *importer.shape(tensor))) if importer.is_tensor(tensor) else importer.of_one_frame(tensor)
         for tensor in tensors
     ]
     return importer.affine(result, 1, np.concatenate(sides, axis=dim))

@@ -26,6 +26,7 @@ class LayerNorm(Op):
     bits: int
     exponent: int
     path: str = ""
+    of_integers = True
 
     def most_variance(self, x: TensorType) -> int:
         """The greatest v, also of a pixel's first few channels: these count as if all others were zero."""

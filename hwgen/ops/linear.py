@@ -38,6 +38,8 @@ def matmul(importer, a, b):
             column = _product(importer, x, constant[None], None, -1)
             return importer.moved(column, lambda places: places.squeeze(-1))
         return _product(importer, x, constant.T, None, -1)
+    if constant.ndim == 1:
+        return importer.moved(_product(importer, x, constant[None], None, -2), lambda places: places.squeeze(-2))
     return _product(importer, x, constant, None, -2 if rank > 1 else -1)
 
 
@@ -51,10 +53,18 @@ def addmm(importer, bias, x, weight, beta=1, alpha=1):
 @imports("aten.einsum.default", tensors=2)
 def einsum(importer, equation, operands, path=None):
     """Of two operands: brought into the form of a product of matrices, and its result out of it."""
-    (first, second), result = (side.split(",") for side in equation.replace(" ", "").split("->"))
-    (result,), letters = result, set(first + second)
-    if len(operands) != 2 or "." in equation or len({*first}) < len(first) or len({*second}) < len(second):
+    given, arrow, result = equation.replace(" ", "").partition("->")
+    if not arrow:  # the letters that come once, by the alphabet
+        result = "".join(sorted(x for x in {*given} - {","} if given.count(x) == 1))
+    owns = given.split(",")
+    if "." in equation or any(len({*own}) < len(own) for own in owns) or len(owns) > 2:
         raise UnsupportedLayer(f"einsum {equation}", importer.path, "write it as a product of two tensors")
+    if len(owns) == 1:
+        if {*given} != {*result}:
+            raise UnsupportedLayer(f"einsum {equation} of one tensor", importer.path, "call x.sum(dims) before it")
+        return importer.moved(operands[0], lambda places: places.permute([given.index(x) for x in result]))
+    first, second = owns
+    letters = set(first + second)
     batch = [x for x in first if x in second and x in result]
     inner = [x for x in first if x in second and x not in result]
     sides = [[x for x in own if x in result and x not in batch] for own in (first, second)]

@@ -61,6 +61,7 @@ class Lookup(Op):
     function: str
     path: str = ""
     elementwise = True
+    of_integers = True
 
     def __str__(self) -> str:
         return f"Lookup[{self.function}]"

@@ -112,6 +112,8 @@ MOVES = (
     "roll",
     "rot90",
     "tile",
+    "tril",
+    "triu",
     "upsample_nearest1d",
     "upsample_nearest2d",
     "upsample_nearest3d",
@@ -150,8 +152,15 @@ SHARED = (
 
 
 def _move(importer, x, *args, **kwargs):
-    """The call itself, on the places of the numbers."""
-    return importer.moved(x, lambda places: importer.again(places.contiguous(), *args, **kwargs))
+    """The call itself, on the places of the numbers: its arguments may name the batch."""
+    batch = importer.batch if isinstance(importer.batch, int) else 1
+
+    def call(places):
+        # one higher, as a call that fills in zeros (unfold with padding, tril) means no place
+        result = importer.again(places.contiguous() + 1, *args, **kwargs)
+        return [part - 1 for part in result] if isinstance(result, list | tuple) else result - 1
+
+    return importer.moved(x, call, batch)
 
 
 for _name in MOVES:

@@ -26,6 +26,7 @@ class Softmax(Op):
     table: np.ndarray = field(repr=False)
     bits: int
     path: str = ""
+    of_integers = True
 
     def infer(self, x: TensorType) -> TensorType:
         return TensorType(x.shape, QType(*limits(self.bits, False)), -self.bits)

@@ -1,7 +1,10 @@
 """Rewrites of the graph, Graph -> Graph, one file each, applied in order; none changes what the graph computes."""
 
+from dataclasses import replace
+
 from hwgen.errors import UnsupportedLayer
-from hwgen.ir import Graph
+from hwgen.ir import Graph, Node
+from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.passes.compose_moves import compose_moves
 from hwgen.passes.concat_moves import concat_moves
 from hwgen.passes.crop_layers import crop_layers
@@ -37,9 +40,36 @@ def run_passes(graph: Graph) -> Graph:
     Raises UnsupportedLayer for an input that no output depends on.
     """
     for rewrite in PASSES:
-        graph = rewrite(graph)
+        graph = _on_its_grids(graph, rewrite(graph))
         graph.types()
     for one in graph.inputs:
         if not graph.consumers(one.name) and not graph.is_output(one.name):
             raise UnsupportedLayer("no output depends on this input", one.name, "leave it out of the network")
     return graph
+
+
+def _on_its_grids(before: Graph, after: Graph) -> Graph:
+    """The rewritten graph, where what works on integers gets those that it got: fewer weights before it may have left
+    them a coarser grid."""
+    old, types = {node.name: node for node in before.nodes}, before.types()
+    new = {one.name: one.type for one in after.inputs}
+    nodes: list[Node] = []
+    for node in after.nodes:
+        known = old.get(node.name)
+        if known is not None and known.op is node.op and node.op.of_integers:
+            (was,), (source,) = known.inputs, node.inputs
+            exponent = types[was].exponent
+            if new[source].exponent != exponent:
+                grid = Node(_unused(f"{node.name}_grid", after), Quantize(exponent, -UNBOUNDED, UNBOUNDED), (source,))
+                nodes.append(grid)
+                new[grid.name] = grid.op.infer(new[source])
+                node = replace(node, inputs=(grid.name,))
+        nodes.append(node)
+        new[node.name] = node.op.infer(*(new[name] for name in node.inputs))
+    return replace(after, nodes=tuple(nodes))
+
+
+def _unused(name: str, graph: Graph) -> str:
+    while any(node.name == name for node in graph.nodes):
+        name += "_"
+    return name
