@@ -131,7 +131,8 @@ def _start(together: list[Walk], now: float) -> dict[Walk, float]:
         full = 0.0 if walk.fills is None or walk.fills.passes else slot  # a FIFO's slot is late for a last beat
         late[walk] = max((late[other] - step.quiet for other in walk.behind if step.sends), default=full)
         own[walk] = step.cycles + max(slot, late[walk])
-        behind = max((cycles[other] for other in walk.behind if step.sends), default=0.0)
+        # which rests while nothing is sent
+        behind = max((cycles[other] - _rest(other, cycles) for other in walk.behind if step.sends), default=0.0)
         # a slower reader makes each beat wait but the last
         cycles[walk] = max(own[walk], step.quiet + 1 + behind * (1 - 1 / step.beats)) if behind else own[walk]
     for walk in sorted(together, key=lambda walk: walk.number):

@@ -124,3 +124,19 @@ def test_a_row_waits_until_a_slot_of_its_reader_is_handed_back(tmp_path, lanes):
     interval = {3: 78, 11: 37}[lanes]
     network = Network(layers.eval(), batch(3, 1, 8), lanes, 0.0)
     assert check(network, tmp_path / "net", "icarus") == (interval, interval)
+
+
+def test_a_narrower_stream_waits_while_a_spatial_layer_ends_its_frame(tmp_path):
+    """It sends nothing in the slots past its last beat, nor until the next frame's first window is there."""
+    conv = weigh(nn.Conv1d(4, 3, 5, padding=3, dilation=2))
+    layers = quantized(conv, ActQuant(7, -2), nn.AvgPool1d(1), ActQuant(5, 0, signed=True))
+    network = Network(layers.eval(), batch(4, 10), 14, 0.0, ("spatial", "lanes"), levels=2)
+    assert check(network, tmp_path / "net", "icarus") == (27, 27)
+
+
+def test_a_spatial_layer_that_sends_to_a_slower_reader_while_it_must_be_given_none(tmp_path):
+    conv = weigh(nn.Conv1d(4, 3, 5, padding=3, dilation=2))
+    layers = quantized(nn.GELU(), ActQuant(8, -6), conv, ActQuant(7, -2), nn.AvgPool1d(1), ActQuant(5, 0, signed=True))
+    network = Network(layers.eval(), batch(4, 10), 14, 0.0, ("lanes", "spatial", "lanes"), levels=2)
+    _, measured = check(network, tmp_path / "net", "icarus")
+    assert measured == 42

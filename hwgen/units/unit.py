@@ -115,13 +115,13 @@ class Unit:
         """
         slots = self.sends().reshape(-1, sent)
         spacing = int(slots[0, 1] - slots[0, 0]) if sent > 1 else 1
-        quiet = max(0, taken - sent * max(1, spacing))
         sends = {int(slot) // taken for slot in slots[:, sent // 2]}  # the row in which most of an output row falls
         count = max(rows, max(sends) + 1)
         cycles = [max(taken, sent)] * count
         rest = self.empty_slots - (count - rows) * taken
         cycles[-1] += rest
-        steps = [Step(i < rows, i in sends, cycles[i], sent, quiet) for i in range(count)]
+        quiet = [max(0, cycle - sent * max(1, spacing)) for cycle in cycles]
+        steps = [Step(i < rows, i in sends, cycles[i], sent, quiet[i]) for i in range(count)]
         steps[-1] = replace(steps[-1], rest=rest, rest_beats=int((slots >= self.cycles() - rest).sum()))
         return [Walk(steps, gap=float(slots[0, 0] + self.cycles() - 1 - slots[-1, -1]))]
 
