@@ -1,4 +1,4 @@
-"""MobileNetV3 in small: inverted residuals with hardswish and squeeze-and-excitation, on the MNIST images that are here."""
+"""MobileNetV3 in small: inverted residuals, hardswish, squeeze-and-excitation, on the MNIST images that are here."""
 
 import torch
 from torch import Tensor, nn
