@@ -253,14 +253,19 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
     """y * scale + shift; the pass fold_scale then puts it into the convolution before it."""
     if training:
         raise UnsupportedLayer("batch norm in training mode", importer.path, "call module.eval() before the export")
-    scale = 1 / np.sqrt(variance + eps) * (1 if weight is None else weight)
-    shift = (0 if bias is None else bias) - mean * scale
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 1 / np.sqrt(variance + eps) * (1 if weight is None else weight)
+        shift = (0 if bias is None else bias) - mean * scale
+    if not np.isfinite(scale).all() or not np.isfinite(shift).all():
+        raise OffGrid(
+            "the scale or the shift of the batch norm is not finite",
+            importer.path,
+            "look for a diverged training run, or a division by zero: a variance of 0 without eps",
+        )
     sides = [1] * (len(importer.shape(x)) - 1)
     try:
         return importer.affine(x, scale.reshape(-1, *sides), shift.reshape(-1, *sides), by_number=False)
     except OffGrid as error:
-        if not np.isfinite(scale).all() or not np.isfinite(shift).all():
-            raise
         with suppress(DoesNotFit):
             return _by_lines(importer, x, len(scale))
         follows = importer.made_by().split(".")[1:2] in (["conv1d"], ["conv2d"], ["linear"])
