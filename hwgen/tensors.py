@@ -416,14 +416,13 @@ class Tensors:
         """Appends a node of hwgen/ops/matmul.py: a [..., L, K] times b [..., K, M], what is before these dimensions
         broadcast: its rows."""
         views = [self.exact(a), self.exact(b)]
-        (*_, length, inner), (*_, _, outputs) = (view.shape for view in views)
+        length, outputs = views[0].shape[-2], views[1].shape[-1]
         before = np.broadcast_shapes(*(view.shape[:-2] for view in views))
         rows = prod(before)
         left, right = (view.spread((*before, *view.shape[-2:])).reshape(rows, *view.shape[-2:]) for view in views)
         sides = self.framed(a, left.transpose(2, 0, 1)), self.framed(b, right.transpose(1, 0, 2))
         base = self._node(op, *sides)
         index = np.arange(outputs * rows * length).reshape(outputs, *before, length)
-        del inner
         return self._named(View.of(base, index.size, np.moveaxis(index, 0, -1)))
 
     def pointwise(self) -> Tensor:
