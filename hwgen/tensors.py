@@ -151,6 +151,11 @@ class Tensors:
             return view.base
         return self._node(Move(np.ascontiguousarray(index), self.path), view.base, name=f"{self.path} moved")
 
+    def _settled(self, x: Tensor) -> View:
+        """The view of a node that holds the numbers of a tensor, and no others, in the user's order."""
+        shape = self.views[x].shape
+        return View(self.framed(x), prod(shape), shape)
+
     def add(self, op: Op, *inputs: Tensor) -> Tensor:
         """Appends a node that reads the tensors in the default layout, and returns its tensor: of one input in the
         user's shape where the op works on each number by itself, else in the shape of the op's frame."""
@@ -171,7 +176,7 @@ class Tensors:
                 of, view = self._part(of, view)
             return self._named(view.on(self._of_function(of, quantize)))
         if not view.covers or (view.zeros and quantize is not None and not quantize.low <= 0 <= quantize.high):
-            view = View(self.framed(x), prod(view.shape), view.shape)
+            view = self._settled(x)
         if quantize is not None and self._better_as_function(view.base):
             return self._named(view.on(self._of_function(self.functions[view.base], quantize)))
         base = self._node(op, self.exact(self._named(view)).base)
@@ -398,17 +403,20 @@ class Tensors:
         """
         view = self.exact(x)
         kind = self.types[view.base]
-        itself = Function.itself(view.base, kind, self.path) if kind.qtype.bits <= LINE_BITS else None
-        found = None if itself is None else values(itself.values[0])
-        if itself is None or found is None or found.size > LINE_VALUES:
-            raise DoesNotFit(
-                f"{name} of {kind.qtype.bits} bits, above {LINE_BITS}, or with too many factors",
-                self.path,
-                "quantize its input to fewer bits",
-            )
+        too_much = DoesNotFit(
+            f"{name} of {kind.qtype.bits} bits, above {LINE_BITS}, or with too many factors",
+            self.path,
+            "quantize its input to fewer bits",
+        )
+        if kind.qtype.bits > LINE_BITS:
+            raise too_much
+        itself = Function.itself(view.base, kind, self.path)
+        found = values(itself.values[0])
+        if found.size > LINE_VALUES:
+            raise too_much
         if kinds is not None:
             if not view.covers or view.zeros:
-                view = View(self.framed(x), prod(view.shape), view.shape)
+                view = self._settled(x)
             kinds = view.back(kinds).astype(np.int64)
         return self.defer(view, replace(itself, name=name, values=found, kinds=kinds))
 
@@ -457,8 +465,7 @@ class Tensors:
         padded = [x for x in self.computed() if self.views[x].zeros]
         if padded and self._at(lambda x: torch.zeros_like(self._of_each(x)[:1])).any():  # NaN is not zero
             for x in padded:
-                shape = self.views[x].shape
-                self.views[x] = View(self.framed(x), prod(shape), shape)
+                self.views[x] = self._settled(x)
 
     def _values(self) -> np.ndarray:
         """The results of the call at work on the values of the functions that its tensors are: float64."""
@@ -535,11 +542,11 @@ class Tensors:
             x = self.moved(x, lambda places: torch.broadcast_to(places, shape))
             view = self.exact(x)
         if not view.covers or view.zeros:
-            view = View(self.framed(x), prod(shape), shape)
+            view = self._settled(x)
         frame = self.types[view.base].shape
         scales, offsets = (view.back(values).reshape(frame) for values in (scale, offset))
         if np.isnan(scales).any() or np.isnan(offsets).any():  # of numbers that are there several times
-            view = View(self.framed(x), prod(shape), shape)
+            view = self._settled(x)
             frame = self.types[view.base].shape
             scales, offsets = (view.back(values).reshape(frame) for values in (scale, offset))
         by_channel = [(values == values[:, :1, :1]).all() for values in (scales, offsets)]

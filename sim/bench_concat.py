@@ -5,7 +5,7 @@ import random
 import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
-from parts import config
+from parts import config, packed
 from parts.stream import Sink, Source, reset, start, watch
 
 
@@ -34,10 +34,6 @@ def number(word, side):
     bits = c[f"{side}_W"]
     value = word - (1 << bits) if c[f"{side}_SIGNED"] and word >> (bits - 1) else word
     return value << c[f"{side}_SHIFT"]
-
-
-def packed(values, bits):
-    return sum((value % (1 << bits)) << (i * bits) for i, value in enumerate(values))
 
 
 def frames(turns):

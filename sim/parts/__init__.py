@@ -20,6 +20,11 @@ def signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
+def packed(values, bits: int) -> int:
+    """A beat of numbers in two's complement side by side, the first in the lowest bits."""
+    return sum((value % (1 << bits)) << (i * bits) for i, value in enumerate(values))
+
+
 def beats(*counts: int) -> tuple[int, int]:
     """A parameter of 32 bits for each stream, the first lowest: how many words a frame has on it."""
     return (sum(count << 32 * n for n, count in enumerate(counts)), 32 * len(counts))

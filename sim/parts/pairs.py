@@ -7,7 +7,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
 
-from parts import config, limits, signed
+from parts import config, limits, packed, signed
 from parts.stream import Sink, Source, reset, start, watch
 
 
@@ -23,10 +23,6 @@ def sides(names, a, b) -> dict:
 def rounded(drop: int) -> dict:
     """Parameters of a rounding half up."""
     return {"CONSTANT": ((1 << drop) >> 1, 64), "DROP": drop}
-
-
-def packed(values, bits):
-    return sum((value % (1 << bits)) << (i * bits) for i, value in enumerate(values))
 
 
 class Pairs:
