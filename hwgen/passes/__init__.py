@@ -41,7 +41,6 @@ def run_passes(graph: Graph) -> Graph:
     """
     for rewrite in PASSES:
         graph = _on_its_grids(graph, rewrite(graph))
-        graph.types()
     for one in graph.inputs:
         if not graph.consumers(one.name) and not graph.is_output(one.name):
             raise UnsupportedLayer("no output depends on this input", one.name, "leave it out of the network")
@@ -50,7 +49,7 @@ def run_passes(graph: Graph) -> Graph:
 
 def _on_its_grids(before: Graph, after: Graph) -> Graph:
     """The rewritten graph, where what works on integers gets those that it got: fewer weights before it may have left
-    them a coarser grid."""
+    them a coarser grid. Infers the type of each node."""
     old, types = {node.name: node for node in before.nodes}, before.types()
     new = {one.name: one.type for one in after.inputs}
     nodes: list[Node] = []
