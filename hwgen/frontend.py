@@ -9,6 +9,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 import hwgen.nn  # noqa: F401  registers the custom ops that a program may hold
+import hwgen.nn_affine  # noqa: F401
 from hwgen.errors import BadInput, HwgenError, UnsupportedLayer
 from hwgen.importer import Importer
 from hwgen.ir import Graph
