@@ -1,7 +1,7 @@
 """Requantization by a 32-bit multiplier and two roundings, as TensorFlow Lite's reference kernels of int8 convolutions
 do it, as a torch operator and on integers.
 
-y = clamp(zero + round(round(x * multiplier * 2^-31) * 2^shift), low, high) with multiplier from 2^30 to 2^31 - 1: the
+y = clamp(round(round(x * multiplier * 2^-31) * 2^shift), low, high) with multiplier from 2^30 to 2^31 - 1: the
 first rounding is half up, the second half away from zero. What lies below a tie by less than 2^(shift - 1) is rounded
 up first and away then, on both sides of zero: so the levels of x >= 0 and those of x < 0 are on two lines of the same
 slope, 2^shift of a level apart. Source: MultiplyByQuantizedMultiplier and QuantizeMultiplier of TensorFlow Lite.
@@ -39,23 +39,18 @@ def scaled(x: np.ndarray, multipliers: np.ndarray, shifts: np.ndarray) -> np.nda
 
 
 @torch.library.custom_op("hwgen::requantize_fixed", mutates_args=())
-def requantize_fixed(
-    x: Tensor, unit: Tensor, multiplier: Tensor, shift: Tensor, zero: int, low: int, high: int
-) -> Tensor:
-    """The levels of x, as floats of its shape and dtype.
+def requantize_fixed(x: Tensor, multiplier: Tensor, shift: Tensor, low: int, high: int) -> Tensor:
+    """The levels clamp(scaled(x), low, high) of integers x [N, channels, ...], as floats of its shape and dtype.
 
-    x                  [N, channels, ...], multiples of its channel's unit but for the rounding of floats
-    unit               float64 [channels]: what an integer of the sums is worth
-    multiplier, shift  int64 [channels], of `multiplier_of`
+    multiplier, shift -- int64 [channels or 1], of `multiplier_of`
     """
     require_float(x, "requantize_fixed")
     along = [1, -1, *[1] * (x.dim() - 2)]
-    sums = torch.round(x.double() / unit.reshape(along)).long().numpy()
-    levels = scaled(sums, multiplier.reshape(along).numpy(), shift.reshape(along).numpy())
-    return torch.from_numpy(np.clip(levels + zero, low, high)).to(x.dtype)
+    levels = scaled(x.detach().long().numpy(), multiplier.reshape(along).numpy(), shift.reshape(along).numpy())
+    return torch.from_numpy(np.clip(levels, low, high)).to(x.dtype)
 
 
 @requantize_fixed.register_fake
-def _(x, unit, multiplier, shift, zero, low, high):
+def _(x, multiplier, shift, low, high):
     require_float(x, "requantize_fixed")
     return torch.empty_like(x)
