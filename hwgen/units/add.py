@@ -27,7 +27,7 @@ class Add(BeatByBeat):
     def minus(self) -> bool:
         """Whether b is taken away."""
         assert isinstance(self.stage.op, AddOp)
-        return self.stage.op.minus
+        return self.stage.op.multipliers[1] < 0
 
     def note(self):
         a, b = self.stage.types
