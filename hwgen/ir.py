@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 
+from hwgen.nn_affine import ROUNDINGS
 from hwgen.qtype import QType
 
 if TYPE_CHECKING:
-    from hwgen.ops.quantize import Quantize
+    from hwgen.ops.rescale import Quantizer
 
 
 # what the host does in float64, as the module does: on the way in, with an array; on the way out, over a dimension
@@ -54,7 +55,8 @@ class Op:
     """One layer's mathematics. A subclass is a frozen dataclass in its own file of hwgen/ops/.
 
     infer(*types) gives the type of the result, raising an HwgenError where the layer cannot be built;
-    eval(types, *tensors) gives its value on int64 tensors of shape [N, channels, rows, columns], exactly.
+    eval(types, *tensors) gives its value on int64 tensors of shape [N, channels, rows, columns], exactly;
+    carries(quantizer) is whether the unit that computes it can also do what that requantization behind it does.
 
     window       what an output pixel reads, of an op that is a sum or a maximum over a window of its one input
     maximum      whether that is the greatest of the window; else it is a sum
@@ -62,16 +64,14 @@ class Op:
                  moves them
     pixelwise    whether each pixel of its result is a function of the same pixel of its inputs, wherever that is
     of_integers  whether its result depends on the integers of its one input, not on what they are worth
-    requantizes  whether the unit that computes it can also do what a Quantize behind it does
     frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that
                  follow each other
     """
 
     window: "Window | None" = None
     maximum: ClassVar[bool] = False
-    elementwise: ClassVar[bool] = False
+    elementwise: bool = False
     of_integers: ClassVar[bool] = False
-    requantizes: ClassVar[bool] = False
     pixelwise: bool = False
     frames: int = 1
 
@@ -81,9 +81,12 @@ class Op:
         return False
 
     @property
-    def requantization(self) -> "Quantize | None":
-        """The op itself, where it is a Quantize, which can ride on the unit of the op before it."""
+    def requantization(self) -> "Quantizer | None":
+        """The op itself, where it is one that can ride on the unit of the op before it."""
         return None
+
+    def carries(self, quantizer: "Quantizer") -> bool:
+        return False
 
     def hardware(self, x: TensorType) -> "Op":
         """What a unit computes where the op is a stage of its own; x -- its first input."""
@@ -115,6 +118,7 @@ class Input:
             place once
     steps   what the user's floats pass before they are quantized, one after the other, in float64: a name of STEPS, and
             an array that broadcasts against the user's shape
+    rounding  how what is between two integers is rounded: a key of ROUNDINGS
     """
 
     name: str
@@ -122,16 +126,16 @@ class Input:
     shape: tuple[int, ...]
     view: np.ndarray | None = None
     steps: tuple[tuple[str, np.ndarray], ...] = ()
+    rounding: str = "half_up"
 
     def quantize(self, x: torch.Tensor) -> torch.Tensor:
-        """The user's floats [N, *shape] as int64 [N, channels, rows, columns]: floor(x / 2^exponent + 1/2), clamped."""
+        """The user's floats [N, *shape] as int64 [N, channels, rows, columns]: behind the steps x / 2^exponent, rounded
+        and clamped."""
         kind, x = self.type, x.double()
         for step, value in self.steps:
             x = STEPS[step](x, torch.from_numpy(value))
-        scaled = x * 2.0**-kind.exponent
-        level = scaled.floor()
-        level = level + (scaled - level >= 0.5)
-        q = level.clamp(kind.qtype.low, kind.qtype.high).long().reshape(len(x), -1)
+        q = ROUNDINGS[self.rounding](x * 2.0**-kind.exponent).clamp(kind.qtype.low, kind.qtype.high).long()
+        q = q.reshape(len(x), -1)
         return (q if self.view is None else q[:, torch.from_numpy(self.view)]).reshape(-1, *kind.shape)
 
 
@@ -142,6 +146,8 @@ class Output:
     name    of the tensor that is sent, which others may read or send too
     shape   the user's own, without the batch
     view    None, or where each value of the user's shape lies in the flattened frame: int64 of that shape
+    scale, offset  None, or what each value is multiplied by, and then plus, by the host: float64 arrays that broadcast
+            against the user's shape
     host    None, or what is left to the host: a name of ON_HOST, and the dimension of [N, *shape] that it is over
     """
 
@@ -149,11 +155,15 @@ class Output:
     shape: tuple[int, ...]
     view: np.ndarray | None = None
     host: tuple[str, int] | None = None
+    scale: np.ndarray | None = None
+    offset: np.ndarray | None = None
 
     def dequantize(self, q: torch.Tensor, exponent: int) -> torch.Tensor:
         """Integers [N, channels, rows, columns], each worth 2^exponent, as float64 [N, *shape]."""
         y = q.double().reshape(len(q), -1) * 2.0**exponent
         y = (y if self.view is None else y[:, torch.from_numpy(self.view.reshape(-1))]).reshape(-1, *self.shape)
+        y = y if self.scale is None else y * torch.from_numpy(self.scale)
+        y = y if self.offset is None else y + torch.from_numpy(self.offset)
         return y if self.host is None else ON_HOST[self.host[0]](y, self.host[1])
 
 
