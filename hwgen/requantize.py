@@ -12,7 +12,7 @@ import torch
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ops.rescale import PRODUCT_BITS, Rescale, Steps
 from hwgen.rules import EXACT, SumValues, Values, sum_values_of, values_of
-from hwgen.thresholds import bisected, differing, exact_thresholds
+from hwgen.thresholds import bisected, differing, differing_by_kind, exact_thresholds
 
 FAR = np.int64(1 << 62)
 MOST_SHIFT = 61
@@ -340,9 +340,9 @@ class _Fit:
                 furthest = (max(abs(self.low), abs(self.high)) + 1) << shift
                 biases = np.clip(np.concatenate([bottom, top]), -furthest, furthest)
             lines = part._lines_thresholds(np.full(len(biases), multiplier), biases, shift)
-            wrong = [differing(part.thresholds, line[None]) for line in lines]
-            least = int(np.argmin(wrong))
-            found.append((wrong[least], multiplier, int(biases[least])))
+            wrong = np.broadcast_to(differing_by_kind(part.thresholds, lines), len(biases))
+            least = int(wrong.argmin())
+            found.append((int(wrong[least]), multiplier, int(biases[least])))
         return min(found)[1:]
 
     def thresholds_of(self, op: Rescale) -> np.ndarray:

@@ -11,11 +11,16 @@ CHUNK = 1 << 20  # thresholds that are worked on at once
 
 def differing(a: np.ndarray, b: np.ndarray) -> int:
     """How many accumulators get other levels by the thresholds a than by b, both int64 [kinds, levels], ascending."""
+    return int(differing_by_kind(a, b).sum())
+
+
+def differing_by_kind(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`differing` of each kind: int64 [kinds]. One of a and b may be a single kind, held against each of the other."""
     if not a.size:
-        return 0
+        return np.zeros(1, np.int64)
     first, after = np.minimum(a, b), np.maximum(a, b)  # both ascend, so what comes before ends at the last `after`
     first[:, 1:] = np.maximum(first[:, 1:], after[:, :-1])
-    return int(np.maximum(after - first, 0).sum())
+    return np.maximum(after - first, 0).sum(1)
 
 
 def _boundaries(levels: np.ndarray, rounding: str) -> tuple[np.ndarray, np.ndarray]:
@@ -24,6 +29,7 @@ def _boundaries(levels: np.ndarray, rounding: str) -> tuple[np.ndarray, np.ndarr
     always = np.ones(len(levels), bool)
     return {
         "half_even": (2 * levels - 1, levels % 2 == 0),
+        "half_odd": (2 * levels - 1, levels % 2 == 1),
         "half_up": (2 * levels - 1, always),
         "half_away": (2 * levels - 1, positive),
         "floor": (2 * levels, always),
