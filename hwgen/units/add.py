@@ -123,11 +123,14 @@ class AddGraph(_Sum):
     levels: int
     primitives = True
     rigid = True
-    kind = "add_graph"
+
+    @property
+    def kind(self) -> str:
+        return "add_graph"
 
     @property
     def module(self) -> str:
-        return f"add_graph_{self.name}"
+        return f"{self.kind}_{self.name}"
 
     @cached_property
     def datapath(self) -> Datapath:
