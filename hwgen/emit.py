@@ -133,11 +133,12 @@ def manifest(
         "units": units,
         "border": design.border(),
         "inputs": [
-            _border(*both) | {"steps": [step for step, _ in both[1].steps]}
+            _border(*both) | {"steps": [step for step, _ in both[1].steps], "rounding": both[1].rounding}
             for both in zip(ends("in", design.inputs), design.graph.inputs, strict=True)
         ],
         "outputs": [
-            _border(*both) | {"host": both[1].host}
+            _border(*both)
+            | {"scale": both[1].scale is not None, "offset": both[1].offset is not None, "host": both[1].host}
             for both in zip(ends("out", design.outputs), design.graph.outputs, strict=True)
         ],
         "files": {path: _digest(content) for path, content in sorted(files.items())},

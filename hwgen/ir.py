@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 
+from hwgen.nn_affine import ROUNDINGS
 from hwgen.qtype import QType
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Input:
             place once
     steps   what the user's floats pass before they are quantized, one after the other, in float64: a name of STEPS, and
             an array that broadcasts against the user's shape
+    rounding  how what is between two integers is rounded: a key of ROUNDINGS
     """
 
     name: str
@@ -124,16 +126,16 @@ class Input:
     shape: tuple[int, ...]
     view: np.ndarray | None = None
     steps: tuple[tuple[str, np.ndarray], ...] = ()
+    rounding: str = "half_up"
 
     def quantize(self, x: torch.Tensor) -> torch.Tensor:
-        """The user's floats [N, *shape] as int64 [N, channels, rows, columns]: floor(x / 2^exponent + 1/2), clamped."""
+        """The user's floats [N, *shape] as int64 [N, channels, rows, columns]: behind the steps x / 2^exponent, rounded
+        and clamped."""
         kind, x = self.type, x.double()
         for step, value in self.steps:
             x = STEPS[step](x, torch.from_numpy(value))
-        scaled = x * 2.0**-kind.exponent
-        level = scaled.floor()
-        level = level + (scaled - level >= 0.5)
-        q = level.clamp(kind.qtype.low, kind.qtype.high).long().reshape(len(x), -1)
+        q = ROUNDINGS[self.rounding](x * 2.0**-kind.exponent).clamp(kind.qtype.low, kind.qtype.high).long()
+        q = q.reshape(len(x), -1)
         return (q if self.view is None else q[:, torch.from_numpy(self.view)]).reshape(-1, *kind.shape)
 
 
@@ -144,6 +146,8 @@ class Output:
     name    of the tensor that is sent, which others may read or send too
     shape   the user's own, without the batch
     view    None, or where each value of the user's shape lies in the flattened frame: int64 of that shape
+    scale, offset  None, or what each value is multiplied by, and then plus, by the host: float64 arrays that broadcast
+            against the user's shape
     host    None, or what is left to the host: a name of ON_HOST, and the dimension of [N, *shape] that it is over
     """
 
@@ -151,11 +155,15 @@ class Output:
     shape: tuple[int, ...]
     view: np.ndarray | None = None
     host: tuple[str, int] | None = None
+    scale: np.ndarray | None = None
+    offset: np.ndarray | None = None
 
     def dequantize(self, q: torch.Tensor, exponent: int) -> torch.Tensor:
         """Integers [N, channels, rows, columns], each worth 2^exponent, as float64 [N, *shape]."""
         y = q.double().reshape(len(q), -1) * 2.0**exponent
         y = (y if self.view is None else y[:, torch.from_numpy(self.view.reshape(-1))]).reshape(-1, *self.shape)
+        y = y if self.scale is None else y * torch.from_numpy(self.scale)
+        y = y if self.offset is None else y + torch.from_numpy(self.offset)
         return y if self.host is None else ON_HOST[self.host[0]](y, self.host[1])
 
 

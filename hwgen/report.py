@@ -72,12 +72,14 @@ def _border(known: dict) -> list[dict]:
     rows = []
     for i, end in enumerate(known["inputs"]):
         does = [f"{step} (golden.npz: inputs.{i}.steps.{n})" for n, step in enumerate(end["steps"])]
-        does.append(f"floor(x / 2^{end['exponent']} + 1/2), clamped")
+        does.append(f"x / 2^{end['exponent']}, rounded {end['rounding'].replace('_', ' ')}, clamped")
         does += [f"order of golden.npz: inputs.{i}.view"] * end["view"]
         rows.append(end | {"does": does})
     for i, end in enumerate(known["outputs"]):
         does = [f"times 2^{end['exponent']}"]
         does += [f"order of golden.npz: outputs.{i}.view"] * end["view"]
+        does += [f"times golden.npz: outputs.{i}.scale"] * end["scale"]
+        does += [f"plus golden.npz: outputs.{i}.offset"] * end["offset"]
         does += [f"{end['host'][0]} over dimension {end['host'][1]}"] if end["host"] else []
         rows.append(end | {"does": does})
     return rows

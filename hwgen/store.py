@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from hwgen.errors import BadInput
 from hwgen.ir import ON_HOST, STEPS, Graph, Input, Node, Op, Output, TensorType
+from hwgen.nn_affine import ROUNDINGS
 from hwgen.ops import importers
 from hwgen.qtype import QType
 
 DTYPES = (np.float64, np.int64)  # of arrays
+HELD = {"view": np.int64, "scale": np.float64, "offset": np.float64}  # arrays that an output may have
 
 
 class _Strict(BaseModel):
@@ -31,19 +33,24 @@ class _Type(_Strict):
 
 
 class _Input(_Strict):
-    """`steps` are names, and whether there is a `view`: golden.npz holds the arrays."""
+    """`steps` are names, `rounding` one, and whether there is a `view`: golden.npz holds the arrays."""
 
     name: str
     type: _Type
     shape: tuple[int, ...]
     view: bool
     steps: list[str]
+    rounding: str
 
 
 class _Output(_Strict):
+    """Whether there is a `view`, a `scale` and an `offset`: golden.npz holds the arrays."""
+
     name: str
     shape: tuple[int, ...]
     view: bool
+    scale: bool
+    offset: bool
     host: tuple[str, int] | None
 
 
@@ -90,12 +97,15 @@ def border(graph: Graph) -> tuple[list[dict], list[dict], dict[str, Any]]:
     for i, one in enumerate(graph.inputs):
         low, high = one.type.qtype.low, one.type.qtype.high
         kind = {"shape": one.type.shape, "low": low, "high": high, "exponent": one.type.exponent}
-        steps, view = [step for step, _ in one.steps], one.view is not None
-        inputs.append({"name": one.name, "type": kind, "shape": one.shape, "view": view, "steps": steps})
+        entry = {"name": one.name, "type": kind, "shape": one.shape, "view": one.view is not None}
+        inputs.append(entry | {"steps": [step for step, _ in one.steps], "rounding": one.rounding})
         arrays |= {f"inputs.{i}.steps.{n}": value for n, (_, value) in enumerate(one.steps)}
-    outputs += [{"name": o.name, "shape": o.shape, "view": o.view is not None, "host": o.host} for o in graph.outputs]
-    for side, ends in (("inputs", graph.inputs), ("outputs", graph.outputs)):
-        arrays |= {f"{side}.{i}.view": one.view for i, one in enumerate(ends) if one.view is not None}
+        arrays |= {} if one.view is None else {f"inputs.{i}.view": one.view}
+    for i, one in enumerate(graph.outputs):
+        held = {name: getattr(one, name) for name in HELD}
+        has = {name: value is not None for name, value in held.items()}
+        outputs.append({"name": one.name, "shape": one.shape, **has, "host": one.host})
+        arrays |= {f"outputs.{i}.{name}": value for name, value in held.items() if has[name]}
     return inputs, outputs, arrays
 
 
@@ -124,14 +134,13 @@ def _input(entry: _Input, place: str, arrays: dict[str, np.ndarray]) -> Input:
     steps = tuple((step, _array(f"{place}.steps.{n}", np.float64, arrays)) for n, step in enumerate(entry.steps))
     kind = TensorType(entry.type.shape, QType(entry.type.low, entry.type.high), entry.type.exponent)
     view = _array(f"{place}.view", np.int64, arrays) if entry.view else None
-    return Input(entry.name, kind, entry.shape, view, steps)
+    return Input(entry.name, kind, entry.shape, view, steps, entry.rounding)
 
 
 def _output(entry: _Output, place: str, arrays: dict[str, np.ndarray]) -> Output:
-    """The output of an entry, which takes its array out of `arrays`."""
-    return Output(
-        entry.name, entry.shape, _array(f"{place}.view", np.int64, arrays) if entry.view else None, entry.host
-    )
+    """The output of an entry, which takes its arrays out of `arrays`."""
+    held = {name: _array(f"{place}.{name}", dtype, arrays) for name, dtype in HELD.items() if getattr(entry, name)}
+    return Output(entry.name, entry.shape, host=entry.host, **held)
 
 
 def _array(name: str, dtype: type, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -150,7 +159,7 @@ def _check_border(graph: Graph) -> None:
         sound = qtype.low <= qtype.high and min(one.type.shape) >= 1 and prod(one.type.shape) == size
         sound &= one.view is None or np.array_equal(np.sort(one.view), np.arange(size))
         sound &= all(step in STEPS for step, _ in one.steps)
-        sound &= all(np.broadcast_shapes(value.shape, one.shape) == one.shape for _, value in one.steps)
+        sound &= all(_spreads(value, one.shape) for _, value in one.steps) and one.rounding in ROUNDINGS
         if not sound:
             raise ValueError(f"the input {one.name} is {one.type} of shape {one.shape}")
     types = graph.types()  # what a layer cannot take shows here
@@ -159,9 +168,18 @@ def _check_border(graph: Graph) -> None:
         sound = prod(one.shape) == size if one.view is None else one.view.shape == one.shape
         sound &= one.view is None or bool(np.all((one.view >= 0) & (one.view < size)))
         dims = [dim for dim in range(-len(one.shape), len(one.shape) + 1) if dim != 0]
+        sound &= all(
+            value is None or (_spreads(value, one.shape) and bool(np.all(np.isfinite(value))))
+            for value in (one.scale, one.offset)
+        )
         sound &= one.host is None or (one.host[0] in ON_HOST and one.host[1] in dims)
         if not sound:
             raise ValueError(f"the output {one.name} is {types[one.name]} of shape {one.shape}")
+
+
+def _spreads(value: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether an array broadcasts against a shape; raises ValueError where the two do not agree at all."""
+    return np.broadcast_shapes(value.shape, shape) == shape
 
 
 def _node(entry: dict, known: Mapping[str, type[Op]], arrays: dict[str, np.ndarray]) -> Node:

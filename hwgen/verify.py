@@ -117,7 +117,8 @@ def _compare(
     }
     if labels is not None:
         output = replace(design.graph.outputs[0], host=None)
-        guesses = output.dequantize(golden[0], 0).reshape(count, -1).argmax(dim=1).numpy()
+        exponent = design.graph.types()[output.name].exponent
+        guesses = output.dequantize(golden[0], exponent).reshape(count, -1).argmax(dim=1).numpy()
         result["accuracy"] = float((guesses == labels).mean())
     return result
 

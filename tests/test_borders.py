@@ -26,10 +26,12 @@ from hwgen.units.stream_fifo import StreamFifo
 from tests.test_examples_rtl import behind_axi
 
 MEAN, DEVIATION = np.array([[[0.485]], [[0.456]]]), np.array([[[0.229]], [[0.224]]])
+SCALE, OFFSET = np.array([0.3, -1.7]), np.array([[[0.1]], [[0.2]], [[-0.9]]])  # of a channel, of a row
 
 
 def several() -> Graph:
-    """Two inputs, one normalized, one given with channels last; the sum, what is inside and an input come out."""
+    """Two inputs, one normalized, one given with channels last and rounded half to even; the sum, scaled by channel,
+    what is inside and an input come out."""
     kind = TensorType((2, 3, 4), QType(-8, 7), -2)
     last = np.arange(24).reshape(3, 4, 2).transpose(2, 0, 1).reshape(-1)
     back = np.arange(24).reshape(2, 3, 4).transpose(1, 2, 0)
@@ -37,23 +39,24 @@ def several() -> Graph:
     return Graph(
         (
             Input("left", kind, (2, 3, 4), steps=(("sub", MEAN), ("div", DEVIATION))),
-            Input("right", kind, (3, 4, 2), view=last),
+            Input("right", kind, (3, 4, 2), view=last, rounding="half_even"),
         ),
         (Node("conv", conv, ("right",)), Node("sum", Add(), ("left", "conv"))),
-        (Output("sum", (3, 4, 2), view=back, host=("softmax", -1)), Output("conv", (24,)), Output("left", (2, 3, 4))),
+        (
+            Output("sum", (3, 4, 2), view=back, host=("softmax", -1), scale=SCALE, offset=OFFSET),
+            Output("conv", (24,)),
+            Output("left", (2, 3, 4)),
+        ),
     )
 
 
 def module(left, right):
     """What `several` computes, in float64."""
-
-    def quantized(x):
-        return torch.clamp(torch.floor(x * 4 + 0.5), -8, 7) / 4
-
-    left = quantized((left - torch.from_numpy(MEAN)) / torch.from_numpy(DEVIATION))
-    x = quantized(right).permute(0, 3, 1, 2)
+    left = torch.floor((left - torch.from_numpy(MEAN)) / torch.from_numpy(DEVIATION) * 4 + 0.5).clamp(-8, 7) / 4
+    x = (torch.round(right * 4).clamp(-8, 7) / 4).permute(0, 3, 1, 2)
     conv = torch.stack([x[:, 0] - 0.5 * x[:, 1] + 0.25, 2 * x[:, 0] + x[:, 1]], dim=1)
-    return torch.softmax((left + conv).permute(0, 2, 3, 1), dim=-1), conv.flatten(1), left
+    total = (left + conv).permute(0, 2, 3, 1) * torch.from_numpy(SCALE) + torch.from_numpy(OFFSET)
+    return torch.softmax(total, dim=-1), conv.flatten(1), left
 
 
 def floats(*shapes, count=5, seed=1):
@@ -66,6 +69,16 @@ def test_integers_of_several_inputs_and_outputs_equal_the_module():
     for which in (graph, run_passes(graph)):
         for got, want in zip(which.golden(*x), module(*x), strict=True):
             assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "levels"),
+    [("half_up", [-2, -1, 0, 1, 2, 3, 0]), ("half_even", [-2, -2, 0, 0, 2, 2, 0]), ("floor", [-3, -2, -1, 0, 1, 2, 0])],
+)
+def test_ties_are_rounded_as_the_input_says(rounding, levels):
+    x = torch.tensor([[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, np.nextafter(0.5, 0)]]).double()
+    end = Input("input", TensorType((7, 1, 1), QType(-8, 7), -1), (7,), rounding=rounding)
+    assert end.quantize(x / 2).flatten().tolist() == levels
 
 
 def test_the_golden_graph_keeps_its_border(tmp_path):
@@ -90,6 +103,12 @@ WRONG = {
     "a function that no host has": lambda a, m: m["outputs"][0].update(host=["sigmoid", 1]),
     "a dimension that is none": lambda a, m: m["outputs"][0].update(host=["softmax", 4]),
     "the batch's dimension": lambda a, m: m["outputs"][0].update(host=["softmax", -4]),
+    "a rounding that is none": lambda a, m: m["inputs"][0].update(rounding="zero_first:half_even"),
+    "a scale of another shape": lambda a, m: a.update({"outputs.0.scale": np.ones((5, 3, 4, 2))}),
+    "a scale of integers": lambda a, m: a.update({"outputs.0.scale": np.ones(2, np.int64)}),
+    "an offset that is missing": lambda a, m: a.pop("outputs.0.offset"),
+    "an offset that is no number": lambda a, m: a["outputs.0.offset"].put(0, np.nan),
+    "a scale that nothing says is there": lambda a, m: m["outputs"][0].update(scale=False),
     "two inputs of one name": lambda a, m: m["inputs"][1].update(name="left"),
     "no output": lambda a, m: m.update(outputs=[]),
 }
@@ -241,6 +260,21 @@ def test_several_inputs_and_outputs_in_rtl(tmp_path, monkeypatch, name, options)
     assert run.interval is not None and run.interval <= interval_of(made)
     for seed in (1, 2):
         exact(graph, tmp_path / "net", x, simulator="icarus", stall=0.5, seed=seed)
+
+
+@pytest.mark.sim
+def test_accuracy_is_of_what_the_host_makes_of_the_integers(tmp_path, monkeypatch):
+    """The largest integer is another class, and so is the largest product without the offset."""
+    scale, offset = np.array([1.0, 4.0, 2.0]), np.array([0.0, -9.0, 0.5])
+    end = Output("input", (3,), scale=scale, offset=offset, host=("softmax", -1))
+    built(Graph((Input("input", kind(3, 1, 1), (3,)),), (), (end,)), tmp_path / "net", monkeypatch)
+    x = np.array([[5.0, 3, 3], [1, 4, 2]])
+    done = verify(tmp_path / "net", x, labels=np.array([2, 1]), simulator="icarus")
+    assert done["equal"] == 2 and done["accuracy"] == 1.0
+    known, text = report(tmp_path / "net")
+    assert (
+        known["border"][1]["scale"] and "times golden.npz: outputs.0.scale; plus golden.npz: outputs.0.offset" in text
+    )
 
 
 @pytest.mark.sim
