@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-import hwgen.nn  # noqa: F401  registers the custom ops that a program may hold
+import hwgen.nn
 import hwgen.nn_affine  # noqa: F401
 from hwgen.errors import BadInput, HwgenError, UnsupportedLayer
 from hwgen.importer import Importer

@@ -1,150 +1,208 @@
-"""Functions of one activation while they are still floats: what a network computes between two quantizers."""
+"""Functions of activations while they are still floats: what a network computes between two quantizers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf, isinf
+from fractions import Fraction
+from math import ceil, floor, inf, isinf
 
 import numpy as np
 
 from hwgen.errors import OffGrid, UnsupportedLayer
 from hwgen.ir import TensorType
-from hwgen.ops.conv import ACTIVATION_BITS, WEIGHT_BITS, Conv
+from hwgen.nn_affine import ROUNDINGS
+from hwgen.ops.conv import ACTIVATION_BITS
 from hwgen.ops.lookup import Lookup
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.terms import trailing_exponent
 
-MULTIPLIER_BITS = 24  # of a line's factor
-LINE_BITS = 22  # of an activation of which a line is worked out
-LINE_VALUES = 1 << 24  # of all lines of a layer
-NO_BIAS = 2.0**52
+End = Fraction | float  # a float is an infinity
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What a quantizer makes of a float: clamp(round(x / scale), low, high); rounding -- a key of ROUNDINGS."""
+
+    scale: Fraction
+    low: int
+    high: int
+    rounding: str = "half_up"
+
+    def __post_init__(self):
+        assert self.rounding in ROUNDINGS, self.rounding
+
+    @staticmethod
+    def of(quantize: Quantize) -> "Levels":
+        return Levels(Fraction(2) ** quantize.exponent, quantize.low, quantize.high)
+
+    def of_end(self, end: End) -> int:
+        """The level of an end; of an infinite one the last."""
+        if isinf(end):
+            return self.low if end < 0 else self.high
+        level = rounded(Fraction(end) / self.scale, self.rounding)
+        return min(max(level, self.low), self.high)
+
+
+def rounded(value: Fraction, rounding: str) -> int:
+    """A number rounded to an integer, exactly."""
+    below = floor(value)
+    if rounding in ("floor", "ceil", "to_zero"):
+        up = rounding == "ceil" or (rounding == "to_zero" and value < 0)
+        return ceil(value) if up else below
+    rest = value - below
+    if rest != Fraction(1, 2):
+        return below + (rest > Fraction(1, 2))
+    up = {"half_up": True, "half_even": below % 2 == 1, "half_odd": below % 2 == 0, "half_away": below >= 0}
+    return below + up[rounding]
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """scale * q + offset of each integer q of the tensor `x`, exactly, then cut off at `ends`.
+
+    name    what it is called, for messages and reports
+    path    the layer's path in the module
+    scales, offsets  a number for each kind
+    kinds   at each place of the flattened frame of `x`: int64; None: there is one kind
+    ends    the least and the greatest value
+    other   None, or a second tensor of the same frame, and the scale with which it is added
+    single  None, or the factor of each kind as the tool has it: float32, a product of float32 numbers
+    """
+
+    x: str
+    name: str
+    path: str
+    scales: tuple[Fraction, ...] = (Fraction(1),)
+    offsets: tuple[Fraction, ...] = (Fraction(0),)
+    kinds: np.ndarray | None = None
+    ends: tuple[End, End] = (-inf, inf)
+    other: tuple[str, Fraction] | None = None
+    single: np.ndarray | None = None
+
+    @staticmethod
+    def itself(x: str, kind: TensorType, path: str) -> "Line":
+        """What a tensor is worth."""
+        return Line(x, "identity", path, (Fraction(2) ** kind.exponent,))
+
+    @property
+    def clipped(self) -> bool:
+        return self.ends != (-inf, inf)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether it is one factor and one offset of one tensor, not cut off."""
+        return self.kinds is None and self.other is None and not self.clipped
+
+    @property
+    def scale(self) -> Fraction:
+        """The only factor."""
+        (scale,) = self.scales
+        return scale
+
+    @property
+    def offset(self) -> Fraction:
+        """The only offset."""
+        (offset,) = self.offsets
+        return offset
+
+    def cut_off(self, value: Fraction) -> End:
+        """A value, cut off."""
+        return min(max(value, self.ends[0]), self.ends[1])
+
+    def cut(self, low: End, high: End) -> "Line":
+        """Cut off at ends further inside."""
+        least, greatest = (min(max(end, low), high) for end in self.ends)
+        return replace(self, ends=(least, greatest))
+
+    def scaled(self, factor: Fraction, offset: Fraction) -> "Line":
+        """factor * it + offset."""
+        ends = [_times(end, factor, offset) for end in self.ends]
+        return replace(
+            self,
+            scales=tuple(scale * factor for scale in self.scales),
+            offsets=tuple(own * factor + offset for own in self.offsets),
+            ends=(min(ends), max(ends)),
+            other=None if self.other is None else (self.other[0], self.other[1] * factor),
+            single=single_product(self.single, [factor]),
+        )
+
+    def scaled_by_place(
+        self, factors: list[Fraction], which: np.ndarray, offsets: list[Fraction], whose: np.ndarray
+    ) -> "Line":
+        """factor * it + offset, with those of `factors` and `offsets` that `which` and `whose` say for each place of
+        the flattened frame; of one tensor, not cut off."""
+        own = np.zeros(len(which), np.int64) if self.kinds is None else self.kinds
+        code = (own * len(factors) + which) * len(offsets) + whose
+        codes, kinds = np.unique(code, return_inverse=True)
+        rest, shift = np.divmod(codes, len(offsets))
+        before, factor = np.divmod(rest, len(factors))
+        each = list(zip(before.tolist(), factor.tolist(), shift.tolist(), strict=True))
+        single = None if self.single is None else self.single[np.minimum(before, len(self.single) - 1)]
+        return replace(
+            self,
+            scales=tuple(self.scales[b] * factors[f] for b, f, _ in each),
+            offsets=tuple(self.offsets[b] * factors[f] + offsets[s] for b, f, s in each),
+            kinds=kinds.reshape(-1).astype(np.int64),
+            single=single_product(single, [factors[f] for _, f, _ in each]),
+        )
+
+    def table(self, kind: TensorType) -> "Function":
+        """As values of each integer that a tensor of `kind` may be; of one kind of one tensor."""
+        q = np.arange(kind.qtype.low, kind.qtype.high + 1)
+        if self.kinds is not None or self.other is not None:
+            raise UnsupportedLayer(
+                f"{self.name} with tables that differ", self.path, "use one function for all, or scale by channel"
+            )
+        values = np.array([float(self.scale * int(n) + self.offset) for n in q])
+        return Function(self.x, self.name, self.path, np.clip(values, float(self.ends[0]), float(self.ends[1])))
+
+    def levels(self, levels: Levels) -> Levels:
+        """What a quantizer is behind the line that is not cut off: rounding is monotone."""
+        low, high = (levels.of_end(end) for end in self.ends)
+        return replace(levels, low=low, high=high)
+
+
+def _times(end: End, factor: Fraction, offset: Fraction) -> End:
+    if isinf(end):
+        return -end if factor < 0 else end
+    return end * factor + offset
+
+
+def single_product(single: np.ndarray | None, factors: Sequence[Fraction]) -> np.ndarray | None:
+    """float32 factors times numbers that are float32, in float32; None where one is not."""
+    if single is None:
+        return None
+    found = np.array([float(factor) for factor in factors], np.float32)
+    exact = all(Fraction(float(one)) == factor for one, factor in zip(found, factors, strict=True))
+    return (single * found).astype(np.float32) if exact else None
 
 
 @dataclass(frozen=True, eq=False)
 class Function:
-    """What the network computes of the tensor `x` alone, number by number.
+    """What the network computes of the tensor `x` alone, number by number, where it is no line.
 
     name    what it is called, for messages and reports
     path    the layer's path in the module
-    values  float64 [kinds, integers]: for each integer in the range of `x`, in order; one kind, or several
-    line    whether they are multiples of x and a constant
-    kinds   of the function at each place of the flattened frame of `x`: int64; None: there is one
-    ends    of a line the least and the greatest value, at which it is then cut off
+    values  float64: for each integer in the range of `x`, in order
     """
 
     x: str
     name: str
     path: str
     values: np.ndarray
-    line: bool = False
-    kinds: np.ndarray | None = None
-    ends: tuple[float, float] = (-inf, inf)
 
-    @staticmethod
-    def itself(x: str, kind: TensorType, path: str) -> "Function":
-        """The activation itself."""
-        values = np.arange(kind.qtype.low, kind.qtype.high + 1, dtype=np.float64) * 2.0**kind.exponent
-        return Function(x, "identity", path, values[None], line=True)
+    def table(self, kind: TensorType) -> "Function":
+        return self
 
-    def table(self, quantize: Quantize, kind: TensorType) -> Lookup:
-        if self.kinds is not None:
-            raise UnsupportedLayer(
-                f"{self.name} with tables that differ", self.path, "use one function for all, or scale by channel"
-            )
-        return Lookup.of(self.name, self.values[0], quantize, kind, self.path)
+    def lookup(self, levels: Levels, exponent: int, kind: TensorType) -> Lookup:
+        """The table of its levels, each worth 2^exponent."""
+        return Lookup.of(self.name, self.values, levels, exponent, kind, self.path)
 
     def on_grid(self, kind: TensorType) -> Lookup | None:
         """The table of results that are all on a grid, as they are; None where none of ACTIVATION_BITS holds them."""
         used = self.values[self.values != 0]
-        if self.line or self.kinds is not None or not np.isfinite(used).all():
+        if not np.isfinite(used).all():
             return None
         exponent = int(trailing_exponent(used).min()) if used.size else 0
         if abs(used).max(initial=0) * 2.0**-exponent >= 2.0 ** (ACTIVATION_BITS - 1):
             return None
-        return self.table(Quantize(exponent, -UNBOUNDED, UNBOUNDED), kind)
-
-    def clipped(self, low: float, high: float) -> "Function":
-        """A line cut off at ends further inside."""
-        least, greatest = (min(max(end, low), high) for end in self.ends)
-        return replace(self, ends=(least, greatest))
-
-    def quantizer(self, quantize: Quantize) -> Quantize:
-        """What a quantizer is behind the line that is not cut off: rounding is monotone."""
-        low, high = (
-            quantize.low if end == -inf else quantize.high if isinf(end) else int(_levels(end, quantize.exponent))
-            for end in self.ends
-        )
-        low, high = (min(max(end, quantize.low), quantize.high) for end in (low, high))
-        return Quantize(quantize.exponent, low, high)
-
-    def scale(self, quantize: Quantize, kind: TensorType) -> tuple[np.ndarray, np.ndarray]:
-        """The factor and the offset of each kind, float64, of which `quantize` makes the same integers as of this line,
-        for each integer in the range of `kind`. Raises OffGrid where no multiplier of MULTIPLIER_BITS does."""
-        factors, offsets = np.empty(len(self.values)), np.empty(len(self.values))
-        x = np.arange(kind.qtype.low, kind.qtype.high + 1)
-        for i, values in enumerate(self.values):
-            levels = _levels(values, quantize.exponent)
-            slope = (values[-1] - values[0]) * 2.0**-quantize.exponent / max(1, len(x) - 1)
-            found = fit_line(x, levels, slope, quantize.low, quantize.high)
-            if found is None:
-                raise OffGrid(
-                    f"{self.name} of {kind.qtype.bits} bits: no factor of {MULTIPLIER_BITS} bits gives all its results",
-                    self.path,
-                    "quantize its input to fewer bits, or its result to fewer levels",
-                )
-            multiplier, bias, shift = found
-            factors[i] = multiplier * 2.0 ** (quantize.exponent - shift - kind.exponent)
-            # the quantizer adds the half
-            offsets[i] = (2 * bias - 2.0**shift) * 2.0 ** (quantize.exponent - shift - 1)
-        return factors, offsets
-
-
-def _levels(values, exponent: int):
-    """floor(values * 2^-exponent + 1/2), without the rounding that adding the half has just below a tie."""
-    scaled = values * 2.0**-exponent
-    levels = np.floor(scaled)
-    return levels + (scaled - levels >= 0.5)
-
-
-def depthwise(scale: np.ndarray, offset: np.ndarray, path: str, weight_bits: int = WEIGHT_BITS) -> Conv:
-    """scale * x + offset by channel; what it scales may be as wide as it comes."""
-    weight = scale[:, None, None, None]
-    return Conv(weight, offset, groups=len(scale), path=path, activations_limited=False, weight_bits=weight_bits)
-
-
-def fit_line(x: np.ndarray, levels: np.ndarray, slope: float, low: int, high: int) -> tuple[int, int, int] | None:
-    """The (multiplier, bias, shift) of least shift with clamp((multiplier * x + bias) >> shift, low, high) ==
-    clamp(levels, low, high) for all x, int64; None if no multiplier of MULTIPLIER_BITS bits has it.
-
-    slope -- of the levels before they were rounded: the multiplier is the nearest to it, or one beside that; each x
-    then bounds the bias from below, from above, or both
-    """
-    clipped = np.clip(levels, low, high).astype(np.float64)
-    over, under = levels > low, levels < high
-    floats = x.astype(np.float64)
-
-    def at(shift: int) -> tuple[int, int, int] | None:
-        nearest = round(slope * 2**shift)
-        for multiplier in (nearest, nearest - 1, nearest + 1):
-            product = multiplier * floats  # exact: below 2^53
-            bottom = (clipped * 2.0**shift - product)[over].max(initial=-NO_BIAS)
-            top = ((clipped + 1) * 2.0**shift - product)[under].min(initial=NO_BIAS) - 1
-            if bottom <= top and abs(multiplier) < 1 << MULTIPLIER_BITS:
-                return multiplier, _roundest(int(bottom), int(top)), shift
-        return None
-
-    # with a shift that does any greater one does, until the multiplier is too wide
-    most = range(MULTIPLIER_BITS + LINE_BITS, 0, -1)
-    widest = next((n for n in most if abs(slope) * 2.0**n + 2 < 1 << MULTIPLIER_BITS), 0)
-    first, last = 0, widest
-    while first < last:
-        middle = (first + last) // 2
-        first, last = (first, middle) if at(middle) else (middle + 1, last)
-    return at(first)
-
-
-def _roundest(low: int, high: int) -> int:
-    """The number from low to high with the most zeros at its end."""
-    for zeros in range(62, -1, -1):
-        candidate = -(-low >> zeros) << zeros
-        if candidate <= high:
-            return candidate
-    return low
+        return self.lookup(Levels(Fraction(2) ** exponent, -UNBOUNDED, UNBOUNDED), exponent, kind)

@@ -13,7 +13,7 @@ from hwgen.nn_affine import ROUNDINGS
 from hwgen.qtype import QType
 
 if TYPE_CHECKING:
-    from hwgen.ops.quantize import Quantize
+    from hwgen.ops.rescale import Quantizer
 
 
 # what the host does in float64, as the module does: on the way in, with an array; on the way out, over a dimension
@@ -55,7 +55,8 @@ class Op:
     """One layer's mathematics. A subclass is a frozen dataclass in its own file of hwgen/ops/.
 
     infer(*types) gives the type of the result, raising an HwgenError where the layer cannot be built;
-    eval(types, *tensors) gives its value on int64 tensors of shape [N, channels, rows, columns], exactly.
+    eval(types, *tensors) gives its value on int64 tensors of shape [N, channels, rows, columns], exactly;
+    carries(quantizer) is whether the unit that computes it can also do what that requantization behind it does.
 
     window       what an output pixel reads, of an op that is a sum or a maximum over a window of its one input
     maximum      whether that is the greatest of the window; else it is a sum
@@ -63,16 +64,14 @@ class Op:
                  moves them
     pixelwise    whether each pixel of its result is a function of the same pixel of its inputs, wherever that is
     of_integers  whether its result depends on the integers of its one input, not on what they are worth
-    requantizes  whether the unit that computes it can also do what a Quantize behind it does
     frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that
                  follow each other
     """
 
     window: "Window | None" = None
     maximum: ClassVar[bool] = False
-    elementwise: ClassVar[bool] = False
+    elementwise: bool = False
     of_integers: ClassVar[bool] = False
-    requantizes: ClassVar[bool] = False
     pixelwise: bool = False
     frames: int = 1
 
@@ -82,9 +81,12 @@ class Op:
         return False
 
     @property
-    def requantization(self) -> "Quantize | None":
-        """The op itself, where it is a Quantize, which can ride on the unit of the op before it."""
+    def requantization(self) -> "Quantizer | None":
+        """The op itself, where it is one that can ride on the unit of the op before it."""
         return None
+
+    def carries(self, quantizer: "Quantizer") -> bool:
+        return False
 
     def hardware(self, x: TensorType) -> "Op":
         """What a unit computes where the op is a stage of its own; x -- its first input."""

@@ -21,8 +21,9 @@ def lower(graph: Graph, loadable: Callable[[str], bool] = lambda layer: False) -
         kinds = tuple(types[name] for name in node.inputs)
         result, quantize = node.name, node.op.requantization
         follower = graph.only_consumer(node.name)
-        if node.op.requantizes and follower is not None and follower.op.requantization is not None:
-            result, quantize = follower.name, follower.op.requantization
+        behind = None if follower is None else follower.op.requantization
+        if behind is not None and follower is not None and node.op.carries(behind):
+            result, quantize = follower.name, behind
             riding.add(result)
         can_load = node.op.has_weights and loadable(node.name)
         op = node.op.hardware(kinds[0])

@@ -10,6 +10,7 @@ from hwgen.grids import require_float
 # how a number between two integers is rounded; ties are where it is in the middle
 ROUNDINGS = {
     "half_even": torch.round,
+    "half_odd": lambda x: _round_half(x, lambda floor: floor % 2 == 0),
     "half_up": lambda x: _round_half(x, lambda floor: torch.ones_like(floor, dtype=torch.bool)),
     "half_away": lambda x: _round_half(x, lambda floor: floor >= 0),
     "floor": torch.floor,

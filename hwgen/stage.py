@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from hwgen.ir import Op, TensorType, Window
 from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.ops.rescale import Quantizer
 from hwgen.qtype import QType
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ class Stage:
 
     name: str
     op: Op
-    quantize: Quantize | None
+    quantize: Quantizer | None
     inputs: tuple[str, ...]
     types: tuple[TensorType, ...]
     result: str
@@ -33,7 +34,12 @@ class Stage:
 
     @staticmethod
     def alone(
-        name: str, op: Op, quantize: Quantize | None, x: TensorType, y: TensorType | None = None, loadable: bool = False
+        name: str,
+        op: Op,
+        quantize: Quantizer | None,
+        x: TensorType,
+        y: TensorType | None = None,
+        loadable: bool = False,
     ) -> "Stage":
         """A stage of one input that no graph holds; y -- its result, if not what the op and `quantize` give."""
         if y is None:

@@ -3,21 +3,26 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf, prod
+from fractions import Fraction
+from math import inf, isinf, prod
 from typing import Any
 
 import numpy as np
 import torch
 
 from hwgen.errors import DoesNotFit, MissingActQuant, OffGrid, UnsupportedLayer
-from hwgen.functions import LINE_BITS, LINE_VALUES, MULTIPLIER_BITS, Function, depthwise
+from hwgen.functions import Function, Levels, Line, single_product
 from hwgen.ir import STEPS, Input, Node, Op, Output, TensorType
+from hwgen.nn_affine import rounding_of
+from hwgen.ops.add import Add
 from hwgen.ops.concat import Concat
+from hwgen.ops.conv import Conv, depthwise
 from hwgen.ops.lookup import TABLE_BITS
 from hwgen.ops.move import Move
 from hwgen.ops.offset import Offset
-from hwgen.ops.quantize import Quantize
+from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
+from hwgen.requantizers import Requantization, requantizer
 from hwgen.views import View, frame_shape, laid_out
 
 HALVES = (torch.float16, torch.bfloat16, torch.float32)
@@ -50,8 +55,9 @@ class Tensors:
         self.nodes: list[Node] = []
         self.types: dict[str, TensorType] = {}  # of nodes
         self.views: dict[str, View] = {}  # of tensors
-        self.functions: dict[str, Function] = {}  # of bases: what they are of a narrower tensor
+        self.functions: dict[str, Function | Line] = {}  # of bases: what they are of a narrower tensor
         self.deferred: set[str] = set()  # the bases that are functions and nothing else
+        self.requantizations: list[Requantization] = []
         self.floats: dict[str, Floats] = {}  # the bases that are an input's
         self.inputs: dict[str, Input] = {}
         self.hosts: dict[str, tuple[str, int]] = {}  # tensors that leave the network: what the host makes of them
@@ -91,6 +97,8 @@ class Tensors:
             )
         if view.base in self.deferred:
             of = self.functions[view.base]
+            if isinstance(of, Line):
+                return self._exact_line(x, of)
             table = of.on_grid(self.types[of.x])
             if table is not None:
                 base = self._node(table, of.x)
@@ -104,8 +112,9 @@ class Tensors:
         return view
 
     def type(self, name: Tensor) -> TensorType:
-        """The type of a tensor of integers as the frame that `framed` makes of it."""
-        view = self.exact(name)
+        """The type of a tensor as the frame that `framed` makes of it; of a line, of its integers."""
+        of = self.line(name)
+        view = self.exact(name) if of is None else self.views[name].on(of.x)
         kind = self.types[view.base]
         qtype = QType(min(kind.qtype.low, 0), max(kind.qtype.high, 0)) if view.zeros else kind.qtype
         return TensorType(frame_shape(view.shape[1:]), qtype, kind.exponent)
@@ -161,33 +170,50 @@ class Tensors:
         user's shape where the op works on each number by itself, else in the shape of the op's frame."""
         if len(inputs) == 1 and op.elementwise:
             return self._each(op, inputs[0])
-        frames = [self.framed(x) for x in inputs]
-        base = self._node(op, *frames)
-        return self._whole(base, (1, *self.types[base].shape))
+        op, inputs, behind = self._of_integers(op, inputs)
+        base = self._node(op, *(self.framed(x) for x in inputs))
+        return behind(self._whole(base, (1, *self.types[base].shape)))
 
     def _each(self, op: Op, x: Tensor) -> Tensor:
         """A node of an elementwise op, on what the tensor is a view of where that is no more than the tensor."""
         view, quantize = self.views[x], op.requantization
-        if quantize is not None and view.base in self.floats:
-            return self._quantize_input(quantize, x)
-        if quantize is not None and view.base in self.deferred:
-            of = self.functions[view.base]
-            if not view.covers and not view.zeros:
-                of, view = self._part(of, view)
-            return self._named(view.on(self._of_function(of, quantize)))
-        if not view.covers or (view.zeros and quantize is not None and not quantize.low <= 0 <= quantize.high):
+        if isinstance(quantize, Quantize) and view.base in self.floats:
+            return self._quantize_input(Levels.of(quantize), quantize.exponent, x)
+        if isinstance(quantize, Quantize) and view.base in self.deferred:
+            return self._levels(x, Levels.of(quantize), quantize.exponent)
+        if not view.covers or (view.zeros and isinstance(quantize, Quantize) and not quantize.low <= 0 <= quantize.high):
             view = self._settled(x)
-        if quantize is not None and self._better_as_function(view.base):
-            return self._named(view.on(self._of_function(self.functions[view.base], quantize)))
+        if isinstance(quantize, Quantize) and self._better_as_function(view.base):
+            of = self.functions[view.base]
+            return self._named(view.on(self._of_function(of, Levels.of(quantize), quantize.exponent)))
         base = self._node(op, self.exact(self._named(view)).base)
         return self._named(view.on(base))
 
-    def _part(self, of: Function, view: View) -> tuple[Function, View]:
+    def _levels(self, x: Tensor, levels: Levels, exponent: int) -> Tensor:
+        """The levels, each worth 2^exponent, that a quantizer makes of a function that awaits it."""
+        view = self.views[x]
+        of = self.functions[view.base]
+        if not view.covers and not view.zeros:
+            of, view = self._part(of, view)
+        if view.zeros and isinstance(of, Line) and (of.kinds is not None or levels.of_end(of.cut_off(of.offset))):
+            view = self._settled(self._named(view.on(of.x)))
+            of = replace(of, x=view.base)
+        return self._named(view.on(self._of_function(of, levels, exponent)))
+
+    def _part(self, of: Function | Line, view: View) -> tuple[Function | Line, View]:
         """A function of those numbers alone that a view of it takes, and the view of all of these."""
         index = view.places.reshape(frame_shape(view.shape[1:]))
-        kinds = None if of.kinds is None else of.kinds.reshape(-1)[index.reshape(-1)]
-        source = self._node(Move(index, self.path), of.x, name=f"{self.path} moved")
-        return replace(of, x=source, kinds=kinds), View(source, index.size, view.shape)
+        path, self.path = self.path, of.path
+        source = self._node(Move(index, of.path), of.x, name=f"{of.path} moved")
+        self.path = path
+        of = replace(of, x=source)
+        if isinstance(of, Line):
+            other = None
+            if of.other is not None:
+                other = self._node(Move(index, of.path), of.other[0], name=f"{of.path} moved"), of.other[1]
+            kinds = None if of.kinds is None else of.kinds[index.reshape(-1)]
+            of = replace(of, kinds=kinds, other=other)
+        return of, View(source, index.size, view.shape)
 
     def _better_as_function(self, base: str) -> bool:
         """Whether a quantizer of a node is a table of what it is computed from: it is the result of a product."""
@@ -195,29 +221,38 @@ class Tensors:
         node = next((node for node in reversed(self.nodes) if node.name == base), None)
         return of is not None and node is not None and len(node.inputs) > 1
 
-    def _of_function(self, of: Function, quantize: Quantize) -> str:
-        """The node of a function and its quantizer."""
+    def _of_function(self, of: Function | Line, levels: Levels, exponent: int) -> str:
+        """The node of a function and its quantizer, whose levels are each worth 2^exponent."""
         kind, here = self.types[of.x], self.path
         self.path = of.path  # the layer's own name
         try:
-            if of.line:
-                quantize = of.quantizer(quantize)
-                return self._node(quantize, self._scaled(of, quantize))
-            return self._node(of.table(quantize, kind), of.x)
+            if isinstance(of, Function):
+                return self._node(of.lookup(levels, exponent, kind), of.x)
+            return self._of_line(of, of.levels(levels), exponent)
         finally:
             self.path = here
 
-    def _scaled(self, of: Function, quantize: Quantize) -> str:
-        """The node of a line, scaled by channel, or each number as a channel of its own."""
-        factors, offsets = of.scale(quantize, self.types[of.x])
-        shape = self.types[of.x].shape
-        kinds = np.zeros(shape, np.int64) if of.kinds is None else of.kinds.reshape(shape)
-        source = of.x
-        if (kinds != kinds[:, :1, :1]).any():
-            source = self._node(Move(np.arange(prod(shape)).reshape(-1, 1, 1), self.path), source)
-            kinds = kinds.reshape(-1, 1, 1)
-        by_channel = kinds[:, 0, 0]
-        return self._node(depthwise(factors[by_channel], offsets[by_channel], of.path, MULTIPLIER_BITS), source)
+    def _of_line(self, of: Line, levels: Levels, exponent: int) -> str:
+        """The node that requantizes a line by channel, or each number as a channel of its own."""
+        kind = self.types[of.x]
+        if of.kinds is not None:
+            kinds = of.kinds.reshape(kind.shape)
+            if (kinds != kinds[:, :1, :1]).any():
+                flat = self._node(Move(np.arange(kinds.size).reshape(-1, 1, 1), self.path), of.x)
+                of, kinds = replace(of, x=flat), kinds.reshape(-1, 1, 1)
+                kind = self.types[flat]
+            of = replace(of, kinds=kinds[:, 0, 0])
+        made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
+        other = None if of.other is None else self.types[of.other[0]]
+        reach = None if made is None else made.op.reach(*(self.types[name] for name in made.inputs))
+        carried = made is not None and isinstance(made.op, Conv)
+        ops, note = requantizer(of, levels, exponent, kind, other, reach, carried, self.target, self.near)
+        source = (of.x,) if of.other is None else (of.x, of.other[0])
+        for op in ops:
+            source = (self._node(op, *source),)
+        if note is not None:
+            self.requantizations.append(replace(note, name=source[0]))
+        return source[0]
 
     def _node(self, op: Op, *inputs: str, name: str = "") -> str:
         """Appends a node, whose name comes back: that of the layer's path, or of `name`."""
@@ -244,6 +279,7 @@ class Tensors:
     def over(self, x: Tensor, dim: int, op: Op) -> Tensor:
         """Appends a node that works on the channels of each pixel, dimension `dim` of the user's shape (the batch
         counted) being the channels; the result has another size there, or the same."""
+        op, (x,), behind = self._of_integers(op, (x,))
         view = self.exact(x)
         places = np.moveaxis(view.places, dim, 0)
         rest = places.shape[1:]
@@ -253,10 +289,17 @@ class Tensors:
         base = self._node(op, self.framed(x, places.reshape(frame)))
         channels = self.types[base].shape[0]
         index = np.moveaxis(np.arange(channels * prod(rest)).reshape(channels, *rest), 0, dim)
-        return self._named(View.of(base, index.size, index))
+        return behind(self._named(View.of(base, index.size, index)))
 
     def join(self, op: Op, a: Tensor, b: Tensor) -> Tensor:
         """Appends a node that takes a number of each of two tensors for each of its results; shapes are broadcast."""
+        if self.line(a) is not None or self.line(b) is not None:
+            return self._joined_lines(op, a, b)
+        bases, index = self._sides(a, b)
+        return self._named(View.of(self._node(op, *bases), index.size, index))
+
+    def _sides(self, a: Tensor, b: Tensor) -> tuple[list[str], np.ndarray]:
+        """The nodes of two tensors, broadcast, in frames that are alike, and the index of the user's shape in these."""
         views = [self.exact(a), self.exact(b)]
         try:
             shape = np.broadcast_shapes(*(view.shape for view in views))
@@ -278,13 +321,14 @@ class Tensors:
             self.framed(x, view.spread(shape).reshape(-1)[order].reshape(frame))
             for x, view in zip((a, b), views, strict=True)
         ]
-        base = self._node(op, *bases)
         index = np.empty(prod(shape), np.int64)
         index[order] = np.arange(prod(shape))
-        return self._named(View.of(base, prod(shape), index.reshape(shape)))
+        return bases, index.reshape(shape)
 
     def concat(self, parts: Sequence[Tensor], dim: int) -> Tensor:
         """The tensors one behind the other along a dimension of the user's shape, the batch counted."""
+        if any(self.line(part) is not None for part in parts):
+            return self._concat_lines(parts, dim)
         views = [self.exact(part) for part in parts]
         merged = views[:1]
         for view in views[1:]:
@@ -342,9 +386,16 @@ class Tensors:
         return self.functions[base].x if base in self.functions else base
 
     def function(self, x: Tensor) -> Function:
-        """What a tensor is of its source; only of a source of up to LINE_BITS."""
+        """What a tensor is of its source, which a table takes."""
         base = self.views[x].base
-        return self.functions.get(base) or Function.itself(base, self.types[base], self.path)
+        of = self.functions.get(base) or Line.itself(base, self.types[base], self.path)
+        return of.table(self.types[of.x])
+
+    def line(self, x: Tensor) -> Line | None:
+        """The line of integers that a tensor is until it is quantized; None where it is none."""
+        base = self.views[x].base
+        of = self.functions[base] if base in self.deferred else None
+        return of if isinstance(of, Line) else None
 
     def is_floats(self, x: Tensor) -> bool:
         """Whether a tensor has no integers: an input's floats, or a function without a quantizer."""
@@ -356,9 +407,9 @@ class Tensors:
 
     def clipped(self, x: Tensor, low: float, high: float) -> Tensor:
         """A function that awaits its quantizer, cut off by the call at work."""
-        view = self.views[x]
-        of = self.functions[view.base]
-        return self.defer(view, of.clipped(low, high)) if of.line else self.pointwise()
+        of = self.line(x)
+        ends = [end if isinf(end) else Fraction(end) for end in (low, high)]
+        return self.pointwise() if of is None else self.defer(self.views[x], of.cut(*ends))
 
     def is_narrow(self, x: Tensor) -> bool:
         """Whether a tensor is a function of one that a table takes."""
@@ -369,7 +420,7 @@ class Tensors:
         if any(self.views[x].base in self.floats or not self.views[x].same(self.views[tensors[0]]) for x in tensors):
             return False
         known = [self.functions[base] for x in tensors if (base := self.views[x].base) in self.functions]
-        plain = all(of.kinds is None and of.ends == (-inf, inf) for of in known)
+        plain = all(isinstance(of, Function) or (of.kinds is None and of.other is None) for of in known)
         return plain and len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
 
     def computed(self) -> list[Tensor]:
@@ -389,40 +440,15 @@ class Tensors:
         source = self.source(self.computed()[0])
         return all(name == source or ((of := self.functions.get(name)) and of.x == source) for name in node.inputs)
 
-    def _called(self, line: bool = False) -> Function:
+    def _called(self) -> Function:
         """The function that the call at work makes of the one that its tensors are."""
         of = self.function(self.computed()[0])
-        return replace(of, name=_short(self.node), path=self.path, values=self._values(), line=of.line and line)
-
-    def line(self, x: Tensor, name: str, values: Callable[[np.ndarray], np.ndarray], kinds=None) -> Tensor:
-        """Multiples of a tensor of integers and constants, in floats: what a quantizer makes of them is exact, whatever
-        the factors.
-
-        values -- gives float64 [kinds, n] of float64 [n]; kinds -- of each place, an array that broadcasts against the
-        user's shape; None where there is one
-        """
-        view = self.exact(x)
-        kind = self.types[view.base]
-        too_much = DoesNotFit(
-            f"{name} of {kind.qtype.bits} bits, above {LINE_BITS}, or with too many factors",
-            self.path,
-            "quantize its input to fewer bits",
-        )
-        if kind.qtype.bits > LINE_BITS:
-            raise too_much
-        itself = Function.itself(view.base, kind, self.path)
-        found = values(itself.values[0])
-        if found.size > LINE_VALUES:
-            raise too_much
-        if kinds is not None:
-            if not view.covers or view.zeros:
-                view = self._settled(x)
-            kinds = view.back(kinds).astype(np.int64)
-        return self.defer(view, replace(itself, name=name, values=found, kinds=kinds))
+        return Function(of.x, _short(self.node), self.path, self._values())
 
     def matmul(self, op: Op, a: Tensor, b: Tensor) -> Tensor:
         """Appends a node of hwgen/ops/matmul.py: a [..., L, K] times b [..., K, M], what is before these dimensions
         broadcast: its rows."""
+        (a, b), behind = self._factors(a, b)
         views = [self.exact(a), self.exact(b)]
         length, outputs = views[0].shape[-2], views[1].shape[-1]
         before = np.broadcast_shapes(*(view.shape[:-2] for view in views))
@@ -431,7 +457,7 @@ class Tensors:
         sides = self.framed(a, left.transpose(2, 0, 1)), self.framed(b, right.transpose(1, 0, 2))
         base = self._node(op, *sides)
         index = np.arange(outputs * rows * length).reshape(outputs, *before, length)
-        return self._named(View.of(base, index.size, np.moveaxis(index, 0, -1)))
+        return behind(self._named(View.of(base, index.size, np.moveaxis(index, 0, -1))))
 
     def pointwise(self) -> Tensor:
         """The call at work, of tensors that are functions of the same one: a table, once a quantizer says on which grid
@@ -470,11 +496,11 @@ class Tensors:
     def _values(self) -> np.ndarray:
         """The results of the call at work on the values of the functions that its tensors are: float64."""
 
-        return self._at(self._of_each).reshape(1, -1)
+        return self._at(self._of_each).reshape(-1)
 
     def _of_each(self, x: Tensor) -> torch.Tensor:
         """The values that a tensor may have, one for each integer in the range of its source."""
-        return torch.tensor(self.function(x).values[0])
+        return torch.tensor(self.function(x).values)
 
     def _at(self, values: Callable[[Tensor], torch.Tensor]) -> np.ndarray:
         """The results of the call at work where its tensors have other values."""
@@ -489,37 +515,44 @@ class Tensors:
         """The call at work, of other arguments, in float64."""
         return self.node.target(*doubles(args), **doubles(kwargs))
 
-    def defer(self, view: View, function: Function) -> Tensor:
+    def defer(self, view: View, function: Function | Line) -> Tensor:
         """The tensor of a function in floats, where `view` is that of what it is a function of."""
         base = f"{function.name} of {function.x}, {len(self.functions)}"
         self.functions[base] = function
         self.deferred.add(base)
         return self._named(view.on(base))
 
-    def affine(self, x: Tensor, scale, offset, by_number: bool = True) -> Tensor:
-        """scale * x + offset, as the call at work computes it: constants that broadcast against the user's shape.
+    def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor=1) -> Tensor:
+        """scale * x / divisor + offset, exactly, as the call at work computes it: constants that broadcast against the
+        user's shape; a line where that is on no grid.
 
         by_number -- whether that call takes a number, too, as it takes the tensor
         """
-        scale, offset = self.of_one_frame(scale), self.of_one_frame(offset)
+        scale, offset, divisor = (self.of_one_frame(values) for values in (scale, offset, divisor))
         view = self.views[x]
         if view.base in self.floats:
             return self._step(x)
-        line = by_number and np.size(scale) == 1 and np.size(offset) == 1 and self.computed() == [x]
-        try:
-            result = self._affine(x, scale, offset)
-        except (OffGrid, DoesNotFit, MissingActQuant):
-            if not line or not (np.isfinite(scale).all() and np.isfinite(offset).all()):
-                raise
-            self._settle_zeros()
-            view = self.views[x]
-            source = self.types[self.source(x)]
-            of = self.functions.get(view.base)
-            straight = of is None or (of.line and of.kinds is None and of.ends == (-inf, inf))
-            if source.qtype.bits > (LINE_BITS if straight else TABLE_BITS):
-                raise
-            return self.defer(view, self._called(line=True))
-        return self.known(result) if line else result
+        finite = all(np.isfinite(values).all() for values in (scale, offset)) and (divisor != 0).all()
+        of = self.line(x)
+        if of is None or not finite:
+            numbers = by_number and max(np.size(scale), np.size(offset)) == 1 and self.computed() == [x]
+            try:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    exact = scale / divisor
+                if finite and (exact * divisor != scale).any() or (_odd_part(divisor) != 1).any():
+                    raise OffGrid(f"a quotient by {divisor.reshape(-1)[0]:g} is on no grid", self.path)
+                result = self._affine(x, exact, offset)
+                return self.known(result) if numbers else result
+            except (OffGrid, DoesNotFit, MissingActQuant):
+                if not finite or (self.is_function(x) and not numbers):
+                    raise
+                self._settle_zeros()
+                view = self.views[x]
+                if self.is_function(x):
+                    return self.defer(view, self._called())
+                of = Line.itself(view.base, self.types[view.base], self.path)
+        of = replace(of, name=_short(self.node), path=self.path)
+        return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
 
     def of_one_frame(self, values) -> np.ndarray:
         """Constants of the user's shape, a batch of one among it, as float64: those of a batch that is all alike."""
@@ -561,6 +594,265 @@ class Tensors:
         flat = self._node(Move(np.arange(view.size).reshape(-1, 1, 1), self.path), view.base)
         return self._named(view.on(self._node(depthwise(scales.reshape(-1), offsets.reshape(-1), self.path), flat)))
 
+    # lines of integers
+
+    def _along_line(self, raw: Tensor, of: Line, scale: np.ndarray, offset: np.ndarray, divisor: np.ndarray) -> Tensor:
+        """scale * it / divisor + offset of a line whose integers are `raw`: constants that broadcast against that."""
+        if scale.size == offset.size == divisor.size == 1:
+            factor = Fraction(float(scale.reshape(()))) / Fraction(float(divisor.reshape(())))
+            return self.defer(self.views[raw], of.scaled(factor, Fraction(float(offset.reshape(())))))
+        if of.other is not None or of.clipped:
+            raise UnsupportedLayer(
+                f"the result of {of.name} is scaled place by place before it is quantized",
+                self.path,
+                "put a quantizer behind the sum or the clipping",
+            )
+        scale, divisor = np.broadcast_arrays(scale, divisor)
+        shape = np.broadcast_shapes(self.views[raw].shape, scale.shape, offset.shape)
+        if shape != self.views[raw].shape:
+            raw = self.moved(raw, lambda places: torch.broadcast_to(places, shape))
+        found = [self._backed(raw, values) for values in (scale, divisor, offset)]
+        if any(values is None for values in found) or self.views[raw].zeros:
+            places = self.views[raw].places.reshape(-1)
+            of = replace(of, kinds=None if of.kinds is None else of.kinds[places])
+            raw = self._named(self._settled(raw))
+            found = [self._backed(raw, values) for values in (scale, divisor, offset)]
+        of = replace(of, x=self.views[raw].base)
+        factors, which = np.unique(np.stack(found[:2]), axis=1, return_inverse=True)  # type: ignore[arg-type]
+        offsets, whose = np.unique(found[2], return_inverse=True)  # type: ignore[arg-type]
+        fractions = [Fraction(a) / Fraction(b) for a, b in factors.T.tolist()]
+        of = of.scaled_by_place(fractions, which.reshape(-1), [Fraction(a) for a in offsets.tolist()], whose)
+        return self.defer(self.views[raw], of)
+
+    def _backed(self, x: Tensor, values: np.ndarray) -> np.ndarray | None:
+        """Constants of the user's shape where they belong in the base of a view; None where they do not."""
+        view = self.views[x]
+        if not view.covers:
+            return None
+        found = view.back(values)
+        return None if np.isnan(found).any() else found
+
+    def _unclipped(self, x: Tensor) -> tuple[Tensor, Line]:
+        """The integers of a tensor and the line that they are worth, where what it is cut off at is done to them."""
+        view, of = self.views[x], self.line(x)
+        if of is None:
+            self.exact(x)
+            return x, Line.itself(view.base, self.types[view.base], self.path)
+        raw = view.on(of.x)
+        if not of.clipped:
+            return self._named(raw), of
+        steps = [] if of.kinds is not None else [end if isinf(end) else (end - of.offset) / of.scale for end in of.ends]
+        if of.other is not None or not steps or any(not isinf(end) and end.denominator > 1 for end in steps):
+            raise MissingActQuant(f"the result of {of.name} is used as floats", of.path, _QUANTIZE)
+        kind = self.types[of.x]
+        low, high = (int(min(max(end, -UNBOUNDED), UNBOUNDED)) for end in sorted(steps))
+        base = self._node(Quantize(kind.exponent, low, high), of.x)
+        return self._named(raw.on(base)), replace(of, x=base, ends=(-inf, inf))
+
+    def _exact_line(self, x: Tensor, of: Line) -> View:
+        """The view of a line's numbers as integers on a grid, where there is one."""
+        raw, of = self._unclipped(x)
+        worth = Fraction(2) ** self.types[of.x].exponent
+        numbers = [[scale / worth for scale in of.scales], list(of.offsets)]
+        dyadic = all(_is_float(number) for side in numbers for number in side)
+        if of.other is not None or not dyadic:
+            raise MissingActQuant(f"the result of {of.name} is used as floats", of.path, _QUANTIZE)
+        if of.kinds is None:
+            scale, offset = (np.array(float(side[0])) for side in numbers)
+        else:
+            kinds = of.kinds[self.views[raw].places]
+            scale, offset = (np.array([float(number) for number in side])[kinds] for side in numbers)
+        return self.views[self._affine(raw, scale, offset)]
+
+    def _of_integers(self, op: Op, inputs: Sequence[Tensor]) -> tuple[Op, tuple[Tensor, ...], Callable]:
+        """What works on integers in the place of an op of lines, on which integers, and what makes of its result the
+        line that it is."""
+        lines = [self.line(x) for x in inputs]
+        if isinstance(op, Conv):
+            if lines[0] is not None or not op.is_on_grid:
+                return self._convolution(op, inputs[0])
+        elif len(inputs) == 1 and lines[0] is not None and op.degree is not None:
+            raw, of = self._unclipped(inputs[0])
+            if of.other is None and min(of.scales) > 0:
+                channels = self._channels(raw, of)
+                if op.degree == 0:
+                    return op, (raw,), lambda result: result
+                return op, (raw,), lambda result: self._by_channel(result, of, of.scales, of.offsets, channels)
+        return op, tuple(inputs), lambda result: result
+
+    def _channels(self, raw: Tensor, of: Line) -> np.ndarray | None:
+        """The kind of each channel of the frame of a line's integers; None where there is one."""
+        if of.kinds is None:
+            return None
+        view = self.views[raw]
+        kinds = of.kinds[view.places].reshape(frame_shape(view.shape[1:]))
+        if (kinds != kinds[:, :1, :1]).any():
+            raise UnsupportedLayer(
+                f"{of.name} has scales that differ within a channel", self.path, "put a quantizer before this layer"
+            )
+        return kinds[:, 0, 0]
+
+    def _by_channel(self, result: Tensor, of: Line, scales, offsets, channels, single=None) -> Tensor:
+        """A line of the tensor of a new node; channels -- the kind of each channel of its frame; None: there is one."""
+        view = self.views[result]
+        kinds = None
+        if channels is not None:
+            shape = self.types[view.base].shape
+            kinds = np.broadcast_to(channels[:, None, None], shape).reshape(-1).astype(np.int64)
+        single = of.single if single is None else single
+        return self.defer(view, Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, single=single))
+
+    def _convolution(self, op: Conv, x: Tensor) -> tuple[Op, tuple[Tensor, ...], Callable]:
+        """A convolution of a line, or with weights on a grid of their own for each output, as one of integers."""
+        raw, of = self._unclipped(x)
+        channels = self._channels(raw, of)
+        depthwise = op.groups == len(op.weight) and op.weight.shape[1] == 1
+        if of.other is not None or (channels is not None and not depthwise):
+            raise UnsupportedLayer(
+                f"its input, {of.name}, has scales that differ from channel to channel",
+                self.path,
+                "put a quantizer before this layer, of one scale for all channels",
+            )
+        integers, worths = op.on_integers()
+        own = [0] * len(worths) if channels is None else channels.tolist()
+        sums = integers.weight.sum(axis=(1, 2, 3)).tolist()
+        if any(of.offsets) and any(op.padding):
+            raise UnsupportedLayer(
+                f"padding with zeros of {of.name}, whose integers are not worth a multiple of their scale",
+                self.path,
+                "take the zero point away before this layer",
+            )
+        scales = [of.scales[k] * worth for k, worth in zip(own, worths, strict=True)]
+        offsets = [
+            of.offsets[k] * worth * int(total) + Fraction(bias)
+            for k, worth, total, bias in zip(own, worths, sums, op.bias.tolist(), strict=True)
+        ]
+        single = None
+        if of.single is not None:
+            single = single_product(of.single[own], worths)
+        one = len(set(zip(scales, offsets, strict=True))) == 1
+        named = replace(of, name=_short(self.node), path=self.path)
+        if one:
+            scales, offsets, single = scales[:1], offsets[:1], None if single is None else single[:1]
+
+        def behind(result: Tensor) -> Tensor:
+            return self._by_channel(result, named, scales, offsets, None if one else np.arange(len(scales)), single)
+
+        return integers, (raw,), behind
+
+    def _joined_lines(self, op: Op, a: Tensor, b: Tensor) -> Tensor:
+        """A sum or a product of lines."""
+        if op.degree == 2:
+            (a, b), behind = self._factors(a, b)
+            return behind(self.join(op, a, b))
+        if not isinstance(op, Add):
+            self.exact(a)
+            self.exact(b)
+            return self.join(op, a, b)
+        (raw_a, of_a), (raw_b, of_b) = self._unclipped(a), self._unclipped(b)
+        if any(of.kinds is not None or of.other is not None for of in (of_a, of_b)):
+            worst = of_a if of_a.kinds is not None or of_a.other is not None else of_b
+            raise UnsupportedLayer(
+                f"a sum with {worst.name}, which is not quantized and has several scales",
+                self.path,
+                f"put a quantizer behind {worst.name}",
+            )
+        sign = -1 if op.minus else 1
+        bases, index = self._sides(raw_a, raw_b)
+        view = View.of(bases[0], index.size, index)
+        offset = of_a.offset + sign * of_b.offset
+        name = _short(self.node)
+        if abs(of_a.scale) == abs(of_b.scale) and self._same_grid(*bases):
+            minus = (of_a.scale == of_b.scale) == op.minus
+            base = self._node(Add(self.path, minus), *bases)
+            return self.defer(view.on(base), Line(base, name, self.path, (of_a.scale,), (offset,)))
+        other = bases[1], sign * of_b.scale
+        return self.defer(view, Line(bases[0], name, self.path, (of_a.scale,), (offset,), other=other))
+
+    def _same_grid(self, a: str, b: str) -> bool:
+        return self.types[a].exponent == self.types[b].exponent
+
+    def _factors(self, a: Tensor, b: Tensor) -> tuple[tuple[Tensor, Tensor], Callable]:
+        """The integers of the two factors of a product, and what makes of that the line that it is."""
+        if self.line(a) is None and self.line(b) is None:
+            return (a, b), lambda result: result
+        (raw_a, of_a), (raw_b, of_b) = self._unclipped(a), self._unclipped(b)
+        for of in (of_a, of_b):
+            if not of.uniform or of.offset:
+                raise UnsupportedLayer(
+                    f"a product with {of.name}, which has several scales, or an offset",
+                    self.path,
+                    f"put a quantizer behind {of.name}, and take its zero point away",
+                )
+        named = replace(of_a, name=_short(self.node), path=self.path, single=None)
+        scales = (of_a.scale * of_b.scale,)
+        return (raw_a, raw_b), lambda result: self._by_channel(result, named, scales, (Fraction(0),), None)
+
+    def _concat_lines(self, parts: Sequence[Tensor], dim: int) -> Tensor:
+        """Lines one behind the other: a kind for each."""
+        pairs = [self._unclipped(part) for part in parts]
+        for _, of in pairs:
+            if not of.uniform:
+                raise UnsupportedLayer(
+                    f"a concatenation with {of.name}, which is not quantized and has several scales",
+                    self.path,
+                    f"put a quantizer behind {of.name}",
+                )
+        exponents = {self.types[of.x].exponent for _, of in pairs}
+        if len(exponents) > 1:
+            raise UnsupportedLayer(
+                "a concatenation of numbers with scales and of others", self.path, "put a quantizer behind each part"
+            )
+        result = self.concat([raw for raw, _ in pairs], dim)
+        kinds_of = sorted({(of.scale, of.offset) for _, of in pairs})
+        each = [kinds_of.index((of.scale, of.offset)) for _, of in pairs]
+        sizes = [self.views[raw].shape[dim] for raw, _ in pairs]
+        along = np.repeat(each, sizes).reshape(-1, *[1] * (len(self.views[result].shape) - 1 - dim))
+        scales, offsets = zip(*kinds_of, strict=True)
+        kinds = None
+        if len(kinds_of) > 1:
+            if not self.views[result].covers:
+                result = self._named(self._settled(result))
+            kinds = self.views[result].back(along).astype(np.int64)
+        view = self.views[result]
+        return self.defer(view, Line(view.base, "cat", self.path, scales, offsets, kinds))
+
+    def quantized(self, x: Tensor, scale, zero, axis: int, low: int, high: int, rounding: str) -> Tensor:
+        """The levels that hwgen.quantize_affine makes of a tensor, for its arguments: a line of integers that are these
+        levels less the zero point, so that what is padded with them is worth zero."""
+        key, zero_first = rounding_of(rounding)
+        scale, zero = (np.asarray(values, np.float64).reshape(-1) for values in (scale, zero))
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            raise OffGrid(
+                f"a quantizer's scale is {float(scale[~(np.isfinite(scale) & (scale > 0))][0])}",
+                self.path,
+                "look for a channel that was never calibrated; scales are positive numbers",
+            )
+        point = int(zero[0])
+        if (zero != point).any():
+            raise UnsupportedLayer(
+                "an activation's zero points differ from channel to channel, or are no integers",
+                self.path,
+                "use one zero point for all channels",
+            )
+        if len(scale) > 1:
+            along = scale.reshape([-1 if n == axis % len(self.views[x].shape) else 1 for n in range(len(self.views[x].shape))])
+            x, scale = self.affine(x, 1, 0, by_number=False, divisor=along), np.ones(1)
+        if zero_first and point % 2 and key in ("half_even", "half_away", "to_zero"):
+            if key != "half_even":
+                raise UnsupportedLayer(f"rounding {rounding} with an odd zero point", self.path, "round half even")
+            key = "half_odd"
+        levels = Levels(Fraction(float(scale[0])), low - point, high - point, key)
+        if self.views[x].base in self.floats:
+            result = self._quantize_input(levels, 0, x)
+        else:
+            if not self.is_function(x):
+                view = self.views[x]
+                x = self.defer(view, Line.itself(view.base, self.types[view.base], self.path))
+            result = self._levels(x, levels, 0)
+        of = Line(self.views[result].base, "levels", self.path, offsets=(Fraction(point),), single=np.ones(1, np.float32))
+        return self.defer(self.views[result], of)
+
     # inputs and outputs
 
     def _step(self, x: Tensor) -> Tensor:
@@ -585,21 +877,25 @@ class Tensors:
         self.floats[base] = Floats(of.name, of.shape, (*of.steps, (name, values)))
         return self._named(view.on(base))
 
-    def _quantize_input(self, op: Quantize, x: Tensor) -> Tensor:
-        """The tensor of an input's integers; its frame is that of the user's shape, or of what was made of it before
-        the first quantizer by moving all of it."""
+    def _quantize_input(self, levels: Levels, exponent: int, x: Tensor) -> Tensor:
+        """The tensor of an input's integers, each worth 2^exponent; its frame is that of the user's shape, or of what
+        was made of it before the first quantizer by moving all of it."""
         view = self.views[x]
         of = self.floats[view.base]
         known = self.inputs.get(of.name)
+        steps = of.steps
+        if levels.scale != Fraction(2) ** exponent:
+            steps = (*steps, ("div", np.array(float(levels.scale))))
+        kind = TensorType(self.types[of.name].shape, QType(levels.low, levels.high), exponent)
         if known is None:
             shape = view.shape[1:] if view.whole else of.shape
             moved = None if not view.whole or view.index is None else view.index.reshape(-1)
-            kind = TensorType(frame_shape(shape), QType(op.low, op.high), op.exponent)
-            known = self.inputs[of.name] = Input(of.name, kind, of.shape, moved, of.steps)
+            kind = replace(kind, shape=frame_shape(shape))
+            known = self.inputs[of.name] = Input(of.name, kind, of.shape, moved, steps, levels.rounding)
             self.types[of.name] = kind
-        quantized = (known.type.qtype, known.type.exponent, [step for step, _ in known.steps])
-        alike = quantized == (QType(op.low, op.high), op.exponent, [step for step, _ in of.steps])
-        if not alike or not all(np.array_equal(a, b) for (_, a), (_, b) in zip(known.steps, of.steps, strict=True)):
+        quantized = (known.type, known.rounding, [step for step, _ in known.steps])
+        alike = quantized == (kind, levels.rounding, [step for step, _ in steps])
+        if not alike or not all(np.array_equal(a, b) for (_, a), (_, b) in zip(known.steps, steps, strict=True)):
             raise UnsupportedLayer(
                 "the input is quantized in two ways", self.path, "quantize it once, and use the result twice"
             )
@@ -610,13 +906,28 @@ class Tensors:
 
     def left_to_host(self, x: Tensor, what: str, dim: int) -> Tensor:
         """The tensor, as an output of which the host makes `what` along a dimension of the user's shape."""
-        result = self._named(self.exact(x))
+        result = self._named(self.views[x])
         self.hosts[result] = (what, dim)
         return result
 
     def output(self, x: Tensor) -> Output:
-        """What is sent of a tensor: all of its base, if the host can pick its numbers from that."""
-        view, host = self.exact(x), self.hosts.get(x)
+        """What is sent of a tensor: all of its base, if the host can pick its numbers from that; of a line its
+        integers."""
+        of, host = self.line(x), self.hosts.get(x)
+        if of is None or of.other is not None:
+            raw, scale, offset = self._named(self.exact(x)), None, None
+        else:
+            raw, of = self._unclipped(x)
+            worth = Fraction(2) ** self.types[of.x].exponent
+            sides = [[number / worth for number in of.scales], of.offsets]
+            if of.kinds is None:
+                scale, offset = (np.array(float(side[0])) for side in sides)
+            else:
+                kinds = of.kinds[self.views[raw].places[0]]
+                scale, offset = (np.array([float(number) for number in side])[kinds] for side in sides)
+            scale = None if (scale == 1).all() else scale
+            offset = None if (offset == 0).all() else offset
+        view = self.exact(raw)
         if view.shape[:1] != (1,):
             raise UnsupportedLayer(
                 f"a result of shape {list(view.shape)}, which is no frame of numbers for each input",
@@ -624,8 +935,9 @@ class Tensors:
                 "keep the batch as the first dimension",
             )
         if view.covers and not view.zeros:
-            return Output(view.base, view.shape[1:], None if view.index is None else view.index[0], host)
-        return Output(self.framed(x), view.shape[1:], None, host)
+            index = None if view.index is None else view.index[0]
+            return Output(view.base, view.shape[1:], index, host, scale, offset)
+        return Output(self.framed(raw), view.shape[1:], None, host, scale, offset)
 
     def _unique(self, path: str) -> str:
         base = re.sub(r"\W+", "_", path, flags=re.ASCII).strip("_").lower() or "layer"
@@ -635,6 +947,21 @@ class Tensors:
         while name in self.types:
             name, count = f"{base}_{count}", count + 1
         return name
+
+
+_QUANTIZE = "put a quantizer behind it: it says on which grid its results are"
+
+
+def _is_float(number: Fraction) -> bool:
+    """Whether float64 holds a number."""
+    return Fraction(float(number)) == number
+
+
+def _odd_part(values: np.ndarray) -> np.ndarray:
+    """abs(values) without its factors of two: float64."""
+    mantissa = abs(np.frexp(values)[0]) * 2.0**53
+    integer = mantissa.astype(np.int64)
+    return integer / np.maximum(1, integer & -integer)
 
 
 # the core's ports, and the names that streams inside it are given

@@ -7,7 +7,6 @@ import numpy as np
 
 from hwgen.engines import engine
 from hwgen.engines.beats import BeatEngine, Beats
-from hwgen.functions import fit_line
 from hwgen.lanes.price import clamp_luts
 from hwgen.ops.lookup import Lookup as LookupOp
 from hwgen.ops.quantize import UNBOUNDED, end_parameters
@@ -18,6 +17,9 @@ from hwgen.terms import term_table
 from hwgen.units.unit import BeatByBeat
 from hwgen.verilog import signed64
 
+LINE_BITS = 22  # of an activation of which a line is worked out
+MULTIPLIER_BITS = 24  # of a line's factor
+NO_BIAS = 2.0**52
 MOST_BITS = 48  # of a product
 NEGATED = 1.6  # LUTs of a bit that is negated on one side (python -m benchmarks.tables)
 
@@ -95,6 +97,46 @@ def fit(x: np.ndarray, levels: np.ndarray, low: int, high: int) -> tuple[int, in
     ends = (-UNBOUNDED, UNBOUNDED), (low, high)
     found = (fit_line(x, levels, slope, *each) for each in ends for slope in slopes)
     return next((line for line in found if line is not None), None)
+
+
+def fit_line(x: np.ndarray, levels: np.ndarray, slope: float, low: int, high: int) -> tuple[int, int, int] | None:
+    """The (multiplier, bias, shift) of least shift with clamp((multiplier * x + bias) >> shift, low, high) ==
+    clamp(levels, low, high) for all x, int64; None if no multiplier of MULTIPLIER_BITS bits has it.
+
+    slope -- of the levels before they were rounded: the multiplier is the nearest to it, or one beside that; each x
+    then bounds the bias from below, from above, or both
+    """
+    clipped = np.clip(levels, low, high).astype(np.float64)
+    over, under = levels > low, levels < high
+    floats = x.astype(np.float64)
+
+    def at(shift: int) -> tuple[int, int, int] | None:
+        nearest = round(slope * 2**shift)
+        for multiplier in (nearest, nearest - 1, nearest + 1):
+            product = multiplier * floats  # exact: below 2^53
+            bottom = (clipped * 2.0**shift - product)[over].max(initial=-NO_BIAS)
+            top = ((clipped + 1) * 2.0**shift - product)[under].min(initial=NO_BIAS) - 1
+            if bottom <= top and abs(multiplier) < 1 << MULTIPLIER_BITS:
+                return multiplier, _roundest(int(bottom), int(top)), shift
+        return None
+
+    # with a shift that does any greater one does, until the multiplier is too wide
+    most = range(MULTIPLIER_BITS + LINE_BITS, 0, -1)
+    widest = next((n for n in most if abs(slope) * 2.0**n + 2 < 1 << MULTIPLIER_BITS), 0)
+    first, last = 0, widest
+    while first < last:
+        middle = (first + last) // 2
+        first, last = (first, middle) if at(middle) else (middle + 1, last)
+    return at(first)
+
+
+def _roundest(low: int, high: int) -> int:
+    """The number from low to high with the most zeros at its end."""
+    for zeros in range(62, -1, -1):
+        candidate = -(-low >> zeros) << zeros
+        if candidate <= high:
+            return candidate
+    return low
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.ops.conv import ACCUMULATOR_BITS
+from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 
 
@@ -21,7 +22,9 @@ class Add(Op):
     path: str = ""
     minus: bool = False
     elementwise = True
-    requantizes = True
+
+    def carries(self, quantizer):
+        return isinstance(quantizer, Quantize)
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         if a.shape != b.shape:

@@ -43,7 +43,6 @@ class Conv(Op):
     path: str = ""
     activations_limited: bool = True
     weight_bits: int = WEIGHT_BITS
-    requantizes = True
 
     def __str__(self) -> str:
         outputs, _, rows, columns = self.weight.shape
@@ -58,6 +57,9 @@ class Conv(Op):
     def window(self) -> Window:
         (down, right), (tall, wide) = self.stride, self.dilation  # lists, where they were read from a build
         return Window(self.kernel, (down, right), (tall, wide), self.padding[0], self.padding[2])
+
+    def carries(self, quantizer):
+        return True
 
     @property
     def pixelwise(self) -> bool:

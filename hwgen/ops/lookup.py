@@ -1,6 +1,7 @@
 """Lookup: any function of one activation between two quantizers, as a table."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -8,9 +9,13 @@ import torch
 from hwgen.errors import OffGrid
 from hwgen.ir import Op, TensorType
 from hwgen.ops import imports
+from hwgen.nn_affine import ROUNDINGS
 from hwgen.ops.add import Add
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
+
+if TYPE_CHECKING:
+    from hwgen.functions import Levels
 
 TABLE_BITS = 10  # of an activation
 
@@ -67,8 +72,9 @@ class Lookup(Op):
         return f"Lookup[{self.function}]"
 
     @staticmethod
-    def of(name: str, values: np.ndarray, quantize: Quantize, x: TensorType, path: str) -> "Lookup":
-        """The table of a function, quantized; values -- float64, the function of each integer in the range of `x`."""
+    def of(name: str, values: np.ndarray, levels: "Levels", exponent: int, x: TensorType, path: str) -> "Lookup":
+        """The table of a function's levels, each worth 2^exponent; values -- float64, the function of each integer in
+        the range of `x`."""
         if not np.isfinite(values).all():
             at = x.qtype.low + int(np.argmin(np.isfinite(values)))
             raise OffGrid(
@@ -76,11 +82,9 @@ class Lookup(Op):
                 path,
                 "quantize its input to a range on which the function is finite",
             )
-        scaled = values * 2.0**-quantize.exponent
-        level = np.floor(scaled)
-        level += scaled - level >= 0.5  # adding the half would round just below a tie
-        table = np.clip(level, quantize.low, quantize.high).astype(np.int64)
-        return Lookup(table, x.qtype.low, quantize.exponent, name, path)
+        scaled = torch.from_numpy(values / float(levels.scale))
+        table = ROUNDINGS[levels.rounding](scaled).clamp(levels.low, levels.high).long().numpy()
+        return Lookup(table, x.qtype.low, exponent, name, path)
 
     def infer(self, x: TensorType) -> TensorType:
         used = self.table[x.qtype.low - self.first :][: x.qtype.high - x.qtype.low + 1]

@@ -7,6 +7,7 @@ import torch
 from hwgen.errors import DoesNotFit, MissingActQuant, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.ops.conv import ACCUMULATOR_BITS, ACTIVATION_BITS
+from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 
 
@@ -18,13 +19,15 @@ class MatMul(Op):
     """
 
     path: str = ""
-    requantizes = True
 
     @staticmethod
     def reach(a: TensorType, b: TensorType) -> QType:
         """The range of a sum."""
         ends = [x * y * a.shape[0] for x in (a.qtype.low, a.qtype.high) for y in (b.qtype.low, b.qtype.high)]
         return QType(min(ends), max(ends))
+
+    def carries(self, quantizer):
+        return isinstance(quantizer, Quantize)
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         if a.shape[:2] != b.shape[:2]:

@@ -8,6 +8,7 @@ import torch
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.ops.conv import ACCUMULATOR_BITS
+from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 from hwgen.terms import trailing_exponent
 
@@ -20,7 +21,6 @@ class Offset(Op):
     values: np.ndarray = field(repr=False)
     exponent: int
     path: str = ""
-    requantizes = True
 
     @staticmethod
     def of(values: np.ndarray, path: str = "") -> "Offset":
@@ -46,6 +46,9 @@ class Offset(Op):
             return 0, 0
         exponent = min(x.exponent, self.exponent)
         return x.exponent - exponent, self.exponent - exponent
+
+    def carries(self, quantizer):
+        return isinstance(quantizer, Quantize)
 
     def infer(self, x: TensorType) -> TensorType:
         if x.shape != self.values.shape:

@@ -8,6 +8,7 @@ import torch
 from hwgen.errors import DoesNotFit
 from hwgen.ir import Op, TensorType
 from hwgen.ops.conv import identity
+from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 
 PRODUCT_BITS = 62  # of int64, with a carry
@@ -123,3 +124,6 @@ class Steps(Op):
         thresholds = torch.from_numpy(self.thresholds).expand(channels, -1).contiguous()
         count = torch.searchsorted(thresholds, by_channel, right=True)
         return self.low + count.reshape(channels, frames, rows, columns).transpose(0, 1)
+
+
+Quantizer = Quantize | Rescale | Steps

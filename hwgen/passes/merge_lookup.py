@@ -31,7 +31,7 @@ def _becomes_one(graph: Graph, first: Node, then: Node, types: dict[str, TensorT
     if not (isinstance(first.op, Quantize) and isinstance(then.op, Lookup)):
         return False
     above = by_name.get(first.inputs[0])
-    rides = above is not None and above.op.requantizes and graph.only_consumer(above.name) is first
+    rides = above is not None and above.op.carries(first.op) and graph.only_consumer(above.name) is first
     return not rides and types[first.inputs[0]].qtype.bits <= TABLE_BITS
 
 

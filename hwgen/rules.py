@@ -1,0 +1,83 @@
+"""How tools requantize where they depart from rational arithmetic: monotone functions of the accumulator."""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from hwgen.errors import BadInput
+
+EXACT = "exact"
+
+# of accumulators, int64 [kinds, n], to what is then rounded, float64 [kinds, n]; it is monotone in each kind
+Values = Callable[[np.ndarray], np.ndarray]
+
+
+def values_of(
+    rule: str | Values, scales: Sequence[Fraction], offsets: Sequence[Fraction], single: np.ndarray | None
+) -> Values | None:
+    """The function of a rule, by its name in RULES or as it is; None: rational arithmetic."""
+    if callable(rule):
+        return rule
+    if rule == EXACT:
+        return None
+    if rule not in RULES:
+        raise BadInput(f"rule = {rule!r}", "requantize", f"use one of {', '.join([EXACT, *RULES])}")
+    factors = np.array([float(scale) for scale in scales]) if single is None else np.asarray(single, np.float64)
+    biases = [round(offset / scale) if scale else 0 for scale, offset in zip(scales, offsets, strict=True)]
+    return RULES[rule](factors, np.array(biases, np.int64))
+
+
+def onnxruntime(factors: np.ndarray, biases: np.ndarray) -> Values:
+    """float32(acc + bias) * float32(factor) in float32: MLAS's requantization."""
+    singles = factors.astype(np.float32)[:, None]
+
+    def values(accumulators: np.ndarray) -> np.ndarray:
+        return ((accumulators + biases[:, None]).astype(np.float32) * singles).astype(np.float64)
+
+    return values
+
+
+def tflite_reference(factors: np.ndarray, biases: np.ndarray) -> Values:
+    """TFLite's reference kernels: MultiplyByQuantizedMultiplier of acc + bias, by the factor's nearest multiple of
+    2^(its exponent - 31), in a rounding doubling high multiplication and a rounding shift, both of int32."""
+    multipliers, shifts = quantized_multipliers(factors)
+    left, right = np.maximum(shifts, 0)[:, None], np.maximum(-shifts, 0)[:, None]
+
+    def values(accumulators: np.ndarray) -> np.ndarray:
+        high = doubling_high((accumulators + biases[:, None]) << left, multipliers[:, None])
+        return rounding_shift(high, right).astype(np.float64)
+
+    return values
+
+
+def quantized_multipliers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """TFLite's QuantizeMultiplier: factor = multiplier * 2^(exponent - 31), multiplier < 2^31: both, int64."""
+    mantissas, shifts = np.frexp(np.asarray(factors, np.float64))
+    scaled = mantissas * 2.0**31
+    multipliers = (np.sign(scaled) * np.floor(abs(scaled) + 0.5)).astype(np.int64)  # std::round; exact: below 2^52
+    full = abs(multipliers) == 1 << 31
+    multipliers, shifts = np.where(full, multipliers // 2, multipliers), shifts.astype(np.int64) + full
+    small = shifts < -31
+    return np.where(small, 0, multipliers), np.where(small, 0, shifts)
+
+
+def doubling_high(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """gemmlowp's SaturatingRoundingDoublingHighMul: a * b / 2^31, nearest, ties away from zero; int32 in int64."""
+    product = a * b
+    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    total = product + nudge
+    return np.where(total >= 0, total >> 31, -(-total >> 31))  # C++ divides towards zero
+
+
+def rounding_shift(x: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+    """gemmlowp's RoundingDivideByPOT: x / 2^exponent, nearest, ties away from zero."""
+    mask = (np.int64(1) << exponent) - 1
+    threshold = (mask >> 1) + (x < 0)
+    return (x >> exponent) + ((x & mask) > threshold)
+
+
+RULES: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {
+    "onnxruntime": onnxruntime,
+    "tflite-reference": tflite_reference,
+}
