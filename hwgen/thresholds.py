@@ -29,6 +29,7 @@ def _boundaries(levels: np.ndarray, rounding: str) -> tuple[np.ndarray, np.ndarr
     always = np.ones(len(levels), bool)
     return {
         "half_even": (2 * levels - 1, levels % 2 == 0),
+        "half_odd": (2 * levels - 1, levels % 2 == 1),
         "half_up": (2 * levels - 1, always),
         "half_away": (2 * levels - 1, positive),
         "floor": (2 * levels, always),
