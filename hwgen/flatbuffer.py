@@ -73,7 +73,9 @@ def parse(content: bytes, path: str, schema: ModuleType) -> Subgraph:
     try:
         return _Parser(content, path, schema).subgraph()
     except BROKEN as error:
-        raise BadInput(f"the file is broken: {type(error).__name__}: {error}", path, "convert the network again") from None
+        raise BadInput(
+            f"the file is broken: {type(error).__name__}: {error}", path, "convert the network again"
+        ) from None
 
 
 class _Parser:
@@ -86,7 +88,9 @@ class _Parser:
 
     def subgraph(self) -> Subgraph:
         if self.model.Version() != VERSION:
-            raise BadInput(f"the schema's version is {self.model.Version()}", self.path, f"convert to version {VERSION}")
+            raise BadInput(
+                f"the schema's version is {self.model.Version()}", self.path, f"convert to version {VERSION}"
+            )
         if (count := self.model.SubgraphsLength()) != 1:
             raise UnsupportedLayer(
                 f"the file has {count} subgraphs", self.path, "convert the network without control flow: one subgraph"
