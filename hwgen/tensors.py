@@ -543,7 +543,9 @@ class Tensors:
         finite = all(np.isfinite(values).all() for values in (scale, offset)) and (divisor != 0).all()
         of = self.line(x)
         if of is None or not finite:
-            numbers = by_number and max(np.size(scale), np.size(offset), np.size(divisor)) == 1 and self.computed() == [x]
+            numbers = (
+                by_number and max(np.size(scale), np.size(offset), np.size(divisor)) == 1 and self.computed() == [x]
+            )
             try:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     exact = scale / divisor

@@ -35,14 +35,6 @@ class Add(Op):
         (up_a, up_b), (times_a, times_b) = shifts(a, b), self.multipliers
         return times_a << up_a, times_b << up_b
 
-    def __str__(self) -> str:
-        return "Add" if self.multipliers == (1, 1) else f"Add{list(self.multipliers)}"
-
-    def factors(self, a: TensorType, b: TensorType) -> tuple[int, int]:
-        """What the integers of each are multiplied by to be on the common grid."""
-        (up_a, up_b), (times_a, times_b) = shifts(a, b), self.multipliers
-        return times_a << up_a, times_b << up_b
-
     def carries(self, quantizer):
         return isinstance(quantizer, Quantize) or (isinstance(quantizer, Rescale) and quantizer.alike is not None)
 
