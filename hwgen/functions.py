@@ -13,6 +13,7 @@ from hwgen.nn_affine import ROUNDINGS
 from hwgen.ops.conv import ACTIVATION_BITS
 from hwgen.ops.lookup import Lookup
 from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.rules import Values
 from hwgen.terms import trailing_exponent
 
 End = Fraction | float  # a float is an infinity
@@ -66,6 +67,7 @@ class Line:
     ends    the least and the greatest value
     other   None, or a second tensor of the same frame, and the scale with which it is added
     single  None, or the factor of each kind as the tool has it: float32, a product of float32 numbers
+    rule    None, or how a tool works out each kind's numbers in the place of rational arithmetic
     """
 
     x: str
@@ -77,6 +79,7 @@ class Line:
     ends: tuple[End, End] = (-inf, inf)
     other: tuple[str, Fraction] | None = None
     single: np.ndarray | None = None
+    rule: Values | None = None
 
     @staticmethod
     def itself(x: str, kind: TensorType, path: str) -> "Line":

@@ -53,13 +53,13 @@ def requantizer(
     ratios = [scale / levels.scale for scale in of.scales]
     shifts = [offset / levels.scale for offset in of.offsets]
     plain = _power(ratios, shifts, levels, exponent, kind)
-    if plain is not None:
+    if plain is not None and of.rule is None:
         return plain, None
     ends = np.tile([kind.qtype.low, kind.qtype.high], (len(ratios), 1)) if reach is None else _ends(of, reach)
     fitted = _fitted(of, ratios, shifts, ends, levels, exponent, target)
     note = Requantization("", of.path, fitted.op, fitted.wrong, 0, fitted.of)
-    if target.rule != EXACT:
-        ideal = _fitted(of, ratios, shifts, ends, levels, exponent, Target())
+    if of.rule is not None or target.rule != EXACT:
+        ideal = _fitted(replace(of, rule=None), ratios, shifts, ends, levels, exponent, Target())
         note = replace(note, departs=differing(fitted.thresholds, ideal.thresholds))
     if of.kinds is None:
         if not carried and kind.qtype.bits <= TABLE_BITS:
@@ -102,7 +102,7 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
         levels.low,
         levels.high,
         levels.rounding,
-        rule=target.rule if single is not None else EXACT,
+        rule=of.rule or (target.rule if single is not None else EXACT),
         single=single if target.rule == "onnxruntime" else None,
         near=target.near,
         exponent=exponent,
@@ -124,13 +124,13 @@ def _table(op: Rescale | Steps, of: Line, kind: TensorType) -> Lookup:
 
 
 def sum_requantizer(
-    of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType, target: Target
+    of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType
 ) -> tuple[Add, Rescale]:
     """The ops that a quantizer behind a line of two tensors, of these types, becomes."""
     assert of.other is not None
     ends = [(one.qtype.low, one.qtype.high) for one in (kind, other)]
     a, b, shift = of.scale / levels.scale, of.other[1] / levels.scale, of.offset / levels.scale
-    found = requantize_sum(a, b, shift, *ends, levels.low, levels.high, levels.rounding, rule=target.rule, path=of.path)
+    found = requantize_sum(a, b, shift, *ends, levels.low, levels.high, levels.rounding, path=of.path)
     if found is None:
         raise OffGrid(
             f"a sum of scales {float(a):.6g} and {float(b):.6g}: no two multipliers give all its levels",

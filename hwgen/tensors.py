@@ -251,7 +251,7 @@ class Tensors:
                 kind = self.types[flat]
             of = replace(of, kinds=kinds[:, 0, 0])
         if of.other is not None:
-            add, op = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]], self.target)
+            add, op = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]])
             return self._node(op, self._node(add, of.x, of.other[0]))
         made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
         reach = None if made is None else made.op.channel_ends(*(self.types[name] for name in made.inputs))
@@ -865,6 +865,29 @@ class Tensors:
             self.views[result].base, "levels", self.path, offsets=(Fraction(point),), single=np.ones(1, np.float32)
         )
         return self.defer(self.views[result], of)
+
+    def by_index(self, x: Tensor, values: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """A tensor of integers, or a line, as a line of which each kind is of one of `values`: integers from 0 on that
+        broadcast against the user's shape; and that one of each kind, int64."""
+        raw, of = self._unclipped(x)
+        found = None if self.views[raw].zeros else self._backed(raw, values)
+        if found is None:
+            places = self.views[raw].places.reshape(-1)
+            of = replace(of, kinds=None if of.kinds is None else of.kinds[places])
+            raw = self._named(self._settled(raw))
+            found = self._backed(raw, values)
+        own = 0 if of.kinds is None else of.kinds
+        codes, kinds = np.unique(own * (values.max() + 1) + found, return_inverse=True)  # type: ignore[operator]
+        before, which = np.divmod(codes.astype(np.int64), values.max() + 1)
+        line = replace(
+            of,
+            x=self.views[raw].base,
+            scales=tuple(of.scales[kind] for kind in before),
+            offsets=tuple(of.offsets[kind] for kind in before),
+            kinds=kinds.reshape(-1).astype(np.int64) if len(codes) > 1 else None,
+            single=None,
+        )
+        return self.defer(self.views[raw], line), which
 
     # inputs and outputs
 
