@@ -28,7 +28,8 @@ from hwgen.fixed_point import requantize_fixed
 from hwgen.flatbuffer import OperatorInfo, Subgraph, TensorInfo, parse
 from hwgen.formats import Call, Network, Read, needs
 from hwgen.nn_affine import quantize_affine
-from hwgen.requantize import requantize_sum
+from hwgen.ops.rescale import Rescale
+from hwgen.requantize import requantize, requantize_sum
 
 SUFFIXES = (".tflite",)
 TARGETS = (rules.EXACT, rules.TFLITE_REFERENCE)
@@ -212,7 +213,7 @@ class _Reader:
     def kernel(self, operator: OperatorInfo) -> tuple[int, int]:
         return operator.options.get("FilterHeight", 0), operator.options.get("FilterWidth", 0)
 
-    def pooled(self, operator: OperatorInfo) -> Callable:
+    def pooled(self, operator: OperatorInfo) -> nn.AvgPool2d:
         """The average of an AVERAGE_POOL_2D."""
         windows, size = self.window(operator, self.kernel(operator))
         self.expect(self.result(operator).shape, (1, *size, self.image(self.tensor(operator, 0))[2]))
@@ -310,7 +311,7 @@ class _Integers(_Reader):
         fused = operator.options.get("FusedActivationFunction", named)
         if fused not in cuts:
             raise UnsupportedLayer(f"{operator.kind} with the activation {fused}", "", "use ReLU or ReLU6")
-        least, greatest = (None if cut is None else _half_away(np.float32(cut) / scale) for cut in cuts[fused])
+        least, greatest = (None if cut is None else int(_half_away(np.float32(cut) / scale)) for cut in cuts[fused])
         return low if least is None else max(low, least), high if greatest is None else min(high, greatest)
 
     def clamp(self, operator: OperatorInfo) -> list[nn.Module]:
@@ -401,16 +402,17 @@ class _Integers(_Reader):
     def _average(self, operator: OperatorInfo) -> None:
         """All kernels round the average of the integers as they are in the file, half away from zero."""
         self.same_scale(operator)
-        self.add(operator, nn.Sequential(self.pooled(operator), Call(self.rounded(operator))))
+        pool, (low, high), zero = self.pooled(operator), self.ends(operator), self.zero(self.result(operator))
+        pool.divisor_override, count = 1, prod(self.kernel(operator))
 
-    def rounded(self, operator: OperatorInfo) -> Callable:
-        (low, high), zero = self.ends(operator), self.zero(self.result(operator))
-        one, offset = torch.ones(1, dtype=torch.float64), torch.full([1], float(zero), dtype=torch.float64)
+        def rule(sums: np.ndarray) -> np.ndarray:
+            return _half_away((sums + count * zero) / count) - zero
 
-        def levels(x: Tensor) -> Tensor:
-            return quantize_affine(x, one, offset, 0, low + zero, high + zero, "zero_first:half_away") - float(zero)
-
-        return levels
+        reach = np.array([[count * (INT8[0] - zero), count * (INT8[1] - zero)]])
+        found = requantize([Fraction(1, count)], [Fraction(0)], reach, low, high, "half_away", rule=rule).op
+        assert isinstance(found, Rescale), "averages of one rounding on either side of zero are a line"
+        multiplier, scale = float(found.multipliers[0]), float(1 << found.shift)
+        self.add(operator, Call(lambda x: _floor(pool(x) * multiplier + float(found.biases[0]), scale, low, high)))
 
     def _mean(self, operator: OperatorInfo) -> None:
         self.over(operator)
@@ -446,8 +448,11 @@ class _Integers(_Reader):
         low, high = self.ends(operator)
         if not self.reference:
             scale, zero = torch.tensor([worth[2]], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-            step = Call(lambda a, b: quantize_affine(a * worth[0] + b * worth[1], scale, zero, 0, low, high, "half_even"))
-            self.add(operator, step, 2)
+
+            def levels(a: Tensor, b: Tensor) -> Tensor:
+                return quantize_affine(a * worth[0] + b * worth[1], scale, zero, 0, low, high, "half_even")
+
+            self.add(operator, Call(levels), 2)
             return
         factors = [Fraction(worth[place]) / Fraction(worth[2]) for place in (0, 1)]
         ends = [(INT8[0] - self.zero(tensor), INT8[1] - self.zero(tensor)) for tensor in (first, second)]
@@ -460,8 +465,9 @@ class _Integers(_Reader):
                 "",
                 "quantize its inputs in scales that are nearer to each other",
             )
-        (one, other), rescale = found
-        self.add(operator, Call(_pair(one, other, int(rescale.biases[0]), rescale.shift, low, high)), 2)
+        (one, other), line = (float(found[0][0]), float(found[0][1])), found[1]
+        bias, scale = float(line.biases[0]), float(1 << line.shift)
+        self.add(operator, Call(lambda a, b: _floor(a * one + b * other + bias, scale, low, high)), 2)
 
     # what only moves numbers has the same scale behind it
 
@@ -686,9 +692,15 @@ def _padding(size: int, kernel: int, stride: int, dilation: int, same: bool) -> 
     return lacks // 2, lacks - lacks // 2, count
 
 
-def _half_away(x) -> int:
-    """The nearest integer, as C's round: ties away from zero."""
-    return int(np.sign(x) * np.floor(abs(float(x)) + 0.5))
+def _half_away(x: np.ndarray | np.floating) -> np.ndarray:
+    """The nearest integers, as C's round: ties away from zero."""
+    return np.sign(x) * np.floor(abs(x) + 0.5)
+
+
+def _floor(x: Tensor, scale: float, low: int, high: int) -> Tensor:
+    """The levels floor(x / scale), from low to high."""
+    worth, zero = torch.tensor([scale], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    return quantize_affine(x, worth, zero, 0, low, high, "floor")
 
 
 def _affine(units: np.ndarray, result: TensorInfo, low: int, high: int, rounding: str) -> Callable:
@@ -707,14 +719,6 @@ def _fixed(multipliers: np.ndarray, shifts: np.ndarray, low: int, high: int) -> 
     """The same by multipliers and shifts of the reference kernels."""
     multiplier, shift = torch.tensor(multipliers), torch.tensor(shifts)
     return lambda x: requantize_fixed(x, multiplier, shift, low, high)
-
-
-def _pair(first: int, second: int, bias: int, shift: int, low: int, high: int) -> Callable:
-    """A sum of two by multipliers and a shift."""
-    scale, zero = torch.tensor([2.0**shift], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    return lambda a, b: quantize_affine(
-        a * float(first) + b * float(second) + float(bias), scale, zero, 0, low, high, "floor"
-    )
 
 
 def _stored(zero: int, scale: float, rounding: str) -> Callable:

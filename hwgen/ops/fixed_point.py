@@ -14,7 +14,9 @@ from hwgen.rules import Values, fixed_point
 def requantize_fixed(importer, x, multiplier, shift, low, high):
     """A quantizer of the line that multiplier * 2^(shift - 31) makes of the sums, by the kernels' own rule."""
     rank = len(importer.views[x].shape)
-    channel = np.arange(len(multiplier)).reshape(-1, *[1] * (rank - 2)) if len(multiplier) > 1 else np.zeros(1, np.int64)
+    channel = (
+        np.arange(len(multiplier)).reshape(-1, *[1] * (rank - 2)) if len(multiplier) > 1 else np.zeros(1, np.int64)
+    )
     x, which = importer.by_index(x, channel)
     of = importer.line(x)
     if of.other is not None or of.clipped or any(n.denominator > 1 for n in (*of.scales, *of.offsets)):
