@@ -21,12 +21,17 @@ End = Fraction | float  # a float is an infinity
 
 @dataclass(frozen=True)
 class Levels:
-    """What a quantizer makes of a float: clamp(round(x / scale), low, high); rounding -- a key of ROUNDINGS."""
+    """What a quantizer makes of a float: clamp(round(x / scale), low, high).
+
+    rounding  a key of ROUNDINGS
+    rule      how each kind of a line is divided, whatever the target; None: as that says
+    """
 
     scale: Fraction
     low: int
     high: int
     rounding: str = "half_up"
+    rule: Values | None = None
 
     def __post_init__(self):
         assert self.rounding in ROUNDINGS, self.rounding
@@ -67,7 +72,6 @@ class Line:
     ends    the least and the greatest value
     other   None, or a second tensor of the same frame, and the scale with which it is added
     single  None, or the factor of each kind as the tool has it: float32, a product of float32 numbers
-    rule    None, or how a tool works out each kind's numbers in the place of rational arithmetic
     """
 
     x: str
@@ -79,7 +83,6 @@ class Line:
     ends: tuple[End, End] = (-inf, inf)
     other: tuple[str, Fraction] | None = None
     single: np.ndarray | None = None
-    rule: Values | None = None
 
     @staticmethod
     def itself(x: str, kind: TensorType, path: str) -> "Line":

@@ -1,4 +1,4 @@
-"""Quantizers of other tools: levels of any scale and zero point, and what they are worth."""
+"""Quantizers of other tools: levels of any scale and zero point."""
 
 from hwgen.ops import imports
 

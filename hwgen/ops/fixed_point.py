@@ -31,9 +31,8 @@ def requantize_fixed(importer, x, multiplier, shift, low, high):
         scales=tuple(scale * factors[i] for scale, i in zip(of.scales, which, strict=True)),
         offsets=tuple(offset * factors[i] for offset, i in zip(of.offsets, which, strict=True)),
         single=None,
-        rule=rule,
     )
-    return importer.quantized(importer.defer(importer.views[x], line), 1, 0, 0, low, high, "half_away")
+    return importer.quantized(importer.defer(importer.views[x], line), 1, 0, 0, low, high, "half_away", rule)
 
 
 def _rule(scales: np.ndarray, offsets: np.ndarray, multipliers: np.ndarray, shifts: np.ndarray) -> Values:
