@@ -348,6 +348,12 @@ class _Integers(_Reader):
     def factors(self, operator: OperatorInfo) -> np.ndarray:
         return self.units(operator) / np.float64(self.result(operator).scales[0])
 
+    def check_sums(self, weight: np.ndarray, bias: np.ndarray, shifts: np.ndarray) -> None:
+        """That the sums of weights [outputs, ...] are int32, shifted to the left, too."""
+        most = abs(weight.reshape(len(weight), -1)).sum(1) * (INT8[1] - INT8[0]) + abs(bias.astype(np.int64))
+        if (most << np.maximum(shifts, 0) >= 1 << 31).any():
+            raise UnsupportedLayer("sums of more than 32 bits", "", "use fewer inputs, or a result of a greater scale")
+
     def weights(self, operator: OperatorInfo, axis: int) -> np.ndarray:
         """Integers less their zero point; scales are one, or one a channel, which is `axis`."""
         weight, tensor = self.constant(operator, 1, WEIGHTS), self.tensor(operator, 1)
@@ -376,8 +382,9 @@ class _Integers(_Reader):
             raise BadInput(f"weights of {outputs}x{inputs} channels for {channels}", "", "convert the network again")
         windows, size = self.window(operator, (kernel[0], kernel[1]))
         self.expect(self.result(operator).shape, (1, *size, outputs))
-        levels = self.levels(operator, self.factors(operator))
-        bias = self.bias(operator, outputs, "INT32")
+        factors, bias = self.factors(operator), self.bias(operator, outputs, "INT32")
+        self.check_sums(weight, bias, rules.quantized_multipliers(factors)[1])
+        levels = self.levels(operator, factors)
         step = Sums(lambda x, w, b: levels(windows.conv2d(x, w, b, groups)), weight, bias)
         self.add(operator, step)
 
@@ -392,11 +399,9 @@ class _Integers(_Reader):
         # the reference kernel computes in float64, and rounds half away from zero
         rounding = "half_away" if self.reference else "half_even"
         levels = _affine(self.units(operator), self.result(operator), *self.ends(operator), rounding)
-        step = Sums(
-            lambda x, w, b: levels(F.linear(channels_last(x).reshape(len(x), -1), w, b)),
-            weight,
-            self.bias(operator, outputs, "INT32"),
-        )
+        bias = self.bias(operator, outputs, "INT32")
+        self.check_sums(weight, bias, np.zeros(1, np.int64))
+        step = Sums(lambda x, w, b: levels(F.linear(channels_last(x).reshape(len(x), -1), w, b)), weight, bias)
         self.add(operator, step)
 
     def _average(self, operator: OperatorInfo) -> None:
