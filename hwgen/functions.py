@@ -13,6 +13,7 @@ from hwgen.nn_affine import ROUNDINGS
 from hwgen.ops.conv import ACTIVATION_BITS
 from hwgen.ops.lookup import Lookup
 from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.rules import Rule
 from hwgen.terms import trailing_exponent
 
 End = Fraction | float  # a float is an infinity
@@ -24,7 +25,7 @@ class Levels:
 
     rounding  a key of ROUNDINGS
     zero      what is not indifferent where the rounding asks for the sign
-    rule      a key of hwgen.rules.RULES by which it divides, whatever the target; None: as the target says
+    rule      what gives `Values` of the factors and biases of kinds, as those of RULES do; None: as the target says
     """
 
     scale: Fraction
@@ -32,7 +33,7 @@ class Levels:
     high: int
     rounding: str = "half_up"
     zero: int = 0
-    rule: str | None = None
+    rule: Rule | None = None
 
     def __post_init__(self):
         assert self.rounding in ROUNDINGS, self.rounding

@@ -58,8 +58,8 @@ def requantizer(
     ends = np.tile([kind.qtype.low, kind.qtype.high], (len(ratios), 1)) if reach is None else _ends(of, reach)
     fitted = _fitted(of, ratios, shifts, ends, levels, exponent, target)
     note = Requantization("", of.path, fitted.op, fitted.wrong, 0, fitted.of)
-    if (levels.rule or target.rule) != EXACT:
-        ideal = _fitted(of, ratios, shifts, ends, replace(levels, rule=EXACT), exponent, target)
+    if levels.rule is not None or target.rule != EXACT:
+        ideal = _fitted(of, ratios, shifts, ends, replace(levels, rule=None), exponent, Target(near=target.near))
         note = replace(note, departs=differing(fitted.thresholds, ideal.thresholds))
     if of.kinds is None:
         if not carried and kind.qtype.bits <= TABLE_BITS:
@@ -95,7 +95,10 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
     single = None
     if of.single is not None and target.rule == "onnxruntime":
         single = (of.single / np.float32(float(levels.scale))).astype(np.float32)
-    zero = levels.zero
+    zero, rule = levels.zero, EXACT if single is None else target.rule
+    if levels.rule is not None:
+        biases = [int(shift / ratio) if ratio else 0 for ratio, shift in zip(ratios, shifts, strict=True)]
+        rule = levels.rule(np.array([float(ratio) for ratio in ratios]), np.array(biases, np.int64))
     fitted = requantize(
         ratios,
         [shift + zero for shift in shifts],
@@ -103,7 +106,7 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
         levels.low + zero,
         levels.high + zero,
         levels.rounding,
-        rule=levels.rule or (EXACT if single is None else target.rule),
+        rule=rule,
         single=single,
         near=target.near,
         exponent=exponent,
@@ -134,7 +137,7 @@ def _table(op: Rescale | Steps, of: Line, kind: TensorType) -> Lookup:
 
 
 def sum_requantizer(
-    of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType, target: Target
+    of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType
 ) -> tuple[Add, Rescale]:
     """The ops that a quantizer behind a line of two tensors, of these types, becomes."""
     assert of.other is not None
@@ -149,7 +152,6 @@ def sum_requantizer(
         levels.low + levels.zero,
         levels.high + levels.zero,
         levels.rounding,
-        rule=target.rule,
         path=of.path,
     )
     if found is None:

@@ -23,6 +23,7 @@ from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
 from hwgen.requantizers import Requantization, requantizer, sum_requantizer
+from hwgen.rules import Rule
 from hwgen.target import Target
 from hwgen.views import View, frame_shape, laid_out
 
@@ -251,7 +252,7 @@ class Tensors:
                 kind = self.types[flat]
             of = replace(of, kinds=kinds[:, 0, 0])
         if of.other is not None:
-            add, op = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]], self.target)
+            add, op = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]])
             return self._node(op, self._node(add, of.x, of.other[0]))
         made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
         reach = None if made is None else made.op.channel_ends(*(self.types[name] for name in made.inputs))
@@ -827,7 +828,7 @@ class Tensors:
         return self.defer(view, Line(view.base, "cat", self.path, scales, offsets, kinds))
 
     def quantized(
-        self, x: Tensor, scale, zero, axis: int, low: int, high: int, rounding: str, rule: str | None = None
+        self, x: Tensor, scale, zero, axis: int, low: int, high: int, rounding: str, rule: Rule | None = None
     ) -> Tensor:
         """The levels that hwgen.quantize_affine makes of a tensor, for its arguments: a line of integers that are these
         levels less the zero point, so that what is padded with them is worth zero; rule -- see `Levels`."""
