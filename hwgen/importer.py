@@ -171,9 +171,13 @@ class Importer(Tensors):
         own = isinstance(node.target, torch._ops.OpOverload)
         if own and torch.Tag.nondeterministic_seeded in node.target.tags:
             raise UnsupportedLayer(f"{name} gives random numbers", self.path, "call module.eval() before the export")
+        found = self._import_of(node)
+        call = node.target if found is None or found.constant is None else found.constant
         try:
             with torch.no_grad():
-                return as_double(node.target(*doubles(args), **doubles(kwargs)))
+                return as_double(call(*doubles(args), **doubles(kwargs)))
+        except HwgenError:
+            raise
         except Exception as error:  # whatever torch cannot do in float64
             first = (str(error).splitlines() or [""])[0]
             raise UnsupportedLayer(

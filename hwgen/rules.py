@@ -83,14 +83,13 @@ RULES: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {
 
 
 def sum_values_of(rule: str | SumValues, scale_a: Fraction, scale_b: Fraction, offset: Fraction) -> SumValues | None:
-    """The function of a sum's rule, by its name in SUM_RULES or as it is; None: rational arithmetic."""
+    """The function of a sum's rule, by its name in SUM_RULES or as it is; None: rational arithmetic, which a tool is
+    taken to do whose rule says nothing of sums."""
     if callable(rule):
         return rule
-    if rule == EXACT:
-        return None
-    if rule not in SUM_RULES:
-        raise BadInput(f"rule = {rule!r}", "requantize_sum", f"use one of {', '.join([EXACT, *SUM_RULES])}")
-    return SUM_RULES[rule](scale_a, scale_b, offset)
+    if rule not in (EXACT, *RULES):
+        raise BadInput(f"rule = {rule!r}", "requantize_sum", f"use one of {', '.join([EXACT, *RULES])}")
+    return SUM_RULES[rule](scale_a, scale_b, offset) if rule in SUM_RULES else None
 
 
 def tflite_reference_sum(scale_a: Fraction, scale_b: Fraction, offset: Fraction) -> SumValues:

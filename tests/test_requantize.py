@@ -211,7 +211,7 @@ def test_an_unknown_rule():
     with pytest.raises(BadInput, match="tflite-reference"):
         fit_one(1, 0, (0, 9), (0, 9), "half_even", rule="tflite")
     with pytest.raises(BadInput, match="tflite-reference"):
-        requantize_sum(Fraction(1), Fraction(1), Fraction(0), (0, 9), (0, 9), 0, 9, "half_even", rule="onnxruntime")
+        requantize_sum(Fraction(1), Fraction(1), Fraction(0), (0, 9), (0, 9), 0, 9, "half_even", rule="tflite")
 
 
 def test_tflites_sum():

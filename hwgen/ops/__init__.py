@@ -20,6 +20,8 @@ class Import:
     shares    the result is in the memory of the first argument, so a change of one in place is a change of both
     picks     every number of the result is one of the first argument's, in each frame: a rounding behind the call may
               as well come before it
+    constant  what a call of constants alone is evaluated with, in the place of the call itself: it is given float64
+              tensors; None: the call
     """
 
     function: Callable
@@ -27,6 +29,7 @@ class Import:
     rank: int | None = None
     shares: bool = False
     picks: bool = False
+    constant: Callable | None = None
 
 
 _IMPORTS: dict[str, Import] = {}
