@@ -4,7 +4,6 @@ against torch's float32."""
 import warnings
 from functools import cache
 
-import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -205,7 +204,7 @@ class Walk:
             worth = (x.double() - zero) * scale
             return worth, worth.float()
         low, high = [one for one in rest if isinstance(one, int)][-2:]
-        of_weights = all(one.op == "placeholder" and "x" != one.name for one in node.all_input_nodes)
+        of_weights = all(one.op == "placeholder" and one.name != "x" for one in node.all_input_nodes)
         scaled = x / scale
         scaled = torch.where(is_tie(scaled) < 2.0**-34, (scaled * 2).round() / 2, scaled)
         level = (scaled.round() + zero).clamp(low, high)
@@ -232,4 +231,11 @@ def test_golden_integers_equal_the_program(name):
     graph = import_model(program)
     for which in (graph, run_passes(graph)):
         assert torch.equal(which.golden(x)[0], exact)
-    print(name, len(walk.apart), walk.numbers, max(walk.apart, default=0), int((exact.float()!=single).sum()), (exact.argmax(1) == labels).double().mean())
+    print(
+        name,
+        len(walk.apart),
+        walk.numbers,
+        max(walk.apart, default=0),
+        int((exact.float() != single).sum()),
+        (exact.argmax(1) == labels).double().mean(),
+    )
