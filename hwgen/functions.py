@@ -20,9 +20,10 @@ End = Fraction | float  # a float is an infinity
 
 @dataclass(frozen=True)
 class Levels:
-    """What a quantizer makes of a float: clamp(round(x / scale), low, high).
+    """What a quantizer makes of a float: clamp(round(x / scale + zero) - zero, low, high).
 
     rounding  a key of ROUNDINGS
+    zero      what is not indifferent where the rounding asks for the sign
     rule      a key of hwgen.rules.RULES by which it divides, whatever the target; None: as the target says
     """
 
@@ -30,6 +31,7 @@ class Levels:
     low: int
     high: int
     rounding: str = "half_up"
+    zero: int = 0
     rule: str | None = None
 
     def __post_init__(self):
@@ -43,7 +45,7 @@ class Levels:
         """The level of an end; of an infinite one the last."""
         if isinf(end):
             return self.low if end < 0 else self.high
-        level = rounded(Fraction(end) / self.scale, self.rounding)
+        level = rounded(Fraction(end) / self.scale + self.zero, self.rounding) - self.zero
         return min(max(level, self.low), self.high)
 
 

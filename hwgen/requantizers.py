@@ -95,12 +95,13 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
     single = None
     if of.single is not None and target.rule == "onnxruntime":
         single = (of.single / np.float32(float(levels.scale))).astype(np.float32)
-    return requantize(
+    zero = levels.zero
+    fitted = requantize(
         ratios,
-        shifts,
+        [shift + zero for shift in shifts],
         ends,
-        levels.low,
-        levels.high,
+        levels.low + zero,
+        levels.high + zero,
         levels.rounding,
         rule=levels.rule or (EXACT if single is None else target.rule),
         single=single,
@@ -108,6 +109,15 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
         exponent=exponent,
         path=of.path,
     )
+    return replace(fitted, op=_less(fitted.op, zero))
+
+
+def _less(op: Rescale | Steps, zero: int):
+    """The op whose levels are less by a zero point; where it is odd none is rounded to even."""
+    if isinstance(op, Steps):
+        return replace(op, low=op.low - zero)
+    assert zero % 2 == 0 or not op.ties.any()
+    return replace(op, biases=op.biases - (zero << op.shift), low=op.low - zero, high=op.high - zero)
 
 
 def _by_channel(op: Rescale | Steps, kinds: np.ndarray) -> Rescale | Steps:
@@ -130,14 +140,25 @@ def sum_requantizer(
     assert of.other is not None
     ends = [(one.qtype.low, one.qtype.high) for one in (kind, other)]
     a, b, shift = of.scale / levels.scale, of.other[1] / levels.scale, of.offset / levels.scale
-    found = requantize_sum(a, b, shift, *ends, levels.low, levels.high, levels.rounding, rule=target.rule, path=of.path)
+    found = requantize_sum(
+        a,
+        b,
+        shift + levels.zero,
+        ends[0],
+        ends[1],
+        levels.low + levels.zero,
+        levels.high + levels.zero,
+        levels.rounding,
+        rule=target.rule,
+        path=of.path,
+    )
     if found is None:
         raise OffGrid(
             f"a sum of scales {float(a):.6g} and {float(b):.6g}: no two multipliers give all its levels",
             of.path,
             "quantize both operands with one scale",
         )
-    (first, second), rescale = found
+    (first, second), rescale = found[0], _less(found[1], levels.zero)
     # on the finer of their grids
     up = max(kind.exponent, other.exponent) - min(kind.exponent, other.exponent)
     ups = [kind.exponent - min(kind.exponent, other.exponent), other.exponent - min(kind.exponent, other.exponent)]
