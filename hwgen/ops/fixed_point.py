@@ -4,7 +4,7 @@ from hwgen.ops import imports
 from hwgen.rules import tflite_reference
 
 
-@imports("hwgen.requantize_fixed.default")
+@imports("hwgen.requantize_fixed.default", quantizes=True)
 def requantize_fixed(importer, x, multiplier, shift, low, high):
     """A quantizer of the line that multiplier * 2^(shift - 31) makes of sums, by the kernels' own rule."""
     factors = (multiplier * 2.0 ** (shift - 31.0)).reshape(-1, *[1] * (len(importer.shape(x)) - 1))
