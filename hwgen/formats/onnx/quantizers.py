@@ -233,9 +233,7 @@ def _requantized(quantize, axis: int, arguments, grid: Grid, zero_out: np.ndarra
     """A step that quantizes and gives the values of the levels: less the zero point, times the scale."""
     zero = grid.zero if zero_out is None else zero_out
     behind = [buffer(zero)] if zero.any() else []
-    return Call(
-        lambda x, s, z, *out: dequantize(quantize(x, s, z), *out), *arguments, buffer(grid.scale), *behind
-    )
+    return Call(lambda x, s, z, *out: dequantize(quantize(x, s, z), *out), *arguments, buffer(grid.scale), *behind)
 
 
 @builds("BipolarQuant", domains=QONNX, constant=True)
@@ -250,7 +248,9 @@ def _bipolar(node: Node, n: int):
         node.refuse("one bit with a zero point", "use none")
     if isinstance(x, Constant):
         values = finite(node, x.value, node.proto.input[0])
-        return exact(np.where(values >= 0, 1, -1), np.broadcast_to(scale, np.broadcast_shapes(scale.shape, values.shape)))
+        return exact(
+            np.where(values >= 0, 1, -1), np.broadcast_to(scale, np.broadcast_shapes(scale.shape, values.shape))
+        )
     scale, _ = _broadcast(node, n, scale, node.value(0).shape)
     one = torch.ones(1)
     return Call(

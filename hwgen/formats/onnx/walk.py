@@ -192,8 +192,10 @@ def folded(node: Node, domain: str) -> list[np.ndarray]:
     if not domain and proto.op_type == "Constant":
         return [_constant(node)]
     if domain or proto.op_type not in FOLDED | set(GROWING):
-        raise _unknown(node, domain) if (domain, proto.op_type) not in BUILDERS else UnsupportedLayer(
-            f"{proto.op_type} of constants alone", node.name, "fold constants before the export"
+        raise (
+            _unknown(node, domain)
+            if (domain, proto.op_type) not in BUILDERS
+            else UnsupportedLayer(f"{proto.op_type} of constants alone", node.name, "fold constants before the export")
         )
     values = {name: node.constant(n) for n, name in enumerate(proto.input) if name}
     if proto.op_type in GROWING:
