@@ -62,7 +62,7 @@ def test_the_golden_integers_are_those_of_torch(data, seed):
     a, b, c = data.draw(types(shape)), data.draw(types(shape)), data.draw(types(tuple(other)))
     cases = {
         (Add(), a, b): torch.add,
-        (Add(minus=True), a, b): torch.sub,
+        (Add(multipliers=(1, -1)), a, b): torch.sub,
         (Mul(), a, b): torch.mul,
         (Concat(axis), a, c): lambda x, y: torch.cat([x, y], 1 + axis),
     }
@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_named():
         Concat(1).infer(kind, replace(kind, shape=(1, 3, 4)))
     with pytest.raises(UnsupportedLayer, match="multiplying"):
         Mul().infer(kind, replace(kind, shape=(2, 3, 1)))
-    for op, far in ((Concat(0), 60), (Mul(), 0), (Add(minus=True), 60)):
+    for op, far in ((Concat(0), 60), (Mul(), 0), (Add(multipliers=(1, -1)), 60)):
         wide = replace(kind, qtype=QType(-(1 << 45), 1 << 45), exponent=far)
         with pytest.raises(DoesNotFit):
             op.infer(kind, wide)

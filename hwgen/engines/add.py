@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hwgen.engines import engine
 from hwgen.engines.beats import BeatEngine, Beats
 from hwgen.ops.add import Add as AddOp
-from hwgen.units.add import Add
+from hwgen.units.add import add_unit
 
 
 @dataclass(frozen=True)
@@ -22,4 +22,4 @@ class AddEngine(BeatEngine[AddBeats]):
         return None if isinstance(stage.op, AddOp) else "it is no addition"
 
     def unit(self, stage, choice, orders, context):
-        return Add(stage, orders[0])
+        return add_unit(stage, orders[0], context.levels)

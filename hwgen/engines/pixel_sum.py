@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hwgen.engines import Choice, Engine, engine
 from hwgen.engines.spatial import by_pixels
 from hwgen.ops.conv import Conv
+from hwgen.ops.quantize import Quantize
 from hwgen.stream import Order
 from hwgen.sums import exact_sums
 from hwgen.units.pixel_sum import PixelSum
@@ -37,6 +38,8 @@ class PixelSumEngine(Engine[PixelByPixel]):
             return "it is no sum over each channel"
         if op.kernel != tuple(x.shape[1:]) or any(op.padding) or (op.integers != 1).any():
             return "it is no plain sum over whole frames"
+        if not isinstance(stage.quantize, Quantize | None):
+            return "its sums are requantized by other than a power of two"
         sums = exact_sums(stage)
         return None if sums.lift == 0 and len(set(sums.constants)) == 1 else "its sums are shifted, or unlike"
 

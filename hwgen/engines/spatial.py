@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.engines import Choice, Engine, engine, engines
+from hwgen.ops.quantize import Quantize
 from hwgen.stream import Order
 from hwgen.units import window
 from hwgen.units.adder_graph import AdderGraph
@@ -37,6 +38,8 @@ class SpatialEngine(Engine[Spatial]):
     def obstacle(self, stage):
         if stage.op.window is None:
             return "it is neither a sum nor a maximum over a window"
+        if not isinstance(stage.quantize, Quantize | None):
+            return "its sums are requantized by other than a power of two"
         return window.obstacle(stage)
 
     def choices(self, stage, limits, sides):

@@ -1,4 +1,4 @@
-"""Add: two tensors of one shape added, or one taken from the other, exactly, on the finer of their grids."""
+"""Add: integer multiples of two tensors of one shape, exactly added on the finer of their grids."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,10 @@ from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.ops.conv import ACCUMULATOR_BITS
 from hwgen.ops.quantize import Quantize
+from hwgen.ops.rescale import Rescale
 from hwgen.qtype import QType
+
+MULTIPLIER_BITS = 26  # of a magnitude
 
 
 def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
@@ -17,14 +20,23 @@ def shifts(a: TensorType, b: TensorType) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Add(Op):
-    """minus -- whether the second is taken from the first"""
+    """multipliers -- what each is multiplied by, of at most 26 bits: (1, -1), the second is taken from the first"""
 
     path: str = ""
-    minus: bool = False
+    multipliers: tuple[int, int] = (1, 1)
     elementwise = True
+    degree = 1
+
+    def __str__(self) -> str:
+        return "Add" if self.multipliers == (1, 1) else f"Add{list(self.multipliers)}"
+
+    def factors(self, a: TensorType, b: TensorType) -> tuple[int, int]:
+        """What the integers of each are multiplied by to be on the common grid."""
+        (up_a, up_b), (times_a, times_b) = shifts(a, b), self.multipliers
+        return times_a << up_a, times_b << up_b
 
     def carries(self, quantizer):
-        return isinstance(quantizer, Quantize)
+        return isinstance(quantizer, Quantize) or (isinstance(quantizer, Rescale) and quantizer.alike is not None)
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         if a.shape != b.shape:
@@ -33,11 +45,17 @@ class Add(Op):
                 self.path,
                 "broadcasting is not built: make the shapes equal",
             )
-        up_a, up_b = shifts(a, b)
-        low, high = b.qtype.low << up_b, b.qtype.high << up_b
-        if self.minus:
-            low, high = -high, -low
-        qtype = QType((a.qtype.low << up_a) + low, (a.qtype.high << up_a) + high)
+        if max(abs(times).bit_length() for times in self.multipliers) > MULTIPLIER_BITS:
+            raise DoesNotFit(
+                f"the multipliers {list(self.multipliers)} have more than {MULTIPLIER_BITS} bits",
+                self.path,
+                "quantize the operands with scales whose ratio needs fewer bits",
+            )
+        ends = [
+            sorted((kind.qtype.low * factor, kind.qtype.high * factor))
+            for kind, factor in zip((a, b), self.factors(a, b), strict=True)
+        ]
+        qtype = QType(ends[0][0] + ends[1][0], ends[0][1] + ends[1][1])
         if qtype.bits > ACCUMULATOR_BITS:
             raise DoesNotFit(
                 f"the sum needs {qtype.bits} bits, above {ACCUMULATOR_BITS}",
@@ -47,5 +65,5 @@ class Add(Op):
         return TensorType(a.shape, qtype, min(a.exponent, b.exponent))
 
     def eval(self, types, a, b):
-        up_a, up_b = shifts(*types)
-        return (a << up_a) - (b << up_b) if self.minus else (a << up_a) + (b << up_b)
+        times_a, times_b = self.factors(*types)
+        return a * times_a + b * times_b

@@ -40,7 +40,7 @@ def _sum(importer, a, b, factor):
         return importer.affine(b, factor, a)
     if abs(factor) != 1:
         b, factor = importer.affine(b, factor, 0, by_number=False), 1
-    return _both(importer, Add(importer.path, factor < 0), a, b)
+    return _both(importer, Add(importer.path, (1, int(factor))), a, b)
 
 
 @imports("aten.neg", "aten.neg_")
@@ -63,8 +63,7 @@ def div(importer, a, b, rounding_mode=None):
         )
     if importer.is_tensor(b):
         return importer.pointwise()
-    with np.errstate(divide="ignore"):
-        return importer.affine(a, 1 / np.asarray(b, np.float64), 0)
+    return importer.affine(a, 1, 0, divisor=b)
 
 
 @imports("aten.square", "aten.square_")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, inf, isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from hwgen.ops.conv import identity
 from hwgen.qtype import QType
 from hwgen.terms import trailing_exponent
 from hwgen.verilog import Value, signed64
+
+if TYPE_CHECKING:
+    from hwgen.ops.rescale import Quantizer
 
 RESULT_BITS = 48  # of any tensor, two's complement
 UNBOUNDED = 1 << 62
@@ -64,7 +68,7 @@ class Quantize(Op):
         return value << -shift if shift <= 0 else (value + (1 << (shift - 1))) >> shift
 
 
-def clamp_ends(unclamped: QType, quantize: Quantize | None) -> dict[str, int]:
+def clamp_ends(unclamped: QType, quantize: "Quantizer | None") -> dict[str, int]:
     """LOW and HIGH of rtl/requantize.v: an end that the values never pass is set where it costs no logic."""
     low, high = (-UNBOUNDED, UNBOUNDED) if quantize is None else (quantize.low, quantize.high)
     return {

@@ -43,6 +43,12 @@ class Rescale(Op):
         return len(self.multipliers) == 1
 
     @property
+    def alike(self) -> tuple[int, int, int] | None:
+        """Multiplier, bias and ties, where they are the same in all channels."""
+        found = [np.unique(values).tolist() for values in (self.multipliers, self.biases, self.ties)]
+        return (found[0][0], found[1][0], found[2][0]) if all(len(values) == 1 for values in found) else None
+
+    @property
     def requantization(self) -> "Rescale":
         return self
 

@@ -1,19 +1,24 @@
-"""Quantize before a max pool instead of after it: the same integers, in a narrower line memory and no unit of its
-own."""
+"""Requantization before a max pool instead of after it, where it keeps the order of numbers: the same integers, in a
+narrower line memory and no unit of its own."""
 
 from dataclasses import replace
 
-from hwgen.ir import Graph, Node
+from hwgen.ir import Graph, Node, Op
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.quantize import Quantize
+from hwgen.ops.rescale import Rescale, Steps
 
 
 def quantize_before_pool(graph: Graph) -> Graph:
     for pool in graph.nodes:
         quantize = graph.only_consumer(pool.name)
-        if isinstance(pool.op, MaxPool) and quantize is not None and isinstance(quantize.op, Quantize):
+        if isinstance(pool.op, MaxPool) and quantize is not None and _keeps_order(quantize.op):
             return quantize_before_pool(_swapped(graph, pool, quantize))
     return graph
+
+
+def _keeps_order(op: Op) -> bool:
+    return isinstance(op, Quantize | Steps) or (isinstance(op, Rescale) and bool((op.multipliers >= 0).all()))
 
 
 def _swapped(graph: Graph, pool: Node, quantize: Node) -> Graph:

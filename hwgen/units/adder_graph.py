@@ -1,18 +1,15 @@
 """adder_graph_LAYER.v, made for each layer by templates/adder_graph.v.j2: all terms of an output pixel in one cycle."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log2, prod
 
 import numpy as np
 
+from hwgen.adders.datapath import Datapath
 from hwgen.adders.netlist import AdderNetlist, adder_netlist
-from hwgen.adders.rows import ZERO, word_of
 from hwgen.adders.subexpressions import LUT_PER_BIT
-from hwgen.adders.wires import Wires, on_a_line
 from hwgen.devices import Device
-from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
 from hwgen.qtype import QType, ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -105,12 +102,18 @@ class AdderGraph(Unit):
 
         return self.stage.once(("netlist", self.order.channels), made)
 
+    @cached_property
+    def datapath(self) -> Datapath:
+        """What is between the window and the results."""
+        ties = [0] * len(self.netlist.sums)
+        return Datapath(self.netlist, self.levels, self.sums.drop, ties, self.stage.y.qtype, self.stage.quantize)
+
     @property
     def stages(self) -> int:
         """Registers from a window to its result."""
         if self.maximum:
             return max(1, ceil_log2(self.taps))
-        return self.netlist.stage(self.netlist.levels + 1, self.levels) + 1
+        return self.datapath.stages
 
     @property
     def latency(self) -> int:
@@ -142,15 +145,29 @@ class AdderGraph(Unit):
             taps=self.taps,
             pixels=self.pixels,
             outs=self.slots.outs,
-            y_bits=stage.y.qtype.bits,
-            outputs=stage.y.shape[0],
+            pixel_bits=stage.y.qtype.bits * stage.y.shape[0],
             signed=int(stage.x.qtype.signed),
             window=[] if window.trivial(stage) else overrides("window", window.parameters(stage, self.pixels, pad)),
             maximum=self.maximum,
-            stages=self.stages,
-            **({} if self.maximum else self._graph()),
+            **({"stages": self.stages} if self.maximum else self._graph),
         )
         return {f"rtl/{self.module}.v": text}
+
+    @property
+    def _graph(self) -> dict:
+        """What the template writes of the adders."""
+        what = "its channel" if self.taps == 1 else "tap row, tap column, channel"
+        about = f"One output pixel from its window. x is an input ({what})"
+        return {"about": about} | self.datapath.verilog(self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        """Of the inputs of a pixel."""
+        channels, columns = self.stage.x.shape[0], self.stage.window.kernel[1]
+        if self.taps == 1:
+            return [f"x{channel}" for channel in range(channels)]
+        places = [(tap // columns, tap % columns) for tap in range(self.taps)]
+        return [f"x{row}_{column}_{channel}" for row, column in places for channel in range(channels)]
 
     def facts(self):
         _, rows, columns = self.stage.y.shape
@@ -178,15 +195,10 @@ class AdderGraph(Unit):
         elif term_count(stage) > EXACT_TERMS:
             luts = self._extrapolated_luts()
         else:
-            luts = self._graph_luts()
+            luts = self.datapath.luts
         lines = _lines(stage, self.pixels, self.device)
         luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(stage) else CONTROL)
         return {"LUT": luts, "BRAM36": lines["BRAM36"]}
-
-    def _graph_luts(self) -> int:
-        """Of all between the window and the results."""
-        clamps = sum(self._clamp_luts(len(kept), sent.signed, ends) for kept, sent, ends in self._sent())
-        return self.netlist.luts + clamps + self._shift_luts()
 
     def _extrapolated_luts(self) -> int:
         """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every
@@ -201,96 +213,16 @@ class AdderGraph(Unit):
             some = replace(op, weight=op.weight[:outputs], bias=op.bias[:outputs])
             y = replace(stage.y, shape=(outputs, *stage.y.shape[1:]))
             part = replace(self, stage=replace(stage, op=some, y=y))
-            points.append((log2(terms[outputs - 1]), part._graph_luts() / terms[outputs - 1]))
+            points.append((log2(terms[outputs - 1]), part.datapath.luts / terms[outputs - 1]))
         (few, first), (many, second) = points
         falls = (first - second) / (many - few) if many > few else 0.0
         return round(terms[-1] * max(second / 2, second - falls * (log2(terms[-1]) - many)))
-
-    def _clamp_luts(self, kept: int, signed: bool, ends: dict[str, int]) -> int:
-        """Of rtl/clamp.v: kept -- bits of the sum that it looks at."""
-        sent, low, high = self.stage.y.qtype.bits, ends["LOW"], ends["HIGH"]
-        if (low, high) == (-UNBOUNDED, UNBOUNDED - 1):
-            return 0
-        over = kept - sent - signed > 0  # more than a sign above the bits that are sent
-        if low == 0 and high == (1 << sent) - 1 and signed and kept > sent:
-            return -(-sent // 2) + over
-        # one end is what clears or sets the register; a sign passes as it is
-        return sent + over if low != -UNBOUNDED and high != UNBOUNDED - 1 else 2
-
-    def _shift_luts(self) -> int:
-        """Of words that wait three clocks or more, in shift registers."""
-        late = self.netlist.delays(self.levels)
-        words = dict(enumerate((kind.bits for kind in self.netlist.inputs), 1))
-        words |= {row.word: row.bits for row in self.netlist.rows}
-        return sum(words[word] * -(-clocks // 32) for word, clocks in late.items() if clocks >= 3)
 
     def needs(self, i=0):
         return self.slots.needs()
 
     def sends(self):
         return self.slots.of_outputs()
-
-    def _sent(self) -> Iterator[tuple[list[int], QType, dict[str, int]]]:
-        """Of each output: the bits of its sum that the clamp looks at, their range, and the clamp's ends."""
-        for bits, kind in zip(self.netlist.sums, self.netlist.types, strict=True):
-            sent = QType(kind.low >> self.sums.drop, kind.high >> self.sums.drop)
-            # bits above only repeat the sign
-            kept = bits[self.sums.drop :][: sent.bits] or [bits[-1] if kind.signed else ZERO]
-            yield kept, sent, clamp_ends(sent, self.stage.quantize)
-
-    def _graph(self) -> dict:
-        """What the template writes of the adders."""
-        netlist, stage = self.netlist, self.stage
-        channels, columns = stage.x.shape[0], stage.window.kernel[1]
-        names = ["1'b1"]
-        for i in range(len(netlist.inputs)):
-            tap, channel = divmod(i, channels)
-            names.append(f"x{channel}" if self.taps == 1 else f"x{tap // columns}_{tap % columns}_{channel}")
-        bits = [1, *(kind.bits for kind in netlist.inputs)]
-        since = [0] * len(names)
-        for number, row in enumerate(netlist.rows):  # words are numbered as rows are made
-            names.append(f"s{number}")
-            bits.append(row.bits)
-            since.append(netlist.stage(row.level, self.levels))
-        wires = Wires(names, bits, since)
-        rows = [wires.row(row, since[row.word]) for row in netlist.rows]
-        results, y_bits = [], stage.y.qtype.bits
-        for number, (kept, sent, ends) in enumerate(self._sent()):
-            inverted = sum(1 << i for i, reference in enumerate(kept) if word_of(reference) and reference & 1)
-            text = wires.concatenation(kept, self.stages - 1) + f" ^ {len(kept)}'h{inverted:x}" * (inverted > 0)
-            results.append(f"    wire [{len(kept) - 1}:0] sum{number} = {text};")
-            results.append(f"    wire [{y_bits - 1}:0] y{number};")
-            results += _result(number, len(kept), sent.signed, y_bits, ends)
-        x_bits = stage.x.qtype.bits
-        late = [
-            (names[word], wires.bits[word], n) for word, most in sorted(wires.late.items()) for n in range(1, most + 1)
-        ]
-        return {
-            "adders": len(rows),
-            "luts": netlist.luts,
-            "inputs": [
-                f"    wire [{x_bits - 1}:0] {names[word]} = x[{(word - 1) * x_bits} +: {x_bits}];"
-                for word in sorted(wires.read)
-                if word <= len(netlist.inputs)
-            ],
-            "registers": [f"    reg [{bits - 1}:0] {name}_d{n};" for name, bits, n in late],
-            "rows": rows,
-            "moves": [f"            {name}_d{n} <= {name}{f'_d{n - 1}' if n > 1 else ''};" for name, _, n in late],
-            "results": results,
-            "taken": [f"            y_q[{n * y_bits} +: {y_bits}] <= y{n};" for n in range(stage.y.shape[0])],
-        }
-
-
-def _result(number: int, bits: int, signed: bool, y_bits: int, ends: dict[str, int]) -> list[str]:
-    """Lines that make an output of its sum, which has `bits` bits."""
-    y, total = f"y{number}", f"sum{number}"
-    if ends != {"LOW": -UNBOUNDED, "HIGH": UNBOUNDED - 1}:
-        inside = {"IN_W": bits, "IN_SIGNED": int(signed), "OUT_W": y_bits, **end_parameters(ends)}
-        return [f"    clamp #({on_a_line('clamp', inside)})", f"    u_clamp{number} (.x({total}), .y({y}));"]
-    if bits >= y_bits:
-        return [f"    assign {y} = {total}[{y_bits - 1}:0];"]
-    above = f"{{{y_bits - bits}{{{total}[{bits - 1}]}}}}" if signed else f"{y_bits - bits}'d0"
-    return [f"    assign {y} = {{{above}, {total}}};"]
 
 
 def _lines(stage: Stage, pixels: int, device: Device) -> dict[str, float]:
