@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
@@ -23,7 +22,8 @@ class Layer:
 
     name, op, frame  of the stage: what it computes, and (channels, rows, columns) of its result
     weights       bits of the integers, and of how many scales they are
-    activations   range of the result, the zero point taken away, and what one is worth
+    integers      range of the result, the zero point taken away
+    worth         what one of them is worth
     requantized   by what the sum is brought to that range
     departs       accumulators, of how many, whose level is not that of rational arithmetic, or of the target
     """
@@ -32,7 +32,8 @@ class Layer:
     op: str
     frame: str
     weights: str
-    activations: str
+    integers: str
+    worth: str
     requantized: str
     departs: str
 
@@ -41,22 +42,21 @@ def layers(graph: Graph, notes: Sequence[Requantization]) -> list[Layer]:
     """The rows of a graph behind its passes; notes -- of its import."""
     by_name = {note.name: note for note in notes}
     rows = [
-        Layer(one.name, "input", _frame(one.type.shape), "-", _range(one.type.qtype, _scale_of(one)), _host(one), "-")
+        Layer(one.name, "input", _frame(one.type.shape), "-", _range(one.type.qtype), _scale_of(one), _host(one), "-")
         for one in graph.inputs
     ]
     return rows + [_layer(stage, by_name.get(stage.result)) for stage in lower(graph)]
 
 
 def _layer(stage: Stage, note: Requantization | None) -> Layer:
-    quantizer = stage.quantize if stage.quantize is not None else stage.op
-    scale = Fraction(2) ** stage.y.exponent if note is None else note.levels.scale
     return Layer(
         stage.name,
         _name(stage.op),
         _frame(stage.y.shape),
         _weights(stage, note),
-        _range(stage.y.qtype, None if stage.quantize is None and note is None else scale),
-        told_op(quantizer) if isinstance(quantizer, Quantize | Rescale | Steps | Lookup) else "-",
+        _range(stage.y.qtype),
+        _worth(stage, note),
+        _by(stage, note),
         "-" if note is None else _departs(note),
     )
 
@@ -82,28 +82,42 @@ def _weights(stage: Stage, note: Requantization | None) -> str:
     return f"{bits} bits, {scales} scale{'s' * (scales > 1)}"
 
 
-def _range(kind: QType, scale: Fraction | None) -> str:
-    return f"{kind.low}..{kind.high}" + ("" if scale is None else f" x {float(scale):.6g}")
+def _range(kind: QType) -> str:
+    return f"{kind.low}..{kind.high}"
 
 
-def _scale_of(one: Input) -> Fraction:
-    """What an integer of an input is worth, its first steps left out."""
-    worth = Fraction(2) ** one.type.exponent
-    if one.steps and one.steps[-1][0] == "div" and one.steps[-1][1].size == 1:
-        worth *= Fraction(float(one.steps[-1][1].reshape(())))
-    return worth
+def _worth(stage: Stage, note: Requantization | None) -> str:
+    """Of a tensor behind a quantizer; what is not quantized may have a scale for each channel."""
+    quantized = isinstance(stage.quantize or stage.op, Quantize | Rescale | Steps | Lookup)
+    if note is not None:
+        return f"{float(note.levels.scale):.6g}"
+    return f"2^{stage.y.exponent}" if quantized else "-"
+
+
+def _scale_of(one: Input) -> str:
+    """What an integer of an input is worth to the first of the host's steps, if that is its quantizer's."""
+    if one.steps and one.steps[-1][0] == "div" and one.steps[-1][1].size == 1 and not one.type.exponent:
+        return f"{float(one.steps[-1][1].reshape(())):.6g}"
+    return f"2^{one.type.exponent}"
 
 
 def _host(one: Input) -> str:
     return f"by the host, {one.rounding.replace('_', ' ')}"
 
 
+def _by(stage: Stage, note: Requantization | None) -> str:
+    quantizer = stage.quantize if stage.quantize is not None else stage.op
+    if not isinstance(quantizer, Quantize | Rescale | Steps | Lookup):
+        return "-"
+    return told(quantizer, () if note is None else note.operands)
+
+
 def _departs(note: Requantization) -> str:
     return f"{max(note.wrong, note.departs):,} of {note.of:,}"
 
 
-def told_op(op: Op) -> str:
-    """A quantizer in words."""
+def told(op: Op, operands: Sequence[int] = ()) -> str:
+    """A quantizer in words; operands -- the multipliers of a sum's operands."""
     if isinstance(op, Quantize):
         return "a shift, half up"
     if isinstance(op, Steps):
@@ -112,57 +126,62 @@ def told_op(op: Op) -> str:
         return f"a table of {len(op.table)}"
     assert isinstance(op, Rescale)
     even = ", half even" if op.ties.any() else ""
-    if (abs(op.multipliers) == 1).all():
+    factors = multipliers(op, operands)
+    if not factors.size:
         return f"a shift{even or ', half up'}"
-    bits, digits = multiplier_bits(op), signed_digits(op)
+    bits = bit_lengths(factors)
     each = f"{bits.min()} to {bits.max()}" if bits.min() < bits.max() else f"{bits.max()}"
-    return f"{each} bits, at most {digits.max()} digits, >> {op.shift}{even}"
+    return f"{each} bits, at most {signed_digits(factors).max()} digits, >> {op.shift}{even}"
 
 
-def multiplier_bits(op: Rescale) -> np.ndarray:
-    """Bits of the magnitude of each multiplier, int64."""
-    return np.array([int(abs(each)).bit_length() for each in op.multipliers])
+def multipliers(op: Op, operands: Sequence[int] = ()) -> np.ndarray:
+    """The magnitudes of the multipliers of a quantizer, int64: none where it is a shift, or thresholds."""
+    own = abs(op.multipliers) if isinstance(op, Rescale) else np.zeros(0, np.int64)
+    found = [values for values in (own, abs(np.array(operands, np.int64))) if (values & (values - 1)).any()]
+    return np.concatenate([np.zeros(0, np.int64), *found])
 
 
-def signed_digits(op: Rescale) -> np.ndarray:
-    """Nonzero canonical signed digits of each multiplier, int64."""
-    magnitude = abs(op.multipliers)
-    return np.bitwise_count(magnitude ^ (3 * magnitude)).astype(np.int64)
+def bit_lengths(magnitudes: np.ndarray) -> np.ndarray:
+    return np.array([int(each).bit_length() for each in magnitudes])
+
+
+def signed_digits(magnitudes: np.ndarray) -> np.ndarray:
+    """Canonical signed digits that are not zero."""
+    return np.bitwise_count(magnitudes ^ (3 * magnitudes)).astype(np.int64)
 
 
 def record(note: Requantization) -> dict:
     """What hwgen.json and the report keep of a requantization."""
-    op = note.op
-    entry = {"name": note.name, "layer": note.path, "by": told_op(op)}
-    if isinstance(op, Rescale):
-        bits, digits = multiplier_bits(op), signed_digits(op)
-        entry |= {
-            "multiplier_bits": int(bits.max()),
-            "median_bits": float(np.median(bits)),
-            "signed_digits": int(digits.max()),
-            "shift": op.shift,
-            "half_even": bool(op.ties.any()),
-        }
-    return entry | {"accumulators": note.of, "not_as_target": note.wrong, "not_as_rational": note.departs}
+    factors = multipliers(note.op, note.operands)
+    return {
+        "name": note.name,
+        "layer": note.path,
+        "by": told(note.op, note.operands),
+        "multiplier_bits": int(bit_lengths(factors).max(initial=0)),
+        "signed_digits": int(signed_digits(factors).max(initial=0)),
+        "accumulators": note.of,
+        "not_as_target": note.wrong,
+        "not_as_rational": note.departs,
+    }
 
 
 def summary(notes: Sequence[Requantization], target: str) -> list[str]:
-    """What there is to say of all requantizations together: a line each."""
-    total = sum(note.of for note in notes)
-    rescaled = [note.op for note in notes if isinstance(note.op, Rescale)]
-    lines = []
-    if rescaled:
-        bits = np.concatenate([multiplier_bits(op) for op in rescaled])
+    """What there is to say of all requantizations together, a line each."""
+    if not notes:
+        return ["every requantization is a shift that rounds half up: exact"]
+    total, wrong, departs = (sum(getattr(note, what) for note in notes) for what in ("of", "wrong", "departs"))
+    factors = np.concatenate([multipliers(note.op, note.operands) for note in notes])
+    lines = [f"{len(notes)} requantizations that are no shift rounding half up"]
+    if factors.size:
+        bits = bit_lengths(factors)
+        lines[0] += f", with {len(bits):,} multipliers of {bits.min()} to {bits.max()} bits, median {np.median(bits):g}"
+    whose = "rational arithmetic over its scales" if target == "exact" else target
+    if wrong:
         lines.append(
-            f"{len(notes)} requantizations, {len(bits):,} multipliers of {bits.min()} to {bits.max()} bits, "
-            f"median {np.median(bits):g}"
+            f"NOT EXACT: {wrong:,} of {total:,} accumulators get another level than by {whose}, as --near allows"
         )
-    wrong, departs = (sum(getattr(note, what) for note in notes) for what in ("wrong", "departs"))
-    whose = "rational arithmetic over the file's scales" if target == "exact" else target
-    if not wrong:
-        lines.append(f"each of {total:,} accumulators gets the level of {whose}")
     else:
-        lines.append(f"{wrong:,} of {total:,} accumulators get another level than by {whose}, as near allows")
-    if target != "exact":
-        lines.append(f"{departs:,} of {total:,} accumulators get another level by {target} than by rational arithmetic")
+        lines.append(f"exact: each of {total:,} accumulators gets the level of {whose}")
+    if departs:
+        lines.append(f"by {target} {departs:,} of {total:,} accumulators get another level than by rational arithmetic")
     return lines

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import lcm, prod
 
 import numpy as np
 import torch
@@ -29,7 +30,10 @@ class Requantization:
     op      the node's op
     wrong   accumulators that get another level than by the target's rule: 0 unless `near` was asked for
     departs accumulators that get another level by the target's rule than by rational arithmetic
-    of      how many accumulators can be reached, over all channels that differ
+    of      how many accumulators, or pairs of operands, can be reached, over all channels that differ
+    line    what the accumulators are worth
+    levels  what the quantizer makes of that
+    operands  the multipliers of the two operands of a sum
     """
 
     name: str
@@ -38,6 +42,9 @@ class Requantization:
     wrong: int
     departs: int
     of: int
+    line: Line
+    levels: Levels
+    operands: tuple[int, ...] = ()
 
 
 def requantizer(
@@ -57,7 +64,7 @@ def requantizer(
         return plain, None
     ends = np.tile([kind.qtype.low, kind.qtype.high], (len(ratios), 1)) if reach is None else _ends(of, reach)
     fitted = _fitted(of, ratios, shifts, ends, levels, exponent, target)
-    note = Requantization("", of.path, fitted.op, fitted.wrong, 0, fitted.of)
+    note = Requantization("", of.path, fitted.op, fitted.wrong, 0, fitted.of, of, levels)
     if target.rule != EXACT:
         ideal = _fitted(of, ratios, shifts, ends, levels, exponent, Target())
         note = replace(note, departs=differing(fitted.thresholds, ideal.thresholds))
@@ -125,7 +132,7 @@ def _table(op: Rescale | Steps, of: Line, kind: TensorType) -> Lookup:
 
 def sum_requantizer(
     of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType, target: Target
-) -> tuple[Add, Rescale]:
+) -> tuple[Add, Rescale, Requantization]:
     """The ops that a quantizer behind a line of two tensors, of these types, becomes."""
     assert of.other is not None
     ends = [(one.qtype.low, one.qtype.high) for one in (kind, other)]
@@ -138,6 +145,10 @@ def sum_requantizer(
             "quantize both operands with one scale",
         )
     (first, second), rescale = found
+    pairs = prod(high - low + 1 for low, high in ends)
+    note = Requantization("", of.path, rescale, 0, 0, pairs, of, levels, (first, second))
+    if target.rule != EXACT:
+        note = replace(note, departs=_departing(first, second, rescale, ends, (a, b, shift), levels))
     # on the finer of their grids
     up = max(kind.exponent, other.exponent) - min(kind.exponent, other.exponent)
     ups = [kind.exponent - min(kind.exponent, other.exponent), other.exponent - min(kind.exponent, other.exponent)]
@@ -151,4 +162,17 @@ def sum_requantizer(
         exponent=exponent,
         path=of.path,
     )
-    return Add(of.path, multipliers=((first << up) >> ups[0], (second << up) >> ups[1])), rescale
+    return Add(of.path, multipliers=((first << up) >> ups[0], (second << up) >> ups[1])), rescale, note
+
+
+def _departing(first: int, second: int, rescale: Rescale, ends, exact, levels: Levels) -> int:
+    """How many pairs of operands get another level than by rational arithmetic, exact -- both scales and the offset."""
+    x, y = (
+        np.arange(low, high + 1).reshape(sides) for (low, high), sides in zip(ends, ((-1, 1), (1, -1)), strict=True)
+    )
+    found = rescale.eval([], torch.from_numpy(first * x + second * y)[None, None])[0, 0].numpy()
+    # over a common denominator, in integers of any size
+    common = lcm(*(each.denominator for each in exact))
+    a, b, shift = (int(each * common) for each in exact)
+    ideal = np.frompyfunc(lambda total: levels.of_end(levels.scale * Fraction(total, common)), 1, 1)
+    return int((found != ideal(x.astype(object) * a + y.astype(object) * b + shift)).sum())
