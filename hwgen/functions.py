@@ -20,12 +20,17 @@ End = Fraction | float  # a float is an infinity
 
 @dataclass(frozen=True)
 class Levels:
-    """What a quantizer makes of a float: clamp(round(x / scale), low, high); rounding -- a key of ROUNDINGS."""
+    """What a quantizer makes of a float: clamp(round(x / scale), low, high).
+
+    rounding  a key of ROUNDINGS
+    rule      a key of hwgen.rules.RULES by which it divides, whatever the target; None: as the target says
+    """
 
     scale: Fraction
     low: int
     high: int
     rounding: str = "half_up"
+    rule: str | None = None
 
     def __post_init__(self):
         assert self.rounding in ROUNDINGS, self.rounding

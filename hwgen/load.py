@@ -19,12 +19,14 @@ from torch.export import ExportedProgram
 
 import hwgen.nn  # noqa: F401  registers the custom ops that a program may hold
 from hwgen.errors import BadInput, HwgenError
+from hwgen.formats import read_network
 from hwgen.simulate import Array, Batch
 
 
-def load(net: str) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]:
+def load(net: str, target: str = "exact") -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]:
     """What NET on the command line names, as hwgen.build takes it: the program of `file.pt2` and None, or the
-    (module, example_inputs) that `file.py:function` returns.
+    (module, example_inputs) that `file.py:function` returns, or that a reader of hwgen/formats/ makes of another file,
+    for a target of BuildConfig.
 
     A `.py` file is the user's own program and is run; a `.pt2` file is data, and nothing in it is executed.
     """
@@ -34,7 +36,9 @@ def load(net: str) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...
         raise BadInput(f"there is no file {name}", net, "name a .pt2 file, or path.py:function")
     if path.suffix == ".pt2":
         return _load_program(path), None
-    if path.suffix != ".py" or not function:
+    if path.suffix != ".py" and not function:
+        return read_network(name, target)
+    if path.suffix != ".py":
         raise BadInput(
             f"{net} is neither a .pt2 file nor path.py:function",
             net,

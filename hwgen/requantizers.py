@@ -65,8 +65,8 @@ def requantizer(
     ends = np.tile([kind.qtype.low, kind.qtype.high], (len(ratios), 1)) if reach is None else _ends(of, reach)
     fitted = _fitted(of, ratios, shifts, ends, levels, exponent, target)
     note = Requantization("", of.path, fitted.op, fitted.wrong, 0, fitted.of, of, levels)
-    if target.rule != EXACT:
-        ideal = _fitted(of, ratios, shifts, ends, levels, exponent, Target())
+    if (levels.rule or target.rule) != EXACT:
+        ideal = _fitted(of, ratios, shifts, ends, replace(levels, rule=EXACT), exponent, target)
         note = replace(note, departs=differing(fitted.thresholds, ideal.thresholds))
     if of.kinds is None:
         if not carried and kind.qtype.bits <= TABLE_BITS:
@@ -90,7 +90,7 @@ def _power(
 ) -> Quantize | None:
     """The Quantize that does the same: where the factor is a power of two, which its exponents say, and there are no
     ties to round to even."""
-    if len(ratios) > 1 or shifts[0]:
+    if len(ratios) > 1 or shifts[0] or levels.rule:
         return None
     drop = exponent - kind.exponent
     if ratios[0] != Fraction(2) ** -drop or (drop > 0 and levels.rounding != "half_up"):
@@ -100,7 +100,7 @@ def _power(
 
 def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent: int, target: Target) -> Fitted:
     single = None
-    if of.single is not None:
+    if of.single is not None and target.rule == "onnxruntime":
         single = (of.single / np.float32(float(levels.scale))).astype(np.float32)
     return requantize(
         ratios,
@@ -109,8 +109,8 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
         levels.low,
         levels.high,
         levels.rounding,
-        rule=target.rule if single is not None else EXACT,
-        single=single if target.rule == "onnxruntime" else None,
+        rule=levels.rule or (EXACT if single is None else target.rule),
+        single=single,
         near=target.near,
         exponent=exponent,
         path=of.path,

@@ -41,16 +41,16 @@ def onnxruntime(factors: np.ndarray, biases: np.ndarray) -> Values:
 
 
 def tflite_reference(factors: np.ndarray, biases: np.ndarray) -> Values:
-    """TFLite's reference kernels: MultiplyByQuantizedMultiplier of acc + bias, by the factor's nearest multiple of
-    2^(its exponent - 31), in a rounding doubling high multiplication and a rounding shift, both of int32."""
-    multipliers, shifts = quantized_multipliers(factors)
-    left, right = np.maximum(shifts, 0)[:, None], np.maximum(-shifts, 0)[:, None]
+    """`fixed_point` of acc + bias, by the factors' multipliers."""
+    multipliers, shifts = (numbers[:, None] for numbers in quantized_multipliers(factors))
+    return lambda accumulators: fixed_point(accumulators + biases[:, None], multipliers, shifts).astype(np.float64)
 
-    def values(accumulators: np.ndarray) -> np.ndarray:
-        high = doubling_high((accumulators + biases[:, None]) << left, multipliers[:, None])
-        return rounding_shift(high, right).astype(np.float64)
 
-    return values
+def fixed_point(x: np.ndarray, multipliers: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """TFLite's MultiplyByQuantizedMultiplier, int64 of int64, by what `quantized_multipliers` gives: a rounding doubling
+    high multiplication and a rounding shift, both of int32."""
+    high = doubling_high(x << np.maximum(shifts, 0), multipliers)
+    return rounding_shift(high, np.maximum(-shifts, 0))
 
 
 def quantized_multipliers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -828,9 +828,11 @@ class Tensors:
         view = self.views[result]
         return self.defer(view, Line(view.base, "cat", self.path, scales, offsets, kinds))
 
-    def quantized(self, x: Tensor, scale, zero, axis: int, low: int, high: int, rounding: str) -> Tensor:
+    def quantized(
+        self, x: Tensor, scale, zero, axis: int, low: int, high: int, rounding: str, rule: str | None = None
+    ) -> Tensor:
         """The levels that hwgen.quantize_affine makes of a tensor, for its arguments: a line of integers that are these
-        levels less the zero point, so that what is padded with them is worth zero."""
+        levels less the zero point, so that what is padded with them is worth zero; rule -- see `Levels`."""
         key, zero_first = rounding_of(rounding)
         scale, zero = (np.asarray(values, np.float64).reshape(-1) for values in (scale, zero))
         if not (np.isfinite(scale) & (scale > 0)).all():
@@ -855,7 +857,7 @@ class Tensors:
             if key != "half_even":
                 raise UnsupportedLayer(f"rounding {rounding} with an odd zero point", self.path, "round half even")
             key = "half_odd"
-        levels = Levels(Fraction(float(scale[0])), low - point, high - point, key)
+        levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, rule)
         if self.views[x].base in self.floats:
             result = self._quantize_input(levels, 0, x)
         else:

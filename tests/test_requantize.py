@@ -18,6 +18,7 @@ from hwgen.thresholds import differing
 HALF = Fraction(1, 2)
 ROUND = {
     "half_even": round,
+    "half_odd": lambda v: round(v + 1) - 1,
     "half_up": lambda v: floor(v + HALF),
     "half_away": lambda v: floor(v + HALF) if v >= 0 else ceil(v - HALF),
     "floor": floor,

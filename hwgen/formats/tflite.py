@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwgen import fixed_point
+from hwgen import rules
 from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
+from hwgen.fixed_point import requantize_fixed
 from hwgen.flatbuffer import OperatorInfo, Subgraph, TensorInfo, parse
 from hwgen.formats import Call, Network, Read, needs
+from hwgen.nn_affine import quantize_affine
 from hwgen.pair_sum import fit_pair
 
 SUFFIXES = (".tflite",)
@@ -335,7 +337,7 @@ class _Integers(_Reader):
         """
         low, high = self.ends(operator)
         if self.reference:
-            return _fixed(*fixed_point.multiplier_of(factors), low, high)
+            return _fixed(*rules.quantized_multipliers(factors), low, high)
         return _affine(self.units(operator), self.result(operator), low, high, rounding)
 
     def units(self, operator: OperatorInfo) -> np.ndarray:
@@ -398,19 +400,16 @@ class _Integers(_Reader):
         self.add(operator, step)
 
     def _average(self, operator: OperatorInfo) -> None:
-        """The reference kernel rounds the average of the integers as they are in the file, half away from zero."""
+        """All kernels round the average of the integers as they are in the file, half away from zero."""
         self.same_scale(operator)
         self.add(operator, nn.Sequential(self.pooled(operator), Call(self.rounded(operator))))
 
     def rounded(self, operator: OperatorInfo) -> Callable:
-        low, high = self.ends(operator)
-        zero = self.zero(self.result(operator)) if self.reference else 0
-        rounding = "zero_first:half_away" if self.reference else "half_even"
-        one, offset = torch.ones(1, dtype=torch.float64), torch.full([1], zero, dtype=torch.float64)
+        (low, high), zero = self.ends(operator), self.zero(self.result(operator))
+        one, offset = torch.ones(1, dtype=torch.float64), torch.full([1], float(zero), dtype=torch.float64)
 
         def levels(x: Tensor) -> Tensor:
-            levels = torch.ops.hwgen.quantize_affine(x, one, offset, 0, low + zero, high + zero, rounding)
-            return levels - zero if zero else levels
+            return quantize_affine(x, one, offset, 0, low + zero, high + zero, "zero_first:half_away") - float(zero)
 
         return levels
 
@@ -424,7 +423,7 @@ class _Integers(_Reader):
             self.add(operator, Call(lambda x: levels(x.mean((2, 3), keepdim=keep))))
             return
         # the reference kernel makes the division part of the multiplier, rounded down
-        multiplier, shift = fixed_point.multiplier_of(scale / np.float64(result.scales[0]))
+        multiplier, shift = rules.quantized_multipliers(scale / np.float64(result.scales[0]))
         more = min(count.bit_length() - 1, 32, 31 + int(shift[0]))
         levels = _fixed((multiplier << more) // count, shift - more, *self.ends(operator))
         self.add(operator, Call(lambda x: levels(x.sum((2, 3), keepdim=keep))))
@@ -694,7 +693,7 @@ def _affine(units: np.ndarray, result: TensorInfo, low: int, high: int, rounding
 
     def levels(x: Tensor) -> Tensor:
         along = worth.reshape([1, -1, *[1] * (x.dim() - 2)])
-        return torch.ops.hwgen.quantize_affine(x * along, scale, zero, 0, low, high, rounding)
+        return quantize_affine(x * along, scale, zero, 0, low, high, rounding)
 
     return levels
 
@@ -702,13 +701,13 @@ def _affine(units: np.ndarray, result: TensorInfo, low: int, high: int, rounding
 def _fixed(multipliers: np.ndarray, shifts: np.ndarray, low: int, high: int) -> Callable:
     """The same by multipliers and shifts of the reference kernels."""
     multiplier, shift = torch.tensor(multipliers), torch.tensor(shifts)
-    return lambda x: torch.ops.hwgen.requantize_fixed(x, multiplier, shift, low, high)
+    return lambda x: requantize_fixed(x, multiplier, shift, low, high)
 
 
 def _pair(first: int, second: int, bias: int, shift: int, low: int, high: int) -> Callable:
     """A sum of two by multipliers and a shift."""
     scale, zero = torch.tensor([2.0**shift], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    return lambda a, b: torch.ops.hwgen.quantize_affine(
+    return lambda a, b: quantize_affine(
         a * float(first) + b * float(second) + float(bias), scale, zero, 0, low, high, "floor"
     )
 
@@ -717,7 +716,7 @@ def _stored(zero: int, scale: float, rounding: str) -> Callable:
     """The levels of an input, less their zero point."""
     worth, none = torch.tensor([scale], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     low, high = INT8[0] - zero, INT8[1] - zero
-    return lambda x: torch.ops.hwgen.quantize_affine(x, worth, none, 0, low, high, rounding)
+    return lambda x: quantize_affine(x, worth, none, 0, low, high, rounding)
 
 
 def _exact_sums(a: np.ndarray, b: np.ndarray, first: Fraction, second: Fraction, result: Fraction) -> np.ndarray:
@@ -738,8 +737,8 @@ def _reference_sums(a: np.ndarray, b: np.ndarray, first: Fraction, second: Fract
     twice = 2 * max(scales[:2])
 
     def scaled(x: np.ndarray, factor: float) -> np.ndarray:
-        multiplier, shift = fixed_point.multiplier_of(np.array([factor]))
-        return fixed_point.scaled(x, multiplier, shift)
+        multiplier, shift = rules.quantized_multipliers(np.array([factor]))
+        return rules.fixed_point(x, multiplier, shift)
 
     one = scaled(a << SHIFT_OF_SUMS, scales[0] / twice)
     other = scaled(b << SHIFT_OF_SUMS, scales[1] / twice)
