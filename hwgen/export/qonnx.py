@@ -174,7 +174,9 @@ class Writer:
 
     def quantized(self, value: str, kind: QType, exponent: int, rounding: str, result: str) -> str:
         """A value as integers in the range of `kind`, each worth 2^exponent."""
-        if rounding == "half_up":
+        if rounding == "half_up" and kind.low >= 0:
+            rounding = "half_away"  # which agrees above zero
+        elif rounding == "half_up":
             half = self.constant(f"{result}_half", 2.0 ** (exponent - 1))
             value, rounding = self.then("Add", [value, half], f"{result}_plus_half"), "floor"
         zero, bits, signed, narrow = _word(kind, rounding)
