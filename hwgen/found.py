@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.ir import Graph, Input, Op
+from hwgen.ir import Graph, Input, Op, Output
 from hwgen.lower import lower
 from hwgen.ops.conv import Conv
 from hwgen.ops.lookup import Lookup
@@ -21,7 +21,7 @@ class Layer:
     """A row of the table of `hwgen import`, in words: a stage, with the quantizer that rides on it.
 
     name, op, frame  of the stage: what it computes, and (channels, rows, columns) of its result
-    weights       bits of the integers, and of how many scales they are
+    weights       bits of the integers, and how many scales their sums have
     integers      range of the result, the zero point taken away
     worth         what one of them is worth
     requantized   by what the sum is brought to that range
@@ -45,17 +45,18 @@ def layers(graph: Graph, notes: Sequence[Requantization]) -> list[Layer]:
         Layer(one.name, "input", _frame(one.type.shape), "-", _range(one.type.qtype), _scale_of(one), _host(one), "-")
         for one in graph.inputs
     ]
-    return rows + [_layer(stage, by_name.get(stage.result)) for stage in lower(graph)]
+    sent = {output.name: output for output in graph.outputs}
+    return rows + [_layer(stage, by_name.get(stage.result), sent.get(stage.result)) for stage in lower(graph)]
 
 
-def _layer(stage: Stage, note: Requantization | None) -> Layer:
+def _layer(stage: Stage, note: Requantization | None, output: Output | None) -> Layer:
     return Layer(
         stage.name,
         _name(stage.op),
         _frame(stage.y.shape),
-        _weights(stage, note),
+        _weights(stage, note, output),
         _range(stage.y.qtype),
-        _worth(stage, note),
+        _worth(stage, note, output),
         _by(stage, note),
         "-" if note is None else _departs(note),
     )
@@ -73,12 +74,13 @@ def _frame(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def _weights(stage: Stage, note: Requantization | None) -> str:
+def _weights(stage: Stage, note: Requantization | None, output: Output | None) -> str:
     op = stage.op
     if not isinstance(op, Conv) or not op.has_weights:
         return "-"
     bits = signed_width(int(op.integers.min()), int(op.integers.max()))
-    scales = 1 if note is None else len(set(note.line.scales))
+    scales = 1 if output is None or output.scale is None else len(np.unique(output.scale))
+    scales = scales if note is None else len(set(note.line.scales))
     return f"{bits} bits, {scales} scale{'s' * (scales > 1)}"
 
 
@@ -86,11 +88,14 @@ def _range(kind: QType) -> str:
     return f"{kind.low}..{kind.high}"
 
 
-def _worth(stage: Stage, note: Requantization | None) -> str:
-    """Of a tensor behind a quantizer; what is not quantized may have a scale for each channel."""
+def _worth(stage: Stage, note: Requantization | None, output: Output | None) -> str:
+    """Of a tensor behind a quantizer, or of an output; what else is not quantized may have a scale for each channel."""
     quantized = isinstance(stage.quantize or stage.op, Quantize | Rescale | Steps | Lookup)
     if note is not None:
         return f"{float(note.levels.scale):.6g}"
+    if output is not None and output.scale is not None:
+        low, high = (float(end) * 2.0**stage.y.exponent for end in (output.scale.min(), output.scale.max()))
+        return f"{low:.6g}" if low == high else f"{low:.3g} to {high:.3g}"
     return f"2^{stage.y.exponent}" if quantized else "-"
 
 
@@ -128,7 +133,8 @@ def told(op: Op, operands: Sequence[int] = ()) -> str:
     even = ", half even" if op.ties.any() else ""
     factors = multipliers(op, operands)
     if not factors.size:
-        return f"a shift{even or ', half up'}"
+        half = (op.biases == 1 << op.shift >> 1).all()
+        return f"a shift{even or ', half up'}" if half else f"a shift and a bias{even}"
     bits = bit_lengths(factors)
     each = f"{bits.min()} to {bits.max()}" if bits.min() < bits.max() else f"{bits.max()}"
     return f"{each} bits, at most {signed_digits(factors).max()} digits, >> {op.shift}{even}"
