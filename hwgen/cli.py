@@ -196,8 +196,8 @@ def target_options(command):
             "--near",
             type=click.IntRange(1, MOST_NEAR),
             metavar="BITS",
-            help="Multipliers of at most so many bits; where that does not do, some accumulators get another level: it is "
-            "told how many. Default: whatever is exact.",
+            help="Multipliers of at most so many bits; where that does not do, some accumulators get another level, as "
+            "is told. Default: whatever is exact.",
         ),
         click.option(
             "--target",

@@ -91,8 +91,8 @@ def _range(kind: QType) -> str:
 def _worth(stage: Stage, note: Requantization | None, output: Output | None) -> str:
     """Of a tensor behind a quantizer, or of an output; what else is not quantized may have a scale for each channel."""
     quantized = isinstance(stage.quantize or stage.op, Quantize | Rescale | Steps | Lookup)
-    if note is not None:
-        return f"{float(note.levels.scale):.6g}"
+    if note is not None:  # the sums that a tool makes of integers have scales above one
+        return f"{float(note.levels.scale):.6g}" if note.levels.scale <= 1 else "-"
     if output is not None and output.scale is not None:
         low, high = (float(end) * 2.0**stage.y.exponent for end in (output.scale.min(), output.scale.max()))
         return f"{low:.6g}" if low == high else f"{low:.3g} to {high:.3g}"
@@ -142,9 +142,9 @@ def told(op: Op, operands: Sequence[int] = ()) -> str:
 
 def multipliers(op: Op, operands: Sequence[int] = ()) -> np.ndarray:
     """The magnitudes of the multipliers of a quantizer, int64: none where it is a shift, or thresholds."""
-    own = abs(op.multipliers) if isinstance(op, Rescale) else np.zeros(0, np.int64)
-    found = [values for values in (own, abs(np.array(operands, np.int64))) if (values & (values - 1)).any()]
-    return np.concatenate([np.zeros(0, np.int64), *found])
+    own = op.multipliers.tolist() if isinstance(op, Rescale) else []
+    found = [values for values in (own, operands) if any(abs(each).bit_count() > 1 for each in values)]
+    return np.array([abs(each) for values in found for each in values], np.int64)
 
 
 def bit_lengths(magnitudes: np.ndarray) -> np.ndarray:

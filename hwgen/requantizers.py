@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import lcm, prod
 
 import numpy as np
 import torch
@@ -131,13 +130,14 @@ def _table(op: Rescale | Steps, of: Line, kind: TensorType) -> Lookup:
 
 
 def sum_requantizer(
-    of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType, target: Target
+    of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType
 ) -> tuple[Add, Rescale, Requantization]:
-    """The ops that a quantizer behind a line of two tensors, of these types, becomes."""
+    """The ops that a quantizer behind a line of two tensors, of these types, becomes: by rational arithmetic, whatever
+    the target, as a reader whose tool adds in another way says so itself (hwgen/pair_sum.py)."""
     assert of.other is not None
     ends = [(one.qtype.low, one.qtype.high) for one in (kind, other)]
     a, b, shift = of.scale / levels.scale, of.other[1] / levels.scale, of.offset / levels.scale
-    found = requantize_sum(a, b, shift, *ends, levels.low, levels.high, levels.rounding, rule=target.rule, path=of.path)
+    found = requantize_sum(a, b, shift, ends[0], ends[1], levels.low, levels.high, levels.rounding, path=of.path)
     if found is None:
         raise OffGrid(
             f"a sum of scales {float(a):.6g} and {float(b):.6g}: no two multipliers give all its levels",
@@ -145,10 +145,8 @@ def sum_requantizer(
             "quantize both operands with one scale",
         )
     (first, second), rescale = found
-    pairs = prod(high - low + 1 for low, high in ends)
+    pairs = (kind.qtype.high - kind.qtype.low + 1) * (other.qtype.high - other.qtype.low + 1)
     note = Requantization("", of.path, rescale, 0, 0, pairs, of, levels, (first, second))
-    if target.rule != EXACT:
-        note = replace(note, departs=_departing(first, second, rescale, ends, (a, b, shift), levels))
     # on the finer of their grids
     up = max(kind.exponent, other.exponent) - min(kind.exponent, other.exponent)
     ups = [kind.exponent - min(kind.exponent, other.exponent), other.exponent - min(kind.exponent, other.exponent)]
@@ -163,16 +161,3 @@ def sum_requantizer(
         path=of.path,
     )
     return Add(of.path, multipliers=((first << up) >> ups[0], (second << up) >> ups[1])), rescale, note
-
-
-def _departing(first: int, second: int, rescale: Rescale, ends, exact, levels: Levels) -> int:
-    """How many pairs of operands get another level than by rational arithmetic, exact -- both scales and the offset."""
-    x, y = (
-        np.arange(low, high + 1).reshape(sides) for (low, high), sides in zip(ends, ((-1, 1), (1, -1)), strict=True)
-    )
-    found = rescale.eval([], torch.from_numpy(first * x + second * y)[None, None])[0, 0].numpy()
-    # over a common denominator, in integers of any size
-    common = lcm(*(each.denominator for each in exact))
-    a, b, shift = (int(each * common) for each in exact)
-    ideal = np.frompyfunc(lambda total: levels.of_end(levels.scale * Fraction(total, common)), 1, 1)
-    return int((found != ideal(x.astype(object) * a + y.astype(object) * b + shift)).sum())

@@ -251,7 +251,7 @@ class Tensors:
                 kind = self.types[flat]
             of = replace(of, kinds=kinds[:, 0, 0])
         if of.other is not None:
-            add, op, note = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]], self.target)
+            add, op, note = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]])
             name = self._node(op, self._node(add, of.x, of.other[0]))
             self.requantizations.append(replace(note, name=name))
             return name
