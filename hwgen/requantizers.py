@@ -29,7 +29,10 @@ class Requantization:
     op      the node's op
     wrong   accumulators that get another level than by the target's rule: 0 unless `near` was asked for
     departs accumulators that get another level by the target's rule than by rational arithmetic
-    of      how many accumulators can be reached, over all channels that differ
+    of      how many accumulators, or pairs of operands, can be reached, over all channels that differ
+    line    what the accumulators are worth
+    levels  what the quantizer makes of that
+    operands  the multipliers of the two operands of a sum
     """
 
     name: str
@@ -38,6 +41,9 @@ class Requantization:
     wrong: int
     departs: int
     of: int
+    line: Line
+    levels: Levels
+    operands: tuple[int, ...] = ()
 
 
 def requantizer(
@@ -57,7 +63,7 @@ def requantizer(
         return plain, None
     ends = np.tile([kind.qtype.low, kind.qtype.high], (len(ratios), 1)) if reach is None else _ends(of, reach)
     fitted = _fitted(of, ratios, shifts, ends, levels, exponent, target)
-    note = Requantization("", of.path, fitted.op, fitted.wrong, 0, fitted.of)
+    note = Requantization("", of.path, fitted.op, fitted.wrong, 0, fitted.of, of, levels)
     if levels.rule is not None or target.rule != EXACT:
         ideal = _fitted(of, ratios, shifts, ends, replace(levels, rule=None), exponent, Target(near=target.near))
         note = replace(note, departs=differing(fitted.thresholds, ideal.thresholds))
@@ -138,8 +144,9 @@ def _table(op: Rescale | Steps, of: Line, kind: TensorType) -> Lookup:
 
 def sum_requantizer(
     of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType
-) -> tuple[Add, Rescale]:
-    """The ops that a quantizer behind a line of two tensors, of these types, becomes."""
+) -> tuple[Add, Rescale, Requantization]:
+    """The ops that a quantizer behind a line of two tensors, of these types, becomes: by rational arithmetic, whatever the
+    target, as a reader whose tool adds in another way says so itself."""
     assert of.other is not None
     ends = [(one.qtype.low, one.qtype.high) for one in (kind, other)]
     a, b, shift = of.scale / levels.scale, of.other[1] / levels.scale, of.offset / levels.scale
@@ -161,6 +168,8 @@ def sum_requantizer(
             "quantize both operands with one scale",
         )
     (first, second), rescale = found[0], _less(found[1], levels.zero)
+    pairs = (kind.qtype.high - kind.qtype.low + 1) * (other.qtype.high - other.qtype.low + 1)
+    note = Requantization("", of.path, rescale, 0, 0, pairs, of, levels, (first, second))
     # on the finer of their grids
     up = max(kind.exponent, other.exponent) - min(kind.exponent, other.exponent)
     ups = [kind.exponent - min(kind.exponent, other.exponent), other.exponent - min(kind.exponent, other.exponent)]
@@ -174,4 +183,4 @@ def sum_requantizer(
         exponent=exponent,
         path=of.path,
     )
-    return Add(of.path, multipliers=((first << up) >> ups[0], (second << up) >> ups[1])), rescale
+    return Add(of.path, multipliers=((first << up) >> ups[0], (second << up) >> ups[1])), rescale, note

@@ -252,8 +252,10 @@ class Tensors:
                 kind = self.types[flat]
             of = replace(of, kinds=kinds[:, 0, 0])
         if of.other is not None:
-            add, op = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]])
-            return self._node(op, self._node(add, of.x, of.other[0]))
+            add, op, note = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]])
+            name = self._node(op, self._node(add, of.x, of.other[0]))
+            self.requantizations.append(replace(note, name=name))
+            return name
         made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
         reach = None if made is None else made.op.channel_ends(*(self.types[name] for name in made.inputs))
         carried = made is not None and isinstance(made.op, Conv)
