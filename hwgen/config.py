@@ -13,6 +13,7 @@ from hwgen.target import Target
 
 MEMORIES = ("bram", "uram", "auto")  # that can be loaded
 MOST_LOADABLE = 256
+MOST_NEAR = 40  # bits of a multiplier
 ENGINES = ("auto", "lanes", "spatial")
 RESOURCES = ("LUT", "BRAM36", "URAM", "DSP")  # what units are priced in, and a budget may limit
 MOST_LANES = 4096
@@ -45,7 +46,7 @@ class BuildConfig:
     # whose integers a network that another tool quantized shall have: exact, rational arithmetic over its scales, or
     # one of hwgen.rules.TARGETS, that tool's own
     target: str = EXACT
-    near: int | None = None  # the most bits of a multiplier that requantizes, 1 to 40; where exact ones need more
+    near: int | None = None  # the most bits of a multiplier that requantizes, 1 to 40, where exact ones need more
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
     def __post_init__(self):
@@ -82,8 +83,10 @@ class BuildConfig:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 raise BadInput(f"{name} = {value!r}", f"--{name}", f"use an integer from 1 to {most}")
-        if self.near is not None and (isinstance(self.near, bool) or self.near not in range(1, 41)):
-            raise BadInput(f"near = {self.near!r}", "--near", "use an integer from 1 to 40: bits of a multiplier")
+        if self.near is not None and (isinstance(self.near, bool) or self.near not in range(1, MOST_NEAR + 1)):
+            raise BadInput(
+                f"near = {self.near!r}", "--near", f"use an integer from 1 to {MOST_NEAR}: a multiplier's bits"
+            )
         for name in ("fps", "clock"):
             value = getattr(self, name)
             if value is not None and (

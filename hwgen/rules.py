@@ -11,7 +11,9 @@ EXACT = "exact"
 
 # of accumulators, int64 [kinds, n], to what is then rounded, float64 [kinds, n]; it is monotone in each kind
 Values = Callable[[np.ndarray], np.ndarray]
-# the same of two integers, int64 arrays that broadcast
+# of the factor, float64, and the bias on the accumulator, int64, of each kind: [kinds]
+Rule = Callable[[np.ndarray, np.ndarray], Values]
+# what `Values` is, of two integers: int64 arrays that broadcast
 SumValues = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -41,7 +43,8 @@ def onnxruntime(factors: np.ndarray, biases: np.ndarray) -> Values:
 
 
 def fixed_point(x: np.ndarray, multipliers: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """TFLite's MultiplyByQuantizedMultiplier, int64 of int64, by what `quantized_multipliers` gives: a rounding doubling
+    """TFLite's MultiplyByQuantizedMultiplier, int64 of int64, by what `quantized_multipliers` gives: a rounding
+    doubling
     high multiplication and a rounding shift, both of int32."""
     high = doubling_high(x << np.maximum(shifts, 0), multipliers)
     return rounding_shift(high, np.maximum(-shifts, 0))
@@ -70,7 +73,13 @@ def rounding_shift(x: np.ndarray, exponent: np.ndarray) -> np.ndarray:
     return (x >> exponent) + ((x & mask) > threshold)
 
 
-RULES: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {"onnxruntime": onnxruntime}
+def tflite_reference(factors: np.ndarray, biases: np.ndarray) -> Values:
+    """TFLite's reference kernels: `fixed_point` of acc + bias."""
+    multipliers, shifts = (values[:, None] for values in quantized_multipliers(factors))
+    return lambda acc: fixed_point(acc + biases[:, None], multipliers, shifts).astype(np.float64)
+
+
+RULES: dict[str, Rule] = {"onnxruntime": onnxruntime}
 TFLITE_REFERENCE = "tflite-reference"  # a target whose rules the reader of a file writes into the network
 TARGETS = (EXACT, *RULES, TFLITE_REFERENCE)
 
