@@ -48,14 +48,24 @@ def read(path: str, target: str = "exact") -> Read:
     """
     if target not in TARGETS:
         raise BadInput(f"target = {target!r} for a .tflite file", path, f"use {' or '.join(TARGETS)}")
+    graph = _graph(path)
+    quantized = any(tensor.kind not in ("FLOAT32", "INT32", "INT64") for tensor in graph.tensors)
+    return (_Integers if quantized else _Floats)(graph, path, target).read()
+
+
+def floats(path: str) -> Read:
+    """The network of a .tflite file, as `read`, but in layers of floats, to be compressed: those that the integers of
+    its weights and biases stand for, without the quantizers of its activations."""
+    return _Floats(_graph(path), path, rules.EXACT).read()
+
+
+def _graph(path: str) -> Subgraph:
     schema = needs("tflite", path, "tflite")
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise BadInput(f"the file cannot be read: {error.strerror}", path, "name a .tflite file") from None
-    graph = parse(content, path, schema)
-    quantized = any(tensor.kind not in ("FLOAT32", "INT32", "INT64") for tensor in graph.tensors)
-    return (_Integers if quantized else _Floats)(graph, path, target).read()
+    return parse(content, path, schema)
 
 
 class _Reader:
@@ -176,7 +186,7 @@ class _Reader:
         before, after = self.tensor(operator, 0).shape, self.result(operator).shape
         if prod(before) != prod(after) or before[:1] != (1,) or after[:1] != (1,):
             raise UnsupportedLayer(f"a reshape of {list(before)} to {list(after)}", "", "keep a batch of one first")
-        self.add(operator, Call(lambda x: channels_first(channels_last(x).reshape(len(x), *after[1:]))))
+        self.add(operator, Call(lambda x: channels_first(channels_last(x, before).reshape(-1, *after[1:]), after)))
 
     def _pad(self, operator: OperatorInfo) -> None:
         before, after = self.tensor(operator, 0).shape, self.result(operator).shape
@@ -401,7 +411,7 @@ class _Integers(_Reader):
         levels = _affine(self.units(operator), self.result(operator), *self.ends(operator), rounding)
         bias = self.bias(operator, outputs, "INT32")
         self.check_sums(weight, bias, np.zeros(1, np.int64))
-        step = Sums(lambda x, w, b: levels(F.linear(channels_last(x).reshape(len(x), -1), w, b)), weight, bias)
+        step = Sums(lambda x, w, b: levels(F.linear(_flat(x, shape), w, b)), weight, bias)
         self.add(operator, step)
 
     def _average(self, operator: OperatorInfo) -> None:
@@ -497,10 +507,12 @@ class _Integers(_Reader):
     def _input(self, number: int) -> None:
         tensor, name = self.graph.tensors[number], str(number)
         if tensor.kind == "FLOAT32":
-            self.network.step(self.name(number), Call(channels_first), [name], [name])
+            self.network.step(self.name(number), Call(lambda x: channels_first(x, tensor.shape)), [name], [name])
             return
         zero, levels = self.zero(tensor), _stored(self.zero(tensor), 1.0, "half_even")
-        self.network.step(self.name(number), Call(lambda x: channels_first(levels(x - zero))), [name], [name])
+        self.network.step(
+            self.name(number), Call(lambda x: channels_first(levels(x - zero), tensor.shape)), [name], [name]
+        )
 
     def _quantize(self, operator: OperatorInfo) -> None:
         before, after = self.tensor(operator, 0), self.result(operator)
@@ -533,13 +545,14 @@ class _Integers(_Reader):
         self.hosted[operator.outputs[0]] = operator.inputs[0]
 
     def _output(self, number: int) -> None:
-        zero = 0 if number in self.hosted else self.zero(self.graph.tensors[number])
-        step = Call(lambda x: channels_last(x + zero if zero else x))
+        tensor = self.graph.tensors[number]
+        zero = 0 if number in self.hosted else self.zero(tensor)
+        step = Call(lambda x: channels_last(x + zero if zero else x, tensor.shape))
         self.network.step("output", step, [str(number)], [f"output {number}"])
 
 
 class _Floats(_Reader):
-    """A network of floats, as torch's layers."""
+    """A network as torch's layers of floats, whatever its numbers are stored as."""
 
     KINDS: ClassVar = {
         "CONV_2D": "_conv",
@@ -557,7 +570,20 @@ class _Floats(_Reader):
         "PAD": "_pad",
         "CONCATENATION": "_concatenate",
         "SOFTMAX": "_softmax",
+        "QUANTIZE": "_same",
+        "DEQUANTIZE": "_same",
     }
+
+    def constant(self, operator: OperatorInfo, place: int, kinds: Sequence[str]) -> np.ndarray:
+        """The numbers that integers with scales stand for."""
+        tensor = self.tensor(operator, place)
+        if tensor.data is None or not tensor.quantized:
+            return super().constant(operator, place, kinds)
+        if len(tensor.scales) > 1 and tensor.data.shape[tensor.axis : tensor.axis + 1] != tensor.scales.shape:
+            raise BadInput(f"{tensor.name} has {len(tensor.scales)} scales", "", "convert the network again")
+        along = [-1 if axis == tensor.axis else 1 for axis in range(tensor.data.ndim)]
+        scales, zeros = (numbers.reshape(along) for numbers in (tensor.scales, tensor.zeros))
+        return ((tensor.data.astype(np.int64) - zeros) * scales.astype(np.float64)).astype(np.float32)
 
     def clamp(self, operator: OperatorInfo) -> list[nn.Module]:
         named = {"RELU": RELU, "RELU6": RELU6}.get(operator.kind, NONE)
@@ -593,7 +619,7 @@ class _Floats(_Reader):
         self.expect(self.result(operator).shape, (1, outputs))
         layer = nn.Linear(inputs, outputs)
         _set(layer, weight, self.bias(operator, outputs, "FLOAT32"))
-        flat = [] if len(shape) == 2 else [Call(lambda x: channels_last(x).reshape(len(x), -1))]
+        flat = [] if len(shape) == 2 else [Call(lambda x: _flat(x, shape))]
         self.add(operator, nn.Sequential(*flat, layer, *self.clamp(operator)))
 
     def _sum(self, operator: OperatorInfo) -> None:
@@ -619,13 +645,18 @@ class _Floats(_Reader):
         self.add(operator, Call(lambda x: torch.softmax(x * beta if beta != 1 else x, 1)))
         self.hosted[operator.outputs[0]] = operator.inputs[0]
 
+    def _same(self, operator: OperatorInfo) -> None:
+        self.expect(self.result(operator).shape, self.tensor(operator, 0).shape)
+        self.add(operator, nn.Identity())
+
     def _input(self, number: int) -> None:
-        if self.graph.tensors[number].kind != "FLOAT32":
-            raise UnsupportedLayer(f"an input of {self.graph.tensors[number].kind}", "", "use FLOAT32 or INT8")
-        self.network.step(self.name(number), Call(channels_first), [str(number)], [str(number)])
+        shape = self.graph.tensors[number].shape
+        step = Call(lambda x: channels_first(x, shape))
+        self.network.step(self.name(number), step, [str(number)], [str(number)])
 
     def _output(self, number: int) -> None:
-        self.network.step("output", Call(channels_last), [str(number)], [f"output {number}"])
+        shape = self.graph.tensors[number].shape
+        self.network.step("output", Call(lambda x: channels_last(x, shape)), [str(number)], [f"output {number}"])
 
 
 class Windows:
@@ -674,12 +705,19 @@ class Added(nn.Module):
         return self.then(a + b)
 
 
-def channels_first(x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
+def channels_first(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """A tensor that the file has in `shape`, in the module's order."""
+    return x.permute(0, 3, 1, 2) if len(shape) == 4 else x
 
 
-def channels_last(x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+def channels_last(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """A tensor of the module, in the order of the file."""
+    return x.permute(0, 2, 3, 1) if len(shape) == 4 else x
+
+
+def _flat(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """A tensor of the module, each frame's numbers in the order of the file."""
+    return channels_last(x, shape).reshape(-1, prod(shape))
 
 
 def _set(layer: nn.Conv2d | nn.Linear, weight: np.ndarray, bias: np.ndarray) -> None:
