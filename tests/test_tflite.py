@@ -152,7 +152,7 @@ def test_nibbles(tmp_path):
     pairs = (weights.reshape(-1)[0::2] & 15) | ((weights.reshape(-1)[1::2] & 15) << 4)
     weight = net.tensor(weights.shape, np.full(5, 0.02), kind="INT4", data=pairs.astype(np.uint8))
     y = net.tensor((1, 3, 3, 5), 0.05, 3)
-    options = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    options: dict = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
     bias = net.tensor((5,), 0.0004, kind="INT32", data=np.arange(5, dtype=np.int32) * 90)
     net.operator("CONV_2D", [net.input, weight, bias], [y], Padding=0, **options)
     content, frames = net.written(y), inputs(net)
@@ -187,11 +187,11 @@ def float_network() -> tuple[File, int, int]:
     weights = net.tensor((3, 3, 3, 2), kind="FLOAT32", data=rng.integers(-3, 4, (3, 3, 3, 2)).astype(np.float32))
     bias = net.tensor((3,), kind="FLOAT32", data=np.array([1, -2, 3], np.float32))
     y = net.tensor((1, 3, 3, 3), kind="FLOAT32", name="first")
-    strides = {"StrideH": 2, "StrideW": 2, "DilationHFactor": 1, "DilationWFactor": 1}
+    strides: dict = {"StrideH": 2, "StrideW": 2, "DilationHFactor": 1, "DilationWFactor": 1}
     net.operator("CONV_2D", [x, weights, bias], [y], Padding=0, FusedActivationFunction=RELU, **strides)
     each = net.tensor((1, 3, 3, 3), kind="FLOAT32", data=rng.integers(-3, 4, (1, 3, 3, 3)).astype(np.float32))
     z = net.tensor((1, 3, 3, 3), kind="FLOAT32", name="second")
-    ones = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1, "DepthMultiplier": 1}
+    ones: dict = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1, "DepthMultiplier": 1}
     net.operator("DEPTHWISE_CONV_2D", [y, each, bias], [z], Padding=0, **ones)
     total = net.tensor((1, 3, 3, 3), kind="FLOAT32", name="total")
     net.operator("ADD", [y, z], [total], FusedActivationFunction=RELU)
@@ -222,7 +222,7 @@ def conv(net: Layers, x: int, y: int, **changes) -> None:
         (3, 1, 1, 4), options["scale"], options["zero"], options["kind"], data, options["axis"], name="weight"
     )
     bias = net.tensor((3,), 0.002, kind=options["bias_kind"], data=np.zeros(3, np.int32), name="bias")
-    ones = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    ones: dict = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
     net.operator("CONV_2D", [x, weight, bias], [y], **{"Padding": 0, "FusedActivationFunction": RELU, **ones})
 
 
