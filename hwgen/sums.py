@@ -86,8 +86,10 @@ def _constants(conv: Conv, grid: int, shift: int, rounded: bool) -> list[int]:
 
 
 def exact_sums(stage: Stage) -> ExactSums:
-    """The sums of a stage that is a convolution, on the coarsest grid."""
-    return stage.once("sums", lambda: ExactSums.of(conv_of(stage), stage.x, stage.quantize))
+    """The sums of a stage that is a convolution, on the coarsest grid; exact ones, where no power of two requantizes
+    them."""
+    quantize = stage.quantize if isinstance(stage.quantize, Quantize) else None
+    return stage.once("sums", lambda: ExactSums.of(conv_of(stage), stage.x, quantize))
 
 
 def conv_of(stage: Stage) -> Conv:
