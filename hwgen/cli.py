@@ -470,6 +470,23 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
 
 @main.command()
 @folder_argument
+@click.option("-o", "--out", required=True, type=FILE, help="File to write: net.qonnx. There must be none yet.")
+def export(folder, out):
+    """Write the network of DIR as QONNX, for FINN, qonnx and others: the extra hwgen[onnx].
+
+    Weights are floats behind Quant nodes, activations Quant or MultiThreshold nodes; each tensor has its name in
+    golden.json and the same values.
+    """
+    with uninterrupted():
+        from hwgen.export.qonnx import export as write
+
+    for note in write(folder, out):
+        click.echo(f"an executor in float32 rounds: {note}")
+    click.echo(f"{out}: QONNX, {out.stat().st_size:,} bytes")
+
+
+@main.command()
+@folder_argument
 def report(folder):
     """Gather what is known of the build in DIR into report.md and report.json, and show it."""
     with uninterrupted():

@@ -19,7 +19,7 @@ from hwgen.emit import emit, manifest
 from hwgen.engines import Context, read_choice
 from hwgen.errors import BadInput
 from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
-from hwgen.frontend import import_model
+from hwgen.frontend import read_model
 from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
@@ -69,7 +69,8 @@ def build(
     check_writable(out)
     board = load_board(config.board)
     progress("import")
-    graph = run_passes(import_model(model, example_inputs))
+    graph, _ = read_model(model, example_inputs, config.requantization)
+    graph = run_passes(graph)
     with _no_collector():
         progress("schedule")
         stages = lower(graph, config.is_loadable)

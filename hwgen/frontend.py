@@ -13,6 +13,10 @@ import hwgen.nn_affine  # noqa: F401
 from hwgen.errors import BadInput, HwgenError, UnsupportedLayer
 from hwgen.importer import Importer
 from hwgen.ir import Graph
+from hwgen.requantizers import Requantization
+from hwgen.target import Target
+
+EXACT_TARGET = Target()
 
 
 def import_model(model: nn.Module | ExportedProgram, example_inputs: tuple[torch.Tensor, ...] | None = None) -> Graph:
@@ -20,13 +24,22 @@ def import_model(model: nn.Module | ExportedProgram, example_inputs: tuple[torch
 
     Raises an HwgenError that names the layer; Obstacles, if several layers cannot be taken, that name them all.
     """
+    return read_model(model, example_inputs, EXACT_TARGET)[0]
+
+
+def read_model(
+    model: nn.Module | ExportedProgram, example_inputs: tuple[torch.Tensor, ...] | None, target: Target
+) -> tuple[Graph, list[Requantization]]:
+    """The graph of integers of `target`, and what each quantizer became whose factor is no power of two; raises as
+    `import_model`."""
     if isinstance(model, nn.Module):
         if not isinstance(example_inputs, tuple) or not all(isinstance(x, torch.Tensor) for x in example_inputs):
             raise BadInput(
                 f"example_inputs is {type(example_inputs).__name__}", "build", "pass a tuple of tensors: (x,)"
             )
         model = _export(model, example_inputs)
-    return Importer(model).graph()
+    importer = Importer(model, target)
+    return importer.graph(), importer.requantizations
 
 
 def _export(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:

@@ -7,7 +7,7 @@ from math import ceil, floor, inf, isinf
 
 import numpy as np
 
-from hwgen.errors import OffGrid, UnsupportedLayer
+from hwgen.errors import UnsupportedLayer
 from hwgen.ir import TensorType
 from hwgen.nn_affine import ROUNDINGS
 from hwgen.ops.conv import ACTIVATION_BITS

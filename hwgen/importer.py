@@ -13,6 +13,7 @@ from hwgen.errors import BadInput, DoesNotFit, HwgenError, MissingActQuant, Obst
 from hwgen.ir import Graph, Output, TensorType
 from hwgen.ops import Import, importers
 from hwgen.qtype import QType
+from hwgen.target import Target
 from hwgen.tensors import Floats, Tensor, Tensors, as_arrays, as_double, doubles, leaves
 from hwgen.views import alike, frame_shape
 
@@ -33,8 +34,8 @@ class Importer(Tensors):
     of its shape, so that what is behind it is looked at too.
     """
 
-    def __init__(self, program: ExportedProgram):
-        super().__init__()
+    def __init__(self, program: ExportedProgram, target: Target):
+        super().__init__(target)
         self.program = program
         self.roots: dict[str, str] = {}  # program node -> the node whose memory it shares
         self.names: list[str] = []  # of the inputs

@@ -60,6 +60,7 @@ class Op:
 
     window       what an output pixel reads, of an op that is a sum or a maximum over a window of its one input
     maximum      whether that is the greatest of the window; else it is a sum
+    degree       n, where a positive factor of all its inputs is one of its result, to the power of n; None: it is not
     elementwise  whether it is a function of one activation of each input, so that it may come before or behind what
                  moves them
     pixelwise    whether each pixel of its result is a function of the same pixel of its inputs, wherever that is
@@ -70,6 +71,7 @@ class Op:
 
     window: "Window | None" = None
     maximum: ClassVar[bool] = False
+    degree: int | None = None
     elementwise: bool = False
     of_integers: ClassVar[bool] = False
     pixelwise: bool = False
@@ -87,6 +89,11 @@ class Op:
 
     def carries(self, quantizer: "Quantizer") -> bool:
         return False
+
+    def channel_ends(self, *types: TensorType) -> "np.ndarray | None":
+        """The least and the greatest integer of each channel of the result, int64 [channels, 2]; None where those are
+        as for all."""
+        return None
 
     def hardware(self, x: TensorType) -> "Op":
         """What a unit computes where the op is a stage of its own; x -- its first input."""

@@ -1,19 +1,23 @@
 """The multiplier, bias and shift that give every accumulator that can be reached the level that a tool gives it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import product
+from math import ceil, floor
 
 import numpy as np
 import torch
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ops.rescale import PRODUCT_BITS, Rescale, Steps
-from hwgen.rules import EXACT, Values, values_of
+from hwgen.rules import EXACT, SumValues, Values, sum_values_of, values_of
+from hwgen.thresholds import bisected, differing, differing_by_kind, exact_thresholds
 
-CHUNK = 1 << 20  # thresholds that are worked on at once
 FAR = np.int64(1 << 62)
 MOST_SHIFT = 61
+MOST_RATIO = 1 << 8  # of two scales that are brought to one by zeros
+MOST_POINTS = 1 << 22  # of a sum's thresholds
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +60,8 @@ def requantize(
 
     rounding  a key of hwgen.nn_affine.ROUNDINGS
     rule      how acc * scale + offset is worked out: "exact", a name in hwgen.rules.RULES, or a function of
-              accumulators, int64 [kinds, n], to the numbers that are then rounded, float64 [kinds, n], which never falls
-              where its kind's scale is positive, and never rises where it is negative
+              accumulators, int64 [kinds, n], to the numbers that are then rounded, float64 [kinds, n]; it never
+              falls where its kind's scale is positive, and never rises where it is negative
     single    float [kinds]: the tool's own factors, where its rule does not take them from the scales
     near      the most bits of a multiplier: where they do not do, the op is the best that they allow, and Fitted.wrong
               says how many accumulators get another level
@@ -79,8 +83,8 @@ def requantize(
 
     def thresholds_of(rounding: str) -> np.ndarray:
         if values is None:
-            return _exact_thresholds([abs(scale) for scale in scales], offsets, reach, levels, rounding)
-        return _bisected(lambda x: values(signs[:, None] * x), reach, levels, rounding)
+            return exact_thresholds([abs(scale) for scale in scales], offsets, reach, levels, rounding)
+        return bisected(lambda x, of=values: of(signs[:, None] * x), reach, levels, rounding)
 
     thresholds = thresholds_of(rounding)
     upward = thresholds_of("half_up") if rounding == "half_even" else thresholds
@@ -102,88 +106,87 @@ def requantize(
     return Fitted(Steps(thresholds, low, exponent, path), thresholds, reach)
 
 
-def differing(a: np.ndarray, b: np.ndarray) -> int:
-    """How many accumulators get other levels by the thresholds a than by b, both int64 [kinds, levels], ascending."""
-    if not a.size:
-        return 0
-    first, after = np.minimum(a, b), np.maximum(a, b)  # both ascend, so what comes before ends at the last `after`
-    first[:, 1:] = np.maximum(first[:, 1:], after[:, :-1])
-    return int(np.maximum(after - first, 0).sum())
+def requantize_sum(
+    scale_a: Fraction,
+    scale_b: Fraction,
+    offset: Fraction,
+    reach_a: tuple[int, int],
+    reach_b: tuple[int, int],
+    low: int,
+    high: int,
+    rounding: str,
+    *,
+    rule: str | SumValues = EXACT,
+    exponent: int = 0,
+    path: str = "",
+) -> tuple[tuple[int, int], Rescale] | None:
+    """The multipliers (Ma, Mb) and the Rescale of which each pair of an integer a in reach_a and b in reach_b, ends
+    included, gets the level clamp(round(a * scale_a + b * scale_b + offset), low, high) of a * Ma + b * Mb.
 
+    rule  "exact", a name in hwgen.rules.SUM_RULES, or a function of int64 a and b to what is rounded, float64, which
+          never falls in either where its scale is positive, and never rises where it is negative
 
-def _boundaries(levels: np.ndarray, rounding: str) -> tuple[np.ndarray, np.ndarray]:
-    """Twice the number from which on a number is rounded to a level or more, and whether that number itself is."""
-    positive = levels > 0
-    always = np.ones(len(levels), bool)
-    return {
-        "half_even": (2 * levels - 1, levels % 2 == 0),
-        "half_up": (2 * levels - 1, always),
-        "half_away": (2 * levels - 1, positive),
-        "floor": (2 * levels, always),
-        "ceil": (2 * levels - 2, ~always),
-        "to_zero": (np.where(positive, 2 * levels, 2 * levels - 2), positive),
-    }[rounding]
-
-
-def _exact_thresholds(scales, offsets, reach: np.ndarray, levels: np.ndarray, rounding: str) -> np.ndarray:
-    """The thresholds by rational arithmetic; no scale is negative.
-
-    They are worked out in floats, and in integers where those are too near to an integer.
+    Where a scale is the other times a power of two, or its negative, Ma and Mb are powers of two, and the Rescale has a
+    multiplier. Else that is 1, and Ma and Mb those of the least shift for which multipliers beside the scales do;
+    None where there are none, or where there are more than MOST_POINTS thresholds of one for each value of the other.
     """
-    twice, closed = _boundaries(levels, rounding)
-    found = np.empty((len(scales), len(levels)), np.int64)
-    step = max(1, CHUNK // max(1, len(levels)))
-    for start in range(0, len(scales), step):
-        kinds = slice(start, start + step)
-        found[kinds] = _exact_chunk(scales[kinds], offsets[kinds], reach[kinds], twice, closed)
-    return found
+    if rule == EXACT:
+        pair = _powers(scale_a, scale_b)
+        if pair is not None:
+            unit = scale_a / pair[0] if pair[0] else scale_b
+            ends = [sorted((end[0] * m, end[1] * m)) for end, m in zip((reach_a, reach_b), pair, strict=True)]
+            both = np.array([[ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]]])
+            fitted = requantize([unit], [offset], both, low, high, rounding, exponent=exponent, path=path)
+            return (pair, fitted.op) if isinstance(fitted.op, Rescale) else None
+    values = sum_values_of(rule, scale_a, scale_b, offset)
+    if reach_a[1] - reach_a[0] > reach_b[1] - reach_b[0]:  # thresholds of the one with more values
+        turned = None if values is None else lambda b, a: values(a, b)
+        found = _fit_sum(scale_b, scale_a, offset, reach_b, reach_a, low, high, rounding, turned)
+        found = found and (found[0][::-1], found[1])
+    else:
+        found = _fit_sum(scale_a, scale_b, offset, reach_a, reach_b, low, high, rounding, values)
+    return found and (found[0], replace(found[1], exponent=exponent, path=path))
 
 
-def _exact_chunk(scales, offsets, reach, twice, closed) -> np.ndarray:
-    first, after = reach[:, :1], reach[:, 1:] + 1
-    constant = np.array([not scale for scale in scales])[:, None]
-    inverse = [1 / scale if scale else Fraction(0) for scale in scales]
-    slope = _long([each / 2 for each in inverse])
-    start = _long([-offset * each for offset, each in zip(offsets, inverse, strict=True)])
-    place = slope * twice + start
-    error = 8 * np.finfo(np.longdouble).eps * (abs(slope * twice) + abs(start))
-    inside = (place > first - 1 - error) & (place < after + 1 + error)
-    unsure = inside & ~(abs(place - np.rint(place)) > error) & ~constant
-    found = np.ceil(np.clip(place, first, after)).astype(np.int64)
-    for i in np.flatnonzero(unsure.any(1)):
-        above, below = scales[i].as_integer_ratio(), offsets[i].as_integer_ratio()
-        factor, rest, divisor = below[1] * above[1], -2 * below[0] * above[1], 2 * below[1] * above[0]
-        for j in np.flatnonzero(unsure[i]):
-            numerator = int(twice[j]) * factor + rest
-            exact = -(-numerator // divisor) if closed[j] else numerator // divisor + 1
-            found[i, j] = min(max(exact, int(first[i, 0])), int(after[i, 0]))
-    for i in np.flatnonzero(constant):
-        above = [
-            2 * offsets[i] >= int(t) if of else 2 * offsets[i] > int(t) for t, of in zip(twice, closed, strict=True)
-        ]
-        found[i] = np.where(above, first[i], after[i])
-    return found
+def _powers(a: Fraction, b: Fraction) -> tuple[int, int] | None:
+    """Powers of two in the ratio of a and b, of either sign, the first not negative; 0 where they are."""
+    if not a or not b:
+        return int(a != 0), int(b != 0)
+    above, below = (a / b).as_integer_ratio()
+    sign = 1 if above > 0 else -1
+    powers = all(number & (number - 1) == 0 for number in (abs(above), below))
+    return (abs(above), sign * below) if powers and abs(above) < MOST_RATIO and below < MOST_RATIO else None
 
 
-def _long(values: list[Fraction]) -> np.ndarray:
-    """As long doubles, a column: of two doubles each."""
-    limit = Fraction(10) ** 300
-    heads = [float(min(max(value, -limit), limit)) for value in values]
-    tails = [float(min(max(value - Fraction(head), -limit), limit)) for value, head in zip(values, heads, strict=True)]
-    return (np.array(heads, np.longdouble) + np.array(tails, np.longdouble))[:, None]
+def _fit_sum(scale_a, scale_b, offset, reach_a, reach_b, low, high, rounding, values):
+    """requantize_sum by lines of b for each a."""
+    rows = np.arange(reach_a[0], reach_a[1] + 1, dtype=np.int64)
+    levels = np.arange(low + 1, high + 1, dtype=np.int64)
+    if len(rows) * len(levels) > MOST_POINTS:
+        return None
+    sign_a, sign_b = (-1 if scale < 0 else 1 for scale in (scale_a, scale_b))
+    ends = sorted((sign_b * reach_b[0], sign_b * reach_b[1]))
+    reach = np.tile(np.array(ends, np.int64), (len(rows), 1))
 
+    def thresholds_of(rounding: str) -> np.ndarray:
+        if values is None:
+            offsets = [int(a) * scale_a + offset for a in rows]
+            return exact_thresholds([abs(scale_b)] * len(rows), offsets, reach, levels, rounding)
+        return bisected(lambda b: values(rows[:, None], sign_b * b), reach, levels, rounding)
 
-def _bisected(values: Values, reach: np.ndarray, levels: np.ndarray, rounding: str) -> np.ndarray:
-    """The thresholds of a function that never falls."""
-    twice, closed = _boundaries(levels, rounding)
-    low = np.repeat(reach[:, :1], len(levels), 1)
-    high = np.repeat(reach[:, 1:] + 1, len(levels), 1)
-    while (low < high).any():
-        middle = np.minimum((low + high) >> 1, reach[:, 1:])
-        doubled = 2 * values(middle)
-        met = np.where(closed, doubled >= twice, doubled > twice) | (low == high)
-        low, high = np.where(met, low, middle + 1), np.where(met & (low < high), middle, high)
-    return high
+    thresholds = thresholds_of(rounding)
+    upward = thresholds_of("half_up") if rounding == "half_even" else thresholds
+    fit = _Fit(levels, thresholds, upward, reach, low, high)
+    for shift in range(MOST_SHIFT):
+        factors = [abs(scale) * (1 << shift) for scale in (scale_a, scale_b)]
+        for a, b in product(*({floor(factor), ceil(factor)} for factor in factors)):
+            widest = a * int(abs(rows).max()) + b * int(abs(reach).max() + 1)
+            if 2 * widest + ((max(abs(low), abs(high)) + 1) << shift) >= 1 << PRODUCT_BITS:
+                return None
+            op = fit.plane(sign_a * a * rows, b, shift)
+            if op is not None:
+                return (sign_a * a, sign_b * b), op
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,102 +245,142 @@ class _Fit:
         """Of each kind the least shift of a line, MOST_SHIFT + 1 if there is none, and its multiplier."""
         first, last = self.reach[:, :1], self.reach[:, 1:]
         x = thresholds - first
-        low, high = _slopes(self.levels, x, thresholds <= last, x - 1, thresholds > first)
+        low, high = _slopes(self.levels, x, thresholds <= last, x - 1, self._bounded(thresholds, tied))
         if tied is not None:
-            odd = (self.levels % 2 == 1) & (thresholds <= last)
-            nearer = _slopes(self.levels, x, odd & ~tied, x, tied)
+            nearer = _slopes(self.levels, x, self._odd(thresholds) & ~tied, x, tied)
             low = [max(a, b) for a, b in zip(low, nearer[0], strict=True)]
             high = [min(a, b) for a, b in zip(high, nearer[1], strict=True)]
         found = [_least(*ends) for ends in zip(low, high, strict=True)]
         shifts, multipliers = (np.array(column) for column in zip(*found, strict=True))
         return shifts, multipliers
 
-    def _room(self, multipliers: np.ndarray, shift: int, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _bounded(self, thresholds: np.ndarray, tied: np.ndarray | None) -> np.ndarray:
+        """Whether the accumulator before a threshold has to have a lower level: that before a tie, even where it is
+        not reached, as then `ties` is at most the multiplier."""
+        before = thresholds > self.reach[:, :1]
+        return before if tied is None else before | tied
+
+    def _room(
+        self, multipliers: np.ndarray, shift: int, thresholds: np.ndarray, tied: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The least and the greatest bias of each kind."""
-        first, last = self.reach[:, :1], self.reach[:, 1:]
+        last, bounded = self.reach[:, 1:], self._bounded(thresholds, tied)
         above = (self.levels << shift) - multipliers[:, None] * thresholds
         bottom = np.where(thresholds <= last, above, -FAR).max(1, initial=-FAR)
-        top = np.where(thresholds > first, above + multipliers[:, None], FAR).min(1, initial=FAR) - 1
+        top = np.where(bounded, above + multipliers[:, None], FAR).min(1, initial=FAR) - 1
         return bottom, top
 
     def _op(self, multipliers: np.ndarray, shift: int, even: np.ndarray, tied: np.ndarray) -> Rescale | None:
         thresholds = np.where(even[:, None], self.upward, self.thresholds)
-        bottom, top = self._room(multipliers, shift, thresholds)
+        bottom, top = self._room(multipliers, shift, thresholds, tied & even[:, None])
         if (bottom > top).any():
             return None
         # no bias is further than the levels are
         furthest = np.int64((max(abs(self.low), abs(self.high)) + 1) << shift) + multipliers * abs(self.reach).max()
         biases = _roundest(np.maximum(bottom, -furthest), np.minimum(top, furthest))
         ties = np.zeros_like(multipliers)
+        odd = self._odd(thresholds)
         for kind in np.flatnonzero(even):
-            odd = (self.levels % 2 == 1) & (thresholds[kind] <= self.reach[kind, 1])
             distances = multipliers[kind] * thresholds[kind] - (self.levels << shift)
-            furthest_tie = int(distances[tied[kind]].max())
-            nearest_other = int(distances[odd & ~tied[kind]].min(initial=FAR))
-            if bottom[kind] <= -furthest_tie <= top[kind]:
-                biases[kind] = -furthest_tie
-            end = min(nearest_other + int(biases[kind]), int(multipliers[kind]))
-            least = furthest_tie + int(biases[kind]) + 1
-            ties[kind] = 1 if least == 1 else end
+            room = int(bottom[kind]), int(top[kind])
+            found = _ties(distances, tied[kind], odd[kind], int(multipliers[kind]), *room)
+            if found is None:
+                return None
+            biases[kind], ties[kind] = found
         return Rescale(multipliers, biases, ties, shift, self.low, self.high)
+
+    def plane(self, starts: np.ndarray, multiplier: int, shift: int) -> Rescale | None:
+        """The op of multiplier 1 that has the thresholds of starts[kind] + multiplier * x; None if there is none."""
+        tied = self.upward != self.thresholds
+        bottom, top = self._room(np.array([multiplier]), shift, self.upward, tied)
+        bottom, top = int((bottom - starts).max()), int((top - starts).min())
+        if bottom > top or not multiplier:
+            return None
+        bias, ties = _roundest(np.array([bottom]), np.array([top])), 0
+        if tied.any():
+            distances = starts[:, None] + multiplier * self.upward - (self.levels << shift)
+            found = _ties(distances, tied, self._odd(self.upward), multiplier, bottom, top)
+            if found is None:
+                return None
+            bias, ties = np.array([found[0]]), found[1]
+        op = Rescale(np.array([1]), bias, np.array([ties]), shift, self.low, self.high)
+        self.prove(op, lambda x: starts[:, None] + multiplier * x)
+        return op
+
+    def _odd(self, thresholds: np.ndarray) -> np.ndarray:
+        """Whether they are of odd levels, and reached."""
+        return (self.levels % 2 == 1) & (thresholds <= self.reach[:, 1:])
 
     def nearest(self, scales: list[Fraction], bits: int) -> Rescale | None:
         """The op with multipliers of at most `bits` bits that gives the fewest accumulators another level: of the two
         multipliers beside each scale, and of the biases within a multiplier of the median one."""
         limit = (1 << bits) - 1
-        shift = max((s for s in range(MOST_SHIFT) if max(scales) * (1 << s) <= limit), default=None)
-        while shift and not self._holds(limit, shift):
-            shift -= 1
-        if shift is None:
+        shifts = [s for s in range(MOST_SHIFT) if max(scales) * (1 << s) <= limit and self._holds(limit, s)]
+        if not shifts:
             return None
-        chosen = [self._nearest_line(kind, scale, shift, limit) for kind, scale in enumerate(scales)]
+        shift = shifts[-1]
+        chosen = [
+            self._nearest_line(kind, int(scale * (1 << shift)), shift, limit) for kind, scale in enumerate(scales)
+        ]
         multipliers, biases = (np.array(column, np.int64) for column in zip(*chosen, strict=True))
         return Rescale(multipliers, biases, np.zeros_like(multipliers), shift, self.low, self.high)
 
-    def _nearest_line(self, kind: int, scale: Fraction, shift: int, limit: int) -> tuple[int, int]:
-        best: tuple[int, int, int] | None = None
-        part = self._part([kind])
+    def _nearest_line(self, kind: int, below: int, shift: int, limit: int) -> tuple[int, int]:
+        part, found = self._part([kind]), []
         thresholds = self.thresholds[kind]
         used = (thresholds > self.reach[kind, 0]) & (thresholds <= self.reach[kind, 1])
-        below = int(scale * (1 << shift))
         for multiplier in (below, min(below + 1, limit)):
             distances = (self.levels << shift) - multiplier * thresholds
-            middle = int(np.median(distances[used])) if used.any() else 0
-            if not used.any() or not multiplier:
+            if multiplier and used.any():
+                middle = int(np.median(distances[used]))
+                beside = middle + (distances[used] - middle) % multiplier
+                biases = np.unique(np.concatenate([beside, beside - multiplier]))
+            else:  # one level, or two ends of a room
                 bottom, top = part._room(np.array([multiplier]), shift, part.thresholds)
-                biases = np.clip([bottom[0], top[0], middle], -(FAR >> 2), FAR >> 2)
-            else:
-                near = middle + (distances[used] - middle) % multiplier
-                biases = np.unique(np.concatenate([near, near - multiplier]))
-            for bias in biases:
-                op = Rescale(np.array([multiplier]), np.array([bias]), np.array([0]), shift, self.low, self.high)
-                wrong = differing(part.thresholds, part.thresholds_of(op))
-                if best is None or wrong < best[0]:
-                    best = wrong, multiplier, int(bias)
-        assert best is not None
-        return best[1:]
+                furthest = (max(abs(self.low), abs(self.high)) + 1) << shift
+                biases = np.clip(np.concatenate([bottom, top]), -furthest, furthest)
+            lines = part._lines_thresholds(np.full(len(biases), multiplier), biases, shift)
+            wrong = np.broadcast_to(differing_by_kind(part.thresholds, lines), len(biases))
+            least = int(wrong.argmin())
+            found.append((int(wrong[least]), multiplier, int(biases[least])))
+        return min(found)[1:]
 
     def thresholds_of(self, op: Rescale) -> np.ndarray:
-        """The thresholds that a line without ties has."""
-        above = (self.levels << op.shift) - op.biases[:, None]
-        found = -(-above // np.maximum(op.multipliers, 1)[:, None])
+        """The thresholds of an op without ties."""
+        return self._lines_thresholds(op.multipliers, op.biases, op.shift)
+
+    def _lines_thresholds(self, multipliers: np.ndarray, biases: np.ndarray, shift: int) -> np.ndarray:
+        above = (self.levels << shift) - biases[:, None]
+        found = -(-above // np.maximum(multipliers, 1)[:, None])
         constant = np.where(above <= 0, self.reach[:, :1], self.reach[:, 1:] + 1)
-        found = np.where(op.multipliers[:, None] > 0, found, constant)
+        found = np.where(multipliers[:, None] > 0, found, constant)
         return np.clip(found, self.reach[:, :1], self.reach[:, 1:] + 1)
 
-    def prove(self, op: Rescale):
+    def prove(self, op: Rescale, sums: Callable[[np.ndarray], np.ndarray] = lambda x: x):
         """The op never falls, as `ties` is at most the multiplier; so it has the thresholds if each accumulator that is
-        one has its level or more, and the one before it less."""
+        one has its level or more, and the one before it less. `sums` of accumulators are what the op reads."""
         first, last = self.reach[:, :1], self.reach[:, 1:]
 
         def levels(accumulators: np.ndarray) -> np.ndarray:
-            numbers = torch.from_numpy(np.clip(accumulators, first, last))
+            numbers = torch.from_numpy(sums(np.clip(accumulators, first, last)))
             return op.eval([], numbers[None, :, :, None])[0, :, :, 0].numpy()
 
         reached = (levels(self.thresholds) >= self.levels) | (self.thresholds > last)
         not_before = (levels(self.thresholds - 1) < self.levels) | (self.thresholds <= first)
         if not (reached & not_before).all():
             raise AssertionError(f"{op} does not have the thresholds that it was fitted to")
+
+
+def _ties(distances, tied, odd, multiplier: int, bottom: int, top: int) -> tuple[int, int] | None:
+    """The bias, from bottom to top, and `ties` for which the tied levels' first accumulators, and no other odd level's,
+    are below `ties`; the distances of first accumulators from their levels are without the bias."""
+    furthest, nearest = int(distances[tied].max()), int(distances[odd & ~tied].min(initial=FAR))
+    if furthest >= nearest:
+        return None
+    if bottom <= -furthest <= top:
+        return -furthest, 1
+    bias = int(_roundest(np.array([bottom]), np.array([top]))[0])
+    return bias, min(nearest + bias, multiplier)
 
 
 def _slopes(levels, lower_x, lower_used, upper_x, upper_used) -> tuple[list[Fraction], list[Fraction]]:

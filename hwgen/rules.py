@@ -11,6 +11,8 @@ EXACT = "exact"
 
 # of accumulators, int64 [kinds, n], to what is then rounded, float64 [kinds, n]; it is monotone in each kind
 Values = Callable[[np.ndarray], np.ndarray]
+# the same of two integers, int64 arrays that broadcast
+SumValues = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def values_of(
@@ -39,16 +41,16 @@ def onnxruntime(factors: np.ndarray, biases: np.ndarray) -> Values:
 
 
 def tflite_reference(factors: np.ndarray, biases: np.ndarray) -> Values:
-    """TFLite's reference kernels: MultiplyByQuantizedMultiplier of acc + bias, by the factor's nearest multiple of
-    2^(its exponent - 31), in a rounding doubling high multiplication and a rounding shift, both of int32."""
-    multipliers, shifts = quantized_multipliers(factors)
-    left, right = np.maximum(shifts, 0)[:, None], np.maximum(-shifts, 0)[:, None]
+    """`fixed_point` of acc + bias, by the factors' multipliers."""
+    multipliers, shifts = (numbers[:, None] for numbers in quantized_multipliers(factors))
+    return lambda accumulators: fixed_point(accumulators + biases[:, None], multipliers, shifts).astype(np.float64)
 
-    def values(accumulators: np.ndarray) -> np.ndarray:
-        high = doubling_high((accumulators + biases[:, None]) << left, multipliers[:, None])
-        return rounding_shift(high, right).astype(np.float64)
 
-    return values
+def fixed_point(x: np.ndarray, multipliers: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """TFLite's MultiplyByQuantizedMultiplier, int64 of int64, by what `quantized_multipliers` gives: a rounding doubling
+    high multiplication and a rounding shift, both of int32."""
+    high = doubling_high(x << np.maximum(shifts, 0), multipliers)
+    return rounding_shift(high, np.maximum(-shifts, 0))
 
 
 def quantized_multipliers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,11 +65,8 @@ def quantized_multipliers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def doubling_high(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """gemmlowp's SaturatingRoundingDoublingHighMul: a * b / 2^31, nearest, ties away from zero; int32 in int64."""
-    product = a * b
-    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    total = product + nudge
-    return np.where(total >= 0, total >> 31, -(-total >> 31))  # C++ divides towards zero
+    """gemmlowp's SaturatingRoundingDoublingHighMul: a * b / 2^31, nearest, ties up; of int32 in int64."""
+    return (a * b + (1 << 30)) >> 31
 
 
 def rounding_shift(x: np.ndarray, exponent: np.ndarray) -> np.ndarray:
@@ -81,3 +80,35 @@ RULES: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {
     "onnxruntime": onnxruntime,
     "tflite-reference": tflite_reference,
 }
+
+
+def sum_values_of(rule: str | SumValues, scale_a: Fraction, scale_b: Fraction, offset: Fraction) -> SumValues | None:
+    """The function of a sum's rule, by its name in SUM_RULES or as it is; None: rational arithmetic."""
+    if callable(rule):
+        return rule
+    if rule == EXACT:
+        return None
+    if rule not in SUM_RULES:
+        raise BadInput(f"rule = {rule!r}", "requantize_sum", f"use one of {', '.join([EXACT, *SUM_RULES])}")
+    return SUM_RULES[rule](scale_a, scale_b, offset)
+
+
+def tflite_reference_sum(scale_a: Fraction, scale_b: Fraction, offset: Fraction) -> SumValues:
+    """TFLite's reference kernels of ADD and SUB of int8: both operands times 2^20, by factors of at most 1/2, and their
+    sum by a third; the offset is a whole number of levels."""
+    widest = 2 * max(abs(scale_a), abs(scale_b))
+    factors = [float(abs(scale_a) / widest), float(abs(scale_b) / widest), float(widest / (1 << 20))]
+    multipliers, shifts = quantized_multipliers(np.array(factors))
+    sign_a, sign_b = (-1 if scale < 0 else 1 for scale in (scale_a, scale_b))
+
+    def scaled(x: np.ndarray, i: int) -> np.ndarray:
+        return rounding_shift(doubling_high(x, multipliers[i]), -shifts[i])
+
+    def values(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        total = sign_a * scaled(a << 20, 0) + sign_b * scaled(b << 20, 1)
+        return (scaled(total, 2) + round(offset)).astype(np.float64)
+
+    return values
+
+
+SUM_RULES: dict[str, Callable[[Fraction, Fraction, Fraction], SumValues]] = {"tflite-reference": tflite_reference_sum}

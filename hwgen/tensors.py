@@ -22,7 +22,8 @@ from hwgen.ops.move import Move
 from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
-from hwgen.requantizers import Requantization, requantizer
+from hwgen.requantizers import Requantization, requantizer, sum_requantizer
+from hwgen.target import Target
 from hwgen.views import View, frame_shape, laid_out
 
 HALVES = (torch.float16, torch.bfloat16, torch.float32)
@@ -51,7 +52,8 @@ class Tensors:
     path, node, args, kwargs -- of the call at work
     """
 
-    def __init__(self):
+    def __init__(self, target: Target):
+        self.target = target
         self.nodes: list[Node] = []
         self.types: dict[str, TensorType] = {}  # of nodes
         self.views: dict[str, View] = {}  # of tensors
@@ -181,7 +183,9 @@ class Tensors:
             return self._quantize_input(Levels.of(quantize), quantize.exponent, x)
         if isinstance(quantize, Quantize) and view.base in self.deferred:
             return self._levels(x, Levels.of(quantize), quantize.exponent)
-        if not view.covers or (view.zeros and isinstance(quantize, Quantize) and not quantize.low <= 0 <= quantize.high):
+        if not view.covers or (
+            view.zeros and isinstance(quantize, Quantize) and not quantize.low <= 0 <= quantize.high
+        ):
             view = self._settled(x)
         if isinstance(quantize, Quantize) and self._better_as_function(view.base):
             of = self.functions[view.base]
@@ -195,7 +199,11 @@ class Tensors:
         of = self.functions[view.base]
         if not view.covers and not view.zeros:
             of, view = self._part(of, view)
-        if view.zeros and isinstance(of, Line) and (of.kinds is not None or levels.of_end(of.cut_off(of.offset))):
+        if view.zeros and isinstance(of, Line) and any(levels.of_end(of.cut_off(offset)) for offset in of.offsets):
+            if of.kinds is not None or of.other is not None:
+                raise UnsupportedLayer(
+                    f"padding of {of.name}, whose channels have several offsets", self.path, "quantize it before"
+                )
             view = self._settled(self._named(view.on(of.x)))
             of = replace(of, x=view.base)
         return self._named(view.on(self._of_function(of, levels, exponent)))
@@ -242,17 +250,17 @@ class Tensors:
                 of, kinds = replace(of, x=flat), kinds.reshape(-1, 1, 1)
                 kind = self.types[flat]
             of = replace(of, kinds=kinds[:, 0, 0])
+        if of.other is not None:
+            add, op = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]], self.target)
+            return self._node(op, self._node(add, of.x, of.other[0]))
         made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
-        other = None if of.other is None else self.types[of.other[0]]
-        reach = None if made is None else made.op.reach(*(self.types[name] for name in made.inputs))
+        reach = None if made is None else made.op.channel_ends(*(self.types[name] for name in made.inputs))
         carried = made is not None and isinstance(made.op, Conv)
-        ops, note = requantizer(of, levels, exponent, kind, other, reach, carried, self.target, self.near)
-        source = (of.x,) if of.other is None else (of.x, of.other[0])
-        for op in ops:
-            source = (self._node(op, *source),)
+        op, note = requantizer(of, levels, exponent, kind, reach, carried, self.target)
+        name = self._node(op, of.x)
         if note is not None:
-            self.requantizations.append(replace(note, name=source[0]))
-        return source[0]
+            self.requantizations.append(replace(note, name=name))
+        return name
 
     def _node(self, op: Op, *inputs: str, name: str = "") -> str:
         """Appends a node, whose name comes back: that of the layer's path, or of `name`."""
@@ -522,7 +530,7 @@ class Tensors:
         self.deferred.add(base)
         return self._named(view.on(base))
 
-    def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor=1) -> Tensor:
+    def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor: Any = 1) -> Tensor:
         """scale * x / divisor + offset, exactly, as the call at work computes it: constants that broadcast against the
         user's shape; a line where that is on no grid.
 
@@ -535,11 +543,13 @@ class Tensors:
         finite = all(np.isfinite(values).all() for values in (scale, offset)) and (divisor != 0).all()
         of = self.line(x)
         if of is None or not finite:
-            numbers = by_number and max(np.size(scale), np.size(offset)) == 1 and self.computed() == [x]
+            numbers = (
+                by_number and max(np.size(scale), np.size(offset), np.size(divisor)) == 1 and self.computed() == [x]
+            )
             try:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     exact = scale / divisor
-                if finite and (exact * divisor != scale).any() or (_odd_part(divisor) != 1).any():
+                if (finite and (exact * divisor != scale).any()) or (_odd_part(divisor) != 1).any():
                     raise OffGrid(f"a quotient by {divisor.reshape(-1)[0]:g} is on no grid", self.path)
                 result = self._affine(x, exact, offset)
                 return self.known(result) if numbers else result
@@ -642,7 +652,7 @@ class Tensors:
         if not of.clipped:
             return self._named(raw), of
         steps = [] if of.kinds is not None else [end if isinf(end) else (end - of.offset) / of.scale for end in of.ends]
-        if of.other is not None or not steps or any(not isinf(end) and end.denominator > 1 for end in steps):
+        if of.other is not None or not steps or any(not isinf(end) and Fraction(end).denominator > 1 for end in steps):
             raise MissingActQuant(f"the result of {of.name} is used as floats", of.path, _QUANTIZE)
         kind = self.types[of.x]
         low, high = (int(min(max(end, -UNBOUNDED), UNBOUNDED)) for end in sorted(steps))
@@ -757,14 +767,13 @@ class Tensors:
                 self.path,
                 f"put a quantizer behind {worst.name}",
             )
-        sign = -1 if op.minus else 1
+        sign = op.multipliers[1]
         bases, index = self._sides(raw_a, raw_b)
         view = View.of(bases[0], index.size, index)
         offset = of_a.offset + sign * of_b.offset
         name = _short(self.node)
         if abs(of_a.scale) == abs(of_b.scale) and self._same_grid(*bases):
-            minus = (of_a.scale == of_b.scale) == op.minus
-            base = self._node(Add(self.path, minus), *bases)
+            base = self._node(Add(self.path, (1, sign if of_a.scale == of_b.scale else -sign)), *bases)
             return self.defer(view.on(base), Line(base, name, self.path, (of_a.scale,), (offset,)))
         other = bases[1], sign * of_b.scale
         return self.defer(view, Line(bases[0], name, self.path, (of_a.scale,), (offset,), other=other))
@@ -836,7 +845,9 @@ class Tensors:
                 "use one zero point for all channels",
             )
         if len(scale) > 1:
-            along = scale.reshape([-1 if n == axis % len(self.views[x].shape) else 1 for n in range(len(self.views[x].shape))])
+            along = scale.reshape(
+                [-1 if n == axis % len(self.views[x].shape) else 1 for n in range(len(self.views[x].shape))]
+            )
             x, scale = self.affine(x, 1, 0, by_number=False, divisor=along), np.ones(1)
         if zero_first and point % 2 and key in ("half_even", "half_away", "to_zero"):
             if key != "half_even":
@@ -850,7 +861,9 @@ class Tensors:
                 view = self.views[x]
                 x = self.defer(view, Line.itself(view.base, self.types[view.base], self.path))
             result = self._levels(x, levels, 0)
-        of = Line(self.views[result].base, "levels", self.path, offsets=(Fraction(point),), single=np.ones(1, np.float32))
+        of = Line(
+            self.views[result].base, "levels", self.path, offsets=(Fraction(point),), single=np.ones(1, np.float32)
+        )
         return self.defer(self.views[result], of)
 
     # inputs and outputs

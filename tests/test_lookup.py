@@ -12,6 +12,7 @@ from hwgen import BuildConfig, build, simulate
 from hwgen.engines.lookup import Lookup as LookupUnit
 from hwgen.errors import HwgenError, MissingActQuant, OffGrid, ToolFailed, UnsupportedLayer
 from hwgen.frontend import import_model
+from hwgen.functions import Levels
 from hwgen.ir import TensorType
 from hwgen.nn import ActQuant
 from hwgen.ops.lookup import FUNCTIONS, Lookup
@@ -85,7 +86,7 @@ def test_any_function_on_any_range(low, span, exponent, out, seed):
     rng = np.random.default_rng(seed)
     halves = rng.integers(-400, 400, x.qtype.high - x.qtype.low + 1)
     values = halves * 2.0 ** (out - 1)
-    op = Lookup.of("any", values, Quantize(out, -20, 31), x, "")
+    op = Lookup.of("any", values, Levels.of(Quantize(out, -20, 31)), out, x, "")
     assert op.table.tolist() == [min(max((half + 1) // 2, -20), 31) for half in halves.tolist()]
     frame = torch.from_numpy(rng.integers(x.qtype.low, x.qtype.high + 1, (1, *x.shape)))
     assert torch.equal(op.eval([x], frame), torch.from_numpy(op.table)[frame - x.qtype.low])

@@ -11,6 +11,7 @@ from torch import nn
 from hwgen import BuildConfig, flow, simulate
 from hwgen.design import Design
 from hwgen.errors import DoesNotFit, MissingActQuant, UnsupportedLayer
+from hwgen.functions import Levels
 from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
 from hwgen.nn import ActQuant, Softmax
 from hwgen.ops.conv import Conv
@@ -52,7 +53,7 @@ def attention(channels=3, depth=4, length=6, rows=1, seed=1) -> Graph:
     nodes["scored"] = Quantize(-2, -16, 15), ("scores",)
     x = TensorType((length, rows, length), QType(-16, 15), -2)
     values = np.exp(np.arange(-16, 16) / 4 - 1)
-    nodes["weights"] = Lookup.of("exp", values, Quantize(-5, 0, 31), x, ""), ("scored",)
+    nodes["weights"] = Lookup.of("exp", values, Levels.of(Quantize(-5, 0, 31)), -5, x, ""), ("scored",)
     nodes["values"] = MatMul(), ("vq", "kq")
     nodes["valued"] = Quantize(-2, -16, 15), ("values",)
     nodes["result"] = MatMul(), ("weights", "valued")

@@ -11,6 +11,7 @@ from torch.nn import functional
 from hwgen import BuildConfig, build, simulate
 from hwgen.engines import engines
 from hwgen.engines.two_lines import TwoLines, lines_of
+from hwgen.functions import Levels
 from hwgen.ir import TensorType
 from hwgen.nn import ActQuant
 from hwgen.ops.lookup import Lookup
@@ -81,7 +82,7 @@ def test_any_table_is_exactly_met_or_refused(table, low):
 def test_which_functions_are_two_lines(function, able):
     x = TensorType((4, 1, 4), QType(-128, 127), -4)
     values = function(torch.arange(-128, 128).double() / 16).numpy()
-    stage = Stage.alone("t", Lookup.of("f", values, Quantize(-4, -128, 127), x, ""), None, x)
+    stage = Stage.alone("t", Lookup.of("f", values, Levels.of(Quantize(-4, -128, 127)), -4, x, ""), None, x)
     assert (engines()["two_lines"].obstacle(stage) is None) == able
     assert engines()["lookup"].obstacle(stage) is None
 

@@ -25,6 +25,7 @@ class Add(Op):
     path: str = ""
     multipliers: tuple[int, int] = (1, 1)
     elementwise = True
+    degree = 1
 
     def __str__(self) -> str:
         return "Add" if self.multipliers == (1, 1) else f"Add{list(self.multipliers)}"

@@ -63,8 +63,7 @@ def div(importer, a, b, rounding_mode=None):
         )
     if importer.is_tensor(b):
         return importer.pointwise()
-    with np.errstate(divide="ignore"):
-        return importer.affine(a, 1 / np.asarray(b, np.float64), 0)
+    return importer.affine(a, 1, 0, divisor=b)
 
 
 @imports("aten.square", "aten.square_")

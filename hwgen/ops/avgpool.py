@@ -28,13 +28,9 @@ def _average(importer, x, kernel, stride=None, sides=(0, 0, 0, 0), count=None):
 
 
 def _divided(importer, total, count):
-    """A sum by a count that is no power of two, or by one for each pixel, int64 [rows, columns]: lines, which the
-    quantizer behind them makes integers of."""
-    if isinstance(count, int):
-        return importer.line(total, f"average over {count}", lambda values: values[None] / count)
-    counts, kinds = np.unique(count, return_inverse=True)
-    kinds = kinds.reshape(count.shape)
-    return importer.line(total, "average at the edges", lambda values: values / counts[:, None], kinds)
+    """A sum by a count that is no power of two, or by one for each pixel, int64 [rows, columns]: a line, which the
+    quantizer behind it makes integers of."""
+    return importer.affine(total, 1, 0, by_number=False, divisor=count)
 
 
 @imports("aten.avg_pool2d.default", rank=4)

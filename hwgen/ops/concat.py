@@ -21,6 +21,7 @@ class Concat(Op):
 
     axis: int
     path: str = ""
+    degree = 1
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         others = [tuple(n for axis, n in enumerate(kind.shape) if axis != self.axis) for kind in (a, b)]

@@ -1,7 +1,7 @@
 """Conv: a convolution with exact accumulators: Conv2d, Conv1d and Linear; batch norm as a depthwise 1x1."""
 
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +31,6 @@ class Conv(Op):
     stride, padding (top, bottom, left, right), dilation, groups: as in torch
     path      the layer's path in the module, for messages
     activations_limited  False for layers that hwgen makes itself, which take any width
-    weight_bits  most significant bits of a weight
     """
 
     weight: np.ndarray = field(repr=False)
@@ -42,7 +41,6 @@ class Conv(Op):
     groups: int = 1
     path: str = ""
     activations_limited: bool = True
-    weight_bits: int = WEIGHT_BITS
 
     def __str__(self) -> str:
         outputs, _, rows, columns = self.weight.shape
@@ -84,12 +82,12 @@ class Conv(Op):
                     "look for a diverged training run, or a division by zero in a scale",
                 )
         nonzero = self.weight != 0
-        wide = np.argwhere(nonzero & (significant_bits(np.where(nonzero, self.weight, 1.0)) > self.weight_bits))
+        wide = np.argwhere(nonzero & (significant_bits(np.where(nonzero, self.weight, 1.0)) > WEIGHT_BITS))
         if len(wide):
             where = tuple(int(i) for i in wide[0])
             raise OffGrid(
                 f"weight{list(where)} = {float(self.weight[where])!r} is no multiple of a power of two "
-                f"within {self.weight_bits} bits",
+                f"within {WEIGHT_BITS} bits",
                 self.path,
                 "project the weights on a grid (powers of two, APoT, integers times a power of two) before the build; "
                 "fold a batch norm into its convolution before projecting, not after",
@@ -97,6 +95,33 @@ class Conv(Op):
         smallest = trailing_exponent(self.weight[nonzero]).min() if nonzero.any() else 0
         bias = self.bias[self.bias != 0]
         return int(smallest), int(trailing_exponent(bias).min()) if bias.size else 1 << 20
+
+    @property
+    def is_on_grid(self) -> bool:
+        """Whether its weights are multiples of powers of two within WEIGHT_BITS, and all numbers finite."""
+        try:
+            return bool(self.exponents)
+        except OffGrid:
+            return False
+
+    def on_integers(self) -> tuple["Conv", list[Fraction]]:
+        """The convolution with weights that are integers and no bias, and what a unit of each output's sums is worth.
+
+        Weights on a grid of powers of two are multiples of one number; others, of each output by itself, of their
+        greatest common divisor, which is exact: float64 are integers times a power of two. Raises OffGrid where that
+        takes more than WEIGHT_BITS.
+        """
+        bias, outputs = np.zeros(len(self.bias)), len(self.weight)
+        if self.is_on_grid:
+            weight, worths = np.ldexp(self.weight, -self.exponents[0]), [Fraction(2) ** self.exponents[0]] * outputs
+        else:
+            flat = self.weight.reshape(outputs, -1)
+            units = common_units(flat)
+            if units is None or not np.isfinite(self.bias).all():
+                _ = self.exponents  # says what is wrong
+                raise AssertionError("weights on a grid have units")
+            weight, worths = units[0].reshape(self.weight.shape).astype(np.float64), units[1]
+        return replace(self, weight=weight, bias=bias), worths
 
     @cached_property
     def integers(self) -> np.ndarray:
@@ -158,10 +183,14 @@ class Conv(Op):
 
     def bounds(self, x: TensorType) -> tuple[int, int]:
         """The least and the greatest accumulator over all outputs, and zero."""
+        ends = self.channel_ends(x)
+        return int(min(ends[:, 0].min(), 0)), int(max(ends[:, 1].max(), 0))
+
+    def channel_ends(self, x: TensorType) -> np.ndarray:
         up = x.exponent + self.exponents[0] - self.out_exponent(x)
         bias = self._scaled(self.bias, self.out_exponent(x))
-        low, high = sum_ends(self.integers.reshape(len(self.integers), -1), self.reads(x))
-        return int(min(((low << up) + bias).min(), 0)), int(max(((high << up) + bias).max(), 0))
+        ends = sum_ends(self.integers.reshape(len(self.integers), -1), self.reads(x))
+        return np.stack([(end << up) + bias for end in ends], axis=1)
 
     def eval(self, types, x):
         (kind,) = types
@@ -207,6 +236,30 @@ def sum_ends(weights: np.ndarray, x: QType) -> tuple[np.ndarray, np.ndarray]:
     """
     positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
     return positive * x.low + negative * x.high, positive * x.high + negative * x.low
+
+
+def common_units(weights: np.ndarray) -> tuple[np.ndarray, list[Fraction]] | None:
+    """int64 and the unit of each row of float64 [rows, n] that they are multiples of: the greatest that is. None where
+    a row has more than WEIGHT_BITS in its unit, or a number that is not finite."""
+    if not np.isfinite(weights).all():
+        return None
+    nonzero = weights != 0
+    trailing = np.where(nonzero, trailing_exponent(np.where(nonzero, weights, 1.0)), 1 << 20).min(axis=1)
+    trailing = np.where(nonzero.any(axis=1), trailing, 0)
+    scaled = np.ldexp(weights, -trailing[:, None])
+    if abs(scaled).max(initial=0) >= 2.0**62:
+        return None
+    integers = scaled.astype(np.int64)
+    divisors = np.maximum(1, np.gcd.reduce(integers, axis=1))
+    integers //= divisors[:, None]
+    if abs(integers).max(initial=0) >= 1 << WEIGHT_BITS:
+        return None
+    return integers, [Fraction(int(d)) * Fraction(2) ** int(e) for d, e in zip(divisors, trailing, strict=True)]
+
+
+def depthwise(scale: np.ndarray, offset: np.ndarray, path: str) -> Conv:
+    """scale * x + offset by channel; what it scales may be as wide as it comes."""
+    return Conv(scale[:, None, None, None], offset, groups=len(scale), path=path, activations_limited=False)
 
 
 def identity(channels: int) -> Conv:
@@ -265,32 +318,7 @@ def batch_norm(importer, x, weight, bias, mean, variance, training, momentum, ep
             "look for a diverged training run, or a division by zero: a variance of 0 without eps",
         )
     sides = [1] * (len(importer.shape(x)) - 1)
-    try:
-        return importer.affine(x, scale.reshape(-1, *sides), shift.reshape(-1, *sides), by_number=False)
-    except OffGrid as error:
-        with suppress(DoesNotFit):
-            return _by_lines(importer, x, len(scale))
-        follows = importer.made_by().split(".")[1:2] in (["conv1d"], ["conv2d"], ["linear"])
-        raise OffGrid(
-            f"the scale of the batch norm is on no grid: {error.what}",
-            error.at,
-            "fold the batch norm into the layer before it, then project that layer's weights on a grid"
-            if follows
-            else "no layer with weights is right before it to fold it into: move it behind one, fold it by hand into "
-            "the layer that reads it, or give it a scale and shift on a grid",
-        ) from None
-
-
-def _by_lines(importer, x, channels: int):
-    """A batch norm of any floats, for the quantizer behind it: a line for each channel."""
-
-    def values(integers):
-        batch = torch.from_numpy(integers).expand(1, channels, -1)
-        found = importer.again(batch, *importer.args[1:], **importer.kwargs)
-        return (found[0] if isinstance(found, tuple) else found)[0].numpy()
-
-    kinds = np.arange(channels).reshape(-1, *[1] * (len(importer.shape(x)) - 1))
-    return importer.line(x, "batch norm", values, kinds)
+    return importer.affine(x, scale.reshape(-1, *sides), shift.reshape(-1, *sides), by_number=False)
 
 
 @imports("aten._native_batch_norm_legit_no_training.default")

@@ -75,7 +75,7 @@ def avg_pool3d(importer, x, kernel, stride: Any = (), padding: Any = 0, ceil_mod
     ones = np.zeros((channels, channels, *sides[0]))
     ones[np.arange(channels), np.arange(channels)] = weight
     total = conv3d(importer, x, ones, None, sides[1])
-    return total if weight != 1 else importer.line(total, f"average over {count}", lambda values: values[None] / count)
+    return total if weight != 1 else importer.affine(total, 1, 0, by_number=False, divisor=count)
 
 
 @imports("aten.adaptive_avg_pool3d.default", "aten._adaptive_avg_pool3d.default", rank=5)

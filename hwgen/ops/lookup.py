@@ -8,8 +8,8 @@ import torch
 
 from hwgen.errors import OffGrid
 from hwgen.ir import Op, TensorType
-from hwgen.ops import imports
 from hwgen.nn_affine import ROUNDINGS
+from hwgen.ops import imports
 from hwgen.ops.add import Add
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType

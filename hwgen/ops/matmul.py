@@ -19,6 +19,7 @@ class MatMul(Op):
     """
 
     path: str = ""
+    degree = 2
 
     @staticmethod
     def reach(a: TensorType, b: TensorType) -> QType:

@@ -22,6 +22,7 @@ class MaxPool(Op):
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
     maximum = True
+    degree = 1
 
     @property
     def window(self) -> Window:

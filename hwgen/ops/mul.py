@@ -13,6 +13,7 @@ from hwgen.qtype import QType
 class Mul(Op):
     path: str = ""
     elementwise = True
+    degree = 2
 
     def carries(self, quantizer):
         return isinstance(quantizer, Quantize)

@@ -22,6 +22,10 @@ class TopK(Op):
     values: bool = False
     path: str = ""
 
+    @property
+    def degree(self) -> int:  # type: ignore[override]
+        return int(self.values)
+
     def infer(self, x: TensorType) -> TensorType:
         channels, rows, columns = x.shape
         if not 1 <= self.k <= channels:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hwgen.ir import Graph
-from hwgen.ops.conv import WEIGHT_BITS, Conv
+from hwgen.ops.conv import Conv
 
 
 def fold_scale(graph: Graph) -> Graph:
@@ -14,7 +14,6 @@ def fold_scale(graph: Graph) -> Graph:
             and scale.op.weight.shape == (scale.op.groups, 1, 1, 1)
             and scale.op.stride == (1, 1)
             and not any(scale.op.padding)
-            and scale.op.weight_bits == WEIGHT_BITS  # wider ones would be those of all weights
             and before
             and isinstance(before[0].op, Conv)
             and graph.only_consumer(before[0].name) is scale

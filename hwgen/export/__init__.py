@@ -1,0 +1,1 @@
+"""Other tools' formats that a build's network can be written in."""

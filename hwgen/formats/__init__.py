@@ -1,0 +1,99 @@
+"""One file per format of other tools. A file says which SUFFIXES it reads, and its `read(path, target)` gives a module
+of torch operations and the inputs of an example; it is found by being here."""
+
+import functools
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from hwgen.errors import BadInput
+
+Read = tuple[nn.Module, tuple[Tensor, ...]]
+
+
+@functools.cache
+def readers() -> dict[str, Callable[[str, str], Read]]:
+    """The reader of each suffix, every file of this folder read."""
+    found = {}
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        found.update(dict.fromkeys(module.SUFFIXES, module.read))
+    return found
+
+
+def read_network(path: str, target: str = "exact") -> Read:
+    """The network of a file as (module, example_inputs), which hwgen.build takes.
+
+    The module computes in float64 what the file says, with a submodule for each of its nodes; `target` is that of
+    BuildConfig. Raises BadInput where no reader knows the suffix, an extra is not installed or the file is broken, and
+    UnsupportedLayer, or Obstacles, for what it holds.
+    """
+    file = Path(path)
+    if file.suffix not in readers():
+        raise BadInput(f"no reader of {file.suffix or 'files without a suffix'}", path, f"use {', '.join(readers())}")
+    if not file.is_file():
+        raise BadInput(f"there is no file {path}", path, "name a file that is there")
+    return readers()[file.suffix](path, target)
+
+
+def needs(module: str, path: str, extra: str) -> ModuleType:
+    """A module that reads files of one kind, and which an extra of the package brings."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise BadInput(f"a {Path(path).suffix} file needs {module}", path, f"pip install hwgen[{extra}]") from error
+
+
+class Network(nn.Module):
+    """A network as a list of named steps, each a submodule, on tensors that have names.
+
+    inputs, outputs  names of tensors: those of forward's arguments, and of its result, a tensor or a tuple of them
+    """
+
+    def __init__(self, inputs: Sequence[str], outputs: Sequence[str]):
+        super().__init__()
+        self.inputs, self.outputs = list(inputs), list(outputs)
+        self.calls: list[tuple[str, list[str], list[str]]] = []  # submodule, tensors that it takes, tensors it gives
+
+    def step(self, name: str, module: nn.Module, takes: Sequence[str], gives: Sequence[str]) -> str:
+        """Appends a step; `name` is the file's, of which the submodule's is made. A step that gives several tensors
+        returns a tuple or list of them, one that gives one the tensor itself. Returns the submodule's name."""
+        name = base = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "step"
+        if not base.isidentifier():
+            name = base = f"n{base}"
+        count = 1
+        while hasattr(self, name):
+            count += 1
+            name = f"{base}_{count}"
+        self.add_module(name, module)
+        self.calls.append((name, list(takes), list(gives)))
+        return name
+
+    def forward(self, x: Tensor, *more: Tensor):
+        # torch.fx takes `more` for one thing, which it never looks into where there is one input
+        arguments = [x, *more] if len(self.inputs) > 1 else [x]
+        values: dict[str, Tensor] = dict(zip(self.inputs, arguments, strict=True))
+        for name, takes, gives in self.calls:
+            result = self.get_submodule(name)(*[values[tensor] for tensor in takes])
+            values.update(zip(gives, result if len(gives) > 1 else [result], strict=True))
+        results = [values[tensor] for tensor in self.outputs]
+        return tuple(results) if len(results) > 1 else results[0]
+
+
+class Call(nn.Module):
+    """A step that is one function of its tensors and of constants, kept as float64 buffers in the order given."""
+
+    def __init__(self, function: Callable, *constants: Tensor):
+        super().__init__()
+        self.function = function
+        for n, constant in enumerate(constants):
+            self.register_buffer(f"constant_{n}", constant if constant.dtype == torch.int64 else constant.double())
+
+    def forward(self, *tensors: Tensor):
+        return self.function(*tensors, *self.buffers())

@@ -1,0 +1,1 @@
+"""Operators on integers, as onnxruntime writes them instead of QuantizeLinear and DequantizeLinear (QOperator)."""
