@@ -1,12 +1,14 @@
 """Layers whose sums are requantized by any factor or any thresholds: moved before a max pool, and in spatial layers."""
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from hwgen.config import BuildConfig
 from hwgen.devices import devices
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
@@ -17,7 +19,7 @@ from hwgen.qtype import QType
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.adder_graph import AdderGraph
-from tests.graphs import frames_of, graph_of
+from tests.graphs import check_design, frames_of, graph_of, scheduled
 
 X = TensorType((3, 5, 6), QType(-100, 120), 0)
 
@@ -91,3 +93,21 @@ def test_the_netlist_of_requantized_sums_is_exact(seed, kind):
     found = path.evaluate(read).reshape(6, 16, 4)
     want = quantize.eval([exact], op.eval([x], frames)).reshape(6, 4, 16).numpy()
     assert np.array_equal(found.transpose(0, 2, 1), want)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(
+    ("kind", "seed", "levels", "simulator"),
+    [("factors", 1, 1, "icarus"), ("factors", 4, 3, "verilator"), ("thresholds", 2, 2, "icarus")],
+)
+def test_spatial_layers_equal_the_golden_integers(kind, seed, levels, simulator, tmp_path):
+    x = TensorType((3, 4, 6), QType(-8, 7), 0)
+    op = conv(seed, 4, 3, 3, 7)
+    exact = op.infer(x)
+    quantize = drawn(seed, kind, 4, max(exact.qtype.high, -exact.qtype.low))
+    graph = graph_of(x, ("sum", op, ("x",)), ("y", quantize, ("sum",)))
+    design = scheduled(graph, BuildConfig(engine="spatial", levels=levels))
+    (unit,) = (placed.unit for placed in design.placed if isinstance(placed.unit, AdderGraph))
+    print(quantize, unit.estimate(), Counter(type(row).__name__ for row in unit.netlist.rows))
+    check_design(tmp_path / "a", design, simulator, stall=0.4)
+    check_design(tmp_path / "b", design, simulator)
