@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 
 import click
@@ -16,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hwgen.board import load_board, read_board
-from hwgen.config import MEMORIES, MOST_LANES, RESOURCES, BuildConfig
+from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
+from hwgen.rules import EXACT, RULES
 from hwgen.simulators import SIMULATORS
 
 console = Console(stderr=True)
@@ -187,6 +189,29 @@ def hardware_options(command):
     return command
 
 
+def target_options(command):
+    """Whose integers a network that another tool quantized shall have."""
+    for option in (
+        click.option(
+            "--near",
+            type=click.IntRange(1, MOST_NEAR),
+            metavar="BITS",
+            help="Multipliers of at most so many bits; where that does not do, some accumulators get another level, as "
+            "is told. Default: whatever is exact.",
+        ),
+        click.option(
+            "--target",
+            type=click.Choice([EXACT, *RULES]),
+            default=EXACT,
+            show_default=True,
+            help="Of a network that another tool quantized: rational arithmetic over its scales, or a tool's own "
+            "arithmetic.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("job", metavar="JOB")
 @click.option("--recipe", "recipe_path", required=True, type=FILE, help="JSON.")
@@ -228,15 +253,16 @@ def compress(job, recipe_path, out):
     help="Folder to write; new, empty, or an earlier build.",
 )
 @hardware_options
+@target_options
 @click.option("--fps", type=float, help="Frames a second that the network must reach, with the least area.")
 @click.option("--budget", help="What it may take, as fast as it can be: 60%, or LUT=100000,BRAM36=50%.")
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
 def build(net, out, name, **choices):
     """Write the RTL of NET into a folder.
 
-    NET is a file that torch.export.save wrote (net.pt2), or path.py:function, a function that returns (module,
-    example_inputs). Weights are taken by value and must lie on a grid of powers of two; activations meet
-    hwgen.nn.ActQuant before each layer.
+    NET is a file that torch.export.save wrote (net.pt2), a quantized network of another tool (net.onnx, net.tflite), or
+    path.py:function, a function that returns (module, example_inputs). Weights are taken by value and must be integers
+    times a scale; activations meet hwgen.nn.ActQuant, or another quantizer, before each layer.
     """
     config = BuildConfig(name=name, **choices)
     board = load_board(config.board)
@@ -246,7 +272,7 @@ def build(net, out, name, **choices):
 
     with _stages("build", out) as stage:
         stage("load")
-        model, inputs = load(net)
+        model, inputs = load(net, config.target)
         design = flow.build(model, inputs, out=out, config=config, progress=stage)
     table = _table("unit", "kind", "groups\nx lanes", "terms", "cycles\na frame", *RESOURCES, words=["unit"])
     manifest = flow.read_manifest(out)
@@ -259,6 +285,9 @@ def build(net, out, name, **choices):
     console.print(table)
     takes = ", ".join(f"{n:,.10g} {name} ({board.share(name, n):.1%})" for name, n in design.estimate().items())
     rate = config.hertz(board) / manifest["interval"]
+    if manifest["requantizations"]:
+        for line in manifest["exactness"]:
+            click.echo(line)
     click.echo(
         f"{out}: {len(design.placed)} units, {manifest['interval']:,} cycles from frame to frame, "
         f"{manifest['latency']:,} for the first (predicted)"
@@ -266,6 +295,36 @@ def build(net, out, name, **choices):
     click.echo(
         f"estimated {takes} of {board.name}; {rate:,.0f} frames/s at an assumed {config.hertz(board) / 1e6:g} MHz"
     )
+
+
+@main.command("import")
+@click.argument("net", metavar="NET")
+@target_options
+def import_(net, target, near):
+    """Show what hwgen finds in NET, a network that another tool quantized: layers, widths, scales, what is exact.
+
+    NET is as for hwgen build, which makes what is shown. All that stands in the way is told at once; nothing is
+    written.
+    """
+    config = BuildConfig(target=target, near=near)
+    with uninterrupted():
+        from hwgen import found
+        from hwgen.frontend import read_model
+        from hwgen.load import load
+        from hwgen.passes import run_passes
+
+    with console.status(f"import {net}"):
+        graph, notes = read_model(*load(net, target), config.requantization)
+        graph = run_passes(graph)
+    words = ["layer", "op", "requantized by"]
+    table = _table(
+        "layer", "op", "frame", "weights", "integers", "worth", "requantized by", "not as\nrational", words=words
+    )
+    for row in found.layers(graph, notes):
+        table.add_row(*astuple(row))
+    console.print(table)
+    for line in found.summary(notes, target):
+        click.echo(line)
 
 
 @main.command()

@@ -8,11 +8,12 @@ from math import inf
 from hwgen.board import Board
 from hwgen.devices import Device
 from hwgen.errors import BadInput
-from hwgen.rules import EXACT, RULES
+from hwgen.rules import EXACT, RULES, TARGETS
 from hwgen.target import Target
 
 MEMORIES = ("bram", "uram", "auto")  # that can be loaded
 MOST_LOADABLE = 256
+MOST_NEAR = 40  # bits of a multiplier
 ENGINES = ("auto", "lanes", "spatial")
 RESOURCES = ("LUT", "BRAM36", "URAM", "DSP")  # what units are priced in, and a budget may limit
 MOST_LANES = 4096
@@ -43,9 +44,9 @@ class BuildConfig:
     weights_in: str = "bram"
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     # whose integers a network that another tool quantized shall have: exact, rational arithmetic over its scales, or
-    # one of hwgen.rules.RULES, that tool's own
+    # one of hwgen.rules.TARGETS, that tool's own
     target: str = EXACT
-    near: int | None = None  # the most bits of a multiplier that requantizes, 1 to 40; where exact ones need more
+    near: int | None = None  # the most bits of a multiplier that requantizes, 1 to 40, where exact ones need more
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
     def __post_init__(self):
@@ -61,8 +62,8 @@ class BuildConfig:
                     "--engine",
                     f"use {', '.join(ENGINES)}, or PATTERN=ENGINE for layers by name",
                 )
-        if self.target not in (EXACT, *RULES):
-            raise BadInput(f"target = {self.target!r}", "--target", f"use one of {', '.join([EXACT, *RULES])}")
+        if self.target not in TARGETS:
+            raise BadInput(f"target = {self.target!r}", "--target", f"use one of {', '.join(TARGETS)}")
         if self.weights_in not in MEMORIES:
             raise BadInput(f"weights_in = {self.weights_in!r}", "--weights-in", f"use {', '.join(MEMORIES)}")
         if self.loadable is not None and (not isinstance(self.loadable, str) or not all(self._loadable())):
@@ -72,7 +73,7 @@ class BuildConfig:
 
     @property
     def requantization(self) -> Target:
-        return Target(self.target, self.near)
+        return Target(self.target if self.target in RULES else EXACT, self.near)
 
     def _check_numbers(self) -> None:
         """Raises BadInput for a number of the wrong type or outside its range."""
@@ -82,8 +83,10 @@ class BuildConfig:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 raise BadInput(f"{name} = {value!r}", f"--{name}", f"use an integer from 1 to {most}")
-        if self.near is not None and (isinstance(self.near, bool) or self.near not in range(1, 41)):
-            raise BadInput(f"near = {self.near!r}", "--near", "use an integer from 1 to 40: bits of a multiplier")
+        if self.near is not None and (isinstance(self.near, bool) or self.near not in range(1, MOST_NEAR + 1)):
+            raise BadInput(
+                f"near = {self.near!r}", "--near", f"use an integer from 1 to {MOST_NEAR}: a multiplier's bits"
+            )
         for name in ("fps", "clock"):
             value = getattr(self, name)
             if value is not None and (

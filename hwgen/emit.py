@@ -10,8 +10,10 @@ from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
 from hwgen.engines import Choice
+from hwgen.found import record, summary
 from hwgen.ir import Input, Output
 from hwgen.pace import pace_of
+from hwgen.requantizers import Requantization
 from hwgen.share import share
 from hwgen.templates import render
 from hwgen.units.unit import Unit
@@ -93,9 +95,14 @@ def instantiated(text: str) -> list[str]:
 
 
 def manifest(
-    design: Design, board: Board, files: dict[str, str | bytes], choices: dict[str, Choice], config: BuildConfig
+    design: Design,
+    board: Board,
+    files: dict[str, str | bytes],
+    choices: dict[str, Choice],
+    config: BuildConfig,
+    notes: Sequence[Requantization],
 ) -> dict:
-    """hwgen.json: what later commands need to know of a build."""
+    """hwgen.json: what later commands need to know of a build; notes -- of its import."""
     top = f"rtl/{design.name}_top.v"
     folders = ("rtl/", "rom/")
     hardware = {path: text for path, text in files.items() if isinstance(text, str) and path.startswith(folders)}
@@ -125,6 +132,9 @@ def manifest(
         "choices": {name: choice.as_json() for name, choice in choices.items()},
         "levels": config.levels,
         "loadable": [unit.name for unit in design.loadable],
+        "target": config.target,
+        "requantizations": [record(note) for note in notes],
+        "exactness": summary(notes, config.target),
         "build_id": build_id,
         "sources": sorted(path for path in files if path.endswith(".v")),
         "roms": roms,

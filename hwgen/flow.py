@@ -37,6 +37,9 @@ KEYS = {
     "choices": dict,
     "levels": int,
     "loadable": list,
+    "target": str,
+    "requantizations": list,
+    "exactness": list,
     "build_id": int,
     "sources": list,
     "roms": dict,
@@ -69,7 +72,7 @@ def build(
     check_writable(out)
     board = load_board(config.board)
     progress("import")
-    graph, _ = read_model(model, example_inputs, config.requantization)
+    graph, notes = read_model(model, example_inputs, config.requantization)
     graph = run_passes(graph)
     with _no_collector():
         progress("schedule")
@@ -87,7 +90,7 @@ def build(
         lint(files)
         files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
         files[CONSTRAINTS] = board.constraints
-        files[MANIFEST] = seal(manifest(design, board, files, choices, config))
+        files[MANIFEST] = seal(manifest(design, board, files, choices, config, notes))
         progress("write")
         write(out, files)
     return design

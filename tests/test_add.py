@@ -119,7 +119,7 @@ def test_shifts_are_added_by_add_v():
 @pytest.mark.parametrize("board", ["zcu104", "pynq-z2"])
 def test_the_netlist_of_an_addition_is_the_module(board, tmp_path, monkeypatch):
     graph = sum_of(*TIES)
-    monkeypatch.setattr(flow, "import_model", lambda *_: graph)
+    monkeypatch.setattr(flow, "read_model", lambda *_: (graph, []))
     folder = tmp_path / "small_net"
     build(nn.Identity(), out=folder, config=BuildConfig(board=board))
     assert ("CARRY8" if board == "zcu104" else "CARRY4") in replace_core(folder)

@@ -208,7 +208,7 @@ def test_constants_by_place_equal_the_golden_integers(finer, options, tmp_path, 
     kind = TensorType((3, 3, 4), QType(-8, 7), -2)
     op = Offset(np.random.default_rng(3).integers(-9, 10, kind.shape), -2 + finer)
     graph = graph_of(op, kind, Quantize(-1, -6, 9))
-    monkeypatch.setattr(flow, "import_model", lambda *_: graph)
+    monkeypatch.setattr(flow, "read_model", lambda *_: (graph, []))
     x = frames(9, *kind.shape)
     folder = tmp_path / "net"
     build(nn.Identity(), out=folder, config=BuildConfig(**options))

@@ -33,7 +33,7 @@ def graph_of(kind: TensorType, nodes: Mapping[str, tuple[Op, tuple[str, ...]]]) 
 
 def built(graph: Graph, out: Path, monkeypatch, **options) -> Design:
     """A graph that no module was exported to, built."""
-    monkeypatch.setattr(flow, "import_model", lambda model, example: graph)
+    monkeypatch.setattr(flow, "read_model", lambda *_: (graph, []))
     return flow.build(torch.nn.Identity(), out=out, config=BuildConfig(**options))
 
 

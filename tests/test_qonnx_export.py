@@ -6,6 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
@@ -21,6 +22,7 @@ from hwgen.export.qonnx import export, model_of
 from hwgen.frontend import import_model
 from hwgen.ir import Graph, Input, Node, Output, TensorType
 from hwgen.load import load, load_data
+from hwgen.ops.add import Add
 from hwgen.ops.conv import Conv
 from hwgen.ops.lookup import Lookup
 from hwgen.ops.move import Move
@@ -123,6 +125,8 @@ CHAINS = {
         Quantize(-2, 0, 31),
     ),
     "flat": (Move(np.arange(24).reshape(24, 1, 1)), Offset(np.arange(24).reshape(24, 1, 1), 0)),
+    "an even zero point": (Quantize(-1, -36, 27),),
+    "an odd zero point": (Quantize(-1, -35, 28),),
     "a finer grid": (Quantize(-5, -(1 << 9), (1 << 9) - 1),),
     "turned, cut and padded": (
         Move(np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1)),
@@ -160,10 +164,32 @@ def test_what_the_host_does_is_in_the_file():
     assert model_of(inexact)[1] == ["sum_scale: the host's float64 numbers are rounded to float32"]
 
 
+@pytest.mark.parametrize("multipliers", [(1, 1), (1, -1), (5, -3), (-1, 7), (0, -9)])
+def test_sums_of_multiples(multipliers):
+    """Of grids that differ, too."""
+    ends = [Input(name, replace(KIND, exponent=e), KIND.shape) for name, e in (("a", -3), ("b", -1))]
+    nodes = (Node("sum", Add("", multipliers), ("a", "b")), Node("small", Quantize(2, -128, 127), ("sum",)))
+    dice = np.random.default_rng(3)
+    x = [torch.from_numpy(dice.integers(-300, 300, (5, *KIND.shape)) / 16.0) for _ in ends]
+    check(Graph(tuple(ends), nodes, (Output("small", KIND.shape),)), *x)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "low"), [("half_even", -36), ("half_odd", -35), ("half_even", -35), ("floor", -35)]
+)
+def test_zero_points(rounding, low):
+    """Stored less the zero point; Quant adds it before it rounds."""
+    one = Input("input", TensorType((3, 1, 1), QType(low, low + 63), -1), (3,), rounding=rounding)
+    x = torch.arange(-100, 101).reshape(-1, 3) / 4
+    model = check(Graph((one,), (), (Output("input", (3,)),)), x)
+    (zero,) = [onnx.numpy_helper.to_array(each) for each in model.graph.initializer if each.name.endswith("zero")]
+    assert zero == (0 if (rounding, low) == ("half_even", -35) else -low)
+
+
 def test_a_sum_that_no_float32_holds_is_told():
     kind = TensorType((1, 1, 1), QType(0, 65535), 0)
     graph = chain(Conv(np.full((1, 1, 1, 1), 32767.0), np.zeros(1)), Quantize(20, 0, 255), kind=kind)
-    assert model_of(graph)[1] == ["op0: its 31 bits are more than the 24 of a float32"]
+    assert model_of(graph)[1] == ["op0: its 31 bits are too many for the 24 of a float32"]
 
 
 def test_all_that_cannot_be_said_is_told_at_once():

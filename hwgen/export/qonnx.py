@@ -38,7 +38,20 @@ MOST_STEPS = 1 << 12  # thresholds of a channel
 FLOAT_BITS = 24  # a float32 holds all integers of so many bits
 STEPS = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div"}
 ON_HOST = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
-ROUNDINGS = {"half_even": "ROUND", "floor": "FLOOR", "ceil": "CEIL", "to_zero": "DOWN", "half_away": "HALF_UP"}
+ZEROS = {
+    "floor": (0, 1),
+    "ceil": (0, 1),
+    "half_even": (0,),
+    "half_odd": (1,),
+}  # zero points modulo 2 that change nothing
+ROUNDINGS = {
+    "half_even": "ROUND",
+    "half_odd": "ROUND",
+    "floor": "FLOOR",
+    "ceil": "CEIL",
+    "to_zero": "DOWN",
+    "half_away": "HALF_UP",
+}
 
 
 def export(folder: str | Path, out: str | Path) -> list[str]:
@@ -65,8 +78,8 @@ def model_of(graph: Graph, name: str = "net"):
         writer.attempt(one.name, lambda one=one: writer.input(one))
     for node in graph.nodes:
         writer.attempt(node.name, lambda node=node: _write(node.op, node, writer))
-        if (bits := writer.types[node.name].qtype.bits) > FLOAT_BITS:
-            writer.notes.append(f"{node.name}: its {bits} bits are more than the {FLOAT_BITS} of a float32")
+        if (bits := writer.types[node.name].qtype.bits) >= FLOAT_BITS:
+            writer.notes.append(f"{node.name}: its {bits} bits are too many for the {FLOAT_BITS} of a float32")
     writer.outputs()
     if writer.obstacles:
         raise Obstacles.of(writer.obstacles)
@@ -161,22 +174,23 @@ class Writer:
 
     def quantized(self, value: str, kind: QType, exponent: int, rounding: str, result: str) -> str:
         """A value as integers in the range of `kind`, each worth 2^exponent."""
-        if rounding == "half_up":
+        if rounding == "half_up" and kind.low >= 0:
+            rounding = "half_away"  # which agrees above zero
+        elif rounding == "half_up":
             half = self.constant(f"{result}_half", 2.0 ** (exponent - 1))
             value, rounding = self.then("Add", [value, half], f"{result}_plus_half"), "floor"
-        bits, signed, narrow = width(kind.low, kind.high), int(kind.low < 0), int(kind.low == -kind.high < 0)
-        if signed:
-            bits = max(2, bits)  # a signed bit is -1 or 1
-        if (kind.low, kind.high) != _range(bits, bool(signed), bool(narrow)):
+        zero, bits, signed, narrow = _word(kind, rounding)
+        if rounding == "half_odd" and not zero:
+            raise UnsupportedLayer("half is rounded to odd without an odd zero point", result, "round half to even")
+        if (kind.low + zero, kind.high + zero) != _range(bits, signed, narrow):
             ends = [self.constant(f"{result}_{name}", getattr(kind, name) * 2.0**exponent) for name in ("low", "high")]
             value = self.then("Clip", [value, *ends], f"{result}_clipped")
         more = [
             self.constant(f"{result}_{name}", float(number))
-            for name, number in (("scale", 2.0**exponent), ("zero", 0), ("bits", bits))
+            for name, number in (("scale", 2.0**exponent), ("zero", zero), ("bits", bits))
         ]
-        return self.emit(
-            "Quant", [value, *more], result, signed=signed, narrow=narrow, rounding_mode=ROUNDINGS[rounding]
-        )
+        mode = ROUNDINGS[rounding]
+        return self.emit("Quant", [value, *more], result, signed=int(signed), narrow=int(narrow), rounding_mode=mode)
 
     def counted(self, value: str, x: TensorType, y: TensorType, level: Callable, kinds: int, result: str) -> str:
         """A value by thresholds: level -- the integers of y for int64 [1, kinds, n, 1] of x, monotone in each kind."""
@@ -263,6 +277,19 @@ class Writer:
 def _stored(shape: Sequence[int]) -> tuple[int, ...]:
     """The dimensions behind the batch that a frame has in the file."""
     return tuple(shape[:1]) if tuple(shape[1:]) == (1, 1) else tuple(shape)
+
+
+def _word(kind: QType, rounding: str) -> tuple[int, int, bool, bool]:
+    """(zero point, bits, signed, narrow) of the Quant whose range is the least that holds `kind`. The zero point is
+    added before Quant rounds."""
+    span = kind.high - kind.low
+    if kind.low < 0 and kind.low % 2 in ZEROS.get(rounding, ()) and (span + 1) & span == 0:
+        bits = span.bit_length()
+        if -2 * kind.low != span + 1 or rounding == "half_odd":
+            return -kind.low, bits, False, False
+    signed = kind.low < 0
+    bits = width(kind.low, kind.high)
+    return 0, max(2, bits) if signed else bits, signed, kind.low == -kind.high < 0  # one signed bit is -1 or 1
 
 
 def _range(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
@@ -382,7 +409,15 @@ def _lookup(op: Lookup, node: Node, writer: Writer) -> None:
 
 @_write.register
 def _add(op: Add, node: Node, writer: Writer) -> None:
-    writer.emit("Sub" if op.minus else "Add", [writer.values[name] for name in node.inputs], node.name)
+    first, second = (
+        writer.values[name]
+        if abs(times) == 1
+        else writer.then("Mul", [writer.values[name], writer.constant(f"{node.name}_factor", float(abs(times)))], more)
+        for name, times, more in zip(node.inputs, op.multipliers, (f"{node.name}_a", f"{node.name}_b"), strict=True)
+    )
+    if op.multipliers[0] < 0:
+        first = writer.then("Neg", [first], f"{node.name}_a_negative")
+    writer.emit("Sub" if op.multipliers[1] < 0 else "Add", [first, second], node.name)
 
 
 @_write.register

@@ -3,7 +3,7 @@ MultiThreshold) of Brevitas, QKeras, HGQ2, PQuant and FINN, in one walk. It read
 
 from hwgen.formats import Read, needs
 
-SUFFIXES = (".onnx",)
+SUFFIXES = (".onnx", ".qonnx")
 
 
 def read(path: str, target: str = "exact") -> Read:
