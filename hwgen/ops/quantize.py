@@ -41,6 +41,10 @@ class Quantize(Op):
     def hardware(self, x):
         return identity(x.shape[0])
 
+    def of_first(self, channels: int) -> "Quantize":
+        """What it does to the first channels."""
+        return self
+
     @property
     def bounded(self) -> bool:
         """Whether both ends of the clamp are there."""

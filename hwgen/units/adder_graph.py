@@ -206,7 +206,8 @@ class AdderGraph(Unit):
         for outputs in samples:
             some = replace(op, weight=op.weight[:outputs], bias=op.bias[:outputs])
             y = replace(stage.y, shape=(outputs, *stage.y.shape[1:]))
-            part = replace(self, stage=replace(stage, op=some, y=y))
+            quantize = stage.quantize and stage.quantize.of_first(outputs)
+            part = replace(self, stage=replace(stage, op=some, quantize=quantize, y=y))
             points.append((log2(terms[outputs - 1]), part.datapath.luts / terms[outputs - 1]))
         (few, first), (many, second) = points
         falls = (first - second) / (many - few) if many > few else 0.0
