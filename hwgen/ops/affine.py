@@ -20,6 +20,11 @@ def quantize_affine(importer, x, scale, zero, axis, low, high, rounding):
     return importer.quantized(x, scale, zero, axis, low, high, rounding)
 
 
+@imports("hwgen.count_steps.default", quantizes=True)
+def count_steps(importer, x, thresholds):
+    return importer.counted(x, np.asarray(thresholds, np.float64))
+
+
 # torch's fake quantizers
 
 
