@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
+from math import ceil, inf
 
 import numpy as np
 import torch
@@ -116,7 +116,7 @@ class _Counts:
         firsts = np.empty(steps.shape, np.int64)
         for kind, (scale, offset) in enumerate(zip(line.scales, line.offsets, strict=True)):
             for i, step in enumerate(np.sort(steps[kind]).tolist()):
-                if step <= low or step > high:  # whatever the accumulator, as the line is cut off there
+                if step <= low or step > high or step == inf:  # whatever the accumulator, as the line is cut off there
                     firsts[kind, i] = -UNBOUNDED if step <= low else UNBOUNDED
                 elif scale:
                     firsts[kind, i] = min(max(ceil((Fraction(step) - offset) / abs(scale)), -UNBOUNDED), UNBOUNDED)

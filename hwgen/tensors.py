@@ -256,19 +256,28 @@ class Tensors:
             name = self._node(op, self._node(add, of.x, of.other[0]))
             self.requantizations.append(replace(note, name=name))
             return name
-        reach, carried = self._made(of.x)
-        op, note = requantizer(of, levels, exponent, kind, reach, carried, self.target)
+        return self._requantized(of, requantizer, levels, exponent)
+
+    def _requantized(self, of: Line, fit: Callable, *how) -> str:
+        """The node of the op that `fit` of hwgen/requantizers.py finds for a line of one tensor, whose kinds are those
+        of the channels; where steps would fall it is of the negative of these channels."""
+        made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
+        reach = None if made is None else made.op.channel_ends(*(self.types[name] for name in made.inputs))
+        carried = made is not None and isinstance(made.op, Conv)
+        try:
+            op, note = fit(of, *how, self.types[of.x], reach, carried, self.target)
+        except UnsupportedLayer:
+            if min(of.scales) >= 0:
+                raise
+            channels = self.types[of.x].shape[0]
+            signs = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
+            each = np.broadcast_to(signs, channels) if of.kinds is None else signs[of.kinds]
+            base = self._node(depthwise(each, np.zeros(channels), of.path), of.x)
+            return self._requantized(replace(of, x=base, scales=tuple(map(abs, of.scales))), fit, *how)
         name = self._node(op, of.x)
         if note is not None:
             self.requantizations.append(replace(note, name=name))
         return name
-
-    def _made(self, base: str) -> tuple[np.ndarray | None, bool]:
-        """The ends of a node's channels, and whether its unit requantizes, too."""
-        made = next((node for node in reversed(self.nodes) if node.name == base), None)
-        if made is None:
-            return None, False
-        return made.op.channel_ends(*(self.types[name] for name in made.inputs)), isinstance(made.op, Conv)
 
     def _node(self, op: Op, *inputs: str, name: str = "") -> str:
         """Appends a node, whose name comes back: that of the layer's path, or of `name`."""
@@ -898,11 +907,7 @@ class Tensors:
             scales, offsets = (tuple(numbers[k] for k in own) for numbers in (of.scales, of.offsets))
             steps = np.broadcast_to(steps, (len(own), steps.shape[1]))
             of = replace(of, scales=scales, offsets=offsets, kinds=np.arange(len(own)))
-        reach, carried = self._made(view.base)
-        op, note = counter(replace(of, x=view.base, path=self.path), steps, kind, reach, carried, self.target)
-        name = self._node(op, view.base)
-        self.requantizations.append(replace(note, name=name))
-        return self._named(view.on(name))
+        return self._named(view.on(self._requantized(replace(of, x=view.base, path=self.path), counter, steps)))
 
     # inputs and outputs
 
