@@ -22,7 +22,7 @@ from hwgen.ops.move import Move
 from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
-from hwgen.requantizers import Requantization, requantizer, sum_requantizer
+from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
 from hwgen.rules import Rule
 from hwgen.target import Target
 from hwgen.views import View, frame_shape, laid_out
@@ -256,10 +256,24 @@ class Tensors:
             name = self._node(op, self._node(add, of.x, of.other[0]))
             self.requantizations.append(replace(note, name=name))
             return name
+        return self._requantized(of, requantizer, levels, exponent)
+
+    def _requantized(self, of: Line, fit: Callable, *how) -> str:
+        """The node of the op that `fit` of hwgen/requantizers.py finds for a line of one tensor, whose kinds are those
+        of the channels; where steps would fall it is of the negative of these channels."""
         made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
         reach = None if made is None else made.op.channel_ends(*(self.types[name] for name in made.inputs))
         carried = made is not None and isinstance(made.op, Conv)
-        op, note = requantizer(of, levels, exponent, kind, reach, carried, self.target)
+        try:
+            op, note = fit(of, *how, self.types[of.x], reach, carried, self.target)
+        except UnsupportedLayer:
+            if min(of.scales) >= 0:
+                raise
+            channels = self.types[of.x].shape[0]
+            signs = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
+            each = np.broadcast_to(signs, channels) if of.kinds is None else signs[of.kinds]
+            base = self._node(depthwise(each, np.zeros(channels), of.path), of.x)
+            return self._requantized(replace(of, x=base, scales=tuple(map(abs, of.scales))), fit, *how)
         name = self._node(op, of.x)
         if note is not None:
             self.requantizations.append(replace(note, name=name))
@@ -869,6 +883,31 @@ class Tensors:
             self.views[result].base, "levels", self.path, offsets=(Fraction(point),), single=np.ones(1, np.float32)
         )
         return self.defer(self.views[result], of)
+
+    def counted(self, x: Tensor, steps: np.ndarray) -> Tensor:
+        """How many steps of its channel each number is not below: what hwgen.count_steps makes of a tensor."""
+        of = self.line(x)
+        if of is None:
+            view = self.exact(x)
+            of = Line.itself(view.base, self.types[view.base], self.path)
+        if of.other is not None or np.isnan(steps).any():
+            raise UnsupportedLayer(
+                f"thresholds of {of.name} of two scales, or that are no numbers", self.path, "quantize the sum first"
+            )
+        raw = self._named(self.views[x].on(of.x))
+        kinds = self._channels(raw, of)
+        view = self._settled(raw)
+        kind = self.types[view.base]
+        if len(steps) > 1 or kinds is not None:
+            own = np.zeros(kind.shape[0], np.int64) if kinds is None else kinds
+            if len(steps) not in (1, len(own)):
+                raise UnsupportedLayer(
+                    f"thresholds of {len(steps)} channels for {len(own)}", self.path, "give each channel its thresholds"
+                )
+            scales, offsets = (tuple(numbers[k] for k in own) for numbers in (of.scales, of.offsets))
+            steps = np.broadcast_to(steps, (len(own), steps.shape[1]))
+            of = replace(of, scales=scales, offsets=offsets, kinds=np.arange(len(own)))
+        return self._named(view.on(self._requantized(replace(of, x=view.base, path=self.path), counter, steps)))
 
     # inputs and outputs
 
