@@ -314,7 +314,7 @@ def test_a_batch_norm_with_a_variance_of_zero(refused):
 
 def test_missing_quantizers(refused):
     refused(MissingActQuant, image(conv(2, 2, 3)), "floats", "at:   input", "first layer")
-    refused(MissingActQuant, image(nn.ReLU(), ActQuant(4, 0)), "floats", "at:   0", "first layer")
+    refused(MissingActQuant, image(nn.GELU(), ActQuant(4, 0)), "floats", "at:   0", "first layer")
     refused(MissingActQuant, image(nn.Identity()), "never meets a quantizer", "input", "first layer")
     aside = Inside(lambda x: x)
     aside.forward = lambda x: (aside.quant(x), x)[1]
