@@ -8,7 +8,7 @@ from math import inf
 from hwgen.board import Board
 from hwgen.devices import Device
 from hwgen.errors import BadInput
-from hwgen.rules import EXACT, RULES
+from hwgen.rules import EXACT, RULES, TARGETS
 from hwgen.target import Target
 
 MEMORIES = ("bram", "uram", "auto")  # that can be loaded
@@ -44,7 +44,7 @@ class BuildConfig:
     weights_in: str = "bram"
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     # whose integers a network that another tool quantized shall have: exact, rational arithmetic over its scales, or
-    # one of hwgen.rules.RULES, that tool's own
+    # one of hwgen.rules.TARGETS, that tool's own
     target: str = EXACT
     near: int | None = None  # the most bits of a multiplier that requantizes, 1 to 40, where exact ones need more
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
@@ -62,8 +62,8 @@ class BuildConfig:
                     "--engine",
                     f"use {', '.join(ENGINES)}, or PATTERN=ENGINE for layers by name",
                 )
-        if self.target not in (EXACT, *RULES):
-            raise BadInput(f"target = {self.target!r}", "--target", f"use one of {', '.join([EXACT, *RULES])}")
+        if self.target not in TARGETS:
+            raise BadInput(f"target = {self.target!r}", "--target", f"use one of {', '.join(TARGETS)}")
         if self.weights_in not in MEMORIES:
             raise BadInput(f"weights_in = {self.weights_in!r}", "--weights-in", f"use {', '.join(MEMORIES)}")
         if self.loadable is not None and (not isinstance(self.loadable, str) or not all(self._loadable())):
@@ -73,7 +73,7 @@ class BuildConfig:
 
     @property
     def requantization(self) -> Target:
-        return Target(self.target, self.near)
+        return Target(self.target if self.target in RULES else EXACT, self.near)
 
     def _check_numbers(self) -> None:
         """Raises BadInput for a number of the wrong type or outside its range."""

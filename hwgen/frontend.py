@@ -45,7 +45,8 @@ def read_model(
 def _export(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:
     was_training = [m for m in model.modules() if m.training]
     try:
-        model.eval()
+        with suppress(NotImplementedError):  # a program's module, as PT2E gives it, is in the mode of its export
+            model.eval()
         with torch.no_grad(), _quiet():
             return torch.export.export(model, example_inputs)
     except HwgenError:

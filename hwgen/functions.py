@@ -13,6 +13,7 @@ from hwgen.nn_affine import ROUNDINGS
 from hwgen.ops.conv import ACTIVATION_BITS
 from hwgen.ops.lookup import Lookup
 from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.rules import Rule
 from hwgen.terms import trailing_exponent
 
 End = Fraction | float  # a float is an infinity
@@ -20,17 +21,19 @@ End = Fraction | float  # a float is an infinity
 
 @dataclass(frozen=True)
 class Levels:
-    """What a quantizer makes of a float: clamp(round(x / scale), low, high).
+    """What a quantizer makes of a float: clamp(round(x / scale + zero) - zero, low, high).
 
     rounding  a key of ROUNDINGS
-    rule      a key of hwgen.rules.RULES by which it divides, whatever the target; None: as the target says
+    zero      what is not indifferent where the rounding asks for the sign
+    rule      what gives `Values` of the factors and biases of kinds, as those of RULES do; None: as the target says
     """
 
     scale: Fraction
     low: int
     high: int
     rounding: str = "half_up"
-    rule: str | None = None
+    zero: int = 0
+    rule: Rule | None = None
 
     def __post_init__(self):
         assert self.rounding in ROUNDINGS, self.rounding
@@ -43,7 +46,7 @@ class Levels:
         """The level of an end; of an infinite one the last."""
         if isinf(end):
             return self.low if end < 0 else self.high
-        level = rounded(Fraction(end) / self.scale, self.rounding)
+        level = rounded(Fraction(end) / self.scale + self.zero, self.rounding) - self.zero
         return min(max(level, self.low), self.high)
 
 

@@ -4,6 +4,7 @@ import inspect
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,7 +24,10 @@ COMPRESS = (
     "then build DIR/model.pt2; or make hwgen.nn.ActQuant the first layer, and put one before each other layer"
 )
 
+FOREIGN = "have the tool that quantized the other layers quantize this one, too: what it reads, and its weights"
+
 _UNKNOWN = object()  # the result of a call that failed, where it cannot be a frame
+_LOST = object()  # that of a call of constants alone, or of what is left of these
 
 
 class Importer(Tensors):
@@ -59,7 +63,9 @@ class Importer(Tensors):
                 values[node.name] = result = self._value(node, values)
             except HwgenError as error:
                 self._note(error, node, values)
-                values[node.name] = self._stand_in(node.meta.get("val"))
+                read = [values.get(argument.name) for argument in node.all_input_nodes]
+                constant = node.op == "call_function" and not any(isinstance(leaf, Tensor) for leaf in leaves(read))
+                values[node.name] = _LOST if constant else self._stand_in(node.meta.get("val"))
         if self.obstacles:
             raise Obstacles.of(self._told())
         # or there was an obstacle; above all, no stand-in becomes hardware
@@ -109,7 +115,10 @@ class Importer(Tensors):
 
     def _output(self, node, values: dict[str, object]) -> tuple[Output, ...]:
         results = [values.get(getattr(leaf, "name", "")) for leaf in node.args[0]]
-        if any(not isinstance(result, Tensor) and result is not _UNKNOWN for result in results) or not results:
+        failed = [result is _UNKNOWN or result is _LOST for result in results]
+        if not results or not all(
+            isinstance(result, Tensor) or bad for result, bad in zip(results, failed, strict=True)
+        ):
             raise UnsupportedLayer(
                 f"the network has {len(results)} outputs, or one that is no tensor it computes",
                 "output",
@@ -134,7 +143,10 @@ class Importer(Tensors):
         if _changes_in_place(node) and getattr(node.args[0], "name", None) in self.owners:
             return self._change_of_a_constant(node)
         computed = [leaf for leaf in found if isinstance(leaf, Tensor)]
-        unknown = any(leaf is _UNKNOWN for leaf in found)
+        unknown, lost = (any(leaf is kind for leaf in found) for kind in (_UNKNOWN, _LOST))
+        if lost and not computed and not unknown:
+            return _LOST
+        unknown = unknown or lost
         if not computed and not unknown:
             return self._constant(node, args, kwargs)
         found = self._import_of(node)
@@ -171,9 +183,13 @@ class Importer(Tensors):
         own = isinstance(node.target, torch._ops.OpOverload)
         if own and torch.Tag.nondeterministic_seeded in node.target.tags:
             raise UnsupportedLayer(f"{name} gives random numbers", self.path, "call module.eval() before the export")
+        found = self._import_of(node)
+        call = node.target if found is None or found.constant is None else partial(found.constant, self)
         try:
             with torch.no_grad():
-                return as_double(node.target(*doubles(args), **doubles(kwargs)))
+                return as_double(call(*doubles(args), **doubles(kwargs)))
+        except HwgenError:
+            raise
         except Exception as error:  # whatever torch cannot do in float64
             first = (str(error).splitlines() or [""])[0]
             raise UnsupportedLayer(
@@ -271,8 +287,14 @@ class Importer(Tensors):
 
     def _told(self) -> list[HwgenError]:
         """A network without any quantizer is a float one: its weights and activations are for compression to mend."""
-        if any(str(node.target) == ACT_QUANT for node in self.program.graph.nodes):
+        calls = [node for node in self.program.graph.nodes if node.op == "call_function"]
+        if any(str(node.target) == ACT_QUANT for node in calls):
             return self.obstacles
+        if any((found := self._import_of(node)) is not None and found.quantizes for node in calls):
+            return [
+                type(error)(error.what, error.at, FOREIGN) if isinstance(error, MissingActQuant) else error
+                for error in self.obstacles
+            ]
         others = [error for error in self.obstacles if isinstance(error, UnsupportedLayer | BadInput)]
         return [
             *others,

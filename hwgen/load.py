@@ -17,7 +17,8 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-import hwgen.nn  # noqa: F401  registers the custom ops that a program may hold
+import hwgen.nn  # registers the custom ops that a program may hold
+import hwgen.nn_affine  # noqa: F401
 from hwgen.errors import BadInput, HwgenError
 from hwgen.formats import read_network
 from hwgen.simulate import Array, Batch
@@ -140,6 +141,8 @@ def call(source: str):
 
 
 def _load_program(path: Path) -> ExportedProgram:
+    with suppress(ImportError):  # of PT2E; where torch has them no more, torchao does
+        import torch.ao.quantization.fx._decomposed
     try:
         return torch.export.load(_harmless(path))
     except HwgenError:

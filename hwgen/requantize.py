@@ -11,7 +11,7 @@ import torch
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ops.rescale import PRODUCT_BITS, Rescale, Steps
-from hwgen.rules import EXACT, SumValues, Values, sum_values_of, values_of
+from hwgen.rules import EXACT, SumValues, Values, values_of
 from hwgen.thresholds import bisected, differing, differing_by_kind, exact_thresholds
 
 FAR = np.int64(1 << 62)
@@ -116,21 +116,21 @@ def requantize_sum(
     high: int,
     rounding: str,
     *,
-    rule: str | SumValues = EXACT,
+    rule: SumValues | None = None,
     exponent: int = 0,
     path: str = "",
 ) -> tuple[tuple[int, int], Rescale] | None:
     """The multipliers (Ma, Mb) and the Rescale of which each pair of an integer a in reach_a and b in reach_b, ends
     included, gets the level clamp(round(a * scale_a + b * scale_b + offset), low, high) of a * Ma + b * Mb.
 
-    rule  "exact", a name in hwgen.rules.SUM_RULES, or a function of int64 a and b to what is rounded, float64, which
-          never falls in either where its scale is positive, and never rises where it is negative
+    rule  None, rational arithmetic; or a function of int64 a and b to what is rounded, float64, which never falls in
+          either where its scale is positive, and never rises where it is negative
 
     Where a scale is the other times a power of two, or its negative, Ma and Mb are powers of two, and the Rescale has a
     multiplier. Else that is 1, and Ma and Mb those of the least shift for which multipliers beside the scales do;
     None where there are none, or where there are more than MOST_POINTS thresholds of one for each value of the other.
     """
-    if rule == EXACT:
+    if rule is None:
         pair = _powers(scale_a, scale_b)
         if pair is not None:
             unit = scale_a / pair[0] if pair[0] else scale_b
@@ -138,13 +138,12 @@ def requantize_sum(
             both = np.array([[ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]]])
             fitted = requantize([unit], [offset], both, low, high, rounding, exponent=exponent, path=path)
             return (pair, fitted.op) if isinstance(fitted.op, Rescale) else None
-    values = sum_values_of(rule, scale_a, scale_b, offset)
     if reach_a[1] - reach_a[0] > reach_b[1] - reach_b[0]:  # thresholds of the one with more values
-        turned = None if values is None else lambda b, a: values(a, b)
+        turned = None if rule is None else lambda b, a: rule(a, b)
         found = _fit_sum(scale_b, scale_a, offset, reach_b, reach_a, low, high, rounding, turned)
         found = found and (found[0][::-1], found[1])
     else:
-        found = _fit_sum(scale_a, scale_b, offset, reach_a, reach_b, low, high, rounding, values)
+        found = _fit_sum(scale_a, scale_b, offset, reach_a, reach_b, low, high, rounding, rule)
     return found and (found[0], replace(found[1], exponent=exponent, path=path))
 
 

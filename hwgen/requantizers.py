@@ -64,8 +64,8 @@ def requantizer(
     ends = np.tile([kind.qtype.low, kind.qtype.high], (len(ratios), 1)) if reach is None else _ends(of, reach)
     fitted = _fitted(of, ratios, shifts, ends, levels, exponent, target)
     note = Requantization("", of.path, fitted.op, fitted.wrong, 0, fitted.of, of, levels)
-    if (levels.rule or target.rule) != EXACT:
-        ideal = _fitted(of, ratios, shifts, ends, replace(levels, rule=EXACT), exponent, target)
+    if levels.rule is not None or target.rule != EXACT:
+        ideal = _fitted(of, ratios, shifts, ends, replace(levels, rule=None), exponent, Target(near=target.near))
         note = replace(note, departs=differing(fitted.thresholds, ideal.thresholds))
     if of.kinds is None:
         if not carried and kind.qtype.bits <= TABLE_BITS:
@@ -101,19 +101,32 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
     single = None
     if of.single is not None and target.rule == "onnxruntime":
         single = (of.single / np.float32(float(levels.scale))).astype(np.float32)
-    return requantize(
+    zero, rule = levels.zero, EXACT if single is None else target.rule
+    if levels.rule is not None:
+        biases = [int(shift / ratio) if ratio else 0 for ratio, shift in zip(ratios, shifts, strict=True)]
+        rule = levels.rule(np.array([float(ratio) for ratio in ratios]), np.array(biases, np.int64))
+    fitted = requantize(
         ratios,
-        shifts,
+        [shift + zero for shift in shifts],
         ends,
-        levels.low,
-        levels.high,
+        levels.low + zero,
+        levels.high + zero,
         levels.rounding,
-        rule=levels.rule or (EXACT if single is None else target.rule),
+        rule=rule,
         single=single,
         near=target.near,
         exponent=exponent,
         path=of.path,
     )
+    return replace(fitted, op=_less(fitted.op, zero))
+
+
+def _less(op: Rescale | Steps, zero: int):
+    """The op whose levels are less by a zero point; where it is odd none is rounded to even."""
+    if isinstance(op, Steps):
+        return replace(op, low=op.low - zero)
+    assert zero % 2 == 0 or not op.ties.any()
+    return replace(op, biases=op.biases - (zero << op.shift), low=op.low - zero, high=op.high - zero)
 
 
 def _by_channel(op: Rescale | Steps, kinds: np.ndarray) -> Rescale | Steps:
@@ -132,19 +145,29 @@ def _table(op: Rescale | Steps, of: Line, kind: TensorType) -> Lookup:
 def sum_requantizer(
     of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType
 ) -> tuple[Add, Rescale, Requantization]:
-    """The ops that a quantizer behind a line of two tensors, of these types, becomes: by rational arithmetic, whatever
-    the target, as a reader whose tool adds in another way says so itself (hwgen/pair_sum.py)."""
+    """The ops that a quantizer behind a line of two tensors, of these types, becomes: by rational arithmetic, whatever the
+    target, as a reader whose tool adds in another way says so itself."""
     assert of.other is not None
     ends = [(one.qtype.low, one.qtype.high) for one in (kind, other)]
     a, b, shift = of.scale / levels.scale, of.other[1] / levels.scale, of.offset / levels.scale
-    found = requantize_sum(a, b, shift, ends[0], ends[1], levels.low, levels.high, levels.rounding, path=of.path)
+    found = requantize_sum(
+        a,
+        b,
+        shift + levels.zero,
+        ends[0],
+        ends[1],
+        levels.low + levels.zero,
+        levels.high + levels.zero,
+        levels.rounding,
+        path=of.path,
+    )
     if found is None:
         raise OffGrid(
             f"a sum of scales {float(a):.6g} and {float(b):.6g}: no two multipliers give all its levels",
             of.path,
             "quantize both operands with one scale",
         )
-    (first, second), rescale = found
+    (first, second), rescale = found[0], _less(found[1], levels.zero)
     pairs = (kind.qtype.high - kind.qtype.low + 1) * (other.qtype.high - other.qtype.low + 1)
     note = Requantization("", of.path, rescale, 0, 0, pairs, of, levels, (first, second))
     # on the finer of their grids

@@ -11,7 +11,9 @@ EXACT = "exact"
 
 # of accumulators, int64 [kinds, n], to what is then rounded, float64 [kinds, n]; it is monotone in each kind
 Values = Callable[[np.ndarray], np.ndarray]
-# the same of two integers, int64 arrays that broadcast
+# of the factor, float64, and the bias on the accumulator, int64, of each kind: [kinds]
+Rule = Callable[[np.ndarray, np.ndarray], Values]
+# what `Values` is, of two integers: int64 arrays that broadcast
 SumValues = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -40,14 +42,9 @@ def onnxruntime(factors: np.ndarray, biases: np.ndarray) -> Values:
     return values
 
 
-def tflite_reference(factors: np.ndarray, biases: np.ndarray) -> Values:
-    """`fixed_point` of acc + bias, by the factors' multipliers."""
-    multipliers, shifts = (numbers[:, None] for numbers in quantized_multipliers(factors))
-    return lambda accumulators: fixed_point(accumulators + biases[:, None], multipliers, shifts).astype(np.float64)
-
-
 def fixed_point(x: np.ndarray, multipliers: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """TFLite's MultiplyByQuantizedMultiplier, int64 of int64, by what `quantized_multipliers` gives: a rounding doubling
+    """TFLite's MultiplyByQuantizedMultiplier, int64 of int64, by what `quantized_multipliers` gives: a rounding
+    doubling
     high multiplication and a rounding shift, both of int32."""
     high = doubling_high(x << np.maximum(shifts, 0), multipliers)
     return rounding_shift(high, np.maximum(-shifts, 0))
@@ -76,21 +73,15 @@ def rounding_shift(x: np.ndarray, exponent: np.ndarray) -> np.ndarray:
     return (x >> exponent) + ((x & mask) > threshold)
 
 
-RULES: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {
-    "onnxruntime": onnxruntime,
-    "tflite-reference": tflite_reference,
-}
+def tflite_reference(factors: np.ndarray, biases: np.ndarray) -> Values:
+    """TFLite's reference kernels: `fixed_point` of acc + bias."""
+    multipliers, shifts = (values[:, None] for values in quantized_multipliers(factors))
+    return lambda acc: fixed_point(acc + biases[:, None], multipliers, shifts).astype(np.float64)
 
 
-def sum_values_of(rule: str | SumValues, scale_a: Fraction, scale_b: Fraction, offset: Fraction) -> SumValues | None:
-    """The function of a sum's rule, by its name in SUM_RULES or as it is; None: rational arithmetic."""
-    if callable(rule):
-        return rule
-    if rule == EXACT:
-        return None
-    if rule not in SUM_RULES:
-        raise BadInput(f"rule = {rule!r}", "requantize_sum", f"use one of {', '.join([EXACT, *SUM_RULES])}")
-    return SUM_RULES[rule](scale_a, scale_b, offset)
+RULES: dict[str, Rule] = {"onnxruntime": onnxruntime}
+TFLITE_REFERENCE = "tflite-reference"  # a target whose rules the reader of a file writes into the network
+TARGETS = (EXACT, *RULES, TFLITE_REFERENCE)
 
 
 def tflite_reference_sum(scale_a: Fraction, scale_b: Fraction, offset: Fraction) -> SumValues:
@@ -109,6 +100,3 @@ def tflite_reference_sum(scale_a: Fraction, scale_b: Fraction, offset: Fraction)
         return (scaled(total, 2) + round(offset)).astype(np.float64)
 
     return values
-
-
-SUM_RULES: dict[str, Callable[[Fraction, Fraction, Fraction], SumValues]] = {"tflite-reference": tflite_reference_sum}

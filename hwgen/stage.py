@@ -57,6 +57,11 @@ class Stage:
         assert self.op.window is not None, f"{self.name}: {self.op} reads no window"
         return self.op.window
 
+    @property
+    def rounds(self) -> Quantize | None:
+        """The quantizer, where it is a shift of the exact result: the low bits need not be kept."""
+        return self.quantize if isinstance(self.quantize, Quantize) else None
+
     @cached_property
     def unclamped(self) -> QType:
         """The range of the result before the clamp."""

@@ -87,7 +87,7 @@ def _constants(conv: Conv, grid: int, shift: int, rounded: bool) -> list[int]:
 
 def exact_sums(stage: Stage) -> ExactSums:
     """The sums of a stage that is a convolution, on the coarsest grid."""
-    return stage.once("sums", lambda: ExactSums.of(conv_of(stage), stage.x, stage.quantize))
+    return stage.once("sums", lambda: ExactSums.of(conv_of(stage), stage.x, stage.rounds))
 
 
 def conv_of(stage: Stage) -> Conv:

@@ -23,6 +23,7 @@ from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
 from hwgen.requantizers import Requantization, requantizer, sum_requantizer
+from hwgen.rules import Rule
 from hwgen.target import Target
 from hwgen.views import View, frame_shape, laid_out
 
@@ -829,7 +830,7 @@ class Tensors:
         return self.defer(view, Line(view.base, "cat", self.path, scales, offsets, kinds))
 
     def quantized(
-        self, x: Tensor, scale, zero, axis: int, low: int, high: int, rounding: str, rule: str | None = None
+        self, x: Tensor, scale, zero, axis: int, low: int, high: int, rounding: str, rule: Rule | None = None
     ) -> Tensor:
         """The levels that hwgen.quantize_affine makes of a tensor, for its arguments: a line of integers that are these
         levels less the zero point, so that what is padded with them is worth zero; rule -- see `Levels`."""
@@ -853,11 +854,10 @@ class Tensors:
                 [-1 if n == axis % len(self.views[x].shape) else 1 for n in range(len(self.views[x].shape))]
             )
             x, scale = self.affine(x, 1, 0, by_number=False, divisor=along), np.ones(1)
-        if zero_first and point % 2 and key in ("half_even", "half_away", "to_zero"):
-            if key != "half_even":
-                raise UnsupportedLayer(f"rounding {rounding} with an odd zero point", self.path, "round half even")
+        shifted = point if zero_first and key in ("half_away", "to_zero") else 0
+        if zero_first and key == "half_even" and point % 2:
             key = "half_odd"
-        levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, rule)
+        levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, shifted, rule)
         if self.views[x].base in self.floats:
             result = self._quantize_input(levels, 0, x)
         else:
@@ -901,6 +901,10 @@ class Tensors:
         of = self.floats[view.base]
         known = self.inputs.get(of.name)
         steps = of.steps
+        if levels.zero:
+            raise UnsupportedLayer(
+                f"an input rounded by {levels.rounding} with a zero point", self.path, "round half even"
+            )
         if levels.scale != Fraction(2) ** exponent:
             steps = (*steps, ("div", np.array(float(levels.scale))))
         kind = TensorType(self.types[of.name].shape, QType(levels.low, levels.high), exponent)

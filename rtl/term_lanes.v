@@ -3,7 +3,7 @@
 // One layer: a stream in, a stream out, GROUPS output channels of LANES pixels at once, one term a cycle for all pixels
 // of a channel.
 //
-//   line_memory -> GROUPS x (lane_select -> LANES x pe) -> requantize
+//   line_memory -> GROUPS x (lane_select -> LANES x pe) -> requantize or rescale
 //        ^ addresses, commands: term_sequencer
 //
 // DSP = 1 puts two lanes into a DSP slice each (pe_dsp), which wants its terms from the high exponent to the low: the
@@ -12,7 +12,7 @@
 // channel i of the list's order belongs to group i % GROUPS, and FINAL groups have one left in the last round. MAXIMUM
 // = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
 // The result sent is clamp(sum >> DROP, LOW, HIGH), where either end may be none and sum is the accumulator with its F
-// bits below.
+// bits below; with MULTIPLIERS what rescale.v makes of sum >> DROP.
 //
 // bench: sim/bench_term_lanes.py
 `default_nettype none
@@ -38,6 +38,20 @@ module term_lanes #(
     parameter NO_HIGH = 0,                    // 1: there is no greatest result, whatever HIGH
     parameter IMMEDIATE_W = 8,                // bits of an immediate, up to W; X_W or more without MAC
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0, // what a tap outside the frame adds, or is compared as
+    // how sums are brought to levels by a multiplication: see rescale.v, which alone asks for these
+    parameter MULTIPLIERS = 0,                // sums that are multiplied at a time; 0: sums are clamped as they are
+    /* verilator lint_off UNUSEDPARAM */
+    parameter SCALED_W = 18,                  // bits of a sum that is multiplied
+    parameter MULTIPLIER_W = 18,              // bits of a multiplier
+    parameter BIAS_W = 24,                    // bits of what a bias is above LEAST_BIAS
+    parameter signed [63:0] LEAST_BIAS = 0,   // the least bias
+    parameter TIES_W = 0,                     // bits of how many remainders are a tie; 0: there is none
+    parameter PRODUCT_W = 40,                 // bits of a product with its bias
+    parameter SHIFT = 16,                     // low bits of it that are dropped
+    parameter SCALE_FILE = "",                // the multipliers for $readmemh
+    parameter SCALE_DEPTH = 2,                // words of that file
+    parameter SCALE_CHECK = 0,                // of that file, see term_rom.v
+    /* verilator lint_on UNUSEDPARAM */
     // the list
     parameter FILE = "",                      // the list for $readmemh, see term_rom.v
     parameter TERMS = 2,                      // words of the list; with LOAD of the list at power-up
@@ -448,29 +462,67 @@ module term_lanes #(
         end
     endgenerate
 
-    requantize #(
-        .LANES(LANES),
-        .GROUPS(GROUPS),
-        .FINAL(FINAL),
-        .IN_W(SENT_W),
-        .IN_SIGNED((MAXIMUM != 0) ? X_SIGNED : 1),
-        .OUT_W(OUT_W),
-        .LOW(LOW),
-        .HIGH(HIGH),
-        .NO_LOW(NO_LOW),
-        .NO_HIGH(NO_HIGH),
-        .XILINX(XILINX)
-    ) u_requantize (
-        .clk(clk),
-        .rst(rst),
-        .load(enable && ends),
-        .is_final(is_final),
-        .sums(sums),
-        .full(full),
-        .m_axis_tdata(m_axis_tdata),
-        .m_axis_tvalid(m_axis_tvalid),
-        .m_axis_tready(m_axis_tready)
-    );
+    generate
+        if (MULTIPLIERS != 0) begin : gen_rescale
+            rescale #(
+                .LANES(LANES),
+                .GROUPS(GROUPS),
+                .FINAL(FINAL),
+                .IN_W(SENT_W),
+                .OUT_W(OUT_W),
+                .LOW(LOW),
+                .HIGH(HIGH),
+                .NO_LOW(NO_LOW),
+                .NO_HIGH(NO_HIGH),
+                .MULTIPLIERS(MULTIPLIERS),
+                .X_W(SCALED_W),
+                .M_W(MULTIPLIER_W),
+                .BIAS_W(BIAS_W),
+                .BASE(LEAST_BIAS),
+                .TIES_W(TIES_W),
+                .P_W(PRODUCT_W),
+                .SHIFT(SHIFT),
+                .FILE(SCALE_FILE),
+                .DEPTH(SCALE_DEPTH),
+                .CHECK(SCALE_CHECK),
+                .XILINX(XILINX)
+            ) u_rescale (
+                .clk(clk),
+                .rst(rst),
+                .load(enable && ends),
+                .is_final(is_final),
+                .sums(sums),
+                .full(full),
+                .m_axis_tdata(m_axis_tdata),
+                .m_axis_tvalid(m_axis_tvalid),
+                .m_axis_tready(m_axis_tready)
+            );
+        end else begin : gen_requantize
+            requantize #(
+                .LANES(LANES),
+                .GROUPS(GROUPS),
+                .FINAL(FINAL),
+                .IN_W(SENT_W),
+                .IN_SIGNED((MAXIMUM != 0) ? X_SIGNED : 1),
+                .OUT_W(OUT_W),
+                .LOW(LOW),
+                .HIGH(HIGH),
+                .NO_LOW(NO_LOW),
+                .NO_HIGH(NO_HIGH),
+                .XILINX(XILINX)
+            ) u_requantize (
+                .clk(clk),
+                .rst(rst),
+                .load(enable && ends),
+                .is_final(is_final),
+                .sums(sums),
+                .full(full),
+                .m_axis_tdata(m_axis_tdata),
+                .m_axis_tvalid(m_axis_tvalid),
+                .m_axis_tready(m_axis_tready)
+            );
+        end
+    endgenerate
 
 endmodule
 `default_nettype wire

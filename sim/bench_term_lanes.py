@@ -24,6 +24,7 @@ def units():
     from hwgen.ops.conv import Conv
     from hwgen.ops.maxpool import MaxPool
     from hwgen.ops.quantize import Quantize
+    from hwgen.ops.rescale import Rescale
     from hwgen.qtype import QType
     from hwgen.stage import Stage
     from hwgen.stream import Order
@@ -50,6 +51,13 @@ def units():
     def wide(most):
         """Two outputs whose sums reach +-255 * 2 * most."""
         return Conv(np.array([[most, -most], [-most, -most]])[:, :, None, None], np.zeros(2))
+
+    def rescale(channels, bits, shift, low, high, ties=None):
+        """Multipliers of both signs, of up to so many bits, and a sign."""
+        multipliers = rng.integers(1 << (bits - 1), 1 << bits, channels) * rng.choice([-1, 1], channels)
+        biases = rng.integers(-(8 << shift), 8 << shift, channels)
+        ties = np.zeros(channels, int) if ties is None else np.resize(ties, channels)
+        return Rescale(multipliers, biases, ties, shift, low, high)
 
     padded = {"padding": (1, 1, 1, 1)}
     sparse = Conv(np.array([[1, -1], [1, 0], [-1, 0], [0, 0], [0, 1.0]])[:, :, None, None], np.zeros(5))
@@ -165,6 +173,56 @@ def units():
             Conv(rng.choice([0, 0, 0, 0, 0, 3, -7], (96, 128, 1, 1)), rng.integers(-30, 30, 96)),
             ((128, 1, 2), 0, 15, 0),
             (2, 3, "mac"),
+            sort=True,
+        ),
+        # sums that are multiplied: by one multiplier, one after the other, the last lane short
+        unit("scaled", conv(3, 2, (3, 3), **padded), ((2, 4, 7), 0, 15, 0), (4,), quantize=rescale(3, 9, 10, 0, 15)),
+        # three groups, the last round short, channels in any order, and half even
+        unit(
+            "scaled_groups",
+            conv(5, 3, (3, 3), **padded),
+            ((3, 3, 7), 0, 15, 0),
+            (3, 3),
+            lanes(3, (2, 0, 1)),
+            rescale(5, 5, 7, -8, 7, [1, 0, 9, 128]),
+            sort=True,
+        ),
+        # lists so short that it takes several multipliers, and words wait
+        unit(
+            "scaled_short",
+            sparse,
+            ((2, 3, 5), -8, 7, 0),
+            (5, 2),
+            lanes(5),
+            rescale(5, 4, 4, -8, 7, [0, 1]),
+            sort=True,
+        ),
+        # lanes in slices, a list with distances; one factor for all
+        unit(
+            "scaled_mac",
+            Conv(rng.choice([0, 0, 0, 3, -7], (20, 128, 1, 1)), rng.integers(-30, 30, 20)),
+            ((128, 1, 4), 0, 15, 0),
+            (4, 3, "mac"),
+            quantize=rescale(1, 12, 15, 0, 15),
+            sort=True,
+        ),
+        unit(
+            "scaled_dsp",
+            conv(5, 2, (3, 3), **padded),
+            ((2, 4, 6), 0, 15, 0),
+            (3, 2, "dsp"),
+            lanes(3),
+            rescale(5, 14, 16, 0, 15),
+            sort=True,
+        ),
+        # one list for all channels, each with a factor of its own; multipliers of two slices
+        unit(
+            "scaled_shared",
+            Conv(np.ones((5, 1, 2, 2)), np.zeros(5), (2, 2), groups=5),
+            ((5, 4, 6), -8, 7, 0),
+            (3, 2),
+            lanes(3, (3, 1, 4, 0, 2)),
+            rescale(5, 33, 34, -8, 7, [0, 1, 1 << 33]),
             sort=True,
         ),
     ]

@@ -135,7 +135,7 @@ def test_slang_speaks_up(line, complaint, tmp_path):
     assert complaint in Slang([tmp_path / "bad.v"]).says("bad")
 
 
-@pytest.mark.parametrize("name", ["usual", "max_signed", "dsp", "mac"])
+@pytest.mark.parametrize("name", ["usual", "max_signed", "dsp", "mac", "scaled", "scaled_mac"])
 def test_all_read_lanes_without_the_modules_that_they_leave_out(name, tmp_path):
     """A build holds no module that no instance elaborates; generate branches that are not taken name those even so."""
     (unit,) = (unit for unit in bench_term_lanes.UNITS if unit.name == name)
@@ -143,7 +143,7 @@ def test_all_read_lanes_without_the_modules_that_they_leave_out(name, tmp_path):
     for path, text in library(["term_lanes"], unit.leaves_out).items():
         sources.append(tmp_path / Path(path).name)
         sources[-1].write_text(text)
-    assert len(unit.leaves_out) == 4 and not unit.leaves_out & {source.stem for source in sources}
+    assert len(unit.leaves_out) >= 4 and not unit.leaves_out & {source.stem for source in sources}
     given = unit.parameters() | {"FILE": ""}  # the list is not there
     lint(sources, "term_lanes", given)
     assert not Slang(sources).says("term_lanes", given)
@@ -166,7 +166,7 @@ def test_all_read_lanes_without_the_modules_that_they_leave_out(name, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for path, text in unit.files().items():
-        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
     (tmp_path / "top.v").write_text((tmp_path / "top.v").read_text().replace('""', f'"{unit.rom_path}"'))
     read = [f"read_verilog -defer {source.name}" for source in [*sources, tmp_path / "top.v"]]

@@ -13,8 +13,9 @@ A file of floats alone becomes layers of torch, to be compressed.
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from math import lcm, prod
+from math import prod
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -27,12 +28,12 @@ from hwgen.fixed_point import requantize_fixed
 from hwgen.flatbuffer import OperatorInfo, Subgraph, TensorInfo, parse
 from hwgen.formats import Call, Network, Read, needs
 from hwgen.nn_affine import quantize_affine
-from hwgen.pair_sum import fit_pair
+from hwgen.ops.rescale import Rescale
+from hwgen.requantize import requantize, requantize_sum
 
 SUFFIXES = (".tflite",)
-TARGETS = ("exact", "tflite-reference")
+TARGETS = (rules.EXACT, rules.TFLITE_REFERENCE)
 INT8 = (-128, 127)
-SHIFT_OF_SUMS = 20  # of the reference kernels of ADD and SUB: bits behind the point
 WEIGHTS = ("INT8", "INT4")
 NONE, RELU, RELU_N1_TO_1, RELU6 = range(4)  # fused activations
 SAME = 0  # padding
@@ -60,7 +61,7 @@ def read(path: str, target: str = "exact") -> Read:
 class _Reader:
     """Walks a subgraph, operator by operator; what stands in the way is told at once."""
 
-    KINDS: dict[str, str]  # of an operator -> the method that reads it
+    KINDS: ClassVar[dict[str, str]]  # of an operator -> the method that reads it
 
     def __init__(self, graph: Subgraph, path: str, target: str):
         self.graph, self.path, self.target = graph, path, target
@@ -212,7 +213,7 @@ class _Reader:
     def kernel(self, operator: OperatorInfo) -> tuple[int, int]:
         return operator.options.get("FilterHeight", 0), operator.options.get("FilterWidth", 0)
 
-    def pooled(self, operator: OperatorInfo) -> Callable:
+    def pooled(self, operator: OperatorInfo) -> nn.AvgPool2d:
         """The average of an AVERAGE_POOL_2D."""
         windows, size = self.window(operator, self.kernel(operator))
         self.expect(self.result(operator).shape, (1, *size, self.image(self.tensor(operator, 0))[2]))
@@ -223,7 +224,7 @@ class _Reader:
     def over(self, operator: OperatorInfo) -> None:
         """Checks that MEAN is over rows and columns."""
         before, after = self.tensor(operator, 0), self.result(operator).shape
-        rows, columns, channels = self.image(before)
+        *_, channels = self.image(before)
         axes = sorted(int(axis) % 4 for axis in self.constant(operator, 1, ["INT32"]).reshape(-1))
         if axes != [1, 2]:
             raise UnsupportedLayer(f"MEAN over the dimensions {axes}", "", "take it over rows and columns: 1 and 2")
@@ -244,7 +245,7 @@ class _Reader:
 class _Integers(_Reader):
     """An int8 network. Between the steps are integers less their zero point."""
 
-    KINDS = {
+    KINDS: ClassVar = {
         "CONV_2D": "_conv",
         "DEPTHWISE_CONV_2D": "_conv",
         "FULLY_CONNECTED": "_fully_connected",
@@ -264,11 +265,10 @@ class _Integers(_Reader):
         "DEQUANTIZE": "_dequantize",
         "SOFTMAX": "_softmax",
     }
-    MOVES = ("_reshape", "_pad", "_concatenate", "_max_pool")
 
     @property
     def reference(self) -> bool:
-        return self.target == "tflite-reference"
+        return self.target == rules.TFLITE_REFERENCE
 
     def _operator(self, operator: OperatorInfo) -> None:
         if operator.kind in self.KINDS and operator.kind not in ("QUANTIZE", "DEQUANTIZE"):
@@ -311,7 +311,7 @@ class _Integers(_Reader):
         fused = operator.options.get("FusedActivationFunction", named)
         if fused not in cuts:
             raise UnsupportedLayer(f"{operator.kind} with the activation {fused}", "", "use ReLU or ReLU6")
-        least, greatest = (None if cut is None else _half_away(np.float32(cut) / scale) for cut in cuts[fused])
+        least, greatest = (None if cut is None else int(_half_away(np.float32(cut) / scale)) for cut in cuts[fused])
         return low if least is None else max(low, least), high if greatest is None else min(high, greatest)
 
     def clamp(self, operator: OperatorInfo) -> list[nn.Module]:
@@ -402,16 +402,17 @@ class _Integers(_Reader):
     def _average(self, operator: OperatorInfo) -> None:
         """All kernels round the average of the integers as they are in the file, half away from zero."""
         self.same_scale(operator)
-        self.add(operator, nn.Sequential(self.pooled(operator), Call(self.rounded(operator))))
+        pool, (low, high), zero = self.pooled(operator), self.ends(operator), self.zero(self.result(operator))
+        pool.divisor_override, count = 1, prod(self.kernel(operator))
 
-    def rounded(self, operator: OperatorInfo) -> Callable:
-        (low, high), zero = self.ends(operator), self.zero(self.result(operator))
-        one, offset = torch.ones(1, dtype=torch.float64), torch.full([1], float(zero), dtype=torch.float64)
+        def rule(sums: np.ndarray) -> np.ndarray:
+            return _half_away((sums + count * zero) / count) - zero
 
-        def levels(x: Tensor) -> Tensor:
-            return quantize_affine(x, one, offset, 0, low + zero, high + zero, "zero_first:half_away") - float(zero)
-
-        return levels
+        reach = np.array([[count * (INT8[0] - zero), count * (INT8[1] - zero)]])
+        found = requantize([Fraction(1, count)], [Fraction(0)], reach, low, high, "half_away", rule=rule).op
+        assert isinstance(found, Rescale), "averages of one rounding on either side of zero are a line"
+        multiplier, scale = float(found.multipliers[0]), float(1 << found.shift)
+        self.add(operator, Call(lambda x: _floor(pool(x) * multiplier + float(found.biases[0]), scale, low, high)))
 
     def _mean(self, operator: OperatorInfo) -> None:
         self.over(operator)
@@ -442,13 +443,21 @@ class _Integers(_Reader):
                 "add computed tensors of one shape",
             )
         self.expect(result.shape, first.shape)
-        scales = [Fraction(float(tensor.scales[0])) for tensor in (first, second, result)]
-        scales[1] *= -1 if operator.kind == "SUB" else 1
-        a, b = (np.arange(INT8[0], INT8[1] + 1) - self.zero(tensor) for tensor in (first, second))
-        levels = (_reference_sums if self.reference else _exact_sums)(a, b, *scales)
+        worth = [float(tensor.scales[0]) for tensor in (first, second, result)]
+        worth[1] *= -1 if operator.kind == "SUB" else 1
         low, high = self.ends(operator)
-        factors = float(scales[0] / scales[2]), float(scales[1] / scales[2])
-        found = fit_pair(a, b, levels, factors, low, high)
+        if not self.reference:
+            scale, zero = torch.tensor([worth[2]], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+
+            def levels(a: Tensor, b: Tensor) -> Tensor:
+                return quantize_affine(a * worth[0] + b * worth[1], scale, zero, 0, low, high, "half_even")
+
+            self.add(operator, Call(levels), 2)
+            return
+        factors = [Fraction(worth[place]) / Fraction(worth[2]) for place in (0, 1)]
+        ends = [(INT8[0] - self.zero(tensor), INT8[1] - self.zero(tensor)) for tensor in (first, second)]
+        rule = rules.tflite_reference_sum(*factors, Fraction(0))
+        found = requantize_sum(*factors, Fraction(0), *ends, low, high, "half_away", rule=rule)
         if found is None:
             raise UnsupportedLayer(
                 f"{operator.kind} of scales {first.scales[0]:.4g} and {second.scales[0]:.4g}: no multipliers give all "
@@ -456,7 +465,9 @@ class _Integers(_Reader):
                 "",
                 "quantize its inputs in scales that are nearer to each other",
             )
-        self.add(operator, Call(_pair(*found, low, high)), 2)
+        (one, other), line = (float(found[0][0]), float(found[0][1])), found[1]
+        bias, scale = float(line.biases[0]), float(1 << line.shift)
+        self.add(operator, Call(lambda a, b: _floor(a * one + b * other + bias, scale, low, high)), 2)
 
     # what only moves numbers has the same scale behind it
 
@@ -525,7 +536,7 @@ class _Integers(_Reader):
 class _Floats(_Reader):
     """A network of floats, as torch's layers."""
 
-    KINDS = {
+    KINDS: ClassVar = {
         "CONV_2D": "_conv",
         "DEPTHWISE_CONV_2D": "_conv",
         "FULLY_CONNECTED": "_fully_connected",
@@ -681,9 +692,15 @@ def _padding(size: int, kernel: int, stride: int, dilation: int, same: bool) -> 
     return lacks // 2, lacks - lacks // 2, count
 
 
-def _half_away(x) -> int:
-    """The nearest integer, as C's round: ties away from zero."""
-    return int(np.sign(x) * np.floor(abs(float(x)) + 0.5))
+def _half_away(x: np.ndarray | np.floating) -> np.ndarray:
+    """The nearest integers, as C's round: ties away from zero."""
+    return np.sign(x) * np.floor(abs(x) + 0.5)
+
+
+def _floor(x: Tensor, scale: float, low: int, high: int) -> Tensor:
+    """The levels floor(x / scale), from low to high."""
+    worth, zero = torch.tensor([scale], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    return quantize_affine(x, worth, zero, 0, low, high, "floor")
 
 
 def _affine(units: np.ndarray, result: TensorInfo, low: int, high: int, rounding: str) -> Callable:
@@ -704,43 +721,8 @@ def _fixed(multipliers: np.ndarray, shifts: np.ndarray, low: int, high: int) -> 
     return lambda x: requantize_fixed(x, multiplier, shift, low, high)
 
 
-def _pair(first: int, second: int, bias: int, shift: int, low: int, high: int) -> Callable:
-    """A sum of two by multipliers and a shift."""
-    scale, zero = torch.tensor([2.0**shift], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    return lambda a, b: quantize_affine(
-        a * float(first) + b * float(second) + float(bias), scale, zero, 0, low, high, "floor"
-    )
-
-
 def _stored(zero: int, scale: float, rounding: str) -> Callable:
     """The levels of an input, less their zero point."""
     worth, none = torch.tensor([scale], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     low, high = INT8[0] - zero, INT8[1] - zero
     return lambda x: quantize_affine(x, worth, none, 0, low, high, rounding)
-
-
-def _exact_sums(a: np.ndarray, b: np.ndarray, first: Fraction, second: Fraction, result: Fraction) -> np.ndarray:
-    """round(a * first / result + b * second / result), half even, for each pair: int64 [A, B]."""
-    factors = first / result, second / result
-    whole = lcm(*(factor.denominator for factor in factors))
-    numbers = [int(factor * whole) for factor in factors]
-    sums = a.astype(object)[:, None] * numbers[0] + b.astype(object) * numbers[1]
-    levels = (2 * sums + whole) // (2 * whole)
-    ties = (2 * sums + whole) % (2 * whole) == 0
-    return (levels - (ties & (levels % 2 == 1))).astype(np.int64)
-
-
-def _reference_sums(a: np.ndarray, b: np.ndarray, first: Fraction, second: Fraction, result: Fraction) -> np.ndarray:
-    """What the reference kernels of ADD and SUB give of each pair: int64 [A, B]. Both are scaled to twice the greater
-    scale, with 20 bits behind the point, and rounded; then their sum is."""
-    scales = [float(abs(scale)) for scale in (first, second, result)]
-    twice = 2 * max(scales[:2])
-
-    def scaled(x: np.ndarray, factor: float) -> np.ndarray:
-        multiplier, shift = rules.quantized_multipliers(np.array([factor]))
-        return rules.fixed_point(x, multiplier, shift)
-
-    one = scaled(a << SHIFT_OF_SUMS, scales[0] / twice)
-    other = scaled(b << SHIFT_OF_SUMS, scales[1] / twice)
-    sums = one[:, None] + (other if second > 0 else -other)
-    return scaled(sums, twice / ((1 << SHIFT_OF_SUMS) * scales[2]))

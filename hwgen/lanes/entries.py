@@ -27,12 +27,14 @@ class Rounds:
     lengths   entries of each round
     places    of each channel
     groups
+    word_cycles  that a group's results take before they are sent (rtl/rescale.v); 0: none (rtl/requantize.v)
     """
 
     channels: tuple[int, ...]
     lengths: np.ndarray
     places: np.ndarray
     groups: int
+    word_cycles: int = 0
 
     @staticmethod
     def of(lengths: np.ndarray, groups: int, sort: bool) -> "Rounds":
@@ -52,10 +54,13 @@ class Rounds:
     def cycles(self) -> int:
         """From a position's end to the next one's: a cycle an entry, and more where results wait to be sent.
 
-        Finished sums wait in one register behind the words that are being sent, one a cycle (rtl/requantize.v).
+        Finished sums wait in one register behind the words that are being sent, one a cycle (rtl/requantize.v), or
+        until the last of them is worked on (rtl/rescale.v).
         """
         sent = np.full(len(self.lengths), self.groups)
         sent[-1] = self.final
+        if self.word_cycles:
+            return int(np.maximum(self.lengths, np.roll(sent, 1) * self.word_cycles).sum())
         if (self.lengths >= np.roll(sent, 1)).all():
             return int(self.lengths.sum())
         finished = moved = behind = 0

@@ -13,8 +13,10 @@ from hwgen.lanes.geometry import Windows, rows_of
 from hwgen.lanes.kinds import LaneKind, lane_kinds
 from hwgen.lanes.memories import MEMORIES, ListMemory
 from hwgen.lanes.program import Program
+from hwgen.lanes.rescale import Products, products_of, shared
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
+from hwgen.ops.rescale import Rescale
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stage import Stage
@@ -37,11 +39,16 @@ def entries_of(stage: Stage, kind: LaneKind, order: Order) -> Entries:
 
 def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False) -> int:
     """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds."""
-    sort = sort and not MEMORIES[fold.memory].written
-    entries = entries_of(stage, lane_kinds()[fold.kind], order)
     stripe = -(-stage.y.shape[2] // fold.lanes)
     late = rows_of(stage, Windows.of(stage, fold.lanes, order), device).late(order.beats // stage.x.shape[1])
-    return late + stage.y.shape[1] * stripe * Rounds.of(entries.lengths, fold.groups, sort).cycles
+    return late + stage.y.shape[1] * stripe * walked(stage, fold, order, sort)[1].cycles
+
+
+def walked(stage: Stage, fold: Fold, order: Order, sort: bool) -> tuple[int, Rounds]:
+    """The multipliers of rtl/rescale.v, 0 where sums are levels without, and how the groups walk the list."""
+    entries = entries_of(stage, lane_kinds()[fold.kind], order)
+    rounds = Rounds.of(entries.lengths, fold.groups, sort and not MEMORIES[fold.memory].written)
+    return shared(rounds, fold.lanes, 1) if isinstance(stage.quantize, Rescale) else (0, rounds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +71,7 @@ class TermLanes(LoadableUnit):
     @property
     def leaves_out(self) -> frozenset[str]:
         others = {kind.module for kind in lane_kinds().values()} - {self.kind_of_lanes.module}
+        others = others | {"rescale"} if self.products is None else (others | {"requantize"}) - {"pe_mac"}
         return frozenset(others if self.memory.written else {*others, "term_loader"})
 
     @property
@@ -89,11 +97,17 @@ class TermLanes(LoadableUnit):
 
     @property
     def latency(self):
-        return self.kind_of_lanes.registers + self.entries.gaps
+        late = 0 if self.products is None else self.products.registers
+        return self.kind_of_lanes.registers + self.entries.gaps + late
 
     @property
     def delay(self):
-        return self.latency + self.out_order.stripe * self.rounds.cycles
+        return self.latency + self.out_order.stripe * self.rounds.cycles + self._last_word
+
+    @property
+    def _last_word(self) -> int:
+        """Cycles from the first sums of a position's last round to the last ones, where they are multiplied."""
+        return self.rounds.final * self.rounds.word_cycles
 
     @cached_property
     def shared(self) -> bool:
@@ -127,8 +141,23 @@ class TermLanes(LoadableUnit):
         return entries_of(self.stage, self.kind_of_lanes, self.order)
 
     @cached_property
+    def _walked(self) -> tuple[int, Rounds]:
+        return walked(self.stage, self.fold, self.order, self.sort)
+
+    @property
     def rounds(self) -> Rounds:
-        return Rounds.of(self.entries.lengths, self.fold.groups, self.sort and not self.memory.written)
+        return self._walked[1]
+
+    @property
+    def multipliers(self) -> int:
+        """Of rtl/rescale.v; 0: sums are clamped as they are."""
+        return self._walked[0]
+
+    @cached_property
+    def products(self) -> Products | None:
+        """What rtl/rescale.v does."""
+        program = self.program
+        return products_of(self.stage, program.accumulator + program.below - program.drop)
 
     @cached_property
     def fields(self) -> dict[str, int]:
@@ -165,7 +194,9 @@ class TermLanes(LoadableUnit):
     @property
     def ends(self) -> dict[str, int]:
         """LOW and HIGH of the clamp; other weights may reach an end that these do not."""
-        quantize = self.stage.quantize
+        if self.products is not None:
+            return self.products.ends
+        quantize = self.stage.rounds
         if not self.memory.written or quantize is None:
             return clamp_ends(self.stage.unclamped, quantize)
         return {"LOW": max(quantize.low, -UNBOUNDED), "HIGH": min(quantize.high, UNBOUNDED - 1)}
@@ -181,7 +212,7 @@ class TermLanes(LoadableUnit):
         )
 
     def parameters(self):
-        return {**self._numbers(), **self._list(), **self._geometry()}
+        return {**self._numbers(), **self._scales(), **self._list(), **self._geometry()}
 
     def _numbers(self) -> dict:
         """The parameters of the datapath."""
@@ -202,6 +233,29 @@ class TermLanes(LoadableUnit):
             "IMMEDIATE_W": program.immediate_bits,
             "PAD_VALUE": (least, program.immediate_bits),
         }
+
+    def _scales(self) -> dict:
+        """The parameters of rtl/rescale.v."""
+        if self.products is None:
+            return {}
+        rom = self.scales
+        return {
+            "MULTIPLIERS": self.multipliers,
+            **self.products.parameters(),
+            "SCALE_FILE": self._scale_path,
+            "SCALE_DEPTH": rom.depth,
+            "SCALE_CHECK": (rom.check, 32),
+        }
+
+    @cached_property
+    def scales(self) -> Rom:
+        """The numbers of rtl/rescale.v, in the order of the channels."""
+        assert self.products is not None, f"{self.name}: no sums are multiplied"
+        return self.products.rom(self.out_order.channels or tuple(range(self.stage.y.shape[0])))
+
+    @property
+    def _scale_path(self) -> str:
+        return f"rom/{self.name}_scales.hex"
 
     def _list(self) -> dict:
         """The parameters of the list; what is in a memory without a file is none of the hardware's business."""
@@ -270,10 +324,14 @@ class TermLanes(LoadableUnit):
         return table
 
     def files(self):
-        return {self.rom_path: self.rom.padded(self.depth).text()} if self.memory.file else {}
+        files = {self.rom_path: self.rom.padded(self.depth).text()} if self.memory.file else {}
+        return files if self.products is None else files | {self._scale_path: self.scales.text()}
 
     def roms(self) -> dict[str, dict[str, int]]:
-        return {self.rom_path: {"depth": self.depth, "width": self.rom.width}} if self.memory.file else {}
+        roms = {self.rom_path: {"depth": self.depth, "width": self.rom.width}} if self.memory.file else {}
+        if self.products is not None:
+            roms[self._scale_path] = {"depth": self.scales.depth, "width": self.scales.width}
+        return roms
 
     def facts(self):
         _, rows, columns = self.stage.y.shape

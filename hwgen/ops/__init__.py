@@ -20,6 +20,9 @@ class Import:
     shares    the result is in the memory of the first argument, so a change of one in place is a change of both
     picks     every number of the result is one of the first argument's, in each frame: a rounding behind the call may
               as well come before it
+    constant  (importer, *arguments) -> the value of a call of constants alone, which are float64 tensors; None: that
+              of the call itself
+    quantizes it puts floats on a grid
     """
 
     function: Callable
@@ -27,6 +30,8 @@ class Import:
     rank: int | None = None
     shares: bool = False
     picks: bool = False
+    constant: Callable | None = None
+    quantizes: bool = False
 
 
 _IMPORTS: dict[str, Import] = {}

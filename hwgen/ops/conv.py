@@ -90,7 +90,8 @@ class Conv(Op):
                 f"within {WEIGHT_BITS} bits",
                 self.path,
                 "project the weights on a grid (powers of two, APoT, integers times a power of two) before the build; "
-                "fold a batch norm into its convolution before projecting, not after",
+                "fold a batch norm into its convolution before projecting, not after; or quantize them, too, with the "
+                "tool that quantized the activations",
             )
         smallest = trailing_exponent(self.weight[nonzero]).min() if nonzero.any() else 0
         bias = self.bias[self.bias != 0]

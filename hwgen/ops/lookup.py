@@ -82,8 +82,9 @@ class Lookup(Op):
                 path,
                 "quantize its input to a range on which the function is finite",
             )
-        scaled = torch.from_numpy(values / float(levels.scale))
-        table = ROUNDINGS[levels.rounding](scaled).clamp(levels.low, levels.high).long().numpy()
+        scaled = torch.from_numpy(values / float(levels.scale) + levels.zero)
+        table = ROUNDINGS[levels.rounding](scaled) - levels.zero
+        table = table.clamp(levels.low, levels.high).long().numpy()
         return Lookup(table, x.qtype.low, exponent, name, path)
 
     def infer(self, x: TensorType) -> TensorType:

@@ -84,7 +84,7 @@ def end_parameters(ends: dict[str, int]) -> dict[str, Value]:
     return low | ({"NO_HIGH": 1} if ends["HIGH"] == UNBOUNDED - 1 else {"HIGH": signed64(ends["HIGH"])})
 
 
-@imports("hwgen.act_quant.default")
+@imports("hwgen.act_quant.default", quantizes=True)
 def act_quant(importer, x, bits, exponent, signed):
     ActQuant(bits, exponent, signed)  # its limits hold for a program that calls the op itself, too
     return importer.add(Quantize(exponent, *limits(bits, signed)), x)

@@ -158,7 +158,7 @@ def finite(node: Node, values: np.ndarray, what: str) -> np.ndarray:
 
 
 def buffer(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float64).reshape(np.shape(values)))
+    return torch.from_numpy(np.array(values, np.float64))  # a copy: a file's own are not writable
 
 
 def integer_range(kind: str) -> tuple[int, int] | None:

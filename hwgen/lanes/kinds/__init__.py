@@ -69,7 +69,7 @@ class LaneKind:
 
         payload_bits -- of the build's entries. Raises DoesNotFit where the new numbers exceed the hardware.
         """
-        quantize = stage.quantize or Quantize(stage.y.exponent, -UNBOUNDED, UNBOUNDED)
+        quantize = stage.rounds or Quantize(stage.op.infer(stage.x).exponent, -UNBOUNDED, UNBOUNDED)
         _check_results(stage, op, quantize)
         new = replace(stage, op=op, quantize=quantize)
         program, shifts = self.remade(new, built), {}
@@ -118,13 +118,18 @@ def too_much(stage: Stage, what: str, hint: str) -> DoesNotFit:
 
 
 def _check_results(stage: Stage, op: Conv, quantize: Quantize) -> None:
-    y = stage.y
-    if stage.quantize is None and op.out_exponent(stage.x) < y.exponent:
+    """Raises where results of other weights are not what the build's can be; quantize -- of the exact sums, where that
+    is all that is done to them, or to what is multiplied or compared."""
+    y, grid = stage.y, op.out_exponent(stage.x)
+    scaled = stage.quantize is not None and stage.rounds is None
+    if stage.rounds is None and (grid < quantize.exponent or (scaled and grid != quantize.exponent)):
         raise too_much(
             stage,
-            f"its results are on a grid of 2^{op.out_exponent(stage.x)}, those of the build on 2^{y.exponent}",
+            f"its sums are on a grid of 2^{grid}, those of the build on 2^{quantize.exponent}",
             "put weights and biases on the grid of the first ones",
         )
+    if scaled:
+        return
     new, (low, high) = quantize.infer(op.infer(stage.x)).qtype, limits(y.qtype.bits, y.qtype.signed)
     if new.low < low or new.high > high:
         raise too_much(

@@ -30,11 +30,11 @@ class Dsp(LaneKind):
     def obstacle(self, stage):
         if not isinstance(stage.op, Conv):
             return "it is no sum of products"
-        bits = dsp_accumulator(stage.op, stage.x, stage.quantize)
+        bits = dsp_accumulator(stage.op, stage.x, stage.rounds)
         return None if bits <= DSP_LANE_BITS else _too_wide(bits)
 
     def make(self, stage, **hardware):
-        return dsp_program(stage.op, stage.x, stage.quantize, **hardware)
+        return dsp_program(stage.op, stage.x, stage.rounds, **hardware)
 
     def per_slice(self, program, x_bits):
         return 2

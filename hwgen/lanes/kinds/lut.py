@@ -28,7 +28,7 @@ class Lut(LaneKind):
         return None if isinstance(stage.op, Conv) else "it is no sum of products"
 
     def make(self, stage, **hardware):
-        return sum_program(stage.op, stage.x, stage.quantize, **hardware)
+        return sum_program(stage.op, stage.x, stage.rounds, **hardware)
 
     def shifts(self, new: Stage, program: Program, built: Program):
         above, built_above = program.below - program.drop, built.below - built.drop

@@ -33,12 +33,12 @@ class Mac(LaneKind):
     def obstacle(self, stage):
         if not isinstance(stage.op, Conv):
             return "it is no sum of products"
-        return mac_obstacle(stage.op, stage.x, stage.quantize)
+        return mac_obstacle(stage.op, stage.x, stage.rounds)
 
     def make(self, stage, *, base: int | None = None, **hardware):
         if stage.loadable and base is None:
-            base = mac_base(stage.op, stage.x, stage.quantize)
-        return mac_program(stage.op, stage.x, stage.quantize, base=base, **hardware)
+            base = mac_base(stage.op, stage.x, stage.rounds)
+        return mac_program(stage.op, stage.x, stage.rounds, base=base, **hardware)
 
     def per_slice(self, program, x_bits):
         """Two where the sum of the lower one leaves the upper one's product room."""

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes GROUPS x LANES finished sums at once, as requantize.v does, and brings each to a level: its channel's multiple,
+// shifted (scale_product.v). A few multipliers work through the sums; the LANES levels of a group are sent in a beat,
+// group 0 first.
+//
+// The channels come in the order of the list, over again: a load's groups are the next ones, and one with `is_final`,
+// which brings the first FINAL groups only, ends with the last. MULTIPLIERS lanes of a group are taken at a time. A sum
+// goes through a register, where it is saturated to X_W bits: beyond these its level is an end. `full` says that a load
+// would overwrite sums that wait.
+//
+// bench: sim/bench_rescale.py
+`default_nettype none
+
+module rescale #(
+    parameter LANES = 4,                 // sums of a group
+    parameter GROUPS = 1,                // groups of a load
+    parameter FINAL = 1,                 // groups that a load with `is_final` brings
+    parameter IN_W = 20,                 // bits of a sum, two's complement
+    parameter OUT_W = 8,                 // bits of a level
+    parameter signed [63:0] LOW = 0,     // least level
+    parameter signed [63:0] HIGH = 255,  // greatest level
+    parameter NO_LOW = 0,                // 1: there is no least level, whatever LOW
+    parameter NO_HIGH = 0,               // 1: there is no greatest level, whatever HIGH
+    parameter MULTIPLIERS = 1,           // sums that are worked on at a time, up to LANES
+    parameter X_W = 18,                  // bits of a saturated sum
+    parameter M_W = 18,                  // bits of a multiplier, two's complement
+    parameter BIAS_W = 24,               // bits of what a bias is above BASE
+    parameter signed [63:0] BASE = 0,    // the least bias
+    parameter TIES_W = 0,                // bits of what says how many remainders are a tie; 0: there is none
+    parameter P_W = 40,                  // bits of a product with its bias
+    parameter SHIFT = 16,                // low bits of it that are dropped
+    parameter FILE = "",                 // of multipliers, see scale_product.v
+    parameter DEPTH = 2,                 // channels, or 1: all have the same numbers
+    parameter CHECK = 0,                 // of FILE, see term_rom.v
+    parameter XILINX = 0                 // primitives of a device family, see pe_mac.v and clamp.v
+) (
+    input  wire                         clk,
+    input  wire                         rst,
+    input  wire                         load,
+    input  wire                         is_final,
+    input  wire [GROUPS*LANES*IN_W-1:0] sums,
+    output wire                         full,
+
+    output wire [LANES*OUT_W-1:0]       m_axis_tdata,
+    output wire                         m_axis_tvalid,
+    input  wire                         m_axis_tready
+);
+
+    localparam CHUNKS = (LANES + MULTIPLIERS - 1) / MULTIPLIERS;    // of a group
+    localparam CHUNK_W = $clog2(CHUNKS);
+    localparam GROUP_W = $clog2(GROUPS);
+    localparam SELECT_W = (CHUNK_W + GROUP_W > 0) ? CHUNK_W + GROUP_W : 1;
+    localparam PLACES = 1 << SELECT_W;
+    localparam CHANNEL_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
+    localparam LAST_CHUNK = CHUNKS - 1;
+    localparam LAST_GROUP = GROUPS - 1;
+    localparam LAST_FINAL = FINAL - 1;
+    // a multiplier of more than 18 bits and a sum of more than 18, or either of more than 26, are two slices' work
+    localparam WIDE = (X_W > 26 || M_W > 26 || (X_W > 18 && M_W > 18)) ? 1 : 0;
+    localparam LATE = (WIDE != 0) ? 6 : 4;                          // registers from a sum that waits to its level
+    localparam RESULTS_W = MULTIPLIERS * OUT_W;
+    localparam WORD_W = CHUNKS * RESULTS_W;
+
+    generate
+        if (GROUPS < 1 || FINAL < 1 || FINAL > GROUPS) begin : gen_check_groups
+            rescale_FINAL_must_be_1_to_GROUPS error_i ();
+        end
+        if (MULTIPLIERS < 1 || MULTIPLIERS > LANES) begin : gen_check_multipliers
+            rescale_MULTIPLIERS_must_be_1_to_LANES error_i ();
+        end
+        if (X_W > IN_W || (X_W < 2 && X_W != IN_W)) begin : gen_check_x
+            rescale_X_W_must_be_2_to_IN_W error_i ();
+        end
+    endgenerate
+
+    reg  [GROUPS*LANES*IN_W-1:0] sums_q;
+    reg                          busy_q;    // sums_q holds sums that wait
+    reg                          final_q;
+    wire                         enable;
+    wire                         last_chunk;
+    wire                         last_group;
+    wire                         leaves = enable && busy_q && last_chunk && last_group;
+    wire [SELECT_W-1:0]          place;
+
+    assign full = busy_q && !leaves;
+
+    always @(posedge clk) begin
+        if (load) sums_q <= sums;
+        if (load) final_q <= is_final;
+    end
+
+    always @(posedge clk) begin
+        if (rst) busy_q <= 1'b0;
+        else if (load) busy_q <= 1'b1;
+        else if (leaves) busy_q <= 1'b0;
+    end
+
+    // stage 0: which sums are next, and their channel
+    generate
+        if (CHUNKS > 1) begin : gen_chunk
+            reg [CHUNK_W-1:0] chunk_q;
+            assign last_chunk = chunk_q == LAST_CHUNK[CHUNK_W-1:0];
+            always @(posedge clk) begin
+                if (rst) chunk_q <= {CHUNK_W{1'b0}};
+                else if (enable && busy_q) chunk_q <= last_chunk ? {CHUNK_W{1'b0}} : chunk_q + 1'b1;
+            end
+            assign place[CHUNK_W-1:0] = chunk_q;
+        end else begin : gen_whole
+            assign last_chunk = 1'b1;
+        end
+        if (GROUPS > 1) begin : gen_group
+            reg [GROUP_W-1:0] group_q;
+            assign last_group = group_q == ((FINAL != GROUPS && final_q) ? LAST_FINAL[GROUP_W-1:0]
+                                                                         : LAST_GROUP[GROUP_W-1:0]);
+            always @(posedge clk) begin
+                if (rst) group_q <= {GROUP_W{1'b0}};
+                else if (enable && busy_q && last_chunk) group_q <= last_group ? {GROUP_W{1'b0}} : group_q + 1'b1;
+            end
+            assign place[SELECT_W-1:CHUNK_W] = group_q;
+        end else begin : gen_one_group
+            assign last_group = 1'b1;
+            if (CHUNKS == 1) begin : gen_alone
+                assign place = 1'b0;
+            end
+        end
+    endgenerate
+
+    wire [CHANNEL_W-1:0] channel;
+    generate
+        if (DEPTH > 1) begin : gen_channel
+            reg [CHANNEL_W-1:0] channel_q;
+            always @(posedge clk) begin
+                if (rst) channel_q <= {CHANNEL_W{1'b0}};
+                else if (leaves && final_q) channel_q <= {CHANNEL_W{1'b0}};
+                else if (enable && busy_q && last_chunk) channel_q <= channel_q + 1'b1;
+            end
+            assign channel = channel_q;
+        end else begin : gen_one_channel
+            assign channel = 1'b0;
+        end
+    endgenerate
+
+    // stage 1: a sum for each multiplier
+    reg  [MULTIPLIERS*X_W-1:0] x_q;
+    wire [RESULTS_W-1:0]       results;
+    generate
+        genvar d, b, p;
+        for (d = 0; d < MULTIPLIERS; d = d + 1) begin : gen_multiplier
+            wire [IN_W-1:0] chosen;
+            for (b = 0; b < IN_W; b = b + 1) begin : gen_bit
+                wire [PLACES-1:0] column;
+                for (p = 0; p < PLACES; p = p + 1) begin : gen_place
+                    localparam LANE = p % (1 << CHUNK_W) * MULTIPLIERS + d;
+                    localparam GROUP = p / (1 << CHUNK_W);
+                    if (LANE < LANES && GROUP < GROUPS) begin : gen_there
+                        assign column[p] = sums_q[(GROUP*LANES+LANE)*IN_W+b];
+                    end else begin : gen_nowhere
+                        assign column[p] = 1'b0;
+                    end
+                end
+                assign chosen[b] = column[place];
+            end
+            wire [X_W-1:0] saturated;
+            if (X_W < IN_W) begin : gen_saturate
+                wire fits = &chosen[IN_W-1:X_W-1] || !(|chosen[IN_W-1:X_W-1]);
+                assign saturated = {chosen[IN_W-1], fits ? chosen[X_W-2:0] : {(X_W-1){!chosen[IN_W-1]}}};
+            end else begin : gen_as_it_is
+                assign saturated = chosen;
+            end
+            always @(posedge clk) begin
+                if (enable) x_q[d*X_W +: X_W] <= saturated;
+            end
+        end
+    endgenerate
+
+    scale_product #(
+        .N(MULTIPLIERS),
+        .X_W(X_W),
+        .M_W(M_W),
+        .BIAS_W(BIAS_W),
+        .BASE(BASE),
+        .TIES_W(TIES_W),
+        .P_W(P_W),
+        .SHIFT(SHIFT),
+        .OUT_W(OUT_W),
+        .LOW(LOW),
+        .HIGH(HIGH),
+        .NO_LOW(NO_LOW),
+        .NO_HIGH(NO_HIGH),
+        .WIDE(WIDE),
+        .FILE(FILE),
+        .DEPTH(DEPTH),
+        .CHECK(CHECK),
+        .XILINX(XILINX)
+    ) u_scale_product (
+        .clk(clk),
+        .enable(enable),
+        .channel(channel),
+        .x(x_q),
+        .y(results)
+    );
+
+    // levels arrive, the last ones of a word among them, and are sent
+    reg  [LATE-1:0]   arrive_q;
+    reg  [LATE-1:0]   end_q;
+    reg  [WORD_W-1:0] word_q;
+    reg               sends_q;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [LATE:0]     arriving = {arrive_q, busy_q};        // the oldest goes
+    wire [LATE:0]     ending = {end_q, busy_q && last_chunk};
+    wire [WORD_W+RESULTS_W-1:0] shifted = {results, word_q};
+    /* verilator lint_on UNUSEDSIGNAL */
+
+    assign enable = !(arrive_q[LATE-1] && sends_q && !m_axis_tready);
+    assign m_axis_tdata = word_q[LANES*OUT_W-1:0];
+    assign m_axis_tvalid = sends_q;
+
+    always @(posedge clk) begin
+        if (rst) begin
+            arrive_q <= {LATE{1'b0}};
+            end_q <= {LATE{1'b0}};
+        end else if (enable) begin
+            arrive_q <= arriving[LATE-1:0];
+            end_q <= ending[LATE-1:0];
+        end
+    end
+
+    always @(posedge clk) begin
+        if (enable && arrive_q[LATE-1]) word_q <= shifted[WORD_W+RESULTS_W-1:RESULTS_W];
+    end
+
+    always @(posedge clk) begin
+        if (rst) sends_q <= 1'b0;
+        else if (enable && end_q[LATE-1]) sends_q <= 1'b1;
+        else if (m_axis_tready) sends_q <= 1'b0;
+    end
+
+endmodule
+`default_nettype wire

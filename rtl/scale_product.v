@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// N numbers of a channel, each to its level, every cycle: with the channel's multiplier, bias and ties from a memory
+//
+//   p = x * multiplier + bias,  y = clamp(p >> SHIFT, LOW, HIGH), where either end may be none;
+//   where the SHIFT bits that are dropped are below `ties`, an odd p >> SHIFT is one less: round half even
+//
+// A word of the memory is {ties, bias - BASE, multiplier}. The channel comes a clock before its x; y is there 3 clocks
+// behind x, 5 with WIDE. Without `enable` all holds. A product is a DSP slice's (pe_mac.v), which takes 18 bits of one
+// factor and 26 of the other. WIDE = 1 has two: the multiplier's low 17 bits go first, and what they give is, but for
+// its own low 17 bits, added to the product of the others.
+//
+// bench: sim/bench_scale_product.py
+`default_nettype none
+
+module scale_product #(
+    parameter N = 1,                     // numbers at a time
+    parameter X_W = 18,                  // bits of a number, two's complement
+    parameter M_W = 18,                  // bits of a multiplier, two's complement
+    parameter BIAS_W = 24,               // bits of what a bias is above BASE
+    parameter signed [63:0] BASE = 0,    // the least bias
+    parameter TIES_W = 0,                // bits of what says how many remainders are a tie; 0: there is none
+    parameter P_W = 40,                  // bits of a product with its bias
+    parameter SHIFT = 16,                // low bits of it that are dropped
+    parameter OUT_W = 8,                 // bits of a level
+    parameter signed [63:0] LOW = 0,     // least level
+    parameter signed [63:0] HIGH = 255,  // greatest level
+    parameter NO_LOW = 0,                // 1: there is no least level, whatever LOW
+    parameter NO_HIGH = 0,               // 1: there is no greatest level, whatever HIGH
+    parameter WIDE = 0,                  // slices of a product, less one
+    parameter FILE = "",                 // for $readmemh, a word for each channel
+    parameter DEPTH = 2,                 // channels
+    parameter CHECK = 0,                 // of FILE, see term_rom.v
+    parameter XILINX = 0,                // primitives of a device family, see pe_mac.v and clamp.v
+    // bits of a channel's number; not to be set
+    parameter CHANNEL_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
+) (
+    input  wire                 clk,
+    input  wire                 enable,
+    input  wire [CHANNEL_W-1:0] channel,
+    input  wire [N*X_W-1:0]     x,
+    output wire [N*OUT_W-1:0]   y
+);
+
+    localparam ROM_W = TIES_W + BIAS_W + M_W;
+    localparam MOST_W = (X_W > M_W) ? X_W : M_W;
+    localparam LEAST_W = (X_W > M_W) ? M_W : X_W;
+
+    generate
+        if (WIDE == 0 && (MOST_W > 26 || LEAST_W > 18)) begin : gen_check_narrow
+            scale_product_X_W_and_M_W_must_be_up_to_26_and_18 error_i ();
+        end
+        if (WIDE != 0 && (X_W > 26 || M_W > 35 || M_W < 18)) begin : gen_check_wide
+            scale_product_with_WIDE_X_W_must_be_up_to_26_and_M_W_18_to_35 error_i ();
+        end
+        if (P_W > ((WIDE != 0) ? 63 : 48) || P_W <= SHIFT || (WIDE != 0 && P_W < 18)) begin : gen_check_p
+            scale_product_P_W_must_be_above_SHIFT_and_what_slices_hold error_i ();
+        end
+        if (TIES_W > SHIFT + 1) begin : gen_check_ties
+            scale_product_TIES_W_must_be_up_to_SHIFT_and_1 error_i ();
+        end
+    endgenerate
+
+    wire [ROM_W-1:0]  word;
+    wire [M_W-1:0]    multiplier = word[M_W-1:0];
+    wire [BIAS_W-1:0] bias = word[M_W +: BIAS_W];
+    reg  [BIAS_W-1:0] bias_q;
+
+    term_rom #(
+        .FILE(FILE),
+        .DEPTH(DEPTH),
+        .WIDTH(ROM_W),
+        .CHECK(CHECK)
+    ) u_term_rom (
+        .clk(clk),
+        .enable(enable),
+        .address(channel),
+        .word(word),
+        .write(1'b0),
+        .write_address({CHANNEL_W{1'b0}}),
+        .write_word({ROM_W{1'b0}})
+    );
+
+    // a slice takes the constant a clock behind the factors
+    always @(posedge clk) begin
+        if (enable) bias_q <= bias;
+    end
+
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [N*P_W-1:0] products;
+    /* verilator lint_on UNUSEDSIGNAL */
+    generate
+        genvar n;
+        if (WIDE == 0) begin : gen_narrow
+            for (n = 0; n < N; n = n + 1) begin : gen_slice
+                wire [MOST_W-1:0]  long;
+                wire [LEAST_W-1:0] short;
+                if (X_W > M_W) begin : gen_long_x
+                    assign long = x[n*X_W +: X_W];
+                    assign short = multiplier;
+                end else begin : gen_long_multiplier
+                    assign long = multiplier;
+                    assign short = x[n*X_W +: X_W];
+                end
+                pe_mac #(
+                    .X_W(MOST_W),
+                    .X_SIGNED(1),
+                    .WEIGHT_W(LEAST_W),
+                    .IMMEDIATE_W(BIAS_W),
+                    .W(P_W),
+                    .BASE(BASE),
+                    .XILINX(XILINX)
+                ) u_pe_mac (
+                    .clk(clk),
+                    .enable(enable),
+                    .weight(short),
+                    .zero(1'b0),
+                    .x(long),
+                    .first(1'b1),
+                    .immediate(bias_q),
+                    .sum(products[n*P_W +: P_W])
+                );
+            end
+        end else begin : gen_wide
+            // the lower slice's sum is no less than 0
+            localparam LOW_SUM = (X_W + 17 > BIAS_W) ? X_W + 18 : BIAS_W + 1;
+            localparam LOW_W = (LOW_SUM > 18) ? LOW_SUM : 18;
+            localparam HIGH_SUM_W = P_W - 17;
+            localparam signed [63:0] UP = 64'sd1 <<< (X_W + 16);
+            localparam signed [63:0] LOW_BASE = UP + (BASE & 64'sh1FFFF);
+            localparam signed [63:0] HIGH_BASE = (BASE >>> 17) - (64'sd1 <<< (X_W - 1));
+            localparam CARRIED_W = LOW_W - 17;
+            localparam ADDED_W = (CARRIED_W < HIGH_SUM_W) ? CARRIED_W : HIGH_SUM_W;
+            reg [M_W-18:0] high_q;
+            reg [M_W-18:0] high_qq;
+            always @(posedge clk) begin
+                if (enable) begin
+                    high_q <= multiplier[M_W-1:17];
+                    high_qq <= high_q;
+                end
+            end
+            for (n = 0; n < N; n = n + 1) begin : gen_slices
+                reg  [X_W-1:0]   x_q;
+                reg  [X_W-1:0]   x_qq;
+                reg  [16:0]      rest_q;
+                reg  [16:0]      rest_qq;
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [LOW_W-1:0] low_sum;       // modulo what the upper one holds
+                /* verilator lint_on UNUSEDSIGNAL */
+                always @(posedge clk) begin
+                    if (enable) begin
+                        x_q <= x[n*X_W +: X_W];
+                        x_qq <= x_q;
+                        rest_q <= low_sum[16:0];
+                        rest_qq <= rest_q;
+                    end
+                end
+                pe_mac #(
+                    .X_W(X_W),
+                    .X_SIGNED(1),
+                    .WEIGHT_W(18),
+                    .IMMEDIATE_W(BIAS_W),
+                    .W(LOW_W),
+                    .BASE(LOW_BASE),
+                    .XILINX(XILINX)
+                ) u_pe_mac_low (
+                    .clk(clk),
+                    .enable(enable),
+                    .weight({1'b0, multiplier[16:0]}),
+                    .zero(1'b0),
+                    .x(x[n*X_W +: X_W]),
+                    .first(1'b1),
+                    .immediate(bias_q),
+                    .sum(low_sum)
+                );
+                pe_mac #(
+                    .X_W(X_W),
+                    .X_SIGNED(1),
+                    .WEIGHT_W(M_W - 17),
+                    .IMMEDIATE_W(ADDED_W),
+                    .W(HIGH_SUM_W),
+                    .BASE(HIGH_BASE),
+                    .XILINX(XILINX)
+                ) u_pe_mac_high (
+                    .clk(clk),
+                    .enable(enable),
+                    .weight(high_qq),
+                    .zero(1'b0),
+                    .x(x_qq),
+                    .first(1'b1),
+                    .immediate(low_sum[17 +: ADDED_W]),
+                    .sum(products[n*P_W+17 +: HIGH_SUM_W])
+                );
+                assign products[n*P_W +: 17] = rest_qq;
+            end
+        end
+    endgenerate
+
+    localparam LATE = (WIDE != 0) ? 5 : 3;
+    localparam LEVEL_W = P_W - SHIFT;
+    // nobody asks for them, nor for what is dropped, where there is no tie
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [SHIFT:0] ties;                // beside the product
+    /* verilator lint_on UNUSEDSIGNAL */
+    generate
+        genvar k;
+        if (TIES_W > 0) begin : gen_ties
+            reg [LATE*TIES_W-1:0] ties_q;
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [(LATE+1)*TIES_W-1:0] ties_d = {ties_q, word[ROM_W-1 -: TIES_W]};   // the oldest goes
+            /* verilator lint_on UNUSEDSIGNAL */
+            always @(posedge clk) begin
+                if (enable) ties_q <= ties_d[LATE*TIES_W-1:0];
+            end
+            if (TIES_W <= SHIFT) begin : gen_short
+                assign ties = {{(SHIFT+1-TIES_W){1'b0}}, ties_q[LATE*TIES_W-1 -: TIES_W]};
+            end else begin : gen_full
+                assign ties = ties_q[LATE*TIES_W-1 -: TIES_W];
+            end
+        end else begin : gen_none
+            assign ties = {(SHIFT+1){1'b0}};
+        end
+        for (k = 0; k < N; k = k + 1) begin : gen_level
+            wire [LEVEL_W-1:0] level = products[k*P_W+SHIFT +: LEVEL_W];
+            wire [LEVEL_W-1:0] even;
+            if (TIES_W > 0) begin : gen_even
+                wire [SHIFT:0] rest;
+                assign rest[SHIFT] = 1'b0;
+                if (SHIFT > 0) begin : gen_rest
+                    assign rest[SHIFT-1:0] = products[k*P_W +: SHIFT];
+                end
+                assign even[0] = level[0] && !(rest < ties);
+            end else begin : gen_half_up
+                assign even[0] = level[0];
+            end
+            if (LEVEL_W > 1) begin : gen_above
+                assign even[LEVEL_W-1:1] = level[LEVEL_W-1:1];
+            end
+            clamp #(
+                .IN_W(LEVEL_W),
+                .IN_SIGNED(1),
+                .OUT_W(OUT_W),
+                .LOW(LOW),
+                .HIGH(HIGH),
+                .NO_LOW(NO_LOW),
+                .NO_HIGH(NO_HIGH),
+                .XILINX(XILINX)
+            ) u_clamp (
+                .x(even),
+                .y(y[k*OUT_W +: OUT_W])
+            );
+        end
+    endgenerate
+
+endmodule
+`default_nettype wire

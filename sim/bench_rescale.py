@@ -1,0 +1,142 @@
+"""rescale sends the levels of all sums of a load, a beat per group, by the numbers of the channels in their order."""
+
+import random
+
+import cocotb
+from cocotb.triggers import FallingEdge, Timer
+from cocotb.utils import get_sim_time
+from parts import config, packed
+from parts.scales import level, prepare, product, sums, words
+from parts.stream import Sink, reset, start, watch
+
+__all__ = ["prepare"]
+
+
+def one(lanes, groups, final, in_bits, multipliers, scale):
+    return {"LANES": lanes, "GROUPS": groups, "FINAL": final, "IN_W": in_bits, "MULTIPLIERS": multipliers, **scale}
+
+
+CONFIGS = [
+    one(4, 1, 1, 12, 1, product(12, 9, 20, 0, 13, 4, 0, 15)),
+    # two of three groups in a final load; sums are saturated; half even
+    one(3, 3, 2, 14, 1, product(8, 5, 10, 5, 4, 4, -8, 7)),
+    # several multipliers, the last of them without a lane at the end
+    one(5, 2, 1, 9, 2, product(9, 12, 18, 0, 13, 8, -128, 127, depth=7)),
+    # one for each lane; the same numbers for all channels
+    one(3, 2, 2, 6, 3, product(6, 3, 5, 1, 2, 5, -16, 15, depth=1)),
+    one(1, 1, 1, 8, 1, product(8, 6, 8, 0, 7, 4, 0, 15)),
+    one(1, 4, 1, 24, 1, product(20, 24, 38, 0, 35, 8, 0, 255)),
+    one(2, 1, 1, 7, 2, product(2, 6, 8, 0, 5, 4, 0, 15)),
+]
+
+
+def chunks():
+    c = config()
+    return -(-c["LANES"] // c["MULTIPLIERS"])
+
+
+def rounds(count):
+    """Whether each of so many loads is a channel list's last, of a list as deep as the file, or of three loads."""
+    c = config()
+    length = -(-c["DEPTH"] // c["GROUPS"]) if c["DEPTH"] > 1 else 3
+    assert c["DEPTH"] == 1 or c["FINAL"] == c["DEPTH"] - (length - 1) * c["GROUPS"]
+    return [int(i % length == length - 1) for i in range(count)]
+
+
+def random_loads(count):
+    """(the sums of each group, final)"""
+    c, rng = config(), random.Random(3)
+    return [([sums(rng, c["IN_W"], c["LANES"]) for _ in range(c["GROUPS"])], final) for final in rounds(count)]
+
+
+def expected(loads):
+    """The words that loads from a list's first one on give."""
+    c, scales, channel, found = config(), words(config()), 0, []
+    most = (1 << (c["X_W"] - 1)) - 1
+    for groups, final in loads:
+        for group in groups[: c["FINAL"]] if final else groups:
+            word = scales[channel % len(scales)]
+            found.append(packed([level(word, min(max(x, -most - 1), most)) for x in group], c["OUT_W"]))
+            channel += 1
+        if final:
+            channel = 0
+    return found
+
+
+class Loader:
+    """Plays the accumulators: loads as soon as `full` allows, or after a pause of its own."""
+
+    def __init__(self, dut, stall=0.0):
+        self.dut, self.stall, self.random = dut, stall, random.Random(2)
+
+    def offer(self, load=None):
+        """Load now, or with nothing to load show any sums."""
+        dut, bits = self.dut, config()["IN_W"]
+        dut.load.value = int(load is not None)
+        flat = [] if load is None else [x for group in load[0] for x in group]
+        dut.sums.value = self.random.getrandbits(len(dut.sums)) if load is None else packed(flat, bits)
+        dut.is_final.value = self.random.getrandbits(1) if load is None else load[1]
+
+    async def load(self, loads):
+        for load in loads:
+            while True:
+                await FallingEdge(self.dut.clk)
+                self.offer()
+                await Timer(1, "ns")  # `full` depends on the output's tready, which moves on this edge too
+                if self.random.random() >= self.stall and not int(self.dut.full.value):
+                    break
+            self.offer(load)
+        await FallingEdge(self.dut.clk)
+        self.offer()
+
+
+async def begin(dut, load_stall=0.0, sink_stall=0.0):
+    sink = Sink(dut, "m_axis", sink_stall, seed=1)
+    await start(dut, load=0, is_final=0, sums=0, m_axis_tready=0)
+    cocotb.start_soon(watch(dut, "m_axis"))
+    return Loader(dut, load_stall), sink
+
+
+@cocotb.test()
+@cocotb.parametrize(load_stall=[0.0, 0.6, 0.95], sink_stall=[0.0, 0.5, 0.9])
+async def groups_leave_in_order_as_levels(dut, load_stall, sink_stall):
+    loader, sink = await begin(dut, load_stall, sink_stall)
+    loads = random_loads(60)
+    cocotb.start_soon(loader.load(loads))
+    wanted = expected(loads)
+    assert await sink.take(len(wanted)) == wanted
+
+
+@cocotb.test()
+async def no_multiplier_waits(dut):
+    loader, sink = await begin(dut)
+    loads = random_loads(40)
+    wanted = expected(loads)
+    cocotb.start_soon(loader.load(loads))
+    dut.m_axis_tready.value = 1
+    times, found = [], []
+    while len(found) < len(wanted):
+        await FallingEdge(dut.clk)
+        if await sink.transferred():
+            times.append(get_sim_time("ns") // 10)
+            found.append(int(dut.m_axis_tdata.value))
+    assert found == wanted
+    assert times[-1] - times[0] == (len(wanted) - 1) * chunks()
+
+
+@cocotb.test()
+@cocotb.parametrize(taken=[0, 1, 3])
+async def reset_in_mid_load_forgets_the_rest(dut, taken):
+    loader, sink = await begin(dut)
+    loads = random_loads(20)
+    loading = cocotb.start_soon(loader.load(loads))
+    for _ in range(4):
+        await FallingEdge(dut.clk)
+    await sink.take(taken)
+    loading.cancel()
+    loader.offer()
+    await reset(dut, cycles=1)
+    assert int(dut.m_axis_tvalid.value) == 0 and int(dut.full.value) == 0
+    cocotb.start_soon(loader.load(loads))
+    wanted = expected(loads)
+    assert await sink.take(len(wanted)) == wanted
