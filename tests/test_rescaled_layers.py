@@ -1,15 +1,25 @@
 """Layers whose sums are requantized by any factor or any thresholds: moved before a max pool, and in spatial layers."""
 
+import random
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from hwgen.config import BuildConfig
+from hwgen.devices import devices
 from hwgen.ir import TensorType
+from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
-from tests.graphs import frames_of, graph_of
+from hwgen.stage import Stage
+from hwgen.stream import Order
+from hwgen.units.adder_graph import AdderGraph
+from tests.graphs import check_design, frames_of, graph_of, scheduled
 
 X = TensorType((3, 5, 6), QType(-100, 120), 0)
 
@@ -34,3 +44,70 @@ def test_what_keeps_the_order_comes_before_a_max_pool(op, first):
     after, x = run_passes(graph), frames_of(X)
     assert isinstance(after.nodes[0].op, MaxPool) != first
     assert torch.equal(graph.eval(x)[0], after.eval(x)[0])
+
+
+def conv(seed, outputs, inputs, taps, span, groups=1):
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-span, span + 1, (outputs, inputs // groups, taps, taps)).astype(np.float64)
+    return Conv(weight, rng.integers(-40, 40, outputs).astype(np.float64), padding=(taps // 2,) * 4, groups=groups)
+
+
+def drawn(seed, kind, channels, reach):
+    """A requantization of `channels` sums that reach so far, of each kind."""
+    rng, pick = np.random.default_rng(seed), random.Random(seed)
+    low = pick.choice((-8, 0, -5))
+    high = low + pick.choice((6, 15, 100))
+    count = pick.choice((1, channels))
+    if kind == "thresholds":
+        spread = pick.choice((reach // 2, 2 * reach))
+        return Steps(np.sort(rng.integers(-spread, spread, (count, pick.choice((1, 6, 15)))), axis=1), low)
+    shift = pick.choice((3, 9, 16))
+    if kind == "powers":
+        multipliers = 1 << rng.integers(0, 3, count)
+    else:  # levels change in a part of the reach, or all over it
+        part = pick.choice((0.1, 0.7, 3))
+        middle = max(1, int((high - low) / part / reach * 2**shift))
+        multipliers = rng.integers(max(1, middle // 2), 2 * middle + 1, count) * rng.choice((1, 1, -1), count)
+        multipliers[rng.random(count) < 0.1] = 0
+    ties = pick.choice((np.zeros(count), np.ones(count), np.minimum(abs(multipliers), 1 << shift)))
+    return rescale(multipliers, rng.integers(-(4 << shift), 4 << shift, count), ties, shift, low, high)
+
+
+CASES = [(seed, kind) for seed in range(25) for kind in ("factors", "powers", "thresholds")]
+
+
+@pytest.mark.parametrize(("seed", "kind"), CASES, ids=str)
+def test_the_netlist_of_requantized_sums_is_exact(seed, kind):
+    pick = random.Random(seed)
+    groups, taps = pick.choice(((1, 3), (1, 1), (4, 1), (4, 3)))
+    op = conv(seed, 4, 4, taps, pick.choice((1, 7, 100)), groups)
+    x = TensorType((4, 4, 4), QType(*pick.choice(((0, 15), (-8, 7), (0, 255)))), 0)
+    exact = op.infer(x)
+    quantize = drawn(seed, kind, 4, max(exact.qtype.high, -exact.qtype.low))
+    stage = Stage.alone("y", op, quantize, x)
+    unit = AdderGraph(stage, Order(x.shape).by_pixels(1), 3, devices()["ultrascale_plus"])
+    frames = frames_of(x, 6, seed)
+    windows = functional.unfold(frames.double(), taps, padding=taps // 2).reshape(6, 4, taps * taps, 16).long()
+    read = windows.permute(0, 3, 2, 1).reshape(6 * 16, -1).numpy()
+    path = unit.datapath
+    found = path.evaluate(read).reshape(6, 16, 4)
+    want = quantize.eval([exact], op.eval([x], frames)).reshape(6, 4, 16).numpy()
+    assert np.array_equal(found.transpose(0, 2, 1), want)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(
+    ("kind", "seed", "levels", "simulator"),
+    [("factors", 1, 1, "icarus"), ("factors", 4, 3, "verilator"), ("thresholds", 2, 2, "icarus")],
+)
+def test_spatial_layers_equal_the_golden_integers(kind, seed, levels, simulator, tmp_path):
+    x = TensorType((3, 4, 6), QType(-8, 7), 0)
+    op = conv(seed, 4, 3, 3, 7)
+    exact = op.infer(x)
+    quantize = drawn(seed, kind, 4, max(exact.qtype.high, -exact.qtype.low))
+    graph = graph_of(x, ("sum", op, ("x",)), ("y", quantize, ("sum",)))
+    design = scheduled(graph, BuildConfig(engine="spatial", levels=levels))
+    (unit,) = (placed.unit for placed in design.placed if isinstance(placed.unit, AdderGraph))
+    print(quantize, unit.estimate(), Counter(type(row).__name__ for row in unit.netlist.rows))
+    check_design(tmp_path / "a", design, simulator, stall=0.4)
+    check_design(tmp_path / "b", design, simulator)

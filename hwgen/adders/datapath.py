@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from hwgen.adders.netlist import AdderNetlist
-from hwgen.adders.rows import ONE, ZERO, word_of
+from hwgen.adders.rows import ONE, ZERO
 from hwgen.adders.wires import Wires, on_a_line
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
 from hwgen.ops.rescale import Quantizer
@@ -84,6 +86,14 @@ class Datapath:
         words |= {row.word: row.bits for row in self.netlist.rows}
         return sum(words[word] * -(-clocks // 32) for word, clocks in late.items() if clocks >= 3)
 
+    def evaluate(self, x: np.ndarray) -> np.ndarray:
+        """The results, int64 [N, outputs], of input integers [N, inputs]: what the hardware does, by numpy."""
+        sums = self.netlist.evaluate(x)
+        levels = sums >> self.drop
+        tie = (sums & ((1 << self.drop) - 1)) < np.array(self.ties)
+        levels = np.where(tie, levels & ~1, levels)
+        return levels if self.quantize is None else levels.clip(self.quantize.low, self.quantize.high)
+
     def verilog(self, names: list[str]) -> dict:
         """What templates/pixel.v.j2 writes; names -- of the inputs, which lie in x one above the other."""
         netlist = self.netlist
@@ -96,7 +106,7 @@ class Datapath:
             bits.append(row.bits)
             since.append(netlist.stage(row.level, self.levels))
         wires = Wires(names, bits, since)
-        rows = [wires.row(row, since[row.word]) for row in netlist.rows]
+        rows = [wires.cell(row, since[row.word]) for row in netlist.rows]
         results = list(self._lines(wires))
         late = [
             (names[word], wires.bits[word], n) for word, most in sorted(wires.late.items()) for n in range(1, most + 1)
@@ -124,7 +134,7 @@ class Datapath:
     def _lines(self, wires: Wires) -> Iterator[str]:
         """Verilog of the results of their sums."""
         for number, result in enumerate(self._results):
-            text, bits = _bits(wires, result.kept, self.stages - 1), len(result.kept)
+            text, bits = wires.bits_of(result.kept, self.stages - 1), len(result.kept)
             if result.ties:
                 yield f"    wire tie{number} = {self._tie(wires, result)};"
                 cleared = f"{{{bits - 1}'d0, tie{number}}}" if bits > 1 else f"tie{number}"
@@ -136,7 +146,7 @@ class Datapath:
     def _tie(self, wires: Wires, result: _Result) -> str:
         if result.ties >> self.drop:  # whatever the bits are
             return "1'b1"
-        below = _bits(wires, result.below, self.stages - 1)
+        below = wires.bits_of(result.below, self.stages - 1)
         return f"({below}) {'==' if result.ties == 1 else '<'} {self.drop}'d{result.ties * (result.ties > 1)}"
 
     def _clamped(self, number: int, result: _Result) -> Iterator[str]:
@@ -150,12 +160,6 @@ class Datapath:
         else:
             above = f"{{{y_bits - bits}{{{total}[{bits - 1}]}}}}" if result.sent.signed else f"{y_bits - bits}'d0"
             yield f"    assign {y} = {{{above}, {total}}};"
-
-
-def _bits(wires: Wires, references: list[int], stage: int) -> str:
-    inverted = sum(1 << i for i, reference in enumerate(references) if word_of(reference) and reference & 1)
-    text = wires.concatenation(references, stage)
-    return f"{text} ^ {len(references)}'h{inverted:x}" if inverted else text
 
 
 def _tie_luts(result: _Result) -> int:

@@ -1,15 +1,15 @@
 """A layer's weights -> the rows of adders that make its accumulators, with the registers between them."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hwgen.adders.rows import ONE, Heaps, Row, bit, index_of, word_of
+from hwgen.adders.rows import ONE, Cell, Heaps, bit, index_of, word_of
 from hwgen.adders.subexpressions import share
 from hwgen.qtype import QType
-from hwgen.terms import TermTable
+from hwgen.terms import TermTable, term_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class AdderNetlist:
     """
 
     inputs: tuple[QType, ...]
-    rows: list[Row]
+    rows: list[Cell]
     sums: list[list[int]]
     types: list[QType]
     shared: int
@@ -66,11 +66,8 @@ class AdderNetlist:
         for i, kind in enumerate(self.inputs):
             words[i + 1] = x[:, i] & ((1 << kind.bits) - 1)
         for row in self.rows:
-            total = np.full(len(x), row.one, np.int64)
-            for i, column in enumerate(row.columns):
-                for reference in column:
-                    total += self._bit(words, reference) << i
-            words[row.word] = total & ((1 << row.bits) - 1)
+            columns = [[self._bit(words, reference) for reference in column] for column in row.columns]
+            words[row.word] = row.value(columns, len(x))
         result = np.zeros((len(x), len(self.sums)), np.int64)
         for output, bits in enumerate(self.sums):
             for i, reference in enumerate(bits):
@@ -84,25 +81,106 @@ class AdderNetlist:
         return (words[word_of(reference)] >> index_of(reference) & 1) ^ (reference & 1)
 
 
-def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, ...], sums: list[QType]) -> AdderNetlist:
-    """The rows that make sum(terms) + constant for every output.
+@dataclass(frozen=True)
+class Factors:
+    """What sums become: multipliers * min(max(sum, 0), 2^windows - 1) + constants.
+
+    multipliers, constants, windows  per output; where a window is 0 the sum is not clamped
+    ranges     of the results
+    """
+
+    multipliers: list[int]
+    constants: list[int]
+    windows: list[int]
+    ranges: list[QType]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What sums become: low + how many of the thresholds are not above min(max(sum, 0), 2^windows - 1).
+
+    thresholds  per output as many, ascending, none below 0
+    windows     per output; none is 0
+    ranges      of the results
+    """
+
+    thresholds: list[list[int]]
+    low: int
+    windows: list[int]
+    ranges: list[QType]
+
+
+Node = tuple[list[int], int]  # bits, lowest first, all positive; and what they are above its value
+
+
+def adder_netlist(
+    table: TermTable,
+    constants: list[int],
+    inputs: tuple[QType, ...],
+    sums: list[QType],
+    then: Factors | Thresholds | None = None,
+) -> AdderNetlist:
+    """The rows that make sum(terms) + constant for every output, and what these become.
 
     table      exponents from 0
     constants  per output
     sums       the range of each output's sum, that with the constant
     """
+    heaps = Heaps()
+    nodes = [_node(_bits(heaps.add_word(), kind.bits), kind) for kind in inputs]
+    made, shared = _sums(heaps, nodes, inputs, table, constants, sums)
+    if then is None:
+        return AdderNetlist(inputs, heaps.rows, made, sums, shared)
+    narrow: dict[tuple, int] = {}  # what is made of a sum, by its bits and its window
+    read = [
+        narrow.setdefault((*bits, kind, window), len(narrow))
+        for bits, kind, window in zip(made, sums, then.windows, strict=True)
+    ]
+    clamped = [
+        (list(bits), kind) if not window else (heaps.clamp(list(bits), kind.signed, window), QType(0, (1 << window) - 1))
+        for *bits, kind, window in narrow
+    ]
+    if isinstance(then, Thresholds):
+        counts = {
+            key: heaps.count(clamped[key[0]][0], list(key[1:]), then.low, kind.bits)
+            for key, kind in zip(map(_key, read, then.thresholds), then.ranges, strict=True)
+        }
+        results = [counts[key] for key in map(_key, read, then.thresholds)]
+        return AdderNetlist(inputs, heaps.rows, results, then.ranges, shared)
+    kinds = tuple(kind for _, kind in clamped)
+    factors = term_table(np.array(then.multipliers)[:, None])
+    factors = replace(factors, input=np.array(read)[factors.output])
+    nodes = [_node(bits, kind) for bits, kind in clamped]
+    results, more = _sums(heaps, nodes, kinds, factors, then.constants, then.ranges)
+    return AdderNetlist(inputs, heaps.rows, results, then.ranges, shared + more)
+
+
+def _key(source: int, thresholds: list[int]) -> tuple[int, ...]:
+    return source, *thresholds
+
+
+def _bits(word: int, count: int) -> list[int]:
+    return [bit(word, k) for k in range(count)]
+
+
+def _node(bits: list[int], kind: QType) -> Node:
+    """Two's complement is its sign bit inverted."""
+    return ([*bits[:-1], bits[-1] ^ 1], 1 << (len(bits) - 1)) if kind.signed else (bits, 0)
+
+
+def _sums(
+    heaps: Heaps,
+    nodes: list[Node],
+    inputs: tuple[QType, ...],
+    table: TermTable,
+    constants: list[int],
+    sums: list[QType],
+) -> tuple[list[list[int]], int]:
+    """The bits of each output, and how many nodes more than one sum reads; nodes -- of the inputs."""
     table, first, same = _without_copies(table, constants)
     spans = np.array([(1 << kind.bits) - 1 for kind in inputs], np.int64)
     shared = share(table, spans, len(first))
-    heaps = Heaps()
-    # a node is bits, all positive, and what they are above its value; two's complement is its sign bit inverted
-    nodes = [
-        (
-            [bit(word, k, int(kind.signed and k == kind.bits - 1)) for k in range(kind.bits)],
-            1 << (kind.bits - 1) if kind.signed else 0,
-        )
-        for word, kind in ((heaps.add_word(), kind) for kind in inputs)
-    ]
+    nodes = list(nodes)
     order = np.argsort(shared.row, kind="stable")
     starts = np.searchsorted(shared.row[order], np.arange(shared.outputs + shared.nodes - shared.inputs + 1))
     starts = starts.tolist()
@@ -135,8 +213,7 @@ def adder_netlist(table: TermTable, constants: list[int], inputs: tuple[QType, .
     for row, output in enumerate(first):
         bits, above = gather(row)
         made.append(heaps.compress(bits, constants[output] - above, sums[output].bits))
-    results = [made[row] for row in same]
-    return AdderNetlist(inputs, heaps.rows, results, sums, len(starts) - 1 - shared.outputs)
+    return [made[row] for row in same], len(starts) - 1 - shared.outputs
 
 
 def _narrowest(

@@ -11,6 +11,8 @@ number, which is put into the free places of its rows.
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 MOST_BITS = 64  # of a word
 
 
@@ -32,23 +34,36 @@ ZERO = bit(0, 0, 1)
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """A row_adder: makes `word`, whose bits have the weights of its columns and, at the end, of one or none beyond.
-
-    columns  the bits of each column: up to three, and in the lowest a fourth, which is not inverted
-    one      1 where one more is added in the lowest column
-    bits     of the result
-    level    adders on the longest way from the inputs to its result
-    """
+class Cell:
+    """What makes the `bits` bits of a word of the bits of other words, which stand in columns; level -- cells on the
+    longest way from the inputs to it."""
 
     word: int
     columns: list[list[int]]
-    one: int
     bits: int
     level: int
 
     def luts(self) -> int:
-        """Lookup tables: a column with a single bit and nothing from its neighbour is the carry chain's own."""
+        """Lookup tables."""
+        raise NotImplementedError(f"{type(self).__name__}.luts")
+
+    def value(self, columns: list[list[np.ndarray]], count: int) -> np.ndarray:
+        """The word, int64 [count], of the bits of the columns."""
+        raise NotImplementedError(f"{type(self).__name__}.value")
+
+
+@dataclass(frozen=True, eq=False)
+class Row(Cell):
+    """A row_adder: makes `word`, whose bits have the weights of its columns and, at the end, of one or none beyond.
+
+    columns  the bits of each column: up to three, and in the lowest a fourth, which is not inverted
+    one      1 where one more is added in the lowest column
+    """
+
+    one: int
+
+    def luts(self) -> int:
+        """A column with a single bit and nothing from its neighbour is the carry chain's own."""
         count, carried = 0, False
         for column in self.columns:
             load = len(column)
@@ -56,13 +71,59 @@ class Row:
             carried = load > 2 or (load == 2 and carried)
         return count
 
+    def value(self, columns, count):
+        total = np.full(count, self.one, np.int64)
+        for i, column in enumerate(columns):
+            for values in column:
+                total += values << i
+        return total & ((1 << self.bits) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Clamp(Cell):
+    """A clamp from 0 to 2^bits - 1 of a number, a column for each of its bits; signed -- two's complement."""
+
+    signed: bool
+
+    def luts(self) -> int:
+        """A LUT6_2 for two bits, and what says that it is above."""
+        return -(-self.bits // 2) + (len(self.columns) - self.signed > self.bits)
+
+    def value(self, columns, count):
+        return np.clip(_number(columns, self.signed), 0, (1 << self.bits) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Compare(Cell):
+    """Whether a number is not below a threshold: the columns are its bits, and then those of the threshold's index."""
+
+    thresholds: list[int]
+
+    @property
+    def index_bits(self) -> int:
+        return (len(self.thresholds) - 1).bit_length()
+
+    def luts(self) -> int:
+        """A column of the carry chain for each bit of the number, which looks up its threshold's."""
+        return len(self.columns) - self.index_bits
+
+    def value(self, columns, count):
+        split = len(columns) - self.index_bits
+        index = _number(columns[split:], False) if self.index_bits else np.zeros(count, np.int64)
+        return (_number(columns[:split], False) >= np.array(self.thresholds)[index]).astype(np.int64)
+
+
+def _number(columns: list[list[np.ndarray]], signed: bool) -> np.ndarray:
+    total = sum(values << i for i, (values,) in enumerate(columns))
+    return total - (total >> (len(columns) - 1) << len(columns)) if signed else total
+
 
 @dataclass(eq=False)
 class Heaps:
     """Makes rows. level -- of each word; rows -- what was made, in order."""
 
     level: list[int] = field(default_factory=lambda: [0])
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Cell] = field(default_factory=list)
 
     def add_word(self, level: int = 0) -> int:
         self.level.append(level)
@@ -125,9 +186,37 @@ class Heaps:
             carried = len(taken[-1]) == 3 or (len(taken[-1]) == 2 and carried)
         taken[0] += fourth
         greatest = sum(len(column) << i for i, column in enumerate(taken)) + one
-        row = Row(self.add_word(level), taken, one, min(greatest.bit_length(), width - start), level)
+        row = Row(self.add_word(level), taken, min(greatest.bit_length(), width - start), level, one)
         self.rows.append(row)
         return row
+
+    def clamp(self, bits: list[int], signed: bool, width: int) -> list[int]:
+        """The bits of a number between 0 and 2^width - 1; itself where it is there anyway."""
+        if not signed and len(bits) <= width:
+            return bits
+        level = self._behind(bits)
+        made = Clamp(self.add_word(level), [[reference] for reference in bits], width, level, signed)
+        self.rows.append(made)
+        return [bit(made.word, i) for i in range(width)]
+
+    def count(self, bits: list[int], thresholds: list[int], low: int, width: int) -> list[int]:
+        """The `width` bits of `low` and how many of the thresholds, ascending, are not above a number: a search, the
+        highest bit of the count first."""
+        found: list[int] = []
+        digits = len(thresholds).bit_length()
+        never = 1 << len(bits)
+        padded = [*thresholds, *[never] * ((1 << digits) - 1 - len(thresholds))]
+        for digit in reversed(range(digits)):
+            step = 1 << digit
+            level = self._behind(bits + found)
+            columns = [[reference] for reference in (*bits, *found)]
+            made = Compare(self.add_word(level), columns, 1, level, padded[step - 1 :: 2 * step])
+            self.rows.append(made)
+            found = [bit(made.word, 0), *found]
+        return self.compress(list(enumerate(found)), low, width)
+
+    def _behind(self, bits: list[int]) -> int:
+        return 1 + max((self.level[word_of(reference)] for reference in bits), default=0)
 
 
 def _goal(highest: int) -> int:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from hwgen.adders.rows import ONE, ZERO, Row, index_of, word_of
+from hwgen.adders.rows import ONE, ZERO, Cell, Clamp, Compare, Row, index_of, word_of
+from hwgen.ops.quantize import end_parameters
 from hwgen.verilog import Name, Value, overrides
 
 
@@ -51,7 +52,44 @@ class Wires:
             text = f"{name}[{low}]" if count == 1 else f"{name}[{low + count - 1}:{low}]"
         return text
 
-    def row(self, row: Row, stage: int) -> str:
+    def bits_of(self, references: Sequence[int], stage: int) -> str:
+        """The bits, lowest first, as they are in a pipeline stage, inversions too."""
+        inverted = sum(1 << i for i, reference in enumerate(references) if word_of(reference) and reference & 1)
+        text = self.concatenation(references, stage)
+        return f"{text} ^ {len(references)}'h{inverted:x}" if inverted else text
+
+    def cell(self, cell: Cell, stage: int) -> str:
+        """What makes a word, in a pipeline stage."""
+        if isinstance(cell, Row):
+            return self._row(cell, stage)
+        bits = [reference for (reference,) in cell.columns]
+        return self._clamp(cell, bits, stage) if isinstance(cell, Clamp) else self._compare(cell, bits, stage)
+
+    def _clamp(self, cell: Clamp, bits: list[int], stage: int) -> str:
+        name, ends = self.names[cell.word], {"LOW": 0, "HIGH": (1 << cell.bits) - 1}
+        inside: dict[str, Value] = {"IN_W": len(bits), "IN_SIGNED": int(cell.signed), "OUT_W": cell.bits}
+        return (
+            f"    wire [{cell.bits - 1}:0] {name};\n"
+            f"    clamp #({on_a_line('clamp', inside | end_parameters(ends))})\n"
+            f"    u_{name} (.x({self.bits_of(bits, stage)}), .y({name}));"
+        )
+
+    def _compare(self, cell: Compare, bits: list[int], stage: int) -> str:
+        name, count = self.names[cell.word], len(bits) - cell.index_bits
+        width = max(count, *(threshold.bit_length() for threshold in cell.thresholds))
+        x = self.bits_of([*bits[:count], *[ZERO] * (width - count)], stage)
+        if not cell.index_bits:
+            return f"    wire [0:0] {name} = ({x}) >= {width}'d{cell.thresholds[0]};"
+        place = (width - 1).bit_length()  # each threshold has a power of two of bits
+        table = sum(threshold << (i << place) for i, threshold in enumerate(cell.thresholds))
+        index = self.bits_of(bits[count:], stage)
+        return (
+            f"    wire [{(len(cell.thresholds) << place) - 1}:0] {name}_all = "
+            f"{len(cell.thresholds) << place}'h{table:x};\n"
+            f"    wire [0:0] {name} = ({x}) >= {name}_all[{{{index}, {place}'d0}} +: {width}];"
+        )
+
+    def _row(self, row: Row, stage: int) -> str:
         """The instance of a row_adder."""
         name, width = self.names[row.word], len(row.columns)
         fourth = row.columns[0][3:]

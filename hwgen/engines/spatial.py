@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from hwgen.engines import Choice, Engine, engine, engines
-from hwgen.ops.quantize import Quantize
+from hwgen.ops.rescale import Steps
 from hwgen.stream import Order
 from hwgen.units import window
 from hwgen.units.adder_graph import AdderGraph
+
+MOST_STEPS = 63  # thresholds: each bit of the count is a comparison, which looks up one of these by the bits before it
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class SpatialEngine(Engine[Spatial]):
     def obstacle(self, stage):
         if stage.op.window is None:
             return "it is neither a sum nor a maximum over a window"
-        if not isinstance(stage.quantize, Quantize | None):
-            return "its sums are requantized by other than a power of two"
+        if isinstance(stage.quantize, Steps) and stage.quantize.thresholds.shape[1] > MOST_STEPS:
+            return f"its sums are compared with {stage.quantize.thresholds.shape[1]} thresholds, above {MOST_STEPS}"
         return window.obstacle(stage)
 
     def choices(self, stage, limits, sides):

@@ -8,6 +8,7 @@ import numpy as np
 
 from hwgen.adders.datapath import Datapath
 from hwgen.adders.netlist import AdderNetlist, adder_netlist
+from hwgen.adders.scaled import Requantized
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.devices import Device
 from hwgen.qtype import QType, ceil_log2
@@ -23,17 +24,6 @@ from hwgen.verilog import overrides
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
 CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
-
-
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """What an adder_graph adds: terms whose inputs are activations of the window, counted (tap row, tap column, place
-    of the channel) with the place fastest; constants and ranges of each output; the low bits that are not sent."""
-
-    terms: TermTable
-    constants: list[int]
-    ranges: list[QType]
-    drop: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +75,15 @@ class AdderGraph(Unit):
         return prod(self.stage.window.kernel)
 
     @cached_property
-    def sums(self) -> Sums:
-        conv, x, sums = conv_of(self.stage), self.stage.x, exact_sums(self.stage)
+    def sums(self) -> Requantized:
+        """Inputs are activations of the window, counted (tap row, tap column, place of the channel) with the place
+        fastest."""
+        conv, x = conv_of(self.stage), self.stage.x
+        sums = Requantized.of(exact_sums(self.stage), self.stage.quantize)
         table = sums.terms
         channel, tap_row, tap_column = window_places(conv, table.output, table.input)
         source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + self.order.places[channel]
-        return Sums(replace(table, input=source), sums.constants, sums.ranges, sums.drop)
+        return replace(sums, terms=replace(table, input=source))
 
     @property
     def netlist(self) -> AdderNetlist:
@@ -98,15 +91,16 @@ class AdderGraph(Unit):
 
         def made() -> AdderNetlist:
             inputs = (self.stage.x.qtype,) * (self.taps * self.stage.x.shape[0])
-            return adder_netlist(self.sums.terms, self.sums.constants, inputs, self.sums.ranges)
+            sums = self.sums
+            return adder_netlist(sums.terms, sums.constants, inputs, sums.ranges, sums.then)
 
         return self.stage.once(("netlist", self.order.channels), made)
 
     @cached_property
     def datapath(self) -> Datapath:
         """What is between the window and the results."""
-        ties = [0] * len(self.netlist.sums)
-        return Datapath(self.netlist, self.levels, self.sums.drop, ties, self.stage.y.qtype, self.stage.quantize)
+        sums, y = self.sums, self.stage.y.qtype
+        return Datapath(self.netlist, self.levels, sums.drop, sums.ties, y, self.stage.quantize)
 
     @property
     def stages(self) -> int:

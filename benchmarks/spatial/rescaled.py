@@ -1,0 +1,112 @@
+"""What a spatial layer takes whose outputs have scales of their own, as other tools quantize, beside the same layer with
+one power of two: LUTs estimated and as yosys maps them."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from hwgen import build, flow
+from hwgen.config import BuildConfig
+from hwgen.flow import read_design, read_manifest
+from hwgen.ir import Graph, Input, Node, Output, TensorType
+from hwgen.ops.conv import Conv, sum_ends
+from hwgen.ops.quantize import Quantize
+from hwgen.ops.rescale import Quantizer, Rescale
+from hwgen.qtype import QType
+from hwgen.requantize import requantize
+from hwgen.synth import yosys
+
+
+@dataclass(frozen=True)
+class Layer:
+    """bits -- of weights, and of activations before and behind, which are not negative"""
+
+    name: str
+    outputs: int
+    inputs: int
+    taps: int
+    bits: int
+    groups: int = 1
+
+    def sums(self) -> Conv:
+        rng = np.random.default_rng(1)
+        most = (1 << (self.bits - 1)) - 1
+        shape = (self.outputs, self.inputs // self.groups, self.taps, self.taps)
+        weights = np.clip(np.rint(rng.normal(0, most / 3, shape)), -most, most)
+        return Conv(weights, np.rint(rng.normal(0, most * 4, self.outputs)), groups=self.groups)
+
+    @property
+    def x(self) -> TensorType:
+        return TensorType((self.inputs, self.taps, 2 * self.taps), QType(0, (1 << self.bits) - 1), 0)
+
+    def quantizers(self) -> dict[str, Quantizer]:
+        """Levels that end at four deviations of a sum: of one power of two, and with a factor for each output."""
+        op, high = self.sums(), (1 << self.bits) - 1
+        deviation = np.sqrt((op.weight**2).sum(axis=(1, 2, 3)) / 3) * high
+        factors = high / (4 * deviation) * np.random.default_rng(2).uniform(0.7, 1.4, self.outputs)
+        low, top = sum_ends(op.integers.reshape(self.outputs, -1), self.x.qtype)
+        bias = op.bias.astype(np.int64)
+        reach = np.stack([low + bias, top + bias], axis=1)
+        scales = [Fraction(float(np.float32(factor))) for factor in factors]
+        fitted = requantize(scales, [Fraction(0)] * self.outputs, reach, 0, high, "half_even").op
+        assert isinstance(fitted, Rescale)
+        return {"a power of two": Quantize(round(-np.log2(np.median(factors))), 0, high), "any": fitted}
+
+    def graph(self, quantize: Quantizer) -> Graph:
+        nodes = Node("sum", self.sums(), ("x",)), Node("y", quantize, ("sum",))
+        shape = Graph((Input("x", self.x, self.x.shape),), nodes, ()).types()["y"].shape
+        return Graph((Input("x", self.x, self.x.shape),), nodes, (Output("y", shape),))
+
+
+LAYERS = (
+    Layer("3x3, 16 to 16", 16, 16, 3, 4),
+    Layer("3x3, 16 to 16", 16, 16, 3, 8),
+    Layer("1x1, 64 to 32", 32, 64, 1, 4),
+    Layer("1x1, 64 to 32", 32, 64, 1, 8),
+    Layer("3x3, depthwise, 32", 32, 32, 3, 4, 32),
+    Layer("3x3, depthwise, 32", 32, 32, 3, 8, 32),
+)
+
+
+def counted(layer: Layer, quantize: Quantizer, folder: Path, synthesize: bool) -> tuple[float, float | None]:
+    """The LUTs of the unit, estimated and mapped."""
+    graph, read = layer.graph(quantize), flow.read_model
+    flow.read_model = lambda *_: (graph, None)
+    try:
+        build(nn.Identity(), out=folder, config=BuildConfig(engine="spatial"))
+    finally:
+        flow.read_model = read
+    unit = next(placed.unit for placed in read_design(folder).placed if placed.unit.kind == "adder_graph")
+    if not synthesize:
+        return unit.estimate()["LUT"], None
+    found = yosys.synthesize(folder, 1, read_manifest(folder)["core"], whole=False)["units"]
+    return unit.estimate()["LUT"], next(one["resources"]["LUT"] for one in found if one["name"] == unit.name)
+
+
+@click.command(help=__doc__)
+@click.option("--synthesize/--no-synthesize", default=True)
+def main(synthesize: bool):
+    table = Table("layer", "bits", "factors", "LUT: estimate", "LUT: yosys", "more an output", "bits of M", box=MARKDOWN)
+    for layer in LAYERS:
+        before = None
+        for name, quantize in layer.quantizers().items():
+            with TemporaryDirectory() as folder:
+                estimate, mapped = counted(layer, quantize, Path(folder) / "net", synthesize)
+            more = (mapped or estimate) - before if before else 0
+            before = before or mapped or estimate
+            bits = abs(quantize.multipliers).max().item().bit_length() if isinstance(quantize, Rescale) else 1
+            per_output = f"{more / layer.outputs:.1f}"
+            table.add_row(layer.name, str(layer.bits), name, f"{estimate:,}", f"{mapped or 0:,}", per_output, str(bits))
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()
