@@ -23,7 +23,7 @@ from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
 from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
-from hwgen.rules import Rule
+from hwgen.rules import EXACT, Rule
 from hwgen.target import Target
 from hwgen.views import View, frame_shape, laid_out
 
@@ -559,6 +559,11 @@ class Tensors:
         self.deferred.add(base)
         return self._named(view.on(base))
 
+    def _is_plain(self, of: Line) -> bool:
+        """Whether a line is what its tensor is worth, anyway."""
+        own = Line.itself(of.x, self.types[of.x], of.path)
+        return of.uniform and (of.scale, of.offset) == (own.scale, own.offset) and self.target.rule == EXACT
+
     def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor: Any = 1) -> Tensor:
         """scale * x / divisor + offset, exactly, as the call at work computes it: constants that broadcast against the
         user's shape; a line where that is on no grid.
@@ -639,7 +644,8 @@ class Tensors:
         """scale * it / divisor + offset of a line whose integers are `raw`: constants that broadcast against that."""
         if scale.size == offset.size == divisor.size == 1:
             factor = Fraction(float(scale.reshape(()))) / Fraction(float(divisor.reshape(())))
-            return self.defer(self.views[raw], of.scaled(factor, Fraction(float(offset.reshape(())))))
+            of = of.scaled(factor, Fraction(float(offset.reshape(()))))
+            return raw if self._is_plain(of) else self.defer(self.views[raw], of)
         if of.other is not None or of.clipped:
             raise UnsupportedLayer(
                 f"the result of {of.name} is scaled place by place before it is quantized",
@@ -898,14 +904,17 @@ class Tensors:
         shifted = point if zero_first and key in ("half_away", "to_zero") else 0
         if zero_first and key == "half_even" and point % 2:
             key = "half_odd"
+        if key == "half_away" and low >= point and not shifted:
+            key = "half_up"  # above zero
         levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, shifted, rule)
+        exponent = _exponent(levels.scale) if self.target.rule == EXACT and rule is None else 0
         if self.views[x].base in self.floats:
-            result = self._quantize_input(levels, 0, x)
+            result = self._quantize_input(levels, exponent, x)
         else:
             if not self.is_function(x):
                 view = self.views[x]
                 x = self.defer(view, Line.itself(view.base, self.types[view.base], self.path))
-            result = self._levels(x, levels, 0)
+            result = self._levels(x, levels, exponent)
         of = Line(
             self.views[result].base, "levels", self.path, offsets=(Fraction(point),), single=np.ones(1, np.float32)
         )
@@ -1038,6 +1047,15 @@ class Tensors:
 
 
 _QUANTIZE = "put a quantizer behind it: it says on which grid its results are"
+
+
+def _exponent(scale: Fraction) -> int:
+    """That of a power of two; 0 of any other number."""
+    return scale.numerator.bit_length() - scale.denominator.bit_length() if _is_power(scale) else 0
+
+
+def _is_power(scale: Fraction) -> bool:
+    return all(number & (number - 1) == 0 for number in scale.as_integer_ratio())
 
 
 def _is_float(number: Fraction) -> bool:

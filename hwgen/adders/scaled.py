@@ -84,7 +84,11 @@ def _multiplied(sums: ExactSums, quantize: Rescale) -> Requantized:
     then = Factors([], [], [], [])
     for output, (kind, constant) in enumerate(zip(sums.ranges, sums.constants, strict=True)):
         multiplier, bias = multipliers[output], biases[output]
-        window, costs = _narrowing(kind, digits[output], _changes(multiplier, bias, ties[output], quantize)) if multiplier else (None, 0)
+        window, costs = (
+            _narrowing(kind, digits[output], _changes(multiplier, bias, ties[output], quantize))
+            if multiplier
+            else (None, 0)
+        )
         folded[output] = more[output] <= costs
         if folded[output]:
             kind = _times(kind, multiplier, bias)

@@ -11,12 +11,11 @@ from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.scaled import Requantized
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.devices import Device
-from hwgen.qtype import QType, ceil_log2
+from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import conv_of, exact_sums, term_count, window_places
 from hwgen.templates import render
-from hwgen.terms import TermTable
 from hwgen.units import window
 from hwgen.units.unit import Unit
 from hwgen.units.window import Slots
