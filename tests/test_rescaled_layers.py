@@ -18,6 +18,7 @@ from hwgen.passes import run_passes
 from hwgen.qtype import QType
 from hwgen.stage import Stage
 from hwgen.stream import Order
+from hwgen.units import adder_graph
 from hwgen.units.adder_graph import AdderGraph
 from tests.graphs import check_design, frames_of, graph_of, scheduled
 
@@ -111,3 +112,15 @@ def test_spatial_layers_equal_the_golden_integers(kind, seed, levels, simulator,
     print(quantize, unit.estimate(), Counter(type(row).__name__ for row in unit.netlist.rows))
     check_design(tmp_path / "a", design, simulator, stall=0.4)
     check_design(tmp_path / "b", design, simulator)
+
+
+def test_a_large_layer_is_priced_by_a_few_of_its_outputs(monkeypatch):
+    x, op = TensorType((8, 6, 6), QType(0, 15), 0), conv(1, 24, 8, 3, 7)
+    reach = op.infer(x).qtype.high
+    for quantize in (drawn(4, "factors", 24, reach), drawn(2, "thresholds", 24, reach)):
+        stage = Stage.alone("y", op, quantize, x)
+        units = [AdderGraph(stage, Order(x.shape).by_pixels(1), n, devices()["ultrascale_plus"]) for n in (3, 4)]
+        exact = units[0].estimate()["LUT"]
+        monkeypatch.setattr(adder_graph, "EXACT_TERMS", len(units[0].sums.terms) // 2)
+        assert abs(units[1].estimate()["LUT"] / exact - 1) < 0.1
+        monkeypatch.undo()

@@ -1,5 +1,5 @@
-"""What a spatial layer takes whose outputs have scales of their own, as other tools quantize, beside the same layer with
-one power of two: LUTs estimated and as yosys maps them."""
+"""What a spatial layer takes whose outputs have scales of their own, as other tools quantize, beside the same layer
+with one power of two: LUTs estimated, and as yosys maps them."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -94,7 +94,9 @@ def counted(layer: Layer, quantize: Quantizer, folder: Path, synthesize: bool) -
 @click.command(help=__doc__)
 @click.option("--synthesize/--no-synthesize", default=True)
 def main(synthesize: bool):
-    table = Table("layer", "bits", "factors", "LUT: estimate", "LUT: yosys", "more an output", "bits of M", box=MARKDOWN)
+    table = Table(
+        "layer", "bits", "factors", "LUT: estimate", "LUT: yosys", "more an output", "bits of M", box=MARKDOWN
+    )
     for layer in LAYERS:
         before = None
         for name, quantize in layer.quantizers().items():
