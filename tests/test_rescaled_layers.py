@@ -1,13 +1,15 @@
 """Layers whose sums are requantized by any factor or any thresholds: moved before a max pool, and in spatial layers."""
 
 import random
-from collections import Counter
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.devices import devices
 from hwgen.ir import TensorType
@@ -74,7 +76,7 @@ def drawn(seed, kind, channels, reach):
     return rescale(multipliers, rng.integers(-(4 << shift), 4 << shift, count), ties, shift, low, high)
 
 
-CASES = [(seed, kind) for seed in range(25) for kind in ("factors", "powers", "thresholds")]
+CASES = [(seed, kind) for seed in range(15) for kind in ("factors", "powers", "thresholds")]
 
 
 @pytest.mark.parametrize(("seed", "kind"), CASES, ids=str)
@@ -109,7 +111,8 @@ def test_spatial_layers_equal_the_golden_integers(kind, seed, levels, simulator,
     graph = graph_of(x, ("sum", op, ("x",)), ("y", quantize, ("sum",)))
     design = scheduled(graph, BuildConfig(engine="spatial", levels=levels))
     (unit,) = (placed.unit for placed in design.placed if isinstance(placed.unit, AdderGraph))
-    print(quantize, unit.estimate(), Counter(type(row).__name__ for row in unit.netlist.rows))
+    wanted = {"factors": "Row", "thresholds": "Compare"}[kind]
+    assert wanted in {type(row).__name__ for row in unit.netlist.rows}
     check_design(tmp_path / "a", design, simulator, stall=0.4)
     check_design(tmp_path / "b", design, simulator)
 
@@ -124,3 +127,86 @@ def test_a_large_layer_is_priced_by_a_few_of_its_outputs(monkeypatch):
         monkeypatch.setattr(adder_graph, "EXACT_TERMS", len(units[0].sums.terms) // 2)
         assert abs(units[1].estimate()["LUT"] / exact - 1) < 0.1
         monkeypatch.undo()
+
+
+# what must fail
+
+FEW = TensorType((3, 4, 6), QType(-8, 7), 0)
+FACTORS = rescale([11, -7, 13, 9], [7, 3, -60, 4], [0, 7, 0, 1], 5, -9, 20)
+THRESHOLDS = Steps(np.sort(np.random.default_rng(3).integers(-60, 60, (4, 6)), axis=1), -2)
+
+
+def spatial(quantize):
+    """A layer that multiplies its sums, or compares them."""
+    graph = graph_of(FEW, ("sum", conv(3, 4, 3, 3, 1), ("x",)), ("y", quantize, ("sum",)))
+    return scheduled(graph, BuildConfig(engine="spatial", levels=1))
+
+
+def changed(then, name, change):
+    values = [list(value) if isinstance(value, list) else value for value in getattr(then, name)]
+    return replace(then, **{name: change(values)})
+
+
+def one_more(values):
+    return [values[0] + 1, *values[1:]]
+
+
+def one_later(values):
+    return [[*row[:3], row[3] + 1, *row[4:]] for row in values]
+
+
+BROKEN = {
+    "a multiplier off by one": (FACTORS, lambda then: changed(then, "multipliers", one_more)),
+    "a bias off by one": (FACTORS, lambda then: changed(then, "constants", one_more)),
+    "a threshold off by one": (THRESHOLDS, lambda then: changed(then, "thresholds", one_later)),
+    "one threshold less": (THRESHOLDS, lambda then: replace(then, thresholds=[row[1:] for row in then.thresholds])),
+}
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("quantize", [FACTORS, THRESHOLDS], ids=("factors", "thresholds"))
+def test_the_layer_is_right_unchanged(quantize, tmp_path):
+    check_design(tmp_path, spatial(quantize))
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_layer_is_wrong_with(broken, monkeypatch, tmp_path):
+    quantize, change = BROKEN[broken]
+
+    def made(table, constants, inputs, sums, then):
+        return adder_netlist(table, constants, inputs, sums, change(then))
+
+    monkeypatch.setattr(adder_graph, "adder_netlist", made)
+    with pytest.raises(AssertionError):
+        check_design(tmp_path, spatial(quantize))
+
+
+# pattern, replacement, in the file of the layer
+MUTANTS = {
+    "no ties": (FACTORS, r"wire tie(\d) = .*;", r"wire tie\1 = 1'b0;"),
+    "ties one too many": (FACTORS, r"< 5'd7;", "< 5'd8;"),
+    "no clamp before the product": (
+        FACTORS,
+        r"clamp #\((.*)\)\n    u_s",
+        r"clamp #(.NO_LOW(1), .NO_HIGH(1), \1)\n    u_s",
+    ),
+    "another threshold": (THRESHOLDS, r"_all\[\{(\w+), ", r"_all[{~\1, "),
+    "as large as a threshold": (THRESHOLDS, " >= ", " > "),
+}
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_layer_does_not_simulate_with(mutant, monkeypatch, tmp_path):
+    quantize, pattern, instead = MUTANTS[mutant]
+    files = AdderGraph.files
+
+    def broken(self):
+        ((path, text),) = files(self).items()
+        assert re.search(pattern, text), f"{path} holds no {pattern}: give the mutant its new text"
+        return {path: re.sub(pattern, instead, text)}
+
+    monkeypatch.setattr(AdderGraph, "files", broken)
+    with pytest.raises(AssertionError):
+        check_design(tmp_path, spatial(quantize))
