@@ -210,3 +210,17 @@ def test_a_layer_does_not_simulate_with(mutant, monkeypatch, tmp_path):
     monkeypatch.setattr(AdderGraph, "files", broken)
     with pytest.raises(AssertionError):
         check_design(tmp_path, spatial(quantize))
+
+
+@pytest.mark.sim
+def test_an_average_over_whole_frames_has_an_adder_a_channel(tmp_path):
+    """Of 15 pixels, half even, and by thresholds."""
+    x = TensorType((3, 3, 5), QType(-100, 120), 0)
+    average = Conv(np.ones((3, 1, 3, 5)), np.zeros(3), groups=3)
+    for n, quantize in enumerate((rescale([17477], [1 << 17], [0], 18, -90, 70), drawn(3, "thresholds", 3, 400))):
+        design = scheduled(
+            graph_of(x, ("sum", average, ("x",)), ("y", quantize, ("sum",))), BuildConfig(engine="spatial")
+        )
+        assert "pixel_sum" in {placed.unit.kind for placed in design.placed}
+        check_design(tmp_path / f"{n}", design)
+        check_design(tmp_path / f"{n}_stalls", design, stall=0.4)
