@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -121,7 +122,10 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
     return replace(fitted, op=_less(fitted.op, zero))
 
 
-def _less(op: Rescale | Steps, zero: int):
+Q = TypeVar("Q", Rescale, Rescale | Steps)
+
+
+def _less(op: Q, zero: int) -> Q:
     """The op whose levels are less by a zero point; where it is odd none is rounded to even."""
     if isinstance(op, Steps):
         return replace(op, low=op.low - zero)
@@ -145,8 +149,8 @@ def _table(op: Rescale | Steps, of: Line, kind: TensorType) -> Lookup:
 def sum_requantizer(
     of: Line, levels: Levels, exponent: int, kind: TensorType, other: TensorType
 ) -> tuple[Add, Rescale, Requantization]:
-    """The ops that a quantizer behind a line of two tensors, of these types, becomes: by rational arithmetic, whatever the
-    target, as a reader whose tool adds in another way says so itself."""
+    """The ops that a quantizer behind a line of two tensors, of these types, becomes: by rational arithmetic, whatever
+    the target, as a reader whose tool adds in another way says so itself."""
     assert of.other is not None
     ends = [(one.qtype.low, one.qtype.high) for one in (kind, other)]
     a, b, shift = of.scale / levels.scale, of.other[1] / levels.scale, of.offset / levels.scale
