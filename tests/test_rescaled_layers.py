@@ -3,6 +3,7 @@
 import random
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch.nn import functional
 from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.devices import devices
+from hwgen.emit import instantiated, library
 from hwgen.ir import TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
@@ -23,6 +25,8 @@ from hwgen.stream import Order
 from hwgen.units import adder_graph
 from hwgen.units.adder_graph import AdderGraph
 from tests.graphs import check_design, frames_of, graph_of, scheduled
+from tests.proofs import yosys
+from tests.test_spatial import GOLD, MITER
 
 X = TensorType((3, 5, 6), QType(-100, 120), 0)
 
@@ -224,3 +228,73 @@ def test_an_average_over_whole_frames_has_an_adder_a_channel(tmp_path):
         assert "pixel_sum" in {placed.unit.kind for placed in design.placed}
         check_design(tmp_path / f"{n}", design)
         check_design(tmp_path / f"{n}_stalls", design, stall=0.4)
+
+
+# proven, and clean
+
+
+def levels_of(quantize, output):
+    """The level of sum{output} as Verilog, from the fields of the op."""
+    if isinstance(quantize, Steps):
+        counted = " + ".join(f"(sum{output} >= {threshold})" for threshold in quantize.thresholds[output])
+        return f"{counted} + ({quantize.low})"
+    multiplier, bias, ties = (int(v[output]) for v in (quantize.multipliers, quantize.biases, quantize.ties))
+    scaled = f"(sum{output} * ({multiplier}) + ({bias}))"
+    level = f"({scaled} >>> {quantize.shift})"
+    tie = f"(({scaled} & {(1 << quantize.shift) - 1}) < {ties})"
+    level = f"({tie} ? ({level} & ~1) : {level})"
+    return f"{level} < ({quantize.low}) ? ({quantize.low}) : {level} > {quantize.high} ? {quantize.high} : {level}"
+
+
+def proof(folder, quantize, broken=lambda text: text):
+    """Proves a layer of 3 inputs of 3 bits and 2 outputs, from its reset on, whatever comes and whoever stalls."""
+    x = TensorType((3, 1, 1), QType(-4, 3), 0)
+    op = Conv(np.array([[23.0, -6, 24], [-23, 13, 1]])[:, :, None, None], np.array([5.0, -60]))
+    stage = Stage.alone("layer", op, quantize, x)
+    unit = AdderGraph(stage, Order(x.shape).by_pixels(1), 1, devices()["ultrascale_plus"])
+    ((path, text),) = unit.files().items()
+    files = library(instantiated(text)) | {path: broken(text)}
+    y_bits = stage.y.qtype.bits
+    inputs = [f"    wire signed [31:0] x{i} = $signed(s_axis_tdata[{3 * i} +: 3]);" for i in range(3)]
+    sums = []
+    for n, (weights, bias) in enumerate(zip(op.weight[:, :, 0, 0], op.bias, strict=True)):
+        products = " + ".join(f"({int(weight)}) * x{i}" for i, weight in enumerate(weights))
+        sums.append(f"    wire signed [31:0] sum{n} = {products} + ({int(bias)});")
+        sums.append(f"    wire signed [31:0] level{n} = {levels_of(quantize, n)};")
+        sums.append(f"    wire [{y_bits - 1}:0] y{n} = level{n}[{y_bits - 1}:0];")
+    last, bits = unit.stages - 1, 2 * y_bits - 1
+    gold = GOLD.format(x=8, y=bits, inputs="\n".join(inputs), sums="\n".join(sums), last=last, results="{y1, y0}")
+    files |= {"gold.v": gold, "miter.v": MITER.format(x=8, y=bits, gate=unit.module)}
+    for name, text in files.items():
+        (folder / Path(name).name).write_text(text)
+    return yosys(
+        folder,
+        "read_verilog +/xilinx/cells_sim.v",  # without -lib: the cells' behaviour counts
+        *(f"read_verilog {Path(name).name}" for name in files),
+        "hierarchy -check -top miter",
+        "proc",
+        "flatten",
+        "select -assert-min 4 w:*carry_i*",
+        "select -clear",
+        "memory",
+        "opt",
+        f"sat -verify -seq {unit.stages + 2} -set-at 1 rst 1 -prove-skip 1 -prove trigger 0 miter",
+    )
+
+
+PROVEN = {
+    "factors": rescale([11, -21], [20, -9], [11, 0], 6, -9, 9),
+    "thresholds": Steps(np.array([[-90, -31, -30, 8, 55], [-100, -90, -60, -10, 3]]), -2),
+}
+
+
+@pytest.mark.parametrize("kind", PROVEN)
+def test_a_layer_of_primitives_is_proven(kind, tmp_path):
+    done = proof(tmp_path, PROVEN[kind])
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "SUCCESS!" in done.stdout
+
+
+def test_a_layer_with_a_wrong_tie_is_refuted(tmp_path):
+    done = proof(tmp_path, PROVEN["factors"], lambda text: text.replace("< 6'd11", "< 6'd12"))
+    assert done.returncode != 0 and "model found: FAIL" in done.stdout
