@@ -26,6 +26,7 @@ from hwgen.units import adder_graph
 from hwgen.units.adder_graph import AdderGraph
 from tests.graphs import check_design, frames_of, graph_of, scheduled
 from tests.proofs import yosys
+from tests.test_netlist import check_netlist
 from tests.test_spatial import GOLD, MITER
 
 X = TensorType((3, 5, 6), QType(-100, 120), 0)
@@ -298,3 +299,10 @@ def test_a_layer_of_primitives_is_proven(kind, tmp_path):
 def test_a_layer_with_a_wrong_tie_is_refuted(tmp_path):
     done = proof(tmp_path, PROVEN["factors"], lambda text: text.replace("< 6'd11", "< 6'd12"))
     assert done.returncode != 0 and "model found: FAIL" in done.stdout
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(("quantize", "board"), [(FACTORS, "zcu104"), (THRESHOLDS, "pynq-z2")])
+def test_the_netlist_of_a_layer_is_the_module(quantize, board, tmp_path, monkeypatch):
+    graph = graph_of(FEW, ("sum", conv(3, 4, 3, 1, 5), ("x",)), ("y", quantize, ("sum",)))
+    check_netlist(tmp_path, monkeypatch, graph, board, engine="spatial")
