@@ -66,7 +66,9 @@ def row(name: str, quantizer, conv: Conv, x: TensorType, lanes: int, multiplier:
 @click.command(help=__doc__)
 @click.option("--lanes", multiple=True, type=int, default=(8, 16), show_default=True)
 def main(lanes):
-    table = Table("bits, zeros", "lanes", "scales", "LUT", "", "estimate", "BRAM36", "DSP", "cycles a frame", box=MARKDOWN)
+    table = Table(
+        "bits, zeros", "lanes", "scales", "LUT", "", "estimate", "BRAM36", "DSP", "cycles a frame", box=MARKDOWN
+    )
     for bits, zeros in LAYERS:
         conv, x = layer(bits, zeros)
         found = quantizers(conv, x, bits)

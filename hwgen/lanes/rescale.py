@@ -124,8 +124,6 @@ class Products(Scaler):
         return tuple(np.broadcast_arrays(*found))
 
 
-
-
 class Slices(Products):
     """rtl/scale_product.v: in DSP slices, one after the other every clock."""
 

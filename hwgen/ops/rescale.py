@@ -1,6 +1,6 @@
 """Rescale: requantization by any factor, by channel: a multiplication, a bias and a shift; Steps: by any thresholds."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -55,11 +55,6 @@ class Rescale(Op):
     @property
     def bounded(self) -> bool:
         return True
-
-    def of_first(self, channels: int) -> "Rescale":
-        """What it does to the first channels."""
-        numbers = {name: getattr(self, name)[:channels] for name in ("multipliers", "biases", "ties")}
-        return replace(self, **numbers)
 
     def hardware(self, x):
         return identity(x.shape[0])
@@ -119,10 +114,6 @@ class Steps(Op):
     @property
     def bounded(self) -> bool:
         return True
-
-    def of_first(self, channels: int) -> "Steps":
-        """What it does to the first channels."""
-        return replace(self, thresholds=self.thresholds[:channels])
 
     def hardware(self, x):
         return identity(x.shape[0])
