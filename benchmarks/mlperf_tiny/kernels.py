@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from hwgen.config import BuildConfig
 from hwgen.formats import read_network
+from hwgen.formats.tflite.walk import Order
 from hwgen.frontend import read_model
 from hwgen.ir import Graph
 from hwgen.passes import run_passes
@@ -33,7 +34,7 @@ class Kernels:
         (self.input,), (self.output,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
 
     def run(self, frames: np.ndarray, tensors) -> dict[int, np.ndarray]:
-        """The int8 tensors of these numbers, less their zero points, channels first: float64."""
+        """The int8 tensors of these numbers, less their zero points, as the module holds them: float64."""
         found = {number: [] for number in tensors}
         for frame in frames:
             self.interpreter.set_tensor(self.input["index"], frame[None])
@@ -42,7 +43,9 @@ class Kernels:
                 found[number].append(self.interpreter.get_tensor(number).astype(np.float64))
         zeros = {one["index"]: one["quantization"][1] for one in self.interpreter.get_tensor_details()}
         stacked = {number: np.concatenate(values) - zeros[number] for number, values in found.items()}
-        return {number: x.transpose(0, 3, 1, 2) if x.ndim == 4 else x for number, x in stacked.items()}
+        _, rows, columns, *_ = (*self.input["shape"], 0)
+        axes = Order(bool(rows > columns)).axes
+        return {number: x.transpose(*axes) if x.ndim == 4 else x for number, x in stacked.items()}
 
 
 def random_frames(shape: tuple[int, ...], count: int) -> np.ndarray:
