@@ -27,6 +27,12 @@ from hwgen.rules import EXACT, Rule
 from hwgen.target import Target
 from hwgen.views import View, frame_shape, laid_out
 
+# calls that never fall, of which the levels of any number are steps
+RISING = (
+    *("atan", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp", "hardsigmoid", "hardtanh", "leaky_relu"),
+    *("log_sigmoid", "prelu", "relu", "relu6", "selu", "sigmoid", "softplus", "tanh"),
+)
+RISING_SAMPLES = 1001
 HALVES = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -106,9 +112,9 @@ class Tensors:
             )
         if view.base in self.deferred:
             of = self.functions[view.base]
-            if isinstance(of, Line):
+            if isinstance(of, Line) and of.rising is None:
                 return self._exact_line(x, of)
-            table = of.on_grid(self.types[of.x])
+            table = of.on_grid(self.types[of.x]) if isinstance(of, Function) else None
             if table is not None:
                 base = self._node(table, of.x)
                 self.functions[base] = of
@@ -206,7 +212,11 @@ class Tensors:
         of = self.functions[view.base]
         if not view.covers and not view.zeros:
             of, view = self._part(of, view)
-        if view.zeros and isinstance(of, Line) and any(levels.of_end(of.cut_off(offset)) for offset in of.offsets):
+        if (
+            view.zeros
+            and isinstance(of, Line)
+            and (of.rising is not None or any(levels.of_end(of.cut_off(offset)) for offset in of.offsets))
+        ):
             if of.kinds is not None or of.other is not None:
                 raise UnsupportedLayer(
                     f"padding of {of.name}, whose channels have several offsets", self.path, "quantize it before"
@@ -423,10 +433,10 @@ class Tensors:
         return of.table(self.types[of.x])
 
     def line(self, x: Tensor) -> Line | None:
-        """The line of integers that a tensor is until it is quantized; None where it is none."""
+        """The line of integers that a tensor is until it is quantized; None where it is none, or a function of one."""
         base = self.views[x].base
         of = self.functions[base] if base in self.deferred else None
-        return of if isinstance(of, Line) else None
+        return of if isinstance(of, Line) and of.rising is None else None
 
     def is_floats(self, x: Tensor) -> bool:
         """Whether a tensor has no integers: an input's floats, or a function without a quantizer."""
@@ -457,7 +467,9 @@ class Tensors:
         if any(self.views[x].base in self.floats or not self.views[x].same(self.views[tensors[0]]) for x in tensors):
             return False
         known = [self.functions[base] for x in tensors if (base := self.views[x].base) in self.functions]
-        plain = all(isinstance(of, Function) or (of.kinds is None and of.other is None) for of in known)
+        plain = all(
+            isinstance(of, Function) or (of.kinds is None and of.other is None and of.rising is None) for of in known
+        )
         return plain and len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
 
     def computed(self) -> list[Tensor]:
@@ -509,11 +521,7 @@ class Tensors:
         self._settle_zeros()
         source = self.types[self.source(computed[0])]
         if source.qtype.bits > TABLE_BITS:
-            raise UnsupportedLayer(
-                f"{name} of {source.qtype.bits} bits: a table takes up to {TABLE_BITS}",
-                self.path,
-                f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
-            )
+            return self._risen(name in RISING)
         if not self.of_one(computed):
             for x in computed:
                 self.exact(x)
@@ -521,6 +529,34 @@ class Tensors:
                 f"{name} of several tensors", self.path, "only functions of one activation are built"
             )
         return self.defer(self.views[computed[0]], self._called())
+
+    def _risen(self, rises: bool) -> Tensor:
+        """The call at work, of a line that is too wide for a table: where it rises its levels are steps."""
+        name, computed = _short(self.node), self.computed()
+        x = computed[0]
+        base = self.views[x].base
+        of = self.functions[base] if base in self.deferred else Line.itself(base, self.types[base], self.path)
+        kind = self.types[of.x]
+        node, args, kwargs = self.node, self.args, self.kwargs
+
+        def call(values: np.ndarray) -> np.ndarray:
+            given = torch.from_numpy(np.asarray(values, np.float64))
+            these, named = (mapped(lambda leaf: given if isinstance(leaf, Tensor) else leaf, a) for a in (args, kwargs))
+            result = node.target(*doubles(these), **doubles(named))
+            return (result[0] if isinstance(result, tuple) else result).numpy()
+
+        if rises and len(computed) == 1 and isinstance(of, Line) and of.other is None:
+            found = of.followed(call, name, self.path)
+            samples = np.linspace(kind.qtype.low, kind.qtype.high, RISING_SAMPLES).astype(np.int64)
+            risen = np.diff(found.values(np.tile(samples, (len(of.scales), 1))), axis=1)
+            signs = np.array([-1 if scale < 0 else 1 for scale in of.scales])
+            if (risen * signs[:, None] >= 0).all():
+                return self.defer(self.views[x], found)
+        raise UnsupportedLayer(
+            f"{name} of {kind.qtype.bits} bits: a table takes up to {TABLE_BITS}, and it is not known to rise",
+            self.path,
+            f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
+        )
 
     def _settle_zeros(self) -> None:
         """Makes the zeros of the views that the call at work takes numbers like the others, unless it makes zeros of
@@ -592,8 +628,10 @@ class Tensors:
                     raise
                 self._settle_zeros()
                 view = self.views[x]
-                if self.is_function(x):
+                if self.is_function(x) and self.is_narrow(x):
                     return self.defer(view, self._called())
+                if self.is_function(x):
+                    return self._risen(bool((scale / divisor > 0).all()))
                 of = Line.itself(view.base, self.types[view.base], self.path)
         of = replace(of, name=_short(self.node), path=self.path)
         return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
@@ -759,7 +797,7 @@ class Tensors:
             shape = self.types[view.base].shape
             kinds = np.broadcast_to(channels[:, None, None], shape).reshape(-1).astype(np.int64)
         single = of.single if single is None else single
-        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, of.ends, single=single)
+        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, ends=of.ends, single=single)
         return self.defer(view, line)
 
     def _convolution(self, op: Conv, x: Tensor) -> tuple[Op, tuple[Tensor, ...], Callable]:
