@@ -5,7 +5,7 @@
 //   sum = ((shift ? acc >>> 1 : acc) + (negate ? -x : x)), with the F last bits shifted out below it
 //
 // STICKY = 1: of the bits that were shifted out the lowest of F says whether any is set, for rounding half to even. LATE = 1: the
-// F bits are a shift register, which holds those of a sum from the next clock until the next shift: for lists that shift F times.
+// F bits are a shift register, cleared a clock later, while nothing is shifted: it holds those of a sum in the clock behind it.
 //
 // `sum` is combinational. At the clock edge `clear` sets the accumulator to zero, else `enable` takes sum into it. Arithmetic is
 // modulo 2^W: only the value at each shift and at the end has to fit. With primitives it is one LUT6_2 a bit and the device's
@@ -18,7 +18,7 @@ module pe #(
     parameter W = 16,                // accumulator bits
     parameter F = 0,                 // bits kept below the accumulator
     parameter STICKY = 0,            // 1: the lowest of them is whether any bit that it was, or is, shifted out is set
-    parameter LATE = 0,              // 1: they come a clock later than the rest of a sum, and nothing clears them
+    parameter LATE = 0,              // 1: they come a clock later than the rest of a sum, and are cleared later
     parameter XILINX = 0             // primitives: 1 of UltraScale+, 2 of 7 series; see carry_chain.v
 ) (
     input  wire           clk,
@@ -106,8 +106,11 @@ module pe #(
             wire [F:0]   below_extended = {acc_q[0], below_q};     // the lowest bit is shifted out
             /* verilator lint_on UNUSEDSIGNAL */
             if (LATE != 0) begin : gen_late
+                reg clear_q;
                 always @(posedge clk) begin
-                    if (enable && shift) below_q <= below_extended[F:1];
+                    clear_q <= clear;
+                    if (clear_q) below_q <= {F{1'b0}};
+                    else if (enable && shift) below_q <= below_extended[F:1];
                 end
                 assign sum[F-1:0] = below_q;
             end else begin : gen_now

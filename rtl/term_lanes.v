@@ -150,6 +150,9 @@ module term_lanes #(
         if (EVEN != 0 && (MAXIMUM != 0 || SCALERS != 0)) begin : gen_check_even
             term_lanes_EVEN_must_be_0_with_MAXIMUM_or_SCALERS error_i ();
         end
+        if (SCALERS != 0 && DROP != 0) begin : gen_check_scaled
+            term_lanes_DROP_must_be_0_with_SCALERS error_i ();
+        end
         if (SENT_W > 64) begin : gen_check_sent
             term_lanes_W_with_F_less_DROP_must_be_up_to_64 error_i ();
         end
@@ -455,6 +458,7 @@ module term_lanes #(
                             .W(W),
                             .F(F),
                             .STICKY(EVEN),
+                            .LATE((SCALERS != 0) ? 1 : 0),
                             .XILINX(XILINX)
                         ) u_pe (
                             .clk(clk),
@@ -479,6 +483,7 @@ module term_lanes #(
                 .GROUPS(GROUPS),
                 .FINAL(FINAL),
                 .IN_W(LOADED_W),
+                .LATE_W(F),
                 .OUT_W(OUT_W),
                 .LOW(LOW),
                 .HIGH(HIGH),

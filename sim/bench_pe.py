@@ -24,7 +24,7 @@ class Model:
     def __init__(self):
         self.bits, self.below = config()["W"] + config()["F"], config()["F"]
         self.acc = 0
-        self.late = 0  # of a device whose F bits come a clock later
+        self.late, self.clears = 0, True  # of a device whose F bits come, and are cleared, a clock later
 
     def wrap(self, value):
         half = 1 << (self.bits - 1)
@@ -46,9 +46,7 @@ class Pe:
         for name in ("enable", "shift", "negate", "x"):
             getattr(self.dut, name).value = 0
         self.dut.clear.value = 1
-        # nothing but shifts clears bits that come late
-        self.dut.enable.value = self.dut.shift.value = int("LATE" in config())
-        for _ in range(2 + config()["F"]):
+        for _ in range(3):
             await FallingEdge(self.dut.clk)
         return self
 
@@ -63,6 +61,7 @@ class Pe:
             seen = seen >> model.below << model.below | model.late
             if enable and shift:
                 model.late = (model.late | (model.acc >> model.below & 1) << model.below) >> 1
+            model.late, model.clears = 0 if model.clears else model.late, clear
         assert int(dut.sum.value) == seen, f"x {x}, shift {shift}, negate {negate}"
         if clear:
             model.acc = 0

@@ -48,8 +48,9 @@ def walked(stage: Stage, fold: Fold, order: Order, sort: bool) -> tuple[int, Rou
     """The scalers of rtl/rescale.v, 0 where there is none, and how the groups walk the list."""
     kind = lane_kinds()[fold.kind]
     rounds = Rounds.of(entries_of(stage, kind, order).lengths, fold.groups, sort and not MEMORIES[fold.memory].written)
-    scaler = scaler_of(stage, kind.program(stage).sum_bits, fold.multiplier)
-    return (0, rounds) if scaler is None else shared(rounds, fold.lanes, scaler.pace)
+    program = kind.program(stage)
+    scaler = scaler_of(stage, program.sum_bits, fold.multiplier)
+    return (0, rounds) if scaler is None else shared(rounds, fold.lanes, scaler.pace, int(program.below > 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ class TermLanes(LoadableUnit):
 
     @property
     def latency(self):
-        late = 0 if self.scaler is None else self.scaler.registers
+        late = 0 if self.scaler is None else self.scaler.registers + self.rounds.late
         return self.kind_of_lanes.registers + self.entries.gaps + late
 
     @property
