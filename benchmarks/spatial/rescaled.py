@@ -1,5 +1,5 @@
-"""What a spatial layer takes whose outputs have scales of their own, as other tools quantize, beside the same layer with
-one power of two: LUTs estimated and as yosys maps them."""
+"""What a spatial layer takes whose outputs have scales of their own, as other tools quantize, beside the same layer
+with one power of two: LUTs estimated, and as yosys maps them."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -67,19 +67,19 @@ class Layer:
 
 
 LAYERS = (
-    Layer("3x3, 16 to 16", 16, 16, 3, 4),
-    Layer("3x3, 16 to 16", 16, 16, 3, 8),
-    Layer("1x1, 64 to 32", 32, 64, 1, 4),
-    Layer("1x1, 64 to 32", 32, 64, 1, 8),
-    Layer("3x3, depthwise, 32", 32, 32, 3, 4, 32),
-    Layer("3x3, depthwise, 32", 32, 32, 3, 8, 32),
+    Layer("3x3, depthwise, 8", 8, 8, 3, 4, 8),
+    Layer("3x3, depthwise, 8", 8, 8, 3, 8, 8),
+    Layer("1x1, 64 to 8", 8, 64, 1, 4),
+    Layer("1x1, 64 to 8", 8, 64, 1, 8),
+    Layer("3x3, 16 to 8", 8, 16, 3, 4),
+    Layer("3x3, 16 to 8", 8, 16, 3, 8),
 )
 
 
 def counted(layer: Layer, quantize: Quantizer, folder: Path, synthesize: bool) -> tuple[float, float | None]:
     """The LUTs of the unit, estimated and mapped."""
     graph, read = layer.graph(quantize), flow.read_model
-    flow.read_model = lambda *_: (graph, None)
+    flow.read_model = lambda *_: (graph, [])
     try:
         build(nn.Identity(), out=folder, config=BuildConfig(engine="spatial"))
     finally:
@@ -94,7 +94,9 @@ def counted(layer: Layer, quantize: Quantizer, folder: Path, synthesize: bool) -
 @click.command(help=__doc__)
 @click.option("--synthesize/--no-synthesize", default=True)
 def main(synthesize: bool):
-    table = Table("layer", "bits", "factors", "LUT: estimate", "LUT: yosys", "more an output", "bits of M", box=MARKDOWN)
+    table = Table(
+        "layer", "bits", "factors", "LUT: estimate", "LUT: yosys", "more an output", "bits of M", box=MARKDOWN
+    )
     for layer in LAYERS:
         before = None
         for name, quantize in layer.quantizers().items():
@@ -104,6 +106,7 @@ def main(synthesize: bool):
             before = before or mapped or estimate
             bits = abs(quantize.multipliers).max().item().bit_length() if isinstance(quantize, Rescale) else 1
             per_output = f"{more / layer.outputs:.1f}"
+            print(layer, name, estimate, mapped, flush=True)
             table.add_row(layer.name, str(layer.bits), name, f"{estimate:,}", f"{mapped or 0:,}", per_output, str(bits))
     Console(width=140).print(table)
 

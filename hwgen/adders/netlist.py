@@ -137,7 +137,9 @@ def adder_netlist(
         for bits, kind, window in zip(made, sums, then.windows, strict=True)
     ]
     clamped = [
-        (list(bits), kind) if not window else (heaps.clamp(list(bits), kind.signed, window), QType(0, (1 << window) - 1))
+        (list(bits), kind)
+        if not window
+        else (heaps.clamp(list(bits), kind.signed, window), QType(0, (1 << window) - 1))
         for *bits, kind, window in narrow
     ]
     if isinstance(then, Thresholds):

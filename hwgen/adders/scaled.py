@@ -20,7 +20,7 @@ from hwgen.terms import TermTable, term_table
 @dataclass(frozen=True, eq=False)
 class Requantized:
     """Terms and constants of sums, their ranges, what they become (None: nothing), the bits that are dropped then, and
-    of each output the number below which these are a tie."""
+    of each output the number below which these are a tie; LUTs of what is behind the sums, about."""
 
     terms: TermTable
     constants: list[int]
@@ -28,6 +28,7 @@ class Requantized:
     then: Factors | Thresholds | None
     drop: int
     ties: list[int]
+    luts: float = 0
 
     @staticmethod
     def of(sums: ExactSums, quantize: Quantizer | None) -> "Requantized":
@@ -73,38 +74,54 @@ def _changes(multiplier: int, bias: int, ties: int, quantize: Rescale) -> tuple[
     return (bias - most) // -multiplier, (bias - least) // -multiplier + 1
 
 
+@dataclass(frozen=True)
+class _Product:
+    """How an output comes by its factor: a sum of a constant and of a range, which is multiplied, or was before."""
+
+    constant: int
+    kind: QType
+    multiplier: int
+    bias: int
+    window: int
+    result: QType
+
+    @staticmethod
+    def folded(kind: QType, constant: int, multiplier: int, bias: int) -> "_Product":
+        kind = _times(kind, multiplier, bias)
+        return _Product(constant * multiplier + bias, kind, 1, 0, 0, kind)
+
+    @staticmethod
+    def behind(kind: QType, constant: int, multiplier: int, bias: int, window: _Window | None) -> "_Product":
+        if window is None:
+            return _Product(constant, kind, multiplier, bias, 0, _times(kind, multiplier, bias))
+        bias += multiplier * window.bottom
+        result = _times(window.inside(kind), multiplier, bias)
+        return _Product(constant - window.bottom, window.shifted(kind), multiplier, bias, window.bits, result)
+
+
 def _multiplied(sums: ExactSums, quantize: Rescale) -> Requantized:
-    count, bits = len(sums.weights), sums.reads.bits
+    count = len(sums.weights)
     multipliers, biases, ties = (_each(v, count) for v in (quantize.multipliers, quantize.biases, quantize.ties))
-    factor = np.array(multipliers)[:, None]
-    digits = _digits(factor)
-    more = LUT_PER_BIT * bits * (_digits(sums.weights * factor) - _digits(sums.weights))
-    folded = np.zeros(count, bool)
-    constants, ranges = [], []
-    then = Factors([], [], [], [])
-    for output, (kind, constant) in enumerate(zip(sums.ranges, sums.constants, strict=True)):
-        multiplier, bias = multipliers[output], biases[output]
-        window, costs = _narrowing(kind, digits[output], _changes(multiplier, bias, ties[output], quantize)) if multiplier else (None, 0)
-        folded[output] = more[output] <= costs
-        if folded[output]:
-            kind = _times(kind, multiplier, bias)
-            constants.append(constant * multiplier + bias)
-            ranges.append(kind)
-            entry = 1, 0, 0, kind
-        elif window is None:
-            constants.append(constant)
-            ranges.append(kind)
-            entry = multiplier, bias, 0, _times(kind, multiplier, bias)
-        else:
-            constants.append(constant - window.bottom)
-            ranges.append(window.shifted(kind))
-            bias += multiplier * window.bottom
-            entry = multiplier, bias, window.bits, _times(window.inside(kind), multiplier, bias)
-        for values, value in zip((then.multipliers, then.constants, then.windows, then.ranges), entry, strict=True):
-            values.append(value)
-    terms = term_table(np.where(folded[:, None], sums.weights * factor, sums.weights))
+    factors = np.array(multipliers)[:, None]
+    more = LUT_PER_BIT * sums.reads.bits * (_digits(sums.weights * factors) - _digits(sums.weights))
+    made: list[_Product] = []
+    folds, behind = np.zeros(count, bool), 0.0
+    for output, digits in enumerate(_digits(factors).tolist()):
+        of = sums.ranges[output], sums.constants[output], multipliers[output], biases[output]
+        window, luts = _narrowing(of[0], digits, _changes(*of[2:], ties[output], quantize) if digits else (0, 0))
+        folds[output] = more[output] <= luts
+        behind += 0 if folds[output] else luts
+        made.append(_Product.folded(*of) if folds[output] else _Product.behind(*of, window))
+    terms = term_table(np.where(folds[:, None], sums.weights * factors, sums.weights))
     terms = replace(terms, exponent=terms.exponent + sums.lift)
-    return Requantized(terms, constants, ranges, None if folded.all() else then, quantize.shift, ties)
+    then = Factors(
+        [one.multiplier for one in made],
+        [one.bias for one in made],
+        [one.window for one in made],
+        [one.result for one in made],
+    )
+    constants, kinds = [one.constant for one in made], [one.kind for one in made]
+    return Requantized(terms, constants, kinds, None if folds.all() else then, quantize.shift, ties, behind)
 
 
 def _narrowing(kind: QType, digits: int, changes: tuple[int, int]) -> tuple[_Window | None, float]:
@@ -126,7 +143,9 @@ def _counted(sums: ExactSums, quantize: Steps) -> Requantized:
         then.windows.append(window.bits)
         levels = [quantize.low + sum(t <= end for t in thresholds) for end in (kind.low, kind.high)]
         then.ranges.append(QType(*levels))
-    return Requantized(sums.terms, constants, ranges, then, 0, [0] * len(constants))
+    digits = len(each[0]).bit_length()
+    luts = sum((digits + LUT_PER_BIT) * bits for bits in then.windows)
+    return Requantized(sums.terms, constants, ranges, then, 0, [0] * len(constants), luts)
 
 
 def _times(kind: QType, multiplier: int, constant: int) -> QType:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hwgen.engines import Choice, Engine, engine, engines
 from hwgen.ops.rescale import Steps
+from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units import window
 from hwgen.units.adder_graph import AdderGraph
@@ -30,6 +31,12 @@ def by_pixels(order: Order, pixels: int) -> Order:
     return order.by_pixels(pixels) if order.lanes == 1 else Order(order.shape).by_pixels(pixels)
 
 
+def too_many_steps(stage: Stage) -> str | None:
+    """Why a netlist of adders cannot compare sums with thresholds; None where it can, or need not."""
+    count = stage.quantize.thresholds.shape[1] if isinstance(stage.quantize, Steps) else 0
+    return f"its sums are compared with {count} thresholds, above {MOST_STEPS}" if count > MOST_STEPS else None
+
+
 @engine
 class SpatialEngine(Engine[Spatial]):
     name = "spatial"
@@ -40,9 +47,7 @@ class SpatialEngine(Engine[Spatial]):
     def obstacle(self, stage):
         if stage.op.window is None:
             return "it is neither a sum nor a maximum over a window"
-        if isinstance(stage.quantize, Steps) and stage.quantize.thresholds.shape[1] > MOST_STEPS:
-            return f"its sums are compared with {stage.quantize.thresholds.shape[1]} thresholds, above {MOST_STEPS}"
-        return window.obstacle(stage)
+        return too_many_steps(stage) or window.obstacle(stage)
 
     def choices(self, stage, limits, sides):
         # where an adder a channel does, that is less

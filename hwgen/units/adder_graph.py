@@ -11,12 +11,12 @@ from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.scaled import Requantized
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.devices import Device
-from hwgen.qtype import QType, ceil_log2
+from hwgen.ops.rescale import Quantizer, Rescale, Steps
+from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import conv_of, exact_sums, term_count, window_places
 from hwgen.templates import render
-from hwgen.terms import TermTable
 from hwgen.units import window
 from hwgen.units.unit import Unit
 from hwgen.units.window import Slots
@@ -201,12 +201,12 @@ class AdderGraph(Unit):
         terms = np.cumsum(np.bincount(self.sums.terms.output, minlength=len(op.weight)))
         samples = [int(np.searchsorted(terms, EXACT_TERMS // share)) + 1 for share in (8, 2)]
         if op.groups > 1 or terms[samples[1] - 1] > EXACT_TERMS:
-            return int(LUT_PER_BIT * stage.x.qtype.bits * term_count(stage))
+            return int(LUT_PER_BIT * stage.x.qtype.bits * len(self.sums.terms) + self.sums.luts)
         points = []
         for outputs in samples:
             some = replace(op, weight=op.weight[:outputs], bias=op.bias[:outputs])
             y = replace(stage.y, shape=(outputs, *stage.y.shape[1:]))
-            part = replace(self, stage=replace(stage, op=some, y=y))
+            part = replace(self, stage=replace(stage, op=some, quantize=_first(stage.quantize, outputs), y=y))
             points.append((log2(terms[outputs - 1]), part.datapath.luts / terms[outputs - 1]))
         (few, first), (many, second) = points
         falls = (first - second) / (many - few) if many > few else 0.0
@@ -217,6 +217,14 @@ class AdderGraph(Unit):
 
     def sends(self):
         return self.slots.of_outputs()
+
+
+def _first(quantize: Quantizer | None, outputs: int) -> Quantizer | None:
+    """The requantization of the first outputs."""
+    if isinstance(quantize, Rescale):
+        kinds = (values[:outputs] for values in (quantize.multipliers, quantize.biases, quantize.ties))
+        return replace(quantize, **dict(zip(("multipliers", "biases", "ties"), kinds, strict=True)))
+    return replace(quantize, thresholds=quantize.thresholds[:outputs]) if isinstance(quantize, Steps) else quantize
 
 
 def _lines(stage: Stage, pixels: int, device: Device) -> dict[str, float]:
