@@ -25,8 +25,10 @@ from hwgen.qtype import QType
 from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
 from hwgen.rules import EXACT, Rule
 from hwgen.target import Target
+from hwgen.terms import trailing_exponent
 from hwgen.views import View, frame_shape, laid_out
 
+FINER_BITS = 12  # by which a constant that is added may be finer than what it is added to
 HALVES = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -71,6 +73,7 @@ class Tensors:
         self.inputs: dict[str, Input] = {}
         self.hosts: dict[str, tuple[str, int]] = {}  # tensors that leave the network: what the host makes of them
         self.guesses: set[str] = set()  # bases whose shape alone is known: something before them failed
+        self.foreign = False  # whether another tool's quantizer was met
         self.path = ""
         self.node: Any = None
         self.args: list = []
@@ -585,6 +588,8 @@ class Tensors:
                     exact = scale / divisor
                 if (finite and (exact * divisor != scale).any()) or (_odd_part(divisor) != 1).any():
                     raise OffGrid(f"a quotient by {divisor.reshape(-1)[0]:g} is on no grid", self.path)
+                if self.foreign and not self.is_function(x) and self._is_fine(offset, self.types[view.base]):
+                    raise OffGrid("an offset that the quantizer behind it takes", self.path)
                 result = self._affine(x, exact, offset)
                 return self.known(result) if numbers else result
             except (OffGrid, DoesNotFit, MissingActQuant):
@@ -597,6 +602,12 @@ class Tensors:
                 of = Line.itself(view.base, self.types[view.base], self.path)
         of = replace(of, name=_short(self.node), path=self.path)
         return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
+
+    @staticmethod
+    def _is_fine(offset: np.ndarray, kind: TensorType) -> bool:
+        """Whether constants are on a grid so much finer than a tensor's that its sums would be far wider."""
+        some = offset[offset != 0]
+        return some.size > 0 and int(trailing_exponent(some).min()) < kind.exponent - FINER_BITS
 
     def of_one_frame(self, values) -> np.ndarray:
         """Constants of the user's shape, a batch of one among it, as float64: those of a batch that is all alike."""
@@ -881,6 +892,7 @@ class Tensors:
     ) -> Tensor:
         """The levels that hwgen.quantize_affine makes of a tensor, for its arguments: a line of integers that are these
         levels less the zero point, so that what is padded with them is worth zero; rule -- see `Levels`."""
+        self.foreign = True
         key, zero_first = rounding_of(rounding)
         scale, zero = (np.asarray(values, np.float64).reshape(-1) for values in (scale, zero))
         if not (np.isfinite(scale) & (scale > 0)).all():
