@@ -1,6 +1,6 @@
 """Functions of activations while they are still floats: what a network computes between two quantizers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, inf, isinf
@@ -71,6 +71,7 @@ class Line:
     path    the layer's path in the module
     scales, offsets  a number for each kind
     kinds   at each place of the flattened frame of `x`: int64; None: there is one kind
+    rising  None, or a function that never falls, of float64 arrays, which is what it is before it is cut off
     ends    the least and the greatest value
     other   None, or a second tensor of the same frame, and the scale with which it is added
     single  None, or the factor of each kind as the tool has it: float32, a product of float32 numbers
@@ -82,6 +83,7 @@ class Line:
     scales: tuple[Fraction, ...] = (Fraction(1),)
     offsets: tuple[Fraction, ...] = (Fraction(0),)
     kinds: np.ndarray | None = None
+    rising: Callable[[np.ndarray], np.ndarray] | None = None
     ends: tuple[End, End] = (-inf, inf)
     other: tuple[str, Fraction] | None = None
     single: np.ndarray | None = None
@@ -113,8 +115,25 @@ class Line:
         return offset
 
     def cut_off(self, value: Fraction) -> End:
-        """A value, cut off."""
+        """A value of the line, cut off."""
         return min(max(value, self.ends[0]), self.ends[1])
+
+    def followed(self, function: Callable[[np.ndarray], np.ndarray], name: str, path: str) -> "Line":
+        """`function`, which never falls, of it; of one tensor."""
+        before, (low, high) = self.rising, (float(end) for end in self.ends)
+
+        def both(values: np.ndarray) -> np.ndarray:
+            return function(np.clip(values if before is None else before(values), low, high))
+
+        return replace(self, rising=both, ends=(-inf, inf), name=name, path=path, single=None)
+
+    def values(self, q: np.ndarray) -> np.ndarray:
+        """Of integers, int64 [kinds, n], what they are worth before that is cut off: float64 of that shape."""
+        scales, offsets = (
+            np.array([float(number) for number in side])[:, None] for side in (self.scales, self.offsets)
+        )
+        values = scales * q + offsets
+        return values if self.rising is None else self.rising(values)
 
     def cut(self, low: End, high: End) -> "Line":
         """Cut off at ends further inside."""

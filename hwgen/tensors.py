@@ -29,6 +29,12 @@ from hwgen.terms import trailing_exponent
 from hwgen.views import View, frame_shape, laid_out
 
 FINER_BITS = 12  # by which a constant that is added may be finer than what it is added to
+# calls that never fall, of which the levels of any number are steps
+RISING = (
+    *("atan", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp", "hardsigmoid", "hardtanh", "leaky_relu"),
+    *("log_sigmoid", "prelu", "relu", "relu6", "selu", "sigmoid", "softplus", "tanh"),
+)
+RISING_SAMPLES = 1001
 HALVES = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -74,6 +80,7 @@ class Tensors:
         self.hosts: dict[str, tuple[str, int]] = {}  # tensors that leave the network: what the host makes of them
         self.guesses: set[str] = set()  # bases whose shape alone is known: something before them failed
         self.foreign = False  # whether another tool's quantizer was met
+        self.dyadic = False  # whether these all have powers of two for scales
         self.path = ""
         self.node: Any = None
         self.args: list = []
@@ -109,9 +116,9 @@ class Tensors:
             )
         if view.base in self.deferred:
             of = self.functions[view.base]
-            if isinstance(of, Line):
+            if isinstance(of, Line) and of.rising is None:
                 return self._exact_line(x, of)
-            table = of.on_grid(self.types[of.x])
+            table = of.on_grid(self.types[of.x]) if isinstance(of, Function) else None
             if table is not None:
                 base = self._node(table, of.x)
                 self.functions[base] = of
@@ -209,7 +216,11 @@ class Tensors:
         of = self.functions[view.base]
         if not view.covers and not view.zeros:
             of, view = self._part(of, view)
-        if view.zeros and isinstance(of, Line) and any(levels.of_end(of.cut_off(offset)) for offset in of.offsets):
+        if (
+            view.zeros
+            and isinstance(of, Line)
+            and (of.rising is not None or any(levels.of_end(of.cut_off(offset)) for offset in of.offsets))
+        ):
             if of.kinds is not None or of.other is not None:
                 raise UnsupportedLayer(
                     f"padding of {of.name}, whose channels have several offsets", self.path, "quantize it before"
@@ -426,10 +437,10 @@ class Tensors:
         return of.table(self.types[of.x])
 
     def line(self, x: Tensor) -> Line | None:
-        """The line of integers that a tensor is until it is quantized; None where it is none."""
+        """The line of integers that a tensor is until it is quantized; None where it is none, or a function of one."""
         base = self.views[x].base
         of = self.functions[base] if base in self.deferred else None
-        return of if isinstance(of, Line) else None
+        return of if isinstance(of, Line) and of.rising is None else None
 
     def is_floats(self, x: Tensor) -> bool:
         """Whether a tensor has no integers: an input's floats, or a function without a quantizer."""
@@ -460,7 +471,9 @@ class Tensors:
         if any(self.views[x].base in self.floats or not self.views[x].same(self.views[tensors[0]]) for x in tensors):
             return False
         known = [self.functions[base] for x in tensors if (base := self.views[x].base) in self.functions]
-        plain = all(isinstance(of, Function) or (of.kinds is None and of.other is None) for of in known)
+        plain = all(
+            isinstance(of, Function) or (of.kinds is None and of.other is None and of.rising is None) for of in known
+        )
         return plain and len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
 
     def computed(self) -> list[Tensor]:
@@ -512,11 +525,7 @@ class Tensors:
         self._settle_zeros()
         source = self.types[self.source(computed[0])]
         if source.qtype.bits > TABLE_BITS:
-            raise UnsupportedLayer(
-                f"{name} of {source.qtype.bits} bits: a table takes up to {TABLE_BITS}",
-                self.path,
-                f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
-            )
+            return self._risen(name in RISING)
         if not self.of_one(computed):
             for x in computed:
                 self.exact(x)
@@ -524,6 +533,34 @@ class Tensors:
                 f"{name} of several tensors", self.path, "only functions of one activation are built"
             )
         return self.defer(self.views[computed[0]], self._called())
+
+    def _risen(self, rises: bool) -> Tensor:
+        """The call at work, of a line that is too wide for a table: where it rises its levels are steps."""
+        name, computed = _short(self.node), self.computed()
+        x = computed[0]
+        base = self.views[x].base
+        of = self.functions[base] if base in self.deferred else Line.itself(base, self.types[base], self.path)
+        kind = self.types[of.x]
+        node, args, kwargs = self.node, self.args, self.kwargs
+
+        def call(values: np.ndarray) -> np.ndarray:
+            given = torch.from_numpy(np.asarray(values, np.float64))
+            these, named = (mapped(lambda leaf: given if isinstance(leaf, Tensor) else leaf, a) for a in (args, kwargs))
+            result = node.target(*doubles(these), **doubles(named))
+            return (result[0] if isinstance(result, tuple) else result).numpy()
+
+        if rises and len(computed) == 1 and isinstance(of, Line) and of.other is None:
+            found = of.followed(call, name, self.path)
+            samples = np.linspace(kind.qtype.low, kind.qtype.high, RISING_SAMPLES).astype(np.int64)
+            risen = np.diff(found.values(np.tile(samples, (len(of.scales), 1))), axis=1)
+            signs = np.array([-1 if scale < 0 else 1 for scale in of.scales])
+            if (risen * signs[:, None] >= 0).all():
+                return self.defer(self.views[x], found)
+        raise UnsupportedLayer(
+            f"{name} of {kind.qtype.bits} bits: a table takes up to {TABLE_BITS}, and it is not known to rise",
+            self.path,
+            f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
+        )
 
     def _settle_zeros(self) -> None:
         """Makes the zeros of the views that the call at work takes numbers like the others, unless it makes zeros of
@@ -565,7 +602,7 @@ class Tensors:
     def _is_plain(self, of: Line) -> bool:
         """Whether a line is what its tensor is worth, anyway."""
         own = Line.itself(of.x, self.types[of.x], of.path)
-        return of.uniform and (of.scale, of.offset) == (own.scale, own.offset) and self.target.rule == EXACT
+        return self.dyadic and of.uniform and (of.scale, of.offset) == (own.scale, own.offset)
 
     def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor: Any = 1) -> Tensor:
         """scale * x / divisor + offset, exactly, as the call at work computes it: constants that broadcast against the
@@ -597,8 +634,10 @@ class Tensors:
                     raise
                 self._settle_zeros()
                 view = self.views[x]
-                if self.is_function(x):
+                if self.is_function(x) and self.is_narrow(x):
                     return self.defer(view, self._called())
+                if self.is_function(x):
+                    return self._risen(bool((scale / divisor > 0).all()))
                 of = Line.itself(view.base, self.types[view.base], self.path)
         of = replace(of, name=_short(self.node), path=self.path)
         return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
@@ -770,7 +809,7 @@ class Tensors:
             shape = self.types[view.base].shape
             kinds = np.broadcast_to(channels[:, None, None], shape).reshape(-1).astype(np.int64)
         single = of.single if single is None else single
-        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, of.ends, single=single)
+        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, ends=of.ends, single=single)
         return self.defer(view, line)
 
     def _convolution(self, op: Conv, x: Tensor) -> tuple[Op, tuple[Tensor, ...], Callable]:
@@ -919,7 +958,7 @@ class Tensors:
         if key == "half_away" and low >= point and not shifted:
             key = "half_up"  # above zero
         levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, shifted, rule)
-        exponent = _exponent(levels.scale) if self.target.rule == EXACT and rule is None else 0
+        exponent = _exponent(levels.scale) if self.dyadic else 0
         if self.views[x].base in self.floats:
             result = self._quantize_input(levels, exponent, x)
         else:
@@ -1063,10 +1102,10 @@ _QUANTIZE = "put a quantizer behind it: it says on which grid its results are"
 
 def _exponent(scale: Fraction) -> int:
     """That of a power of two; 0 of any other number."""
-    return scale.numerator.bit_length() - scale.denominator.bit_length() if _is_power(scale) else 0
+    return scale.numerator.bit_length() - scale.denominator.bit_length() if is_power(scale) else 0
 
 
-def _is_power(scale: Fraction) -> bool:
+def is_power(scale: Fraction) -> bool:
     return all(number & (number - 1) == 0 for number in scale.as_integer_ratio())
 
 
