@@ -25,8 +25,10 @@ from hwgen.qtype import QType
 from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
 from hwgen.rules import EXACT, Rule
 from hwgen.target import Target
+from hwgen.terms import trailing_exponent
 from hwgen.views import View, frame_shape, laid_out
 
+FINER_BITS = 12  # by which a constant that is added may be finer than what it is added to
 # calls that never fall, of which the levels of any number are steps
 RISING = (
     *("atan", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp", "hardsigmoid", "hardtanh", "leaky_relu"),
@@ -77,6 +79,8 @@ class Tensors:
         self.inputs: dict[str, Input] = {}
         self.hosts: dict[str, tuple[str, int]] = {}  # tensors that leave the network: what the host makes of them
         self.guesses: set[str] = set()  # bases whose shape alone is known: something before them failed
+        self.foreign = False  # whether another tool's quantizer was met
+        self.dyadic = False  # whether these all have powers of two for scales
         self.path = ""
         self.node: Any = None
         self.args: list = []
@@ -598,7 +602,7 @@ class Tensors:
     def _is_plain(self, of: Line) -> bool:
         """Whether a line is what its tensor is worth, anyway."""
         own = Line.itself(of.x, self.types[of.x], of.path)
-        return of.uniform and (of.scale, of.offset) == (own.scale, own.offset) and self.target.rule == EXACT
+        return self.dyadic and of.uniform and (of.scale, of.offset) == (own.scale, own.offset)
 
     def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor: Any = 1) -> Tensor:
         """scale * x / divisor + offset, exactly, as the call at work computes it: constants that broadcast against the
@@ -621,6 +625,8 @@ class Tensors:
                     exact = scale / divisor
                 if (finite and (exact * divisor != scale).any()) or (_odd_part(divisor) != 1).any():
                     raise OffGrid(f"a quotient by {divisor.reshape(-1)[0]:g} is on no grid", self.path)
+                if self.foreign and not self.is_function(x) and self._is_fine(offset, self.types[view.base]):
+                    raise OffGrid("an offset that the quantizer behind it takes", self.path)
                 result = self._affine(x, exact, offset)
                 return self.known(result) if numbers else result
             except (OffGrid, DoesNotFit, MissingActQuant):
@@ -635,6 +641,12 @@ class Tensors:
                 of = Line.itself(view.base, self.types[view.base], self.path)
         of = replace(of, name=_short(self.node), path=self.path)
         return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
+
+    @staticmethod
+    def _is_fine(offset: np.ndarray, kind: TensorType) -> bool:
+        """Whether constants are on a grid so much finer than a tensor's that its sums would be far wider."""
+        some = offset[offset != 0]
+        return some.size > 0 and int(trailing_exponent(some).min()) < kind.exponent - FINER_BITS
 
     def of_one_frame(self, values) -> np.ndarray:
         """Constants of the user's shape, a batch of one among it, as float64: those of a batch that is all alike."""
@@ -915,6 +927,7 @@ class Tensors:
     ) -> Tensor:
         """The levels that hwgen.quantize_affine makes of a tensor, for its arguments: a line of integers that are these
         levels less the zero point, so that what is padded with them is worth zero; rule -- see `Levels`."""
+        self.foreign = True
         key, zero_first = rounding_of(rounding)
         scale, zero = (np.asarray(values, np.float64).reshape(-1) for values in (scale, zero))
         if not (np.isfinite(scale) & (scale > 0)).all():
@@ -941,7 +954,7 @@ class Tensors:
         if key == "half_away" and low >= point and not shifted:
             key = "half_up"  # above zero
         levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, shifted, rule)
-        exponent = _exponent(levels.scale) if self.target.rule == EXACT and rule is None else 0
+        exponent = _exponent(levels.scale) if self.dyadic else 0
         if self.views[x].base in self.floats:
             result = self._quantize_input(levels, exponent, x)
         else:
@@ -1085,10 +1098,10 @@ _QUANTIZE = "put a quantizer behind it: it says on which grid its results are"
 
 def _exponent(scale: Fraction) -> int:
     """That of a power of two; 0 of any other number."""
-    return scale.numerator.bit_length() - scale.denominator.bit_length() if _is_power(scale) else 0
+    return scale.numerator.bit_length() - scale.denominator.bit_length() if is_power(scale) else 0
 
 
-def _is_power(scale: Fraction) -> bool:
+def is_power(scale: Fraction) -> bool:
     return all(number & (number - 1) == 0 for number in scale.as_integer_ratio())
 
 
