@@ -20,7 +20,7 @@ from hwgen.board import load_board, read_board
 from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
-from hwgen.rules import EXACT, RULES
+from hwgen.rules import EXACT, TARGETS
 from hwgen.simulators import SIMULATORS
 
 console = Console(stderr=True)
@@ -201,7 +201,7 @@ def target_options(command):
         ),
         click.option(
             "--target",
-            type=click.Choice([EXACT, *RULES]),
+            type=click.Choice(TARGETS),
             default=EXACT,
             show_default=True,
             help="Of a network that another tool quantized: rational arithmetic over its scales, or a tool's own "

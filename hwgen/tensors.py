@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hwgen.errors import DoesNotFit, MissingActQuant, OffGrid, UnsupportedLayer
-from hwgen.functions import Function, Levels, Line, single_product
+from hwgen.functions import End, Function, Levels, Line, single_product
 from hwgen.ir import STEPS, Input, Node, Op, Output, TensorType
 from hwgen.nn_affine import rounding_of
 from hwgen.ops.add import Add
@@ -22,8 +22,8 @@ from hwgen.ops.move import Move
 from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
-from hwgen.requantizers import Requantization, requantizer, sum_requantizer
-from hwgen.rules import Rule
+from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
+from hwgen.rules import EXACT, Rule
 from hwgen.target import Target
 from hwgen.views import View, frame_shape, laid_out
 
@@ -36,11 +36,17 @@ class Tensor(str):
 
 @dataclass(frozen=True, eq=False)
 class Floats:
-    """An input, and what its floats have passed: see `hwgen.ir.Input`; shape -- the user's, without the batch"""
+    """An input, and what its floats have passed: see `hwgen.ir.Input`; shape -- the user's, without the batch; ends --
+    at which they are cut off behind the steps"""
 
     name: str
     shape: tuple[int, ...]
     steps: tuple[tuple[str, np.ndarray], ...] = ()
+    ends: tuple[End, End] = (-inf, inf)
+
+    def cut(self, low: End, high: End) -> "Floats":
+        least, greatest = (min(max(end, low), high) for end in self.ends)
+        return replace(self, ends=(least, greatest))
 
 
 class Tensors:
@@ -256,10 +262,24 @@ class Tensors:
             name = self._node(op, self._node(add, of.x, of.other[0]))
             self.requantizations.append(replace(note, name=name))
             return name
+        return self._requantized(of, requantizer, levels, exponent)
+
+    def _requantized(self, of: Line, fit: Callable, *how) -> str:
+        """The node of the op that `fit` of hwgen/requantizers.py finds for a line of one tensor, whose kinds are those
+        of the channels; where steps would fall it is of the negative of these channels."""
         made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
         reach = None if made is None else made.op.channel_ends(*(self.types[name] for name in made.inputs))
         carried = made is not None and isinstance(made.op, Conv)
-        op, note = requantizer(of, levels, exponent, kind, reach, carried, self.target)
+        try:
+            op, note = fit(of, *how, self.types[of.x], reach, carried, self.target)
+        except UnsupportedLayer:
+            if min(of.scales) >= 0:
+                raise
+            channels = self.types[of.x].shape[0]
+            signs = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
+            each = np.broadcast_to(signs, channels) if of.kinds is None else signs[of.kinds]
+            base = self._node(depthwise(each, np.zeros(channels), of.path), of.x)
+            return self._requantized(replace(of, x=base, scales=tuple(map(abs, of.scales))), fit, *how)
         name = self._node(op, of.x)
         if note is not None:
             self.requantizations.append(replace(note, name=name))
@@ -417,9 +437,15 @@ class Tensors:
         return self.views[x].base in self.deferred
 
     def clipped(self, x: Tensor, low: float, high: float) -> Tensor:
-        """A function that awaits its quantizer, cut off by the call at work."""
-        of = self.line(x)
+        """An input's floats, or a function that awaits its quantizer, cut off by the call at work."""
+        view, of = self.views[x], self.line(x)
         ends = [end if isinf(end) else Fraction(end) for end in (low, high)]
+        if view.base in self.floats:
+            if view.zeros and not low <= 0 <= high:  # the zeros would be cut off, too
+                self.exact(x)
+            base = f"{self.floats[view.base].name}, cut {len(self.floats)}"
+            self.floats[base] = self.floats[view.base].cut(*ends)
+            return self._named(view.on(base))
         return self.pointwise() if of is None else self.defer(self.views[x], of.cut(*ends))
 
     def is_narrow(self, x: Tensor) -> bool:
@@ -533,6 +559,11 @@ class Tensors:
         self.deferred.add(base)
         return self._named(view.on(base))
 
+    def _is_plain(self, of: Line) -> bool:
+        """Whether a line is what its tensor is worth, anyway."""
+        own = Line.itself(of.x, self.types[of.x], of.path)
+        return of.uniform and (of.scale, of.offset) == (own.scale, own.offset) and self.target.rule == EXACT
+
     def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor: Any = 1) -> Tensor:
         """scale * x / divisor + offset, exactly, as the call at work computes it: constants that broadcast against the
         user's shape; a line where that is on no grid.
@@ -613,7 +644,8 @@ class Tensors:
         """scale * it / divisor + offset of a line whose integers are `raw`: constants that broadcast against that."""
         if scale.size == offset.size == divisor.size == 1:
             factor = Fraction(float(scale.reshape(()))) / Fraction(float(divisor.reshape(())))
-            return self.defer(self.views[raw], of.scaled(factor, Fraction(float(offset.reshape(())))))
+            of = of.scaled(factor, Fraction(float(offset.reshape(()))))
+            return raw if self._is_plain(of) else self.defer(self.views[raw], of)
         if of.other is not None or of.clipped:
             raise UnsupportedLayer(
                 f"the result of {of.name} is scaled place by place before it is quantized",
@@ -685,13 +717,27 @@ class Tensors:
             if lines[0] is not None or not op.is_on_grid:
                 return self._convolution(op, inputs[0])
         elif len(inputs) == 1 and lines[0] is not None and op.degree is not None:
-            raw, of = self._unclipped(inputs[0])
+            raw, of = self._rising(inputs[0], lines[0]) if op.maximum else self._unclipped(inputs[0])
             if of.other is None and min(of.scales) > 0:
                 channels = self._channels(raw, of)
                 if op.degree == 0:
                     return op, (raw,), lambda result: result
                 return op, (raw,), lambda result: self._by_channel(result, of, of.scales, of.offsets, channels)
         return op, tuple(inputs), lambda result: result
+
+    def _rising(self, x: Tensor, of: Line) -> tuple[Tensor, Line]:
+        """The integers of a tensor, those of negative factors negated, and the line that they are worth, cut off as it
+        is: the greatest of some is worth the most, whatever that is cut off at."""
+        raw = self._named(self.views[x].on(of.x))
+        if of.other is not None or min(of.scales) > 0:
+            return raw, of
+        signs = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
+        signs = signs[0] if of.kinds is None else signs[of.kinds[self.views[raw].places]]
+        raw = self._affine(raw, signs, np.zeros_like(signs))
+        if of.kinds is not None:
+            of = replace(of, kinds=np.asarray(self.views[raw].back(of.kinds[self.views[x].places])).astype(np.int64))
+        single = None if of.single is None else abs(of.single)
+        return raw, replace(of, x=self.views[raw].base, scales=tuple(map(abs, of.scales)), single=single)
 
     def _channels(self, raw: Tensor, of: Line) -> np.ndarray | None:
         """The kind of each channel of the frame of a line's integers; None where there is one."""
@@ -713,7 +759,8 @@ class Tensors:
             shape = self.types[view.base].shape
             kinds = np.broadcast_to(channels[:, None, None], shape).reshape(-1).astype(np.int64)
         single = of.single if single is None else single
-        return self.defer(view, Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, single=single))
+        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, of.ends, single=single)
+        return self.defer(view, line)
 
     def _convolution(self, op: Conv, x: Tensor) -> tuple[Op, tuple[Tensor, ...], Callable]:
         """A convolution of a line, or with weights on a grid of their own for each output, as one of integers."""
@@ -857,18 +904,46 @@ class Tensors:
         shifted = point if zero_first and key in ("half_away", "to_zero") else 0
         if zero_first and key == "half_even" and point % 2:
             key = "half_odd"
+        if key == "half_away" and low >= point and not shifted:
+            key = "half_up"  # above zero
         levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, shifted, rule)
+        exponent = _exponent(levels.scale) if self.target.rule == EXACT and rule is None else 0
         if self.views[x].base in self.floats:
-            result = self._quantize_input(levels, 0, x)
+            result = self._quantize_input(levels, exponent, x)
         else:
             if not self.is_function(x):
                 view = self.views[x]
                 x = self.defer(view, Line.itself(view.base, self.types[view.base], self.path))
-            result = self._levels(x, levels, 0)
+            result = self._levels(x, levels, exponent)
         of = Line(
             self.views[result].base, "levels", self.path, offsets=(Fraction(point),), single=np.ones(1, np.float32)
         )
         return self.defer(self.views[result], of)
+
+    def counted(self, x: Tensor, steps: np.ndarray) -> Tensor:
+        """How many steps of its channel each number is not below: what hwgen.count_steps makes of a tensor."""
+        of = self.line(x)
+        if of is None:
+            view = self.exact(x)
+            of = Line.itself(view.base, self.types[view.base], self.path)
+        if of.other is not None or np.isnan(steps).any():
+            raise UnsupportedLayer(
+                f"thresholds of {of.name} of two scales, or that are no numbers", self.path, "quantize the sum first"
+            )
+        raw = self._named(self.views[x].on(of.x))
+        kinds = self._channels(raw, of)
+        view = self._settled(raw)
+        kind = self.types[view.base]
+        if len(steps) > 1 or kinds is not None:
+            own = np.zeros(kind.shape[0], np.int64) if kinds is None else kinds
+            if len(steps) not in (1, len(own)):
+                raise UnsupportedLayer(
+                    f"thresholds of {len(steps)} channels for {len(own)}", self.path, "give each channel its thresholds"
+                )
+            scales, offsets = (tuple(numbers[k] for k in own) for numbers in (of.scales, of.offsets))
+            steps = np.broadcast_to(steps, (len(own), steps.shape[1]))
+            of = replace(of, scales=scales, offsets=offsets, kinds=np.arange(len(own)))
+        return self._named(view.on(self._requantized(replace(of, x=view.base, path=self.path), counter, steps)))
 
     # inputs and outputs
 
@@ -878,7 +953,7 @@ class Tensors:
         of = self.floats[view.base]
         constants = [leaf for leaf in leaves([self.args, self.kwargs]) if not isinstance(leaf, Tensor)]
         first = isinstance(self.args[0], Tensor)
-        if name not in STEPS or len(constants) != 1 or not (first or name in ("add", "mul")):
+        if name not in STEPS or len(constants) != 1 or not (first or name in ("add", "mul")) or of.ends != (-inf, inf):
             self.exact(x)
         values = self.of_one_frame(constants[0])
         if view.zeros and name in ("add", "sub"):  # the zeros would be shifted, too
@@ -905,6 +980,7 @@ class Tensors:
             raise UnsupportedLayer(
                 f"an input rounded by {levels.rounding} with a zero point", self.path, "round half even"
             )
+        levels = replace(levels, low=levels.of_end(of.ends[0]), high=levels.of_end(of.ends[1]))
         if levels.scale != Fraction(2) ** exponent:
             steps = (*steps, ("div", np.array(float(levels.scale))))
         kind = TensorType(self.types[of.name].shape, QType(levels.low, levels.high), exponent)
@@ -971,6 +1047,15 @@ class Tensors:
 
 
 _QUANTIZE = "put a quantizer behind it: it says on which grid its results are"
+
+
+def _exponent(scale: Fraction) -> int:
+    """That of a power of two; 0 of any other number."""
+    return scale.numerator.bit_length() - scale.denominator.bit_length() if _is_power(scale) else 0
+
+
+def _is_power(scale: Fraction) -> bool:
+    return all(number & (number - 1) == 0 for number in scale.as_integer_ratio())
 
 
 def _is_float(number: Fraction) -> bool:

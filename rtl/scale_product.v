@@ -2,8 +2,7 @@
 //
 // N numbers of a channel, each to its level, every cycle: with the channel's multiplier, bias and ties from a memory
 //
-//   p = x * multiplier + bias,  y = clamp(p >> SHIFT, LOW, HIGH), where either end may be none;
-//   where the SHIFT bits that are dropped are below `ties`, an odd p >> SHIFT is one less: round half even
+//   y = scale_level(x * multiplier + bias)
 //
 // A word of the memory is {ties, bias - BASE, multiplier}. The channel comes a clock before its x; y is there 3 clocks
 // behind x, 5 with WIDE. Without `enable` all holds. A product is a DSP slice's (pe_mac.v), which takes 18 bits of one
@@ -19,7 +18,8 @@ module scale_product #(
     parameter M_W = 18,                  // bits of a multiplier, two's complement
     parameter BIAS_W = 24,               // bits of what a bias is above BASE
     parameter signed [63:0] BASE = 0,    // the least bias
-    parameter TIES_W = 0,                // bits of what says how many remainders are a tie; 0: there is none
+    parameter TIES_W = 0,                // bits of what is a tie, see scale_level.v; 0: there is none
+    parameter BEYOND = 0,                // 1: `over` and `under` may be high
     parameter P_W = 40,                  // bits of a product with its bias
     parameter SHIFT = 16,                // low bits of it that are dropped
     parameter OUT_W = 8,                 // bits of a level
@@ -39,6 +39,8 @@ module scale_product #(
     input  wire                 enable,
     input  wire [CHANNEL_W-1:0] channel,
     input  wire [N*X_W-1:0]     x,
+    input  wire [N-1:0]         over,       // with x: the number is above what X_W bits hold
+    input  wire [N-1:0]         under,      // or below
     output wire [N*OUT_W-1:0]   y
 );
 
@@ -86,9 +88,7 @@ module scale_product #(
         if (enable) bias_q <= bias;
     end
 
-    /* verilator lint_off UNUSEDSIGNAL */
     wire [N*P_W-1:0] products;
-    /* verilator lint_on UNUSEDSIGNAL */
     generate
         genvar n;
         if (WIDE == 0) begin : gen_narrow
@@ -196,57 +196,52 @@ module scale_product #(
         end
     endgenerate
 
+    // ties, and what is beyond, beside the product
     localparam LATE = (WIDE != 0) ? 5 : 3;
-    localparam LEVEL_W = P_W - SHIFT;
-    // nobody asks for them, nor for what is dropped, where there is no tie
+    localparam SIDE_W = 2 * N + TIES_W;
+    wire         negative = multiplier[M_W-1];
+    wire [N-1:0] above = negative ? under : over;
+    wire [N-1:0] below = negative ? over : under;
+    wire [SIDE_W-1:0]      side;
+    reg  [LATE*SIDE_W-1:0] side_q;
     /* verilator lint_off UNUSEDSIGNAL */
-    wire [SHIFT:0] ties;                // beside the product
+    wire [(LATE+1)*SIDE_W-1:0] side_d = {side_q, side};     // the oldest goes
+    wire [SIDE_W-1:0]      beside = side_q[LATE*SIDE_W-1 -: SIDE_W];
     /* verilator lint_on UNUSEDSIGNAL */
+    wire [SHIFT:0] ties;
+    always @(posedge clk) begin
+        if (enable) side_q <= side_d[LATE*SIDE_W-1:0];
+    end
     generate
         genvar k;
         if (TIES_W > 0) begin : gen_ties
-            reg [LATE*TIES_W-1:0] ties_q;
-            /* verilator lint_off UNUSEDSIGNAL */
-            wire [(LATE+1)*TIES_W-1:0] ties_d = {ties_q, word[ROM_W-1 -: TIES_W]};   // the oldest goes
-            /* verilator lint_on UNUSEDSIGNAL */
-            always @(posedge clk) begin
-                if (enable) ties_q <= ties_d[LATE*TIES_W-1:0];
-            end
+            assign side = {word[ROM_W-1 -: TIES_W], below, above};
             if (TIES_W <= SHIFT) begin : gen_short
-                assign ties = {{(SHIFT+1-TIES_W){1'b0}}, ties_q[LATE*TIES_W-1 -: TIES_W]};
+                assign ties = {{(SHIFT+1-TIES_W){1'b0}}, beside[2*N +: TIES_W]};
             end else begin : gen_full
-                assign ties = ties_q[LATE*TIES_W-1 -: TIES_W];
+                assign ties = beside[2*N +: TIES_W];
             end
-        end else begin : gen_none
+        end else begin : gen_no_ties
+            assign side = {below, above};
             assign ties = {(SHIFT+1){1'b0}};
         end
         for (k = 0; k < N; k = k + 1) begin : gen_level
-            wire [LEVEL_W-1:0] level = products[k*P_W+SHIFT +: LEVEL_W];
-            wire [LEVEL_W-1:0] even;
-            if (TIES_W > 0) begin : gen_even
-                wire [SHIFT:0] rest;
-                assign rest[SHIFT] = 1'b0;
-                if (SHIFT > 0) begin : gen_rest
-                    assign rest[SHIFT-1:0] = products[k*P_W +: SHIFT];
-                end
-                assign even[0] = level[0] && !(rest < ties);
-            end else begin : gen_half_up
-                assign even[0] = level[0];
-            end
-            if (LEVEL_W > 1) begin : gen_above
-                assign even[LEVEL_W-1:1] = level[LEVEL_W-1:1];
-            end
-            clamp #(
-                .IN_W(LEVEL_W),
-                .IN_SIGNED(1),
+            scale_level #(
+                .P_W(P_W),
+                .SHIFT(SHIFT),
+                .TIES((TIES_W > 0) ? 1 : 0),
+                .BEYOND(BEYOND),
                 .OUT_W(OUT_W),
                 .LOW(LOW),
                 .HIGH(HIGH),
                 .NO_LOW(NO_LOW),
                 .NO_HIGH(NO_HIGH),
                 .XILINX(XILINX)
-            ) u_clamp (
-                .x(even),
+            ) u_scale_level (
+                .product(products[k*P_W +: P_W]),
+                .ties(ties),
+                .above(beside[k]),
+                .below(beside[N+k]),
                 .y(y[k*OUT_W +: OUT_W])
             );
         end

@@ -12,7 +12,7 @@
 // channel i of the list's order belongs to group i % GROUPS, and FINAL groups have one left in the last round. MAXIMUM
 // = 0 adds terms (convolution, Linear, average pooling); MAXIMUM = 1 takes the greatest of the window (max pooling).
 // The result sent is clamp(sum >> DROP, LOW, HIGH), where either end may be none and sum is the accumulator with its F
-// bits below; with MULTIPLIERS what rescale.v makes of sum >> DROP.
+// bits below; with SCALERS what rescale.v makes of sum >> DROP.
 //
 // bench: sim/bench_term_lanes.py
 `default_nettype none
@@ -38,18 +38,20 @@ module term_lanes #(
     parameter NO_HIGH = 0,                    // 1: there is no greatest result, whatever HIGH
     parameter IMMEDIATE_W = 8,                // bits of an immediate, up to W; X_W or more without MAC
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0, // what a tap outside the frame adds, or is compared as
-    // how sums are brought to levels by a multiplication: see rescale.v, which alone asks for these
-    parameter MULTIPLIERS = 0,                // sums that are multiplied at a time; 0: sums are clamped as they are
+    // how sums are brought to levels where a clamp does not: see rescale.v, which alone asks for these
+    parameter SCALERS = 0,                    // sums that are worked on at a time; 0: sums are clamped as they are
     /* verilator lint_off UNUSEDPARAM */
-    parameter SCALED_W = 18,                  // bits of a sum that is multiplied
+    parameter SCALER = 0,                     // 0: products in slices, 1: in lookup tables, 2: thresholds
+    parameter PACE = 1,                       // clocks that a sum takes
+    parameter SCALED_W = 18,                  // bits of a sum that are looked at
     parameter MULTIPLIER_W = 18,              // bits of a multiplier
     parameter BIAS_W = 24,                    // bits of what a bias is above LEAST_BIAS
     parameter signed [63:0] LEAST_BIAS = 0,   // the least bias
-    parameter TIES_W = 0,                     // bits of how many remainders are a tie; 0: there is none
+    parameter TIES_W = 0,                     // bits of what is a tie; 0: there is none
     parameter PRODUCT_W = 40,                 // bits of a product with its bias
     parameter SHIFT = 16,                     // low bits of it that are dropped
-    parameter SCALE_FILE = "",                // the multipliers for $readmemh
-    parameter SCALE_DEPTH = 2,                // words of that file
+    parameter SCALE_FILE = "",                // the channels' numbers for $readmemh
+    parameter SCALE_DEPTH = 2,                // channels that have numbers of their own
     parameter SCALE_CHECK = 0,                // of that file, see term_rom.v
     /* verilator lint_on UNUSEDPARAM */
     // the list
@@ -463,7 +465,7 @@ module term_lanes #(
     endgenerate
 
     generate
-        if (MULTIPLIERS != 0) begin : gen_rescale
+        if (SCALERS != 0) begin : gen_rescale
             rescale #(
                 .LANES(LANES),
                 .GROUPS(GROUPS),
@@ -474,7 +476,9 @@ module term_lanes #(
                 .HIGH(HIGH),
                 .NO_LOW(NO_LOW),
                 .NO_HIGH(NO_HIGH),
-                .MULTIPLIERS(MULTIPLIERS),
+                .SCALER(SCALER),
+                .SCALERS(SCALERS),
+                .PACE(PACE),
                 .X_W(SCALED_W),
                 .M_W(MULTIPLIER_W),
                 .BIAS_W(BIAS_W),

@@ -5,34 +5,62 @@ import random
 import cocotb
 from cocotb.triggers import FallingEdge, Timer
 from cocotb.utils import get_sim_time
-from parts import config, packed
-from parts.scales import level, prepare, product, sums, words
+from parts import config, packed, scales
+from parts.scales import level, numbers, product, serial, steps, sums
 from parts.stream import Sink, reset, start, watch
 
-__all__ = ["prepare"]
+
+def prepare(folder, c):
+    scales.prepare(folder, c | ({}, {"DIGITS": c["PACE"] - 1}, {"STEPS": c["PACE"] // 2})[c["SCALER"]])
 
 
-def one(lanes, groups, final, in_bits, multipliers, scale):
-    return {"LANES": lanes, "GROUPS": groups, "FINAL": final, "IN_W": in_bits, "MULTIPLIERS": multipliers, **scale}
+def one(lanes, groups, final, in_bits, scalers, scale):
+    """Parameters of rescale.v; scale -- of a scaler, by the names that it has there."""
+    scaler = 2 if "STEPS" in scale else 1 if "DIGITS" in scale else 0
+    found = {key: value for key, value in scale.items() if key not in ("BEYOND", "DIGITS", "STEPS")}
+    return {
+        "LANES": lanes,
+        "GROUPS": groups,
+        "FINAL": final,
+        "IN_W": in_bits,
+        "SCALER": scaler,
+        "SCALERS": scalers,
+        "PACE": (1, scale.get("DIGITS", 0) + 1, 2 * scale.get("STEPS", 0))[scaler],
+        **found,
+    }
 
 
 CONFIGS = [
     one(4, 1, 1, 12, 1, product(12, 9, 20, 0, 13, 4, 0, 15)),
-    # two of three groups in a final load; sums are saturated; half even
-    one(3, 3, 2, 14, 1, product(8, 5, 10, 5, 4, 4, -8, 7)),
-    # several multipliers, the last of them without a lane at the end
+    # two of three groups in a final load; bits that are not looked at; half even
+    one(3, 3, 2, 14, 1, product(8, 5, 10, 5, 4, 4, -8, 7, beyond=1)),
+    # several, the last of them without a lane at the end
     one(5, 2, 1, 9, 2, product(9, 12, 18, 0, 13, 8, -128, 127, depth=7)),
     # one for each lane; the same numbers for all channels
     one(3, 2, 2, 6, 3, product(6, 3, 5, 1, 2, 5, -16, 15, depth=1)),
     one(1, 1, 1, 8, 1, product(8, 6, 8, 0, 7, 4, 0, 15)),
-    one(1, 4, 1, 24, 1, product(20, 24, 38, 0, 35, 8, 0, 255)),
-    one(2, 1, 1, 7, 2, product(2, 6, 8, 0, 5, 4, 0, 15)),
+    one(1, 4, 1, 24, 1, product(20, 24, 38, 0, 35, 8, 0, 255, beyond=1)),
+    one(2, 1, 1, 7, 2, product(2, 6, 8, 0, 5, 4, 0, 15, beyond=1)),
+    # digit by digit
+    one(4, 2, 1, 12, 1, serial(9, 4, 3, 9, 4, -8, 7, beyond=1)),
+    one(3, 1, 1, 8, 2, serial(8, 3, 0, 6, 5, 0, 31, depth=1)),
+    # thresholds
+    one(3, 2, 1, 9, 1, steps(9, 3, 3, 0)),
+    one(2, 1, 1, 6, 2, steps(6, 1, 1, -1, depth=1)),
 ]
 
 
-def chunks():
+def scale():
+    """The parameters of the scaler, by its own names."""
     c = config()
-    return -(-c["LANES"] // c["MULTIPLIERS"])
+    own = ({}, {"DIGITS": c["PACE"] - 1}, {"STEPS": c["PACE"] // 2})[c["SCALER"]]
+    return c | own
+
+
+def clocks():
+    """That the scalers take for a word."""
+    c = config()
+    return -(-c["LANES"] // c["SCALERS"]) * c["PACE"]
 
 
 def rounds(count):
@@ -46,17 +74,15 @@ def rounds(count):
 def random_loads(count):
     """(the sums of each group, final)"""
     c, rng = config(), random.Random(3)
-    return [([sums(rng, c["IN_W"], c["LANES"]) for _ in range(c["GROUPS"])], final) for final in rounds(count)]
+    return [([sums(rng, c["IN_W"], c["LANES"], scale()) for _ in range(c["GROUPS"])], final) for final in rounds(count)]
 
 
 def expected(loads):
     """The words that loads from a list's first one on give."""
-    c, scales, channel, found = config(), words(config()), 0, []
-    most = (1 << (c["X_W"] - 1)) - 1
+    c, each, channel, found = config(), numbers(scale()), 0, []
     for groups, final in loads:
         for group in groups[: c["FINAL"]] if final else groups:
-            word = scales[channel % len(scales)]
-            found.append(packed([level(word, min(max(x, -most - 1), most)) for x in group], c["OUT_W"]))
+            found.append(packed([level(each[channel % len(each)], x, scale()) for x in group], c["OUT_W"]))
             channel += 1
         if final:
             channel = 0
@@ -108,7 +134,7 @@ async def groups_leave_in_order_as_levels(dut, load_stall, sink_stall):
 
 
 @cocotb.test()
-async def no_multiplier_waits(dut):
+async def no_scaler_waits(dut):
     loader, sink = await begin(dut)
     loads = random_loads(40)
     wanted = expected(loads)
@@ -121,7 +147,7 @@ async def no_multiplier_waits(dut):
             times.append(get_sim_time("ns") // 10)
             found.append(int(dut.m_axis_tdata.value))
     assert found == wanted
-    assert times[-1] - times[0] == (len(wanted) - 1) * chunks()
+    assert times[-1] - times[0] == (len(wanted) - 1) * clocks()
 
 
 @cocotb.test()
@@ -130,7 +156,7 @@ async def reset_in_mid_load_forgets_the_rest(dut, taken):
     loader, sink = await begin(dut)
     loads = random_loads(20)
     loading = cocotb.start_soon(loader.load(loads))
-    for _ in range(4):
+    for _ in range(5):
         await FallingEdge(dut.clk)
     await sink.take(taken)
     loading.cancel()

@@ -24,7 +24,7 @@ def units():
     from hwgen.ops.conv import Conv
     from hwgen.ops.maxpool import MaxPool
     from hwgen.ops.quantize import Quantize
-    from hwgen.ops.rescale import Rescale
+    from hwgen.ops.rescale import Rescale, Steps
     from hwgen.qtype import QType
     from hwgen.stage import Stage
     from hwgen.stream import Order
@@ -58,6 +58,9 @@ def units():
         biases = rng.integers(-(8 << shift), 8 << shift, channels)
         ties = np.zeros(channels, int) if ties is None else np.resize(ties, channels)
         return Rescale(multipliers, biases, ties, shift, low, high)
+
+    def steps(channels, count, most, low):
+        return Steps(np.sort(rng.integers(-most, most, (channels, count))), low)
 
     padded = {"padding": (1, 1, 1, 1)}
     sparse = Conv(np.array([[1, -1], [1, 0], [-1, 0], [0, 0], [0, 1.0]])[:, :, None, None], np.zeros(5))
@@ -176,13 +179,19 @@ def units():
             sort=True,
         ),
         # sums that are multiplied: by one multiplier, one after the other, the last lane short
-        unit("scaled", conv(3, 2, (3, 3), **padded), ((2, 4, 7), 0, 15, 0), (4,), quantize=rescale(3, 9, 10, 0, 15)),
+        unit(
+            "scaled",
+            conv(3, 2, (3, 3), **padded),
+            ((2, 4, 7), 0, 15, 0),
+            (4, 1, "lut", "rom", "dsp"),
+            quantize=rescale(3, 9, 10, 0, 15),
+        ),
         # three groups, the last round short, channels in any order, and half even
         unit(
             "scaled_groups",
             conv(5, 3, (3, 3), **padded),
             ((3, 3, 7), 0, 15, 0),
-            (3, 3),
+            (3, 3, "lut", "rom", "dsp"),
             lanes(3, (2, 0, 1)),
             rescale(5, 5, 7, -8, 7, [1, 0, 9, 128]),
             sort=True,
@@ -192,7 +201,7 @@ def units():
             "scaled_short",
             sparse,
             ((2, 3, 5), -8, 7, 0),
-            (5, 2),
+            (5, 2, "lut", "rom", "dsp"),
             lanes(5),
             rescale(5, 4, 4, -8, 7, [0, 1]),
             sort=True,
@@ -202,17 +211,8 @@ def units():
             "scaled_mac",
             Conv(rng.choice([0, 0, 0, 3, -7], (20, 128, 1, 1)), rng.integers(-30, 30, 20)),
             ((128, 1, 4), 0, 15, 0),
-            (4, 3, "mac"),
+            (4, 3, "mac", "rom", "dsp"),
             quantize=rescale(1, 12, 15, 0, 15),
-            sort=True,
-        ),
-        unit(
-            "scaled_dsp",
-            conv(5, 2, (3, 3), **padded),
-            ((2, 4, 6), 0, 15, 0),
-            (3, 2, "dsp"),
-            lanes(3),
-            rescale(5, 14, 16, 0, 15),
             sort=True,
         ),
         # one list for all channels, each with a factor of its own; multipliers of two slices
@@ -220,11 +220,25 @@ def units():
             "scaled_shared",
             Conv(np.ones((5, 1, 2, 2)), np.zeros(5), (2, 2), groups=5),
             ((5, 4, 6), -8, 7, 0),
-            (3, 2),
+            (3, 2, "lut", "rom", "dsp"),
             lanes(3, (3, 1, 4, 0, 2)),
             rescale(5, 33, 34, -8, 7, [0, 1, 1 << 33]),
             sort=True,
         ),
+        # digit by digit: two at a time, as fast as the list; and slower than it
+        unit(
+            "serial",
+            conv(5, 2, (3, 3), **padded),
+            ((2, 4, 6), 0, 15, 0),
+            (3, 2, "dsp"),
+            lanes(3),
+            rescale(5, 9, 11, 0, 15, [0, 3]),
+            sort=True,
+        ),
+        unit("serial_short", sparse, ((2, 3, 5), -8, 7, 0), (5, 2), lanes(5), rescale(5, 4, 4, -8, 7), sort=True),
+        # thresholds
+        unit("steps", conv(5, 2, (3, 3), **padded), ((2, 4, 6), 0, 15, 0), (3, 2), lanes(3), steps(5, 6, 9999, -3)),
+        unit("steps_mac", conv(3, 2, (3, 3)), ((2, 4, 6), 0, 15, 0), (2, 1, "mac"), quantize=steps(1, 15, 99, 0)),
     ]
 
 

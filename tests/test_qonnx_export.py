@@ -1,5 +1,7 @@
 """QONNX export: qonnx's own executor gives the integers of every tensor; what the format cannot say is refused."""
 
+import io
+import json
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -67,6 +69,22 @@ def test_the_examples_have_the_same_integers_in_every_layer(example):
     kinds = Counter(node.op_type for node in model.graph.node)
     assert kinds["Quant"] >= 2 * len([1 for node in graph.nodes if isinstance(node.op, Conv)])
     assert model_of(graph)[0] == model_of(graph)[0]
+
+
+@pytest.mark.parametrize("example", ["lenet5", "digits"])
+def test_the_importer_reads_the_same_graph(example, tmp_path):
+    graph = run_passes(import_model(*load(f"examples/{example}/{example}.pt2")))
+    (tmp_path / "net.qonnx").write_bytes(model_of(graph)[0].SerializeToString())
+    again = run_passes(import_model(*load(str(tmp_path / "net.qonnx"))))
+    (text, packed), (other, others) = (store.dump(each) for each in (graph, again))
+    assert without_paths(text) == without_paths(other)
+    arrays, same = np.load(io.BytesIO(packed)), np.load(io.BytesIO(others))
+    assert arrays.keys() == same.keys() and all(np.array_equal(arrays[name], same[name]) for name in arrays)
+
+
+def without_paths(text: str) -> dict:
+    known = json.loads(text)
+    return known | {"nodes": [{**node, "path": ""} for node in known["nodes"]]}
 
 
 def test_random_networks():

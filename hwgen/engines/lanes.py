@@ -8,6 +8,7 @@ from hwgen.devices import Device
 from hwgen.engines import Engine, Limits, engine
 from hwgen.lanes.fold import Fold, legal_groups, legal_lanes, takes
 from hwgen.lanes.kinds import LaneKind, lane_kinds
+from hwgen.lanes.rescale import scaler_of
 from hwgen.lanes.unit import TermLanes, work
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -32,8 +33,9 @@ class Lanes(Engine[Fold]):
         found: list[Fold] = []
         for kind in lane_kinds().values():
             if (not kind.slices or (limits.dsp and kind.name in limits.device.lanes)) and kind.obstacle(stage) is None:
-                folds = _all_folds(stage, kind, limits)
-                found += folds if limits.cycles is None else _enough(stage, folds, limits)
+                for multiplier in _multipliers(stage, kind, limits):
+                    folds = _all_folds(stage, kind, multiplier, limits)
+                    found += folds if limits.cycles is None else _enough(stage, folds, limits)
         if stage.loadable:
             found += [replace(fold, memory=memory) for fold in found for memory in limits.memories[1:]]
         return found
@@ -45,12 +47,19 @@ class Lanes(Engine[Fold]):
         return TermLanes(stage, choice, orders[0], context.device, sort=stage.result in context.free)
 
 
-def _all_folds(stage: Stage, kind: LaneKind, limits: Limits) -> list[Fold]:
+def _multipliers(stage: Stage, kind: LaneKind, limits: Limits) -> list[str]:
+    """Where the sums of such lanes may be multiplied, as a fold has it."""
+    slices = limits.dsp and "mac" in limits.device.lanes
+    scaler = scaler_of(stage, kind.program(stage).sum_bits, "dsp") if slices else None
+    return ["lut", "dsp"] if scaler is not None and scaler.slices else ["lut"]
+
+
+def _all_folds(stage: Stage, kind: LaneKind, multiplier: str, limits: Limits) -> list[Fold]:
     lanes = legal_lanes(stage, limits.lanes)
     groups = legal_groups(stage, limits.lanes // lanes[-1])
     shapes = [*((n, 1) for n in lanes[:-1]), *((lanes[-1], n) for n in groups)]
     memory = limits.memories[0] if stage.loadable else "rom"
-    return [Fold(*shape, kind.name, memory) for shape in shapes]
+    return [Fold(*shape, kind.name, memory, multiplier) for shape in shapes]
 
 
 def _enough(stage: Stage, folds: list[Fold], limits: Limits) -> list[Fold]:

@@ -14,12 +14,14 @@ MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for u
 @dataclass(frozen=True)
 class Fold(Choice):
     """How many output pixels of a row, and how many output channels, a stage computes at a time, on which kind of lanes
-    (hwgen/lanes/kinds/), and the memory of its list (hwgen/lanes/memories.py)."""
+    (hwgen/lanes/kinds/), the memory of its list (hwgen/lanes/memories.py), and where sums are multiplied
+    (hwgen/lanes/rescale.py): in slices, dsp, or lookup tables, lut."""
 
     lanes: int
     groups: int = 1
     kind: str = "lut"
     memory: str = "rom"
+    multiplier: str = "lut"
     engine = "lanes"
 
     @property

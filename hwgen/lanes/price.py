@@ -51,12 +51,13 @@ def clamp_luts(bits: int, sent: int, low: int, high: int) -> int:
 def estimate(unit: TermLanes) -> dict[str, float]:
     """LUTs, block RAMs, UltraRAMs and DSP slices of a unit."""
     blocks, _ = unit.memory.blocks(*unit.rom_shape, unit.device)
+    slices = unit.scalers * unit.scaler.slices if unit.scaler else 0
     per_slice = unit.kind_of_lanes.per_slice(unit.program, unit.stage.x.qtype.bits)
     return {
         "LUT": round(sum(FACTORS[name] * count for name, count in features(unit).items())),
         **blocks,
         "BRAM36": unit.fold.groups * unit.line_memory[1] + blocks["BRAM36"],
-        "DSP": unit.fold.groups * -(-unit.fold.lanes // per_slice) if per_slice else 0,
+        "DSP": (unit.fold.groups * -(-unit.fold.lanes // per_slice) if per_slice else 0) + slices,
     }
 
 
@@ -100,7 +101,7 @@ def _exact(unit: TermLanes) -> int:
     stage, program, kind, fold = unit.stage, unit.program, unit.kind_of_lanes, unit.fold
     bits, out_bits, legs = stage.x.qtype.bits, stage.y.qtype.bits, unit.windows.legs
     low, high = unit.ends.values()
-    clamp = clamp_luts(program.accumulator + program.below - program.drop, out_bits, low, high)
+    clamp = clamp_luts(program.sum_bits, out_bits, low, high)
     # a choice of both ends is part of that of the word to send, but for the last group's
     chosen = fold.groups - 1 + (-UNBOUNDED < low < 0 and high < UNBOUNDED - 1)
     lane, wide = bits * Device.multiplexer(legs), 0

@@ -28,6 +28,11 @@ class Program(TermList):
     drop: int
     base: int = 0
 
+    @property
+    def sum_bits(self) -> int:
+        """Of a finished sum as it is sent."""
+        return self.accumulator + self.below - self.drop
+
 
 def immediates(
     constants: list[int], top: int, conv: Conv, x: TensorType, most: int | None

@@ -1,14 +1,13 @@
-"""rtl/rescale.v: what brings finished sums to levels where that takes a multiplication, a sum or a few at a time."""
+"""rtl/rescale.v: what brings finished sums to levels where a shift does not, a sum or a few at a time."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from hwgen.lanes.entries import Rounds
 from hwgen.ops.quantize import Quantize, clamp_ends
-from hwgen.ops.rescale import Rescale
-from hwgen.qtype import QType, signed_width
+from hwgen.ops.rescale import Rescale, Steps
+from hwgen.qtype import QType, ceil_log2, signed_width
 from hwgen.rom import Rom
 from hwgen.stage import Stage
 from hwgen.sums import ExactSums, conv_of
@@ -18,35 +17,66 @@ LONG_BITS, SHORT_BITS, WIDE_BITS = 26, 18, 35  # of the factors of a slice, and 
 SLICE_BITS, SLICES_BITS = 48, 63  # of a sum in a slice, and in two
 
 
+class Scaler:
+    """What is done to a sum; `sum_bits` of it are looked at, the rest says only that it is beyond them.
+
+    number     SCALER of rtl/rescale.v
+    pace       clocks that a sum takes
+    registers  more than requantize.v has from finished sums to the words that are sent
+    slices     DSP slices of each
+    ends       LOW and HIGH of the levels
+    """
+
+    number: int
+    pace: int = 1
+    registers: int
+    slices: int = 0
+    sum_bits: int
+
+    @property
+    def ends(self) -> dict[str, int]:
+        raise NotImplementedError(f"{type(self).__name__}.ends")
+
+    def parameters(self) -> dict[str, Value]:
+        """Those of rtl/term_lanes.v beside the ends, the file, and how many there are."""
+        raise NotImplementedError(f"{type(self).__name__}.parameters")
+
+    def rom(self, channels: tuple[int, ...]) -> Rom:
+        """What the scalers read; channels -- in the order in which their sums come."""
+        raise NotImplementedError(f"{type(self).__name__}.rom")
+
+    def depth(self, channels: tuple[int, ...]) -> int:
+        """For how many channels `rom` has numbers of their own."""
+        raise NotImplementedError(f"{type(self).__name__}.depth")
+
+
 @dataclass(frozen=True, eq=False)
-class Products:
-    """The numbers of rtl/scale_product.v.
+class Products(Scaler):
+    """Of a multiplication, a bias and a shift.
 
     quantize  with a multiplier, a bias and ties for each channel, or for all
-    x_bits    of a saturated sum
+    sum_bits  of what is multiplied
     product   the range of its products, biases included
+    beyond    whether sums may have more bits: their level is an end
     """
 
     quantize: Rescale
-    x_bits: int
+    sum_bits: int
     product: QType
+    beyond: bool
 
-    @staticmethod
-    def of(quantize: Rescale, reach: np.ndarray, bits: int) -> "Products":
-        """reach -- int64 [channels, 2]: the least and the greatest sum, of `bits` bits, of each channel"""
-        whole = Products(quantize, bits, _products(quantize, bits))
-        if whole.slices == 1:
-            return whole
-        least = _saturated(quantize, reach, bits)
-        return Products(quantize, least, _products(quantize, least))
+    @classmethod
+    def of(cls, quantize: Rescale, bits: int, reach: np.ndarray | None):
+        """reach -- int64 [channels, 2]: the least and the greatest sum, of `bits` bits, of each channel; None: as they
+        are multiplied"""
+        least = bits if reach is None else _bits_that_matter(quantize, reach, bits)
+        ends = np.array([-(1 << (least - 1)), (1 << (least - 1)) - 1], object)
+        found = quantize.multipliers.astype(object)[:, None] * ends + quantize.biases.astype(object)[:, None]
+        return cls(quantize, least, QType(int(found.min()), int(found.max())), least < bits)
 
     @property
     def multiplier_bits(self) -> int:
         return signed_width(int(self.quantize.multipliers.min()), int(self.quantize.multipliers.max()))
-
-    @property
-    def bias_bits(self) -> int:
-        return max(1, int(self.quantize.biases.max() - self.quantize.biases.min()).bit_length())
 
     @property
     def ties_bits(self) -> int:
@@ -54,111 +84,229 @@ class Products:
 
     @property
     def product_bits(self) -> int:
-        return max(signed_width(self.product.low, self.product.high), self.quantize.shift + 1)
+        """Of a product; where sums may be beyond, of one that is beyond both ends, too."""
+        low, high = self.ends.values()
+        least = self.quantize.shift + (signed_width(low, high) + 1 if self.beyond else 1)
+        return max(signed_width(self.product.low, self.product.high), least)
 
     @property
-    def slices(self) -> int:
-        """Of a product; 0: they cannot hold it."""
-        short, long = sorted((self.x_bits, self.multiplier_bits))
-        if short <= SHORT_BITS and long <= LONG_BITS and self.product_bits <= SLICE_BITS:
-            return 1
-        wide = self.x_bits <= LONG_BITS and self.multiplier_bits <= WIDE_BITS and self.product_bits <= SLICES_BITS
-        return 2 if wide and self.bias_bits < SLICE_BITS else 0
-
-    @property
-    def registers(self) -> int:
-        """From a register that requantize.v has for finished sums, too, to the words that are sent, less one."""
-        return 2 + 2 * self.slices
-
-    @property
-    def ends(self) -> dict[str, int]:
-        """LOW and HIGH of the clamp."""
+    def ends(self):
         quantize = self.quantize
+        clamp = Quantize(quantize.exponent, quantize.low, quantize.high)
+        if self.beyond:
+            return {"LOW": clamp.low, "HIGH": clamp.high}
         # a tie may make one less of the least level
         least, most = (self.product.low >> quantize.shift) - (self.ties_bits > 0), self.product.high >> quantize.shift
-        return clamp_ends(QType(least, most), Quantize(quantize.exponent, quantize.low, quantize.high))
+        return clamp_ends(QType(least, most), clamp)
 
-    def parameters(self) -> dict[str, Value]:
-        """Those of rtl/term_lanes.v, but for MULTIPLIERS and the file."""
+    def parameters(self):
         return {
-            "SCALED_W": self.x_bits,
-            "MULTIPLIER_W": self.multiplier_bits,
-            "BIAS_W": self.bias_bits,
-            "LEAST_BIAS": signed64(int(self.quantize.biases.min())),
+            "SCALER": self.number,
+            "PACE": self.pace,
+            "SCALED_W": self.sum_bits,
             "TIES_W": self.ties_bits,
             "PRODUCT_W": self.product_bits,
             "SHIFT": self.quantize.shift,
         }
 
-    def rom(self, channels: tuple[int, ...]) -> Rom:
-        """The words of rtl/scale_product.v; channels -- in the order in which their sums come."""
-        quantize, places = self.quantize, list(channels)
-        numbers = [(values if len(values) == 1 else values[places]) for values in self._numbers]
-        ties, bias, multiplier = np.broadcast_arrays(*numbers)
-        return Rom.of_fields(
-            [
-                (ties, self.ties_bits),
-                (bias - quantize.biases.min(), self.bias_bits),
-                (multiplier, self.multiplier_bits),
-            ]
-        )
+    def depth(self, channels):
+        return 1 if all(len(values) == 1 for values in self._numbers) else len(channels)
 
     @property
     def _numbers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.quantize.ties, self.quantize.biases, self.quantize.multipliers
 
-    @cached_property
-    def alike(self) -> bool:
-        """Whether all channels have the same numbers."""
-        return all(len(values) == 1 for values in self._numbers)
+    def placed(self, channels: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+        """Ties, biases and multipliers, int64 [depth] each."""
+        places = list(channels)
+        found = [values if len(values) == 1 else values[places] for values in self._numbers]
+        return tuple(np.broadcast_arrays(*found))
+        return tuple(np.broadcast_arrays(*found))
 
 
-def products_of(stage: Stage, bits: int) -> Products | None:
-    """What brings the sums of a stage, of `bits` bits, to levels, where these are products."""
+class Slices(Products):
+    """rtl/scale_product.v: in DSP slices, one after the other every clock."""
+
+    number = 0
+
+    @staticmethod
+    def fitting(quantize: Rescale, reach: np.ndarray, bits: int) -> "Slices | None":
+        """With all bits of a sum where one slice takes these, else with those that matter; None: slices do not do."""
+        whole = Slices.of(quantize, bits, None)
+        found = whole if whole.slices == 1 else Slices.of(quantize, bits, reach)
+        return found if found.slices else None
+
+    @property
+    def bias_bits(self) -> int:
+        return max(1, int(self.quantize.biases.max() - self.quantize.biases.min()).bit_length())
+
+    @property
+    def slices(self) -> int:  # type: ignore[override]
+        """Of a product; 0: they cannot hold it."""
+        short, long = sorted((self.sum_bits, self.multiplier_bits))
+        if short <= SHORT_BITS and long <= LONG_BITS and self.product_bits <= SLICE_BITS:
+            return 1
+        wide = self.sum_bits <= LONG_BITS and self.multiplier_bits <= WIDE_BITS and self.product_bits <= SLICES_BITS
+        return 2 if wide and self.bias_bits < SLICE_BITS else 0
+
+    @property
+    def registers(self) -> int:  # type: ignore[override]
+        return 2 + 2 * self.slices
+
+    def parameters(self):
+        return super().parameters() | {
+            "MULTIPLIER_W": self.multiplier_bits,
+            "BIAS_W": self.bias_bits,
+            "LEAST_BIAS": signed64(int(self.quantize.biases.min())),
+        }
+
+    def rom(self, channels):
+        ties, bias, multiplier = self.placed(channels)
+        least = self.quantize.biases.min()
+        return Rom.of_fields(
+            [(ties, self.ties_bits), (bias - least, self.bias_bits), (multiplier, self.multiplier_bits)]
+        )
+
+
+class Digits(Products):
+    """rtl/scale_serial.v: a digit of the multiplier a clock, in lookup tables."""
+
+    number = 1
+    registers = 1
+
+    @staticmethod
+    def fitting(quantize: Rescale, reach: np.ndarray, bits: int, out_bits: int) -> "Digits":
+        """out_bits -- of a level: biases are made positive by a multiple of what that drops."""
+        step = 1 << (quantize.shift + out_bits)
+        up = max(0, -(int(quantize.biases.min()) // step))
+        raised = replace(
+            quantize,
+            biases=quantize.biases + up * step,
+            low=quantize.low + (up << out_bits),
+            high=quantize.high + (up << out_bits),
+        )
+        return Digits.of(raised, bits, reach)
+
+    @property
+    def digits(self) -> int:
+        bits = max(self.multiplier_bits, int(self.quantize.biases.max()).bit_length(), self.ties_bits)
+        return -(-bits // 2)
+
+    @property
+    def pace(self) -> int:  # type: ignore[override]
+        return self.digits + 1
+
+    @property
+    def product_bits(self):
+        return max(super().product_bits, self.sum_bits + 2)
+
+    def rom(self, channels):
+        ties, bias, multiplier = (values[:, None] for values in self.placed(channels))
+        place = 2 * np.arange(self.digits)[::-1]
+        three = np.where(place, multiplier >> np.maximum(place - 1, 0), multiplier << 1) & 7
+        one, negative = (three ^ three >> 1) & 1, three >> 2
+        two = (1 - one) & (three >> 1 ^ three >> 2)
+        digit = negative << 2 | two << 1 | one
+        word = (ties >> place & 3) << 5 | (bias >> place & 3) << 3 | digit
+        word = np.pad(word, ((0, 0), (0, (1 << ceil_log2(self.pace)) - self.digits)))
+        return Rom.of_fields([(word.reshape(-1), 7 if self.ties_bits else 5)])
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds(Scaler):
+    """rtl/scale_steps.v: a binary search among thresholds, in lookup tables and a memory of its own for each."""
+
+    quantize: Steps
+    sum_bits: int
+    number = 2
+    registers = 1
+
+    @property
+    def steps(self) -> int:
+        """Bits of a count."""
+        return max(1, ceil_log2(self.quantize.thresholds.shape[1] + 1))
+
+    @property
+    def pace(self) -> int:  # type: ignore[override]
+        return 2 * self.steps
+
+    @property
+    def ends(self):
+        return {"LOW": self.quantize.low, "HIGH": self.quantize.high}
+
+    def parameters(self):
+        return {"SCALER": self.number, "PACE": self.pace, "SCALED_W": self.sum_bits}
+
+    def depth(self, channels):
+        return 1 if len(self.quantize.thresholds) == 1 else len(channels)
+
+    def rom(self, channels):
+        thresholds, most = self.quantize.thresholds, (1 << (self.sum_bits - 1)) - 1
+        thresholds = thresholds if len(thresholds) == 1 else thresholds[list(channels)]
+        missing = (1 << self.steps) - 1 - thresholds.shape[1]
+        words = np.pad(thresholds, ((0, 0), (1, missing)), constant_values=((0, 0), (0, most + 1)))
+        words[:, 0] = 0
+        return Rom.of_fields(
+            [(words.reshape(-1) > most, 1), (np.clip(words, -most - 1, most).reshape(-1), self.sum_bits)]
+        )
+
+
+def scaler_of(stage: Stage, bits: int, multiplier: str) -> Scaler | None:
+    """What brings the sums of a stage, of `bits` bits, to levels; None where that takes a shift and a clamp.
+
+    multiplier -- of sums: dsp, in a slice where that holds it; lut
+    """
     quantize = stage.quantize
-    if not isinstance(quantize, Rescale):
+
+    def made() -> Scaler:
+        if isinstance(quantize, Steps):
+            return Thresholds(quantize, bits)
+        assert isinstance(quantize, Rescale), f"{stage.name}: {quantize} is no scaling"
+        reach = _reach(stage, bits)
+        slices = Slices.fitting(quantize, reach, bits) if multiplier == "dsp" else None
+        return slices or Digits.fitting(quantize, reach, bits, stage.y.qtype.bits)
+
+    if quantize is None or stage.rounds is not None:
         return None
+    return stage.once(("scaler", bits, multiplier), made)
+
+
+def _reach(stage: Stage, bits: int) -> np.ndarray:
+    """int64 [channels, 2] or [1, 2]: the least and the greatest sum of each channel, or of all."""
     if stage.loadable:  # other weights may reach all that an accumulator holds
-        reach = np.array([[-(1 << (bits - 1)), (1 << (bits - 1)) - 1]])
-    else:
-        ranges = ExactSums.of(conv_of(stage), stage.x, None).ranges
-        reach = np.array([[one.low, one.high] for one in ranges])
-    return stage.once(("products", bits), lambda: Products.of(quantize, reach, bits))
+        return np.array([[-(1 << (bits - 1)), (1 << (bits - 1)) - 1]])
+    return np.array([[one.low, one.high] for one in ExactSums.of(conv_of(stage), stage.x, None).ranges])
 
 
-def _products(quantize: Rescale, bits: int) -> QType:
-    """The range of what two's complement numbers of so many bits give, before the shift."""
-    ends = np.array([-(1 << (bits - 1)), (1 << (bits - 1)) - 1], object)
-    found = quantize.multipliers.astype(object)[:, None] * ends + quantize.biases.astype(object)[:, None]
-    return QType(int(found.min()), int(found.max()))
-
-
-def _saturated(quantize: Rescale, reach: np.ndarray, bits: int) -> int:
-    """Bits of the narrowest two's complement number to which all sums can be saturated: beyond it each channel has one
-    level."""
-    wanted = _levels(quantize, reach.astype(object))
+def _bits_that_matter(quantize: Rescale, reach: np.ndarray, bits: int) -> int:
+    """Bits of the narrowest two's complement number beyond which all sums have an end for their level."""
+    rising = quantize.multipliers >= 0
+    below, above = np.where(rising, quantize.low, quantize.high), np.where(rising, quantize.high, quantize.low)
 
     def enough(width: int) -> bool:
-        clipped = np.clip(reach, -(1 << (width - 1)), (1 << (width - 1)) - 1)
-        return bool((_levels(quantize, clipped.astype(object)) == wanted).all())
+        before, behind = -(1 << (width - 1)) - 1, 1 << (width - 1)
+        return all(
+            bool(((reach[:, end] * sign < x * sign) | (_levels(quantize, x) == wanted)).all())
+            for end, sign, x, wanted in ((0, -1, before, below), (1, 1, behind, above))
+        )
 
     return next((width for width in range(2, bits) if enough(width)), bits)
 
 
-def _levels(quantize: Rescale, sums: np.ndarray) -> np.ndarray:
-    """Of sums of each channel: object [channels, N], since the products may exceed 64 bits."""
+def _levels(quantize: Rescale, x: int) -> np.ndarray:
+    """Of one sum in each channel; products may exceed 64 bits."""
     multipliers, biases, ties = (
-        values.astype(object)[:, None] for values in (quantize.multipliers, quantize.biases, quantize.ties)
+        values.astype(object) for values in (quantize.multipliers, quantize.biases, quantize.ties)
     )
-    scaled = sums * multipliers + biases
+    scaled = x * multipliers + biases
     level = scaled >> quantize.shift
-    level = level - ((level & 1) * (scaled - (level << quantize.shift) < ties))
+    level = level - (level & 1) * (scaled - (level << quantize.shift) < ties)
     return np.minimum(np.maximum(level, quantize.low), quantize.high)
 
 
 def shared(rounds: Rounds, lanes: int, pace: int) -> tuple[int, Rounds]:
-    """The fewest multipliers with which rounds are as short as with one for each of the lanes, and the rounds then;
-    pace -- cycles of a multiplier for a sum."""
+    """The fewest scalers with which rounds are as short as with one for each of the lanes, and the rounds then; pace --
+    clocks of a scaler for a sum."""
 
     def at(count: int) -> Rounds:
         return replace(rounds, word_cycles=-(-lanes // count) * pace)

@@ -13,10 +13,9 @@ from hwgen.lanes.geometry import Windows, rows_of
 from hwgen.lanes.kinds import LaneKind, lane_kinds
 from hwgen.lanes.memories import MEMORIES, ListMemory
 from hwgen.lanes.program import Program
-from hwgen.lanes.rescale import Products, products_of, shared
+from hwgen.lanes.rescale import Scaler, scaler_of, shared
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
-from hwgen.ops.rescale import Rescale
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stage import Stage
@@ -45,10 +44,11 @@ def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = Fa
 
 
 def walked(stage: Stage, fold: Fold, order: Order, sort: bool) -> tuple[int, Rounds]:
-    """The multipliers of rtl/rescale.v, 0 where sums are levels without, and how the groups walk the list."""
-    entries = entries_of(stage, lane_kinds()[fold.kind], order)
-    rounds = Rounds.of(entries.lengths, fold.groups, sort and not MEMORIES[fold.memory].written)
-    return shared(rounds, fold.lanes, 1) if isinstance(stage.quantize, Rescale) else (0, rounds)
+    """The scalers of rtl/rescale.v, 0 where there is none, and how the groups walk the list."""
+    kind = lane_kinds()[fold.kind]
+    rounds = Rounds.of(entries_of(stage, kind, order).lengths, fold.groups, sort and not MEMORIES[fold.memory].written)
+    scaler = scaler_of(stage, kind.program(stage).sum_bits, fold.multiplier)
+    return (0, rounds) if scaler is None else shared(rounds, fold.lanes, scaler.pace)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class TermLanes(LoadableUnit):
     @property
     def leaves_out(self) -> frozenset[str]:
         others = {kind.module for kind in lane_kinds().values()} - {self.kind_of_lanes.module}
-        others = others | {"rescale"} if self.products is None else (others | {"requantize"}) - {"pe_mac"}
+        others = (others | {"rescale"}) if self.scaler is None else (others | {"requantize"}) - {"pe_mac"}
         return frozenset(others if self.memory.written else {*others, "term_loader"})
 
     @property
@@ -97,7 +97,7 @@ class TermLanes(LoadableUnit):
 
     @property
     def latency(self):
-        late = 0 if self.products is None else self.products.registers
+        late = 0 if self.scaler is None else self.scaler.registers
         return self.kind_of_lanes.registers + self.entries.gaps + late
 
     @property
@@ -149,15 +149,13 @@ class TermLanes(LoadableUnit):
         return self._walked[1]
 
     @property
-    def multipliers(self) -> int:
-        """Of rtl/rescale.v; 0: sums are clamped as they are."""
+    def scalers(self) -> int:
+        """How many work through the sums; 0: these are clamped as they are."""
         return self._walked[0]
 
-    @cached_property
-    def products(self) -> Products | None:
-        """What rtl/rescale.v does."""
-        program = self.program
-        return products_of(self.stage, program.accumulator + program.below - program.drop)
+    @property
+    def scaler(self) -> Scaler | None:
+        return scaler_of(self.stage, self.program.sum_bits, self.fold.multiplier)
 
     @cached_property
     def fields(self) -> dict[str, int]:
@@ -194,8 +192,8 @@ class TermLanes(LoadableUnit):
     @property
     def ends(self) -> dict[str, int]:
         """LOW and HIGH of the clamp; other weights may reach an end that these do not."""
-        if self.products is not None:
-            return self.products.ends
+        if self.scaler is not None:
+            return self.scaler.ends
         quantize = self.stage.rounds
         if not self.memory.written or quantize is None:
             return clamp_ends(self.stage.unclamped, quantize)
@@ -236,22 +234,26 @@ class TermLanes(LoadableUnit):
 
     def _scales(self) -> dict:
         """The parameters of rtl/rescale.v."""
-        if self.products is None:
+        if self.scaler is None:
             return {}
-        rom = self.scales
         return {
-            "MULTIPLIERS": self.multipliers,
-            **self.products.parameters(),
+            "SCALERS": self.scalers,
+            **self.scaler.parameters(),
             "SCALE_FILE": self._scale_path,
-            "SCALE_DEPTH": rom.depth,
-            "SCALE_CHECK": (rom.check, 32),
+            "SCALE_DEPTH": self.scaler.depth(self.channels),
+            "SCALE_CHECK": (self.scales.check, 32),
         }
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """In the order in which their results come."""
+        return self.out_order.channels or tuple(range(self.stage.y.shape[0]))
 
     @cached_property
     def scales(self) -> Rom:
-        """The numbers of rtl/rescale.v, in the order of the channels."""
-        assert self.products is not None, f"{self.name}: no sums are multiplied"
-        return self.products.rom(self.out_order.channels or tuple(range(self.stage.y.shape[0])))
+        """The numbers of rtl/rescale.v."""
+        assert self.scaler is not None, f"{self.name}: sums are clamped as they are"
+        return self.scaler.rom(self.channels)
 
     @property
     def _scale_path(self) -> str:
@@ -325,11 +327,11 @@ class TermLanes(LoadableUnit):
 
     def files(self):
         files = {self.rom_path: self.rom.padded(self.depth).text()} if self.memory.file else {}
-        return files if self.products is None else files | {self._scale_path: self.scales.text()}
+        return files if self.scaler is None else files | {self._scale_path: self.scales.text()}
 
     def roms(self) -> dict[str, dict[str, int]]:
         roms = {self.rom_path: {"depth": self.depth, "width": self.rom.width}} if self.memory.file else {}
-        if self.products is not None:
+        if self.scaler is not None:
             roms[self._scale_path] = {"depth": self.scales.depth, "width": self.scales.width}
         return roms
 

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// N numbers of a channel, each to its level, without a multiplier: a digit of the channel's factor a clock
+//
+//   y = scale_level(x * multiplier + bias)
+//
+// From the highest of DIGITS digits of -2 to 2 down (Booth), sum = 4 * sum + digit * x + two bits of the bias, which is
+// not negative. A word of the memory is {two bits of ties, with TIES_W, two of the bias, digit}, the digit as {negative,
+// two, one}; those of a channel begin at a power of two. `phase` counts from 0 to DIGITS, where the level is there and
+// the sum is cleared; channel, phase and `active` come a clock before x, which stays. Without `enable` all holds.
+//
+// bench: sim/bench_scale_serial.py
+`default_nettype none
+
+module scale_serial #(
+    parameter N = 1,                     // numbers at a time
+    parameter X_W = 18,                  // bits of a number, two's complement
+    parameter DIGITS = 10,               // of a multiplier and of a bias, at least 1
+    parameter TIES_W = 0,                // bits of what is a tie, see scale_level.v; 0: there is none
+    parameter BEYOND = 0,                // 1: `over` and `under` may be high
+    parameter P_W = 40,                  // bits of a product with its bias
+    parameter SHIFT = 16,                // low bits of it that are dropped
+    parameter OUT_W = 8,                 // bits of a level
+    parameter signed [63:0] LOW = 0,     // least level
+    parameter signed [63:0] HIGH = 255,  // greatest level
+    parameter NO_LOW = 0,                // 1: there is no least level, whatever LOW
+    parameter NO_HIGH = 0,               // 1: there is no greatest level, whatever HIGH
+    parameter FILE = "",                 // for $readmemh, a word for each digit of each channel
+    parameter DEPTH = 2,                 // channels
+    parameter CHECK = 0,                 // of FILE, see term_rom.v
+    parameter XILINX = 0,                // primitives of a device family, see clamp.v
+    // not to be set
+    parameter CHANNEL_W = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // bits of a channel's number
+    parameter PHASE_W = $clog2(DIGITS + 1) // of a phase
+) (
+    input  wire                 clk,
+    input  wire                 rst,
+    input  wire                 enable,
+    input  wire                 active,
+    input  wire [CHANNEL_W-1:0] channel,
+    input  wire [PHASE_W-1:0]   phase,
+    input  wire [N*X_W-1:0]     x,
+    input  wire [N-1:0]         over,       // with x: the number is above what X_W bits hold
+    input  wire [N-1:0]         under,      // or below
+    output wire [N*OUT_W-1:0]   y
+);
+
+    localparam TIED_W = (TIES_W > 0) ? 2 : 0;
+    localparam WORD_W = TIED_W + 5;
+    localparam WORDS = DEPTH << PHASE_W;
+    localparam ADDRESS_W = (DEPTH > 1) ? CHANNEL_W + PHASE_W : PHASE_W;
+    localparam ROW_W = X_W + 1;
+
+    generate
+        if (DIGITS < 1) begin : gen_check_digits
+            scale_serial_DIGITS_must_be_at_least_1 error_i ();
+        end
+        if (P_W < ROW_W + 1) begin : gen_check_p
+            scale_serial_P_W_must_be_above_X_W_and_1 error_i ();
+        end
+    endgenerate
+
+    wire [ADDRESS_W-1:0] address;
+    wire [WORD_W-1:0]    word;
+    generate
+        if (DEPTH > 1) begin : gen_channels
+            assign address = {channel, phase};
+        end else begin : gen_one_channel
+            wire unused = &{1'b0, channel};
+            assign address = phase;
+        end
+    endgenerate
+
+    term_rom #(
+        .FILE(FILE),
+        .DEPTH(WORDS),
+        .WIDTH(WORD_W),
+        .CHECK(CHECK)
+    ) u_term_rom (
+        .clk(clk),
+        .enable(enable),
+        .address(address),
+        .word(word),
+        .write(1'b0),
+        .write_address({ADDRESS_W{1'b0}}),
+        .write_word({WORD_W{1'b0}})
+    );
+
+    wire       one = word[0];
+    wire       two = word[1];
+    wire       negative = word[2];
+    wire [1:0] bias = word[4:3];
+    reg        adds_q;
+    reg        first_q;
+    reg        factor_q;                // the first digit has the factor's sign, also where it is none
+    wire       clear = rst || (enable && !adds_q);
+    wire       below_zero = first_q ? negative : factor_q;
+    always @(posedge clk) begin
+        if (rst) adds_q <= 1'b0;
+        else if (enable) adds_q <= active && phase != DIGITS[PHASE_W-1:0];
+    end
+    always @(posedge clk) begin
+        if (enable) begin
+            first_q <= phase == {PHASE_W{1'b0}};
+            factor_q <= below_zero;
+        end
+    end
+
+    wire [SHIFT:0] ties;
+    generate
+        genvar n;
+        if (TIES_W > 0) begin : gen_ties
+            reg  [2*DIGITS-1:0] ties_q;
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [2*DIGITS+1:0] ties_d = {ties_q, word[6:5]};
+            wire [2*DIGITS+SHIFT:0] extended = {{(SHIFT+1){1'b0}}, ties_q};
+            /* verilator lint_on UNUSEDSIGNAL */
+            always @(posedge clk) if (enable && adds_q) ties_q <= ties_d[2*DIGITS-1:0];
+            assign ties = extended[SHIFT:0];
+        end else begin : gen_no_ties
+            assign ties = {(SHIFT+1){1'b0}};
+        end
+        for (n = 0; n < N; n = n + 1) begin : gen_number
+            reg  [P_W-1:0]   sum_q;
+            wire [X_W-1:0]   own = x[n*X_W +: X_W];
+            wire [ROW_W-1:0] size = one ? {own[X_W-1], own} : two ? {own, 1'b0} : {ROW_W{1'b0}};
+            wire [ROW_W-1:0] row = size ^ {ROW_W{negative}};
+            // the last place brings in the one that a negative digit's complement lacks
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [P_W:0]     added = {sum_q[P_W-3:0], bias, 1'b1} + {{(P_W-ROW_W){row[ROW_W-1]}}, row, negative};
+            /* verilator lint_on UNUSEDSIGNAL */
+            always @(posedge clk) begin
+                if (clear) sum_q <= {P_W{1'b0}};
+                else if (enable) sum_q <= added[P_W:1];
+            end
+            scale_level #(
+                .P_W(P_W),
+                .SHIFT(SHIFT),
+                .TIES((TIES_W > 0) ? 1 : 0),
+                .BEYOND(BEYOND),
+                .OUT_W(OUT_W),
+                .LOW(LOW),
+                .HIGH(HIGH),
+                .NO_LOW(NO_LOW),
+                .NO_HIGH(NO_HIGH),
+                .XILINX(XILINX)
+            ) u_scale_level (
+                .product(sum_q),
+                .ties(ties),
+                .above(factor_q ? under[n] : over[n]),
+                .below(factor_q ? over[n] : under[n]),
+                .y(y[n*OUT_W +: OUT_W])
+            );
+        end
+    endgenerate
+
+endmodule
+`default_nettype wire
