@@ -43,10 +43,11 @@ class AdderNetlist:
         """The pipeline stage of what is `level` rows from the inputs, with `levels` rows between registers."""
         return max(0, level - 1) // levels
 
-    def delays(self, levels: int, read: list[int]) -> dict[int, int]:
+    def delays(self, levels: int, read: list[int] | None = None) -> dict[int, int]:
         """By word, the registers behind it, with `levels` rows between registers; read -- the stage in which each sum
-        is."""
+        is read, if that is not a level behind all rows."""
         made = {row.word: self.stage(row.level, levels) for row in self.rows}
+        read = read or [self.stage(self.levels + 1, levels)] * len(self.sums)
         result: dict[int, int] = {}
         for reads, stage in [
             *((row.columns, self.stage(row.level, levels)) for row in self.rows),
