@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, inf, isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Quantize(Op):
     low: int
     high: int
     elementwise = True
+    even: ClassVar[bool] = False
 
     @property
     def requantization(self) -> "Quantize":
