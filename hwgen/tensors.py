@@ -992,6 +992,29 @@ class Tensors:
             of = replace(of, scales=scales, offsets=offsets, kinds=np.arange(len(own)))
         return self._named(view.on(self._requantized(replace(of, x=view.base, path=self.path), counter, steps)))
 
+    def by_index(self, x: Tensor, values: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """A tensor of integers, or a line, as a line of which each kind is of one of `values`: integers from 0 on that
+        broadcast against the user's shape; and that one of each kind, int64."""
+        raw, of = self._unclipped(x)
+        found = None if self.views[raw].zeros else self._backed(raw, values)
+        if found is None:
+            places = self.views[raw].places.reshape(-1)
+            of = replace(of, kinds=None if of.kinds is None else of.kinds[places])
+            raw = self._named(self._settled(raw))
+            found = self._backed(raw, values)
+        own = 0 if of.kinds is None else of.kinds
+        codes, kinds = np.unique(own * (values.max() + 1) + found, return_inverse=True)  # type: ignore[operator]
+        before, which = np.divmod(codes.astype(np.int64), values.max() + 1)
+        line = replace(
+            of,
+            x=self.views[raw].base,
+            scales=tuple(of.scales[kind] for kind in before),
+            offsets=tuple(of.offsets[kind] for kind in before),
+            kinds=kinds.reshape(-1).astype(np.int64) if len(codes) > 1 else None,
+            single=None,
+        )
+        return self.defer(self.views[raw], line), which
+
     # inputs and outputs
 
     def _step(self, x: Tensor) -> Tensor:
