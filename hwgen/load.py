@@ -20,7 +20,7 @@ from torch.export import ExportedProgram
 import hwgen.nn  # registers the custom ops that a program may hold
 import hwgen.nn_affine  # noqa: F401
 from hwgen.errors import BadInput, HwgenError
-from hwgen.formats import read_network
+from hwgen.formats import read_network, readers
 from hwgen.simulate import Array, Batch
 
 
@@ -37,11 +37,11 @@ def load(net: str, target: str = "exact") -> tuple[nn.Module | ExportedProgram, 
         raise BadInput(f"there is no file {name}", net, "name a .pt2 file, or path.py:function")
     if path.suffix == ".pt2":
         return _load_program(path), None
-    if path.suffix != ".py" and not function:
+    if path.suffix in readers() and not function:
         return read_network(name, target)
-    if path.suffix != ".py":
+    if path.suffix != ".py" or not function:
         raise BadInput(
-            f"{net} is neither a .pt2 file nor path.py:function",
+            f"{net} is neither a .pt2 file nor path.py:function, nor a file of {', '.join(readers())}",
             net,
             "save with torch.export.save, or name a function",
         )

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
+from math import ceil, inf
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +15,7 @@ from hwgen.functions import Levels, Line
 from hwgen.ir import Op, TensorType
 from hwgen.ops.add import Add
 from hwgen.ops.lookup import TABLE_BITS, Lookup
-from hwgen.ops.quantize import Quantize
+from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.requantize import Fitted, requantize, requantize_sum
 from hwgen.rules import EXACT
@@ -59,7 +61,7 @@ def requantizer(
     """
     ratios = [scale / levels.scale for scale in of.scales]
     shifts = [offset / levels.scale for offset in of.offsets]
-    plain = _power(ratios, shifts, levels, exponent, kind)
+    plain = None if of.rising is not None or of.doubles else _power(ratios, shifts, levels, exponent, kind)
     if plain is not None:
         return plain, None
     ends = np.tile([kind.qtype.low, kind.qtype.high], (len(ratios), 1)) if reach is None else _ends(of, reach)
@@ -68,12 +70,72 @@ def requantizer(
     if levels.rule is not None or target.rule != EXACT:
         ideal = _fitted(of, ratios, shifts, ends, replace(levels, rule=None), exponent, Target(near=target.near))
         note = replace(note, departs=differing(fitted.thresholds, ideal.thresholds))
-    if of.kinds is None:
-        if not carried and kind.qtype.bits <= TABLE_BITS:
-            return _table(fitted.op, of, kind), replace(note, op=fitted.op)
-        return fitted.op, note
-    op = _by_channel(fitted.op, of.kinds)
-    return op, replace(note, op=op)
+    if of.kinds is not None:
+        note = replace(note, op=_by_channel(fitted.op, of.kinds))
+    return _hardware(note, kind, carried), note
+
+
+def _hardware(note: Requantization, kind: TensorType, carried: bool) -> Op:
+    """The op of a requantization, or the table of it where its unit would be one of its own."""
+    if note.line.kinds is None and not carried and kind.qtype.bits <= TABLE_BITS:
+        return _table(note.op, note.line, kind)
+    return note.op
+
+
+def counter(
+    of: Line, steps: np.ndarray, kind: TensorType, reach: np.ndarray | None, carried: bool, target: Target
+) -> tuple[Op, Requantization]:
+    """The op that gives each integer of a line the number of `steps`, float64 [kinds, K], that its value is not below;
+    the line is of one tensor. Other arguments as of `requantizer`."""
+    ends = np.tile([kind.qtype.low, kind.qtype.high], (len(of.scales), 1)) if reach is None else _ends(of, reach)
+    counts = _Counts.of(of, steps)
+    levels = Levels(Fraction(1), *counts.ends, "floor")
+    fitted = requantize(
+        *(of.scales, of.offsets, ends, levels.low, levels.high, levels.rounding),
+        rule=counts,
+        near=target.near,
+        path=of.path,
+    )
+    op = fitted.op if of.kinds is None else _by_channel(fitted.op, of.kinds)
+    note = Requantization("", of.path, op, fitted.wrong, 0, fitted.of, of, levels)
+    return _hardware(note, kind, carried), note
+
+
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """How many steps of its kind the value of an accumulator reaches.
+
+    firsts  int64 [kinds, K], ascending: of a rising line the accumulators that first reach a step; of a falling one
+            their negatives
+    """
+
+    firsts: np.ndarray
+    signs: np.ndarray
+
+    @staticmethod
+    def of(line: Line, steps: np.ndarray) -> "_Counts":
+        low, high = line.ends
+        firsts = np.empty(steps.shape, np.int64)
+        for kind, (scale, offset) in enumerate(zip(line.scales, line.offsets, strict=True)):
+            for i, step in enumerate(np.sort(steps[kind]).tolist()):
+                if step <= low or step > high or step == inf:  # whatever the accumulator, as the line is cut off there
+                    firsts[kind, i] = -UNBOUNDED if step <= low else UNBOUNDED
+                elif scale:
+                    firsts[kind, i] = min(max(ceil((Fraction(step) - offset) / abs(scale)), -UNBOUNDED), UNBOUNDED)
+                else:
+                    firsts[kind, i] = -UNBOUNDED if step <= offset else UNBOUNDED
+        return _Counts(firsts, np.array([-1 if scale < 0 else 1 for scale in line.scales]))
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """How many steps are reached by all accumulators of all kinds, and by any."""
+        always, ever = (self.firsts == -UNBOUNDED).sum(1), (self.firsts < UNBOUNDED).sum(1)
+        return int(always.min()), int(ever.max())
+
+    def __call__(self, accumulators: np.ndarray) -> np.ndarray:
+        rising = accumulators * self.signs[:, None]
+        found = [np.searchsorted(*pair, side="right") for pair in zip(self.firsts, rising, strict=True)]
+        return np.array(found, np.float64)
 
 
 def _ends(of: Line, reach: np.ndarray) -> np.ndarray:
@@ -106,6 +168,8 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
     if levels.rule is not None:
         biases = [int(shift / ratio) if ratio else 0 for ratio, shift in zip(ratios, shifts, strict=True)]
         rule = levels.rule(np.array([float(ratio) for ratio in ratios]), np.array(biases, np.int64))
+    if of.rising is not None or (of.doubles and rule == EXACT):
+        rule = partial(_in_float64, of, levels)
     fitted = requantize(
         ratios,
         [shift + zero for shift in shifts],
@@ -120,6 +184,11 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
         path=of.path,
     )
     return replace(fitted, op=_less(fitted.op, zero))
+
+
+def _in_float64(of: Line, levels: Levels, q: np.ndarray) -> np.ndarray:
+    """What is rounded of what torch makes of a line in float64."""
+    return of.values(q) / float(levels.scale) + levels.zero
 
 
 Q = TypeVar("Q", Rescale, Rescale | Steps)
@@ -139,11 +208,11 @@ def _by_channel(op: Rescale | Steps, kinds: np.ndarray) -> Rescale | Steps:
     return replace(op, multipliers=op.multipliers[kinds], biases=op.biases[kinds], ties=op.ties[kinds])
 
 
-def _table(op: Rescale | Steps, of: Line, kind: TensorType) -> Lookup:
+def _table(op: Op, of: Line, kind: TensorType) -> Lookup:
     """The same as a table of its results."""
     x = torch.arange(kind.qtype.low, kind.qtype.high + 1).reshape(1, 1, 1, -1)
     table = op.eval([replace(kind, shape=(1, 1, x.shape[-1]))], x).reshape(-1).numpy()
-    return Lookup(table, kind.qtype.low, op.exponent, of.name, of.path)
+    return Lookup(table, kind.qtype.low, op.infer(kind).exponent, of.name, of.path)
 
 
 def sum_requantizer(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hwgen.errors import DoesNotFit, MissingActQuant, OffGrid, UnsupportedLayer
-from hwgen.functions import Function, Levels, Line, single_product
+from hwgen.functions import End, Function, Levels, Line, single_product
 from hwgen.ir import STEPS, Input, Node, Op, Output, TensorType
 from hwgen.nn_affine import rounding_of
 from hwgen.ops.add import Add
@@ -22,11 +22,19 @@ from hwgen.ops.move import Move
 from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
-from hwgen.requantizers import Requantization, requantizer, sum_requantizer
+from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
 from hwgen.rules import Rule
 from hwgen.target import Target
+from hwgen.terms import trailing_exponent
 from hwgen.views import View, frame_shape, laid_out
 
+FINER_BITS = 12  # by which a constant that is added may be finer than what it is added to
+# calls that never fall, of which the levels of any number are steps
+RISING = (
+    *("atan", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp", "hardsigmoid", "hardtanh", "leaky_relu"),
+    *("log_sigmoid", "prelu", "relu", "relu6", "selu", "sigmoid", "softplus", "tanh"),
+)
+RISING_SAMPLES = 1001
 HALVES = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -36,11 +44,17 @@ class Tensor(str):
 
 @dataclass(frozen=True, eq=False)
 class Floats:
-    """An input, and what its floats have passed: see `hwgen.ir.Input`; shape -- the user's, without the batch"""
+    """An input, and what its floats have passed: see `hwgen.ir.Input`; shape -- the user's, without the batch; ends --
+    at which they are cut off behind the steps"""
 
     name: str
     shape: tuple[int, ...]
     steps: tuple[tuple[str, np.ndarray], ...] = ()
+    ends: tuple[End, End] = (-inf, inf)
+
+    def cut(self, low: End, high: End) -> "Floats":
+        least, greatest = (min(max(end, low), high) for end in self.ends)
+        return replace(self, ends=(least, greatest))
 
 
 class Tensors:
@@ -65,6 +79,8 @@ class Tensors:
         self.inputs: dict[str, Input] = {}
         self.hosts: dict[str, tuple[str, int]] = {}  # tensors that leave the network: what the host makes of them
         self.guesses: set[str] = set()  # bases whose shape alone is known: something before them failed
+        self.foreign = False  # whether another tool's quantizer was met
+        self.dyadic = False  # whether these all have powers of two for scales
         self.path = ""
         self.node: Any = None
         self.args: list = []
@@ -100,9 +116,9 @@ class Tensors:
             )
         if view.base in self.deferred:
             of = self.functions[view.base]
-            if isinstance(of, Line):
+            if isinstance(of, Line) and of.rising is None:
                 return self._exact_line(x, of)
-            table = of.on_grid(self.types[of.x])
+            table = of.on_grid(self.types[of.x]) if isinstance(of, Function) else None
             if table is not None:
                 base = self._node(table, of.x)
                 self.functions[base] = of
@@ -200,7 +216,11 @@ class Tensors:
         of = self.functions[view.base]
         if not view.covers and not view.zeros:
             of, view = self._part(of, view)
-        if view.zeros and isinstance(of, Line) and any(levels.of_end(of.cut_off(offset)) for offset in of.offsets):
+        if (
+            view.zeros
+            and isinstance(of, Line)
+            and (of.rising is not None or any(levels.of_end(of.cut_off(offset)) for offset in of.offsets))
+        ):
             if of.kinds is not None or of.other is not None:
                 raise UnsupportedLayer(
                     f"padding of {of.name}, whose channels have several offsets", self.path, "quantize it before"
@@ -256,10 +276,24 @@ class Tensors:
             name = self._node(op, self._node(add, of.x, of.other[0]))
             self.requantizations.append(replace(note, name=name))
             return name
+        return self._requantized(of, requantizer, levels, exponent)
+
+    def _requantized(self, of: Line, fit: Callable, *how) -> str:
+        """The node of the op that `fit` of hwgen/requantizers.py finds for a line of one tensor, whose kinds are those
+        of the channels; where steps would fall it is of the negative of these channels."""
         made = next((node for node in reversed(self.nodes) if node.name == of.x), None)
         reach = None if made is None else made.op.channel_ends(*(self.types[name] for name in made.inputs))
         carried = made is not None and isinstance(made.op, Conv)
-        op, note = requantizer(of, levels, exponent, kind, reach, carried, self.target)
+        try:
+            op, note = fit(of, *how, self.types[of.x], reach, carried, self.target)
+        except UnsupportedLayer:
+            if min(of.scales) >= 0:
+                raise
+            channels = self.types[of.x].shape[0]
+            signs = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
+            each = np.broadcast_to(signs, channels) if of.kinds is None else signs[of.kinds]
+            base = self._node(depthwise(each, np.zeros(channels), of.path), of.x)
+            return self._requantized(replace(of, x=base, scales=tuple(map(abs, of.scales))), fit, *how)
         name = self._node(op, of.x)
         if note is not None:
             self.requantizations.append(replace(note, name=name))
@@ -403,10 +437,10 @@ class Tensors:
         return of.table(self.types[of.x])
 
     def line(self, x: Tensor) -> Line | None:
-        """The line of integers that a tensor is until it is quantized; None where it is none."""
+        """The line of integers that a tensor is until it is quantized; None where it is none, or a function of one."""
         base = self.views[x].base
         of = self.functions[base] if base in self.deferred else None
-        return of if isinstance(of, Line) else None
+        return of if isinstance(of, Line) and of.rising is None else None
 
     def is_floats(self, x: Tensor) -> bool:
         """Whether a tensor has no integers: an input's floats, or a function without a quantizer."""
@@ -417,9 +451,15 @@ class Tensors:
         return self.views[x].base in self.deferred
 
     def clipped(self, x: Tensor, low: float, high: float) -> Tensor:
-        """A function that awaits its quantizer, cut off by the call at work."""
-        of = self.line(x)
+        """An input's floats, or a function that awaits its quantizer, cut off by the call at work."""
+        view, of = self.views[x], self.line(x)
         ends = [end if isinf(end) else Fraction(end) for end in (low, high)]
+        if view.base in self.floats:
+            if view.zeros and not low <= 0 <= high:  # the zeros would be cut off, too
+                self.exact(x)
+            base = f"{self.floats[view.base].name}, cut {len(self.floats)}"
+            self.floats[base] = self.floats[view.base].cut(*ends)
+            return self._named(view.on(base))
         return self.pointwise() if of is None else self.defer(self.views[x], of.cut(*ends))
 
     def is_narrow(self, x: Tensor) -> bool:
@@ -431,7 +471,9 @@ class Tensors:
         if any(self.views[x].base in self.floats or not self.views[x].same(self.views[tensors[0]]) for x in tensors):
             return False
         known = [self.functions[base] for x in tensors if (base := self.views[x].base) in self.functions]
-        plain = all(isinstance(of, Function) or (of.kinds is None and of.other is None) for of in known)
+        plain = all(
+            isinstance(of, Function) or (of.kinds is None and of.other is None and of.rising is None) for of in known
+        )
         return plain and len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
 
     def computed(self) -> list[Tensor]:
@@ -483,11 +525,7 @@ class Tensors:
         self._settle_zeros()
         source = self.types[self.source(computed[0])]
         if source.qtype.bits > TABLE_BITS:
-            raise UnsupportedLayer(
-                f"{name} of {source.qtype.bits} bits: a table takes up to {TABLE_BITS}",
-                self.path,
-                f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
-            )
+            return self._risen(name in RISING)
         if not self.of_one(computed):
             for x in computed:
                 self.exact(x)
@@ -495,6 +533,34 @@ class Tensors:
                 f"{name} of several tensors", self.path, "only functions of one activation are built"
             )
         return self.defer(self.views[computed[0]], self._called())
+
+    def _risen(self, rises: bool) -> Tensor:
+        """The call at work, of a line that is too wide for a table: where it rises its levels are steps."""
+        name, computed = _short(self.node), self.computed()
+        x = computed[0]
+        base = self.views[x].base
+        of = self.functions[base] if base in self.deferred else Line.itself(base, self.types[base], self.path)
+        kind = self.types[of.x]
+        node, args, kwargs = self.node, self.args, self.kwargs
+
+        def call(values: np.ndarray) -> np.ndarray:
+            given = torch.from_numpy(np.asarray(values, np.float64))
+            these, named = (mapped(lambda leaf: given if isinstance(leaf, Tensor) else leaf, a) for a in (args, kwargs))
+            result = node.target(*doubles(these), **doubles(named))
+            return (result[0] if isinstance(result, tuple) else result).numpy()
+
+        if rises and len(computed) == 1 and isinstance(of, Line) and of.other is None:
+            found = of.followed(call, name, self.path)
+            samples = np.linspace(kind.qtype.low, kind.qtype.high, RISING_SAMPLES).astype(np.int64)
+            risen = np.diff(found.values(np.tile(samples, (len(of.scales), 1))), axis=1)
+            signs = np.array([-1 if scale < 0 else 1 for scale in of.scales])
+            if (risen * signs[:, None] >= 0).all():
+                return self.defer(self.views[x], found)
+        raise UnsupportedLayer(
+            f"{name} of {kind.qtype.bits} bits: a table takes up to {TABLE_BITS}, and it is not known to rise",
+            self.path,
+            f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
+        )
 
     def _settle_zeros(self) -> None:
         """Makes the zeros of the views that the call at work takes numbers like the others, unless it makes zeros of
@@ -533,6 +599,11 @@ class Tensors:
         self.deferred.add(base)
         return self._named(view.on(base))
 
+    def _is_plain(self, of: Line) -> bool:
+        """Whether a line is what its tensor is worth, anyway."""
+        own = Line.itself(of.x, self.types[of.x], of.path)
+        return self.dyadic and of.uniform and (of.scale, of.offset) == (own.scale, own.offset)
+
     def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor: Any = 1) -> Tensor:
         """scale * x / divisor + offset, exactly, as the call at work computes it: constants that broadcast against the
         user's shape; a line where that is on no grid.
@@ -554,6 +625,8 @@ class Tensors:
                     exact = scale / divisor
                 if (finite and (exact * divisor != scale).any()) or (_odd_part(divisor) != 1).any():
                     raise OffGrid(f"a quotient by {divisor.reshape(-1)[0]:g} is on no grid", self.path)
+                if self.foreign and not self.is_function(x) and self._is_fine(offset, self.types[view.base]):
+                    raise OffGrid("an offset that the quantizer behind it takes", self.path)
                 result = self._affine(x, exact, offset)
                 return self.known(result) if numbers else result
             except (OffGrid, DoesNotFit, MissingActQuant):
@@ -561,11 +634,19 @@ class Tensors:
                     raise
                 self._settle_zeros()
                 view = self.views[x]
-                if self.is_function(x):
+                if self.is_function(x) and self.is_narrow(x):
                     return self.defer(view, self._called())
+                if self.is_function(x):
+                    return self._risen(bool((scale / divisor > 0).all()))
                 of = Line.itself(view.base, self.types[view.base], self.path)
         of = replace(of, name=_short(self.node), path=self.path)
         return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
+
+    @staticmethod
+    def _is_fine(offset: np.ndarray, kind: TensorType) -> bool:
+        """Whether constants are on a grid so much finer than a tensor's that its sums would be far wider."""
+        some = offset[offset != 0]
+        return some.size > 0 and int(trailing_exponent(some).min()) < kind.exponent - FINER_BITS
 
     def of_one_frame(self, values) -> np.ndarray:
         """Constants of the user's shape, a batch of one among it, as float64: those of a batch that is all alike."""
@@ -612,8 +693,8 @@ class Tensors:
     def _along_line(self, raw: Tensor, of: Line, scale: np.ndarray, offset: np.ndarray, divisor: np.ndarray) -> Tensor:
         """scale * it / divisor + offset of a line whose integers are `raw`: constants that broadcast against that."""
         if scale.size == offset.size == divisor.size == 1:
-            factor = Fraction(float(scale.reshape(()))) / Fraction(float(divisor.reshape(())))
-            return self.defer(self.views[raw], of.scaled(factor, Fraction(float(offset.reshape(())))))
+            of = of.scaled(*(float(number.reshape(())) for number in (scale, offset, divisor)))
+            return raw if self._is_plain(of) else self.defer(self.views[raw], of)
         if of.other is not None or of.clipped:
             raise UnsupportedLayer(
                 f"the result of {of.name} is scaled place by place before it is quantized",
@@ -631,11 +712,8 @@ class Tensors:
             raw = self._named(self._settled(raw))
             found = [self._backed(raw, values) for values in (scale, divisor, offset)]
         of = replace(of, x=self.views[raw].base)
-        factors, which = np.unique(np.stack(found[:2]), axis=1, return_inverse=True)  # type: ignore[arg-type]
-        offsets, whose = np.unique(found[2], return_inverse=True)  # type: ignore[arg-type]
-        fractions = [Fraction(a) / Fraction(b) for a, b in factors.T.tolist()]
-        of = of.scaled_by_place(fractions, which.reshape(-1), [Fraction(a) for a in offsets.tolist()], whose)
-        return self.defer(self.views[raw], of)
+        steps, which = np.unique(np.stack(found), axis=1, return_inverse=True)  # type: ignore[arg-type]
+        return self.defer(self.views[raw], of.scaled_by_place(steps, which.reshape(-1)))
 
     def _backed(self, x: Tensor, values: np.ndarray) -> np.ndarray | None:
         """Constants of the user's shape where they belong in the base of a view; None where they do not."""
@@ -685,13 +763,27 @@ class Tensors:
             if lines[0] is not None or not op.is_on_grid:
                 return self._convolution(op, inputs[0])
         elif len(inputs) == 1 and lines[0] is not None and op.degree is not None:
-            raw, of = self._unclipped(inputs[0])
+            raw, of = self._rising(inputs[0], lines[0]) if op.maximum else self._unclipped(inputs[0])
             if of.other is None and min(of.scales) > 0:
                 channels = self._channels(raw, of)
                 if op.degree == 0:
                     return op, (raw,), lambda result: result
                 return op, (raw,), lambda result: self._by_channel(result, of, of.scales, of.offsets, channels)
         return op, tuple(inputs), lambda result: result
+
+    def _rising(self, x: Tensor, of: Line) -> tuple[Tensor, Line]:
+        """The integers of a tensor, those of negative factors negated, and the line that they are worth, cut off as it
+        is: the greatest of some is worth the most, whatever that is cut off at."""
+        raw = self._named(self.views[x].on(of.x))
+        if of.other is not None or min(of.scales) > 0:
+            return raw, of
+        signs = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
+        signs = signs[0] if of.kinds is None else signs[of.kinds[self.views[raw].places]]
+        raw = self._affine(raw, signs, np.zeros_like(signs))
+        if of.kinds is not None:
+            of = replace(of, kinds=np.asarray(self.views[raw].back(of.kinds[self.views[x].places])).astype(np.int64))
+        single = None if of.single is None else abs(of.single)
+        return raw, replace(of, x=self.views[raw].base, scales=tuple(map(abs, of.scales)), single=single)
 
     def _channels(self, raw: Tensor, of: Line) -> np.ndarray | None:
         """The kind of each channel of the frame of a line's integers; None where there is one."""
@@ -713,7 +805,8 @@ class Tensors:
             shape = self.types[view.base].shape
             kinds = np.broadcast_to(channels[:, None, None], shape).reshape(-1).astype(np.int64)
         single = of.single if single is None else single
-        return self.defer(view, Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, single=single))
+        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, ends=of.ends, single=single)
+        return self.defer(view, line)
 
     def _convolution(self, op: Conv, x: Tensor) -> tuple[Op, tuple[Tensor, ...], Callable]:
         """A convolution of a line, or with weights on a grid of their own for each output, as one of integers."""
@@ -834,6 +927,7 @@ class Tensors:
     ) -> Tensor:
         """The levels that hwgen.quantize_affine makes of a tensor, for its arguments: a line of integers that are these
         levels less the zero point, so that what is padded with them is worth zero; rule -- see `Levels`."""
+        self.foreign = True
         key, zero_first = rounding_of(rounding)
         scale, zero = (np.asarray(values, np.float64).reshape(-1) for values in (scale, zero))
         if not (np.isfinite(scale) & (scale > 0)).all():
@@ -857,18 +951,46 @@ class Tensors:
         shifted = point if zero_first and key in ("half_away", "to_zero") else 0
         if zero_first and key == "half_even" and point % 2:
             key = "half_odd"
+        if key == "half_away" and low >= point and not shifted:
+            key = "half_up"  # above zero
         levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, shifted, rule)
+        exponent = _exponent(levels.scale) if self.dyadic else 0
         if self.views[x].base in self.floats:
-            result = self._quantize_input(levels, 0, x)
+            result = self._quantize_input(levels, exponent, x)
         else:
             if not self.is_function(x):
                 view = self.views[x]
                 x = self.defer(view, Line.itself(view.base, self.types[view.base], self.path))
-            result = self._levels(x, levels, 0)
+            result = self._levels(x, levels, exponent)
         of = Line(
             self.views[result].base, "levels", self.path, offsets=(Fraction(point),), single=np.ones(1, np.float32)
         )
         return self.defer(self.views[result], of)
+
+    def counted(self, x: Tensor, steps: np.ndarray) -> Tensor:
+        """How many steps of its channel each number is not below: what hwgen.count_steps makes of a tensor."""
+        of = self.line(x)
+        if of is None:
+            view = self.exact(x)
+            of = Line.itself(view.base, self.types[view.base], self.path)
+        if of.other is not None or np.isnan(steps).any():
+            raise UnsupportedLayer(
+                f"thresholds of {of.name} of two scales, or that are no numbers", self.path, "quantize the sum first"
+            )
+        raw = self._named(self.views[x].on(of.x))
+        kinds = self._channels(raw, of)
+        view = self._settled(raw)
+        kind = self.types[view.base]
+        if len(steps) > 1 or kinds is not None:
+            own = np.zeros(kind.shape[0], np.int64) if kinds is None else kinds
+            if len(steps) not in (1, len(own)):
+                raise UnsupportedLayer(
+                    f"thresholds of {len(steps)} channels for {len(own)}", self.path, "give each channel its thresholds"
+                )
+            scales, offsets = (tuple(numbers[k] for k in own) for numbers in (of.scales, of.offsets))
+            steps = np.broadcast_to(steps, (len(own), steps.shape[1]))
+            of = replace(of, scales=scales, offsets=offsets, kinds=np.arange(len(own)))
+        return self._named(view.on(self._requantized(replace(of, x=view.base, path=self.path), counter, steps)))
 
     # inputs and outputs
 
@@ -878,7 +1000,7 @@ class Tensors:
         of = self.floats[view.base]
         constants = [leaf for leaf in leaves([self.args, self.kwargs]) if not isinstance(leaf, Tensor)]
         first = isinstance(self.args[0], Tensor)
-        if name not in STEPS or len(constants) != 1 or not (first or name in ("add", "mul")):
+        if name not in STEPS or len(constants) != 1 or not (first or name in ("add", "mul")) or of.ends != (-inf, inf):
             self.exact(x)
         values = self.of_one_frame(constants[0])
         if view.zeros and name in ("add", "sub"):  # the zeros would be shifted, too
@@ -905,6 +1027,7 @@ class Tensors:
             raise UnsupportedLayer(
                 f"an input rounded by {levels.rounding} with a zero point", self.path, "round half even"
             )
+        levels = replace(levels, low=levels.of_end(of.ends[0]), high=levels.of_end(of.ends[1]))
         if levels.scale != Fraction(2) ** exponent:
             steps = (*steps, ("div", np.array(float(levels.scale))))
         kind = TensorType(self.types[of.name].shape, QType(levels.low, levels.high), exponent)
@@ -971,6 +1094,15 @@ class Tensors:
 
 
 _QUANTIZE = "put a quantizer behind it: it says on which grid its results are"
+
+
+def _exponent(scale: Fraction) -> int:
+    """That of a power of two; 0 of any other number."""
+    return scale.numerator.bit_length() - scale.denominator.bit_length() if is_power(scale) else 0
+
+
+def is_power(scale: Fraction) -> bool:
+    return all(number & (number - 1) == 0 for number in scale.as_integer_ratio())
 
 
 def _is_float(number: Fraction) -> bool:

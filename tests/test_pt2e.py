@@ -10,8 +10,12 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
+from hwgen import build, verify
+from hwgen.errors import HwgenError, MissingActQuant, OffGrid, UnsupportedLayer
 from hwgen.frontend import import_model
+from hwgen.load import load
 from hwgen.passes import run_passes
+from hwgen.simulators import SIMULATORS
 
 warnings.filterwarnings("ignore", module="torchao")
 prepare = pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e")
@@ -223,19 +227,122 @@ class Walk:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_golden_integers_equal_the_program(name):
     program = network(name)
-    x, labels = (values[-FRAMES:] for values in digits())
+    x = digits()[0][-FRAMES:]
     walk = Walk(program)
     with torch.no_grad():
         exact = walk(x)
-        single = program.module()(x)
     graph = import_model(program)
     for which in (graph, run_passes(graph)):
         assert torch.equal(which.golden(x)[0], exact)
-    print(
-        name,
-        len(walk.apart),
-        walk.numbers,
-        max(walk.apart, default=0),
-        int((exact.float() != single).sum()),
-        (exact.argmax(1) == labels).double().mean(),
-    )
+    # float32 gives another level where float64 is at a tie, and nowhere else: in one of 300 at most, behind a pool
+    assert max(walk.apart, default=0) < 2.0**-18
+    assert len(walk.apart) * 300 < walk.numbers
+
+
+def test_a_trained_network_still_knows_its_digits():
+    x, labels = (values[-FRAMES:] for values in digits())
+    golden = import_model(network("perceptron")).golden(x)[0]
+    assert (golden.argmax(1) == labels).double().mean() > 0.9
+
+
+def test_a_program_is_read_from_a_file_and_from_its_module(tmp_path):
+    program = network("mixed, int4")
+    torch.export.save(program, tmp_path / "net.pt2")
+    x = digits()[0][-4:]
+    wanted = import_model(program).golden(x)[0]
+    read, _ = load(str(tmp_path / "net.pt2"))
+    for graph in (import_model(read), import_model(program.module(), (x,))):
+        assert torch.equal(graph.golden(x)[0], wanted)
+
+
+@pytest.mark.sim
+def test_rtl_equals_golden(tmp_path):
+    build(network("mixed, int4"), out=tmp_path / "build")
+    x = digits()[0][-3:].numpy()
+    for simulator in SIMULATORS:
+        assert verify(tmp_path / "build", x, simulator=simulator, stall=0.3)["equal"] == 3
+
+
+# what is not built
+
+
+def refusal(module):
+    with pytest.raises(HwgenError) as caught:
+        import_model(module, (digits()[0][:2],))
+    return [(type(error), error.what, error.at) for error in caught.value.each()]
+
+
+class Quantized(nn.Module):
+    """A linear layer between quantizers, `weight` being a function of its weights."""
+
+    def __init__(self, weight=None, scale=0.1, zero=0.0):
+        super().__init__()
+        self.layer, self.of = nn.Linear(64, 4), weight
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("zero", torch.tensor(zero))
+
+    def forward(self, x):
+        x = torch.fake_quantize_per_tensor_affine(x.flatten(1), self.scale, self.zero, -128, 127)
+        weight = torch.fake_quantize_per_tensor_affine(self.layer.weight, 0.01, 0, -127, 127)
+        x = F.linear(x, self.of(self.layer.weight) if self.of else weight, self.layer.bias)
+        return torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -128, 127)
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5, float("nan"), float("inf")])
+def test_scales_that_are_no_positive_numbers(scale):
+    assert refusal(Quantized(scale=scale))[0][:2] == (OffGrid, f"a quantizer's scale is {scale}")
+
+    def channels(weight):
+        return torch.fake_quantize_per_channel_affine(
+            weight, torch.tensor([1, scale, 1, 1]), torch.zeros(4, dtype=torch.int32), 0, -7, 7
+        )
+
+    assert refusal(Quantized(channels)) == [
+        (OffGrid, f"a quantizer's scale is {scale}", "fake_quantize_per_channel_affine")
+    ]
+
+
+def test_a_zero_point_that_is_no_integer():
+    for zero in (0.5, float("nan")):
+        ((kind, what, _),) = refusal(Quantized(zero=zero))
+        assert kind is UnsupportedLayer and "zero point" in what
+
+
+def test_scales_by_group():
+    def groups(weight):
+        scales, zeros = torch.full((4, 4), 0.1), torch.zeros(4, 4)
+        levels = (weight * 100).to(torch.int8)
+        return torch.ops.quantized_decomposed.dequantize_per_channel_group(
+            levels, scales, zeros, -8, 7, torch.int8, 16, torch.float32
+        )
+
+    assert refusal(Quantized(groups)) == [
+        (UnsupportedLayer, "scales that differ from block to block of a tensor", "dequantize_per_channel_group")
+    ]
+
+
+def test_dynamic_quantization():
+    x, config = digits()[0][:2], xnnpack.get_symmetric_quantization_config(True, is_dynamic=True)
+    program = torch.export.export(Perceptron().eval(), (x,)).module()
+    program = prepare.prepare_pt2e(program, xnnpack.XNNPACKQuantizer().set_global(config))
+    program(x)
+    ((kind, what, _),) = refusal(prepare.convert_pt2e(program))
+    assert kind is UnsupportedLayer and what.startswith("dynamic quantization")
+
+
+def test_layers_that_were_left_in_floats():
+    x, config = digits()[0][:2], xnnpack.get_symmetric_quantization_config(True)
+    program = torch.export.export(Perceptron().eval(), (x,)).module()
+    quantizer = xnnpack.XNNPACKQuantizer().set_module_name("1", config).set_module_name("5", config)
+    program = prepare.prepare_pt2e(program, quantizer)
+    program(x)
+    ((kind, what, at),) = refusal(prepare.convert_pt2e(program))
+    assert kind is OffGrid and "weight" in what and at == "3"
+
+    program = torch.export.export(Perceptron().eval(), (x,)).module()
+    program = prepare.prepare_pt2e(program, xnnpack.XNNPACKQuantizer().set_module_name("5", config))
+    program(x)
+    with pytest.raises(HwgenError) as caught:
+        import_model(prepare.convert_pt2e(program), (x,))
+    first = caught.value.each()[0]
+    assert isinstance(first, MissingActQuant) and "the tool that quantized" in first.hint

@@ -1,13 +1,9 @@
 """Brevitas: networks trained with quantized layers, exported as QONNX, as QDQ with integer weights (QCDQ), or with
 thresholds (MultiThreshold), as FINN's transformation makes them."""
 
-import warnings
 from functools import partial
-from pathlib import Path
 
 import brevitas.nn as qnn
-import torch
-from brevitas.export import export_onnx_qcdq, export_qonnx
 from brevitas.quant import (
     Int8ActPerTensorFixedPoint,
     Int8ActPerTensorFloat,

@@ -1,5 +1,5 @@
-"""The networks that the tools quantize here: six small ones for scikit-learn's digits, [N, 1, 8, 8], written once, in float
-or in Brevitas' layers."""
+"""The networks that the tools quantize here: six small ones for scikit-learn's digits, [N, 1, 8, 8], written once, in
+float or in Brevitas' layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

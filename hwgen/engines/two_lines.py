@@ -85,7 +85,7 @@ def fit(x: np.ndarray, levels: np.ndarray, low: int, high: int) -> tuple[int, in
     if len(x) < 2:
         return (0, int(levels[0]), 0) if len(x) else (0, 0, 0)
     inside = np.flatnonzero((levels > low) & (levels < high))
-    if len(inside) > 1:
+    if len(inside) > 1 and levels[inside[-1]] != levels[inside[0]]:
         rise = float(levels[inside[-1]] - levels[inside[0]]) / int(inside[-1] - inside[0])
     else:  # nearly from one end to the other at once, or never
         steps = np.diff(levels)

@@ -20,6 +20,11 @@ def quantize_affine(importer, x, scale, zero, axis, low, high, rounding):
     return importer.quantized(x, scale, zero, axis, low, high, rounding)
 
 
+@imports("hwgen.count_steps.default", quantizes=True)
+def count_steps(importer, x, thresholds):
+    return importer.counted(x, np.asarray(thresholds, np.float64))
+
+
 # torch's fake quantizers
 
 
@@ -127,8 +132,10 @@ imports("torchao.quantize_affine", "torchao.dequantize_affine", tensors=None, co
 def _levels(importer, x, scale, zero, axis: int, low, high):
     """The levels of a computed tensor."""
     _check_static(importer, x, scale, zero)
-    single = _scales(importer, scale).double().numpy()
-    return importer.quantized(x, single, np.asarray(zero, np.float64), axis, int(low), int(high), ROUNDING)
+    single, zero = _scales(importer, scale).double().numpy(), np.asarray(zero, np.float64)
+    if (zero != np.round(zero)).any():  # or not a number
+        raise UnsupportedLayer(f"a zero point of {zero.reshape(-1)[0]}", importer.path, "use an integer")
+    return importer.quantized(x, single, zero, axis, int(low), int(high), ROUNDING)
 
 
 def _worth(importer, x, scale, zero, axis: int):

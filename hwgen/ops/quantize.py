@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, inf, isfinite
-from typing import ClassVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -94,7 +93,7 @@ def act_quant(importer, x, bits, exponent, signed):
 
 @imports("aten.relu.default", "aten.relu_.default")
 def relu(importer, x):
-    if importer.is_function(x):
+    if importer.is_floats(x):
         return importer.clipped(x, 0.0, inf)
     return importer.known(importer.add(Quantize(importer.type(x).exponent, 0, UNBOUNDED), x))
 
@@ -126,7 +125,7 @@ def _clip(importer, x, low: float | None, high: float | None):
     Its ends are on x's grid, or on a finer one that holds them. Where ActQuants of one exponent alone read the result,
     any end will do: rounding is monotone, so a clamp before it is the clamp at the rounded ends after it.
     """
-    if importer.is_function(x):
+    if importer.is_floats(x):
         return importer.clipped(x, -inf if low is None else low, inf if high is None else high)
     low, high = (None if low == -inf else low), (None if high == inf else high)
     ends = [float(end) for end in (low, high) if end is not None]

@@ -1,5 +1,5 @@
-"""ONNX: QuantizeLinear and DequantizeLinear as onnxruntime and others write them, and QONNX (Quant, BipolarQuant, Trunc,
-MultiThreshold) of Brevitas, QKeras, HGQ2, PQuant and FINN, in one walk. It reads with the package `onnx` alone."""
+"""ONNX: QuantizeLinear and DequantizeLinear as onnxruntime and others write them, and QONNX (Quant, BipolarQuant,
+Trunc, MultiThreshold) of Brevitas, QKeras, PQuant and FINN, in one walk. It reads with the package `onnx` alone."""
 
 from hwgen.formats import Read, needs
 

@@ -39,7 +39,7 @@ ONE = {
 @builds(*TWO)
 def two(node: Node):
     if len(node.inputs) != 2:
-        node.broken(f"{len(node.inputs)} inputs")
+        raise node.broken(f"{len(node.inputs)} inputs")
     return node.apply(TWO[node.proto.op_type])
 
 
@@ -67,23 +67,21 @@ def relu(node: Node):
 def power(node: Node):
     exponent = node.weights(1)
     if exponent.size != 1:
-        node.refuse(f"{exponent.size} exponents", "one exponent for all numbers")
+        raise node.refusal(f"{exponent.size} exponents", "one exponent for all numbers")
     value = float(exponent.reshape(-1)[0])
     return Call(lambda x: torch.pow(x, value))
 
 
 @builds("Clip", levels="kept")
 def clip(node: Node):
-    if node.opset < 11:
-        ends = [node.attribute("min"), node.attribute("max")]
-    else:
-        ends = [node.optional(1), node.optional(2)]
+    old = node.opset < 11
+    ends = [node.attribute(name) if old else node.optional(n) for n, name in ((1, "min"), (2, "max"))]
     least = np.finfo(np.float32)
     low, high = (None if end is None else float(np.asarray(end).reshape(-1)[0]) for end in ends)
     low = None if low is None or low <= least.min else low
     high = None if high is None or high >= least.max else high
     if not all(end is None or isfinite(end) for end in (low, high)):
-        node.broken(f"it clips to {low} and {high}")
+        raise node.broken(f"it clips to {low} and {high}")
     if low is None and high is None:
         return Call(identity)
     return Call(lambda x: torch.clamp(x, low, high))
@@ -113,7 +111,7 @@ def prelu(node: Node):
     shape, slope = node.value(0).shape, node.weights(1)
     channels = slope.reshape((1,) * (len(shape) - slope.ndim) + slope.shape) if slope.ndim < len(shape) else slope
     if slope.size != 1 and (channels.ndim != len(shape) or channels.shape[1] != slope.size):
-        node.refuse(f"slopes of shape {list(slope.shape)}", "one, or one for each channel")
+        raise node.refusal(f"slopes of shape {list(slope.shape)}", "one, or one for each channel")
     return Call(functional.prelu, torch.from_numpy(slope.reshape(-1)))
 
 
@@ -128,7 +126,9 @@ def softmax(node: Node):
     rank = len(node.value(0).shape)
     axis = node.axis(node.attribute("axis", -1 if node.opset >= 13 else 1), rank)
     if node.opset < 13 and any(size != 1 for size in node.value(0).shape[axis + 1 :]):
-        node.refuse(f"one over dimensions {axis} and behind", "export it with opset 13, or over the last dimension")
+        raise node.refusal(
+            f"one over dimensions {axis} and behind", "export it with opset 13, or over the last dimension"
+        )
     function = functional.softmax if node.proto.op_type == "Softmax" else functional.log_softmax
     return Call(lambda x: function(x, axis))
 
@@ -136,7 +136,7 @@ def softmax(node: Node):
 @builds("ArgMax", levels="made")
 def argmax(node: Node):
     if node.attribute("select_last_index", 0):
-        node.refuse("select_last_index", "take the first of equal ones")
+        raise node.refusal("select_last_index", "take the first of equal ones")
     axis = node.axis(node.attribute("axis", 0), len(node.value(0).shape))
     keep = bool(node.attribute("keepdims", 1))
     return Call(lambda x: torch.argmax(x, axis, keep)), "int64"
@@ -164,7 +164,7 @@ def dropout(node: Node):
     node.ignore("ratio", "seed", "is_test")
     training = node.inputs[2] if node.has(2) else None
     if isinstance(training, Value) or (isinstance(training, Constant) and training.value.any()):
-        node.refuse("dropout in training", "call module.eval() before the export")
+        raise node.refusal("dropout in training", "call module.eval() before the export")
     return Call(lambda x, *_: x)
 
 
@@ -178,4 +178,4 @@ def cast(node: Node):
     name = onnx.TensorProto.DataType.Name(to).lower() if to in onnx.TensorProto.DataType.values() else str(to)
     if kind != "float" and name in ("int32", "int64"):
         return Call(identity), kind
-    node.refuse(f"from {kind} to {name}", "quantize with QuantizeLinear or Quant")
+    raise node.refusal(f"from {kind} to {name}", "quantize with QuantizeLinear or Quant")

@@ -16,7 +16,7 @@ MOST_NUMBERS = 1 << 27  # of a tensor
 OLDEST = 7  # opset: broadcasting as numpy does it
 
 # bytes of a number, or bits where several share a byte
-_BITS = {
+_BITS: dict[int, int] = {
     TensorProto.FLOAT: 32,
     TensorProto.DOUBLE: 64,
     TensorProto.FLOAT16: 16,

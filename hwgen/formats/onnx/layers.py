@@ -1,7 +1,6 @@
 """Layers with weights, and pools."""
 
 from collections.abc import Sequence
-from math import prod
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ LAST = ("qonnx.custom_op.channels_last",)
 def spatial(node: Node, kinds: dict, shape: Sequence[int]):
     """The torch function for a tensor of a shape."""
     if len(shape) not in kinds:
-        node.refuse(f"a tensor of {len(shape)} dimensions", f"use one of {', '.join(map(str, kinds))}")
+        raise node.refusal(f"a tensor of {len(shape)} dimensions", f"use one of {', '.join(map(str, kinds))}")
     return kinds[len(shape)]
 
 
@@ -30,11 +29,11 @@ def pads_of(node: Node, shape: Sequence[int], kernel: Sequence[int], stride: Seq
     auto = node.attribute("auto_pad", "NOTSET")
     pads = node.integers("pads", [0] * (2 * count))
     if min(pads) < 0:
-        node.refuse(f"pads {pads}", "cut with Slice instead of negative pads")
+        raise node.refusal(f"pads {pads}", "cut with Slice instead of negative pads")
     if auto in ("NOTSET", ""):
         return pads[:count], pads[count:]
     if auto not in ("SAME_UPPER", "SAME_LOWER", "VALID"):
-        node.broken(f"auto_pad {auto}")
+        raise node.broken(f"auto_pad {auto}")
     if auto == "VALID":
         return [0] * count, [0] * count
     totals = [
@@ -54,10 +53,10 @@ def window(node: Node, shape: Sequence[int], kernel: Sequence[int]):
     """Strides, dilations and pads of a node with windows."""
     count = len(shape) - 2
     if len(kernel) != count or min(kernel, default=0) < 1:
-        node.broken(f"a kernel of shape {list(kernel)} on a tensor of shape {list(shape)}")
+        raise node.broken(f"a kernel of shape {list(kernel)} on a tensor of shape {list(shape)}")
     stride, dilation = node.integers("strides", [1] * count), node.integers("dilations", [1] * count)
     if min(*stride, *dilation) < 1:
-        node.broken(f"strides {stride}, dilations {dilation}")
+        raise node.broken(f"strides {stride}, dilations {dilation}")
     return stride, dilation, *pads_of(node, shape, kernel, stride, dilation)
 
 
@@ -82,10 +81,12 @@ def convolution(node: Node, shape: Sequence[int], weight: np.ndarray, parts: Seq
     conv = spatial(node, CONV, shape)
     groups = node.attribute("group", 1)
     if weight.ndim != len(shape) or groups < 1 or weight.shape[1] * groups != shape[1] or len(weight) % groups:
-        node.broken(f"weights of shape {list(weight.shape)} in {groups} groups on a tensor of shape {list(shape)}")
+        raise node.broken(
+            f"weights of shape {list(weight.shape)} in {groups} groups on a tensor of shape {list(shape)}"
+        )
     kernel = node.integers("kernel_shape", list(weight.shape[2:]))
     if kernel != list(weight.shape[2:]):
-        node.broken(f"kernel_shape {kernel} and weights of shape {list(weight.shape)}")
+        raise node.broken(f"kernel_shape {kernel} and weights of shape {list(weight.shape)}")
     stride, dilation, before, behind = window(node, shape, kernel)
     padding, extra = (before, []) if before == behind else (0, outer_pads(before, behind))
 
@@ -108,9 +109,9 @@ def conv_transpose(node: Node):
     layer = spatial(node, TRANSPOSED, shape)
     groups, count = node.attribute("group", 1), len(shape) - 2
     if node.attribute("output_shape") or node.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        node.refuse("an output_shape, or auto_pad", "say pads and output_padding")
+        raise node.refusal("an output_shape, or auto_pad", "say pads and output_padding")
     if weight.ndim != len(shape) or weight.shape[0] != shape[1] or groups < 1:
-        node.broken(f"weights of shape {list(weight.shape)} on a tensor of shape {list(shape)}")
+        raise node.broken(f"weights of shape {list(weight.shape)} on a tensor of shape {list(shape)}")
     kernel = node.integers("kernel_shape", list(weight.shape[2:]))
     stride, dilation, before, behind = window(node, shape, kernel)
     more = node.integers("output_padding", [0] * count)
@@ -138,12 +139,12 @@ def linear(weight: np.ndarray, parts: Sequence[np.ndarray]) -> Call:
 def gemm(node: Node):
     alpha, beta = float(node.attribute("alpha", 1.0)), float(node.attribute("beta", 1.0))
     if node.attribute("transA", 0):
-        node.refuse("transA", "transpose before it")
+        raise node.refusal("transA", "transpose before it")
     weight = node.weights(1)
     weight = weight if node.attribute("transB", 0) else weight.T
     shape = node.value(0).shape
     if weight.ndim != 2 or len(shape) != 2 or weight.shape[1] != shape[1]:
-        node.broken(f"weights of shape {list(node.weights(1).shape)} on a tensor of shape {list(shape)}")
+        raise node.broken(f"weights of shape {list(node.weights(1).shape)} on a tensor of shape {list(shape)}")
     if node.has(2) and isinstance(node.inputs[2], Value):
         return Call(lambda x, c, w: functional.linear(x, w * alpha) + c * beta, buffer(weight))
     parts = [np.broadcast_to(part * beta, len(weight)) for part in bias_parts(node, 2)]
@@ -155,7 +156,7 @@ def matmul(node: Node):
     a, b = node.inputs
     if isinstance(a, Value) and isinstance(b, Constant) and b.value.ndim == 2 and len(a.shape) > 1:
         if a.shape[-1] != len(b.value):
-            node.broken(f"weights of shape {list(b.value.shape)} on a tensor of shape {list(a.shape)}")
+            raise node.broken(f"weights of shape {list(b.value.shape)} on a tensor of shape {list(a.shape)}")
         return linear(node.weights(1).T, [])
     return node.apply(torch.matmul)
 
@@ -168,13 +169,13 @@ def batch_normalization(node: Node):
 def _batch_norm(node: Node, shape: Sequence[int]) -> Call:
     node.ignore("momentum", "is_test")
     if node.attribute("training_mode", 0) or not node.attribute("spatial", 1):
-        node.refuse("a batch norm in training, or one for each pixel", "call module.eval() before the export")
+        raise node.refusal("a batch norm in training, or one for each pixel", "call module.eval() before the export")
     values = [node.weights(n) for n in range(1, 5)]
     if len(shape) < 2 or any(v.shape != (shape[1],) for v in values):
-        node.broken(f"parameters of shape {list(values[0].shape)} on a tensor of shape {list(shape)}")
+        raise node.broken(f"parameters of shape {list(values[0].shape)} on a tensor of shape {list(shape)}")
     epsilon = float(node.attribute("epsilon", float(np.float32(1e-5))))
     if (values[3] + epsilon <= 0).any():
-        node.broken("a variance that is not above zero")
+        raise node.broken("a variance that is not above zero")
     return Call(
         lambda x, scale, bias, mean, var: functional.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon),
         *map(buffer, values),
@@ -193,7 +194,7 @@ def _ceil_mode(node: Node, shape, kernel, stride, dilation, before, behind) -> t
     wanted = [(n + a + b - r) // s + 1 for n, a, b, r, s in zip(shape[2:], before, behind, reach, stride, strict=True)]
     found = [-(-(n + 2 * a - r) // s) + 1 for n, a, r, s in zip(shape[2:], before, reach, stride, strict=True)]
     if asked or wanted != found:
-        node.refuse(f"pads {before} before and {behind} behind", "pad alike on both sides")
+        raise node.refusal(f"pads {before} before and {behind} behind", "pad alike on both sides")
     return True, tuple(wanted)
 
 
@@ -222,10 +223,10 @@ def averaging(node: Node, shape: Sequence[int]) -> Call:
     include = bool(node.attribute("count_include_pad", 0))
     stride, dilation, before, behind = window(node, shape, kernel)
     if set(dilation) != {1}:
-        node.refuse(f"dilations {dilation}", "average over windows without holes")
+        raise node.refusal(f"dilations {dilation}", "average over windows without holes")
     ceil = bool(node.attribute("ceil_mode", 0))
     if before != behind and not include:
-        node.refuse(f"pads {before} before and {behind} behind", "pad alike on both sides, or count_include_pad")
+        raise node.refusal(f"pads {before} before and {behind} behind", "pad alike on both sides, or count_include_pad")
     if before != behind:
         extra = outer_pads(before, behind)
         return Call(lambda x: pool(functional.pad(x, extra), kernel, stride, 0, ceil))
@@ -248,7 +249,7 @@ def _reduction(node: Node) -> tuple[list[int], bool]:
     rank = len(node.value(0).shape)
     axes = node.listed(1) if node.has(1) else node.attribute("axes", [])
     if not axes and node.attribute("noop_with_empty_axes", 0):
-        node.refuse("no axes, and noop_with_empty_axes", "leave it out")
+        raise node.refusal("no axes, and noop_with_empty_axes", "leave it out")
     keep = bool(node.attribute("keepdims", 1))
     return sorted({node.axis(axis, rank) for axis in axes}) or list(range(rank)), keep
 
@@ -297,7 +298,3 @@ def max_pool_last(node: Node):
 @builds("BatchNormalization", domains=LAST)
 def batch_normalization_last(node: Node):
     return _channels_last(_batch_norm(node, _first(node.value(0).shape)))
-
-
-def numbers(shape: Sequence[int]) -> int:
-    return prod(shape)

@@ -23,13 +23,13 @@ def reshape(node: Node):
     target = node.attribute("shape") if node.opset < 5 else node.listed(1)
     if not node.attribute("allowzero", 0):
         if any(n == 0 and at >= len(shape) for at, n in enumerate(target)):
-            node.broken(f"to the shape {target} from {list(shape)}")
+            raise node.broken(f"to the shape {target} from {list(shape)}")
         target = [shape[at] if n == 0 else n for at, n in enumerate(target)]
     known, count = prod(n for n in target if n != -1), prod(shape)
     if target.count(-1) == 1 and known > 0 and count % known == 0:
         target = [count // known if n == -1 else n for n in target]
     if min(target, default=1) < 0 or prod(target) != count:
-        node.broken(f"to the shape {target} from {list(shape)}")
+        raise node.broken(f"to the shape {target} from {list(shape)}")
     return reshaped(shape, target)
 
 
@@ -38,7 +38,7 @@ def flatten(node: Node):
     shape = node.value(0).shape
     axis = node.attribute("axis", 1)
     if not -len(shape) <= axis <= len(shape):
-        node.broken(f"axis {axis} of a tensor of {len(shape)} dimensions")
+        raise node.broken(f"axis {axis} of a tensor of {len(shape)} dimensions")
     axis = axis if axis >= 0 else axis + len(shape)
     return reshaped(shape, [prod(shape[:axis]), prod(shape[axis:])])
 
@@ -49,7 +49,7 @@ def squeeze(node: Node):
     axes = node.listed(1) if node.has(1) else node.attribute("axes", [])
     axes = {node.axis(axis, len(shape)) for axis in axes} or {n for n, size in enumerate(shape) if size == 1}
     if any(shape[axis] != 1 for axis in axes):
-        node.broken(f"axes {sorted(axes)} of the shape {list(shape)}")
+        raise node.broken(f"axes {sorted(axes)} of the shape {list(shape)}")
     return reshaped(shape, [size for n, size in enumerate(shape) if n not in axes])
 
 
@@ -60,7 +60,7 @@ def unsqueeze(node: Node):
     rank = len(shape) + len(axes)
     places = {node.axis(axis, rank) for axis in axes}
     if len(places) != len(axes) or rank > 8:
-        node.broken(f"axes {axes} of a result of {rank} dimensions")
+        raise node.broken(f"axes {axes} of a result of {rank} dimensions")
     sizes = iter(shape)
     return reshaped(shape, [1 if n in places else next(sizes) for n in range(rank)])
 
@@ -70,13 +70,13 @@ def transpose(node: Node):
     rank = len(node.value(0).shape)
     order = node.attribute("perm", list(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
-        node.broken(f"perm {order} of a tensor of {rank} dimensions")
+        raise node.broken(f"perm {order} of a tensor of {rank} dimensions")
     return Call(lambda x: x.permute(order))
 
 
 @builds("Concat", levels="kept")
 def concat(node: Node):
-    rank = max(len(x.shape) if hasattr(x, "shape") else x.value.ndim for x in node.inputs if x is not None)
+    rank = len(node.shape(0))
     axis = node.axis(node.attribute("axis", 1), rank)
     return node.apply(lambda *values: torch.cat(values, axis))
 
@@ -91,13 +91,13 @@ def slice_(node: Node):
         starts, ends = node.listed(1), node.listed(2)
         axes, steps = node.listed(3, list(range(len(starts)))), node.listed(4, [1] * len(starts))
     if len({len(part) for part in (starts, ends, axes, steps)}) != 1 or 0 in steps:
-        node.broken(f"starts {starts}, ends {ends}, axes {axes}, steps {steps}")
+        raise node.broken(f"starts {starts}, ends {ends}, axes {axes}, steps {steps}")
     cuts = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = node.axis(axis, len(shape))
         cuts[axis] = range(shape[axis])[start:end:step]
     if any(not len(places) for places in cuts.values()):
-        node.broken("it cuts nothing out")
+        raise node.broken("it cuts nothing out")
 
     def run(x):
         for axis, places in cuts.items():
@@ -120,7 +120,7 @@ def gather(node: Node):
     shape, indices = node.value(0).shape, node.constant(1)
     axis = node.axis(node.attribute("axis", 0), len(shape))
     if indices.dtype.kind not in "iu" or not ((-shape[axis] <= indices) & (indices < shape[axis])).all():
-        node.broken(f"indices beyond axis {axis} of the shape {list(shape)}")
+        raise node.broken(f"indices beyond axis {axis} of the shape {list(shape)}")
     places = torch.from_numpy((indices.astype(np.int64) % shape[axis]).reshape(-1))
     if not indices.ndim:
         place = int(places[0])
@@ -140,7 +140,7 @@ def split(node: Node):
     default = [min(equal, shape[axis] - equal * n) for n in range(parts)]
     sizes = node.listed(1) if node.has(1) else node.attribute("split", default)
     if len(sizes) != parts or sum(sizes) != shape[axis] or min(sizes) < 1:
-        node.broken(f"into {sizes} along axis {axis} of the shape {list(shape)}")
+        raise node.broken(f"into {sizes} along axis {axis} of the shape {list(shape)}")
     return Call(lambda x: torch.split(x, sizes, axis) if parts > 1 else x)
 
 
@@ -151,7 +151,7 @@ def pad(node: Node):
     value = node.attribute("value", 0.0) if node.opset < 11 else node.optional(2, 0)
     axes = node.listed(3, list(range(rank)))
     if len(pads) != 2 * len(axes) or mode not in ("constant", "reflect", "edge"):
-        node.refuse(f"pads {pads} in mode {mode}", "pad with a constant, reflected, or with the edge")
+        raise node.refusal(f"pads {pads} in mode {mode}", "pad with a constant, reflected, or with the edge")
     sides = [(0, 0)] * rank
     for n, axis in enumerate(axes):
         sides[node.axis(axis, rank)] = (pads[n], pads[n + len(axes)])
@@ -171,7 +171,7 @@ def expand(node: Node):
     try:
         target = np.broadcast_shapes(shape, tuple(node.listed(1)))
     except ValueError as error:
-        node.broken(f"to {node.listed(1)} from {list(shape)}: {error}")
+        raise node.broken(f"to {node.listed(1)} from {list(shape)}: {error}") from error
     added = len(target) - len(shape)
     sizes = [n if at < added or shape[at - added] == 1 != n else -1 for at, n in enumerate(target)]
     return Call(lambda x: x.expand(sizes))
@@ -181,7 +181,7 @@ def expand(node: Node):
 def tile(node: Node):
     repeats = node.listed(1)
     if len(repeats) != len(node.value(0).shape) or min(repeats, default=1) < 1:
-        node.broken(f"repeats {repeats} of the shape {list(node.value(0).shape)}")
+        raise node.broken(f"repeats {repeats} of the shape {list(node.value(0).shape)}")
     return Call(lambda x: x.repeat(repeats))
 
 
@@ -190,7 +190,7 @@ def depth_to_space(node: Node):
     size, mode = node.attribute("blocksize", 0), node.attribute("mode", "DCR")
     _, channels, rows, columns = _image(node, size)
     if mode not in ("DCR", "CRD") or channels % size**2:
-        node.broken(f"mode {mode}, blocks of {size} of {channels} channels")
+        raise node.broken(f"mode {mode}, blocks of {size} of {channels} channels")
     if mode == "CRD":
         return Call(lambda x: functional.pixel_shuffle(x, size))
     deep = channels // size**2
@@ -207,7 +207,7 @@ def space_to_depth(node: Node):
     size = node.attribute("blocksize", 0)
     _, channels, rows, columns = _image(node, size)
     if rows % size or columns % size:
-        node.broken(f"blocks of {size} of {rows} rows and {columns} columns")
+        raise node.broken(f"blocks of {size} of {rows} rows and {columns} columns")
 
     def run(x):
         parts = x.reshape(x.shape[0], channels, rows // size, size, columns // size, size).permute(0, 3, 5, 1, 2, 4)
@@ -219,7 +219,7 @@ def space_to_depth(node: Node):
 def _image(node: Node, size) -> tuple[int, ...]:
     shape = node.value(0).shape
     if len(shape) != 4 or not isinstance(size, int) or size < 1:
-        node.broken(f"blocks of {size} of the shape {list(shape)}")
+        raise node.broken(f"blocks of {size} of the shape {list(shape)}")
     return shape
 
 
@@ -231,17 +231,17 @@ def resize(node: Node):
     """Nearest neighbours: each result's place in the input, by ONNX's formulas."""
     mode = node.attribute("mode", "nearest")
     if mode != "nearest":
-        node.refuse(f"mode {mode}", "resize to nearest neighbours")
+        raise node.refusal(f"mode {mode}", "resize to nearest neighbours")
     node.ignore("cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias")
     shape = node.value(0).shape
     asymmetric = node.proto.op_type == "Upsample" or node.opset < 11
     where = "asymmetric" if asymmetric else node.attribute("coordinate_transformation_mode", "half_pixel")
     rounding = "floor" if asymmetric else node.attribute("nearest_mode", "round_prefer_floor")
     if node.attribute("axes") or node.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
-        node.refuse("axes, or a kept aspect ratio", "say the sizes of all dimensions")
+        raise node.refusal("axes, or a kept aspect ratio", "say the sizes of all dimensions")
     scales, sizes = _scales(node, asymmetric, shape)
     if where not in _PLACES or rounding not in _NEAREST:
-        node.refuse(f"{where} and {rounding}", f"use one of {', '.join(_PLACES)}; {', '.join(_NEAREST)}")
+        raise node.refusal(f"{where} and {rounding}", f"use one of {', '.join(_PLACES)}; {', '.join(_NEAREST)}")
     picked = {}
     for axis, (own, scale, size) in enumerate(zip(shape, scales, sizes, strict=True)):
         places = _NEAREST[rounding](_PLACES[where](np.arange(size), scale, own, size))
@@ -280,11 +280,11 @@ def _scales(node: Node, old: bool, shape: tuple[int, ...]) -> tuple[list[float],
     if len(sizes) == len(shape) and not scales:
         return [size / own for size, own in zip(sizes, shape, strict=True)], _sizes(node, sizes)
     if len(scales) != len(shape) or not np.isfinite(scales).all() or min(scales) <= 0:
-        node.broken(f"scales {scales}, sizes {sizes} of the shape {list(shape)}")
+        raise node.broken(f"scales {scales}, sizes {sizes} of the shape {list(shape)}")
     return scales, _sizes(node, [int(np.floor(n * scale)) for n, scale in zip(shape, scales, strict=True)])
 
 
 def _sizes(node: Node, sizes: list[int]) -> list[int]:
     if min(sizes) < 1 or max(sizes) > 1 << 16:
-        node.broken(f"to the sizes {sizes}")
+        raise node.broken(f"to the sizes {sizes}")
     return sizes

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,8 +25,8 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A tensor that the file holds or that was evaluated; its exact values are value + rest, where float64 does not hold
-    them (biases of 32 bits with a scale)."""
+    """A tensor that the file holds or that was evaluated; its exact values are value + rest, where float64 does not
+    hold them (biases of 32 bits with a scale)."""
 
     value: np.ndarray
     rest: np.ndarray | None = None
@@ -45,11 +45,11 @@ class Node:
     inputs: list[Value | Constant | None]
     _read: set[str] = field(default_factory=set)
 
-    def refuse(self, what: str, hint: str) -> NoReturn:
-        raise UnsupportedLayer(f"{self.proto.op_type}: {what}", self.name, hint)
+    def refusal(self, what: str, hint: str) -> UnsupportedLayer:
+        return UnsupportedLayer(f"{self.proto.op_type}: {what}", self.name, hint)
 
-    def broken(self, what: str, hint: str = "check the file: onnx.checker.check_model(path)") -> NoReturn:
-        raise BadInput(f"{self.proto.op_type}: {what}", self.name, hint)
+    def broken(self, what: str, hint: str = "check the file: onnx.checker.check_model(path)") -> BadInput:
+        return BadInput(f"{self.proto.op_type}: {what}", self.name, hint)
 
     # attributes
 
@@ -64,14 +64,14 @@ class Node:
             return value.decode("utf-8", "replace")
         kind = (int, float) if isinstance(default, int | float | type(None)) else type(default)
         if default is not None and not isinstance(value, kind):
-            self.broken(f"its attribute {name} is {str(value)[:40]!r}")
+            raise self.broken(f"its attribute {name} is {str(value)[:40]!r}")
         return list(value) if isinstance(value, Sequence) else value
 
     def integers(self, name: str, default: list[int]) -> list[int]:
         """An attribute of as many integers as its default has."""
         found = self.attribute(name, list(default))
         if len(found) != len(default) or not all(isinstance(n, int) for n in found):
-            self.broken(f"its attribute {name} is {found}, which should be {len(default)} integers")
+            raise self.broken(f"its attribute {name} is {found}, which should be {len(default)} integers")
         return found
 
     def ignore(self, *names: str) -> None:
@@ -87,26 +87,39 @@ class Node:
     def has(self, n: int) -> bool:
         return n < len(self.inputs) and self.inputs[n] is not None
 
+    def _input(self, n: int) -> Value | Constant:
+        found = self.inputs[n] if n < len(self.inputs) else None
+        if found is None:
+            raise self.broken(f"it has no input {n}")
+        return found
+
+    def shape(self, n: int) -> tuple[int, ...]:
+        """The shape of an input, computed or constant."""
+        found = self._input(n)
+        return found.shape if isinstance(found, Value) else found.value.shape
+
     def value(self, n: int) -> Value:
         """A computed input."""
-        found = self.inputs[n] if self.has(n) else self.broken(f"it has no input {n}")
+        found = self._input(n)
         if isinstance(found, Value):
             return found
-        self.refuse(f"its input {self.proto.input[n]} is a constant", "fold constants before the export")
+        raise self.refusal(f"its input {self.proto.input[n]} is a constant", "fold constants before the export")
 
     def constant(self, n: int) -> np.ndarray:
         """A constant input; exact."""
         value, rest = self.parts(n)
         if rest is not None:
-            self.refuse(f"its input {self.proto.input[n]} has integers of 32 bits", "only biases may be that wide")
+            raise self.refusal(
+                f"its input {self.proto.input[n]} has integers of 32 bits", "only biases may be that wide"
+            )
         return value
 
     def parts(self, n: int) -> tuple[np.ndarray, np.ndarray | None]:
         """A constant input as two arrays, whose sum it is; mostly one."""
-        found = self.inputs[n] if self.has(n) else self.broken(f"it has no input {n}")
+        found = self._input(n)
         if isinstance(found, Constant):
             return found.value, found.rest
-        self.refuse(
+        raise self.refusal(
             f"its input {self.proto.input[n]} is computed, and must be a constant",
             "export it with constant weights, shapes and scales",
         )
@@ -125,13 +138,13 @@ class Node:
             return default
         found = self.constant(n)
         if found.dtype.kind not in "iu" or found.ndim > 1:
-            self.broken(f"its input {self.proto.input[n]} should be a list of integers")
+            raise self.broken(f"its input {self.proto.input[n]} should be a list of integers")
         return [int(v) for v in found.reshape(-1)]
 
     def axis(self, axis: int, rank: int) -> int:
         """An axis counted from the front."""
         if not isinstance(axis, int) or not -rank <= axis < rank:
-            self.broken(f"axis {axis} of a tensor of {rank} dimensions")
+            raise self.broken(f"axis {axis} of a tensor of {rank} dimensions")
         return axis % rank
 
     # steps
@@ -153,7 +166,7 @@ def finite(node: Node, values: np.ndarray, what: str) -> np.ndarray:
     """Numbers in float64; refuses NaN and infinity."""
     values = np.asarray(values).astype(np.float64)
     if not np.isfinite(values).all():
-        node.broken(f"{what} holds NaN or infinity", "train it again")
+        raise node.broken(f"{what} holds NaN or infinity", "train it again")
     return values
 
 

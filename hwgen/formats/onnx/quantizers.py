@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hwgen.formats import Call
+from hwgen.formats.onnx import half_up
 from hwgen.formats.onnx.node import QONNX, Constant, Node, Value, buffer, builds, finite, integer_range
 from hwgen.nn_affine import ZERO_FIRST
 
@@ -23,6 +24,7 @@ ROUNDINGS = {
     "FLOOR": ("floor", np.floor),
     "DOWN": ("to_zero", np.fix),
     "HALF_UP": ("half_away", lambda x: np.sign(x) * np.floor(np.abs(x) + np.float32(0.5))),
+    half_up.MODE: ("half_up", lambda x: np.floor(x + np.float32(0.5))),
 }
 
 
@@ -34,8 +36,8 @@ class Grid:
     zero: np.ndarray
     axis: int
 
-    def quantize(self, x, low: int, high: int, rounding: str):
-        """The levels of x, as a function that a step calls with scale and zero point behind x."""
+    def quantize(self, low: int, high: int, rounding: str):
+        """The function of (x, scale, zero point) that gives the levels of x."""
         return lambda x, s, z: torch.ops.hwgen.quantize_affine(x, s, z, self.axis, low, high, rounding)
 
 
@@ -44,43 +46,51 @@ def scale_of(node: Node, n: int) -> np.ndarray:
     scale = node.constant(n)
     what = node.proto.input[n]
     if scale.dtype.kind in "iub":
-        node.broken(f"the scale {what} holds integers")
+        raise node.broken(f"the scale {what} holds integers")
     if scale.dtype.name not in ("float32", "float64"):
         scale = scale.astype(np.float32)
     if np.isnan(scale).any():
-        node.broken(f"the scale {what} is NaN", "calibrate it again")
+        raise node.broken(f"the scale {what} is NaN", "calibrate it again")
     if np.isinf(scale).any():
-        node.broken(f"the scale {what} is infinite", "calibrate it again")
+        raise node.broken(f"the scale {what} is infinite", "calibrate it again")
     if (scale == 0).any():
-        node.broken(f"the scale {what} is zero", "calibrate it again, with data that reach this layer")
+        raise node.broken(f"the scale {what} is zero", "calibrate it again, with data that reach this layer")
     if (scale < 0).any():
-        node.broken(f"the scale {what} is negative", "calibrate it again")
+        raise node.broken(f"the scale {what} is negative", "calibrate it again")
     return scale
 
 
 # QuantizeLinear and DequantizeLinear
 
 
-def _linear(node: Node, shape: tuple[int, ...], first: int = 1, axis: int | None = None) -> Grid:
-    """Scale and zero point of a QuantizeLinear or DequantizeLinear, inputs `first` and the next, in the tool's types."""
-    axis = node.attribute("axis", 1) if axis is None else axis
+def linear_grid(node: Node, shape: tuple[int, ...], first: int = 1) -> Grid:
+    """Scale and zero point, inputs `first` and the next, of a tensor of a shape, in the tool's types."""
+    axis = node.attribute("axis", 1)
     if node.attribute("block_size", 0):
-        node.refuse(f"a scale for each block of {node.attribute('block_size')} numbers", "one a tensor or a channel")
+        raise node.refusal(
+            f"a scale for each block of {node.attribute('block_size')} numbers", "one a tensor or a channel"
+        )
     scale = scale_of(node, first)
     zero = node.optional(first + 1)
     zero = np.zeros((), np.int64) if zero is None else zero
     if integer_range(zero.dtype.name) is None:
-        node.refuse(f"a zero point of type {zero.dtype.name}", "quantize to integers")
+        raise node.refusal(f"a zero point of type {zero.dtype.name}", "quantize to integers")
     zero = zero.astype(np.int64)
     if scale.ndim > 1 and scale.size > 1:
-        node.refuse(f"scales of shape {list(scale.shape)}, one for each group", "one a tensor or a channel")
+        raise node.refusal(f"scales of shape {list(scale.shape)}, one for each group", "one a tensor or a channel")
     if scale.size == 1 and zero.size == 1:
         return Grid(scale.reshape([1] * len(shape)), zero.reshape([1] * len(shape)), 0)
     axis = node.axis(axis, len(shape))
     if {scale.size, zero.size} - {1, shape[axis]}:
-        node.broken(f"{scale.size} scales and {zero.size} zero points along axis {axis} of the shape {list(shape)}")
-    along = [-1 if n == axis else 1 for n in range(len(shape))]
-    return Grid(scale.reshape(along), zero.reshape(along), axis)
+        raise node.broken(
+            f"{scale.size} scales and {zero.size} zero points along axis {axis} of the shape {list(shape)}"
+        )
+    sides = [-1 if n == axis else 1 for n in range(len(shape))]
+    return Grid(
+        scale.reshape(sides if scale.size > 1 else [1] * len(shape)),
+        zero.reshape(sides if zero.size > 1 else [1] * len(shape)),
+        axis,
+    )
 
 
 def level_kind(node: Node, zero: int) -> str:
@@ -89,13 +99,15 @@ def level_kind(node: Node, zero: int) -> str:
         return node.constant(zero).dtype.name
     kinds = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 21: "uint4", 22: "int4", 0: "uint8"}
     code = node.attribute("output_dtype", 0)
-    return kinds[code] if code in kinds else node.refuse(f"output_dtype {code}", "quantize to integers")
+    if code not in kinds:
+        raise node.refusal(f"output_dtype {code}", "quantize to integers")
+    return kinds[code]
 
 
 def ends_of(node: Node, kind: str) -> tuple[int, int]:
     found = integer_range(kind)
     if found is None or found[1] > 65535:
-        node.refuse(f"levels of type {kind}", "quantize to integers of 4, 8 or 16 bits")
+        raise node.refusal(f"levels of type {kind}", "quantize to integers of 4, 8 or 16 bits")
     return found
 
 
@@ -106,14 +118,14 @@ def quantize_linear(node: Node):
     kind = level_kind(node, 2)
     low, high = ends_of(node, kind)
     if isinstance(x, Constant):
-        grid = _linear(node, x.value.shape)
+        grid = linear_grid(node, x.value.shape)
         values = finite(node, x.value, node.proto.input[0]).astype(grid.scale.dtype)
         return Constant(np.clip(np.rint(values / grid.scale) + grid.zero, low, high).astype(np.int64))
     value = node.value(0)
     if value.kind != "float":
-        node.refuse(f"a quantizer of {value.kind}", "put a DequantizeLinear before it")
-    grid = _linear(node, value.shape)
-    return Call(grid.quantize(value, low, high, "half_even"), *_buffers(grid)), kind
+        raise node.refusal(f"a quantizer of {value.kind}", "put a DequantizeLinear before it")
+    grid = linear_grid(node, value.shape)
+    return Call(grid.quantize(low, high, "half_even"), *_buffers(grid)), kind
 
 
 def _buffers(grid: Grid):
@@ -136,13 +148,13 @@ def dequantize_linear(node: Node):
     x = node.inputs[0]
     if isinstance(x, Constant):
         if x.value.dtype.kind == "f":
-            node.broken("its input is of floats")
-        grid = _linear(node, x.value.shape)
+            raise node.broken("its input is of floats")
+        grid = linear_grid(node, x.value.shape)
         return exact(x.value.astype(np.int64) - grid.zero, grid.scale)
     value = node.value(0)
     if value.kind == "float":
-        node.broken("its input is of floats")
-    return _dequantize(_linear(node, value.shape)), "float"
+        raise node.broken("its input is of floats")
+    return _dequantize(linear_grid(node, value.shape)), "float"
 
 
 def dequantize(x, scale, zero=None):
@@ -163,9 +175,11 @@ def _broadcast(node: Node, n: int, values: np.ndarray, shape: tuple[int, ...]) -
     wide = [axis for axis, size in enumerate(padded.shape) if size > 1]
     fits = padded.ndim == len(shape) and all(padded.shape[axis] == shape[axis] for axis in wide)
     if not fits:
-        node.broken(f"{node.proto.input[n]} has the shape {list(values.shape)} for a tensor of shape {list(shape)}")
+        raise node.broken(
+            f"{node.proto.input[n]} has the shape {list(values.shape)} for a tensor of shape {list(shape)}"
+        )
     if len(wide) > 1:
-        node.refuse(f"scales of shape {list(values.shape)}, one for each group", "one a tensor or a channel")
+        raise node.refusal(f"scales of shape {list(values.shape)}, one for each group", "one a tensor or a channel")
     return padded, wide[0] if wide else 0
 
 
@@ -173,30 +187,30 @@ def _number(node: Node, n: int, what: str) -> int:
     """A constant of one integer, which QONNX keeps as a float."""
     values = node.constant(n)
     if values.size != 1:
-        node.refuse(f"{values.size} {what}s", f"one {what} for the whole tensor")
+        raise node.refusal(f"{values.size} {what}s", f"one {what} for the whole tensor")
     value = float(values.reshape(-1)[0])
     if not value.is_integer():
-        node.refuse(f"a {what} of {value}", f"an integer {what}")
+        raise node.refusal(f"a {what} of {value}", f"an integer {what}")
     return int(value)
 
 
 def _integers(node: Node, n: int, what: str) -> np.ndarray:
     values = np.asarray(node.constant(n)).astype(np.float64)
     if not (np.isfinite(values).all() and (values == np.rint(values)).all()):
-        node.refuse(f"a {what} that is no integer", f"an integer {what}")
+        raise node.refusal(f"a {what} that is no integer", f"an integer {what}")
     return values
 
 
 def _rounding(node: Node, default: str):
     mode = node.attribute("rounding_mode", default).upper()
     if mode not in ROUNDINGS:
-        node.refuse(f"rounding_mode {mode}", f"use one of {', '.join(ROUNDINGS)}")
+        raise node.refusal(f"rounding_mode {mode}", f"use one of {', '.join(ROUNDINGS)}")
     return ROUNDINGS[mode]
 
 
 def _ends(node: Node, bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
     if not 1 <= bits <= 32:
-        node.refuse(f"{bits} bits", "use 1 to 32")
+        raise node.refusal(f"{bits} bits", "use 1 to 32")
     if signed:
         return -(2 ** (bits - 1)) + narrow, 2 ** (bits - 1) - 1
     return 0, 2**bits - 1 - narrow
@@ -218,14 +232,14 @@ def quant(node: Node):
         return exact((levels - zero).astype(np.int64), scale)
     shape = node.value(0).shape
     grid = Grid(*_grid(node, scale, zero, shape))
-    quantize = grid.quantize(x, low, high, ZERO_FIRST + mode)
+    quantize = grid.quantize(low, high, ZERO_FIRST + mode)
     return _requantized(quantize, grid.axis, _buffers(grid), grid)
 
 
 def _grid(node: Node, scale: np.ndarray, zero: np.ndarray, shape: tuple[int, ...]):
     (scale, one), (zero, other) = _broadcast(node, 1, scale, shape), _broadcast(node, 2, zero, shape)
     if scale.size > 1 and zero.size > 1 and one != other:
-        node.refuse("scales and zero points along different axes", "one axis for both")
+        raise node.refusal("scales and zero points along different axes", "one axis for both")
     return scale, zero, one or other
 
 
@@ -245,7 +259,7 @@ def _bipolar(node: Node, n: int):
     """scale where x is not below zero, else -scale: levels 0 and 1, whose values are (2 level - 1) * scale."""
     x, scale = node.inputs[0], scale_of(node, n)
     if len(node.inputs) > 2 and _integers(node, 2, "zero point").any():
-        node.refuse("one bit with a zero point", "use none")
+        raise node.refusal("one bit with a zero point", "use none")
     if isinstance(x, Constant):
         values = finite(node, x.value, node.proto.input[0])
         return exact(
@@ -262,8 +276,8 @@ def _bipolar(node: Node, n: int):
 
 @builds("Trunc", domains=QONNX)
 def trunc(node: Node):
-    """Levels of the input, divided by a power of two and rounded again; version 2 names the scale of the result, clamps,
-    and divides the zero point too."""
+    """Levels of the input, divided by a power of two and rounded again; version 2 names the scale of the result,
+    clamps, and divides the zero point too."""
     shape = node.value(0).shape
     mode, _ = _rounding(node, "FLOOR")
     scale, zero = scale_of(node, 1), _integers(node, 2, "zero point")
@@ -278,11 +292,11 @@ def trunc(node: Node):
         low, high = _ends(node, _number(node, 5, "bit width"), signed, narrow)
         out = Grid(_broadcast(node, 4, scale_of(node, 4), shape)[0], grid.zero, grid.axis)
         zero_out = grid.zero / 2.0**bits
-    half_even = grid.quantize(None, -WIDE, WIDE - 1, f"{ZERO_FIRST}half_even")
+    half_even = grid.quantize(-WIDE, WIDE - 1, f"{ZERO_FIRST}half_even")
     # the levels of the input again, which are integers, and their quotient
     power = 2.0**bits
     coarse = torch.tensor([power]), torch.zeros(1)
-    rounded = Grid(np.ones(1), np.zeros(1), 0).quantize(None, low, high, ZERO_FIRST + mode)
+    rounded = Grid(np.ones(1), np.zeros(1), 0).quantize(low, high, ZERO_FIRST + mode)
 
     def run(x, s, z, p, none, *out):
         return dequantize(rounded(half_even(x, s, z), p, none), *out)
@@ -294,7 +308,7 @@ def trunc(node: Node):
 def _exponent(node: Node, ratios: np.ndarray) -> int:
     exponents = np.unique(np.rint(ratios))
     if exponents.size > 1:
-        node.refuse("output scales of several ratios to those of the input", "one ratio for all channels")
+        raise node.refusal("output scales of several ratios to those of the input", "one ratio for all channels")
     return int(exponents[0])
 
 
@@ -309,9 +323,11 @@ def multi_threshold(node: Node):
     layout = node.attribute("data_layout", "") or {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "NC")
     axis = layout.index("C") if "C" in layout else 1
     if thresholds.ndim != 2 or axis >= rank or thresholds.shape[0] not in (1, value.shape[axis]):
-        node.broken(f"thresholds of shape {list(thresholds.shape)} for a tensor of shape {list(value.shape)}, {layout}")
+        raise node.broken(
+            f"thresholds of shape {list(thresholds.shape)} for a tensor of shape {list(value.shape)}, {layout}"
+        )
     if not np.isfinite([scale, bias]).all() or scale <= 0:
-        node.refuse(f"out_scale {scale}, out_bias {bias}", "use a positive scale")
+        raise node.refusal(f"out_scale {scale}, out_bias {bias}", "use a positive scale")
 
     def run(x, thresholds):
         channels = x.movedim(axis, 1) if axis != 1 else x

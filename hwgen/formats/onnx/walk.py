@@ -1,6 +1,5 @@
 """From an .onnx file to a module with a step for each of its nodes."""
 
-from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
@@ -14,8 +13,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import hwgen.nn_affine  # noqa: F401  registers the custom ops
 from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
 from hwgen.formats import Call, Network, Read
-from hwgen.formats.onnx import arithmetic, integer, layers, moves, quantizers  # noqa: F401  they register their builders
+from hwgen.formats.onnx import arithmetic, layers, moves, quantizers  # noqa: F401  they register their builders
 from hwgen.formats.onnx.file import MOST_NUMBERS, array, input_shape, kind_of, load, opsets
+from hwgen.formats.onnx.half_up import half_up
+from hwgen.formats.onnx.integer import written_out
 from hwgen.formats.onnx.node import BUILDERS, Builder, Constant, Node, Value, integer_range
 
 # of constants alone these are evaluated by onnx's own reference
@@ -35,18 +36,19 @@ QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "Bipola
 def network(path: str) -> Read:
     """The module of a file, and an example of its inputs; in float32, to be compressed, if nothing in it quantizes."""
     model = load(path)
+    half_up(model)
     walk = Walk(model, path)
     walk.run()
     module = walk.module()
     quantized = any(node.op_type in QUANTIZERS or node.op_type.startswith("QLinear") for node in model.graph.node)
     dtype = torch.float64 if quantized else torch.float32
-    examples = tuple(torch.zeros(walk.known[name].shape, dtype=dtype) for name in walk.inputs)
+    examples = tuple(torch.zeros(shape, dtype=dtype) for shape in walk.inputs.values())
     return module.to(dtype).eval(), examples
 
 
 class Walk:
-    """Goes through the nodes of a model in their order. What is constant is evaluated; what cannot be built is noted, and
-    all of it told at the end.
+    """Goes through the nodes of a model in their order. What is constant is evaluated; what cannot be built is noted,
+    and all of it told at the end.
 
     known  what each tensor is, by its name; None where the node that makes it could not be built
     """
@@ -61,17 +63,17 @@ class Walk:
         infos = [info for info in model.graph.input if info.name not in self.known]
         if not infos:
             raise BadInput("it has no inputs", path, "export it with its inputs")
-        self.inputs = [info.name for info in infos]
-        self.read = Counter(name for node in model.graph.node for name in node.input)
+        self.inputs = {info.name: input_shape(info, path) for info in infos}
+        self.read = {name for node in model.graph.node for name in node.input}
         self.read.update(info.name for info in model.graph.output)
-        self.network = Network(self.inputs, [info.name for info in model.graph.output])
+        self.network = Network(list(self.inputs), [info.name for info in model.graph.output])
         for info in infos:
             self._input(info)
 
     def _input(self, info: onnx.ValueInfoProto) -> None:
         """An input; one of integers is put on their grid by a step of its own."""
-        kind, shape = kind_of(info, self.path), input_shape(info, self.path)
-        self._name(info.name, Value(shape, kind))
+        kind = kind_of(info, self.path)
+        self._name(info.name, Value(self.inputs[info.name], kind))
         if kind != "float":
             low, high = integer_range(kind) or (0, 0)
             one = torch.ones(1)
@@ -84,7 +86,7 @@ class Walk:
         self.known[name] = what
 
     def run(self) -> None:
-        for proto in self.graph.node:
+        for proto in [part for node in self.graph.node for part in written_out(node)]:
             name = proto.name or next(iter(proto.output), "") or proto.op_type
             results: Sequence[Value | Constant | None] = [None] * len(proto.output)
             try:
@@ -126,11 +128,13 @@ class Walk:
         kinds = [x.kind for x in node.inputs if isinstance(x, Value)]
         levels = next((kind for kind in kinds if kind != "float"), None)
         if levels and builder.levels == "refused":
-            node.refuse(f"arithmetic on {levels}", "put a DequantizeLinear before it, and a QuantizeLinear behind it")
+            raise node.refusal(
+                f"arithmetic on {levels}", "put a DequantizeLinear before it, and a QuantizeLinear behind it"
+            )
         built = builder.function(node)
         left = node.leftover()
         if left:
-            node.refuse(f"its attributes {', '.join(left)}", "leave them at their defaults")
+            raise node.refusal(f"its attributes {', '.join(left)}", "leave them at their defaults")
         if isinstance(built, Constant):
             return [built]
         step, kind = built if isinstance(built, tuple) else (built, kinds[0])
@@ -138,11 +142,11 @@ class Walk:
 
     def _appended(self, node: Node, step: nn.Module, kind: str) -> Sequence[Value | None]:
         takes = [name for name, x in zip(node.proto.input, node.inputs, strict=True) if isinstance(x, Value)]
-        shapes = self._shapes(node, step, [self.known[name].shape for name in takes])  # type: ignore[union-attr]
+        shapes = self._shapes(node, step, [x.shape for x in node.inputs if isinstance(x, Value)])
         gives = list(node.proto.output)
-        spare = [name for name in gives[len(shapes) :] if name and self.read[name]]
+        spare = [name for name in gives[len(shapes) :] if name in self.read]
         if spare:
-            node.refuse(f"its output {spare[0]}", "use its first output only")
+            raise node.refusal(f"its output {spare[0]}", "use its first output only")
         names = [name or f"{node.name} {n}" for n, name in enumerate(gives[: len(shapes)])]
         self.network.step(node.name, step, takes, names)
         return [Value(shape, kind) for shape in shapes] + [None] * (len(gives) - len(shapes))
@@ -161,7 +165,7 @@ class Walk:
         results = results if isinstance(results, tuple | list) else [results]
         found = [tuple(result.shape) for result in results]
         if any(prod(shape) > MOST_NUMBERS or not prod(shape) for shape in found):
-            node.refuse(f"a result of shape {list(found[0])}", f"from one to {MOST_NUMBERS:,} numbers")
+            raise node.refusal(f"a result of shape {list(found[0])}", f"from one to {MOST_NUMBERS:,} numbers")
         return found
 
 
@@ -192,16 +196,14 @@ def folded(node: Node, domain: str) -> list[np.ndarray]:
     if not domain and proto.op_type == "Constant":
         return [_constant(node)]
     if domain or proto.op_type not in FOLDED | set(GROWING):
-        raise (
-            _unknown(node, domain)
-            if (domain, proto.op_type) not in BUILDERS
-            else UnsupportedLayer(f"{proto.op_type} of constants alone", node.name, "fold constants before the export")
-        )
+        if (domain, proto.op_type) not in BUILDERS:
+            raise _unknown(node, domain)
+        raise node.refusal("it reads constants alone", "fold constants before the export")
     values = {name: node.constant(n) for n, name in enumerate(proto.input) if name}
     if proto.op_type in GROWING:
         sizes = node.listed(GROWING[proto.op_type])
         if min(sizes, default=1) < 0 or prod(sizes) > MOST_NUMBERS:
-            node.broken(f"a constant of shape {sizes}")
+            raise node.broken(f"a constant of shape {sizes}")
     infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in values]
     results = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in proto.output]
     graph = onnx.helper.make_graph([proto], "constants", infos, results)
@@ -211,10 +213,10 @@ def folded(node: Node, domain: str) -> list[np.ndarray]:
             found = ReferenceEvaluator(model).run(None, values)
     except Exception as error:  # whatever broken constants do to the reference
         first = (str(error).splitlines() or [""])[0]
-        node.broken(f"of constants: {type(error).__name__}: {first}")
+        raise node.broken(f"of constants: {type(error).__name__}: {first}") from error
     found = [np.asarray(value) for value in found]
     if any(value.size > MOST_NUMBERS for value in found):
-        node.broken(f"a constant of shape {list(found[0].shape)}")
+        raise node.broken(f"a constant of shape {list(found[0].shape)}")
     return found
 
 
@@ -228,4 +230,4 @@ def _constant(node: Node) -> np.ndarray:
             return np.array(node.attribute(name), dtype)
     if "value_ints" in found:
         return np.array(node.attribute("value_ints"), np.int64)
-    node.refuse("its value is neither a tensor nor numbers", "store a dense tensor")
+    raise node.refusal("its value is neither a tensor nor numbers", "store a dense tensor")

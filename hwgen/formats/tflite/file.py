@@ -13,8 +13,9 @@ from hwgen.errors import BadInput, UnsupportedLayer
 
 IDENTIFIER = b"TFL3"
 VERSION = 3
-MOST_NUMBERS = 1 << 26  # of one tensor
+MOST_NUMBERS = 1 << 24  # of one tensor that is computed
 MOST_DIMENSIONS = 8
+AGAIN = "convert the network again"
 # what Python's flatbuffers raise where an offset of the file leads to no such thing
 BROKEN = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, KeyError, MemoryError)
 NUMPY = {"FLOAT32": np.float32, "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32}
@@ -117,13 +118,16 @@ class _Parser:
         if tensor.ShapeLength() > MOST_DIMENSIONS:
             raise ValueError(f"{name} has {tensor.ShapeLength()} dimensions")
         shape = self._list(tensor, "Shape")
-        if any(n < 0 for n in shape) or prod(shape) > MOST_NUMBERS:
+        if any(n < 0 for n in shape):
             raise ValueError(f"{name} has the shape {list(shape)}")
         kind = self.kinds.get(tensor.Type(), f"type {tensor.Type()}")
         if tensor.Sparsity() is not None:
             raise UnsupportedLayer(f"{name} is a sparse tensor", name, "convert the network without sparse encoding")
         scales, zeros, axis = self._scales(tensor.Quantization(), name)
-        return TensorInfo(name, kind, shape, scales, zeros, axis, self._data(tensor.Buffer(), kind, shape, name))
+        data = self._data(tensor.Buffer(), kind, shape, name)
+        if data is None and prod(shape) > MOST_NUMBERS:
+            raise UnsupportedLayer(f"{name} has {prod(shape)} numbers", name, f"use at most {MOST_NUMBERS}")
+        return TensorInfo(name, kind, shape, scales, zeros, axis, data)
 
     def _scales(self, quantization, name: str) -> tuple[np.ndarray, np.ndarray, int]:
         if quantization is None or not quantization.ScaleLength():
@@ -159,7 +163,7 @@ class _Parser:
             nibbles = np.stack([data & 15, data >> 4], axis=-1).reshape(-1)[:count].astype(np.int8)
             return (nibbles - 16 * (nibbles > 7)).astype(np.int8).reshape(shape)
         if kind not in NUMPY:
-            return None
+            return data
         numbers = np.dtype(NUMPY[kind])
         if data.size != count * numbers.itemsize:
             raise ValueError(f"{name} of shape {list(shape)} and {kind} has {data.size} bytes")
