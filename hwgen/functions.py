@@ -116,6 +116,17 @@ class Line:
         """A value, cut off."""
         return min(max(value, self.ends[0]), self.ends[1])
 
+    def integer_ends(self) -> tuple[End, End] | None:
+        """The integers whose values it is cut off at, the same for all kinds; None where there are none."""
+        if self.other is not None or not all(self.scales):
+            return None
+        found = set()
+        for scale, offset in zip(self.scales, self.offsets, strict=True):
+            low, high = (end * scale if isinf(end) else (end - offset) / scale for end in self.ends)
+            found.add((min(low, high), max(low, high)))
+        whole = all(isinf(end) or Fraction(end).denominator == 1 for ends in found for end in ends)
+        return found.pop() if whole and len(found) == 1 else None
+
     def cut(self, low: End, high: End) -> "Line":
         """Cut off at ends further inside."""
         least, greatest = (min(max(end, low), high) for end in self.ends)
