@@ -257,11 +257,11 @@ class Lines(Nodes):
         raw = view.on(of.x)
         if not of.clipped:
             return self._named(raw), of
-        steps = [] if of.kinds is not None else [end if isinf(end) else (end - of.offset) / of.scale for end in of.ends]
-        if of.other is not None or not steps or any(not isinf(end) and Fraction(end).denominator > 1 for end in steps):
+        ends = of.integer_ends()
+        if ends is None:
             raise MissingActQuant(f"the result of {of.name} is used as floats", of.path, _QUANTIZE)
         kind = self.types[of.x]
-        low, high = (int(min(max(end, -UNBOUNDED), UNBOUNDED)) for end in sorted(steps))
+        low, high = (int(min(max(end, -UNBOUNDED), UNBOUNDED)) for end in ends)
         base = self._node(Quantize(kind.exponent, low, high), of.x)
         return self._named(raw.on(base)), replace(of, x=base, ends=(-inf, inf))
 

@@ -143,7 +143,7 @@ class Tensors(Lines):
             signs = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
             each = np.broadcast_to(signs, channels) if of.kinds is None else signs[of.kinds]
             base = self._node(depthwise(each, np.zeros(channels), of.path), of.x)
-            return self._requantized(replace(of, x=base, scales=tuple(map(abs, of.scales))), fit, *how)
+            return self._requantized(replace(of.flipped(signs), x=base), fit, *how)
         name = self._node(op, of.x)
         if note is not None:
             self.requantizations.append(replace(note, name=name))
