@@ -20,7 +20,7 @@ from hwgen.board import load_board, read_board
 from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
-from hwgen.rules import EXACT, RULES
+from hwgen.rules import EXACT, TARGETS
 from hwgen.simulators import SIMULATORS
 
 console = Console(stderr=True)
@@ -201,7 +201,7 @@ def target_options(command):
         ),
         click.option(
             "--target",
-            type=click.Choice([EXACT, *RULES]),
+            type=click.Choice(TARGETS),
             default=EXACT,
             show_default=True,
             help="Of a network that another tool quantized: rational arithmetic over its scales, or a tool's own "
@@ -346,10 +346,11 @@ def weights(folder, net, out):
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
     with uninterrupted():
+        from hwgen.flow import read_manifest
         from hwgen.load import load
         from hwgen.weights import load_words
 
-    made = load_words(folder, *(load(net) if net else (None, None)))
+    made = load_words(folder, *(load(net, read_manifest(folder)["target"]) if net else (None, None)))
     made.save(out)
     for layer in made.layers:
         click.echo(f"{layer.name}: {layer.words:,} of {layer.capacity:,} words of {layer.bits} bits")
@@ -360,6 +361,7 @@ def weights(folder, net, out):
 @click.argument("net", metavar="NET")
 @click.option("-o", "--out", required=True, type=FOLDER, help="Folder for the picture and tables.")
 @hardware_options
+@target_options
 @click.option("--points", type=click.IntRange(2, 100), default=12, show_default=True, help="Rates to look at.")
 def explore(net, out, points, **choices):
     """What NET costs at every rate: the frontier, and which layer stands in the way.
@@ -377,7 +379,7 @@ def explore(net, out, points, **choices):
 
     with _stages("explore", out) as stage:
         stage("load")
-        model, inputs = load(net)
+        model, inputs = load(net, config.target)
         rows = run(model, inputs, config=config, points=points, progress=stage)
         save(rows, out, config, str(net))
     words = ["slowest", "its next step"]

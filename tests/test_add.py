@@ -11,9 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
-from hwgen import build, flow, simulate
 from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.errors import DoesNotFit
@@ -26,7 +24,7 @@ from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.add import AddGraph, add_unit
 from tests.graphs import check_design, scheduled
-from tests.test_netlist import replace_core
+from tests.test_netlist import check_netlist
 
 A, B = TensorType((2, 3, 4), QType(0, 200), 0), TensorType((2, 3, 4), QType(-136, 119), 0)
 
@@ -116,16 +114,8 @@ def test_shifts_are_added_by_add_v():
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("board", ["zcu104", "pynq-z2"])
-def test_the_netlist_of_an_addition_is_the_module(board, tmp_path, monkeypatch):
-    graph = sum_of(*TIES)
-    monkeypatch.setattr(flow, "read_model", lambda *_: (graph, []))
-    folder = tmp_path / "small_net"
-    build(nn.Identity(), out=folder, config=BuildConfig(board=board))
-    assert ("CARRY8" if board == "zcu104" else "CARRY4") in replace_core(folder)
-    x = [np.random.default_rng(1).integers(-150, 220, (9, *A.shape)).astype(np.float64) for _ in range(2)]
-    y, _ = simulate(folder, x, simulator="icarus", edited=True)
-    assert np.array_equal(y, graph.golden(*map(torch.from_numpy, x))[0].numpy())
+def test_the_netlist_of_an_addition_is_the_module(tmp_path, monkeypatch):
+    check_netlist(tmp_path, monkeypatch, sum_of(*TIES))
 
 
 def a_multiplier_off_by_one(table, constants, inputs, sums):

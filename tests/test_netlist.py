@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import hwgen
+from hwgen import flow
 from hwgen.board import read_board
 from hwgen.config import BuildConfig
 from hwgen.engines import engines
@@ -18,12 +19,14 @@ from hwgen.engines.channels import ChannelEngine
 from hwgen.engines.matmul import Columns
 from hwgen.engines.recurrent import Sums
 from hwgen.flow import read_manifest
+from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
 from hwgen.nn import GRU, LSTM, ActQuant, LayerNorm, Softmax
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
 from hwgen.synth.yosys import commands
+from tests.graphs import frames_of
 from tests.networks import Fork, Greatest, only
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
@@ -102,6 +105,20 @@ def replace_core(folder: Path) -> str:
     assert netlist.count("endmodule") == 1
     models = CELLS.read_text(), (share("sim") / "DSP48E2.v").read_text()
     (folder / f"rtl/{core}.v").write_text("\n".join(["`default_nettype wire", *models, netlist]))
+    return netlist
+
+
+def check_netlist(folder: Path, monkeypatch, graph: Graph, board: str = "zcu104", **options) -> str:
+    """Builds a graph of integers, and holds its netlist to the golden integers; returns the netlist."""
+    monkeypatch.setattr(flow, "read_model", lambda *_: (graph, []))
+    build = folder / "small_net"
+    hwgen.build(nn.Identity(), out=build, config=BuildConfig(board=board, **options))
+    netlist = replace_core(build)
+    assert ("CARRY8" if board == "zcu104" else "CARRY4") in netlist
+    frames = [frames_of(one.type, 6, seed) for seed, one in enumerate(graph.inputs)]
+    x = [(q.double() * 2.0**one.type.exponent).numpy() for q, one in zip(frames, graph.inputs, strict=True)]
+    y, _ = hwgen.simulate(build, x, simulator="icarus", edited=True)
+    assert np.array_equal(y, graph.golden(*map(torch.from_numpy, x))[0].numpy())
     return netlist
 
 

@@ -114,7 +114,7 @@ class Compare(Cell):
 
 
 def _number(columns: list[list[np.ndarray]], signed: bool) -> np.ndarray:
-    total = sum(values << i for i, (values,) in enumerate(columns))
+    total = np.sum([values << i for i, (values,) in enumerate(columns)], axis=0)
     return total - (total >> (len(columns) - 1) << len(columns)) if signed else total
 
 

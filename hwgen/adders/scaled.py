@@ -4,11 +4,12 @@ A factor is folded into the weights where that is fewer terms, or multiplies the
 clamped to the range in which its levels change, where bits that no term needs then are worth the clamp.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hwgen.adders.netlist import Factors, Thresholds
+from hwgen.adders.slices import Slice
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.ops.quantize import Quantize
 from hwgen.ops.rescale import Quantizer, Rescale, Steps
@@ -16,11 +17,14 @@ from hwgen.qtype import QType
 from hwgen.sums import ExactSums
 from hwgen.terms import TermTable, term_table
 
+SLICED = 20  # LUTs of a product that is worth a DSP slice, where these are asked for
+
 
 @dataclass(frozen=True, eq=False)
 class Requantized:
-    """Terms and constants of sums, their ranges, what they become (None: nothing), the bits that are dropped then, and
-    of each output the number below which these are a tie."""
+    """Terms and constants of sums, their ranges, and what they become (None: nothing); then, by output, the products
+    that slices make; then the bits that are dropped, and of each output the number below which these are a tie; LUTs of
+    what is behind the sums, about."""
 
     terms: TermTable
     constants: list[int]
@@ -28,13 +32,16 @@ class Requantized:
     then: Factors | Thresholds | None
     drop: int
     ties: list[int]
+    luts: float = 0
+    slices: dict[int, Slice] = field(default_factory=dict)
 
     @staticmethod
-    def of(sums: ExactSums, quantize: Quantizer | None) -> "Requantized":
-        """sums -- rounded by `quantize` if that is a Quantize, else exact."""
+    def of(sums: ExactSums, quantize: Quantizer | None, slices: bool = False) -> "Requantized":
+        """sums -- rounded by `quantize` if that is a Quantize, else exact; slices -- whether DSP slices multiply what
+        takes more than SLICED lookup tables."""
         if quantize is None or isinstance(quantize, Quantize):
             return Requantized(sums.terms, sums.constants, sums.ranges, None, sums.drop, [0] * len(sums.constants))
-        return _counted(sums, quantize) if isinstance(quantize, Steps) else _multiplied(sums, quantize)
+        return _counted(sums, quantize) if isinstance(quantize, Steps) else _multiplied(sums, quantize, slices)
 
 
 def _each(values: np.ndarray, count: int) -> list:
@@ -73,46 +80,90 @@ def _changes(multiplier: int, bias: int, ties: int, quantize: Rescale) -> tuple[
     return (bias - most) // -multiplier, (bias - least) // -multiplier + 1
 
 
-def _multiplied(sums: ExactSums, quantize: Rescale) -> Requantized:
-    count, bits = len(sums.weights), sums.reads.bits
+@dataclass(frozen=True)
+class _Product:
+    """How an output comes by its factor: a sum of a constant and of a range, which is multiplied, or was before.
+
+    luts -- of what is behind the sum, about; slice -- what multiplies it then
+    """
+
+    constant: int
+    kind: QType
+    multiplier: int = 1
+    bias: int = 0
+    window: int = 0
+    luts: float = 0
+    slice: Slice | None = None
+
+    @property
+    def result(self) -> QType:
+        """The range of what the netlist makes."""
+        kind = _Window(0, self.window).inside(self.kind) if self.window else self.kind
+        return _times(kind, self.multiplier, self.bias)
+
+    def narrowed(self, changes: tuple[int, int]) -> "_Product":
+        """The same of the sum clamped to where its levels change."""
+        window = _Window.of(*changes, self.kind)
+        bias = self.bias + self.multiplier * window.bottom
+        constant, kind = self.constant - window.bottom, window.shifted(self.kind)
+        return _Product(constant, kind, self.multiplier, bias, window.bits)
+
+    def priced(self) -> "_Product":
+        digits, bits = int(_digits(np.array([[self.multiplier]]))[0]), self.window or self.kind.bits
+        clamp = LUT_PER_BIT * self.window + 2 * (self.window > 0)
+        return replace(self, luts=LUT_PER_BIT * (digits + 1) * bits + clamp)
+
+    def sliced(self) -> "_Product | None":
+        """The same with a product in a slice; None where none is wide enough."""
+        x = replace(self, multiplier=1, bias=0).result
+        one = Slice(self.multiplier, self.bias, x, self.result)
+        clamp = LUT_PER_BIT * self.window + 2 * (self.window > 0)
+        return replace(self, multiplier=1, bias=0, luts=clamp, slice=one) if one.fits else None
+
+
+def _product(plain: _Product, changes: tuple[int, int], slices: bool) -> _Product:
+    """The least of what a sum may go through."""
+    ways = [plain, plain.narrowed(changes)]
+    least = min((way.priced() for way in ways), key=lambda way: way.luts)
+    if not slices or least.luts <= SLICED:
+        return least
+    return next((one for way in ways if (one := way.sliced())), least)
+
+
+def _multiplied(sums: ExactSums, quantize: Rescale, slices: bool) -> Requantized:
+    count = len(sums.weights)
     multipliers, biases, ties = (_each(v, count) for v in (quantize.multipliers, quantize.biases, quantize.ties))
-    factor = np.array(multipliers)[:, None]
-    digits = _digits(factor)
-    more = LUT_PER_BIT * bits * (_digits(sums.weights * factor) - _digits(sums.weights))
-    folded = np.zeros(count, bool)
-    constants, ranges = [], []
-    then = Factors([], [], [], [])
-    for output, (kind, constant) in enumerate(zip(sums.ranges, sums.constants, strict=True)):
-        multiplier, bias = multipliers[output], biases[output]
-        window, costs = _narrowing(kind, digits[output], _changes(multiplier, bias, ties[output], quantize)) if multiplier else (None, 0)
-        folded[output] = more[output] <= costs
-        if folded[output]:
-            kind = _times(kind, multiplier, bias)
-            constants.append(constant * multiplier + bias)
-            ranges.append(kind)
-            entry = 1, 0, 0, kind
-        elif window is None:
-            constants.append(constant)
-            ranges.append(kind)
-            entry = multiplier, bias, 0, _times(kind, multiplier, bias)
-        else:
-            constants.append(constant - window.bottom)
-            ranges.append(window.shifted(kind))
-            bias += multiplier * window.bottom
-            entry = multiplier, bias, window.bits, _times(window.inside(kind), multiplier, bias)
-        for values, value in zip((then.multipliers, then.constants, then.windows, then.ranges), entry, strict=True):
-            values.append(value)
-    terms = term_table(np.where(folded[:, None], sums.weights * factor, sums.weights))
-    terms = replace(terms, exponent=terms.exponent + sums.lift)
-    return Requantized(terms, constants, ranges, None if folded.all() else then, quantize.shift, ties)
-
-
-def _narrowing(kind: QType, digits: int, changes: tuple[int, int]) -> tuple[_Window | None, float]:
-    """The window of a sum that is to be multiplied, if it is worth its clamp, and the LUTs of clamp and product."""
-    window = _Window.of(*changes, kind)
-    plain = LUT_PER_BIT * (digits + 1) * kind.bits
-    narrow = LUT_PER_BIT * (digits + 2) * window.bits + 2
-    return (window, narrow) if narrow < plain else (None, plain)
+    factors = np.array(multipliers)[:, None]
+    more = LUT_PER_BIT * sums.reads.bits * (_digits(sums.weights * factors) - _digits(sums.weights))
+    made: list[_Product] = []
+    for output, multiplier in enumerate(multipliers):
+        constant, kind, bias = sums.constants[output], sums.ranges[output], biases[output]
+        folded = _Product(constant * multiplier + bias, _times(kind, multiplier, bias), luts=more[output])
+        if multiplier == 0:
+            made.append(folded)
+            continue
+        changes = _changes(multiplier, bias, ties[output], quantize)
+        behind = _product(_Product(constant, kind, multiplier, bias), changes, slices)
+        made.append(min(folded, behind, key=lambda way: way.luts))
+    folds = np.array([one.multiplier == 1 and one.slice is None for one in made])
+    terms = term_table(np.where(folds[:, None], sums.weights * factors, sums.weights))
+    return Requantized(
+        replace(terms, exponent=terms.exponent + sums.lift),
+        [one.constant for one in made],
+        [one.kind for one in made],
+        None
+        if folds.all()
+        else Factors(
+            [one.multiplier for one in made],
+            [one.bias for one in made],
+            [one.window for one in made],
+            [one.result for one in made],
+        ),
+        quantize.shift,
+        ties,
+        sum(one.luts for one in made),
+        {output: one.slice for output, one in enumerate(made) if one.slice},
+    )
 
 
 def _counted(sums: ExactSums, quantize: Steps) -> Requantized:
@@ -126,7 +177,9 @@ def _counted(sums: ExactSums, quantize: Steps) -> Requantized:
         then.windows.append(window.bits)
         levels = [quantize.low + sum(t <= end for t in thresholds) for end in (kind.low, kind.high)]
         then.ranges.append(QType(*levels))
-    return Requantized(sums.terms, constants, ranges, then, 0, [0] * len(constants))
+    digits = len(each[0]).bit_length()
+    luts = sum((digits + LUT_PER_BIT) * bits for bits in then.windows)
+    return Requantized(sums.terms, constants, ranges, then, 0, [0] * len(constants), luts)
 
 
 def _times(kind: QType, multiplier: int, constant: int) -> QType:

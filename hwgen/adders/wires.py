@@ -63,7 +63,10 @@ class Wires:
         if isinstance(cell, Row):
             return self._row(cell, stage)
         bits = [reference for (reference,) in cell.columns]
-        return self._clamp(cell, bits, stage) if isinstance(cell, Clamp) else self._compare(cell, bits, stage)
+        if isinstance(cell, Clamp):
+            return self._clamp(cell, bits, stage)
+        assert isinstance(cell, Compare)
+        return self._compare(cell, bits, stage)
 
     def _clamp(self, cell: Clamp, bits: list[int], stage: int) -> str:
         name, ends = self.names[cell.word], {"LOW": 0, "HIGH": (1 << cell.bits) - 1}

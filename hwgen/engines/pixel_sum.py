@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from hwgen.engines import Choice, Engine, engine
-from hwgen.engines.spatial import by_pixels
+from hwgen.engines.spatial import by_pixels, too_many_steps
 from hwgen.ops.conv import Conv
-from hwgen.ops.quantize import Quantize
 from hwgen.stream import Order
 from hwgen.sums import exact_sums
-from hwgen.units.pixel_sum import PixelSum
+from hwgen.units.pixel_sum import pixel_sum_unit
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class PixelSumEngine(Engine[PixelByPixel]):
             return "it is no sum over each channel"
         if op.kernel != tuple(x.shape[1:]) or any(op.padding) or (op.integers != 1).any():
             return "it is no plain sum over whole frames"
-        if not isinstance(stage.quantize, Quantize | None):
-            return "its sums are requantized by other than a power of two"
+        if steps := too_many_steps(stage):
+            return steps
         sums = exact_sums(stage)
         return None if sums.lift == 0 and len(set(sums.constants)) == 1 else "its sums are shifted, or unlike"
 
@@ -50,4 +49,4 @@ class PixelSumEngine(Engine[PixelByPixel]):
         return by_pixels(order, 1)
 
     def unit(self, stage, choice, orders, context):
-        return PixelSum(stage, orders[0])
+        return pixel_sum_unit(stage, orders[0], context.levels, context.device)

@@ -182,15 +182,17 @@ class Writer:
         zero, bits, signed, narrow = _word(kind, rounding)
         if rounding == "half_odd" and not zero:
             raise UnsupportedLayer("half is rounded to odd without an odd zero point", result, "round half to even")
-        if (kind.low + zero, kind.high + zero) != _range(bits, signed, narrow):
-            ends = [self.constant(f"{result}_{name}", getattr(kind, name) * 2.0**exponent) for name in ("low", "high")]
-            value = self.then("Clip", [value, *ends], f"{result}_clipped")
+        whole = (kind.low + zero, kind.high + zero) == _range(bits, signed, narrow)
         more = [
             self.constant(f"{result}_{name}", float(number))
             for name, number in (("scale", 2.0**exponent), ("zero", zero), ("bits", bits))
         ]
-        mode = ROUNDINGS[rounding]
-        return self.emit("Quant", [value, *more], result, signed=int(signed), narrow=int(narrow), rounding_mode=mode)
+        modes = {"signed": int(signed), "narrow": int(narrow), "rounding_mode": ROUNDINGS[rounding]}
+        quant = self.emit("Quant", [value, *more], result if whole else self.unique(f"{result}_unclipped"), **modes)
+        if whole:
+            return quant
+        ends = [self.constant(f"{result}_{name}", getattr(kind, name) * 2.0**exponent) for name in ("low", "high")]
+        return self.emit("Clip", [quant, *ends], result)
 
     def counted(self, value: str, x: TensorType, y: TensorType, level: Callable, kinds: int, result: str) -> str:
         """A value by thresholds: level -- the integers of y for int64 [1, kinds, n, 1] of x, monotone in each kind."""

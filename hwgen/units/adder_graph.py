@@ -11,12 +11,12 @@ from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.scaled import Requantized
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.devices import Device
-from hwgen.qtype import QType, ceil_log2
+from hwgen.ops.rescale import Quantizer, Rescale, Steps
+from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import conv_of, exact_sums, term_count, window_places
 from hwgen.templates import render
-from hwgen.terms import TermTable
 from hwgen.units import window
 from hwgen.units.unit import Unit
 from hwgen.units.window import Slots
@@ -30,13 +30,15 @@ CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 class AdderGraph(Unit):
     """A stage, unfolded.
 
-    order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1
+    order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1; slices -- whether
+    factors of the sums are in DSP slices
     """
 
     stage: Stage
     order: Order
     levels: int
     device: Device
+    slices: bool = False
     primitives = True
     rigid = True
 
@@ -79,7 +81,7 @@ class AdderGraph(Unit):
         """Inputs are activations of the window, counted (tap row, tap column, place of the channel) with the place
         fastest."""
         conv, x = conv_of(self.stage), self.stage.x
-        sums = Requantized.of(exact_sums(self.stage), self.stage.quantize)
+        sums = Requantized.of(exact_sums(self.stage), self.stage.quantize, self.slices)
         table = sums.terms
         channel, tap_row, tap_column = window_places(conv, table.output, table.input)
         source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + self.order.places[channel]
@@ -94,13 +96,13 @@ class AdderGraph(Unit):
             sums = self.sums
             return adder_netlist(sums.terms, sums.constants, inputs, sums.ranges, sums.then)
 
-        return self.stage.once(("netlist", self.order.channels), made)
+        return self.stage.once(("netlist", self.order.channels, self.slices), made)
 
     @cached_property
     def datapath(self) -> Datapath:
         """What is between the window and the results."""
         sums, y = self.sums, self.stage.y.qtype
-        return Datapath(self.netlist, self.levels, sums.drop, sums.ties, y, self.stage.quantize)
+        return Datapath(self.netlist, self.levels, sums.drop, sums.ties, y, self.stage.quantize, sums.slices)
 
     @property
     def stages(self) -> int:
@@ -178,7 +180,8 @@ class AdderGraph(Unit):
         return self.slots.count
 
     def estimate(self):
-        return self.stage.once(("adder graph", self.order, self.levels, self.device), self._estimate)
+        key = "adder graph", self.order, self.levels, self.device, self.slices
+        return self.stage.once(key, self._estimate)
 
     def _estimate(self) -> dict[str, float]:
         stage, bits = self.stage, self.stage.x.qtype.bits
@@ -192,7 +195,8 @@ class AdderGraph(Unit):
             luts = self.datapath.luts
         lines = _lines(stage, self.pixels, self.device)
         luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(stage) else CONTROL)
-        return {"LUT": luts, "BRAM36": lines["BRAM36"]}
+        found = {"LUT": luts, "BRAM36": lines["BRAM36"]}
+        return found | {"DSP": len(self.sums.slices) * self.slots.outs} if self.slices else found
 
     def _extrapolated_luts(self) -> int:
         """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every
@@ -201,12 +205,12 @@ class AdderGraph(Unit):
         terms = np.cumsum(np.bincount(self.sums.terms.output, minlength=len(op.weight)))
         samples = [int(np.searchsorted(terms, EXACT_TERMS // share)) + 1 for share in (8, 2)]
         if op.groups > 1 or terms[samples[1] - 1] > EXACT_TERMS:
-            return int(LUT_PER_BIT * stage.x.qtype.bits * term_count(stage))
+            return int(LUT_PER_BIT * stage.x.qtype.bits * len(self.sums.terms) + self.sums.luts)
         points = []
         for outputs in samples:
             some = replace(op, weight=op.weight[:outputs], bias=op.bias[:outputs])
             y = replace(stage.y, shape=(outputs, *stage.y.shape[1:]))
-            part = replace(self, stage=replace(stage, op=some, y=y))
+            part = replace(self, stage=replace(stage, op=some, quantize=_first(stage.quantize, outputs), y=y))
             points.append((log2(terms[outputs - 1]), part.datapath.luts / terms[outputs - 1]))
         (few, first), (many, second) = points
         falls = (first - second) / (many - few) if many > few else 0.0
@@ -217,6 +221,14 @@ class AdderGraph(Unit):
 
     def sends(self):
         return self.slots.of_outputs()
+
+
+def _first(quantize: Quantizer | None, outputs: int) -> Quantizer | None:
+    """The requantization of the first outputs."""
+    if isinstance(quantize, Rescale):
+        kinds = (values[:outputs] for values in (quantize.multipliers, quantize.biases, quantize.ties))
+        return replace(quantize, **dict(zip(("multipliers", "biases", "ties"), kinds, strict=True)))
+    return replace(quantize, thresholds=quantize.thresholds[:outputs]) if isinstance(quantize, Steps) else quantize
 
 
 def _lines(stage: Stage, pixels: int, device: Device) -> dict[str, float]:

@@ -1,15 +1,22 @@
-"""rtl/pixel_sum.v: an average over whole frames, a pixel a cycle, with one adder a channel."""
+"""rtl/pixel_sum.v: an average over whole frames, a pixel a cycle, with one adder a channel; where no power of two
+requantizes it, an adder graph behind it does (templates/pixel_sum.v.j2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from hwgen.ops.quantize import clamp_ends, end_parameters
+from hwgen.devices import Device
+from hwgen.ops.conv import identity
+from hwgen.ops.quantize import Quantize, clamp_ends, end_parameters
 from hwgen.qtype import signed_width
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import exact_sums, term_count
+from hwgen.templates import render
+from hwgen.units.adder_graph import AdderGraph
 from hwgen.units.unit import Unit
+from hwgen.verilog import overrides
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,3 +73,89 @@ class PixelSum(Unit):
 
     def needs(self, i=0):
         return np.full(1, self.order.beats)
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledPixelSum(Unit):
+    """Sums over whole frames, each then multiplied or compared, side by side.
+
+    order -- of the input, a pixel a beat; levels -- rows of adders between two registers, at least 1
+    """
+
+    stage: Stage
+    order: Order
+    levels: int
+    device: Device
+    primitives = True
+    rigid = True
+
+    @cached_property
+    def sums(self) -> PixelSum:
+        return PixelSum(replace(self.stage, quantize=None, y=self.stage.op.infer(self.stage.x)), self.order)
+
+    @cached_property
+    def behind(self) -> AdderGraph:
+        def made() -> Stage:
+            return replace(self.stage, op=identity(self.stage.x.shape[0]), types=(self.sums.stage.y,))
+
+        stage = self.stage.once("behind", made)
+        return AdderGraph(stage, self.sums.out_order, self.levels, self.device)
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def kind(self) -> str:
+        return self.sums.module
+
+    @property
+    def module(self) -> str:
+        return f"{self.kind}_{self.name}"
+
+    @property
+    def latency(self) -> int:
+        return self.sums.latency + self.behind.latency
+
+    @property
+    def out_order(self) -> Order:
+        return self.behind.out_order
+
+    def note(self):
+        return f"{self.name}: {self.stage.op}, {self.stage.x} -> {self.stage.y}: a pixel a cycle"
+
+    def parameters(self):
+        return {}
+
+    def files(self):
+        channels = self.stage.x.shape[0]
+        text = render(
+            "pixel_sum.v.j2",
+            module=self.module,
+            note=self.note(),
+            x_w=channels * self.stage.x.qtype.bits,
+            sum_w=channels * self.sums.stage.y.qtype.bits,
+            y_w=channels * self.stage.y.qtype.bits,
+            sums=overrides("pixel_sum", self.sums.parameters()),
+            behind=self.behind.module,
+        )
+        return {f"rtl/{self.module}.v": text} | self.behind.files()
+
+    def facts(self):
+        return self.sums.facts() | {"latency": self.latency, "adders": len(self.behind.netlist.rows)}
+
+    def cycles(self):
+        return self.sums.cycles()
+
+    def estimate(self):
+        both = self.sums.estimate(), self.behind.estimate()
+        return {name: sum(one[name] for one in both) for name in ("LUT", "BRAM36")}
+
+    def needs(self, i=0):
+        return self.sums.needs(i)
+
+
+def pixel_sum_unit(stage: Stage, order: Order, levels: int, device: Device) -> PixelSum | RescaledPixelSum:
+    if isinstance(stage.quantize, Quantize | None):
+        return PixelSum(stage, order)
+    return RescaledPixelSum(stage, order, levels, device)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hwgen.formats import Call
+from hwgen.formats.onnx import half_up
 from hwgen.formats.onnx.node import QONNX, Constant, Node, Value, buffer, builds, finite, integer_range
 from hwgen.nn_affine import ZERO_FIRST
 
@@ -23,6 +24,7 @@ ROUNDINGS = {
     "FLOOR": ("floor", np.floor),
     "DOWN": ("to_zero", np.fix),
     "HALF_UP": ("half_away", lambda x: np.sign(x) * np.floor(np.abs(x) + np.float32(0.5))),
+    half_up.MODE: ("half_up", lambda x: np.floor(x + np.float32(0.5))),
 }
 
 

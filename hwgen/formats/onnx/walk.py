@@ -15,6 +15,7 @@ from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
 from hwgen.formats import Call, Network, Read
 from hwgen.formats.onnx import arithmetic, layers, moves, quantizers  # noqa: F401  they register their builders
 from hwgen.formats.onnx.file import MOST_NUMBERS, array, input_shape, kind_of, load, opsets
+from hwgen.formats.onnx.half_up import half_up
 from hwgen.formats.onnx.integer import written_out
 from hwgen.formats.onnx.node import BUILDERS, Builder, Constant, Node, Value, integer_range
 
@@ -35,6 +36,7 @@ QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "Bipola
 def network(path: str) -> Read:
     """The module of a file, and an example of its inputs; in float32, to be compressed, if nothing in it quantizes."""
     model = load(path)
+    half_up(model)
     walk = Walk(model, path)
     walk.run()
     module = walk.module()
