@@ -13,8 +13,9 @@ from onnxruntime.quantization import QuantFormat
 
 import hwgen
 from benchmarks.imports import brevitas, ort
-from benchmarks.imports.executor import Executor, execute, near_ties
+from benchmarks.imports.executor import Executor, execute
 from benchmarks.imports.networks import digits, make
+from benchmarks.imports.ties import near_ties
 from hwgen.config import BuildConfig
 from hwgen.errors import BadInput, HwgenError, MissingActQuant, UnsupportedLayer
 from hwgen.formats import read_network
@@ -92,12 +93,13 @@ def test_onnxruntime_gives_the_same_integers(written, name, how):
     assert np.array_equal(golden, theirs)
 
 
-def test_onnxruntimes_own_rule_where_rational_arithmetic_parts_from_it(written):
-    path, _ = written("ort", "wide", "W8A8s")  # sums of 576 products
-    x = frames()
+def test_what_onnxruntime_rounds_otherwise_is_a_tie(written):
+    path, _ = written("ort", "wide", "W8A8s")  # sums of 576 products, and an addition
+    x = np.concatenate([frames(), frames() * np.float32(1.07)])
+    differ, others = near_ties(path, ort.levels(path, x), x)
+    assert others == 0 and differ <= 20
     golden, theirs = levels(path, x, ort.run(path, x))
-    by_rule, _ = levels(path, x, ort.run(path, x), target="onnxruntime")
-    assert np.array_equal(by_rule, theirs) and (golden != theirs).sum() <= 10
+    assert abs(golden - theirs).max() <= 1 and (golden != theirs).sum() <= 20
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,8 @@ def test_brevitas_and_its_files_runtimes_give_the_same_integers(written, name, f
 
 def test_what_float32_rounds_otherwise_is_a_tie(written):
     path, _ = written("brevitas", "plain", "qonnx", 8)
-    differ, others = near_ties(path, np.concatenate([frames()] * 2 + [frames() * 1.01]))
+    x = np.concatenate([frames(), frames() * np.float32(1.01)])
+    differ, others = near_ties(path, Executor(path).tensors(x), x)
     assert others == 0 and differ <= 20
 
 
@@ -199,7 +202,7 @@ NODES = {
     "prelu": (node("PRelu", "w"), {"w": f32(0.5, 0.25, 2, 1).reshape(4, 1, 1)}),
     "leaky relu": (node("LeakyRelu", alpha=0.125), {}),
     "hard sigmoid": (node("HardSigmoid", alpha=0.25, beta=0.5), {}),
-    "clip": (node("Clip", "low", "", ""), {"low": f32(-3)[0]}),
+    "clip": (node("Clip", "low"), {"low": f32(-3)[0]}),
     "clip of old": (node("Clip", min=-2.0, max=5.0), {}, {"opset": 10}),
     "max pool": (node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]), {}),
     "max pool ceil": (node("MaxPool", kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1, pads=[1, 0, 1, 0]), {}),
@@ -386,7 +389,7 @@ def test_an_input_of_integers(saved):
         helper.make_node("QuantizeLinear", ["g", "t", "z"], ["q"], "second"),
         helper.make_node("DequantizeLinear", ["q", "t", "z"], ["y"], "third"),
     ]
-    constants = {"s": f32(0.3)[0], "z": np.uint8(7), "c": f32(1.7)[0], "t": f32(0.9)[0]}
+    constants = {"s": f32(0.3)[0], "z": np.uint8(7), "c": f32(1.7321)[0], "t": f32(0.9)[0]}
     path = saved(model(nodes, constants, (1, 256), kind=TensorProto.UINT8))
     x = np.arange(256, dtype=np.float32)[None]
     import onnxruntime
@@ -477,8 +480,8 @@ REFUSED = [
     (lambda: qdq(s=f32(np.nan)[0]), BadInput, ("scale s is NaN", "first")),
     (lambda: qdq(s=f32(-1)[0]), BadInput, ("scale s is negative", "first")),
     (lambda: qdq(s=f32(np.inf)[0]), BadInput, ("scale s is infinite", "first")),
-    (lambda: qdq(z=np.float32(0)), UnsupportedLayer, ("zero point of type float32", "first")),
-    (lambda: qdq(s=whole(4, 4)), UnsupportedLayer, ("shape [4, 4]", "each group")),
+    (lambda: qdq(z=np.float32(0)), UnsupportedLayer, ("levels of type float32", "first")),
+    (lambda: qdq(s=abs(whole(4, 4)) + 1), UnsupportedLayer, ("shape [4, 4]", "each group")),
     (lambda: qdq(s=f32(1, 2, 3), z=np.int8([0, 0, 0])), BadInput, ("3 scales", "axis 1")),
     (lambda: model([linear(block_size=2)], {"s": f32(1), "z": np.int8([0])}), UnsupportedLayer, ("block of 2",)),
     (lambda: unknown("DynamicQuantizeLinear"), UnsupportedLayer, ("dynamic quantization", "quantize_static")),
@@ -491,8 +494,7 @@ REFUSED = [
     (lambda: model(node("Relu", axis=3)), UnsupportedLayer, ("attributes axis", "the_Relu")),
     (lambda: model(node("Tile", "s"), {"s": i64(1, 1 << 12, 1 << 12, 1)}), UnsupportedLayer, ("result of shape",)),
     (lambda: model(node("Add", "nothing")), BadInput, ("reads nothing", "no node before")),
-    (lambda: model([linear(target="q"), *node("Add", "q")][:1] + [
-        helper.make_node("Add", ["q", "q"], ["y"], "sum")], {"s": f32(1)[0], "z": np.int8(0)}),
+    (lambda: model([linear(), helper.make_node("Add", ["q", "q"], ["y"], "sum")], {"s": f32(1)[0], "z": np.int8(0)}),
         UnsupportedLayer, ("arithmetic on int8", "sum")),
 ]  # fmt: skip
 

@@ -55,9 +55,7 @@ def kit(bits: int = 8, fixed: bool = False, shifted: bool = False) -> Kit:
     return Kit(
         partial(identity, 8),
         conv,
-        lambda inputs, outputs: qnn.QuantLinear(
-            inputs, outputs, True, weight_quant=weight, bias_quant=Int32Bias if not fixed else None
-        ),
+        lambda inputs, outputs: qnn.QuantLinear(inputs, outputs, True, weight_quant=weight, bias_quant=Int32Bias),
         lambda: qnn.QuantReLU(act_quant=unsigned, bit_width=bits, return_quant_tensor=True),
         partial(identity, bits),
         average,

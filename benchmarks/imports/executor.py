@@ -5,12 +5,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from onnx import helper, numpy_helper
 from qonnx.core.execute_custom_node import execute_custom_node
 from qonnx.custom_op.registry import is_custom_op
-
-from hwgen.formats import read_network
 
 RENAMED = {name: "qonnx.custom_op.general" for name in ("finn.custom_op.general", "onnx.brevitas")}
 
@@ -66,28 +63,3 @@ def execute(path: Path | str, *arrays: np.ndarray) -> np.ndarray:
     """The first output of a file, for inputs [N, ...]."""
     executor = Executor(path)
     return executor.tensors(*arrays)[executor.model.graph.output[0].name]
-
-
-def near_ties(path: Path | str, x: np.ndarray, noise: float = 2.0**-18) -> tuple[int, int]:
-    """Where float32 quantizes otherwise than rational arithmetic does, in a file of Quant nodes with constant scales: how
-    many levels differ of frames [N, ...] whose tensors before that node are equal, and how many of these are no tie:
-    further than `noise`, as a share of the greatest level, from the number in the middle of two levels."""
-    executor = Executor(path)
-    network, _ = read_network(str(path))
-    with torch.no_grad():
-        ours = network.tensors(torch.from_numpy(x).double())  # type: ignore[operator]
-    theirs = executor.tensors(x)
-    equal, differ, others = np.ones(len(x), bool), 0, 0
-    for node in executor.model.graph.node:
-        if node.op_type != "Quant" or node.output[0] not in ours:
-            continue
-        scale, zero = (theirs[node.input[n]].astype(np.float64) for n in (1, 2))
-        level, wanted = (
-            np.rint(np.asarray(values[node.output[0]], np.float64) / scale + zero) for values in (theirs, ours)
-        )
-        wrong = (level != wanted) & equal.reshape(-1, *[1] * (level.ndim - 1))
-        ideal = (ours[node.input[0]].numpy() / scale + zero)[wrong]
-        tie = np.abs(ideal - np.floor(ideal) - 0.5) <= noise * np.abs(wanted).max()
-        differ, others = differ + int(wrong.sum()), others + int((~tie).sum())
-        equal &= (level == wanted).reshape(len(x), -1).all(axis=1)
-    return differ, others
