@@ -71,6 +71,9 @@ class Line:
     path    the layer's path in the module
     scales, offsets  a number for each kind
     kinds   at each place of the flattened frame of `x`: int64; None: there is one kind
+    doubles what torch's float64 does to it that rational arithmetic does not, as its constants have more bits than a
+            float32: float64 [3, kinds] for each step, by which it is multiplied and divided, and what is added; the
+            first gives it
     rising  None, or a function that never falls, of float64 arrays, which is what it is before it is cut off
     ends    the least and the greatest value
     other   None, or a second tensor of the same frame, and the scale with which it is added
@@ -83,6 +86,7 @@ class Line:
     scales: tuple[Fraction, ...] = (Fraction(1),)
     offsets: tuple[Fraction, ...] = (Fraction(0),)
     kinds: np.ndarray | None = None
+    doubles: tuple[np.ndarray, ...] = ()
     rising: Callable[[np.ndarray], np.ndarray] | None = None
     ends: tuple[End, End] = (-inf, inf)
     other: tuple[str, Fraction] | None = None
@@ -140,36 +144,52 @@ class Line:
         least, greatest = (min(max(end, low), high) for end in self.ends)
         return replace(self, ends=(least, greatest))
 
-    def scaled(self, factor: Fraction, offset: Fraction) -> "Line":
-        """factor * it + offset."""
-        ends = [_times(end, factor, offset) for end in self.ends]
+    def scaled(self, scale: float, offset: float, divisor: float = 1.0) -> "Line":
+        """scale * it / divisor + offset."""
+        factor, shift = Fraction(scale) / Fraction(divisor), Fraction(offset)
+        ends = [_times(end, factor, shift) for end in self.ends]
+        step = np.array([[scale], [divisor], [offset]]).repeat(len(self.scales), axis=1)
         return replace(
             self,
-            scales=tuple(scale * factor for scale in self.scales),
-            offsets=tuple(own * factor + offset for own in self.offsets),
+            scales=tuple(own * factor for own in self.scales),
+            offsets=tuple(own * factor + shift for own in self.offsets),
+            doubles=self._stepped(step),
             ends=(min(ends), max(ends)),
             other=None if self.other is None else (self.other[0], self.other[1] * factor),
             single=single_product(self.single, [factor]),
         )
 
-    def scaled_by_place(
-        self, factors: list[Fraction], which: np.ndarray, offsets: list[Fraction], whose: np.ndarray
-    ) -> "Line":
-        """factor * it + offset, with those of `factors` and `offsets` that `which` and `whose` say for each place of
-        the flattened frame; of one tensor, not cut off."""
+    def _stepped(self, step: np.ndarray) -> tuple[np.ndarray, ...]:
+        """`doubles` behind one more step."""
+        if not self.doubles and (step == step.astype(np.float32)).all():
+            return ()
+        start = np.array([[float(n) for n in self.scales], [1.0] * len(self.scales), [float(n) for n in self.offsets]])
+        return (*(self.doubles or (start,)), step)
+
+    def scaled_by_place(self, steps: np.ndarray, which: np.ndarray) -> "Line":
+        """scale * it / divisor + offset, float64 [3, steps] being scales, divisors and offsets, with those that `which`
+        says for each place of the flattened frame; of one tensor, not cut off."""
         own = np.zeros(len(which), np.int64) if self.kinds is None else self.kinds
-        code = (own * len(factors) + which) * len(offsets) + whose
-        codes, kinds = np.unique(code, return_inverse=True)
-        rest, shift = np.divmod(codes, len(offsets))
-        before, factor = np.divmod(rest, len(factors))
-        each = list(zip(before.tolist(), factor.tolist(), shift.tolist(), strict=True))
-        single = None if self.single is None else self.single[np.minimum(before, len(self.single) - 1)]
-        return replace(
+        codes, kinds = np.unique(own * steps.shape[1] + which, return_inverse=True)
+        before, step = np.divmod(codes, steps.shape[1])
+        of = replace(
             self,
-            scales=tuple(self.scales[b] * factors[f] for b, f, _ in each),
-            offsets=tuple(self.offsets[b] * factors[f] + offsets[s] for b, f, s in each),
+            scales=tuple(self.scales[b] for b in before),
+            offsets=tuple(self.offsets[b] for b in before),
+            doubles=tuple(each[:, before] for each in self.doubles),
+            single=None if self.single is None else self.single[np.minimum(before, len(self.single) - 1)],
             kinds=kinds.reshape(-1).astype(np.int64),
-            single=single_product(single, [factors[f] for _, f, _ in each]),
+        )
+        each = [tuple(Fraction(n) for n in numbers) for numbers in steps[:, step].T.tolist()]
+        factors = [scale / divisor for scale, divisor, _ in each]
+        return replace(
+            of,
+            scales=tuple(own * factor for own, factor in zip(of.scales, factors, strict=True)),
+            offsets=tuple(
+                own * factor + offset for own, factor, (_, _, offset) in zip(of.offsets, factors, each, strict=True)
+            ),
+            doubles=of._stepped(steps[:, step]),
+            single=single_product(of.single, factors),
         )
 
     def table(self, kind: TensorType) -> "Function":
@@ -179,7 +199,7 @@ class Line:
             raise UnsupportedLayer(
                 f"{self.name} with tables that differ", self.path, "use one function for all, or scale by channel"
             )
-        values = np.array([float(self.scale * int(n) + self.offset) for n in q])
+        values = self.values(q[None])[0]
         return Function(self.x, self.name, self.path, np.clip(values, float(self.ends[0]), float(self.ends[1])))
 
     def levels(self, levels: Levels) -> Levels:

@@ -693,8 +693,7 @@ class Tensors:
     def _along_line(self, raw: Tensor, of: Line, scale: np.ndarray, offset: np.ndarray, divisor: np.ndarray) -> Tensor:
         """scale * it / divisor + offset of a line whose integers are `raw`: constants that broadcast against that."""
         if scale.size == offset.size == divisor.size == 1:
-            factor = Fraction(float(scale.reshape(()))) / Fraction(float(divisor.reshape(())))
-            of = of.scaled(factor, Fraction(float(offset.reshape(()))))
+            of = of.scaled(*(float(number.reshape(())) for number in (scale, offset, divisor)))
             return raw if self._is_plain(of) else self.defer(self.views[raw], of)
         if of.other is not None or of.clipped:
             raise UnsupportedLayer(
@@ -713,11 +712,8 @@ class Tensors:
             raw = self._named(self._settled(raw))
             found = [self._backed(raw, values) for values in (scale, divisor, offset)]
         of = replace(of, x=self.views[raw].base)
-        factors, which = np.unique(np.stack(found[:2]), axis=1, return_inverse=True)  # type: ignore[arg-type]
-        offsets, whose = np.unique(found[2], return_inverse=True)  # type: ignore[arg-type]
-        fractions = [Fraction(a) / Fraction(b) for a, b in factors.T.tolist()]
-        of = of.scaled_by_place(fractions, which.reshape(-1), [Fraction(a) for a in offsets.tolist()], whose)
-        return self.defer(self.views[raw], of)
+        steps, which = np.unique(np.stack(found), axis=1, return_inverse=True)  # type: ignore[arg-type]
+        return self.defer(self.views[raw], of.scaled_by_place(steps, which.reshape(-1)))
 
     def _backed(self, x: Tensor, values: np.ndarray) -> np.ndarray | None:
         """Constants of the user's shape where they belong in the base of a view; None where they do not."""

@@ -108,16 +108,18 @@ def replace_core(folder: Path) -> str:
     return netlist
 
 
-def check_netlist(folder: Path, monkeypatch, graph: Graph, board: str = "zcu104", **options):
-    """Builds a graph of integers, and holds its netlist to the golden integers."""
+def check_netlist(folder: Path, monkeypatch, graph: Graph, board: str = "zcu104", **options) -> str:
+    """Builds a graph of integers, and holds its netlist to the golden integers; returns the netlist."""
     monkeypatch.setattr(flow, "read_model", lambda *_: (graph, []))
     build = folder / "small_net"
     hwgen.build(nn.Identity(), out=build, config=BuildConfig(board=board, **options))
-    assert ("CARRY8" if board == "zcu104" else "CARRY4") in replace_core(build)
+    netlist = replace_core(build)
+    assert ("CARRY8" if board == "zcu104" else "CARRY4") in netlist
     frames = [frames_of(one.type, 6, seed) for seed, one in enumerate(graph.inputs)]
     x = [(q.double() * 2.0**one.type.exponent).numpy() for q, one in zip(frames, graph.inputs, strict=True)]
     y, _ = hwgen.simulate(build, x, simulator="icarus", edited=True)
     assert np.array_equal(y, graph.golden(*map(torch.from_numpy, x))[0].numpy())
+    return netlist
 
 
 @pytest.mark.sim

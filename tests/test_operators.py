@@ -49,7 +49,7 @@ def unlike(channels):
 
 CASES = {}
 # integers times a number of each output's own
-WEIGHT = torch.tensor([[1, -3, 7], [2, 0, -5]])[:, :, None, None] * torch.tensor([0.3, 0.7])[:, None, None, None]
+WEIGHT = torch.tensor([[1, -3, 7], [2, 0, -5]])[:, :, None, None].double() * torch.tensor([0.3, 0.7])[:, None, None, None].double()
 
 
 def case(name, function, shape=(3, 4, 6), **layers):
@@ -193,7 +193,7 @@ case(
 )
 case("wide leaky", lambda m, x: m.a(F.leaky_relu(m.b(m.c(x)), 0.3)), c=lambda: nn.Conv2d(3, 5, 3), b=lambda: fitted(5))
 case("wide sigmoid", lambda m, x: m.a(2 * torch.sigmoid(m.c(x)) - 1), c=lambda: nn.Conv2d(3, 5, 3))
-case("wide sum of unlike scales", lambda m, x: m.a(m.a(m.c(x) / 3) * 0.7 + m.a(x) / 5), c=lambda: nn.Conv2d(3, 3, 1))
+case("wide sum of unlike scales", lambda m, x: m.a(m.a(m.c(x) / 3) / 3 + m.a(x) / 5), c=lambda: nn.Conv2d(3, 3, 1))
 case("weights of any scale", lambda m, x: m.a(F.conv2d(x, WEIGHT)))
 case(
     "cat of unlike scales",

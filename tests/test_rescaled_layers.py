@@ -14,7 +14,8 @@ from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.devices import devices
 from hwgen.emit import instantiated, library
-from hwgen.ir import TensorType
+from hwgen.engines.spatial import Spatial, SpatialEngine
+from hwgen.ir import Graph, TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
 from hwgen.ops.rescale import Rescale, Steps
@@ -93,7 +94,7 @@ def test_the_netlist_of_requantized_sums_is_exact(seed, kind):
     exact = op.infer(x)
     quantize = drawn(seed, kind, 4, max(exact.qtype.high, -exact.qtype.low))
     stage = Stage.alone("y", op, quantize, x)
-    unit = AdderGraph(stage, Order(x.shape).by_pixels(1), 3, devices()["ultrascale_plus"])
+    unit = AdderGraph(stage, Order(x.shape).by_pixels(1), 3, devices()["ultrascale_plus"], bool(seed % 2))
     frames = frames_of(x, 6, seed)
     windows = functional.unfold(frames.double(), taps, padding=taps // 2).reshape(6, 4, taps * taps, 16).long()
     read = windows.permute(0, 3, 2, 1).reshape(6 * 16, -1).numpy()
@@ -299,6 +300,37 @@ def test_a_layer_of_primitives_is_proven(kind, tmp_path):
 def test_a_layer_with_a_wrong_tie_is_refuted(tmp_path):
     done = proof(tmp_path, PROVEN["factors"], lambda text: text.replace("< 6'd11", "< 6'd12"))
     assert done.returncode != 0 and "model found: FAIL" in done.stdout
+
+
+# some sums wide and factors narrow, some the other way round; one factor that is folded into its weights
+SLICED = rescale(
+    [-100003, 0x2D6B5AD, 9697, 1 << 20, 8191], [1 << 23, 3, -(1 << 22), 0, 9], [0, 0, 1, 0, 0], 24, -90, 90
+)
+
+
+def sliced(monkeypatch) -> Graph:
+    """A layer whose factors are in DSP slices, but for one."""
+    monkeypatch.setattr(SpatialEngine, "choices", lambda *_: [Spatial(1, 1)])
+    spans = np.array([40, 1, 300, 5, 900])[:, None, None, None]
+    weight = np.random.default_rng(1).integers(-4, 5, (5, 3, 3, 3)) * spans
+    op = Conv(weight.astype(np.float64), np.arange(5.0), padding=(1, 1, 1, 1))
+    return graph_of(FEW, ("sum", op, ("x",)), ("y", SLICED, ("sum",)))
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_factors_in_slices_equal_the_golden_integers(simulator, tmp_path, monkeypatch):
+    design = scheduled(sliced(monkeypatch), BuildConfig(engine="spatial", levels=1))
+    (unit,) = (placed.unit for placed in design.placed if isinstance(placed.unit, AdderGraph))
+    assert unit.estimate()["DSP"] == 4 and {one.narrow_constant for one in unit.sums.slices.values()} == {True, False}
+    check_design(tmp_path / "a", design, simulator, stall=0.4)
+    check_design(tmp_path / "b", design, simulator)
+
+
+@pytest.mark.sim
+def test_the_netlist_of_factors_in_slices_is_the_module(tmp_path, monkeypatch):
+    netlist = check_netlist(tmp_path, monkeypatch, sliced(monkeypatch), engine="spatial")
+    assert netlist.count(" DSP48E2 ") == 4
 
 
 @pytest.mark.sim

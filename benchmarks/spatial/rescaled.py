@@ -8,11 +8,9 @@ from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
-from rich.box import MARKDOWN
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
+from benchmarks.spatial.tables import table, write_document
 from hwgen import build, flow
 from hwgen.config import BuildConfig
 from hwgen.flow import read_design, read_manifest
@@ -58,7 +56,11 @@ class Layer:
         scales = [Fraction(float(np.float32(factor))) for factor in factors]
         fitted = requantize(scales, [Fraction(0)] * self.outputs, reach, 0, high, "half_even").op
         assert isinstance(fitted, Rescale)
-        return {"a power of two": Quantize(round(-np.log2(np.median(factors))), 0, high), "any": fitted}
+        widest = int(abs(fitted.multipliers).max()).bit_length()
+        return {
+            "one power of two": Quantize(round(-np.log2(np.median(factors))), 0, high),
+            f"factors of up to {widest} bits": fitted,
+        }
 
     def graph(self, quantize: Quantizer) -> Graph:
         nodes = Node("sum", self.sums(), ("x",)), Node("y", quantize, ("sum",))
@@ -91,24 +93,34 @@ def counted(layer: Layer, quantize: Quantizer, folder: Path, synthesize: bool) -
     return unit.estimate()["LUT"], next(one["resources"]["LUT"] for one in found if one["name"] == unit.name)
 
 
+HEAD = (
+    "layer",
+    "bits",
+    "requantized by",
+    "LUT, estimated",
+    "LUT, yosys",
+    "against one power of two",
+    "LUT more an output",
+)
+
+
 @click.command(help=__doc__)
-@click.option("--synthesize/--no-synthesize", default=True)
+@click.option("--synthesize/--no-synthesize", default=True, help="Without, the estimates are compared.")
 def main(synthesize: bool):
-    table = Table(
-        "layer", "bits", "factors", "LUT: estimate", "LUT: yosys", "more an output", "bits of M", box=MARKDOWN
-    )
+    rows = []
     for layer in LAYERS:
         before = None
         for name, quantize in layer.quantizers().items():
             with TemporaryDirectory() as folder:
                 estimate, mapped = counted(layer, quantize, Path(folder) / "net", synthesize)
-            more = (mapped or estimate) - before if before else 0
-            before = before or mapped or estimate
-            bits = abs(quantize.multipliers).max().item().bit_length() if isinstance(quantize, Rescale) else 1
-            per_output = f"{more / layer.outputs:.1f}"
-            print(layer, name, estimate, mapped, flush=True)
-            table.add_row(layer.name, str(layer.bits), name, f"{estimate:,}", f"{mapped or 0:,}", per_output, str(bits))
-    Console(width=140).print(table)
+            found = estimate if mapped is None else mapped
+            before = before or found
+            yosys_luts = "-" if mapped is None else f"{mapped:,}"
+            more = f"{found / before:.2f}", f"{(found - before) / layer.outputs:.0f}"
+            rows.append((layer.name, str(layer.bits), name, f"{estimate:,}", yosys_luts, *more))
+            click.echo(table(HEAD, rows[-1:]).splitlines()[-1])
+    if synthesize:
+        write_document("spatial.rescaled", table(HEAD, rows))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """What makes the results of one pixel: rows of adders, registers between them, rounding and clamps; their Verilog."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from hwgen.adders.netlist import AdderNetlist
-from hwgen.adders.rows import ONE, ZERO
+from hwgen.adders.rows import ONE, ZERO, bit
+from hwgen.adders.slices import CLOCKS, Slice
 from hwgen.adders.wires import Wires, on_a_line
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
 from hwgen.ops.rescale import Quantizer
@@ -36,6 +37,7 @@ class Datapath:
     ties     of each output
     y        the range of the results
     quantize which has the ends of the clamp; None, there is none
+    slices   of some outputs, by number, the product that is made of the sum first
     """
 
     netlist: AdderNetlist
@@ -44,11 +46,19 @@ class Datapath:
     ties: list[int]
     y: QType
     quantize: Quantizer | None
+    slices: Mapping[int, Slice] = field(default_factory=dict)
 
     @property
     def stages(self) -> int:
         """Registers from the inputs to the results."""
+        if self.slices:
+            return self._multiplied + CLOCKS + 1
         return self.netlist.stage(self.netlist.levels + 1, self.levels) + 1
+
+    @property
+    def _multiplied(self) -> int:
+        """The stage in which sums enter slices."""
+        return self.netlist.stage(self.netlist.levels, self.levels)
 
     @cached_property
     def luts(self) -> int:
@@ -58,7 +68,15 @@ class Datapath:
 
     @cached_property
     def _results(self) -> list[_Result]:
-        return [self._result(*one) for one in zip(self.netlist.sums, self.netlist.types, self.ties, strict=True)]
+        sums, types = list(self.netlist.sums), list(self.netlist.types)
+        for number, (output, one) in enumerate(self.slices.items(), self._words):
+            sums[output], types[output] = [bit(number, i) for i in range(one.bits)], one.result
+        return [self._result(*one) for one in zip(sums, types, self.ties, strict=True)]
+
+    @property
+    def _words(self) -> int:
+        """Of the netlist; the next are made by slices."""
+        return 1 + len(self.netlist.inputs) + len(self.netlist.rows)
 
     def _result(self, bits: list[int], kind: QType, ties: int) -> _Result:
         low = kind.low >> self.drop
@@ -81,7 +99,8 @@ class Datapath:
 
     def _shift_luts(self) -> int:
         """Of words that wait three clocks or more, in shift registers."""
-        late = self.netlist.delays(self.levels)
+        read = [self._multiplied if n in self.slices else self.stages - 1 for n in range(len(self.ties))]
+        late = self.netlist.delays(self.levels, read)
         words = dict(enumerate((kind.bits for kind in self.netlist.inputs), 1))
         words |= {row.word: row.bits for row in self.netlist.rows}
         return sum(words[word] * -(-clocks // 32) for word, clocks in late.items() if clocks >= 3)
@@ -89,6 +108,8 @@ class Datapath:
     def evaluate(self, x: np.ndarray) -> np.ndarray:
         """The results, int64 [N, outputs], of input integers [N, inputs]: what the hardware does, by numpy."""
         sums = self.netlist.evaluate(x)
+        for output, one in self.slices.items():
+            sums[:, output] = sums[:, output] * one.multiplier + one.constant
         levels = sums >> self.drop
         tie = (sums & ((1 << self.drop) - 1)) < np.array(self.ties)
         levels = np.where(tie, levels & ~1, levels)
@@ -105,14 +126,20 @@ class Datapath:
             names.append(f"s{number}")
             bits.append(row.bits)
             since.append(netlist.stage(row.level, self.levels))
+        for output, one in self.slices.items():
+            names.append(f"p{output}")
+            bits.append(one.bits)
+            since.append(self._multiplied + CLOCKS)
         wires = Wires(names, bits, since)
         rows = [wires.cell(row, since[row.word]) for row in netlist.rows]
+        for output, one in self.slices.items():
+            rows.append(one.verilog(f"p{output}", wires.bits_of(netlist.sums[output], self._multiplied)))
         results = list(self._lines(wires))
         late = [
             (names[word], wires.bits[word], n) for word, most in sorted(wires.late.items()) for n in range(1, most + 1)
         ]
         return {
-            "adders": len(rows),
+            "adders": len(netlist.rows),
             "luts": netlist.luts,
             "x_w": sum(kind.bits for kind in netlist.inputs),
             "y_w": self.y.bits * len(self._results),

@@ -43,14 +43,15 @@ class AdderNetlist:
         """The pipeline stage of what is `level` rows from the inputs, with `levels` rows between registers."""
         return max(0, level - 1) // levels
 
-    def delays(self, levels: int) -> dict[int, int]:
-        """By word, the registers behind it, with `levels` rows between registers and one more level for the clamp."""
+    def delays(self, levels: int, read: list[int] | None = None) -> dict[int, int]:
+        """By word, the registers behind it, with `levels` rows between registers; read -- the stage in which each sum
+        is read, if that is not a level behind all rows."""
         made = {row.word: self.stage(row.level, levels) for row in self.rows}
-        last = self.stage(self.levels + 1, levels)
+        read = read or [self.stage(self.levels + 1, levels)] * len(self.sums)
         result: dict[int, int] = {}
         for reads, stage in [
             *((row.columns, self.stage(row.level, levels)) for row in self.rows),
-            *(((bits,), last) for bits in self.sums),
+            *(((bits,), last) for bits, last in zip(self.sums, read, strict=True)),
         ]:
             for column in reads:
                 for reference in column:
@@ -150,10 +151,15 @@ def adder_netlist(
         results = [counts[key] for key in map(_key, read, then.thresholds)]
         return AdderNetlist(inputs, heaps.rows, results, then.ranges, shared)
     kinds = tuple(kind for _, kind in clamped)
-    factors = term_table(np.array(then.multipliers)[:, None])
-    factors = replace(factors, input=np.array(read)[factors.output])
+    results = [clamped[source][0] for source in read]
+    some = [n for n, one in enumerate(zip(then.multipliers, then.constants, strict=True)) if one != (1, 0)]
+    factors = term_table(np.array([then.multipliers[n] for n in some])[:, None])
+    factors = replace(factors, input=np.array(read)[some][factors.output])
     nodes = [_node(bits, kind) for bits, kind in clamped]
-    results, more = _sums(heaps, nodes, kinds, factors, then.constants, then.ranges)
+    constants, ranges = [then.constants[n] for n in some], [then.ranges[n] for n in some]
+    products, more = _sums(heaps, nodes, kinds, factors, constants, ranges)
+    for n, bits in zip(some, products, strict=True):
+        results[n] = bits
     return AdderNetlist(inputs, heaps.rows, results, then.ranges, shared + more)
 
 

@@ -4,11 +4,12 @@ A factor is folded into the weights where that is fewer terms, or multiplies the
 clamped to the range in which its levels change, where bits that no term needs then are worth the clamp.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hwgen.adders.netlist import Factors, Thresholds
+from hwgen.adders.slices import Slice
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.ops.quantize import Quantize
 from hwgen.ops.rescale import Quantizer, Rescale, Steps
@@ -16,11 +17,14 @@ from hwgen.qtype import QType
 from hwgen.sums import ExactSums
 from hwgen.terms import TermTable, term_table
 
+SLICED = 20  # LUTs of a product that is worth a DSP slice, where these are asked for
+
 
 @dataclass(frozen=True, eq=False)
 class Requantized:
-    """Terms and constants of sums, their ranges, what they become (None: nothing), the bits that are dropped then, and
-    of each output the number below which these are a tie; LUTs of what is behind the sums, about."""
+    """Terms and constants of sums, their ranges, and what they become (None: nothing); then, by output, the products
+    that slices make; then the bits that are dropped, and of each output the number below which these are a tie; LUTs of
+    what is behind the sums, about."""
 
     terms: TermTable
     constants: list[int]
@@ -29,13 +33,15 @@ class Requantized:
     drop: int
     ties: list[int]
     luts: float = 0
+    slices: dict[int, Slice] = field(default_factory=dict)
 
     @staticmethod
-    def of(sums: ExactSums, quantize: Quantizer | None) -> "Requantized":
-        """sums -- rounded by `quantize` if that is a Quantize, else exact."""
+    def of(sums: ExactSums, quantize: Quantizer | None, slices: bool = False) -> "Requantized":
+        """sums -- rounded by `quantize` if that is a Quantize, else exact; slices -- whether DSP slices multiply what
+        takes more than SLICED lookup tables."""
         if quantize is None or isinstance(quantize, Quantize):
             return Requantized(sums.terms, sums.constants, sums.ranges, None, sums.drop, [0] * len(sums.constants))
-        return _counted(sums, quantize) if isinstance(quantize, Steps) else _multiplied(sums, quantize)
+        return _counted(sums, quantize) if isinstance(quantize, Steps) else _multiplied(sums, quantize, slices)
 
 
 def _each(values: np.ndarray, count: int) -> list:
@@ -76,60 +82,88 @@ def _changes(multiplier: int, bias: int, ties: int, quantize: Rescale) -> tuple[
 
 @dataclass(frozen=True)
 class _Product:
-    """How an output comes by its factor: a sum of a constant and of a range, which is multiplied, or was before."""
+    """How an output comes by its factor: a sum of a constant and of a range, which is multiplied, or was before.
+
+    luts -- of what is behind the sum, about; slice -- what multiplies it then
+    """
 
     constant: int
     kind: QType
-    multiplier: int
-    bias: int
-    window: int
-    result: QType
+    multiplier: int = 1
+    bias: int = 0
+    window: int = 0
+    luts: float = 0
+    slice: Slice | None = None
 
-    @staticmethod
-    def folded(kind: QType, constant: int, multiplier: int, bias: int) -> "_Product":
-        kind = _times(kind, multiplier, bias)
-        return _Product(constant * multiplier + bias, kind, 1, 0, 0, kind)
+    @property
+    def result(self) -> QType:
+        """The range of what the netlist makes."""
+        kind = _Window(0, self.window).inside(self.kind) if self.window else self.kind
+        return _times(kind, self.multiplier, self.bias)
 
-    @staticmethod
-    def behind(kind: QType, constant: int, multiplier: int, bias: int, window: _Window | None) -> "_Product":
-        if window is None:
-            return _Product(constant, kind, multiplier, bias, 0, _times(kind, multiplier, bias))
-        bias += multiplier * window.bottom
-        result = _times(window.inside(kind), multiplier, bias)
-        return _Product(constant - window.bottom, window.shifted(kind), multiplier, bias, window.bits, result)
+    def narrowed(self, changes: tuple[int, int]) -> "_Product":
+        """The same of the sum clamped to where its levels change."""
+        window = _Window.of(*changes, self.kind)
+        bias = self.bias + self.multiplier * window.bottom
+        constant, kind = self.constant - window.bottom, window.shifted(self.kind)
+        return _Product(constant, kind, self.multiplier, bias, window.bits)
+
+    def priced(self) -> "_Product":
+        digits, bits = int(_digits(np.array([[self.multiplier]]))[0]), self.window or self.kind.bits
+        clamp = LUT_PER_BIT * self.window + 2 * (self.window > 0)
+        return replace(self, luts=LUT_PER_BIT * (digits + 1) * bits + clamp)
+
+    def sliced(self) -> "_Product | None":
+        """The same with a product in a slice; None where none is wide enough."""
+        x = replace(self, multiplier=1, bias=0).result
+        one = Slice(self.multiplier, self.bias, x, self.result)
+        clamp = LUT_PER_BIT * self.window + 2 * (self.window > 0)
+        return replace(self, multiplier=1, bias=0, luts=clamp, slice=one) if one.fits else None
 
 
-def _multiplied(sums: ExactSums, quantize: Rescale) -> Requantized:
+def _product(plain: _Product, changes: tuple[int, int], slices: bool) -> _Product:
+    """The least of what a sum may go through."""
+    ways = [plain, plain.narrowed(changes)]
+    least = min((way.priced() for way in ways), key=lambda way: way.luts)
+    if not slices or least.luts <= SLICED:
+        return least
+    return next((one for way in ways if (one := way.sliced())), least)
+
+
+def _multiplied(sums: ExactSums, quantize: Rescale, slices: bool) -> Requantized:
     count = len(sums.weights)
     multipliers, biases, ties = (_each(v, count) for v in (quantize.multipliers, quantize.biases, quantize.ties))
     factors = np.array(multipliers)[:, None]
     more = LUT_PER_BIT * sums.reads.bits * (_digits(sums.weights * factors) - _digits(sums.weights))
     made: list[_Product] = []
-    folds, behind = np.zeros(count, bool), 0.0
-    for output, digits in enumerate(_digits(factors).tolist()):
-        of = sums.ranges[output], sums.constants[output], multipliers[output], biases[output]
-        window, luts = _narrowing(of[0], digits, _changes(*of[2:], ties[output], quantize) if digits else (0, 0))
-        folds[output] = more[output] <= luts
-        behind += 0 if folds[output] else luts
-        made.append(_Product.folded(*of) if folds[output] else _Product.behind(*of, window))
+    for output, multiplier in enumerate(multipliers):
+        constant, kind, bias = sums.constants[output], sums.ranges[output], biases[output]
+        folded = _Product(constant * multiplier + bias, _times(kind, multiplier, bias), luts=more[output])
+        if multiplier == 0:
+            made.append(folded)
+            continue
+        changes = _changes(multiplier, bias, ties[output], quantize)
+        behind = _product(_Product(constant, kind, multiplier, bias), changes, slices)
+        made.append(min(folded, behind, key=lambda way: way.luts))
+    folds = np.array([one.multiplier == 1 and one.slice is None for one in made])
     terms = term_table(np.where(folds[:, None], sums.weights * factors, sums.weights))
-    terms = replace(terms, exponent=terms.exponent + sums.lift)
-    then = Factors(
-        [one.multiplier for one in made],
-        [one.bias for one in made],
-        [one.window for one in made],
-        [one.result for one in made],
+    return Requantized(
+        replace(terms, exponent=terms.exponent + sums.lift),
+        [one.constant for one in made],
+        [one.kind for one in made],
+        None
+        if folds.all()
+        else Factors(
+            [one.multiplier for one in made],
+            [one.bias for one in made],
+            [one.window for one in made],
+            [one.result for one in made],
+        ),
+        quantize.shift,
+        ties,
+        sum(one.luts for one in made),
+        {output: one.slice for output, one in enumerate(made) if one.slice},
     )
-    constants, kinds = [one.constant for one in made], [one.kind for one in made]
-    return Requantized(terms, constants, kinds, None if folds.all() else then, quantize.shift, ties, behind)
-
-
-def _narrowing(kind: QType, digits: int, changes: tuple[int, int]) -> tuple[_Window | None, float]:
-    """The window of a sum that is to be multiplied, if it is worth its clamp, and the LUTs of clamp and product."""
-    window = _Window.of(*changes, kind)
-    plain = LUT_PER_BIT * (digits + 1) * kind.bits
-    narrow = LUT_PER_BIT * (digits + 2) * window.bits + 2
-    return (window, narrow) if narrow < plain else (None, plain)
 
 
 def _counted(sums: ExactSums, quantize: Steps) -> Requantized:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from hwgen.adders.scaled import Requantized
 from hwgen.engines import Choice, Engine, engine, engines
-from hwgen.ops.rescale import Steps
+from hwgen.ops.rescale import Rescale, Steps
 from hwgen.stage import Stage
 from hwgen.stream import Order
+from hwgen.sums import exact_sums
 from hwgen.units import window
 from hwgen.units.adder_graph import AdderGraph
 
@@ -14,16 +16,18 @@ MOST_STEPS = 63  # thresholds: each bit of the count is a comparison, which look
 
 @dataclass(frozen=True)
 class Spatial(Choice):
-    """A stage that is not folded takes so many pixels a beat."""
+    """A stage that is not folded takes so many pixels a beat; factors of its sums are in DSP slices, or not."""
 
     pixels: int
+    slices: int = 0
     engine = "spatial"
 
     def order(self, shape):
         return Order(shape).by_pixels(self.pixels)
 
     def __str__(self) -> str:
-        return "spatial" if self.pixels == 1 else f"spatial, {self.pixels} a cycle"
+        where = ", factors in DSP slices" if self.slices else ""
+        return f"spatial{where}" if self.pixels == 1 else f"spatial, {self.pixels} a cycle{where}"
 
 
 def by_pixels(order: Order, pixels: int) -> Order:
@@ -53,10 +57,13 @@ class SpatialEngine(Engine[Spatial]):
         # where an adder a channel does, that is less
         least = 1 if engines()["pixel_sum"].obstacle(stage) else 2
         most = min(limits.pixels, stage.x.shape[2])
-        return [Spatial(n) for n in range(least, most + 1) if window.obstacle(stage, n) is None]
+        pixels = [n for n in range(least, most + 1) if window.obstacle(stage, n) is None]
+        able = limits.dsp and "mac" in limits.device.lanes and isinstance(stage.quantize, Rescale)
+        slices = (0, 1) if able and Requantized.of(exact_sums(stage), stage.quantize, True).slices else (0,)
+        return [Spatial(n, where) for n in pixels for where in slices]
 
     def reads(self, stage, i, choice, order):
         return by_pixels(order, choice.pixels)
 
     def unit(self, stage, choice, orders, context):
-        return AdderGraph(stage, orders[0], context.levels, context.device)
+        return AdderGraph(stage, orders[0], context.levels, context.device, bool(choice.slices))

@@ -30,13 +30,15 @@ CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 class AdderGraph(Unit):
     """A stage, unfolded.
 
-    order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1
+    order -- of its input, by pixels; levels -- rows of adders between two registers, at least 1; slices -- whether
+    factors of the sums are in DSP slices
     """
 
     stage: Stage
     order: Order
     levels: int
     device: Device
+    slices: bool = False
     primitives = True
     rigid = True
 
@@ -79,7 +81,7 @@ class AdderGraph(Unit):
         """Inputs are activations of the window, counted (tap row, tap column, place of the channel) with the place
         fastest."""
         conv, x = conv_of(self.stage), self.stage.x
-        sums = Requantized.of(exact_sums(self.stage), self.stage.quantize)
+        sums = Requantized.of(exact_sums(self.stage), self.stage.quantize, self.slices)
         table = sums.terms
         channel, tap_row, tap_column = window_places(conv, table.output, table.input)
         source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + self.order.places[channel]
@@ -94,13 +96,13 @@ class AdderGraph(Unit):
             sums = self.sums
             return adder_netlist(sums.terms, sums.constants, inputs, sums.ranges, sums.then)
 
-        return self.stage.once(("netlist", self.order.channels), made)
+        return self.stage.once(("netlist", self.order.channels, self.slices), made)
 
     @cached_property
     def datapath(self) -> Datapath:
         """What is between the window and the results."""
         sums, y = self.sums, self.stage.y.qtype
-        return Datapath(self.netlist, self.levels, sums.drop, sums.ties, y, self.stage.quantize)
+        return Datapath(self.netlist, self.levels, sums.drop, sums.ties, y, self.stage.quantize, sums.slices)
 
     @property
     def stages(self) -> int:
@@ -178,7 +180,8 @@ class AdderGraph(Unit):
         return self.slots.count
 
     def estimate(self):
-        return self.stage.once(("adder graph", self.order, self.levels, self.device), self._estimate)
+        key = "adder graph", self.order, self.levels, self.device, self.slices
+        return self.stage.once(key, self._estimate)
 
     def _estimate(self) -> dict[str, float]:
         stage, bits = self.stage, self.stage.x.qtype.bits
@@ -192,7 +195,8 @@ class AdderGraph(Unit):
             luts = self.datapath.luts
         lines = _lines(stage, self.pixels, self.device)
         luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(stage) else CONTROL)
-        return {"LUT": luts, "BRAM36": lines["BRAM36"]}
+        found = {"LUT": luts, "BRAM36": lines["BRAM36"]}
+        return found | {"DSP": len(self.sums.slices) * self.slots.outs} if self.slices else found
 
     def _extrapolated_luts(self) -> int:
         """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every
