@@ -120,7 +120,8 @@ def test_spatial_layers_equal_the_golden_integers(kind, seed, levels, simulator,
     wanted = {"factors": "Row", "thresholds": "Compare"}[kind]
     assert wanted in {type(row).__name__ for row in unit.netlist.rows}
     check_design(tmp_path / "a", design, simulator, stall=0.4)
-    check_design(tmp_path / "b", design, simulator)
+    if simulator == "icarus":
+        check_design(tmp_path / "b", design)
 
 
 def test_a_large_layer_is_priced_by_a_few_of_its_outputs(monkeypatch):
@@ -324,7 +325,8 @@ def test_factors_in_slices_equal_the_golden_integers(simulator, tmp_path, monkey
     (unit,) = (placed.unit for placed in design.placed if isinstance(placed.unit, AdderGraph))
     assert unit.estimate()["DSP"] == 4 and {one.narrow_constant for one in unit.sums.slices.values()} == {True, False}
     check_design(tmp_path / "a", design, simulator, stall=0.4)
-    check_design(tmp_path / "b", design, simulator)
+    if simulator == "icarus":
+        check_design(tmp_path / "b", design)
 
 
 @pytest.mark.sim
@@ -334,7 +336,6 @@ def test_the_netlist_of_factors_in_slices_is_the_module(tmp_path, monkeypatch):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("quantize", "board"), [(FACTORS, "zcu104"), (THRESHOLDS, "pynq-z2")])
-def test_the_netlist_of_a_layer_is_the_module(quantize, board, tmp_path, monkeypatch):
-    graph = graph_of(FEW, ("sum", conv(3, 4, 3, 1, 5), ("x",)), ("y", quantize, ("sum",)))
-    check_netlist(tmp_path, monkeypatch, graph, board, engine="spatial")
+def test_the_netlist_of_thresholds_is_the_module(tmp_path, monkeypatch):
+    graph = graph_of(FEW, ("sum", conv(3, 4, 3, 1, 5), ("x",)), ("y", THRESHOLDS, ("sum",)))
+    check_netlist(tmp_path, monkeypatch, graph, "pynq-z2", engine="spatial")
