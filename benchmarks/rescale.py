@@ -26,8 +26,7 @@ from hwgen.stream import Order
 from hwgen.sums import ExactSums
 
 CHANNELS, SIZE = 16, 32
-LAYERS = ((8, 0.0), (8, 0.5), (4, 0.0), (4, 0.5))  # bits, and the share of weights that are zero
-WORDS = {"dsp": "a multiplier in a slice", "serial": "one of lookup tables", "even": "a shift, half even"}
+ZEROS = (0.0, 0.5)  # of the weights
 
 
 def layer(bits: int, zeros: float) -> tuple[Conv, TensorType]:
@@ -50,37 +49,40 @@ def quantizers(conv: Conv, x: TensorType, bits: int) -> dict:
     random = np.random.default_rng(1)
     scales = [Fraction(float(np.float32(one))) / (1 << shift) for one in random.uniform(0.5, 1, CHANNELS)]
     none = [Fraction(0)] * CHANNELS
+    scaled = requantize(scales, none, reach, 0, levels, "half_even").op
     return {
-        "shift": Quantize(shift, 0, levels),
-        "even": requantize([Fraction(1, 1 << shift)] * CHANNELS, none, reach, 0, levels, "half_even").op,
-        "scales": requantize(scales, none, reach, 0, levels, "half_even").op,
+        "power of two": Quantize(shift, 0, levels),
+        "half even": requantize([Fraction(1, 1 << shift)] * CHANNELS, none, reach, 0, levels, "half_even").op,
+        "a channel's own": scaled,
+        "in LUTs": scaled,
     }
 
 
-def row(name: str, quantizer, conv: Conv, x: TensorType, lanes: int, multiplier: str) -> tuple[TermLanes, dict]:
-    stage = Stage.alone(name, conv, quantizer, x)
-    unit = TermLanes(stage, Fold(lanes), Order(x.shape).by_lanes(lanes), DEVICE)
+def row(name: str, quantizer, conv: Conv, x: TensorType, lanes: int) -> tuple[TermLanes, dict]:
+    stage = Stage.alone("layer", conv, quantizer, x)
+    fold = Fold(lanes, multiplier="lut" if name == "in LUTs" else "dsp")
+    unit = TermLanes(stage, fold, Order(x.shape).by_lanes(lanes), DEVICE)
     return unit, synthesize(unit)
 
 
 @click.command(help=__doc__)
 @click.option("--lanes", multiple=True, type=int, default=(8, 16), show_default=True)
-def main(lanes):
-    table = Table(
-        "bits, zeros", "lanes", "scales", "LUT", "", "estimate", "BRAM36", "DSP", "cycles a frame", box=MARKDOWN
-    )
-    for bits, zeros in LAYERS:
+@click.option("--bits", multiple=True, type=int, default=(8, 4), show_default=True)
+def main(lanes, bits):
+    layers = [(n, zeros) for n in bits for zeros in ZEROS]
+    table = Table("bits, zeros", "lanes", "scales", "LUT", "", "estimate", "BRAM36", "DSP", "cycles a frame", box=MARKDOWN)
+    for bits, zeros in layers:
         conv, x = layer(bits, zeros)
         found = quantizers(conv, x, bits)
         for count in lanes:
             base = None
             for name, quantizer in found.items():
-                unit, taken = row(name, quantizer, conv, x, count, "dsp")
+                unit, taken = row(name, quantizer, conv, x, count)
                 base = base or taken["LUT"]
                 table.add_row(
                     f"{bits}, {zeros:.0%}",
                     str(count),
-                    f"{name} {quantizer}",
+                    name,
                     str(taken["LUT"]),
                     f"{taken['LUT'] / base:.2f}",
                     str(unit.estimate()["LUT"]),

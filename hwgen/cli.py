@@ -346,10 +346,11 @@ def weights(folder, net, out):
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
     with uninterrupted():
+        from hwgen.flow import read_manifest
         from hwgen.load import load
         from hwgen.weights import load_words
 
-    made = load_words(folder, *(load(net) if net else (None, None)))
+    made = load_words(folder, *(load(net, read_manifest(folder)["target"]) if net else (None, None)))
     made.save(out)
     for layer in made.layers:
         click.echo(f"{layer.name}: {layer.words:,} of {layer.capacity:,} words of {layer.bits} bits")
@@ -360,6 +361,7 @@ def weights(folder, net, out):
 @click.argument("net", metavar="NET")
 @click.option("-o", "--out", required=True, type=FOLDER, help="Folder for the picture and tables.")
 @hardware_options
+@target_options
 @click.option("--points", type=click.IntRange(2, 100), default=12, show_default=True, help="Rates to look at.")
 def explore(net, out, points, **choices):
     """What NET costs at every rate: the frontier, and which layer stands in the way.
@@ -377,7 +379,7 @@ def explore(net, out, points, **choices):
 
     with _stages("explore", out) as stage:
         stage("load")
-        model, inputs = load(net)
+        model, inputs = load(net, config.target)
         rows = run(model, inputs, config=config, points=points, progress=stage)
         save(rows, out, config, str(net))
     words = ["slowest", "its next step"]

@@ -133,6 +133,7 @@ def manifest(
         "levels": config.levels,
         "loadable": [unit.name for unit in design.loadable],
         "target": config.target,
+        "near": config.near,
         "requantizations": [record(note) for note in notes],
         "exactness": summary(notes, config.target),
         "build_id": build_id,

@@ -10,7 +10,7 @@ import numpy as np
 from hwgen.board import Board, load_board
 from hwgen.config import MOST_LANES, RESOURCES, BuildConfig
 from hwgen.engines import Choice
-from hwgen.frontend import import_model
+from hwgen.frontend import read_model
 from hwgen.lower import lower
 from hwgen.menu import Menu
 from hwgen.pace import interval_of
@@ -35,7 +35,7 @@ def explore(
     config = config or BuildConfig(engine="auto", lanes=MOST_LANES)
     board = load_board(config.board)
     progress("import")
-    graph = run_passes(import_model(model, example_inputs))
+    graph = run_passes(read_model(model, example_inputs, config.requantization)[0])
     stages = lower(graph, config.is_loadable)
     menu = Menu(graph, stages, config, board, dsp=config.dsp)
     whole = {name: board.resources[name] for name in RESOURCES}

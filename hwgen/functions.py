@@ -1,6 +1,6 @@
 """Functions of activations while they are still floats: what a network computes between two quantizers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, inf, isinf
@@ -71,6 +71,10 @@ class Line:
     path    the layer's path in the module
     scales, offsets  a number for each kind
     kinds   at each place of the flattened frame of `x`: int64; None: there is one kind
+    doubles what torch's float64 does to it that rational arithmetic does not, as its constants have more bits than a
+            float32: float64 [3, kinds] for each step, by which it is multiplied and divided, and what is added; the
+            first gives it
+    rising  None, or a function that never falls, of float64 arrays, which is what it is before it is cut off
     ends    the least and the greatest value
     other   None, or a second tensor of the same frame, and the scale with which it is added
     single  None, or the factor of each kind as the tool has it: float32, a product of float32 numbers
@@ -82,6 +86,8 @@ class Line:
     scales: tuple[Fraction, ...] = (Fraction(1),)
     offsets: tuple[Fraction, ...] = (Fraction(0),)
     kinds: np.ndarray | None = None
+    doubles: tuple[np.ndarray, ...] = ()
+    rising: Callable[[np.ndarray], np.ndarray] | None = None
     ends: tuple[End, End] = (-inf, inf)
     other: tuple[str, Fraction] | None = None
     single: np.ndarray | None = None
@@ -113,44 +119,77 @@ class Line:
         return offset
 
     def cut_off(self, value: Fraction) -> End:
-        """A value, cut off."""
+        """A value of the line, cut off."""
         return min(max(value, self.ends[0]), self.ends[1])
+
+    def followed(self, function: Callable[[np.ndarray], np.ndarray], name: str, path: str) -> "Line":
+        """`function`, which never falls, of it; of one tensor."""
+        before, (low, high) = self.rising, (float(end) for end in self.ends)
+
+        def both(values: np.ndarray) -> np.ndarray:
+            return function(np.clip(values if before is None else before(values), low, high))
+
+        return replace(self, rising=both, ends=(-inf, inf), name=name, path=path, single=None)
+
+    def values(self, q: np.ndarray) -> np.ndarray:
+        """Of integers, int64 [kinds, n], what they are worth before that is cut off: float64 of that shape."""
+        scales, offsets = (
+            np.array([float(number) for number in side])[:, None] for side in (self.scales, self.offsets)
+        )
+        values = scales * q + offsets
+        return values if self.rising is None else self.rising(values)
 
     def cut(self, low: End, high: End) -> "Line":
         """Cut off at ends further inside."""
         least, greatest = (min(max(end, low), high) for end in self.ends)
         return replace(self, ends=(least, greatest))
 
-    def scaled(self, factor: Fraction, offset: Fraction) -> "Line":
-        """factor * it + offset."""
-        ends = [_times(end, factor, offset) for end in self.ends]
+    def scaled(self, scale: float, offset: float, divisor: float = 1.0) -> "Line":
+        """scale * it / divisor + offset."""
+        factor, shift = Fraction(scale) / Fraction(divisor), Fraction(offset)
+        ends = [_times(end, factor, shift) for end in self.ends]
+        step = np.array([[scale], [divisor], [offset]]).repeat(len(self.scales), axis=1)
         return replace(
             self,
-            scales=tuple(scale * factor for scale in self.scales),
-            offsets=tuple(own * factor + offset for own in self.offsets),
+            scales=tuple(own * factor for own in self.scales),
+            offsets=tuple(own * factor + shift for own in self.offsets),
+            doubles=self._stepped(step),
             ends=(min(ends), max(ends)),
             other=None if self.other is None else (self.other[0], self.other[1] * factor),
             single=single_product(self.single, [factor]),
         )
 
-    def scaled_by_place(
-        self, factors: list[Fraction], which: np.ndarray, offsets: list[Fraction], whose: np.ndarray
-    ) -> "Line":
-        """factor * it + offset, with those of `factors` and `offsets` that `which` and `whose` say for each place of
-        the flattened frame; of one tensor, not cut off."""
+    def _stepped(self, step: np.ndarray) -> tuple[np.ndarray, ...]:
+        """`doubles` behind one more step."""
+        if not self.doubles and (step == step.astype(np.float32)).all():
+            return ()
+        start = np.array([[float(n) for n in self.scales], [1.0] * len(self.scales), [float(n) for n in self.offsets]])
+        return (*(self.doubles or (start,)), step)
+
+    def scaled_by_place(self, steps: np.ndarray, which: np.ndarray) -> "Line":
+        """scale * it / divisor + offset, float64 [3, steps] being scales, divisors and offsets, with those that `which`
+        says for each place of the flattened frame; of one tensor, not cut off."""
         own = np.zeros(len(which), np.int64) if self.kinds is None else self.kinds
-        code = (own * len(factors) + which) * len(offsets) + whose
-        codes, kinds = np.unique(code, return_inverse=True)
-        rest, shift = np.divmod(codes, len(offsets))
-        before, factor = np.divmod(rest, len(factors))
-        each = list(zip(before.tolist(), factor.tolist(), shift.tolist(), strict=True))
-        single = None if self.single is None else self.single[np.minimum(before, len(self.single) - 1)]
-        return replace(
+        codes, kinds = np.unique(own * steps.shape[1] + which, return_inverse=True)
+        before, step = np.divmod(codes, steps.shape[1])
+        of = replace(
             self,
-            scales=tuple(self.scales[b] * factors[f] for b, f, _ in each),
-            offsets=tuple(self.offsets[b] * factors[f] + offsets[s] for b, f, s in each),
+            scales=tuple(self.scales[b] for b in before),
+            offsets=tuple(self.offsets[b] for b in before),
+            doubles=tuple(each[:, before] for each in self.doubles),
+            single=None if self.single is None else self.single[np.minimum(before, len(self.single) - 1)],
             kinds=kinds.reshape(-1).astype(np.int64),
-            single=single_product(single, [factors[f] for _, f, _ in each]),
+        )
+        each = [tuple(Fraction(n) for n in numbers) for numbers in steps[:, step].T.tolist()]
+        factors = [scale / divisor for scale, divisor, _ in each]
+        return replace(
+            of,
+            scales=tuple(own * factor for own, factor in zip(of.scales, factors, strict=True)),
+            offsets=tuple(
+                own * factor + offset for own, factor, (_, _, offset) in zip(of.offsets, factors, each, strict=True)
+            ),
+            doubles=of._stepped(steps[:, step]),
+            single=single_product(of.single, factors),
         )
 
     def table(self, kind: TensorType) -> "Function":
@@ -160,7 +199,7 @@ class Line:
             raise UnsupportedLayer(
                 f"{self.name} with tables that differ", self.path, "use one function for all, or scale by channel"
             )
-        values = np.array([float(self.scale * int(n) + self.offset) for n in q])
+        values = self.values(q[None])[0]
         return Function(self.x, self.name, self.path, np.clip(values, float(self.ends[0]), float(self.ends[1])))
 
     def levels(self, levels: Levels) -> Levels:

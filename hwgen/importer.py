@@ -4,7 +4,9 @@ import inspect
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
+from math import inf
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from hwgen.ir import Graph, Output, TensorType
 from hwgen.ops import Import, importers
 from hwgen.qtype import QType
 from hwgen.target import Target
-from hwgen.tensors import Floats, Tensor, Tensors, as_arrays, as_double, doubles, leaves
+from hwgen.tensors import Floats, Tensor, Tensors, as_arrays, as_double, doubles, is_power, leaves
 from hwgen.views import alike, frame_shape
 
 ACT_QUANT = "hwgen.act_quant.default"
@@ -55,6 +57,7 @@ class Importer(Tensors):
             **signature.inputs_to_buffers,
             **signature.inputs_to_lifted_tensor_constants,
         }
+        self.dyadic = self.target.rule == EXACT and all(map(self._is_dyadic, self.program.graph.nodes))
         values: dict[str, object] = {}
         result: object = None
         for node in self.program.graph.nodes:
@@ -76,6 +79,17 @@ class Importer(Tensors):
                 f"the input {unread[0]} never meets a quantizer", "input", "make hwgen.nn.ActQuant the first layer"
             )
         return Graph(tuple(self.inputs[name] for name in self.names), tuple(self.nodes), result)
+
+    def _is_dyadic(self, node) -> bool:
+        """Whether a node is no quantizer of another tool, or one whose scale is a constant power of two."""
+        found = self._import_of(node)
+        if found is None or not found.quantizes or str(node.target).startswith("hwgen.count_steps"):
+            return True
+        scale = node.args[1]
+        if isinstance(scale, torch.fx.Node):
+            scale = self.constants.get(self.owners.get(scale.name, ""))
+        numbers = [] if scale is None else torch.as_tensor(scale).double().reshape(-1).tolist()
+        return len(numbers) == 1 and 0 < numbers[0] < inf and is_power(Fraction(numbers[0]))
 
     def _value(self, node, values: dict[str, object]):
         """What a node of the program stands for."""

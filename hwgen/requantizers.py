@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from math import ceil, inf
 from typing import TypeVar
 
@@ -60,7 +61,7 @@ def requantizer(
     """
     ratios = [scale / levels.scale for scale in of.scales]
     shifts = [offset / levels.scale for offset in of.offsets]
-    plain = _power(ratios, shifts, levels, exponent, kind)
+    plain = None if of.rising is not None or of.doubles else _power(ratios, shifts, levels, exponent, kind)
     if plain is not None:
         return plain, None
     ends = np.tile([kind.qtype.low, kind.qtype.high], (len(ratios), 1)) if reach is None else _ends(of, reach)
@@ -167,6 +168,8 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
     if levels.rule is not None:
         biases = [int(shift / ratio) if ratio else 0 for ratio, shift in zip(ratios, shifts, strict=True)]
         rule = levels.rule(np.array([float(ratio) for ratio in ratios]), np.array(biases, np.int64))
+    if of.rising is not None or (of.doubles and rule == EXACT):
+        rule = partial(_in_float64, of, levels)
     fitted = requantize(
         ratios,
         [shift + zero for shift in shifts],
@@ -181,6 +184,11 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
         path=of.path,
     )
     return replace(fitted, op=_less(fitted.op, zero))
+
+
+def _in_float64(of: Line, levels: Levels, q: np.ndarray) -> np.ndarray:
+    """What is rounded of what torch makes of a line in float64."""
+    return of.values(q) / float(levels.scale) + levels.zero
 
 
 Q = TypeVar("Q", Rescale, Rescale | Steps)

@@ -25,8 +25,16 @@ from hwgen.qtype import QType
 from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
 from hwgen.rules import EXACT, Rule
 from hwgen.target import Target
+from hwgen.terms import trailing_exponent
 from hwgen.views import View, frame_shape, laid_out
 
+FINER_BITS = 12  # by which a constant that is added may be finer than what it is added to
+# calls that never fall, of which the levels of any number are steps
+RISING = (
+    *("atan", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp", "hardsigmoid", "hardtanh", "leaky_relu"),
+    *("log_sigmoid", "prelu", "relu", "relu6", "selu", "sigmoid", "softplus", "tanh"),
+)
+RISING_SAMPLES = 1001
 HALVES = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -71,6 +79,8 @@ class Tensors:
         self.inputs: dict[str, Input] = {}
         self.hosts: dict[str, tuple[str, int]] = {}  # tensors that leave the network: what the host makes of them
         self.guesses: set[str] = set()  # bases whose shape alone is known: something before them failed
+        self.foreign = False  # whether another tool's quantizer was met
+        self.dyadic = False  # whether these all have powers of two for scales
         self.path = ""
         self.node: Any = None
         self.args: list = []
@@ -106,9 +116,9 @@ class Tensors:
             )
         if view.base in self.deferred:
             of = self.functions[view.base]
-            if isinstance(of, Line):
+            if isinstance(of, Line) and of.rising is None:
                 return self._exact_line(x, of)
-            table = of.on_grid(self.types[of.x])
+            table = of.on_grid(self.types[of.x]) if isinstance(of, Function) else None
             if table is not None:
                 base = self._node(table, of.x)
                 self.functions[base] = of
@@ -206,7 +216,11 @@ class Tensors:
         of = self.functions[view.base]
         if not view.covers and not view.zeros:
             of, view = self._part(of, view)
-        if view.zeros and isinstance(of, Line) and any(levels.of_end(of.cut_off(offset)) for offset in of.offsets):
+        if (
+            view.zeros
+            and isinstance(of, Line)
+            and (of.rising is not None or any(levels.of_end(of.cut_off(offset)) for offset in of.offsets))
+        ):
             if of.kinds is not None or of.other is not None:
                 raise UnsupportedLayer(
                     f"padding of {of.name}, whose channels have several offsets", self.path, "quantize it before"
@@ -423,10 +437,10 @@ class Tensors:
         return of.table(self.types[of.x])
 
     def line(self, x: Tensor) -> Line | None:
-        """The line of integers that a tensor is until it is quantized; None where it is none."""
+        """The line of integers that a tensor is until it is quantized; None where it is none, or a function of one."""
         base = self.views[x].base
         of = self.functions[base] if base in self.deferred else None
-        return of if isinstance(of, Line) else None
+        return of if isinstance(of, Line) and of.rising is None else None
 
     def is_floats(self, x: Tensor) -> bool:
         """Whether a tensor has no integers: an input's floats, or a function without a quantizer."""
@@ -457,7 +471,9 @@ class Tensors:
         if any(self.views[x].base in self.floats or not self.views[x].same(self.views[tensors[0]]) for x in tensors):
             return False
         known = [self.functions[base] for x in tensors if (base := self.views[x].base) in self.functions]
-        plain = all(isinstance(of, Function) or (of.kinds is None and of.other is None) for of in known)
+        plain = all(
+            isinstance(of, Function) or (of.kinds is None and of.other is None and of.rising is None) for of in known
+        )
         return plain and len({self.source(x) for x in tensors}) == 1 and self.is_narrow(tensors[0])
 
     def computed(self) -> list[Tensor]:
@@ -509,11 +525,7 @@ class Tensors:
         self._settle_zeros()
         source = self.types[self.source(computed[0])]
         if source.qtype.bits > TABLE_BITS:
-            raise UnsupportedLayer(
-                f"{name} of {source.qtype.bits} bits: a table takes up to {TABLE_BITS}",
-                self.path,
-                f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
-            )
+            return self._risen(name in RISING)
         if not self.of_one(computed):
             for x in computed:
                 self.exact(x)
@@ -521,6 +533,34 @@ class Tensors:
                 f"{name} of several tensors", self.path, "only functions of one activation are built"
             )
         return self.defer(self.views[computed[0]], self._called())
+
+    def _risen(self, rises: bool) -> Tensor:
+        """The call at work, of a line that is too wide for a table: where it rises its levels are steps."""
+        name, computed = _short(self.node), self.computed()
+        x = computed[0]
+        base = self.views[x].base
+        of = self.functions[base] if base in self.deferred else Line.itself(base, self.types[base], self.path)
+        kind = self.types[of.x]
+        node, args, kwargs = self.node, self.args, self.kwargs
+
+        def call(values: np.ndarray) -> np.ndarray:
+            given = torch.from_numpy(np.asarray(values, np.float64))
+            these, named = (mapped(lambda leaf: given if isinstance(leaf, Tensor) else leaf, a) for a in (args, kwargs))
+            result = node.target(*doubles(these), **doubles(named))
+            return (result[0] if isinstance(result, tuple) else result).numpy()
+
+        if rises and len(computed) == 1 and isinstance(of, Line) and of.other is None:
+            found = of.followed(call, name, self.path)
+            samples = np.linspace(kind.qtype.low, kind.qtype.high, RISING_SAMPLES).astype(np.int64)
+            risen = np.diff(found.values(np.tile(samples, (len(of.scales), 1))), axis=1)
+            signs = np.array([-1 if scale < 0 else 1 for scale in of.scales])
+            if (risen * signs[:, None] >= 0).all():
+                return self.defer(self.views[x], found)
+        raise UnsupportedLayer(
+            f"{name} of {kind.qtype.bits} bits: a table takes up to {TABLE_BITS}, and it is not known to rise",
+            self.path,
+            f"put hwgen.nn.ActQuant(bits, exponent, signed) of up to {TABLE_BITS} bits before it",
+        )
 
     def _settle_zeros(self) -> None:
         """Makes the zeros of the views that the call at work takes numbers like the others, unless it makes zeros of
@@ -562,7 +602,7 @@ class Tensors:
     def _is_plain(self, of: Line) -> bool:
         """Whether a line is what its tensor is worth, anyway."""
         own = Line.itself(of.x, self.types[of.x], of.path)
-        return of.uniform and (of.scale, of.offset) == (own.scale, own.offset) and self.target.rule == EXACT
+        return self.dyadic and of.uniform and (of.scale, of.offset) == (own.scale, own.offset)
 
     def affine(self, x: Tensor, scale, offset, by_number: bool = True, divisor: Any = 1) -> Tensor:
         """scale * x / divisor + offset, exactly, as the call at work computes it: constants that broadcast against the
@@ -585,6 +625,8 @@ class Tensors:
                     exact = scale / divisor
                 if (finite and (exact * divisor != scale).any()) or (_odd_part(divisor) != 1).any():
                     raise OffGrid(f"a quotient by {divisor.reshape(-1)[0]:g} is on no grid", self.path)
+                if self.foreign and not self.is_function(x) and self._is_fine(offset, self.types[view.base]):
+                    raise OffGrid("an offset that the quantizer behind it takes", self.path)
                 result = self._affine(x, exact, offset)
                 return self.known(result) if numbers else result
             except (OffGrid, DoesNotFit, MissingActQuant):
@@ -592,11 +634,19 @@ class Tensors:
                     raise
                 self._settle_zeros()
                 view = self.views[x]
-                if self.is_function(x):
+                if self.is_function(x) and self.is_narrow(x):
                     return self.defer(view, self._called())
+                if self.is_function(x):
+                    return self._risen(bool((scale / divisor > 0).all()))
                 of = Line.itself(view.base, self.types[view.base], self.path)
         of = replace(of, name=_short(self.node), path=self.path)
         return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
+
+    @staticmethod
+    def _is_fine(offset: np.ndarray, kind: TensorType) -> bool:
+        """Whether constants are on a grid so much finer than a tensor's that its sums would be far wider."""
+        some = offset[offset != 0]
+        return some.size > 0 and int(trailing_exponent(some).min()) < kind.exponent - FINER_BITS
 
     def of_one_frame(self, values) -> np.ndarray:
         """Constants of the user's shape, a batch of one among it, as float64: those of a batch that is all alike."""
@@ -643,8 +693,7 @@ class Tensors:
     def _along_line(self, raw: Tensor, of: Line, scale: np.ndarray, offset: np.ndarray, divisor: np.ndarray) -> Tensor:
         """scale * it / divisor + offset of a line whose integers are `raw`: constants that broadcast against that."""
         if scale.size == offset.size == divisor.size == 1:
-            factor = Fraction(float(scale.reshape(()))) / Fraction(float(divisor.reshape(())))
-            of = of.scaled(factor, Fraction(float(offset.reshape(()))))
+            of = of.scaled(*(float(number.reshape(())) for number in (scale, offset, divisor)))
             return raw if self._is_plain(of) else self.defer(self.views[raw], of)
         if of.other is not None or of.clipped:
             raise UnsupportedLayer(
@@ -663,11 +712,8 @@ class Tensors:
             raw = self._named(self._settled(raw))
             found = [self._backed(raw, values) for values in (scale, divisor, offset)]
         of = replace(of, x=self.views[raw].base)
-        factors, which = np.unique(np.stack(found[:2]), axis=1, return_inverse=True)  # type: ignore[arg-type]
-        offsets, whose = np.unique(found[2], return_inverse=True)  # type: ignore[arg-type]
-        fractions = [Fraction(a) / Fraction(b) for a, b in factors.T.tolist()]
-        of = of.scaled_by_place(fractions, which.reshape(-1), [Fraction(a) for a in offsets.tolist()], whose)
-        return self.defer(self.views[raw], of)
+        steps, which = np.unique(np.stack(found), axis=1, return_inverse=True)  # type: ignore[arg-type]
+        return self.defer(self.views[raw], of.scaled_by_place(steps, which.reshape(-1)))
 
     def _backed(self, x: Tensor, values: np.ndarray) -> np.ndarray | None:
         """Constants of the user's shape where they belong in the base of a view; None where they do not."""
@@ -759,7 +805,7 @@ class Tensors:
             shape = self.types[view.base].shape
             kinds = np.broadcast_to(channels[:, None, None], shape).reshape(-1).astype(np.int64)
         single = of.single if single is None else single
-        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, of.ends, single=single)
+        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, ends=of.ends, single=single)
         return self.defer(view, line)
 
     def _convolution(self, op: Conv, x: Tensor) -> tuple[Op, tuple[Tensor, ...], Callable]:
@@ -881,6 +927,7 @@ class Tensors:
     ) -> Tensor:
         """The levels that hwgen.quantize_affine makes of a tensor, for its arguments: a line of integers that are these
         levels less the zero point, so that what is padded with them is worth zero; rule -- see `Levels`."""
+        self.foreign = True
         key, zero_first = rounding_of(rounding)
         scale, zero = (np.asarray(values, np.float64).reshape(-1) for values in (scale, zero))
         if not (np.isfinite(scale) & (scale > 0)).all():
@@ -907,7 +954,7 @@ class Tensors:
         if key == "half_away" and low >= point and not shifted:
             key = "half_up"  # above zero
         levels = Levels(Fraction(float(scale[0])), low - point, high - point, key, shifted, rule)
-        exponent = _exponent(levels.scale) if self.target.rule == EXACT and rule is None else 0
+        exponent = _exponent(levels.scale) if self.dyadic else 0
         if self.views[x].base in self.floats:
             result = self._quantize_input(levels, exponent, x)
         else:
@@ -1051,10 +1098,10 @@ _QUANTIZE = "put a quantizer behind it: it says on which grid its results are"
 
 def _exponent(scale: Fraction) -> int:
     """That of a power of two; 0 of any other number."""
-    return scale.numerator.bit_length() - scale.denominator.bit_length() if _is_power(scale) else 0
+    return scale.numerator.bit_length() - scale.denominator.bit_length() if is_power(scale) else 0
 
 
-def _is_power(scale: Fraction) -> bool:
+def is_power(scale: Fraction) -> bool:
     return all(number & (number - 1) == 0 for number in scale.as_integer_ratio())
 
 

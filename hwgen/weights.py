@@ -14,10 +14,11 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
+from hwgen.config import BuildConfig
 from hwgen.design import Design
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.flow import read_design, read_manifest
-from hwgen.frontend import import_model
+from hwgen.frontend import read_model
 from hwgen.ir import Graph, Op
 from hwgen.passes import run_passes
 
@@ -71,7 +72,8 @@ def load_words(
         raise BadInput("no layer of the build can be loaded", str(folder), "build it with --loadable")
     ops = {}
     if model is not None:
-        ops = _new_ops(design, run_passes(import_model(model, example_inputs)))
+        target = BuildConfig(target=known["target"], near=known["near"]).requantization
+        ops = _new_ops(design, run_passes(read_model(model, example_inputs, target)[0]))
     layers, writes = lists_of(design, ops)
     return Weights(known["build_id"], layers, writes)
 

@@ -4,6 +4,9 @@
 //
 //   sum = ((shift ? acc >>> 1 : acc) + (negate ? -x : x)), with the F last bits shifted out below it
 //
+// STICKY = 1: of the bits that were shifted out the lowest of F says whether any is set, for rounding half to even. LATE = 1: the
+// F bits are a shift register, cleared a clock later, while nothing is shifted: it holds those of a sum in the clock behind it.
+//
 // `sum` is combinational. At the clock edge `clear` sets the accumulator to zero, else `enable` takes sum into it. Arithmetic is
 // modulo 2^W: only the value at each shift and at the end has to fit. With primitives it is one LUT6_2 a bit and the device's
 // carry chain (synthesis from the behavioural form takes two LUTs a bit); all forms are proven equal in tests/test_pe_formal.py.
@@ -14,6 +17,8 @@
 module pe #(
     parameter W = 16,                // accumulator bits
     parameter F = 0,                 // bits kept below the accumulator
+    parameter STICKY = 0,            // 1: the lowest of them is whether any bit that it was, or is, shifted out is set
+    parameter LATE = 0,              // 1: they come a clock later than the rest of a sum, and are cleared later
     parameter XILINX = 0             // primitives: 1 of UltraScale+, 2 of 7 series; see carry_chain.v
 ) (
     input  wire           clk,
@@ -31,6 +36,9 @@ module pe #(
         end
         if (F < 0) begin : gen_check_f
             pe_F_must_be_at_least_0 error_i ();
+        end
+        if (STICKY != 0 && LATE != 0) begin : gen_check_sticky
+            pe_STICKY_must_be_0_with_LATE error_i ();
         end
     endgenerate
 
@@ -97,12 +105,23 @@ module pe #(
             /* verilator lint_off UNUSEDSIGNAL */
             wire [F:0]   below_extended = {acc_q[0], below_q};     // the lowest bit is shifted out
             /* verilator lint_on UNUSEDSIGNAL */
-            wire [F-1:0] below_d = shift ? below_extended[F:1] : below_q;
-            always @(posedge clk) begin
-                if (clear) below_q <= {F{1'b0}};
-                else if (enable) below_q <= below_d;
+            if (LATE != 0) begin : gen_late
+                reg clear_q;
+                always @(posedge clk) begin
+                    clear_q <= clear;
+                    if (clear_q) below_q <= {F{1'b0}};
+                    else if (enable && shift) below_q <= below_extended[F:1];
+                end
+                assign sum[F-1:0] = below_q;
+            end else begin : gen_now
+                localparam [F-1:0] KEPT = (STICKY != 0) ? {F{1'b1}} >> (F - 1) : {F{1'b0}};
+                wire [F-1:0] below_d = shift ? below_extended[F:1] | (below_q & KEPT) : below_q;
+                always @(posedge clk) begin
+                    if (clear) below_q <= {F{1'b0}};
+                    else if (enable) below_q <= below_d;
+                end
+                assign sum[F-1:0] = below_d;
             end
-            assign sum[F-1:0] = below_d;
         end
     endgenerate
 

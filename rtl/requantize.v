@@ -5,8 +5,8 @@
 //
 // A `load` takes the sums as they come; with `final` it brings those of the first FINAL groups only. Each load leaves
 // one clock later into the outgoing words once these are sent, so two loads fit. `full` says that a further one would
-// overwrite. Rounding (half up) is not here: the half is part of the layer's bias, and the low bits were dropped
-// before.
+// overwrite. Rounding half up is not here: the half is part of the layer's bias, and the low bits were dropped
+// before; for half to even they come, too.
 //
 // bench: sim/bench_requantize.py
 `default_nettype none
@@ -16,6 +16,7 @@ module requantize #(
     parameter GROUPS = 1,                // groups of a load
     parameter FINAL = 1,                 // groups that a load with `is_final` brings
     parameter IN_W = 12,                 // bits of a sum
+    parameter REST_W = 0,                // bits below a sum: where all are zero, an odd one is one less (half even)
     parameter IN_SIGNED = 1,             // 1: sums are two's complement
     parameter OUT_W = 8,                 // bits of a result
     parameter signed [63:0] LOW = 0,     // least result
@@ -30,7 +31,7 @@ module requantize #(
     /* verilator lint_off UNUSEDSIGNAL */
     input  wire                         is_final, // a single group, or FINAL = GROUPS, never asks
     /* verilator lint_on UNUSEDSIGNAL */
-    input  wire [GROUPS*LANES*IN_W-1:0] sums,
+    input  wire [GROUPS*LANES*(IN_W+REST_W)-1:0] sums,
     output wire                         full,
 
     output wire [LANES*OUT_W-1:0]       m_axis_tdata,
@@ -46,7 +47,8 @@ module requantize #(
         end
     endgenerate
 
-    reg  [GROUPS*LANES*IN_W-1:0] sums_q;
+    localparam ALL_W = IN_W + REST_W;
+    reg  [GROUPS*LANES*ALL_W-1:0] sums_q;
     reg                          waits_q;   // sums_q holds a load
     reg                          sends_q;   // words_q holds one
     wire                         leaves;    // the last word of a load
@@ -75,6 +77,15 @@ module requantize #(
     generate
         genvar i;
         for (i = 0; i < GROUPS * LANES; i = i + 1) begin : gen_lane
+            wire [IN_W-1:0] rounded;
+            if (REST_W > 0) begin : gen_even
+                assign rounded[0] = sums_q[i*ALL_W+REST_W] && |sums_q[i*ALL_W +: REST_W];
+                if (IN_W > 1) begin : gen_upper
+                    assign rounded[IN_W-1:1] = sums_q[i*ALL_W+REST_W+1 +: IN_W-1];
+                end
+            end else begin : gen_as_it_is
+                assign rounded = sums_q[i*ALL_W +: IN_W];
+            end
             clamp #(
                 .IN_W(IN_W),
                 .IN_SIGNED(IN_SIGNED),
@@ -85,7 +96,7 @@ module requantize #(
                 .NO_HIGH(NO_HIGH),
                 .XILINX(XILINX)
             ) u_clamp (
-                .x(sums_q[i*IN_W +: IN_W]),
+                .x(rounded),
                 .y(clamped[i*OUT_W +: OUT_W])
             );
         end

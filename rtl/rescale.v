@@ -6,8 +6,8 @@
 //
 // The channels come in the order of the list, over again: a load's groups are the next ones, and one with `is_final`,
 // which brings the first FINAL groups only, ends with the last. SCALERS lanes of a group are taken at a time, for PACE
-// clocks. Of a sum X_W bits are looked at: what is beyond these gets an end for its level. `full` says that a load would
-// overwrite sums that wait.
+// clocks. Of a sum X_W bits are looked at: what is beyond these gets an end for its level. Where LATE_W bits come a clock
+// later work begins a clock later. `full` says that a load would overwrite sums that wait.
 //
 // bench: sim/bench_rescale.py
 `default_nettype none
@@ -17,6 +17,7 @@ module rescale #(
     parameter GROUPS = 1,                // groups of a load
     parameter FINAL = 1,                 // groups that a load with `is_final` brings
     parameter IN_W = 20,                 // bits of a sum, two's complement
+    parameter LATE_W = 0,                // low bits of it that come a clock after a load
     parameter OUT_W = 8,                 // bits of a level
     parameter signed [63:0] LOW = 0,     // least level
     parameter signed [63:0] HIGH = 255,  // greatest level
@@ -83,6 +84,9 @@ module rescale #(
         if (PACE < 1 || (SCALER == 0 && PACE != 1) || (SCALER == 1 && PACE < 2) || (SCALER == 2 && PACE % 2 != 0)) begin : gen_check_pace
             rescale_PACE_must_be_1_or_digits_and_1_or_even error_i ();
         end
+        if (LATE_W < 0 || LATE_W >= IN_W) begin : gen_check_late
+            rescale_LATE_W_must_be_0_to_below_IN_W error_i ();
+        end
         if (X_W < 1 || X_W > IN_W || (SCALER == 2 && X_W != IN_W)) begin : gen_check_x
             rescale_X_W_must_be_1_to_IN_W_and_with_steps_IN_W error_i ();
         end
@@ -90,6 +94,8 @@ module rescale #(
 
     reg  [GROUPS*LANES*IN_W-1:0] sums_q;
     reg                          busy_q;    // sums_q holds sums that wait
+    wire                         whole;     // or will, behind the next clock
+    wire                         waits;     // for their low bits
     /* verilator lint_off UNUSEDSIGNAL */
     reg                          final_q;   // one channel, or FINAL = GROUPS, never asks
     /* verilator lint_on UNUSEDSIGNAL */
@@ -101,18 +107,42 @@ module rescale #(
     wire                         leaves = ends && last_chunk && last_group;
     wire [SELECT_W-1:0]          place;
 
-    assign full = busy_q && !leaves;
+    assign full = waits || (busy_q && !leaves);
 
     always @(posedge clk) begin
-        if (load) sums_q <= sums;
         if (load) final_q <= is_final;
     end
 
     always @(posedge clk) begin
         if (rst) busy_q <= 1'b0;
-        else if (load) busy_q <= 1'b1;
+        else if (whole) busy_q <= 1'b1;
         else if (leaves) busy_q <= 1'b0;
     end
+
+    generate
+        genvar i;
+        if (LATE_W > 0) begin : gen_late
+            reg waits_q;
+            assign waits = waits_q;
+            assign whole = waits_q;
+            always @(posedge clk) begin
+                if (rst) waits_q <= 1'b0;
+                else waits_q <= load;
+            end
+            for (i = 0; i < GROUPS * LANES; i = i + 1) begin : gen_sum
+                always @(posedge clk) begin
+                    if (load) sums_q[i*IN_W+LATE_W +: IN_W-LATE_W] <= sums[i*IN_W+LATE_W +: IN_W-LATE_W];
+                    if (waits_q) sums_q[i*IN_W +: LATE_W] <= sums[i*IN_W +: LATE_W];
+                end
+            end
+        end else begin : gen_now
+            assign waits = 1'b0;
+            assign whole = load;
+            always @(posedge clk) begin
+                if (load) sums_q <= sums;
+            end
+        end
+    endgenerate
 
     // stage 0: which sums are worked on, and their channel
     generate

@@ -31,6 +31,7 @@ module term_lanes #(
     parameter W = 16,                         // bits of an accumulator
     parameter F = 0,                          // bits kept below the accumulator
     parameter DROP = 0,                       // low bits of W + F that are not sent
+    parameter EVEN = 0,                       // 1: where all of them are zero, an odd result is one less (half even)
     parameter OUT_W = 8,                      // bits of a result
     parameter signed [63:0] LOW = 0,          // least result
     parameter signed [63:0] HIGH = 255,       // greatest result
@@ -125,6 +126,9 @@ module term_lanes #(
     localparam LEG_W = $clog2(LEGS + 1);
     localparam SUM_W = W + F;
     localparam SENT_W = SUM_W - DROP;
+    localparam REST_W = (EVEN != 0) ? DROP : 0;
+    localparam UNSENT = DROP - REST_W;
+    localparam LOADED_W = SENT_W + REST_W;
     localparam [IMMEDIATE_W+X_W-1:0] PAD_EXTENDED = {{X_W{1'b0}}, PAD_VALUE};
 
     generate
@@ -142,6 +146,12 @@ module term_lanes #(
         end
         if (DROP < 0 || DROP >= SUM_W) begin : gen_check_drop
             term_lanes_DROP_must_be_0_to_below_W_with_F error_i ();
+        end
+        if (EVEN != 0 && (MAXIMUM != 0 || SCALERS != 0)) begin : gen_check_even
+            term_lanes_EVEN_must_be_0_with_MAXIMUM_or_SCALERS error_i ();
+        end
+        if (SCALERS != 0 && DROP != 0) begin : gen_check_scaled
+            term_lanes_DROP_must_be_0_with_SCALERS error_i ();
         end
         if (SENT_W > 64) begin : gen_check_sent
             term_lanes_W_with_F_less_DROP_must_be_up_to_64 error_i ();
@@ -277,7 +287,7 @@ module term_lanes #(
     // the whole pipeline holds while finished sums find the requantizer full
     assign enable = !(ends && full);
 
-    wire [GROUPS*LANES*SENT_W-1:0] sums;
+    wire [GROUPS*LANES*LOADED_W-1:0] sums;
     generate
         genvar g, l, k;
         for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
@@ -348,7 +358,7 @@ module term_lanes #(
                         assign x[MAC*X_W-1:X_W] = {X_W{1'b0}};
                     end
                     for (k = 0; k < USED; k = k + 1) begin : gen_lane
-                        assign sums[(g*LANES+l+k)*SENT_W +: SENT_W] = sum[k*W+DROP +: SENT_W];
+                        assign sums[(g*LANES+l+k)*LOADED_W +: LOADED_W] = sum[k*W+UNSENT +: LOADED_W];
                     end
                     pe_mac #(
                         .PRODUCTS(MAC),
@@ -383,10 +393,10 @@ module term_lanes #(
                     /* verilator lint_on UNUSEDSIGNAL */
                     wire [2*W-1:0] x;
                     assign x[W-1:0] = operands_3[l*W +: W];
-                    assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[W-1:DROP];
+                    assign sums[(g*LANES+l)*LOADED_W +: LOADED_W] = sum[W-1:UNSENT];
                     if (l + 1 < LANES) begin : gen_both
                         assign x[2*W-1:W] = operands_3[(l+1)*W +: W];
-                        assign sums[(g*LANES+l+1)*SENT_W +: SENT_W] = sum[2*W-1:W+DROP];
+                        assign sums[(g*LANES+l+1)*LOADED_W +: LOADED_W] = sum[2*W-1:W+UNSENT];
                     end else begin : gen_one
                         assign x[2*W-1:W] = {W{1'b0}};
                     end
@@ -447,6 +457,8 @@ module term_lanes #(
                         pe #(
                             .W(W),
                             .F(F),
+                            .STICKY(EVEN),
+                            .LATE((SCALERS != 0) ? 1 : 0),
                             .XILINX(XILINX)
                         ) u_pe (
                             .clk(clk),
@@ -458,7 +470,7 @@ module term_lanes #(
                             .sum(sum)
                         );
                     end
-                    assign sums[(g*LANES+l)*SENT_W +: SENT_W] = sum[SUM_W-1:DROP];
+                    assign sums[(g*LANES+l)*LOADED_W +: LOADED_W] = sum[SUM_W-1:UNSENT];
                 end
             end
         end
@@ -470,7 +482,8 @@ module term_lanes #(
                 .LANES(LANES),
                 .GROUPS(GROUPS),
                 .FINAL(FINAL),
-                .IN_W(SENT_W),
+                .IN_W(LOADED_W),
+                .LATE_W(F),
                 .OUT_W(OUT_W),
                 .LOW(LOW),
                 .HIGH(HIGH),
@@ -507,6 +520,7 @@ module term_lanes #(
                 .GROUPS(GROUPS),
                 .FINAL(FINAL),
                 .IN_W(SENT_W),
+                .REST_W(REST_W),
                 .IN_SIGNED((MAXIMUM != 0) ? X_SIGNED : 1),
                 .OUT_W(OUT_W),
                 .LOW(LOW),

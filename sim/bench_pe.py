@@ -7,7 +7,15 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from parts import config
 
-CONFIGS = [{"W": 2, "F": 0}, {"W": 8, "F": 3}, {"W": 33, "F": 1}, {"W": 1, "F": 0}]
+CONFIGS = [
+    {"W": 2, "F": 0},
+    {"W": 8, "F": 3},
+    {"W": 33, "F": 1},
+    {"W": 1, "F": 0},
+    {"W": 7, "F": 1, "STICKY": 1},
+    {"W": 6, "F": 3, "STICKY": 1},
+    {"W": 8, "F": 3, "LATE": 1},
+]
 
 
 class Model:
@@ -16,13 +24,15 @@ class Model:
     def __init__(self):
         self.bits, self.below = config()["W"] + config()["F"], config()["F"]
         self.acc = 0
+        self.late, self.clears = 0, True  # of a device whose F bits come, and are cleared, a clock later
 
     def wrap(self, value):
         half = 1 << (self.bits - 1)
         return (value + half) % (2 * half) - half
 
     def sum(self, shift, negate, x):
-        return self.wrap((self.acc >> shift) + ((-x if negate else x) << self.below))
+        lost = self.acc & shift if config().get("STICKY") else 0
+        return self.wrap((self.acc >> shift | lost) + ((-x if negate else x) << self.below))
 
 
 class Pe:
@@ -36,8 +46,8 @@ class Pe:
         for name in ("enable", "shift", "negate", "x"):
             getattr(self.dut, name).value = 0
         self.dut.clear.value = 1
-        await FallingEdge(self.dut.clk)
-        await FallingEdge(self.dut.clk)
+        for _ in range(3):
+            await FallingEdge(self.dut.clk)
         return self
 
     async def step(self, x, shift=0, negate=0, enable=1, clear=0):
@@ -46,7 +56,13 @@ class Pe:
         dut.shift.value, dut.negate.value, dut.enable.value, dut.clear.value = shift, negate, enable, clear
         await ReadOnly()
         expected = model.sum(shift, negate, x)
-        assert int(dut.sum.value) == expected % (1 << model.bits), f"x {x}, shift {shift}, negate {negate}"
+        seen = expected % (1 << model.bits)
+        if "LATE" in config():
+            seen = seen >> model.below << model.below | model.late
+            if enable and shift:
+                model.late = (model.late | (model.acc >> model.below & 1) << model.below) >> 1
+            model.late, model.clears = 0 if model.clears else model.late, clear
+        assert int(dut.sum.value) == seen, f"x {x}, shift {shift}, negate {negate}"
         if clear:
             model.acc = 0
         elif enable:
@@ -74,7 +90,7 @@ async def terms_from_low_to_high_give_the_floor_of_the_exact_sum(dut):
     pe, rng = await Pe(dut).begin(), random.Random(2)
     for _ in range(100):
         await pe.step(0, enable=0, clear=1)
-        exact, top = 0, rng.randint(0, 6)
+        exact, top = 0, rng.randint(0, 6) if "LATE" not in config() else config()["F"]
         for exponent in range(top + 1):
             for i in range(rng.randint(1, 3)):
                 x, negate = rng.randint(-1, 1), rng.getrandbits(1)
@@ -82,7 +98,13 @@ async def terms_from_low_to_high_give_the_floor_of_the_exact_sum(dut):
                 last = await pe.step(x, shift=int(i == 0 and exponent > 0), negate=negate)
         below = config()["F"]
         kept = exact >> (top - below) if top >= below else exact << (below - top)
-        assert last == pe.model.wrap(kept) or config()["W"] < 4  # two bits cannot hold the partial sums
+        if "LATE" in config():
+            assert last >> below == pe.model.wrap(kept) >> below and pe.model.late == kept % (1 << below)
+        elif "STICKY" in config():
+            lost = exact % (1 << max(0, top - below))
+            assert last == pe.model.wrap(kept | (lost > 0))
+        else:
+            assert last == pe.model.wrap(kept) or config()["W"] < 4  # two bits cannot hold the partial sums
 
 
 @cocotb.test()

@@ -18,12 +18,32 @@ CONFIGS = [
     # one group in a final load, and as many as in any other
     {"LANES": 2, "GROUPS": 4, "FINAL": 1, "IN_W": 5, "IN_SIGNED": 1, "OUT_W": 4, **ends(-3, 7)},
     {"LANES": 3, "GROUPS": 2, "FINAL": 2, "IN_W": 5, "IN_SIGNED": 0, "OUT_W": 4, **ends(0, 15)},
+    # half even
+    {"LANES": 2, "GROUPS": 1, "FINAL": 1, "IN_W": 5, "REST_W": 2, "IN_SIGNED": 1, "OUT_W": 4, **ends(-5, 6)},
+    {
+        "LANES": 1,
+        "GROUPS": 2,
+        "FINAL": 1,
+        "IN_W": 1,
+        "REST_W": 1,
+        "IN_SIGNED": 0,
+        "OUT_W": 1,
+        **ends(0, 0, "NO_LOW", "NO_HIGH"),
+    },
 ]
+
+
+def in_bits():
+    """Bits of a sum with what is below it."""
+    return config()["IN_W"] + config().get("REST_W", 0)
 
 
 def clamped(word):
     c = config()
-    value = signed(word, c["IN_W"]) if c["IN_SIGNED"] else word
+    value = signed(word, in_bits()) if c["IN_SIGNED"] else word
+    value, rest = divmod(value, 1 << c.get("REST_W", 0))
+    if "REST_W" in c and rest == 0:
+        value -= value % 2
     low, high = limits(c)
     return min(max(value, low), high) % (1 << c["OUT_W"])
 
@@ -32,7 +52,7 @@ def random_loads(count, final_chance=0.3):
     """(sums of each group's lanes, final); the sums are a shuffle of all that there can be."""
     c, rng = config(), random.Random(3)
     size = c["GROUPS"] * c["LANES"]
-    every = list(range(1 << c["IN_W"])) * (1 + (count * size >> c["IN_W"]))
+    every = list(range(1 << in_bits())) * (1 + (count * size >> in_bits()))
     rng.shuffle(every)
     return [(every[i * size : (i + 1) * size], int(rng.random() < final_chance)) for i in range(count)]
 
@@ -58,7 +78,7 @@ class Loader:
         """Load now, or with nothing to load show any sums."""
         dut = self.dut
         dut.load.value = int(load is not None)
-        dut.sums.value = self.random.getrandbits(len(dut.sums)) if load is None else packed(load[0], config()["IN_W"])
+        dut.sums.value = self.random.getrandbits(len(dut.sums)) if load is None else packed(load[0], in_bits())
         dut.is_final.value = self.random.getrandbits(1) if load is None else load[1]
 
     async def load(self, loads):

@@ -62,7 +62,11 @@ def units():
     def steps(channels, count, most, low):
         return Steps(np.sort(rng.integers(-most, most, (channels, count))), low)
 
+    def even(multiplier, shift, low, high):
+        return Rescale(np.array([multiplier]), np.array([1 << shift >> 1]), np.array([1]), shift, low, high)
+
     padded = {"padding": (1, 1, 1, 1)}
+    halves = Conv(np.array([[1, -4], [2, 6], [-1, 3.0]])[:, :, None, None], np.array([0, 3, -2.0]))
     sparse = Conv(np.array([[1, -1], [1, 0], [-1, 0], [0, 0], [0, 1.0]])[:, :, None, None], np.zeros(5))
     return [
         # the usual layer: four lanes, the last one short, a ReLU to 4 bits
@@ -236,6 +240,17 @@ def units():
             sort=True,
         ),
         unit("serial_short", sparse, ((2, 3, 5), -8, 7, 0), (5, 2), lanes(5), rescale(5, 4, 4, -8, 7), sort=True),
+        # half to even: of bits shifted out and dropped, some of the result shifted out, in slices
+        unit(
+            "even",
+            conv(3, 2, (3, 3), **padded),
+            ((2, 4, 5), 0, 7, 0),
+            (3, 2),
+            quantize=Rescale(np.array([1, 2, -4]), np.array([16, 16, 16]), np.array([1, 2, 1]), 5, 0, 7),
+        ),
+        unit("even_fine", halves, ((2, 3, 5), -8, 7, 0), (5,), lanes(5), even(1, 1, -32, 31)),
+        unit("even_dsp", halves, ((2, 3, 5), -8, 7, 0), (5, 2, "dsp"), lanes(5), even(1, 3, -8, 7)),
+        unit("even_mac", halves, ((2, 3, 5), -8, 7, 0), (5, 1, "mac"), lanes(5), even(1, 3, -8, 7)),
         # thresholds
         unit("steps", conv(5, 2, (3, 3), **padded), ((2, 4, 6), 0, 15, 0), (3, 2), lanes(3), steps(5, 6, 9999, -3)),
         unit("steps_mac", conv(3, 2, (3, 3)), ((2, 4, 6), 0, 15, 0), (2, 1, "mac"), quantize=steps(1, 15, 99, 0)),

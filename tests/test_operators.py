@@ -48,6 +48,8 @@ def unlike(channels):
 
 
 CASES = {}
+# integers times a number of each output's own
+WEIGHT = torch.tensor([[1, -3, 7], [2, 0, -5]])[:, :, None, None].double() * torch.tensor([0.3, 0.7])[:, None, None, None].double()
 
 
 def case(name, function, shape=(3, 4, 6), **layers):
@@ -188,6 +190,15 @@ case(
     lambda m, x: m.a(F.hardtanh(m.b(m.c(x)).relu(), 0, 1.3)),
     c=lambda: nn.Conv2d(3, 5, 3),
     b=lambda: fitted(5),
+)
+case("wide leaky", lambda m, x: m.a(F.leaky_relu(m.b(m.c(x)), 0.3)), c=lambda: nn.Conv2d(3, 5, 3), b=lambda: fitted(5))
+case("wide sigmoid", lambda m, x: m.a(2 * torch.sigmoid(m.c(x)) - 1), c=lambda: nn.Conv2d(3, 5, 3))
+case("wide sum of unlike scales", lambda m, x: m.a(m.a(m.c(x) / 3) / 3 + m.a(x) / 5), c=lambda: nn.Conv2d(3, 3, 1))
+case("weights of any scale", lambda m, x: m.a(F.conv2d(x, WEIGHT)))
+case(
+    "cat of unlike scales",
+    lambda m, x: m.a(m.c(m.a(torch.cat([m.a(x) / 3, m.a(x) / 7], 1)))),
+    c=lambda: nn.Conv2d(6, 3, 1),
 )
 case("mean, clip", lambda m, x: m.a(x.mean((2, 3)).clamp(-0.3, 0.7)))
 case("sign", lambda m, x: m.c(torch.sign(x)), c=lambda: nn.Conv2d(3, 2, 3))

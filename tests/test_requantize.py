@@ -6,7 +6,7 @@ from math import ceil, floor
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
@@ -65,6 +65,8 @@ def requantized(scales, kind_offsets, reach, clamp, rounding, **more):
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(factors, offsets, ranges), min_size=1, max_size=3), clamps, roundings)
+# the first accumulator is a tie
+@example([(Fraction(1, 12), Fraction(163, 12), (11, 40))], (8, 17), "half_even")
 def test_each_accumulator_gets_its_level(kinds, clamp, rounding):
     scales, kind_offsets, reach = zip(*kinds, strict=True)
     fitted = requantized(scales, kind_offsets, reach, clamp, rounding)
@@ -99,6 +101,8 @@ def test_few_bits_give_as_many_wrong_levels_as_they_say(kinds, ends, clamp, roun
 
 @settings(max_examples=80, deadline=None)
 @given(factors, factors, offsets, ranges, ranges, clamps, roundings.filter(lambda name: name != "to_zero"))
+# some ties, and pairs that are nearly ties
+@example(Fraction(1, 10), Fraction(0.9156110882759094), Fraction(0), (-40, 240), (-24, 160), (0, 15), "half_even")
 def test_each_pair_of_a_sum_gets_its_level(scale_a, scale_b, offset, ends_a, ends_b, clamp, rounding):
     ends_a, ends_b = ((first // 4, first // 4 + (last - first) // 10) for first, last in (ends_a, ends_b))
     found = requantize_sum(scale_a, scale_b, offset, ends_a, ends_b, *clamp, rounding)
@@ -160,6 +164,13 @@ def test_more_accumulators_than_a_float_tells_apart():
     offset = -first * scale
     fitted = fit_one(scale, offset, (first, first + (1 << 44)), (0, 15), "floor")
     assert fitted.thresholds[0].tolist() == [first + k * ((1 << 40) + 1) for k in range(1, 16)]
+
+
+@pytest.mark.parametrize("above", [3, 7])
+def test_thresholds_that_floats_put_beside_an_integer(above):
+    below = 7 * 2**40 + 1
+    fitted = fit_one(Fraction(above, below), 0, (0, 1 << 50), (0, 255), "floor")
+    assert fitted.thresholds[0].tolist() == [-(-k * below // above) for k in range(1, 256)]
 
 
 def onnxruntime_levels(a, single, low, high):

@@ -87,7 +87,8 @@ def traced(module, x: torch.Tensor) -> dict[int, np.ndarray]:
             )
     with torch.no_grad():
         module(x)
-    return {n: (y.permute(0, 2, 3, 1) if y.dim() == 4 else y).numpy() for n, y in values.items()}
+    axes = (0, 3, 2, 1) if x.shape[1] > x.shape[2] else (0, 2, 3, 1)  # turned, or not
+    return {n: (y.permute(*axes) if y.dim() == 4 else y).numpy() for n, y in values.items()}
 
 
 def graph_of(path: str, target: str):

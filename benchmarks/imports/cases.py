@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from brevitas import export as exporters
+
 from benchmarks.imports import brevitas, fake, ort, pt2e
 from benchmarks.imports.networks import NETWORKS, digits, make
 from hwgen.load import load
@@ -21,7 +23,7 @@ Written = tuple[Path, Run, Run | None]
 class Case:
     """tool, form  as the table names them; network -- of NETWORKS
     target  the tool's own, of BuildConfig, beside "exact"
-    write   writes the network into a folder: the path of the file, the tool's run of it, and torch's in float64, or None
+    write   writes the network into a folder: the path of the file, the tool's run, and torch's in float64, or None
     """
 
     tool: str
@@ -45,7 +47,7 @@ def _brevitas(export: str, bits: int, fixed: bool, name: str, folder: Path) -> W
     network = make(name, brevitas.kit(bits, fixed), EPOCHS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        written = getattr(brevitas, export)
+        written = getattr(exporters, export)
         written(network, digits()[2][:1], str(path), dynamo=False)
     return path, partial(_module, network), partial(_file, path)
 
@@ -85,7 +87,7 @@ FORMS = (
     ("Brevitas", "QONNX W4A4", partial(_brevitas, "export_qonnx", 4, False), "exact", tuple(NETWORKS)),
     (
         "Brevitas",
-        "QONNX W8A8, fixed point",
+        "QONNX W8A8 fixed",
         partial(_brevitas, "export_qonnx", 8, True),
         "exact",
         ("plain", "residual"),

@@ -20,8 +20,8 @@ RECIPE = Recipe(
 
 
 def powers_of_two(name: str) -> tuple[nn.Module, nn.Module]:
-    """A network of benchmarks.imports.networks in 4-bit powers of two, half of the weights zero, activations of 8 bits; and
-    the float network that it was."""
+    """A network of benchmarks.imports.networks in 4-bit powers of two, half of the weights zero, with activations of 8
+    bits; and the float network that it was."""
     x, y, *_ = digits()
     batches = list(zip(x.split(50), y.split(50), strict=True))
     torch.manual_seed(0)

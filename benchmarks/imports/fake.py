@@ -1,5 +1,5 @@
-"""torch's own fake quantizers: networks of float layers with a fake quantizer before each, as a loop for quantization-aware
-training has them."""
+"""torch's own fake quantizers: networks of float layers with a fake quantizer before each, as a loop for
+quantization-aware training has them."""
 
 from functools import partial
 
@@ -22,9 +22,8 @@ class Quantizer(nn.Module):
 
     def forward(self, x):
         if self.training:
-            self.ends = torch.stack(
-                [torch.minimum(self.ends[0], x.min()), torch.maximum(self.ends[1], x.max())]
-            ).detach()
+            seen = torch.cat([self.ends, x.detach().flatten()])
+            self.ends = torch.stack([seen.min(), seen.max()])
             self.scale = ((self.ends[1] - self.ends[0]) / (self.high - self.low)).clamp(min=1e-6)
             self.zero = (self.low - torch.round(self.ends[0] / self.scale)).int()
         return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, self.low, self.high)

@@ -1,4 +1,5 @@
-"""PT2E: float networks that torchao quantizes with the quantizer that it brings for XNNPACK, and torch computes in float32."""
+"""PT2E: float networks that torchao quantizes with the quantizer that it brings for XNNPACK, and torch computes in
+float32."""
 
 import warnings
 from pathlib import Path

@@ -9,6 +9,7 @@ from hwgen.engines import Engine, Limits, engine
 from hwgen.lanes.fold import Fold, legal_groups, legal_lanes, takes
 from hwgen.lanes.kinds import LaneKind, lane_kinds
 from hwgen.lanes.rescale import scaler_of
+from hwgen.lanes.shifts import as_shift
 from hwgen.lanes.unit import TermLanes, work
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -24,13 +25,14 @@ class Lanes(Engine[Fold]):
     any_order = True
 
     def obstacle(self, stage):
+        stage = as_shift(stage)
         if stage.op.window is None:
             return "it is neither a sum nor a maximum over a window"
         obstacles = [kind.obstacle(stage) for kind in lane_kinds().values()]
         return None if None in obstacles else obstacles[0]
 
     def choices(self, stage, limits, sides):
-        found: list[Fold] = []
+        stage, found = as_shift(stage), list[Fold]()
         for kind in lane_kinds().values():
             if (not kind.slices or (limits.dsp and kind.name in limits.device.lanes)) and kind.obstacle(stage) is None:
                 for multiplier in _multipliers(stage, kind, limits):

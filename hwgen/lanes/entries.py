@@ -28,6 +28,7 @@ class Rounds:
     places    of each channel
     groups
     word_cycles  that a group's results take before they are sent (rtl/rescale.v); 0: none (rtl/requantize.v)
+    late      cycles, 0 or 1, from finished sums to their low bits
     """
 
     channels: tuple[int, ...]
@@ -35,6 +36,7 @@ class Rounds:
     places: np.ndarray
     groups: int
     word_cycles: int = 0
+    late: int = 0
 
     @staticmethod
     def of(lengths: np.ndarray, groups: int, sort: bool) -> "Rounds":
@@ -60,7 +62,7 @@ class Rounds:
         sent = np.full(len(self.lengths), self.groups)
         sent[-1] = self.final
         if self.word_cycles:
-            return int(np.maximum(self.lengths, np.roll(sent, 1) * self.word_cycles).sum())
+            return int(np.maximum(self.lengths, np.roll(sent, 1) * self.word_cycles + self.late).sum())
         if (self.lengths >= np.roll(sent, 1)).all():
             return int(self.lengths.sum())
         finished = moved = behind = 0

@@ -304,12 +304,12 @@ def _levels(quantize: Rescale, x: int) -> np.ndarray:
     return np.minimum(np.maximum(level, quantize.low), quantize.high)
 
 
-def shared(rounds: Rounds, lanes: int, pace: int) -> tuple[int, Rounds]:
+def shared(rounds: Rounds, lanes: int, pace: int, late: int) -> tuple[int, Rounds]:
     """The fewest scalers with which rounds are as short as with one for each of the lanes, and the rounds then; pace --
-    clocks of a scaler for a sum."""
+    clocks of a scaler for a sum; late -- as in Rounds."""
 
     def at(count: int) -> Rounds:
-        return replace(rounds, word_cycles=-(-lanes // count) * pace)
+        return replace(rounds, word_cycles=-(-lanes // count) * pace, late=late)
 
     counts = sorted({-(-lanes // sums) for sums in range(1, lanes + 1)})
     shortest = at(lanes).cycles

@@ -1,6 +1,6 @@
 """rtl/term_lanes.v: a layer, GROUPS output channels of LANES pixels at a time, one term a cycle for each channel."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,10 +10,11 @@ from hwgen.lanes import price
 from hwgen.lanes.entries import Entries, PlaceBits, Rounds
 from hwgen.lanes.fold import Fold
 from hwgen.lanes.geometry import Windows, rows_of
-from hwgen.lanes.kinds import LaneKind, lane_kinds
+from hwgen.lanes.kinds import LaneKind, lane_kinds, too_much
 from hwgen.lanes.memories import MEMORIES, ListMemory
 from hwgen.lanes.program import Program
 from hwgen.lanes.rescale import Scaler, scaler_of, shared
+from hwgen.lanes.shifts import as_shift
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
 from hwgen.qtype import ceil_log2
@@ -47,8 +48,9 @@ def walked(stage: Stage, fold: Fold, order: Order, sort: bool) -> tuple[int, Rou
     """The scalers of rtl/rescale.v, 0 where there is none, and how the groups walk the list."""
     kind = lane_kinds()[fold.kind]
     rounds = Rounds.of(entries_of(stage, kind, order).lengths, fold.groups, sort and not MEMORIES[fold.memory].written)
-    scaler = scaler_of(stage, kind.program(stage).sum_bits, fold.multiplier)
-    return (0, rounds) if scaler is None else shared(rounds, fold.lanes, scaler.pace)
+    program = kind.program(stage)
+    scaler = scaler_of(stage, program.sum_bits, fold.multiplier)
+    return (0, rounds) if scaler is None else shared(rounds, fold.lanes, scaler.pace, int(program.below > 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,13 @@ class TermLanes(LoadableUnit):
     order: Order
     device: Device
     sort: bool = False
+    given: Stage = field(init=False)
     module = "term_lanes"
+
+    def __post_init__(self):
+        object.__setattr__(self, "given", self.stage)
+        object.__setattr__(self, "stage", as_shift(self.stage))
+
     primitives = True
     loads = True
     stops = False
@@ -97,7 +105,7 @@ class TermLanes(LoadableUnit):
 
     @property
     def latency(self):
-        late = 0 if self.scaler is None else self.scaler.registers
+        late = 0 if self.scaler is None else self.scaler.registers + self.rounds.late
         return self.kind_of_lanes.registers + self.entries.gaps + late
 
     @property
@@ -177,7 +185,10 @@ class TermLanes(LoadableUnit):
         return self.entries.rom(self.rounds)
 
     def reloaded(self, op: Conv) -> Rom:
-        program = self.kind_of_lanes.reloaded(self.stage, op, self.program, self.entries.payload_bits)
+        new = as_shift(replace(self.given, op=op))
+        if type(new.quantize) is not type(self.stage.quantize) or not isinstance(new.op, Conv):
+            raise too_much(self.given, "its sums are no longer rounded by a shift alone", "use another grid of biases")
+        program = self.kind_of_lanes.reloaded(self.stage, new.op, self.program, self.entries.payload_bits)
         # the channels' places and the widths are the build's
         entries = program.entries(self.place_bits, self.order.places, self.entries.payload_bits)
         return entries.rom(Rounds.of(entries.lengths, self.fold.groups, sort=False))
@@ -226,6 +237,7 @@ class TermLanes(LoadableUnit):
             "W": program.accumulator,
             "F": program.below,
             "DROP": program.drop,
+            "EVEN": int(stage.rounds is not None and stage.rounds.even and program.drop > 0),
             "OUT_W": stage.y.qtype.bits,
             **end_parameters(self.ends),
             "IMMEDIATE_W": program.immediate_bits,

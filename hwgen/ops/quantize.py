@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, inf, isfinite
+from typing import ClassVar
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +34,7 @@ class Quantize(Op):
     low: int
     high: int
     elementwise = True
+    even: ClassVar[bool] = False
 
     @property
     def requantization(self) -> "Quantize":

@@ -2,8 +2,9 @@
 
 Of an int8 network the module takes the integers of its input as floats, [N, rows, columns, channels] as the file has
 it, and returns those of its outputs. Each operator is a submodule, named by its output tensor, whose result is the
-tensor's integers less their zero point, with the channels first. A SOFTMAX at the end is the host's, in floats, so its
-result is probabilities; a DEQUANTIZE there gives floats, too, and a float input is quantized by a QUANTIZE.
+tensor's integers less their zero point, with the channels first (see `walk.Order`). A SOFTMAX at the end is the host's,
+in floats, so its result is probabilities; a DEQUANTIZE there gives floats, too, and a float input is quantized by a
+QUANTIZE.
 
 The target says how sums become levels. `exact`: of the rational number that the file's scales make of the sum, half
 even. `tflite-reference`: as TensorFlow Lite's reference kernels (BUILTIN_REF), bit for bit.

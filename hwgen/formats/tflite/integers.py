@@ -15,7 +15,7 @@ from hwgen.errors import BadInput, UnsupportedLayer
 from hwgen.fixed_point import requantize_fixed
 from hwgen.formats import Call
 from hwgen.formats.tflite.file import OperatorInfo, TensorInfo
-from hwgen.formats.tflite.walk import NONE, RELU, RELU6, RELU_N1_TO_1, Reader, channels_first, channels_last, flat
+from hwgen.formats.tflite.walk import NONE, RELU, RELU6, RELU_N1_TO_1, Reader
 from hwgen.nn_affine import quantize_affine
 from hwgen.ops.rescale import Rescale
 from hwgen.requantize import requantize, requantize_sum
@@ -158,8 +158,8 @@ class Integers(Reader):
         if self.tensor(operator, 1).data is not None and len(self.tensor(operator, 1).shape) != 4:
             raise BadInput(f"weights of shape {list(self.tensor(operator, 1).shape)}", "", "convert the network again")
         weight = self.weights(operator, 3 if depthwise else 0)
-        weight = weight.transpose(3, 0, 1, 2) if depthwise else weight.transpose(0, 3, 1, 2)
-        outputs, inputs, *kernel = weight.shape
+        kernel, weight = weight.shape[1:3], self.order.weights(weight, depthwise)
+        outputs, inputs, *_ = weight.shape
         groups = channels if depthwise else channels // max(1, inputs)
         if inputs < 1 or outputs < 1 or groups * inputs != channels or outputs % groups:
             raise BadInput(f"weights of {outputs}x{inputs} channels for {channels}", "", "convert the network again")
@@ -184,7 +184,8 @@ class Integers(Reader):
         levels = _affine(self.units(operator), self.result(operator), *self.ends(operator), rounding)
         bias = self.bias(operator, outputs, "INT32")
         self.check_sums(weight, bias, np.zeros(1, np.int64))
-        step = Sums(lambda x, w, b: levels(F.linear(flat(x, shape), w, b)), weight, bias)
+        order = self.order
+        step = Sums(lambda x, w, b: levels(F.linear(order.flat(x, shape), w, b)), weight, bias)
         self.add(operator, step)
 
     def _average(self, operator: OperatorInfo) -> None:
@@ -199,8 +200,8 @@ class Integers(Reader):
         reach = np.array([[count * (INT8[0] - zero), count * (INT8[1] - zero)]])
         found = requantize([Fraction(1, count)], [Fraction(0)], reach, low, high, "half_away", rule=rule).op
         assert isinstance(found, Rescale), "averages of one rounding on either side of zero are a line"
-        multiplier, scale = float(found.multipliers[0]), float(1 << found.shift)
-        self.add(operator, Call(lambda x: _floor(pool(x) * multiplier + float(found.biases[0]), scale, low, high)))
+        factor, offset = (float(numbers[0]) / (1 << found.shift) for numbers in (found.multipliers, found.biases))
+        self.add(operator, Call(lambda x: _floor(pool(x) * factor + offset, low, high)))
 
     def _mean(self, operator: OperatorInfo) -> None:
         self.over(operator)
@@ -253,9 +254,10 @@ class Integers(Reader):
                 "",
                 "quantize its inputs in scales that are nearer to each other",
             )
-        (one, other), line = (float(found[0][0]), float(found[0][1])), found[1]
-        bias, scale = float(line.biases[0]), float(1 << line.shift)
-        self.add(operator, Call(lambda a, b: _floor(a * one + b * other + bias, scale, low, high)), 2)
+        (one, other), line = found
+        factors, offset = [m / (1 << line.shift) for m in (one, other)], float(line.biases[0]) / (1 << line.shift)
+        step = Call(lambda a, b: _floor(a * factors[0] + b * factors[1] + offset, low, high))
+        self.add(operator, step, 2)
 
     # what only moves numbers has the same scale behind it
 
@@ -278,14 +280,13 @@ class Integers(Reader):
     # the border
 
     def _input(self, number: int) -> None:
-        tensor, name = self.graph.tensors[number], str(number)
+        tensor, name, order = self.graph.tensors[number], str(number), self.order
         if tensor.kind == "FLOAT32":
-            self.network.step(self.name(number), Call(lambda x: channels_first(x, tensor.shape)), [name], [name])
-            return
-        zero, levels = self.zero(tensor), _stored(self.zero(tensor), 1.0, "half_even")
-        self.network.step(
-            self.name(number), Call(lambda x: channels_first(levels(x - zero), tensor.shape)), [name], [name]
-        )
+            step = Call(lambda x: order.held(x, tensor.shape))
+        else:
+            zero, levels = self.zero(tensor), _stored(self.zero(tensor), 1.0, "half_even")
+            step = Call(lambda x: order.held(levels(x - zero), tensor.shape))
+        self.network.step(self.name(number), step, [name], [name])
 
     def _quantize(self, operator: OperatorInfo) -> None:
         before, after = self.tensor(operator, 0), self.result(operator)
@@ -320,7 +321,8 @@ class Integers(Reader):
     def _output(self, number: int) -> None:
         tensor = self.graph.tensors[number]
         zero = 0 if number in self.hosted else self.zero(tensor)
-        step = Call(lambda x: channels_last(x + zero if zero else x, tensor.shape))
+        order = self.order
+        step = Call(lambda x: order.given(x + zero if zero else x, tensor.shape))
         self.network.step("output", step, [str(number)], [f"output {number}"])
 
 
@@ -336,10 +338,9 @@ def _half_away(x: np.ndarray | np.floating) -> np.ndarray:
     return np.sign(x) * np.floor(abs(x) + 0.5)
 
 
-def _floor(x: Tensor, scale: float, low: int, high: int) -> Tensor:
-    """The levels floor(x / scale), from low to high."""
-    worth, zero = torch.tensor([scale], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    return quantize_affine(x, worth, zero, 0, low, high, "floor")
+def _floor(x: Tensor, low: int, high: int) -> Tensor:
+    """The levels floor(x), from low to high."""
+    return quantize_affine(x, torch.ones(1), torch.zeros(1), 0, low, high, "floor")
 
 
 def _affine(units: np.ndarray, result: TensorInfo, low: int, high: int, rounding: str) -> Callable:

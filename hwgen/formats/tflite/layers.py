@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hwgen.errors import BadInput, UnsupportedLayer
 from hwgen.formats import Call
 from hwgen.formats.tflite.file import OperatorInfo
-from hwgen.formats.tflite.walk import NONE, RELU, RELU6, RELU_N1_TO_1, Reader, channels_first, channels_last, flat
+from hwgen.formats.tflite.walk import NONE, RELU, RELU6, RELU_N1_TO_1, Reader
 
 
 class Floats(Reader):
@@ -61,9 +61,9 @@ class Floats(Reader):
         if weight.ndim != 4:
             raise BadInput(f"weights of shape {list(weight.shape)}", "", "convert the network again")
         depthwise = operator.kind == "DEPTHWISE_CONV_2D"
-        weight = weight.transpose(3, 0, 1, 2) if depthwise else weight.transpose(0, 3, 1, 2)
+        kernel, weight = weight.shape[1:3], self.order.weights(weight, depthwise)
         _, _, channels = self.image(self.tensor(operator, 0))
-        outputs, inputs, *kernel = weight.shape
+        outputs, inputs, *_ = weight.shape
         groups = channels if depthwise else channels // max(1, inputs)
         if inputs < 1 or groups * inputs != channels or outputs % groups:
             raise BadInput(f"weights of {outputs}x{inputs} channels for {channels}", "", "convert the network again")
@@ -82,7 +82,8 @@ class Floats(Reader):
         self.expect(self.result(operator).shape, (1, outputs))
         layer = nn.Linear(inputs, outputs)
         _set(layer, weight, self.bias(operator, outputs, "FLOAT32"))
-        before = [] if len(shape) == 2 else [Call(lambda x: flat(x, shape))]
+        order = self.order
+        before = [] if len(shape) == 2 else [Call(lambda x: order.flat(x, shape))]
         self.add(operator, nn.Sequential(*before, layer, *self.clamp(operator)))
 
     def _sum(self, operator: OperatorInfo) -> None:
@@ -113,13 +114,13 @@ class Floats(Reader):
         self.add(operator, nn.Identity())
 
     def _input(self, number: int) -> None:
-        shape = self.graph.tensors[number].shape
-        step = Call(lambda x: channels_first(x, shape))
+        shape, order = self.graph.tensors[number].shape, self.order
+        step = Call(lambda x: order.held(x, shape))
         self.network.step(self.name(number), step, [str(number)], [str(number)])
 
     def _output(self, number: int) -> None:
-        shape = self.graph.tensors[number].shape
-        self.network.step("output", Call(lambda x: channels_last(x, shape)), [str(number)], [f"output {number}"])
+        shape, order = self.graph.tensors[number].shape, self.order
+        self.network.step("output", Call(lambda x: order.given(x, shape)), [str(number)], [f"output {number}"])
 
 
 class Added(nn.Module):

@@ -1,6 +1,7 @@
 """A walk through the operators of a file, whatever its numbers are; all that stands in the way is told at once."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
@@ -17,6 +18,37 @@ NONE, RELU, RELU_N1_TO_1, RELU6 = range(4)  # fused activations
 SAME = 0  # padding
 
 
+@dataclass(frozen=True)
+class Order:
+    """How the module holds images, which the file has as [N, rows, columns, channels]: with the channels first, and
+    turned, columns before rows, where the input has more rows than columns, as lanes are along what is last."""
+
+    turned: bool
+
+    @property
+    def axes(self) -> tuple[int, int, int, int]:
+        """Of the file's, in the module's order."""
+        return (0, 3, 2, 1) if self.turned else (0, 3, 1, 2)
+
+    def held(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        """A tensor that the file has in `shape`, as the module holds it."""
+        return x.permute(*self.axes) if len(shape) == 4 else x
+
+    def given(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        """The same back."""
+        return x.permute(*((0, 3, 2, 1) if self.turned else (0, 2, 3, 1))) if len(shape) == 4 else x
+
+    def flat(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        """A tensor of the module, each frame's numbers in the order of the file."""
+        return self.given(x, shape).reshape(-1, prod(shape))
+
+    def weights(self, weight: np.ndarray, depthwise: bool) -> np.ndarray:
+        """Those of a convolution, [outputs, inputs of a group, ...], of the file's."""
+        if depthwise:
+            return weight.transpose(3, 0, 2, 1) if self.turned else weight.transpose(3, 0, 1, 2)
+        return weight.transpose(*self.axes)
+
+
 class Reader:
     """Walks a subgraph, operator by operator; what stands in the way is told at once."""
 
@@ -25,6 +57,8 @@ class Reader:
     def __init__(self, graph: Subgraph, path: str, target: str):
         self.graph, self.path, self.target = graph, path, target
         self.network = Network([str(n) for n in graph.inputs], [f"output {n}" for n in graph.outputs])
+        images = [graph.tensors[number].shape for number in graph.inputs if len(graph.tensors[number].shape) == 4]
+        self.order = Order(bool(images) and all(rows > columns for _, rows, columns, _ in images))
         self.hosted: dict[int, int] = {}  # results that are the host's -> the tensor that they are made of
         self.obstacles: list[HwgenError] = []
 
@@ -127,6 +161,9 @@ class Reader:
         (top, bottom, down), (left, right, across) = sides
         if min(down, across) < 1:
             raise BadInput(f"a window of {kernel} on {rows}x{columns}", "", "convert the network again")
+        if self.order.turned:
+            turned = kernel[::-1], stride[::-1], dilation[::-1]
+            return Windows(*turned, (top, bottom, left, right)), (down, across)
         return Windows(kernel, stride, dilation, (left, right, top, bottom)), (down, across)
 
     # what only moves numbers
@@ -135,7 +172,8 @@ class Reader:
         before, after = self.tensor(operator, 0).shape, self.result(operator).shape
         if prod(before) != prod(after) or before[:1] != (1,) or after[:1] != (1,):
             raise UnsupportedLayer(f"a reshape of {list(before)} to {list(after)}", "", "keep a batch of one first")
-        self.add(operator, Call(lambda x: channels_first(channels_last(x, before).reshape(-1, *after[1:]), after)))
+        order = self.order
+        self.add(operator, Call(lambda x: order.held(order.given(x, before).reshape(-1, *after[1:]), after)))
 
     def _pad(self, operator: OperatorInfo) -> None:
         before, after = self.tensor(operator, 0).shape, self.result(operator).shape
@@ -144,8 +182,8 @@ class Reader:
         if (sides < 0).any() or sides[0].any():
             raise UnsupportedLayer("a padding of the batch, or of less than nothing", "", "pad rows and columns")
         self.expect(after, [n + int(pair.sum()) for n, pair in zip(before, sides, strict=True)])
-        order = [0, 3, 1, 2] if len(before) == 4 else range(len(before))
-        pads = [int(n) for axis in reversed(order) for n in sides[axis]]
+        axes = self.order.axes if len(before) == 4 else range(len(before))
+        pads = [int(n) for axis in reversed(axes) for n in sides[axis]]
         self.add(operator, Call(lambda x: F.pad(x, pads)))
 
     def _concatenate(self, operator: OperatorInfo) -> None:
@@ -159,7 +197,7 @@ class Reader:
         along = sum(part[axis] for part in parts)
         for part in parts:
             self.expect(whole, (*part[:axis], along, *part[axis + 1 :]))
-        dim = {1: 2, 2: 3, 3: 1}[axis] if len(whole) == 4 else axis
+        dim = self.order.axes.index(axis) if len(whole) == 4 else axis
         self.add(operator, Call(lambda *x: torch.cat(x, dim)), len(operator.inputs))
 
     def _max_pool(self, operator: OperatorInfo) -> None:
@@ -227,21 +265,6 @@ class Windows:
 
     def layer(self, inputs: int, outputs: int, groups: int) -> nn.Conv2d:
         return nn.Conv2d(inputs, outputs, self.kernel, self.stride, self.padding, self.dilation, groups)
-
-
-def channels_first(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """A tensor that the file has in `shape`, in the module's order."""
-    return x.permute(0, 3, 1, 2) if len(shape) == 4 else x
-
-
-def channels_last(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """A tensor of the module, in the order of the file."""
-    return x.permute(0, 2, 3, 1) if len(shape) == 4 else x
-
-
-def flat(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """A tensor of the module, each frame's numbers in the order of the file."""
-    return channels_last(x, shape).reshape(-1, prod(shape))
 
 
 def _padding(size: int, kernel: int, stride: int, dilation: int, same: bool) -> tuple[int, int, int]:

@@ -59,12 +59,14 @@ def sum_program(
     top = sums.highest + lift
     chunks, constant_bits = immediates(sums.constants, top, conv, x, constant_bits or gap_bits)
     immediate_bits = max(x.qtype.bits, constant_bits)
-    drop = max(0, sums.drop - top)
+    # rounding half to even must know whether any bit that is shifted out of a result is set
+    sticky = int(quantize is not None and quantize.even and top > 0 and sums.drop > 0)
+    drop = max(0, sums.drop - top) + sticky
     return Program(
         **in_order(conv, sums.terms, chunks, top),
         terms=len(sums.terms),
         accumulator=max(_accumulator(sums, chunks), immediate_bits, drop + 1),
-        below=max(0, top - sums.drop),
+        below=max(0, top - sums.drop) + sticky,
         drop=drop,
         immediate_bits=immediate_bits,
         constant_bits=constant_bits,
