@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from hwgen.adders.scaled import Requantized
+from hwgen.adders.scaled import requantized
 from hwgen.engines import Choice, Engine, engine, engines
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.sums import exact_sums
 from hwgen.units import window
 from hwgen.units.adder_graph import AdderGraph
 
@@ -59,7 +58,7 @@ class SpatialEngine(Engine[Spatial]):
         most = min(limits.pixels, stage.x.shape[2])
         pixels = [n for n in range(least, most + 1) if window.obstacle(stage, n) is None]
         able = limits.dsp and "mac" in limits.device.lanes and isinstance(stage.quantize, Rescale)
-        slices = (0, 1) if able and Requantized.of(exact_sums(stage), stage.quantize, True).slices else (0,)
+        slices = (0, 1) if able and requantized(stage, slices=True).slices else (0,)
         return [Spatial(n, where) for n in pixels for where in slices]
 
     def reads(self, stage, i, choice, order):
