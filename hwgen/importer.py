@@ -16,6 +16,7 @@ from hwgen.errors import BadInput, DoesNotFit, HwgenError, MissingActQuant, Obst
 from hwgen.ir import Graph, Output, TensorType
 from hwgen.ops import Import, importers
 from hwgen.qtype import QType
+from hwgen.rules import EXACT
 from hwgen.target import Target
 from hwgen.tensors import Floats, Tensor, Tensors, as_arrays, as_double, doubles, is_power, leaves
 from hwgen.views import alike, frame_shape

@@ -23,7 +23,7 @@ from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.qtype import QType
 from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
-from hwgen.rules import EXACT, Rule
+from hwgen.rules import Rule
 from hwgen.target import Target
 from hwgen.terms import trailing_exponent
 from hwgen.views import View, frame_shape, laid_out

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from brevitas import export as exporters
 
 from benchmarks.imports import brevitas, fake, ort, pt2e
