@@ -14,10 +14,12 @@ from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.devices import devices
 from hwgen.emit import instantiated, library
+from hwgen.engines import Limits
 from hwgen.engines.spatial import Spatial, SpatialEngine
 from hwgen.ir import Graph, TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
+from hwgen.ops.quantize import Quantize
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
@@ -327,6 +329,24 @@ def test_factors_in_slices_equal_the_golden_integers(simulator, tmp_path, monkey
     check_design(tmp_path / "a", design, simulator, stall=0.4)
     if simulator == "icarus":
         check_design(tmp_path / "b", design)
+
+
+def test_slices_are_offered_where_they_may_save_much():
+    x, ours = TensorType((4, 6, 6), QType(0, 255), 0), devices()
+    factors = rescale([700001, 523, 345679, 987653], [0, 5, -9, 1], [0] * 4, 26, 0, 255)
+    engine = SpatialEngine()
+
+    def offered(op, quantize, dsp, family):
+        stage = Stage.alone("y", op, quantize, x)
+        limits = Limits(None, 8, 1, dsp, [], {}, ours[family])
+        return {choice.slices for choice in engine.choices(stage, limits, list)}
+
+    depthwise = conv(1, 4, 4, 3, 100, 4)
+    assert offered(depthwise, factors, True, "ultrascale_plus") == {0, 1}
+    assert offered(depthwise, factors, False, "ultrascale_plus") == {0}
+    assert offered(depthwise, factors, True, "series7") == {0}
+    assert offered(depthwise, Quantize(5, 0, 255), True, "ultrascale_plus") == {0}
+    assert offered(conv(1, 4, 4, 3, 100), factors, True, "ultrascale_plus") == {0}
 
 
 @pytest.mark.sim
