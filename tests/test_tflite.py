@@ -296,7 +296,13 @@ def broken(name: str) -> bytes:
     if name == "shape":
         outputs = [net.tensor((1, 2, 2, 3), 0.05, -128, name="z")]
         net.operator("RESHAPE", [y], outputs)
-    content = net.content([x if name in ("int16", "uint8") else net.input], outputs, 2 if name == "subgraphs" else 1)
+    content = net.content(
+        [x if name in ("int16", "uint8") else net.input],
+        outputs,
+        subgraphs=2 if name == "subgraphs" else 1,
+        version=2 if name == "version" else 3,
+        outside=name == "outside",
+    )
     return {"identifier": content[:4] + b"TFL9" + content[8:], "cut": content[: len(content) // 2]}.get(name, content)
 
 
@@ -317,6 +323,8 @@ def broken(name: str) -> bytes:
         ("custom", "custom operator MyOp"),
         ("unknown", "the operator HARD_SWISH is not read"),
         ("subgraphs", "2 subgraphs"),
+        ("version", "the schema's version is 2"),
+        ("outside", "weight are outside of the flatbuffer"),
         ("too large", "huge has 268435456 numbers"),
         ("read before", "z is read before it is computed"),
         ("buffer", "outside is in buffer 99"),
