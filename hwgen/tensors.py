@@ -816,6 +816,9 @@ class Tensors:
         channels = self._channels(raw, of)
         depthwise = op.groups == len(op.weight) and op.weight.shape[1] == 1
         if of.other is not None or (channels is not None and not depthwise):
+            made = next((node.op.requantization for node in reversed(self.nodes) if node.name == of.x), None)
+            if made is None or not made.bounded:
+                raise MissingActQuant(f"the result of {of.name} is used as floats", of.path, _QUANTIZE)
             raise UnsupportedLayer(
                 f"its input, {of.name}, has scales that differ from channel to channel",
                 self.path,
