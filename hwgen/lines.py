@@ -248,6 +248,29 @@ class Lines(Nodes):
         steps, which = np.unique(np.stack(found), axis=1, return_inverse=True)  # type: ignore[arg-type]
         return self.defer(self.views[raw], of.scaled_by_place(steps, which.reshape(-1)))
 
+    def by_index(self, x: Tensor, values: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """A tensor of integers, or a line, as a line of which each kind is of one of `values`: integers from 0 on that
+        broadcast against the user's shape; and that one of each kind, int64."""
+        raw, of = self._unclipped(x)
+        found = None if self.views[raw].zeros else self._backed(raw, values)
+        if found is None:
+            places = self.views[raw].places.reshape(-1)
+            of = replace(of, kinds=None if of.kinds is None else of.kinds[places])
+            raw = self._named(self._settled(raw))
+            found = self._backed(raw, values)
+        own = 0 if of.kinds is None else of.kinds
+        codes, kinds = np.unique(own * (values.max() + 1) + found, return_inverse=True)  # type: ignore[operator]
+        before, which = np.divmod(codes.astype(np.int64), values.max() + 1)
+        line = replace(
+            of,
+            x=self.views[raw].base,
+            scales=tuple(of.scales[kind] for kind in before),
+            offsets=tuple(of.offsets[kind] for kind in before),
+            kinds=kinds.reshape(-1).astype(np.int64) if len(codes) > 1 else None,
+            single=None,
+        )
+        return self.defer(self.views[raw], line), which
+
     def _unclipped(self, x: Tensor) -> tuple[Tensor, Line]:
         """The integers of a tensor and the line that they are worth, where what it is cut off at is done to them."""
         view, of = self.views[x], self.line(x)
