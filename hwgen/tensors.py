@@ -25,10 +25,10 @@ from hwgen.qtype import QType
 from hwgen.requantizers import Requantization, counter, requantizer, sum_requantizer
 from hwgen.rules import Rule
 from hwgen.target import Target
-from hwgen.terms import trailing_exponent
+from hwgen.terms import significant_bits, trailing_exponent
 from hwgen.views import View, frame_shape, laid_out
 
-FINER_BITS = 12  # by which a constant that is added may be finer than what it is added to
+FINER_BITS = 12  # by which a constant may make integers wider that another tool's quantizer made
 # calls that never fall, of which the levels of any number are steps
 RISING = (
     *("atan", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp", "hardsigmoid", "hardtanh", "leaky_relu"),
@@ -625,8 +625,8 @@ class Tensors:
                     exact = scale / divisor
                 if (finite and (exact * divisor != scale).any()) or (_odd_part(divisor) != 1).any():
                     raise OffGrid(f"a quotient by {divisor.reshape(-1)[0]:g} is on no grid", self.path)
-                if self.foreign and not self.is_function(x) and self._is_fine(offset, self.types[view.base]):
-                    raise OffGrid("an offset that the quantizer behind it takes", self.path)
+                if self.foreign and not self.is_function(x) and self._is_wide(exact, offset, self.types[view.base]):
+                    raise OffGrid("a factor or an offset that the quantizer behind it takes", self.path)
                 result = self._affine(x, exact, offset)
                 return self.known(result) if numbers else result
             except (OffGrid, DoesNotFit, MissingActQuant):
@@ -643,10 +643,11 @@ class Tensors:
         return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
 
     @staticmethod
-    def _is_fine(offset: np.ndarray, kind: TensorType) -> bool:
-        """Whether constants are on a grid so much finer than a tensor's that its sums would be far wider."""
-        some = offset[offset != 0]
-        return some.size > 0 and int(trailing_exponent(some).min()) < kind.exponent - FINER_BITS
+    def _is_wide(scale: np.ndarray, offset: np.ndarray, kind: TensorType) -> bool:
+        """Whether integers times the scales and plus the offsets take far more bits."""
+        some, factors = offset[offset != 0], scale[scale != 0]
+        fine = some.size > 0 and int(trailing_exponent(some).min()) < kind.exponent - FINER_BITS
+        return fine or (factors.size > 0 and int(significant_bits(factors).max()) > FINER_BITS)
 
     def of_one_frame(self, values) -> np.ndarray:
         """Constants of the user's shape, a batch of one among it, as float64: those of a batch that is all alike."""
