@@ -70,7 +70,9 @@ def row(name: str, quantizer, conv: Conv, x: TensorType, lanes: int) -> tuple[Te
 @click.option("--bits", multiple=True, type=int, default=(8, 4), show_default=True)
 def main(lanes, bits):
     layers = [(n, zeros) for n in bits for zeros in ZEROS]
-    table = Table("bits, zeros", "lanes", "scales", "LUT", "", "estimate", "BRAM36", "DSP", "cycles a frame", box=MARKDOWN)
+    table = Table(
+        "bits, zeros", "lanes", "scales", "LUT", "", "estimate", "BRAM36", "DSP", "cycles a frame", box=MARKDOWN
+    )
     for bits, zeros in layers:
         conv, x = layer(bits, zeros)
         found = quantizers(conv, x, bits)

@@ -49,7 +49,10 @@ def unlike(channels):
 
 CASES = {}
 # integers times a number of each output's own
-WEIGHT = torch.tensor([[1, -3, 7], [2, 0, -5]])[:, :, None, None].double() * torch.tensor([0.3, 0.7])[:, None, None, None].double()
+WEIGHT = (
+    torch.tensor([[1, -3, 7], [2, 0, -5]])[:, :, None, None].double()
+    * torch.tensor([0.3, 0.7])[:, None, None, None].double()
+)
 
 
 def case(name, function, shape=(3, 4, 6), **layers):

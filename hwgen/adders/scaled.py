@@ -14,7 +14,8 @@ from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.ops.quantize import Quantize
 from hwgen.ops.rescale import Quantizer, Rescale, Steps
 from hwgen.qtype import QType
-from hwgen.sums import ExactSums
+from hwgen.stage import Stage
+from hwgen.sums import ExactSums, exact_sums
 from hwgen.terms import TermTable, term_table
 
 SLICED = 20  # LUTs of a product that is worth a DSP slice, where these are asked for
@@ -42,6 +43,15 @@ class Requantized:
         if quantize is None or isinstance(quantize, Quantize):
             return Requantized(sums.terms, sums.constants, sums.ranges, None, sums.drop, [0] * len(sums.constants))
         return _counted(sums, quantize) if isinstance(quantize, Steps) else _multiplied(sums, quantize, slices)
+
+
+def requantized(stage: Stage, slices: bool = False) -> Requantized:
+    """The sums of a stage that is a convolution; slices -- as in Requantized.of."""
+
+    def made() -> Requantized:
+        return Requantized.of(exact_sums(stage), stage.quantize, slices)
+
+    return stage.once(("requantized", slices), made)
 
 
 def _each(values: np.ndarray, count: int) -> list:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, inf, isfinite
-from typing import ClassVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
