@@ -12,8 +12,9 @@ from hwgen.config import BuildConfig
 from hwgen.errors import HwgenError
 from hwgen.formats import read_network
 from hwgen.frontend import read_model
-from hwgen.ops.rescale import Rescale
+from hwgen.ops.rescale import Rescale, Steps
 from hwgen.passes import run_passes
+from hwgen.simulators import SIMULATORS
 from tests.tflite_files import NONE, RELU, RELU6, RELU_N1_TO_1, VALID, File, Layers
 
 REFERENCE = "tflite-reference"
@@ -127,6 +128,26 @@ def test_rational_arithmetic_is_what_the_default_kernels_approximate(seed, tmp_p
     assert graph.outputs[0].host is not None
     logits = (kernels[last] - np.float64(net.zeros[last])) * net.scales[last][0].astype(np.float64)
     assert torch.equal(graph.golden(x)[0], torch.softmax(torch.from_numpy(logits), -1))
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_rtl_of_thresholds_and_lines(simulator, tmp_path):
+    """Sums without a ReLU become levels by thresholds, a sum of two by two multipliers, an average by a line."""
+    net = Layers(8, (4, 3, 2))
+    first, second = (net.conv(net.input, 3, (1, 1), zero=zero, fused=NONE) for zero in (4, -30))
+    total = net.join("ADD", first, second, float(net.scales[first][0]) * 1.3)
+    last = net.pool("AVERAGE_POOL_2D", total, (4, 3))
+    content = net.written(last)
+    module, example = read_network(written(tmp_path, content), REFERENCE)
+    design = hwgen.build(module, example, out=tmp_path / "out", config=BuildConfig(target=REFERENCE))
+    assert {Steps, Rescale} <= {type(node.op) for node in design.graph.nodes}
+    frames = inputs(net, 6)
+    kernels = run(content, frames, OpResolverType.BUILTIN_REF, [last])[last]
+    assert np.array_equal(design.graph.golden(torch.from_numpy(frames).double())[0].numpy(), kernels)
+    for stall in (0.0, 0.4):
+        result = hwgen.verify(tmp_path / "out", frames.astype(np.float64), simulator=simulator, stall=stall)
+        assert result["equal"] == 6
 
 
 def test_weights_with_a_common_divisor_keep_the_multiplier_of_the_file(tmp_path):
