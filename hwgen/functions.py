@@ -142,6 +142,15 @@ class Line:
 
         return replace(self, rising=both, ends=(-inf, inf), name=name, path=path, single=None)
 
+    def flipped(self, signs: np.ndarray) -> "Line":
+        """Of integers that are multiplied by `signs`, float64 [kinds] of 1 and -1, the same."""
+        doubles = self.doubles
+        if doubles:
+            doubles = (np.stack([doubles[0][0] * signs, *doubles[0][1:]]), *doubles[1:])
+        scales = tuple(scale * int(sign) for scale, sign in zip(self.scales, signs, strict=True))
+        single = None if self.single is None else (self.single * signs).astype(np.float32)
+        return replace(self, scales=scales, doubles=doubles, single=single)
+
     def values(self, q: np.ndarray) -> np.ndarray:
         """Of integers, int64 [kinds, n], what they are worth before that is cut off: float64 of that shape."""
         scales, offsets = (

@@ -1,6 +1,7 @@
 """An .onnx file, looked at before its content is believed: parsed without external data, sizes checked, constants as
 arrays."""
 
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def load(path: str) -> onnx.ModelProto:
         model = onnx.load_model_from_string(Path(path).read_bytes())
     except (DecodeError, ValueError, RecursionError) as error:
         raise BadInput(f"it cannot be read as ONNX: {error}", path, "write it with onnx.save") from error
+    if not all(isinstance(name, str) for name in _names(model)):
+        raise BadInput("it holds a name that is no text", path, "write it with onnx.save")
     if not model.graph.node:
         raise BadInput("it holds no nodes", path, "write it with onnx.save")
     if model.functions:
@@ -64,6 +67,19 @@ def load(path: str) -> onnx.ModelProto:
             "convert it with onnx.version_converter.convert_version(model, 13)",
         )
     return model
+
+
+def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
+    """All names that are read; protobuf gives bytes where they are not UTF-8."""
+    graph = model.graph
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (tensor.name for tensor in graph.initializer)
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def opsets(model: onnx.ModelProto) -> dict[str, int]:
