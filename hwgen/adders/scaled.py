@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hwgen.adders.netlist import Factors, Thresholds
+from hwgen.adders.rows import Compare
 from hwgen.adders.slices import Slice
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.ops.quantize import Quantize
@@ -188,7 +189,8 @@ def _counted(sums: ExactSums, quantize: Steps) -> Requantized:
         levels = [quantize.low + sum(t <= end for t in thresholds) for end in (kind.low, kind.high)]
         then.ranges.append(QType(*levels))
     digits = len(each[0]).bit_length()
-    luts = sum((digits + LUT_PER_BIT) * bits for bits in then.windows)
+    columns = sum(Compare.columns_of(digit) for digit in range(digits))
+    luts = sum((columns + LUT_PER_BIT) * bits for bits in then.windows)
     return Requantized(sums.terms, constants, ranges, then, 0, [0] * len(constants), luts)
 
 

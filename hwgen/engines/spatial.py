@@ -12,7 +12,7 @@ from hwgen.units import window
 from hwgen.units.adder_graph import AdderGraph
 
 MUCH = 0.15  # of the LUTs of a layer that DSP slices might save, for their price to be worked out
-MOST_STEPS = 63  # thresholds: each bit of the count is a comparison, which looks up one of these by the bits before it
+MOST_STEPS = 255  # thresholds: each bit of the count is a comparison, which looks up one of these by the bits before it
 
 
 @dataclass(frozen=True)
