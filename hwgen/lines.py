@@ -286,6 +286,10 @@ class Lines(Nodes):
             raise MissingActQuant(f"the result of {of.name} is used as floats", of.path, _QUANTIZE)
         kind = self.types[of.x]
         low, high = (int(min(max(end, -UNBOUNDED), UNBOUNDED)) for end in ends)
+        if raw.zeros and not low <= 0 <= high:  # the zeros are cut off, too
+            kinds = None if of.kinds is None else of.kinds[raw.places.reshape(-1)]
+            raw = self._settled(self._named(raw))
+            of = replace(of, x=raw.base, kinds=kinds)
         base = self._node(Quantize(kind.exponent, low, high), of.x)
         return self._named(raw.on(base)), replace(of, x=base, ends=(-inf, inf))
 
@@ -313,8 +317,14 @@ class Lines(Nodes):
                 return self._convolution(op, inputs[0])
         elif len(inputs) == 1 and lines[0] is not None and op.degree is not None:
             raw, of = self._rising(inputs[0], lines[0]) if op.maximum else self._unclipped(inputs[0])
-            if of.other is None and min(of.scales) > 0:
+            if of.other is None and (min(of.scales) > 0 or (op.maximum and min(of.scales) == 0)):
                 channels = self._channels(raw, of)
+                if channels is not None and not op.maximum:
+                    raise UnsupportedLayer(
+                        f"{short(self.node)} over {of.name}, whose channels have several scales",
+                        self.path,
+                        f"put a quantizer behind {of.name}, of one scale for all channels",
+                    )
                 if op.degree == 0:
                     return op, (raw,), lambda result: result
                 return op, (raw,), lambda result: self._by_channel(result, of, channels)
