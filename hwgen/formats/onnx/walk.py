@@ -1,6 +1,8 @@
 """From an .onnx file to a module with a step for each of its nodes."""
 
+import logging
 from collections.abc import Sequence
+from contextlib import contextmanager
 from math import prod
 
 import numpy as np
@@ -19,6 +21,7 @@ from hwgen.formats.onnx.half_up import half_up
 from hwgen.formats.onnx.integer import written_out
 from hwgen.formats.onnx.node import BUILDERS, Builder, Constant, Node, Value, integer_range
 
+_LOG = logging.getLogger("torch._subclasses.fake_tensor")
 # of constants alone these are evaluated by onnx's own reference
 FOLDED = {
     *("Add", "And", "Cast", "Ceil", "Clip", "Concat", "Div", "Equal", "Flatten", "Floor", "Gather", "Greater"),
@@ -154,7 +157,7 @@ class Walk:
     def _shapes(self, node: Node, step: nn.Module, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """The shapes of a step's results, found without computing them."""
         try:
-            with self.fake, torch.no_grad():
+            with self.fake, torch.no_grad(), _unlogged():
                 results = step(*[torch.empty(shape, dtype=torch.float64) for shape in shapes])
         except Exception as error:  # whatever torch says of shapes that do not fit
             first = (str(error).splitlines() or [""])[0]
@@ -167,6 +170,16 @@ class Walk:
         if any(prod(shape) > MOST_NUMBERS or not prod(shape) for shape in found):
             raise node.refusal(f"a result of shape {list(found[0])}", f"from one to {MOST_NUMBERS:,} numbers")
         return found
+
+
+@contextmanager
+def _unlogged():
+    """Without what torch logs of a call that fails: it is raised, and told in one line."""
+    before, _LOG.disabled = _LOG.disabled, True
+    try:
+        yield
+    finally:
+        _LOG.disabled = before
 
 
 def _unknown(node: Node, domain: str) -> HwgenError:
