@@ -30,6 +30,7 @@ module rescale #(
     // of products
     parameter M_W = 18,                  // bits of a multiplier, two's complement
     parameter BIAS_W = 24,               // bits of what a bias is above BASE
+    parameter BIAS_ZEROS = 0,            // and zeros below these
     parameter signed [63:0] BASE = 0,    // the least bias
     parameter TIES_W = 0,                // bits of what is a tie, see scale_level.v; 0: there is none
     parameter P_W = 40,                  // bits of a product with its bias
@@ -225,7 +226,17 @@ module rescale #(
                         assign column[p] = 1'b0;
                     end
                 end
-                assign chosen[b] = column[place];
+                if (PLACES == 8) begin : gen_eight
+                    // two lookup tables of four and one of two: as an index yosys makes it four
+                    wire [1:0] half;
+                    for (p = 0; p < 2; p = p + 1) begin : gen_half
+                        wire [3:0] own = column[4*p +: 4] & (4'd1 << place[1:0]);
+                        assign half[p] = |own;
+                    end
+                    assign chosen[b] = half[place[SELECT_W-1]];
+                end else begin : gen_index
+                    assign chosen[b] = column[place];
+                end
             end
             always @(posedge clk) begin
                 if (enable) begin
@@ -245,6 +256,7 @@ module rescale #(
                 .X_W(X_W),
                 .M_W(M_W),
                 .BIAS_W(BIAS_W),
+                .BIAS_ZEROS(BIAS_ZEROS),
                 .BASE(BASE),
                 .TIES_W(TIES_W),
                 .BEYOND(BEYOND),

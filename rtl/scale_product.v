@@ -4,7 +4,7 @@
 //
 //   y = scale_level(x * multiplier + bias)
 //
-// A word of the memory is {ties, bias - BASE, multiplier}. The channel comes a clock before its x; y is there 3 clocks
+// A word of the memory is {ties, (bias - BASE) >> BIAS_ZEROS, multiplier}. The channel comes a clock before its x; y is there 3 clocks
 // behind x, 5 with WIDE. Without `enable` all holds. A product is a DSP slice's (pe_mac.v), which takes 18 bits of one
 // factor and 26 of the other. WIDE = 1 has two: the multiplier's low 17 bits go first, and what they give is, but for
 // its own low 17 bits, added to the product of the others.
@@ -17,6 +17,7 @@ module scale_product #(
     parameter X_W = 18,                  // bits of a number, two's complement
     parameter M_W = 18,                  // bits of a multiplier, two's complement
     parameter BIAS_W = 24,               // bits of what a bias is above BASE
+    parameter BIAS_ZEROS = 0,            // and zeros below these
     parameter signed [63:0] BASE = 0,    // the least bias
     parameter TIES_W = 0,                // bits of what is a tie, see scale_level.v; 0: there is none
     parameter BEYOND = 0,                // 1: `over` and `under` may be high
@@ -65,8 +66,15 @@ module scale_product #(
 
     wire [ROM_W-1:0]  word;
     wire [M_W-1:0]    multiplier = word[M_W-1:0];
-    wire [BIAS_W-1:0] bias = word[M_W +: BIAS_W];
-    reg  [BIAS_W-1:0] bias_q;
+    localparam ADDED_W = BIAS_W + BIAS_ZEROS;
+    wire [ADDED_W-1:0] bias;
+    reg  [ADDED_W-1:0] bias_q;
+    assign bias[ADDED_W-1:BIAS_ZEROS] = word[M_W +: BIAS_W];
+    generate
+        if (BIAS_ZEROS > 0) begin : gen_zeros
+            assign bias[BIAS_ZEROS-1:0] = {BIAS_ZEROS{1'b0}};
+        end
+    endgenerate
 
     term_rom #(
         .FILE(FILE),
@@ -106,7 +114,7 @@ module scale_product #(
                     .X_W(MOST_W),
                     .X_SIGNED(1),
                     .WEIGHT_W(LEAST_W),
-                    .IMMEDIATE_W(BIAS_W),
+                    .IMMEDIATE_W(ADDED_W),
                     .W(P_W),
                     .BASE(BASE),
                     .XILINX(XILINX)
@@ -123,14 +131,14 @@ module scale_product #(
             end
         end else begin : gen_wide
             // the lower slice's sum is no less than 0
-            localparam LOW_SUM = (X_W + 17 > BIAS_W) ? X_W + 18 : BIAS_W + 1;
+            localparam LOW_SUM = (X_W + 17 > ADDED_W) ? X_W + 18 : ADDED_W + 1;
             localparam LOW_W = (LOW_SUM > 18) ? LOW_SUM : 18;
             localparam HIGH_SUM_W = P_W - 17;
             localparam signed [63:0] UP = 64'sd1 <<< (X_W + 16);
             localparam signed [63:0] LOW_BASE = UP + (BASE & 64'sh1FFFF);
             localparam signed [63:0] HIGH_BASE = (BASE >>> 17) - (64'sd1 <<< (X_W - 1));
             localparam CARRIED_W = LOW_W - 17;
-            localparam ADDED_W = (CARRIED_W < HIGH_SUM_W) ? CARRIED_W : HIGH_SUM_W;
+            localparam TAKEN_W = (CARRIED_W < HIGH_SUM_W) ? CARRIED_W : HIGH_SUM_W;
             reg [M_W-18:0] high_q;
             reg [M_W-18:0] high_qq;
             always @(posedge clk) begin
@@ -159,7 +167,7 @@ module scale_product #(
                     .X_W(X_W),
                     .X_SIGNED(1),
                     .WEIGHT_W(18),
-                    .IMMEDIATE_W(BIAS_W),
+                    .IMMEDIATE_W(ADDED_W),
                     .W(LOW_W),
                     .BASE(LOW_BASE),
                     .XILINX(XILINX)
@@ -177,7 +185,7 @@ module scale_product #(
                     .X_W(X_W),
                     .X_SIGNED(1),
                     .WEIGHT_W(M_W - 17),
-                    .IMMEDIATE_W(ADDED_W),
+                    .IMMEDIATE_W(TAKEN_W),
                     .W(HIGH_SUM_W),
                     .BASE(HIGH_BASE),
                     .XILINX(XILINX)
@@ -188,7 +196,7 @@ module scale_product #(
                     .zero(1'b0),
                     .x(x_qq),
                     .first(1'b1),
-                    .immediate(low_sum[17 +: ADDED_W]),
+                    .immediate(low_sum[17 +: TAKEN_W]),
                     .sum(products[n*P_W+17 +: HIGH_SUM_W])
                 );
                 assign products[n*P_W +: 17] = rest_qq;

@@ -47,6 +47,7 @@ module term_lanes #(
     parameter SCALED_W = 18,                  // bits of a sum that are looked at
     parameter MULTIPLIER_W = 18,              // bits of a multiplier
     parameter BIAS_W = 24,                    // bits of what a bias is above LEAST_BIAS
+    parameter BIAS_ZEROS = 0,                 // and zeros below these
     parameter signed [63:0] LEAST_BIAS = 0,   // the least bias
     parameter TIES_W = 0,                     // bits of what is a tie; 0: there is none
     parameter PRODUCT_W = 40,                 // bits of a product with its bias
@@ -495,6 +496,7 @@ module term_lanes #(
                 .X_W(SCALED_W),
                 .M_W(MULTIPLIER_W),
                 .BIAS_W(BIAS_W),
+                .BIAS_ZEROS(BIAS_ZEROS),
                 .BASE(LEAST_BIAS),
                 .TIES_W(TIES_W),
                 .P_W(PRODUCT_W),

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from importlib import import_module
 
+import bench_term_lanes
 import numpy as np
 import pytest
 import torch
@@ -25,10 +26,74 @@ from hwgen.verify import verify
 
 pytestmark = pytest.mark.sim
 
+EVEN = next(n for n, config in enumerate(bench_term_lanes.CONFIGS) if config["EVEN"] and config["F"])
 # (bench, index into its CONFIGS, file, text, text instead)
 MUTANTS = {
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
-    "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] : below_q", "below_q"),
+    "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] |", "1'b0 ? below_extended[F:1] |"),
+    "a bit shifted out of those below forgotten": ("pe", 5, "pe", "| (below_q & KEPT)", ""),
+    "late bits cleared at once": ("pe", 6, "pe", "if (clear_q) below_q", "if (clear) below_q"),
+    "a tie rounded up": ("requantize", 6, "requantize", " && |sums_q[i*ALL_W +: REST_W]", ""),
+    "a tie where a dropped bit is set": (
+        "requantize",
+        6,
+        "requantize",
+        "|sums_q[i*ALL_W +: REST_W]",
+        "sums_q[i*ALL_W]",
+    ),
+    "no tie where bits were shifted out": (
+        "term_lanes",
+        EVEN,
+        "term_lanes",
+        ".STICKY(EVEN)",
+        ".STICKY(0)",
+    ),
+    "a multiplier off by one": ("scale_product", 0, "scale_product", "= word[M_W-1:0];", "= word[M_W-1:0] + 1'b1;"),
+    "a bias off by one": ("scale_product", 0, "scale_product", "bias_q <= bias;", "bias_q <= bias + 1'b1;"),
+    "a bias of the number before": ("scale_product", 0, "scale_product", ".immediate(bias_q)", ".immediate(bias)"),
+    "a tie bit missing": ("scale_level", 0, "scale_level", "own[0] && !(rest < ties)", "own[0]"),
+    "a tie too many": ("scale_level", 0, "scale_level", "rest < ties", "rest <= ties"),
+    "both ends alike beyond": (
+        "scale_level",
+        1,
+        "scale_level",
+        "{(LEVEL_W-1-OUT_W){above}}",
+        "{(LEVEL_W-1-OUT_W){below}}",
+    ),
+    "a negative factor's ends taken for a positive one's": (
+        "scale_product",
+        1,
+        "scale_product",
+        "negative ? under : over",
+        "over",
+    ),
+    "the lower slice's sum cut": ("scale_product", 6, "scale_product", "(BASE >>> 17) -", "(BASE >>> 17) + 64'sd1 -"),
+    "a row of two as one": ("scale_serial", 0, "scale_serial", "two ? {own, 1'b0}", "two ? {own[X_W-1], own}"),
+    "a digit's sign ignored": ("scale_serial", 0, "scale_serial", "row, negative};", "row, 1'b0};"),
+    "a sum begun with the one before": ("scale_serial", 0, "scale_serial", "phase != DIGITS[PHASE_W-1:0]", "1'b1"),
+    "ties of the number before": ("scale_serial", 2, "scale_serial", "{ties_q, word[6:5]}", "{ties_q, ties_q[1:0]}"),
+    "a threshold not reached at it": ("scale_steps", 0, "scale_steps", "own >= threshold", "own > threshold"),
+    "a threshold that is none reached": ("scale_steps", 0, "scale_steps", "!word[X_W] && own", "own"),
+    "counts go on over a reset": (
+        "scale_steps",
+        0,
+        "scale_steps",
+        "if (rst || (enable && (clear_q",
+        "if ((enable && (1'b0",
+    ),
+    "sums looked at a bit short": ("rescale", 1, "rescale", "|chosen[IN_W-1:X_W-1]", "|chosen[IN_W-1:X_W]"),
+    "channels in another order": ("rescale", 2, "rescale", "channel_q + 1'b1", "channel_q ^ 1'b1"),
+    "channels go on over a list's end": ("rescale", 1, "rescale", "leaves && final_q", "1'b0"),
+    "all groups in a final load": ("rescale", 1, "rescale", "FINAL != GROUPS && final_q", "1'b0"),
+    "low bits a clock early": ("rescale", 1, "rescale", "if (waits_q) sums_q", "if (load) sums_q"),
+    "sums that wait overwritten": ("rescale", 0, "rescale", "full = waits || (busy_q && !leaves)", "full = waits"),
+    "a word shifted while it is offered": (
+        "rescale",
+        0,
+        "rescale",
+        "enable = !(arrive_q[LATE-1] && sends_q && !m_axis_tready)",
+        "enable = 1'b1",
+    ),
     "subtraction in a DSP slice one too much": ("pe_dsp", 0, "pe_dsp", "~addend", "-addend"),
     "first forgotten": ("pe_dsp", 1, "pe_dsp", "keep = !first", "keep = 1'b1"),
     "lanes doubled as one": ("pe_dsp", 0, "pe_dsp", "double_q ? old << 1", "double_q ? sum_q[l*W +: W] << l"),
@@ -811,19 +876,19 @@ def test_a_spatial_build_does_not_verify_with(mutant, spatial, tmp_path):
         verify(tmp_path / "build", x, simulator="icarus", edited=True)
 
 
-def a_term_dropped(table, constants, inputs, sums):
+def a_term_dropped(table, constants, inputs, sums, then):
     kept = [getattr(table, name)[1:] for name in ("output", "input", "exponent", "negative")]
-    return adder_netlist(type(table)(*kept), constants, inputs, sums)
+    return adder_netlist(type(table)(*kept), constants, inputs, sums, then)
 
 
-def a_sign_turned(table, constants, inputs, sums):
+def a_sign_turned(table, constants, inputs, sums, then):
     negative = table.negative.copy()
     negative[0] ^= 1
-    return adder_netlist(replace(table, negative=negative), constants, inputs, sums)
+    return adder_netlist(replace(table, negative=negative), constants, inputs, sums, then)
 
 
-def a_constant_wrong(table, constants, inputs, sums):
-    return adder_netlist(table, [constants[0] + 4, *constants[1:]], inputs, sums)
+def a_constant_wrong(table, constants, inputs, sums, then):
+    return adder_netlist(table, [constants[0] + 4, *constants[1:]], inputs, sums, then)
 
 
 @pytest.mark.parametrize("broken", [a_term_dropped, a_sign_turned, a_constant_wrong])

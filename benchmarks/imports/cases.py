@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from brevitas import export as exporters
 
-from benchmarks.imports import brevitas, fake, ort, pt2e
+from benchmarks.imports import brevitas, exact, fake, ort, pt2e
 from benchmarks.imports.networks import NETWORKS, digits, make
 from hwgen.load import load
 
 Run = Callable[[np.ndarray], np.ndarray]  # frames [N, 1, 8, 8] -> [N, 10]
-Written = tuple[Path, Run, Run | None]
+Written = tuple[Path, Run, Run]
 
 
 @dataclass(frozen=True)
 class Case:
     """tool, form  as the table names them; network -- of NETWORKS
     target  the tool's own, of BuildConfig, beside "exact"
-    write   writes the network into a folder: the path of the file, the tool's run, and torch's in float64, or None
+    write   writes the network into a folder: the path of the file, the tool's run, and torch's in float64
     """
 
     tool: str
@@ -58,6 +58,10 @@ def _file(path: Path, x: np.ndarray) -> np.ndarray:
         return np.concatenate([network(frame).numpy() for frame in torch.from_numpy(x).double().split(1)])
 
 
+def _program(path: Path, x: np.ndarray) -> np.ndarray:
+    return exact.run(torch.export.load(path), torch.from_numpy(x)).numpy()
+
+
 def _module(network: torch.nn.Module, x: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         y = network(torch.from_numpy(x))
@@ -67,7 +71,7 @@ def _module(network: torch.nn.Module, x: np.ndarray) -> np.ndarray:
 def _pt2e(bits: int, name: str, folder: Path) -> Written:
     path = folder / "net.pt2"
     pt2e.quantized(make(name, epochs=EPOCHS), path, bits)
-    return path, partial(pt2e.run, path), None
+    return path, partial(pt2e.run, path), partial(_program, path)
 
 
 def _fake(bits: int, name: str, folder: Path) -> Written:
@@ -75,7 +79,7 @@ def _fake(bits: int, name: str, folder: Path) -> Written:
     network = make(name, fake.kit(bits), EPOCHS)
     tests = digits()[2]
     torch.export.save(torch.export.export(network, (tests,)), path)
-    return path, partial(_module, network), None
+    return path, partial(_module, network), partial(_program, path)
 
 
 EPOCHS = 8

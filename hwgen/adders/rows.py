@@ -103,9 +103,14 @@ class Compare(Cell):
     def index_bits(self) -> int:
         return (len(self.thresholds) - 1).bit_length()
 
+    @staticmethod
+    def columns_of(index_bits: int) -> int:
+        """LUTs of a bit of the number: a column of the carry chain, with its threshold's bit where that is a function
+        of four; else that has tables of its own. As yosys maps it."""
+        return 1 if index_bits < 5 else 3 if index_bits < 7 else 5
+
     def luts(self) -> int:
-        """A column of the carry chain for each bit of the number, which looks up its threshold's."""
-        return len(self.columns) - self.index_bits
+        return (len(self.columns) - self.index_bits) * self.columns_of(self.index_bits)
 
     def value(self, columns, count):
         split = len(columns) - self.index_bits

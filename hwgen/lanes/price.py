@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwgen.devices import Device
+from hwgen.lanes.memories import MEMORIES
 from hwgen.ops.quantize import UNBOUNDED
 from hwgen.qtype import ceil_log2
 
@@ -51,12 +52,16 @@ def clamp_luts(bits: int, sent: int, low: int, high: int) -> int:
 def estimate(unit: TermLanes) -> dict[str, float]:
     """LUTs, block RAMs, UltraRAMs and DSP slices of a unit."""
     blocks, _ = unit.memory.blocks(*unit.rom_shape, unit.device)
-    slices = unit.scalers * unit.scaler.slices if unit.scaler else 0
+    slices, scales = 0, 0.0
+    if unit.scaler is not None:
+        slices = unit.scalers * unit.scaler.slices
+        shape = unit.scales.depth, unit.scales.width
+        scales = _copies(unit) * MEMORIES["rom"].blocks(*shape, unit.device)[0]["BRAM36"]
     per_slice = unit.kind_of_lanes.per_slice(unit.program, unit.stage.x.qtype.bits)
     return {
         "LUT": round(sum(FACTORS[name] * count for name, count in features(unit).items())),
         **blocks,
-        "BRAM36": unit.fold.groups * unit.line_memory[1] + blocks["BRAM36"],
+        "BRAM36": unit.fold.groups * unit.line_memory[1] + blocks["BRAM36"] + scales,
         "DSP": (unit.fold.groups * -(-unit.fold.lanes // per_slice) if per_slice else 0) + slices,
     }
 
@@ -101,12 +106,15 @@ def _exact(unit: TermLanes) -> int:
     stage, program, kind, fold = unit.stage, unit.program, unit.kind_of_lanes, unit.fold
     bits, out_bits, legs = stage.x.qtype.bits, stage.y.qtype.bits, unit.windows.legs
     low, high = unit.ends.values()
-    clamp = clamp_luts(program.sum_bits, out_bits, low, high)
+    below, even = program.below, stage.rounds is not None and stage.rounds.even
+    clamp = clamp_luts(program.sum_bits, out_bits, low, high) + 2 * even - (even and program.below > 0)
     # a choice of both ends is part of that of the word to send, but for the last group's
     chosen = fold.groups - 1 + (-UNBOUNDED < low < 0 and high < UNBOUNDED - 1)
+    if unit.scaler is not None:  # one after the other
+        clamp = chosen = below = 0
     lane, wide = bits * Device.multiplexer(legs), 0
     if kind.immediates:
-        lane = lane_luts(bits, program.accumulator + program.below if kind.sums else 0, legs)
+        lane = lane_luts(bits, program.accumulator + below if kind.sums else 0, legs)
         # above an unsigned activation: once for all lanes
         readers = fold.size if stage.x.qtype.signed else 1 if unit.shared else fold.groups
         wide = readers * (program.immediate_bits - bits)
@@ -116,7 +124,31 @@ def _exact(unit: TermLanes) -> int:
         + chosen * fold.lanes * out_bits
         + fold.groups * _line_luts(unit)
         + unit.memory.luts(*unit.rom_shape, unit.device)
+        + _scaler_luts(unit)
     )
+
+
+def _copies(unit: TermLanes) -> int:
+    """Of the memory of the scalers' numbers."""
+    return unit.scalers if unit.scaler is not None and unit.scaler.own_memory else 1
+
+
+def _scaler_luts(unit: TermLanes) -> int:
+    """LUTs of rtl/rescale.v: of the choice of a sum for each scaler, the scalers, their numbers, and counters; fitted
+    to yosys on the module alone."""
+    scaler, rom = unit.scaler, unit.scales if unit.scaler is not None else None
+    if scaler is None or rom is None:
+        return 0
+    chunks = -(-unit.fold.lanes // unit.scalers)
+    places = unit.fold.groups << ceil_log2(chunks)
+    # as yosys makes a multiplexer: of up to 4, of 8, of up to 16, and of these
+    used = unit.fold.groups * chunks
+    choice = int(places > 1) if places <= 4 else 3 if places == 8 else 4 * -(-used // 16) + (places > 16)
+    each = unit.program.sum_bits * choice + scaler.luts(unit.program.sum_bits, unit.stage.y.qtype.bits)
+    numbers = rom.width * (2 < rom.depth <= unit.device.lut_depth)
+    depth = scaler.depth(unit.channels)
+    counters = sum(ceil_log2(count) for count in (scaler.pace, chunks, unit.fold.groups, depth))
+    return round(8 + counters + unit.scalers * each + _copies(unit) * numbers)
 
 
 def _line_luts(unit: TermLanes) -> int:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hwgen.lanes.entries import Rounds
-from hwgen.ops.quantize import Quantize, clamp_ends
+from hwgen.lanes.price import clamp_luts
+from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.qtype import QType, ceil_log2, signed_width
 from hwgen.rom import Rom
@@ -24,6 +25,7 @@ class Scaler:
     pace       clocks that a sum takes
     registers  more than requantize.v has from finished sums to the words that are sent
     slices     DSP slices of each
+    own_memory whether each reads a memory of its own
     ends       LOW and HIGH of the levels
     """
 
@@ -31,6 +33,7 @@ class Scaler:
     pace: int = 1
     registers: int
     slices: int = 0
+    own_memory: bool = False
     sum_bits: int
 
     @property
@@ -48,6 +51,10 @@ class Scaler:
     def depth(self, channels: tuple[int, ...]) -> int:
         """For how many channels `rom` has numbers of their own."""
         raise NotImplementedError(f"{type(self).__name__}.depth")
+
+    def luts(self, bits: int, out_bits: int) -> float:
+        """Of one scaler of sums of `bits` bits, without its memory and the choice of a sum."""
+        raise NotImplementedError(f"{type(self).__name__}.luts")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +116,13 @@ class Products(Scaler):
             "SHIFT": self.quantize.shift,
         }
 
+    def luts(self, bits, out_bits):
+        low, high = self.ends.values()
+        luts = clamp_luts(self.product_bits - self.quantize.shift, out_bits, low, high)
+        luts += out_bits if -UNBOUNDED < low < 0 and high < UNBOUNDED - 1 else 0
+        luts += self.quantize.shift / 5 + 1 if self.ties_bits else 0
+        return luts + (4 + 2 * -(-(bits - self.sum_bits + 1) // 6) if self.beyond else 0)
+
     def depth(self, channels):
         return 1 if all(len(values) == 1 for values in self._numbers) else len(channels)
 
@@ -132,13 +146,22 @@ class Slices(Products):
     @staticmethod
     def fitting(quantize: Rescale, reach: np.ndarray, bits: int) -> "Slices | None":
         """With all bits of a sum where one slice takes these, else with those that matter; None: slices do not do."""
-        whole = Slices.of(quantize, bits, None)
-        found = whole if whole.slices == 1 else Slices.of(quantize, bits, reach)
+        short = _short_biases(quantize, reach)
+        whole = Slices.of(short, bits, None)
+        found = whole if whole.slices == 1 else Slices.of(short, bits, reach)
         return found if found.slices else None
 
     @property
+    def bias_zeros(self) -> int:
+        """Low bits that no bias has."""
+        some = int(np.bitwise_or.reduce(self.quantize.biases))
+        return (some & -some).bit_length() - 1 if some else 0
+
+    @property
     def bias_bits(self) -> int:
-        return max(1, int(self.quantize.biases.max() - self.quantize.biases.min()).bit_length())
+        """Of what a bias is above the least one, without these."""
+        span = int(self.quantize.biases.max() - self.quantize.biases.min()) >> self.bias_zeros
+        return max(1, span.bit_length())
 
     @property
     def slices(self) -> int:  # type: ignore[override]
@@ -147,7 +170,7 @@ class Slices(Products):
         if short <= SHORT_BITS and long <= LONG_BITS and self.product_bits <= SLICE_BITS:
             return 1
         wide = self.sum_bits <= LONG_BITS and self.multiplier_bits <= WIDE_BITS and self.product_bits <= SLICES_BITS
-        return 2 if wide and self.bias_bits < SLICE_BITS else 0
+        return 2 if wide and self.bias_bits + self.bias_zeros < SLICE_BITS else 0
 
     @property
     def registers(self) -> int:  # type: ignore[override]
@@ -157,6 +180,7 @@ class Slices(Products):
         return super().parameters() | {
             "MULTIPLIER_W": self.multiplier_bits,
             "BIAS_W": self.bias_bits,
+            "BIAS_ZEROS": self.bias_zeros,
             "LEAST_BIAS": signed64(int(self.quantize.biases.min())),
         }
 
@@ -164,7 +188,11 @@ class Slices(Products):
         ties, bias, multiplier = self.placed(channels)
         least = self.quantize.biases.min()
         return Rom.of_fields(
-            [(ties, self.ties_bits), (bias - least, self.bias_bits), (multiplier, self.multiplier_bits)]
+            [
+                (ties, self.ties_bits),
+                ((bias - least) >> self.bias_zeros, self.bias_bits),
+                (multiplier, self.multiplier_bits),
+            ]
         )
 
 
@@ -186,6 +214,9 @@ class Digits(Products):
             high=quantize.high + (up << out_bits),
         )
         return Digits.of(raised, bits, reach)
+
+    def luts(self, bits, out_bits):
+        return super().luts(bits, out_bits) + self.product_bits + 4
 
     @property
     def digits(self) -> int:
@@ -220,6 +251,7 @@ class Thresholds(Scaler):
     sum_bits: int
     number = 2
     registers = 1
+    own_memory = True
 
     @property
     def steps(self) -> int:
@@ -236,6 +268,9 @@ class Thresholds(Scaler):
 
     def parameters(self):
         return {"SCALER": self.number, "PACE": self.pace, "SCALED_W": self.sum_bits}
+
+    def luts(self, bits, out_bits):
+        return bits + 3 * self.steps
 
     def depth(self, channels):
         return 1 if len(self.quantize.thresholds) == 1 else len(channels)
@@ -276,6 +311,33 @@ def _reach(stage: Stage, bits: int) -> np.ndarray:
     if stage.loadable:  # other weights may reach all that an accumulator holds
         return np.array([[-(1 << (bits - 1)), (1 << (bits - 1)) - 1]])
     return np.array([[one.low, one.high] for one in ExactSums.of(conv_of(stage), stage.x, None).ranges])
+
+
+def _short_biases(quantize: Rescale, reach: np.ndarray) -> Rescale:
+    """With biases that end in as many zeros as all of them can, each sum's level being as it was; where there are ties
+    a bias is what it is."""
+    most_product = float(np.abs(quantize.multipliers).max()) * float(np.abs(reach).max())
+    if quantize.ties.any() or most_product >= 2.0**60:
+        return quantize
+    multipliers, biases, shift = quantize.multipliers, quantize.biases, quantize.shift
+    sign = np.where(multipliers < 0, -1, 1)
+    slope = (multipliers * sign)[:, None]
+    # of sums that rise with the level: from low to high, and the least one of each level, if not out of reach
+    low, high = np.where(sign > 0, reach.T, -reach.T[::-1])[:, :, None]
+    starts = np.arange(quantize.low + 1, quantize.high + 1) << shift
+    first = np.clip(-((biases[:, None] - starts) // np.maximum(slope, 1)), low, high + 1)
+    none = np.int64(1) << 62
+    least = np.where(first <= high, starts - slope * first, -none).max(axis=1)
+    most = np.where(first > low, starts - slope * (first - 1) - 1, none).min(axis=1)
+    if len(biases) == len(multipliers) == 1:  # one for all channels
+        least, most = least.max(keepdims=True), most.min(keepdims=True)
+    short = biases
+    for zeros in range(1, shift + 1):
+        least_of, most_of = -(-least >> zeros) << zeros, most >> zeros << zeros
+        if (least_of > most_of).any():
+            break
+        short = np.clip(biases >> zeros << zeros, least_of, most_of)
+    return replace(quantize, biases=short)
 
 
 def _bits_that_matter(quantize: Rescale, reach: np.ndarray, bits: int) -> int:

@@ -7,14 +7,15 @@ from parts import clog2, config, ends, limits, signed
 FILE = "rom/scales.hex"
 
 
-def product(x_bits, m_bits, bias_bits, ties_bits, shift, out_bits, low, high, *none, depth=5, beyond=0):
+def product(x_bits, m_bits, bias_bits, ties_bits, shift, out_bits, low, high, *none, depth=5, beyond=0, zeros=0):
     """Parameters of scale_product.v, with random numbers for each channel, those of the first two the most."""
-    most = (1 << (m_bits - 1)) * (1 << (x_bits - 1)) + (1 << (bias_bits - 1))
+    most = (1 << (m_bits - 1)) * (1 << (x_bits - 1)) + (1 << (bias_bits + zeros - 1))
     found = {
         "X_W": x_bits,
         "M_W": m_bits,
         "BIAS_W": bias_bits,
-        "BASE": (-(1 << (bias_bits - 1)) % (1 << 64), 64),
+        "BIAS_ZEROS": zeros,
+        "BASE": (-(1 << (bias_bits + zeros - 1)) % (1 << 64), 64),
         "TIES_W": ties_bits,
         "BEYOND": beyond,
         "P_W": max(most.bit_length() + 1, shift + 1),
@@ -66,16 +67,16 @@ def numbers(c):
         return [found[: rng.randint(1, len(found))] for found in draw]
     if "DIGITS" in c:
         m_bits = bias_bits = 2 * c["DIGITS"]
-        base = 0
+        zeros = base = 0
     else:
-        m_bits, bias_bits, base = c["M_W"], c["BIAS_W"], signed(c["BASE"][0], 64)
+        m_bits, bias_bits, zeros, base = c["M_W"], c["BIAS_W"], c["BIAS_ZEROS"], signed(c["BASE"][0], 64)
     found = []
     for channel in range(c["DEPTH"]):
         multiplier, bias = rng.getrandbits(m_bits), rng.getrandbits(bias_bits)
         if channel < 2:
             multiplier, bias = (1 << (m_bits - 1)) - channel, channel * ((1 << bias_bits) - 1)
         ties = rng.choice([0, 1, rng.getrandbits(c["TIES_W"]), 1 << c["SHIFT"]]) if c["TIES_W"] else 0
-        found.append((signed(multiplier, m_bits), bias + base, min(ties, (1 << c["TIES_W"]) - 1)))
+        found.append((signed(multiplier, m_bits), (bias << zeros) + base, min(ties, (1 << c["TIES_W"]) - 1)))
     return found
 
 
@@ -88,7 +89,9 @@ def words(c):
     if "DIGITS" not in c:
         base = signed(c["BASE"][0], 64)
         return [
-            ties << (c["BIAS_W"] + c["M_W"]) | (bias - base) << c["M_W"] | multiplier % (1 << c["M_W"])
+            ties << (c["BIAS_W"] + c["M_W"])
+            | (bias - base) >> c["BIAS_ZEROS"] << c["M_W"]
+            | multiplier % (1 << c["M_W"])
             for multiplier, bias, ties in numbers(c)
         ]
     found = []
@@ -133,8 +136,10 @@ def sums(rng, bits, count, c=None):
     """Numbers of so many bits, the ends among them, and some at which levels begin."""
     c = c or config()
     least, found, each = -(1 << (bits - 1)), [], numbers(c)
+    beyond = 1 << (min(bits, c["X_W"] + 1) - 2)  # the first number that X_W bits do not hold
     for _ in range(count):
-        x, own = rng.choice([least, -least - 1, 0, rng.randint(least, -least - 1)]), rng.choice(each)
+        ends = [least, -least - 1, 0, beyond, -beyond - 1]
+        x, own = rng.choice([*ends, rng.randint(least, -least - 1)]), rng.choice(each)
         if "STEPS" in c:
             near = rng.choice(own) - rng.randint(0, 1)
         else:
