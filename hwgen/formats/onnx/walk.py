@@ -16,10 +16,10 @@ import hwgen.nn_affine  # noqa: F401  registers the custom ops
 from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
 from hwgen.formats import Call, Network, Read
 from hwgen.formats.onnx import arithmetic, layers, moves, quantizers  # noqa: F401  they register their builders
-from hwgen.formats.onnx.file import MOST_NUMBERS, array, input_shape, kind_of, load, opsets
+from hwgen.formats.onnx.file import MOST_NUMBERS, annotated, array, input_shape, integer_range, kind_of, load, opsets
 from hwgen.formats.onnx.half_up import half_up
 from hwgen.formats.onnx.integer import written_out
-from hwgen.formats.onnx.node import BUILDERS, Builder, Constant, Node, Value, integer_range
+from hwgen.formats.onnx.node import BUILDERS, Builder, Constant, Node, Value
 
 _LOG = logging.getLogger("torch._subclasses.fake_tensor")
 # of constants alone these are evaluated by onnx's own reference
@@ -74,11 +74,12 @@ class Walk:
             self._input(info)
 
     def _input(self, info: onnx.ValueInfoProto) -> None:
-        """An input; one of integers is put on their grid by a step of its own."""
+        """An input; one of integers, or which FINN notes to be, is put on their grid by a step of its own."""
         kind = kind_of(info, self.path)
         self._name(info.name, Value(self.inputs[info.name], kind))
-        if kind != "float":
-            low, high = integer_range(kind) or (0, 0)
+        ends = annotated(self.graph).get(info.name) if kind == "float" else integer_range(kind)
+        if ends is not None:
+            low, high = ends
             one = torch.ones(1)
             step = Call(lambda x, s: torch.ops.hwgen.quantize_affine(x, s, s * 0, 0, low, high, "half_even"), one)
             self.network.step(info.name, step, [info.name], [info.name])
