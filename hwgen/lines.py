@@ -19,10 +19,10 @@ from hwgen.ops.lookup import TABLE_BITS
 from hwgen.ops.move import Move
 from hwgen.ops.offset import Offset
 from hwgen.ops.quantize import UNBOUNDED, Quantize
-from hwgen.terms import trailing_exponent
+from hwgen.terms import significant_bits, trailing_exponent
 from hwgen.views import View, frame_shape
 
-FINER_BITS = 12  # by which a constant that is added may be finer than what it is added to
+FINER_BITS = 12  # by which a constant may make integers wider that another tool's quantizer made
 # calls that never fall, of which the levels of any number are steps
 RISING = (
     *("atan", "celu", "clamp", "clamp_max", "clamp_min", "elu", "exp", "hardsigmoid", "hardtanh", "leaky_relu"),
@@ -167,8 +167,8 @@ class Lines(Nodes):
                     exact = scale / divisor
                 if (finite and (exact * divisor != scale).any()) or (_odd_part(divisor) != 1).any():
                     raise OffGrid(f"a quotient by {divisor.reshape(-1)[0]:g} is on no grid", self.path)
-                if self.foreign and not self.is_function(x) and self._is_fine(offset, self.types[view.base]):
-                    raise OffGrid("an offset that the quantizer behind it takes", self.path)
+                if self.foreign and not self.is_function(x) and self._is_wide(exact, offset, self.types[view.base]):
+                    raise OffGrid("a factor or an offset that the quantizer behind it takes", self.path)
                 result = self._affine(x, exact, offset)
                 return self.known(result) if numbers else result
             except (OffGrid, DoesNotFit, MissingActQuant):
@@ -185,10 +185,11 @@ class Lines(Nodes):
         return self._along_line(self._named(view.on(of.x)), of, scale, offset, divisor)
 
     @staticmethod
-    def _is_fine(offset: np.ndarray, kind: TensorType) -> bool:
-        """Whether constants are on a grid so much finer than a tensor's that its sums would be far wider."""
-        some = offset[offset != 0]
-        return some.size > 0 and int(trailing_exponent(some).min()) < kind.exponent - FINER_BITS
+    def _is_wide(scale: np.ndarray, offset: np.ndarray, kind: TensorType) -> bool:
+        """Whether integers times the scales and plus the offsets take far more bits."""
+        some, factors = offset[offset != 0], scale[scale != 0]
+        fine = some.size > 0 and int(trailing_exponent(some).min()) < kind.exponent - FINER_BITS
+        return fine or (factors.size > 0 and int(significant_bits(factors).max()) > FINER_BITS)
 
     def _affine(self, x: Tensor, scale: np.ndarray, offset: np.ndarray) -> Tensor:
         """The same, exactly: by channel, or with a constant for each place, or else each number a channel."""
@@ -247,6 +248,29 @@ class Lines(Nodes):
         of = replace(of, x=self.views[raw].base)
         steps, which = np.unique(np.stack(found), axis=1, return_inverse=True)  # type: ignore[arg-type]
         return self.defer(self.views[raw], of.scaled_by_place(steps, which.reshape(-1)))
+
+    def by_index(self, x: Tensor, values: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """A tensor of integers, or a line, as a line of which each kind is of one of `values`: integers from 0 on that
+        broadcast against the user's shape; and that one of each kind, int64."""
+        raw, of = self._unclipped(x)
+        found = None if self.views[raw].zeros else self._backed(raw, values)
+        if found is None:
+            places = self.views[raw].places.reshape(-1)
+            of = replace(of, kinds=None if of.kinds is None else of.kinds[places])
+            raw = self._named(self._settled(raw))
+            found = self._backed(raw, values)
+        own = 0 if of.kinds is None else of.kinds
+        codes, kinds = np.unique(own * (values.max() + 1) + found, return_inverse=True)  # type: ignore[operator]
+        before, which = np.divmod(codes.astype(np.int64), values.max() + 1)
+        line = replace(
+            of,
+            x=self.views[raw].base,
+            scales=tuple(of.scales[kind] for kind in before),
+            offsets=tuple(of.offsets[kind] for kind in before),
+            kinds=kinds.reshape(-1).astype(np.int64) if len(codes) > 1 else None,
+            single=None,
+        )
+        return self.defer(self.views[raw], line), which
 
     def _unclipped(self, x: Tensor) -> tuple[Tensor, Line]:
         """The integers of a tensor and the line that they are worth, where what it is cut off at is done to them."""
@@ -339,6 +363,9 @@ class Lines(Nodes):
         channels = self._channels(raw, of)
         depthwise = op.groups == len(op.weight) and op.weight.shape[1] == 1
         if of.other is not None or (channels is not None and not depthwise):
+            made = next((node.op.requantization for node in reversed(self.nodes) if node.name == of.x), None)
+            if made is None or not made.bounded:
+                raise MissingActQuant(f"the result of {of.name} is used as floats", of.path, _QUANTIZE)
             raise UnsupportedLayer(
                 f"its input, {of.name}, has scales that differ from channel to channel",
                 self.path,

@@ -21,6 +21,7 @@ from hwgen.errors import BadInput, HwgenError, MissingActQuant, UnsupportedLayer
 from hwgen.formats import read_network
 from hwgen.frontend import read_model
 from hwgen.nn import ActQuant
+from hwgen.ops.rescale import Steps
 from hwgen.passes import run_passes
 from hwgen.simulators import SIMULATORS
 from hwgen.verify import verify
@@ -402,14 +403,35 @@ def test_an_input_of_integers(saved):
 # RTL
 
 
+def irregular() -> onnx.ModelProto:
+    """8 features, a matrix, thresholds that are no line, a matrix, a quantizer."""
+    first, constants = quant("x", "q", 0.25, bits=5.0, signed=1, narrow=0)
+    steps = np.sort(np.random.default_rng(0).integers(-40, 40, (6, 7)), axis=1).astype(np.float32)
+    domain = {"domain": QONNX, "out_dtype": "UINT3"}
+    nodes = [
+        first,
+        helper.make_node("MatMul", ["q", "w"], ["a"], "one"),
+        helper.make_node("MultiThreshold", ["a", "t"], ["b"], "steps", **domain),
+        helper.make_node("MatMul", ["b", "v"], ["c"], "two"),
+    ]
+    last, more = quant("c", "y", 3.0, bits=5.0, signed=1, narrow=0)
+    matrices = {"w": whole(8, 6), "v": whole(6, 4, seed=1), "t": steps}
+    return model([*nodes, last], constants | more | matrices, (1, 8))
+
+
 @pytest.mark.sim
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("tool", ["onnxruntime", "thresholds"])
-def test_rtl_equals_golden_with_stalls(tmp_path, written, tool, simulator):
-    how = ("ort", "perceptron", "W8A8") if tool == "onnxruntime" else ("brevitas", "perceptron", "thresholds", 3)
-    network, example = read_network(str(written(*how)[0]))
-    hwgen.build(network, example, out=tmp_path / "net")
-    found = verify(tmp_path / "net", frames()[-12:], simulator=simulator, stall=0.3)
+def test_rtl_equals_golden_with_stalls(tmp_path, saved, written, tool, simulator):
+    if tool == "onnxruntime":
+        path, x = written("ort", "perceptron", "W8A8")[0], frames()[-12:]
+    else:
+        path, x = saved(irregular()), whole(12, 8) / 4
+        same_as_the_executor(path, x)
+    network, example = read_network(str(path))
+    design = hwgen.build(network, example, out=tmp_path / "net")
+    assert tool == "onnxruntime" or any(isinstance(node.op, Steps) for node in design.graph.nodes)
+    found = verify(tmp_path / "net", x, simulator=simulator, stall=0.3)
     assert found["equal"] == 12
 
 

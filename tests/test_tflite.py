@@ -150,11 +150,19 @@ def test_rtl_of_thresholds_and_lines(simulator, tmp_path):
         assert result["equal"] == 6
 
 
-def test_weights_with_a_common_divisor_keep_the_multiplier_of_the_file(tmp_path):
-    """Whose first rounding is of sums as they are in the file: of half the sums it is another one."""
-    net = Layers(4, (4, 4, 8))
-    last = net.conv(net.input, 6, (1, 1), zero=0, fused=NONE)
-    content, frames = net.written(last), inputs(net, 200)
+@pytest.mark.parametrize("factor", [1, 4])
+def test_weights_with_a_common_divisor_keep_the_multiplier_of_the_file(factor, tmp_path):
+    """Whose first rounding is of sums as they are in the file: of a half or a third of the sums it is another one. All
+    pairs of two inputs, which every sum from one end to the other is of."""
+    net = Layers(4, (64, 64, 2), zero=0)
+    weights = (factor * np.array([[1, 2], [2, 1], [1, 1]], np.int8)).reshape(3, 1, 1, 2)
+    weight = net.tensor(weights.shape, np.array([0.0101, 0.0057, 0.0049]), data=weights)
+    bias = net.tensor((3,), 0.0002, kind="INT32", data=factor * np.array([3, -1, 1], np.int32))
+    last = net.tensor((1, 64, 64, 3), 0.00015 * factor, -5)
+    options: dict = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    net.operator("CONV_2D", [net.input, weight, bias], [last], Padding=VALID, FusedActivationFunction=NONE, **options)
+    frames = np.stack(np.meshgrid(*[np.arange(-128, 128)] * 2), -1).reshape(16, 64, 64, 2).astype(np.int8)
+    content = net.written(last)
     _, graph = graph_of(written(tmp_path, content), REFERENCE)
     found = graph.golden(torch.from_numpy(frames).double())[0].numpy()
     assert np.array_equal(found, run(content, frames, OpResolverType.BUILTIN_REF, [last])[last])

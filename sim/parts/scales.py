@@ -89,7 +89,9 @@ def words(c):
     if "DIGITS" not in c:
         base = signed(c["BASE"][0], 64)
         return [
-            ties << (c["BIAS_W"] + c["M_W"]) | (bias - base) >> c["BIAS_ZEROS"] << c["M_W"] | multiplier % (1 << c["M_W"])
+            ties << (c["BIAS_W"] + c["M_W"])
+            | (bias - base) >> c["BIAS_ZEROS"] << c["M_W"]
+            | multiplier % (1 << c["M_W"])
             for multiplier, bias, ties in numbers(c)
         ]
     found = []
