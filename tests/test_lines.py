@@ -106,3 +106,13 @@ def test_a_channel_of_a_zero_factor_before_a_max_pool():
     shifts = torch.tensor([0.5, 0.25, -1, 0.125]).double().reshape(-1, 1, 1)
     conv = EVEN[:, :, None, None]
     check(Of(lambda x: functional.max_pool2d(functional.conv2d(x, conv) * gammas + shifts, 2)), 2, 4, 4)
+
+
+def test_one_tensor_twice_in_a_concatenation_with_two_scales():
+    check(Of(lambda x: torch.cat([x, 3 * x], 1)), 2, 2, 2)
+
+
+def test_a_slope_for_each_channel_of_a_line_is_refused():
+    slopes = torch.tensor([0.1, 0.3]).double()
+    with pytest.raises(UnsupportedLayer, match="several scales"):
+        import_model(Of(lambda x: functional.prelu(x, slopes)), (torch.zeros(1, 2, 2, 2),))
