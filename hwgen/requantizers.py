@@ -22,7 +22,6 @@ from hwgen.rules import EXACT
 from hwgen.target import Target
 from hwgen.thresholds import differing
 
-
 FLOAT32 = 1 << 22  # what a product of float32 numbers is at least, of its rounding error
 
 

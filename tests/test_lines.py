@@ -132,3 +132,8 @@ def test_a_slope_for_each_channel_of_a_line_is_refused():
 def test_what_a_target_does_not_speak_of_is_exact(function, target):
     """Its kernels of integers add integers; few bits of a multiplier are no reason to make a line of what is none."""
     check(Of(function, lambda x: fake(x, UNIT / 4)), 2, 2, 2, target=target)
+
+
+def test_a_function_on_a_grid_times_a_line():
+    """A table of the first is made where the second takes integers."""
+    check(Of(lambda x: functional.leaky_relu(x, 0.125) * fake(functional.leaky_relu(x, 0.125), 5 / 64)), 2, 2, 2)
