@@ -122,6 +122,17 @@ class Line:
         """A value of the line, cut off."""
         return min(max(value, self.ends[0]), self.ends[1])
 
+    def integer_ends(self) -> tuple[End, End] | None:
+        """The integers whose values it is cut off at, the same for all kinds; None where there are none."""
+        if self.other is not None or self.rising is not None or not all(self.scales):
+            return None
+        found = set()
+        for scale, offset in zip(self.scales, self.offsets, strict=True):
+            low, high = (end * scale if isinf(end) else (end - offset) / scale for end in self.ends)
+            found.add((min(low, high), max(low, high)))
+        whole = all(isinf(end) or Fraction(end).denominator == 1 for ends in found for end in ends)
+        return found.pop() if whole and len(found) == 1 else None
+
     def followed(self, function: Callable[[np.ndarray], np.ndarray], name: str, path: str) -> "Line":
         """`function`, which never falls, of it; of one tensor."""
         before, (low, high) = self.rising, (float(end) for end in self.ends)
@@ -130,6 +141,15 @@ class Line:
             return function(np.clip(values if before is None else before(values), low, high))
 
         return replace(self, rising=both, ends=(-inf, inf), name=name, path=path, single=None)
+
+    def flipped(self, signs: np.ndarray) -> "Line":
+        """Of integers that are multiplied by `signs`, float64 [kinds] of 1 and -1, the same."""
+        doubles = self.doubles
+        if doubles:
+            doubles = (np.stack([doubles[0][0] * signs, *doubles[0][1:]]), *doubles[1:])
+        scales = tuple(scale * int(sign) for scale, sign in zip(self.scales, signs, strict=True))
+        single = None if self.single is None else (self.single * signs).astype(np.float32)
+        return replace(self, scales=scales, doubles=doubles, single=single)
 
     def values(self, q: np.ndarray) -> np.ndarray:
         """Of integers, int64 [kinds, n], what they are worth before that is cut off: float64 of that shape."""

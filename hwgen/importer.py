@@ -14,11 +14,13 @@ from torch.export import ExportedProgram
 
 from hwgen.errors import BadInput, DoesNotFit, HwgenError, MissingActQuant, Obstacles, UnsupportedLayer
 from hwgen.ir import Graph, Output, TensorType
+from hwgen.nests import as_arrays, as_double, doubles, leaves
+from hwgen.nodes import Floats, Tensor
 from hwgen.ops import Import, importers
 from hwgen.qtype import QType
 from hwgen.rules import EXACT
 from hwgen.target import Target
-from hwgen.tensors import Floats, Tensor, Tensors, as_arrays, as_double, doubles, is_power, leaves
+from hwgen.tensors import Tensors, is_power
 from hwgen.views import alike, frame_shape
 
 ACT_QUANT = "hwgen.act_quant.default"

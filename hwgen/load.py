@@ -1,5 +1,6 @@
 """Reads what the command line names: NET, a module or a `.pt2` file that is data only, and X, frames and labels."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -141,8 +142,7 @@ def call(source: str):
 
 
 def _load_program(path: Path) -> ExportedProgram:
-    with suppress(ImportError):  # of PT2E; where torch has them no more, torchao does
-        import torch.ao.quantization.fx._decomposed
+    _register_pt2e()
     try:
         return torch.export.load(_harmless(path))
     except HwgenError:
@@ -154,6 +154,14 @@ def _load_program(path: Path) -> ExportedProgram:
             str(path),
             "write it with torch.export.save(torch.export.export(module, inputs), path)",
         ) from error
+
+
+def _register_pt2e() -> None:
+    """The operators of PT2E become known to torch, if one of the packages that have them is there."""
+    for name in ("torch.ao.quantization.fx._decomposed", "torchao.quantization.pt2e.quantize_pt2e"):
+        with suppress(ImportError):
+            importlib.import_module(name)
+            return
 
 
 # The members of an archive that are read: structure, plain tensors, and the example inputs

@@ -73,12 +73,6 @@ def rounding_shift(x: np.ndarray, exponent: np.ndarray) -> np.ndarray:
     return (x >> exponent) + ((x & mask) > threshold)
 
 
-def tflite_reference(factors: np.ndarray, biases: np.ndarray) -> Values:
-    """TFLite's reference kernels: `fixed_point` of acc + bias."""
-    multipliers, shifts = (values[:, None] for values in quantized_multipliers(factors))
-    return lambda acc: fixed_point(acc + biases[:, None], multipliers, shifts).astype(np.float64)
-
-
 RULES: dict[str, Rule] = {"onnxruntime": onnxruntime}
 TFLITE_REFERENCE = "tflite-reference"  # a target whose rules the reader of a file writes into the network
 TARGETS = (EXACT, *RULES, TFLITE_REFERENCE)

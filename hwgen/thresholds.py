@@ -87,7 +87,9 @@ def _long(values: list[Fraction]) -> np.ndarray:
 
 
 def bisected(values: Values, reach: np.ndarray, levels: np.ndarray, rounding: str) -> np.ndarray:
-    """The thresholds of a function that never falls."""
+    """The thresholds of a function that never falls; its ends are held against that."""
+    if (values(reach[:, :1]) > values(reach[:, 1:])).any():
+        raise AssertionError("a rule falls where its scale is positive, or rises where it is negative")
     twice, closed = _boundaries(levels, rounding)
     low = np.repeat(reach[:, :1], len(levels), 1)
     high = np.repeat(reach[:, 1:] + 1, len(levels), 1)

@@ -876,19 +876,19 @@ def test_a_spatial_build_does_not_verify_with(mutant, spatial, tmp_path):
         verify(tmp_path / "build", x, simulator="icarus", edited=True)
 
 
-def a_term_dropped(table, constants, inputs, sums):
+def a_term_dropped(table, constants, inputs, sums, then):
     kept = [getattr(table, name)[1:] for name in ("output", "input", "exponent", "negative")]
-    return adder_netlist(type(table)(*kept), constants, inputs, sums)
+    return adder_netlist(type(table)(*kept), constants, inputs, sums, then)
 
 
-def a_sign_turned(table, constants, inputs, sums):
+def a_sign_turned(table, constants, inputs, sums, then):
     negative = table.negative.copy()
     negative[0] ^= 1
-    return adder_netlist(replace(table, negative=negative), constants, inputs, sums)
+    return adder_netlist(replace(table, negative=negative), constants, inputs, sums, then)
 
 
-def a_constant_wrong(table, constants, inputs, sums):
-    return adder_netlist(table, [constants[0] + 4, *constants[1:]], inputs, sums)
+def a_constant_wrong(table, constants, inputs, sums, then):
+    return adder_netlist(table, [constants[0] + 4, *constants[1:]], inputs, sums, then)
 
 
 @pytest.mark.parametrize("broken", [a_term_dropped, a_sign_turned, a_constant_wrong])

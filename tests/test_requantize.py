@@ -216,6 +216,8 @@ def test_a_rule_may_be_any_function_that_rises_or_falls():
 
     with pytest.raises(UnsupportedLayer, match="no line"):
         fit_one(-1, 0, (0, 400), (-16, 15), "half_even", rule=values)
+    with pytest.raises(AssertionError, match="a rule falls"):
+        fit_one(1, 0, (0, 400), (-16, 15), "half_even", rule=values)
     fitted = fit_one(1, 0, (0, 400), (-16, 70), "half_even", rule=lambda x: -values(x))
     accumulators = np.arange(401)
     assert isinstance(fitted.op, Steps)

@@ -14,10 +14,12 @@ from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.devices import devices
 from hwgen.emit import instantiated, library
+from hwgen.engines import Limits
 from hwgen.engines.spatial import Spatial, SpatialEngine
 from hwgen.ir import Graph, TensorType
 from hwgen.ops.conv import Conv
 from hwgen.ops.maxpool import MaxPool
+from hwgen.ops.quantize import Quantize
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
@@ -69,7 +71,7 @@ def drawn(seed, kind, channels, reach):
     count = pick.choice((1, channels))
     if kind == "thresholds":
         spread = pick.choice((reach // 2, 2 * reach))
-        return Steps(np.sort(rng.integers(-spread, spread, (count, pick.choice((1, 6, 15)))), axis=1), low)
+        return Steps(np.sort(rng.integers(-spread, spread, (count, pick.choice((1, 6, 15, 200)))), axis=1), low)
     shift = pick.choice((3, 9, 16))
     if kind == "powers":
         multipliers = 1 << rng.integers(0, 3, count)
@@ -90,7 +92,7 @@ def test_the_netlist_of_requantized_sums_is_exact(seed, kind):
     pick = random.Random(seed)
     groups, taps = pick.choice(((1, 3), (1, 1), (4, 1), (4, 3)))
     op = conv(seed, 4, 4, taps, pick.choice((1, 7, 100)), groups)
-    x = TensorType((4, 4, 4), QType(*pick.choice(((0, 15), (-8, 7), (0, 255)))), 0)
+    x = TensorType((4, 4, 4), QType(*pick.choice(((0, 15), (-8, 7), (0, 255), (3, 9), (-8, -5)))), 0)
     exact = op.infer(x)
     quantize = drawn(seed, kind, 4, max(exact.qtype.high, -exact.qtype.low))
     stage = Stage.alone("y", op, quantize, x)
@@ -107,7 +109,7 @@ def test_the_netlist_of_requantized_sums_is_exact(seed, kind):
 @pytest.mark.sim
 @pytest.mark.parametrize(
     ("kind", "seed", "levels", "simulator"),
-    [("factors", 1, 1, "icarus"), ("factors", 4, 3, "verilator"), ("thresholds", 2, 2, "icarus")],
+    [("factors", 1, 1, "icarus"), ("factors", 4, 3, "verilator"), ("thresholds", 5, 2, "icarus")],
 )
 def test_spatial_layers_equal_the_golden_integers(kind, seed, levels, simulator, tmp_path):
     x = TensorType((3, 4, 6), QType(-8, 7), 0)
@@ -120,7 +122,8 @@ def test_spatial_layers_equal_the_golden_integers(kind, seed, levels, simulator,
     wanted = {"factors": "Row", "thresholds": "Compare"}[kind]
     assert wanted in {type(row).__name__ for row in unit.netlist.rows}
     check_design(tmp_path / "a", design, simulator, stall=0.4)
-    check_design(tmp_path / "b", design, simulator)
+    if simulator == "icarus":
+        check_design(tmp_path / "b", design)
 
 
 def test_a_large_layer_is_priced_by_a_few_of_its_outputs(monkeypatch):
@@ -324,7 +327,26 @@ def test_factors_in_slices_equal_the_golden_integers(simulator, tmp_path, monkey
     (unit,) = (placed.unit for placed in design.placed if isinstance(placed.unit, AdderGraph))
     assert unit.estimate()["DSP"] == 4 and {one.narrow_constant for one in unit.sums.slices.values()} == {True, False}
     check_design(tmp_path / "a", design, simulator, stall=0.4)
-    check_design(tmp_path / "b", design, simulator)
+    if simulator == "icarus":
+        check_design(tmp_path / "b", design)
+
+
+def test_slices_are_offered_where_they_may_save_much():
+    x, ours = TensorType((4, 6, 6), QType(0, 255), 0), devices()
+    factors = rescale([700001, 523, 345679, 987653], [0, 5, -9, 1], [0] * 4, 26, 0, 255)
+    engine = SpatialEngine()
+
+    def offered(op, quantize, dsp, family):
+        stage = Stage.alone("y", op, quantize, x)
+        limits = Limits(None, 8, 1, dsp, [], {}, ours[family])
+        return {choice.slices for choice in engine.choices(stage, limits, list)}
+
+    depthwise = conv(1, 4, 4, 3, 100, 4)
+    assert offered(depthwise, factors, True, "ultrascale_plus") == {0, 1}
+    assert offered(depthwise, factors, False, "ultrascale_plus") == {0}
+    assert offered(depthwise, factors, True, "series7") == {0}
+    assert offered(depthwise, Quantize(5, 0, 255), True, "ultrascale_plus") == {0}
+    assert offered(conv(1, 4, 4, 3, 100), factors, True, "ultrascale_plus") == {0}
 
 
 @pytest.mark.sim
@@ -334,7 +356,6 @@ def test_the_netlist_of_factors_in_slices_is_the_module(tmp_path, monkeypatch):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("quantize", "board"), [(FACTORS, "zcu104"), (THRESHOLDS, "pynq-z2")])
-def test_the_netlist_of_a_layer_is_the_module(quantize, board, tmp_path, monkeypatch):
-    graph = graph_of(FEW, ("sum", conv(3, 4, 3, 1, 5), ("x",)), ("y", quantize, ("sum",)))
-    check_netlist(tmp_path, monkeypatch, graph, board, engine="spatial")
+def test_the_netlist_of_thresholds_is_the_module(tmp_path, monkeypatch):
+    graph = graph_of(FEW, ("sum", conv(3, 4, 3, 1, 5), ("x",)), ("y", THRESHOLDS, ("sum",)))
+    check_netlist(tmp_path, monkeypatch, graph, "pynq-z2", engine="spatial")

@@ -12,8 +12,9 @@ from hwgen.config import BuildConfig
 from hwgen.errors import HwgenError
 from hwgen.formats import read_network
 from hwgen.frontend import read_model
-from hwgen.ops.rescale import Rescale
+from hwgen.ops.rescale import Rescale, Steps
 from hwgen.passes import run_passes
+from hwgen.simulators import SIMULATORS
 from tests.tflite_files import NONE, RELU, RELU6, RELU_N1_TO_1, VALID, File, Layers
 
 REFERENCE = "tflite-reference"
@@ -129,11 +130,39 @@ def test_rational_arithmetic_is_what_the_default_kernels_approximate(seed, tmp_p
     assert torch.equal(graph.golden(x)[0], torch.softmax(torch.from_numpy(logits), -1))
 
 
-def test_weights_with_a_common_divisor_keep_the_multiplier_of_the_file(tmp_path):
-    """Whose first rounding is of sums as they are in the file: of half the sums it is another one."""
-    net = Layers(4, (4, 4, 8))
-    last = net.conv(net.input, 6, (1, 1), zero=0, fused=NONE)
-    content, frames = net.written(last), inputs(net, 200)
+@pytest.mark.sim
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_rtl_of_thresholds_and_lines(simulator, tmp_path):
+    """Sums without a ReLU become levels by thresholds, a sum of two by two multipliers, an average by a line."""
+    net = Layers(8, (4, 3, 2))
+    first, second = (net.conv(net.input, 3, (1, 1), zero=zero, fused=NONE) for zero in (4, -30))
+    total = net.join("ADD", first, second, float(net.scales[first][0]) * 1.3)
+    last = net.pool("AVERAGE_POOL_2D", total, (4, 3))
+    content = net.written(last)
+    module, example = read_network(written(tmp_path, content), REFERENCE)
+    design = hwgen.build(module, example, out=tmp_path / "out", config=BuildConfig(target=REFERENCE))
+    assert {Steps, Rescale} <= {type(node.op) for node in design.graph.nodes}
+    frames = inputs(net, 6)
+    kernels = run(content, frames, OpResolverType.BUILTIN_REF, [last])[last]
+    assert np.array_equal(design.graph.golden(torch.from_numpy(frames).double())[0].numpy(), kernels)
+    for stall in (0.0, 0.4):
+        result = hwgen.verify(tmp_path / "out", frames.astype(np.float64), simulator=simulator, stall=stall)
+        assert result["equal"] == 6
+
+
+@pytest.mark.parametrize("factor", [1, 4])
+def test_weights_with_a_common_divisor_keep_the_multiplier_of_the_file(factor, tmp_path):
+    """Whose first rounding is of sums as they are in the file: of a half or a third of the sums it is another one. All
+    pairs of two inputs, which every sum from one end to the other is of."""
+    net = Layers(4, (64, 64, 2), zero=0)
+    weights = (factor * np.array([[1, 2], [2, 1], [1, 1]], np.int8)).reshape(3, 1, 1, 2)
+    weight = net.tensor(weights.shape, np.array([0.0101, 0.0057, 0.0049]), data=weights)
+    bias = net.tensor((3,), 0.0002, kind="INT32", data=factor * np.array([3, -1, 1], np.int32))
+    last = net.tensor((1, 64, 64, 3), 0.00015 * factor, -5)
+    options: dict = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    net.operator("CONV_2D", [net.input, weight, bias], [last], Padding=VALID, FusedActivationFunction=NONE, **options)
+    frames = np.stack(np.meshgrid(*[np.arange(-128, 128)] * 2), -1).reshape(16, 64, 64, 2).astype(np.int8)
+    content = net.written(last)
     _, graph = graph_of(written(tmp_path, content), REFERENCE)
     found = graph.golden(torch.from_numpy(frames).double())[0].numpy()
     assert np.array_equal(found, run(content, frames, OpResolverType.BUILTIN_REF, [last])[last])
@@ -171,14 +200,14 @@ def test_floats_at_both_ends(tmp_path):
     y = net.tensor(net.shapes[last], kind="FLOAT32", name="result")
     net.operator("DEQUANTIZE", [last], [y])
     content = net.content([x], [y])
-    module, example = read_network(written(tmp_path, content), REFERENCE)
+    module, graph = graph_of(written(tmp_path, content), REFERENCE)
     frames = np.random.default_rng(1).normal(0, 2, (FRAMES, 4, 4, 2)).astype(np.float32)
     kernels = run(content, frames, OpResolverType.BUILTIN_REF, [last, y])
     found = module(torch.from_numpy(frames).double()).numpy()
     scale = net.scales[last][0]
     assert np.array_equal(np.rint(found / scale) + net.zeros[last], kernels[last])
     assert np.array_equal(found.astype(np.float32), kernels[y])
-    assert example[0].shape == (1, 4, 4, 2)
+    assert np.array_equal(graph.golden(torch.from_numpy(frames))[0].numpy(), found)
 
 
 def float_network() -> tuple[File, int, int]:
@@ -267,7 +296,13 @@ def broken(name: str) -> bytes:
     if name == "shape":
         outputs = [net.tensor((1, 2, 2, 3), 0.05, -128, name="z")]
         net.operator("RESHAPE", [y], outputs)
-    content = net.content([x if name in ("int16", "uint8") else net.input], outputs, 2 if name == "subgraphs" else 1)
+    content = net.content(
+        [x if name in ("int16", "uint8") else net.input],
+        outputs,
+        subgraphs=2 if name == "subgraphs" else 1,
+        version=2 if name == "version" else 3,
+        outside=name == "outside",
+    )
     return {"identifier": content[:4] + b"TFL9" + content[8:], "cut": content[: len(content) // 2]}.get(name, content)
 
 
@@ -288,6 +323,8 @@ def broken(name: str) -> bytes:
         ("custom", "custom operator MyOp"),
         ("unknown", "the operator HARD_SWISH is not read"),
         ("subgraphs", "2 subgraphs"),
+        ("version", "the schema's version is 2"),
+        ("outside", "weight are outside of the flatbuffer"),
         ("too large", "huge has 268435456 numbers"),
         ("read before", "z is read before it is computed"),
         ("buffer", "outside is in buffer 99"),

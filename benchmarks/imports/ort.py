@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -67,10 +68,23 @@ def quantized(network: nn.Module, path: Path, kind: str = "W8A8", form: QuantFor
 
 def run(path: Path, x: np.ndarray, optimize: bool = True) -> np.ndarray:
     """What onnxruntime computes of frames [N, ...], on one thread; optimize -- with its integer kernels."""
+    return np.asarray(_run(path.read_bytes(), x, optimize)[0])
+
+
+def levels(path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The results of all QuantizeLinear nodes, with the integer kernels, by their names."""
+    model = onnx.load(str(path))
+    names = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    found = _run(model.SerializeToString(), x, True)
+    return dict(zip(names, map(np.asarray, found[-len(names) :]), strict=True))
+
+
+def _run(model: bytes, x: np.ndarray, optimize: bool) -> list:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)})[0])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)}))

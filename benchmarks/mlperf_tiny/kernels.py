@@ -60,17 +60,17 @@ def graph_of(path: Path, target: str):
     return module, example, run_passes(read_model(module, example, config.requantization)[0])
 
 
-def before_softmax(module) -> int:
+def before_softmax(module, graph: Graph) -> int:
     """The number of the last tensor that is compared: a SOFTMAX behind it is the host's, in floats."""
-    *_, (name, (takes,), (gives,)), _ = module.calls
-    return int(takes if "softmax" in str(module.get_submodule(name).function.__qualname__) else gives)
+    *_, (_, (takes,), (gives,)), _ = module.calls
+    return int(gives if graph.outputs[0].host is None else takes)
 
 
 def outputs(path: Path, target: str, frames: np.ndarray) -> dict[str, int]:
     """Of all frames, the last tensor of the golden graph against the kernels': values, those that differ, and the
     frames in which any does."""
     module, _, graph = graph_of(path, target)
-    last, kernels = before_softmax(module), Kernels(path, target)
+    last, kernels = before_softmax(module, graph), Kernels(path, target)
     counted = {"values": 0, "differ": 0, "frames": len(frames), "frames_differ": 0}
     for start in range(0, len(frames), BATCH):
         some = frames[start : start + BATCH]
@@ -91,26 +91,25 @@ def layers(path: Path, frames: np.ndarray) -> dict[str, float]:
     """Of each layer's integers, by rational arithmetic on what the default kernels computed before it, against those
     that these computed of the same: values, those that differ, and the furthest that one of them is from the middle
     between two integers, in parts of its value."""
-    module, _, _ = graph_of(path, "exact")
-    kernels = Kernels(path, "exact")
-    numbers = {int(n) for _, takes, gives in module.calls[:-1] for n in (*takes, *gives)}
+    module, _, graph = graph_of(path, "exact")
+    kernels, last = Kernels(path, "exact"), before_softmax(module, graph)
+    steps = [(name, takes, int(gives)) for name, takes, (gives,) in module.calls[1:-1] if int(gives) <= last]
+    numbers = {int(n) for _, takes, gives in steps for n in (*takes, gives)}
     counted = {"values": 0, "differ": 0, "furthest": 0.0, "most": 0}
     for start in range(0, len(frames), BATCH):
         found = kernels.run(frames[start : start + BATCH], numbers)
-        for name, takes, (gives,) in module.calls[1:]:
-            if int(gives if not gives.startswith("output") else -1) not in found or int(gives) > before_softmax(module):
-                continue
+        for name, takes, gives in steps:
             step, tensors = module.get_submodule(name), [torch.from_numpy(found[int(n)].copy()) for n in takes]
             with torch.no_grad(), _Rounded() as rounded:
                 levels = step(*tensors).numpy()
-            apart = levels != found[int(gives)]
+            apart = levels != found[gives]
             counted["values"] += apart.size
             counted["differ"] += int(apart.sum())
             if apart.any():
                 numbers_before = rounded.last[apart]
                 tie = abs(abs(numbers_before - np.floor(numbers_before)) - 0.5)
                 counted["furthest"] = max(counted["furthest"], float((tie / abs(numbers_before)).max()))
-                counted["most"] = max(counted["most"], int(abs(levels - found[int(gives)]).max()))
+                counted["most"] = max(counted["most"], int(abs(levels - found[gives]).max()))
     return counted
 
 

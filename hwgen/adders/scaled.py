@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hwgen.adders.netlist import Factors, Thresholds
+from hwgen.adders.rows import Compare
 from hwgen.adders.slices import Slice
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.ops.quantize import Quantize
 from hwgen.ops.rescale import Quantizer, Rescale, Steps
 from hwgen.qtype import QType
-from hwgen.sums import ExactSums
+from hwgen.stage import Stage
+from hwgen.sums import ExactSums, exact_sums
 from hwgen.terms import TermTable, term_table
 
 SLICED = 20  # LUTs of a product that is worth a DSP slice, where these are asked for
@@ -42,6 +44,15 @@ class Requantized:
         if quantize is None or isinstance(quantize, Quantize):
             return Requantized(sums.terms, sums.constants, sums.ranges, None, sums.drop, [0] * len(sums.constants))
         return _counted(sums, quantize) if isinstance(quantize, Steps) else _multiplied(sums, quantize, slices)
+
+
+def requantized(stage: Stage, slices: bool = False) -> Requantized:
+    """The sums of a stage that is a convolution; slices -- as in Requantized.of."""
+
+    def made() -> Requantized:
+        return Requantized.of(exact_sums(stage), stage.quantize, slices)
+
+    return stage.once(("requantized", slices), made)
 
 
 def _each(values: np.ndarray, count: int) -> list:
@@ -178,7 +189,8 @@ def _counted(sums: ExactSums, quantize: Steps) -> Requantized:
         levels = [quantize.low + sum(t <= end for t in thresholds) for end in (kind.low, kind.high)]
         then.ranges.append(QType(*levels))
     digits = len(each[0]).bit_length()
-    luts = sum((digits + LUT_PER_BIT) * bits for bits in then.windows)
+    columns = sum(Compare.columns_of(digit) for digit in range(digits))
+    luts = sum((columns + LUT_PER_BIT) * bits for bits in then.windows)
     return Requantized(sums.terms, constants, ranges, then, 0, [0] * len(constants), luts)
 
 

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 
-from hwgen.adders.scaled import Requantized
+from hwgen.adders.scaled import requantized
+from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.engines import Choice, Engine, engine, engines
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.sums import exact_sums
 from hwgen.units import window
 from hwgen.units.adder_graph import AdderGraph
 
-MOST_STEPS = 63  # thresholds: each bit of the count is a comparison, which looks up one of these by the bits before it
+MUCH = 0.15  # of the LUTs of a layer that DSP slices might save, for their price to be worked out
+MOST_STEPS = 255  # thresholds: each bit of the count is a comparison, which looks up one of these by the bits before it
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ class Spatial(Choice):
 def by_pixels(order: Order, pixels: int) -> Order:
     """The raster order of so many pixels a beat, its channels as they come where they come side by side."""
     return order.by_pixels(pixels) if order.lanes == 1 else Order(order.shape).by_pixels(pixels)
+
+
+def _has_factors(stage: Stage) -> bool:
+    """Whether what multiplies its sums is much of what it takes, and could be in DSP slices."""
+    if not isinstance(stage.quantize, Rescale):
+        return False
+    plain, sliced = requantized(stage), requantized(stage, slices=True)
+    sums = LUT_PER_BIT * stage.x.qtype.bits * len(plain.terms)
+    return bool(sliced.slices) and plain.luts - sliced.luts > MUCH * (sums + plain.luts)
 
 
 def too_many_steps(stage: Stage) -> str | None:
@@ -58,8 +68,7 @@ class SpatialEngine(Engine[Spatial]):
         least = 1 if engines()["pixel_sum"].obstacle(stage) else 2
         most = min(limits.pixels, stage.x.shape[2])
         pixels = [n for n in range(least, most + 1) if window.obstacle(stage, n) is None]
-        able = limits.dsp and "mac" in limits.device.lanes and isinstance(stage.quantize, Rescale)
-        slices = (0, 1) if able and Requantized.of(exact_sums(stage), stage.quantize, True).slices else (0,)
+        slices = (0, 1) if limits.dsp and "mac" in limits.device.lanes and _has_factors(stage) else (0,)
         return [Spatial(n, where) for n in pixels for where in slices]
 
     def reads(self, stage, i, choice, order):

@@ -75,13 +75,17 @@ class Network(nn.Module):
         self.calls.append((name, list(takes), list(gives)))
         return name
 
-    def forward(self, x: Tensor, *more: Tensor):
-        # torch.fx takes `more` for one thing, which it never looks into where there is one input
-        arguments = [x, *more] if len(self.inputs) > 1 else [x]
-        values: dict[str, Tensor] = dict(zip(self.inputs, arguments, strict=True))
+    def tensors(self, *arguments: Tensor) -> dict[str, Tensor]:
+        """All tensors of the network by their names."""
+        values = dict(zip(self.inputs, arguments, strict=True))
         for name, takes, gives in self.calls:
             result = self.get_submodule(name)(*[values[tensor] for tensor in takes])
             values.update(zip(gives, result if len(gives) > 1 else [result], strict=True))
+        return values
+
+    def forward(self, x: Tensor, *more: Tensor):
+        # torch.fx takes `more` for one thing, which it never looks into where there is one input
+        values = self.tensors(*([x, *more] if len(self.inputs) > 1 else [x]))
         results = [values[tensor] for tensor in self.outputs]
         return tuple(results) if len(results) > 1 else results[0]
 

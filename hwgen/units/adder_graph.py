@@ -8,14 +8,14 @@ import numpy as np
 
 from hwgen.adders.datapath import Datapath
 from hwgen.adders.netlist import AdderNetlist, adder_netlist
-from hwgen.adders.scaled import Requantized
+from hwgen.adders.scaled import Requantized, requantized
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.devices import Device
 from hwgen.ops.rescale import Quantizer, Rescale, Steps
 from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.sums import conv_of, exact_sums, term_count, window_places
+from hwgen.sums import conv_of, term_count, window_places
 from hwgen.templates import render
 from hwgen.units import window
 from hwgen.units.unit import Unit
@@ -81,7 +81,7 @@ class AdderGraph(Unit):
         """Inputs are activations of the window, counted (tap row, tap column, place of the channel) with the place
         fastest."""
         conv, x = conv_of(self.stage), self.stage.x
-        sums = Requantized.of(exact_sums(self.stage), self.stage.quantize, self.slices)
+        sums = requantized(self.stage, self.slices)
         table = sums.terms
         channel, tap_row, tap_column = window_places(conv, table.output, table.input)
         source = (tap_row * conv.weight.shape[3] + tap_column) * x.shape[0] + self.order.places[channel]
@@ -92,7 +92,7 @@ class AdderGraph(Unit):
         """Kept with the stage: a design may be placed more than once."""
 
         def made() -> AdderNetlist:
-            inputs = (self.stage.x.qtype,) * (self.taps * self.stage.x.shape[0])
+            inputs = (conv_of(self.stage).reads(self.stage.x),) * (self.taps * self.stage.x.shape[0])
             sums = self.sums
             return adder_netlist(sums.terms, sums.constants, inputs, sums.ranges, sums.then)
 

@@ -1,6 +1,8 @@
 """An .onnx file, looked at before its content is believed: parsed without external data, sizes checked, constants as
 arrays."""
 
+import re
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
@@ -46,6 +48,8 @@ def load(path: str) -> onnx.ModelProto:
         model = onnx.load_model_from_string(Path(path).read_bytes())
     except (DecodeError, ValueError, RecursionError) as error:
         raise BadInput(f"it cannot be read as ONNX: {error}", path, "write it with onnx.save") from error
+    if not all(isinstance(name, str) for name in _names(model)):
+        raise BadInput("it holds a name that is no text", path, "write it with onnx.save")
     if not model.graph.node:
         raise BadInput("it holds no nodes", path, "write it with onnx.save")
     if model.functions:
@@ -64,6 +68,19 @@ def load(path: str) -> onnx.ModelProto:
             "convert it with onnx.version_converter.convert_version(model, 13)",
         )
     return model
+
+
+def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
+    """All names that are read; protobuf gives bytes where they are not UTF-8."""
+    graph = model.graph
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (tensor.name for tensor in graph.initializer)
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def opsets(model: onnx.ModelProto) -> dict[str, int]:
@@ -124,6 +141,26 @@ def input_shape(info: onnx.ValueInfoProto, path: str) -> tuple[int, ...]:
     if prod(dims) > MOST_NUMBERS:
         raise BadInput(f"the input {info.name} has the shape {dims}", path, f"at most {MOST_NUMBERS:,} numbers")
     return tuple(dims)
+
+
+def annotated(graph: onnx.GraphProto) -> dict[str, tuple[int, int]]:
+    """The ranges of integers that FINN notes of tensors: INT4, UINT8 ..."""
+    found = {}
+    for note in graph.quantization_annotation:
+        kinds = [entry.value for entry in note.quant_parameter_tensor_names if entry.key == "finn_datatype"]
+        ends = integer_range(str(kinds[0]).lower()) if kinds else None
+        if ends is not None and ends[1] < 1 << 16:
+            found[note.tensor_name] = ends
+    return found
+
+
+def integer_range(kind: str) -> tuple[int, int] | None:
+    """The least and greatest of the integers of a numpy or ONNX type; None for another type."""
+    found = re.fullmatch(r"(u?)int(\d{1,2})", kind)
+    if found is None or found[2] == "0":
+        return None
+    bits = int(found[2])
+    return (0, 2**bits - 1) if found[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def kind_of(info: onnx.ValueInfoProto, path: str) -> str:

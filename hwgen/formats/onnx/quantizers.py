@@ -10,11 +10,12 @@ import torch
 
 from hwgen.formats import Call
 from hwgen.formats.onnx import half_up
-from hwgen.formats.onnx.node import QONNX, Constant, Node, Value, buffer, builds, finite, integer_range
+from hwgen.formats.onnx.file import integer_range
+from hwgen.formats.onnx.node import QONNX, Constant, Node, Value, buffer, builds, finite
 from hwgen.nn_affine import ZERO_FIRST
 
 LINEAR = ("", "com.microsoft")
-WIDE = 1 << 31  # an end that no level passes
+MOST_TRUNCATED = 16  # bits of what Trunc takes
 HALF = 1 << 29  # an integer below it times a float32 is a float64
 # QONNX's names of roundings -> those of quantize_affine, and what numpy does of them
 ROUNDINGS = {
@@ -280,29 +281,31 @@ def trunc(node: Node):
     clamps, and divides the zero point too."""
     shape = node.value(0).shape
     mode, _ = _rounding(node, "FLOOR")
-    scale, zero = scale_of(node, 1), _integers(node, 2, "zero point")
+    scale, zero, width = scale_of(node, 1), _integers(node, 2, "zero point"), _number(node, 3, "bit width")
+    if not 1 <= width <= MOST_TRUNCATED:
+        raise node.refusal(f"an input of {width} bits", f"use 1 to {MOST_TRUNCATED}")
     grid = Grid(*_grid(node, scale, zero, shape))
     if len(node.inputs) == 5:
-        bits = _number(node, 3, "bit width") - _number(node, 4, "bit width")
-        low, high, out, zero_out = -WIDE, WIDE - 1, grid, grid.zero
+        bits, out, zero_out = width - _number(node, 4, "bit width"), grid.scale, grid.zero
+        low, high = -(2 << width), 2 << width
     else:
-        ratio = np.log2(scale_of(node, 4).astype(np.float64) / scale.astype(np.float64))
-        bits = _exponent(node, ratio)
+        out = _broadcast(node, 4, scale_of(node, 4), shape)[0]
+        bits = _exponent(node, np.log2(out.astype(np.float64) / grid.scale.astype(np.float64)))
         signed, narrow = bool(node.attribute("signed", 1)), bool(node.attribute("narrow", 0))
         low, high = _ends(node, _number(node, 5, "bit width"), signed, narrow)
-        out = Grid(_broadcast(node, 4, scale_of(node, 4), shape)[0], grid.zero, grid.axis)
         zero_out = grid.zero / 2.0**bits
-    half_even = grid.quantize(-WIDE, WIDE - 1, f"{ZERO_FIRST}half_even")
-    # the levels of the input again, which are integers, and their quotient
-    power = 2.0**bits
-    coarse = torch.tensor([power]), torch.zeros(1)
-    rounded = Grid(np.ones(1), np.zeros(1), 0).quantize(low, high, ZERO_FIRST + mode)
+    if not 0 <= bits <= width:
+        raise node.refusal(f"{bits} of {width} bits dropped", "drop some of them")
+    # the levels of the input again, which are integers of its bits whatever their sign, and their quotient
+    levels = grid.quantize(-(2 << width), 2 << width, f"{ZERO_FIRST}half_even")
+    power, none = torch.tensor([2.0**bits]), torch.zeros(1)
 
     def run(x, s, z, p, none, *out):
-        return dequantize(rounded(half_even(x, s, z), p, none), *out)
+        quotient = torch.ops.hwgen.quantize_affine(levels(x, s, z), p, none, 0, low, high, mode)
+        return dequantize(quotient, *out)
 
     behind = [buffer(zero_out)] if zero_out.any() else []
-    return Call(run, *_buffers(grid), *coarse, buffer(out.scale), *behind)
+    return Call(run, *_buffers(grid), power, none, buffer(out), *behind)
 
 
 def _exponent(node: Node, ratios: np.ndarray) -> int:
