@@ -92,7 +92,7 @@ def test_the_netlist_of_requantized_sums_is_exact(seed, kind):
     pick = random.Random(seed)
     groups, taps = pick.choice(((1, 3), (1, 1), (4, 1), (4, 3)))
     op = conv(seed, 4, 4, taps, pick.choice((1, 7, 100)), groups)
-    x = TensorType((4, 4, 4), QType(*pick.choice(((0, 15), (-8, 7), (0, 255)))), 0)
+    x = TensorType((4, 4, 4), QType(*pick.choice(((0, 15), (-8, 7), (0, 255), (3, 9), (-8, -5)))), 0)
     exact = op.infer(x)
     quantize = drawn(seed, kind, 4, max(exact.qtype.high, -exact.qtype.low))
     stage = Stage.alone("y", op, quantize, x)

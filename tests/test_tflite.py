@@ -200,14 +200,14 @@ def test_floats_at_both_ends(tmp_path):
     y = net.tensor(net.shapes[last], kind="FLOAT32", name="result")
     net.operator("DEQUANTIZE", [last], [y])
     content = net.content([x], [y])
-    module, example = read_network(written(tmp_path, content), REFERENCE)
+    module, graph = graph_of(written(tmp_path, content), REFERENCE)
     frames = np.random.default_rng(1).normal(0, 2, (FRAMES, 4, 4, 2)).astype(np.float32)
     kernels = run(content, frames, OpResolverType.BUILTIN_REF, [last, y])
     found = module(torch.from_numpy(frames).double()).numpy()
     scale = net.scales[last][0]
     assert np.array_equal(np.rint(found / scale) + net.zeros[last], kernels[last])
     assert np.array_equal(found.astype(np.float32), kernels[y])
-    assert example[0].shape == (1, 4, 4, 2)
+    assert np.array_equal(graph.golden(torch.from_numpy(frames))[0].numpy(), found)
 
 
 def float_network() -> tuple[File, int, int]:
@@ -296,7 +296,13 @@ def broken(name: str) -> bytes:
     if name == "shape":
         outputs = [net.tensor((1, 2, 2, 3), 0.05, -128, name="z")]
         net.operator("RESHAPE", [y], outputs)
-    content = net.content([x if name in ("int16", "uint8") else net.input], outputs, 2 if name == "subgraphs" else 1)
+    content = net.content(
+        [x if name in ("int16", "uint8") else net.input],
+        outputs,
+        subgraphs=2 if name == "subgraphs" else 1,
+        version=2 if name == "version" else 3,
+        outside=name == "outside",
+    )
     return {"identifier": content[:4] + b"TFL9" + content[8:], "cut": content[: len(content) // 2]}.get(name, content)
 
 
@@ -317,6 +323,8 @@ def broken(name: str) -> bytes:
         ("custom", "custom operator MyOp"),
         ("unknown", "the operator HARD_SWISH is not read"),
         ("subgraphs", "2 subgraphs"),
+        ("version", "the schema's version is 2"),
+        ("outside", "weight are outside of the flatbuffer"),
         ("too large", "huge has 268435456 numbers"),
         ("read before", "z is read before it is computed"),
         ("buffer", "outside is in buffer 99"),

@@ -88,8 +88,8 @@ class File:
             tflite.OperatorAddBuiltinOptions(b, table)
         self.operators.append(tflite.OperatorEnd(b))
 
-    def content(self, inputs, outputs, subgraphs: int = 1, version: int = 3) -> bytes:
-        """The file."""
+    def content(self, inputs, outputs, subgraphs: int = 1, version: int = 3, outside: bool = False) -> bytes:
+        """The file; outside -- with its constants behind the flatbuffer."""
         b = self.builder
         vectors = [b.CreateNumpyVector(np.asarray(numbers, np.int32)) for numbers in (inputs, outputs)]
         tensors, operators = self._vector(self.tensors), self._vector(self.operators)
@@ -114,7 +114,10 @@ class File:
         for data in self.buffers:
             numbers = b.CreateNumpyVector(np.frombuffer(data, np.uint8)) if data else None
             tflite.BufferStart(b)
-            if numbers is not None:
+            if numbers is not None and outside:
+                tflite.BufferAddOffset(b, 1 << 20)
+                tflite.BufferAddSize(b, len(data))
+            elif numbers is not None:
                 tflite.BufferAddData(b, numbers)
             buffers.append(tflite.BufferEnd(b))
         buffers = self._vector(buffers)

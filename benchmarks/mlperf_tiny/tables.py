@@ -39,7 +39,8 @@ SHARED = ("network", "zeros", "answers as the int8 network", "the most common an
 
 def document(results: dict) -> None:
     known = [name for name in NETWORKS if name in results]
-    text = table(EQUAL, [_equal(name, results[name]["equal"]) for name in known if "equal" in results[name]])
+    compared = [(name, results[name]["equal"]) for name in known if "equal" in results[name]]
+    text = table(EQUAL, [row for name, found in compared for row in _equal(name, found)])
     rows = [
         _hardware(name, build, results[name][build]) for name in known for build in BUILDS if build in results[name]
     ]
@@ -50,18 +51,19 @@ def document(results: dict) -> None:
     click.echo(text)
 
 
-def _equal(name: str, found: dict) -> tuple[str, ...]:
-    reference, exact, layers = found["tflite-reference"], found["exact"], found["layers"]
+def _equal(name: str, found: dict) -> list[tuple[str, ...]]:
+    layers = found["layers"]
     furthest = f"{layers['furthest']:.1e}" if layers["differ"] else "-"
-    return (
-        name,
-        f"{reference['values']:,}",
-        f"{reference['differ']:,}",
-        f"{exact['differ']:,}, {exact['frames_differ']:,} of {exact['frames']:,}",
-        f"{layers['values']:,}",
-        f"{layers['differ']:,}",
-        furthest,
-    )
+    rows = [(name, *_ends(found), f"{layers['values']:,}", f"{layers['differ']:,}", furthest)]
+    if own := found.get("own"):
+        rows.append((f"{name}, its own {own['exact']['frames']} inputs", *_ends(own), "", "", ""))
+    return rows
+
+
+def _ends(found: dict) -> tuple[str, str, str]:
+    reference, exact = found["tflite-reference"], found["exact"]
+    apart = f"{exact['differ']:,}, in {exact['frames_differ']:,} of {exact['frames']:,}"
+    return f"{reference['values']:,}", f"{reference['differ']:,}", apart
 
 
 def _hardware(name: str, build: str, found: dict) -> tuple[str, ...]:

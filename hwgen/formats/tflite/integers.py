@@ -113,7 +113,7 @@ class Integers(Reader):
 
     # sums and their levels
 
-    def levels(self, operator: OperatorInfo, factors: np.ndarray, rounding: str = "half_even") -> Callable:
+    def levels(self, operator: OperatorInfo, factors: np.ndarray) -> Callable:
         """Of sums [N, channels, ...] the levels of the result: sums * factors rounded, cut off.
 
         factors -- float64 [channels or 1], what TensorFlow Lite makes its multipliers of
@@ -121,7 +121,7 @@ class Integers(Reader):
         low, high = self.ends(operator)
         if self.reference:
             return _fixed(*rules.quantized_multipliers(factors), low, high)
-        return _affine(self.units(operator), self.result(operator), low, high, rounding)
+        return _affine(self.units(operator), self.result(operator), low, high, "half_even")
 
     def units(self, operator: OperatorInfo) -> np.ndarray:
         """What an integer of the sums is worth, exactly: float64, one or one a channel."""
@@ -292,6 +292,7 @@ class Integers(Reader):
         before, after = self.tensor(operator, 0), self.result(operator)
         self.expect(after.shape, before.shape)
         if before.kind == "INT8":
+            self.zero(before)
             self._again(operator)
         elif operator.inputs[0] in self.graph.inputs and before.kind == "FLOAT32":
             rounding = "half_away" if self.reference else "half_even"
@@ -302,12 +303,14 @@ class Integers(Reader):
     def _dequantize(self, operator: OperatorInfo) -> None:
         if operator.outputs[0] not in self.graph.outputs:
             raise UnsupportedLayer("DEQUANTIZE inside of the network", "", QUANTIZE_AGAIN)
-        source = operator.inputs[0]
-        if source not in self.hosted:
-            scale = float(self.tensor(operator, 0).scales[0]) if self.zero(self.tensor(operator, 0)) < 128 else 1.0
-            self.add(operator, Call(lambda x: x * scale))
-        else:
+        source, tensor = operator.inputs[0], self.tensor(operator, 0)
+        self.expect(self.result(operator).shape, tensor.shape)
+        if source in self.hosted:
             self.add(operator, nn.Identity())
+        else:
+            self.zero(tensor)
+            scale = float(tensor.scales[0])
+            self.add(operator, Call(lambda x: x * scale))
         self.hosted[operator.outputs[0]] = source
 
     def _softmax(self, operator: OperatorInfo) -> None:
