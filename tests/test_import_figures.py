@@ -1,4 +1,4 @@
-"""The figures of docs/import.md are those that the benchmark kept, and none of them tells of a difference in float64."""
+"""The figures of docs/import.md are those that the benchmark kept, and none of them is a difference in float64."""
 
 import json
 from pathlib import Path

@@ -149,8 +149,8 @@ def _summary(found: list[dict]) -> str:
     outputs, differ, exact = (sum(each[key] for each in found) for key in ("outputs", "differ_exact", "differ_float64"))
     bits = np.concatenate([each["bits"] for each in found])
     return (
-        f"{len(found)} imports: of {outputs:,} outputs {differ:,} differ from the tools' float32, {exact:,} from float64. "
-        f"{len(bits):,} multipliers, of {np.median(bits):g} bits in the middle, at most {bits.max():g}.\n"
+        f"{len(found)} imports: of {outputs:,} outputs {differ:,} differ from the tools' float32, {exact:,} from "
+        f"float64. {len(bits):,} multipliers, of {np.median(bits):g} bits in the middle, at most {bits.max():g}.\n"
     )
 
 
