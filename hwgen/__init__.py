@@ -1,7 +1,7 @@
 """Pruned, power-of-two and mixed-precision PyTorch networks as verified, readable Verilog.
 
-build, explore, export, load_words, simulate, verify, synthesize and report are the command line's verbs as functions; see
-hwgen/flow.py. They are imported at their first use: torch takes seconds, and the command line answers without it.
+build, explore, export, load_words, simulate, verify, synthesize and report are the command line's verbs as functions;
+see hwgen/flow.py. They are imported at their first use: torch takes seconds, and the command line answers without it.
 """
 
 import sys
