@@ -18,8 +18,7 @@ from hwgen.ops.lookup import TABLE_BITS, Lookup
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.requantize import Fitted, requantize, requantize_sum
-from hwgen.rules import EXACT
-from hwgen.target import Target
+from hwgen.target import EXACT, Target
 from hwgen.thresholds import differing
 
 FLOAT32 = 1 << 22  # what a product of float32 numbers is at least, of its rounding error
