@@ -95,6 +95,11 @@ class Op:
         as for all."""
         return None
 
+    def of_coarser(self, bits: int) -> "Op | None":
+        """The op of integers that are each worth 2^bits of its own, which does the same; None where another has to be
+        made of these first. Asked where `of_integers`."""
+        return None
+
     def hardware(self, x: TensorType) -> "Op":
         """What a unit computes where the op is a stage of its own; x -- its first input."""
         return self

@@ -276,8 +276,8 @@ class Lines(Nodes):
         """The integers of a tensor and the line that they are worth, where what it is cut off at is done to them."""
         view, of = self.views[x], self.line(x)
         if of is None:
-            self.exact(x)
-            return x, Line.itself(view.base, self.types[view.base], self.path)
+            view = self.exact(x)
+            return self._named(view), Line.itself(view.base, self.types[view.base], self.path)
         raw = view.on(of.x)
         if not of.clipped:
             return self._named(raw), of
@@ -286,6 +286,10 @@ class Lines(Nodes):
             raise MissingActQuant(f"the result of {of.name} is used as floats", of.path, _QUANTIZE)
         kind = self.types[of.x]
         low, high = (int(min(max(end, -UNBOUNDED), UNBOUNDED)) for end in ends)
+        if raw.zeros and not low <= 0 <= high:  # the zeros are cut off, too
+            kinds = None if of.kinds is None else of.kinds[raw.places.reshape(-1)]
+            raw = self._settled(self._named(raw))
+            of = replace(of, x=raw.base, kinds=kinds)
         base = self._node(Quantize(kind.exponent, low, high), of.x)
         return self._named(raw.on(base)), replace(of, x=base, ends=(-inf, inf))
 
@@ -313,11 +317,17 @@ class Lines(Nodes):
                 return self._convolution(op, inputs[0])
         elif len(inputs) == 1 and lines[0] is not None and op.degree is not None:
             raw, of = self._rising(inputs[0], lines[0]) if op.maximum else self._unclipped(inputs[0])
-            if of.other is None and min(of.scales) > 0:
+            if of.other is None and (min(of.scales) > 0 or (op.maximum and min(of.scales) == 0)):
                 channels = self._channels(raw, of)
+                if channels is not None and not op.maximum:
+                    raise UnsupportedLayer(
+                        f"{short(self.node)} over {of.name}, whose channels have several scales",
+                        self.path,
+                        f"put a quantizer behind {of.name}, of one scale for all channels",
+                    )
                 if op.degree == 0:
                     return op, (raw,), lambda result: result
-                return op, (raw,), lambda result: self._by_channel(result, of, of.scales, of.offsets, channels)
+                return op, (raw,), lambda result: self._by_channel(result, of, channels)
         return op, tuple(inputs), lambda result: result
 
     def _rising(self, x: Tensor, of: Line) -> tuple[Tensor, Line]:
@@ -326,13 +336,12 @@ class Lines(Nodes):
         raw = self._named(self.views[x].on(of.x))
         if of.other is not None or min(of.scales) > 0:
             return raw, of
-        signs = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
-        signs = signs[0] if of.kinds is None else signs[of.kinds[self.views[raw].places]]
+        each = np.array([-1.0 if scale < 0 else 1.0 for scale in of.scales])
+        signs = each[0] if of.kinds is None else each[of.kinds[self.views[raw].places]]
         raw = self._affine(raw, signs, np.zeros_like(signs))
         if of.kinds is not None:
             of = replace(of, kinds=np.asarray(self.views[raw].back(of.kinds[self.views[x].places])).astype(np.int64))
-        single = None if of.single is None else abs(of.single)
-        return raw, replace(of, x=self.views[raw].base, scales=tuple(map(abs, of.scales)), single=single)
+        return raw, replace(of.flipped(each), x=self.views[raw].base)
 
     def _channels(self, raw: Tensor, of: Line) -> np.ndarray | None:
         """The kind of each channel of the frame of a line's integers; None where there is one."""
@@ -346,16 +355,14 @@ class Lines(Nodes):
             )
         return kinds[:, 0, 0]
 
-    def _by_channel(self, result: Tensor, of: Line, scales, offsets, channels, single=None) -> Tensor:
-        """A line of the tensor of a new node; channels -- the kind of each channel of its frame; None: there is one."""
-        view = self.views[result]
-        kinds = None
+    def _by_channel(self, result: Tensor, of: Line, channels: np.ndarray | None = None) -> Tensor:
+        """The tensor of a new node as the line that another one was; channels -- the kind of each channel of its frame;
+        None: there is one."""
+        view, kinds = self.views[result], None
         if channels is not None:
             shape = self.types[view.base].shape
             kinds = np.broadcast_to(channels[:, None, None], shape).reshape(-1).astype(np.int64)
-        single = of.single if single is None else single
-        line = Line(view.base, of.name, of.path, tuple(scales), tuple(offsets), kinds, ends=of.ends, single=single)
-        return self.defer(view, line)
+        return self.defer(view, replace(of, x=view.base, kinds=kinds))
 
     def _convolution(self, op: Conv, x: Tensor) -> tuple[Op, tuple[Tensor, ...], Callable]:
         """A convolution of a line, or with weights on a grid of their own for each output, as one of integers."""
@@ -373,7 +380,7 @@ class Lines(Nodes):
             )
         integers, worths = op.on_integers()
         own = [0] * len(worths) if channels is None else channels.tolist()
-        sums = integers.weight.sum(axis=(1, 2, 3)).tolist()
+        totals = integers.weight.sum(axis=(1, 2, 3)).tolist()
         if any(of.offsets) and any(op.padding):
             raise UnsupportedLayer(
                 f"padding with zeros of {of.name}, whose integers are not worth a multiple of their scale",
@@ -383,20 +390,15 @@ class Lines(Nodes):
         scales = [of.scales[k] * worth for k, worth in zip(own, worths, strict=True)]
         offsets = [
             of.offsets[k] * worth * int(total) + Fraction(bias)
-            for k, worth, total, bias in zip(own, worths, sums, op.bias.tolist(), strict=True)
+            for k, worth, total, bias in zip(own, worths, totals, op.bias.tolist(), strict=True)
         ]
-        single = None
-        if of.single is not None:
-            single = single_product(of.single[own], worths)
-        one = len(set(zip(scales, offsets, strict=True))) == 1
-        named = replace(of, name=short(self.node), path=self.path)
-        if one:
+        single = None if of.single is None else single_product(of.single[own], worths)
+        alike = len(set(zip(scales, offsets, strict=True))) == 1
+        if alike:
             scales, offsets, single = scales[:1], offsets[:1], None if single is None else single[:1]
-
-        def behind(result: Tensor) -> Tensor:
-            return self._by_channel(result, named, scales, offsets, None if one else np.arange(len(scales)), single)
-
-        return integers, (raw,), behind
+        sums = Line(raw, short(self.node), self.path, tuple(scales), tuple(offsets), single=single)
+        channels = None if alike else np.arange(len(scales))
+        return integers, (raw,), lambda result: self._by_channel(result, sums, channels)
 
     def _factors(self, a: Tensor, b: Tensor) -> tuple[tuple[Tensor, Tensor], Callable]:
         """The integers of the two factors of a product, and what makes of that the line that it is."""
@@ -410,9 +412,8 @@ class Lines(Nodes):
                     self.path,
                     f"put a quantizer behind {of.name}, and take its zero point away",
                 )
-        named = replace(of_a, name=short(self.node), path=self.path, single=None)
-        scales = (of_a.scale * of_b.scale,)
-        return (raw_a, raw_b), lambda result: self._by_channel(result, named, scales, (Fraction(0),), None)
+        product = Line(raw_a, short(self.node), self.path, (of_a.scale * of_b.scale,))
+        return (raw_a, raw_b), lambda result: self._by_channel(result, product)
 
     def _step(self, x: Tensor) -> Tensor:
         """The call at work, of an input's floats and constants: the host does it, before it quantizes them."""

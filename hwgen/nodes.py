@@ -126,9 +126,27 @@ class Nodes:
             of = torch.arange(batch).reshape(batch, *[1] * (places.dim() - 1)) * view.size
             places = torch.where(places < 0, places, places + of)
         result = function(places)
+        if self._zero_is_worth(view.base):
+            self._require_no_zeros(view.base, function(torch.arange(places.numel()).double().reshape(places.shape)))
         if isinstance(result, list | tuple):
             return [self._picked(view, part, batch) for part in result]
         return self._picked(view, result, batch)
+
+    def _zero_is_worth(self, base: str) -> bool:
+        """Whether the integer zero of a line is worth anything, so that zeros put beside it later are none of it."""
+        of = self.functions.get(base) if base in self.deferred else None
+        if not isinstance(of, Line):
+            return False
+        of_zero = of.values(np.zeros((len(of.scales), 1)))
+        return bool(np.clip(of_zero, float(of.ends[0]), float(of.ends[1])).any())
+
+    def _require_no_zeros(self, base: str, result) -> None:
+        if any((part < 0).any() for part in (result if isinstance(result, list | tuple) else [result])):
+            raise UnsupportedLayer(
+                f"zeros beside {self.functions[base].name}, whose integer zero is worth something else",
+                self.path,
+                f"put a quantizer behind {self.functions[base].name}",
+            )
 
     def _picked(self, view: View, places: torch.Tensor, batch: int) -> Tensor:
         index = places.numpy().astype(np.int64)

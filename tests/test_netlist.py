@@ -170,6 +170,42 @@ def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
         assert np.array_equal(y, net.double()(x.double()).numpy())
 
 
+class Scaled(nn.Module):
+    """Two convolutions between quantizers whose scales are no powers of two, and a sum on a coarser grid, half even."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.weights = [torch.randint(-3, 4, shape).double() for shape in ((2, 2, 2, 2), (3, 2, 2, 2), (3, 3, 1, 1))]
+        self.scales = [torch.randint(120, 240, (len(weight), 1, 1, 1)) / 1024 for weight in self.weights[:2]]
+
+    def forward(self, x):
+        quantize = torch.ops.hwgen.quantize_affine
+        for step, weight, scale in zip((0.375, 0.3, 0.5), self.weights, [*self.scales, torch.ones(1)], strict=True):
+            step = torch.tensor([step])
+            x = quantize(x, step, torch.zeros(1), 0, -4, 3, "half_even") * step.double()
+            x = nn.functional.conv2d(x, weight * scale.double())
+        return quantize(x, torch.ones(1), torch.zeros(1), 0, -4, 3, "half_even")
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(("board", "multiplier"), [("zcu104", "dsp"), ("pynq-z2", "lut")])
+def test_netlist_of_scales_equals_the_module(board, multiplier, tmp_path, monkeypatch):
+    only(monkeypatch, "lut")
+    monkeypatch.setattr("hwgen.engines.lanes._multipliers", lambda *_: [multiplier])
+    net, x = Scaled().double().eval(), torch.randn(6, 2, 4, 4).double()
+    folder = tmp_path / "small_net"
+    design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, engine="lanes", fps=500_000))
+    units = [placed.unit for placed in design.placed if isinstance(placed.unit, TermLanes)]
+    assert [unit.scaler is not None for unit in units][:3] == [True, True, False] and units[2].stage.rounds.even
+    netlist = replace_core(folder)
+    assert ("DSP48E2" in netlist) == (multiplier == "dsp")
+    y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True)
+    with torch.no_grad():
+        want = net(x).numpy()
+    assert np.array_equal(y, want) and len(np.unique(want)) > 4
+
+
 class Sequence(nn.Module):
     """Each a network over a sequence whose memories are of at most 64 words."""
 

@@ -400,6 +400,16 @@ def test_an_input_of_integers(saved):
     assert np.array_equal(golden, theirs)
 
 
+def test_an_input_of_integers_by_finns_note(saved):
+    made = irregular()
+    note = onnx.TensorAnnotation(tensor_name="x")
+    note.quant_parameter_tensor_names.add(key="finn_datatype", value="INT4")
+    made.graph.quantization_annotation.append(note)
+    del made.graph.node[0]
+    made.graph.node[0].input[0] = "x"
+    same_as_the_executor(saved(made), np.random.default_rng(0).integers(-8, 8, (50, 8)).astype(np.float32))
+
+
 # RTL
 
 

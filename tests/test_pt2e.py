@@ -15,7 +15,6 @@ from hwgen.errors import HwgenError, MissingActQuant, OffGrid, UnsupportedLayer
 from hwgen.frontend import import_model
 from hwgen.load import load
 from hwgen.passes import run_passes
-from hwgen.simulators import SIMULATORS
 
 warnings.filterwarnings("ignore", module="torchao")
 prepare = pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e")
@@ -259,8 +258,7 @@ def test_a_program_is_read_from_a_file_and_from_its_module(tmp_path):
 def test_rtl_equals_golden(tmp_path):
     build(network("mixed, int4"), out=tmp_path / "build")
     x = digits()[0][-3:].numpy()
-    for simulator in SIMULATORS:
-        assert verify(tmp_path / "build", x, simulator=simulator, stall=0.3)["equal"] == 3
+    assert verify(tmp_path / "build", x, simulator="icarus", stall=0.3)["equal"] == 3
 
 
 # what is not built

@@ -52,6 +52,7 @@ OWN = ("network", "layers", "accuracy, float", "powers of two", "LUT", "DSP", "B
 def measured(case: Case, rtl: bool) -> dict:
     """What a case gives."""
     x, labels = (values.numpy() for values in digits()[2:])
+    frames = np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if case.network.startswith("keras") else x
     with tempfile.TemporaryDirectory() as name:
         path, run, run64 = case.write(case.network, Path(name))
         theirs = np.asarray(run(x), np.float64)
@@ -59,7 +60,7 @@ def measured(case: Case, rtl: bool) -> dict:
         for target in dict.fromkeys(("exact", case.target)):
             graph, notes = read_model(*load(str(path), target), BuildConfig(target=target).requantization)
             graph = run_passes(graph)
-            ours = _evaluated(graph, x)
+            ours = _evaluated(graph, frames)
             result[f"differ_{target}"] = _differing(ours, theirs)
             result[f"departs_{target}"] = sum(note.departs for note in notes)
             if target == "exact":
@@ -72,7 +73,7 @@ def measured(case: Case, rtl: bool) -> dict:
                     "accumulators": sum(note.of for note in notes),
                     "bits": sorted(bit_lengths(factors).tolist()),
                 }
-        return result | _built(path, Path(name) / "net", rtl, x)
+        return result | _built(path, Path(name) / "net", rtl, frames)
 
 
 def _evaluated(graph: Graph, x: np.ndarray) -> np.ndarray:
@@ -143,6 +144,16 @@ def _own_row(name: str, found: dict) -> tuple[str, ...]:
     return (name, str(found["layers"]), *shares, *areas, f"{found['cycles']:,}")
 
 
+def _summary(found: list[dict]) -> str:
+    found = [each for each in found if "failed" not in each]
+    outputs, differ, exact = (sum(each[key] for each in found) for key in ("outputs", "differ_exact", "differ_float64"))
+    bits = np.concatenate([each["bits"] for each in found])
+    return (
+        f"{len(found)} imports: of {outputs:,} outputs {differ:,} differ from the tools' float32, {exact:,} from "
+        f"float64. {len(bits):,} multipliers, of {np.median(bits):g} bits in the middle, at most {bits.max():g}.\n"
+    )
+
+
 def attempt(key: str, results: dict, work) -> None:
     """Does a piece of work, and keeps what comes of it."""
     start = time.monotonic()
@@ -172,6 +183,7 @@ def main(only: str, again: bool, rtl: bool):
     text = table(HEAD, [_row(case, results[str(case)]) for case in CASES if str(case) in results])
     own = [(name, results[f"powers of two: {name}"]) for name in NETWORKS if f"powers of two: {name}" in results]
     text += "\n" + table(OWN, [_own_row(*each) for each in own])
+    text += "\n" + _summary([results[str(case)] for case in CASES if str(case) in results])
     write_document("imports", text, ROOT / "docs" / "import.md")
     click.echo(text)
 

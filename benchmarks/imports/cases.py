@@ -11,7 +11,9 @@ import torch
 from brevitas import export as exporters
 
 from benchmarks.imports import brevitas, exact, fake, ort, pt2e
+from benchmarks.imports.executor import execute
 from benchmarks.imports.networks import NETWORKS, digits, make
+from benchmarks.spatial.run import ROOT
 from hwgen.load import load
 
 Run = Callable[[np.ndarray], np.ndarray]  # frames [N, 1, 8, 8] -> [N, 10]
@@ -51,6 +53,20 @@ def _brevitas(export: str, bits: int, fixed: bool, name: str, folder: Path) -> W
     return path, partial(_module, network), partial(_file, path)
 
 
+def _pquant(form: str, name: str, folder: Path) -> Written:
+    """Files that benchmarks.imports.pquant_files wrote; one is of Keras layers with the quantizers of HGQ2."""
+    path = ROOT / "tests" / "data" / f"pquant_{name}_{form}.onnx"
+    run = partial(execute, path) if form == "qonnx" else partial(ort.run, path)
+    if not name.startswith("keras"):
+        return path, run, partial(_file, path)
+    return path, lambda x: run(_last(x)), lambda x: _file(path, _last(x))
+
+
+def _last(x: np.ndarray) -> np.ndarray:
+    """Frames with channels last."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
 def _file(path: Path, x: np.ndarray) -> np.ndarray:
     """What torch computes in float64 of the file's nodes, frame by frame, as the batch of a file is one."""
     network, _ = load(str(path))
@@ -83,6 +99,7 @@ def _fake(bits: int, name: str, folder: Path) -> Written:
 
 
 EPOCHS = 8
+PQUANT = ("convolutions_rnd_conv", "perceptron_rnd", "keras_rnd_conv", "perceptron_trn")
 FORMS = (
     ("onnxruntime", "QDQ W8A8", partial(_onnxruntime, "W8A8"), "onnxruntime", tuple(NETWORKS)),
     ("onnxruntime", "QDQ W4A8", partial(_onnxruntime, "W4A8"), "onnxruntime", ("plain", "residual", "wide")),
@@ -96,6 +113,8 @@ FORMS = (
         ("plain", "residual"),
     ),
     ("Brevitas", "QCDQ W8A8", partial(_brevitas, "export_onnx_qcdq", 8, False), "exact", ("plain", "residual")),
+    ("PQuant", "QONNX", partial(_pquant, "qonnx"), "exact", PQUANT),
+    ("PQuant", "QDQ", partial(_pquant, "qdq"), "exact", PQUANT[:3]),
     ("PT2E", "int8", partial(_pt2e, 8), "exact", tuple(NETWORKS)),
     ("PT2E", "int4", partial(_pt2e, 4), "exact", ("plain", "residual")),
     ("fake quantize", "W8A8", partial(_fake, 8), "exact", ("plain", "depthwise", "residual", "resnet8")),

@@ -213,12 +213,19 @@ class Heaps:
         padded = [*thresholds, *[never] * ((1 << digits) - 1 - len(thresholds))]
         for digit in reversed(range(digits)):
             step = 1 << digit
+            some = padded[step - 1 :: 2 * step]
+            if set(some) in ({0}, {never}):
+                found = [ONE if some[0] == 0 else ZERO, *found]
+                continue
             level = self._behind(bits + found)
             columns = [[reference] for reference in (*bits, *found)]
-            made = Compare(self.add_word(level), columns, 1, level, padded[step - 1 :: 2 * step])
+            made = Compare(self.add_word(level), columns, 1, level, some)
             self.rows.append(made)
             found = [bit(made.word, 0), *found]
-        return self.compress(list(enumerate(found)), low, width)
+        made_bits = [(i, reference) for i, reference in enumerate(found) if word_of(reference)]
+        return self.compress(
+            made_bits, low + sum(1 << i for i, reference in enumerate(found) if reference == ONE), width
+        )
 
     def _behind(self, bits: list[int]) -> int:
         return 1 + max((self.level[word_of(reference)] for reference in bits), default=0)

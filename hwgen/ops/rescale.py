@@ -1,6 +1,6 @@
 """Rescale: requantization by any factor, by channel: a multiplication, a bias and a shift; Steps: by any thresholds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class Rescale(Op):
     high: int
     exponent: int = 0
     path: str = ""
+    of_integers = True
 
     def __str__(self) -> str:
         bits = int(abs(self.multipliers).max()).bit_length()
@@ -58,6 +59,17 @@ class Rescale(Op):
 
     def hardware(self, x):
         return identity(x.shape[0])
+
+    def of_coarser(self, bits):
+        less = min(bits, self.shift)  # bits that all products have zeros in
+        rest = self.biases & ((1 << less) - 1)
+        return replace(
+            self,
+            multipliers=self.multipliers << (bits - less),
+            biases=self.biases >> less,
+            ties=np.maximum(0, -((rest - self.ties) >> less)),
+            shift=self.shift - less,
+        )
 
     def infer(self, x: TensorType) -> TensorType:
         ends = np.array([x.qtype.low, x.qtype.high])
@@ -95,6 +107,7 @@ class Steps(Op):
     low: int
     exponent: int = 0
     path: str = ""
+    of_integers = True
 
     def __str__(self) -> str:
         return f"Steps[{len(self.thresholds)} of {self.thresholds.shape[1]} thresholds, {self.low}..{self.high}]"
@@ -117,6 +130,9 @@ class Steps(Op):
 
     def hardware(self, x):
         return identity(x.shape[0])
+
+    def of_coarser(self, bits):
+        return replace(self, thresholds=-(-self.thresholds >> bits))
 
     def infer(self, x: TensorType) -> TensorType:
         found = self.eval(

@@ -58,7 +58,10 @@ def _on_its_grids(before: Graph, after: Graph) -> Graph:
         if known is not None and known.op is node.op and node.op.of_integers:
             (was,), (source,) = known.inputs, node.inputs
             exponent = types[was].exponent
-            if new[source].exponent != exponent:
+            coarser = node.op.of_coarser(new[source].exponent - exponent) if new[source].exponent > exponent else None
+            if coarser is not None:
+                node = replace(node, op=coarser)
+            elif new[source].exponent != exponent:
                 grid = Node(_unused(f"{node.name}_grid", after), Quantize(exponent, -UNBOUNDED, UNBOUNDED), (source,))
                 nodes.append(grid)
                 new[grid.name] = grid.op.infer(new[source])

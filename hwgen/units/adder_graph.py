@@ -92,7 +92,7 @@ class AdderGraph(Unit):
         """Kept with the stage: a design may be placed more than once."""
 
         def made() -> AdderNetlist:
-            inputs = (self.stage.x.qtype,) * (self.taps * self.stage.x.shape[0])
+            inputs = (conv_of(self.stage).reads(self.stage.x),) * (self.taps * self.stage.x.shape[0])
             sums = self.sums
             return adder_netlist(sums.terms, sums.constants, inputs, sums.ranges, sums.then)
 

@@ -1,6 +1,7 @@
 """An .onnx file, looked at before its content is believed: parsed without external data, sizes checked, constants as
 arrays."""
 
+import re
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -140,6 +141,26 @@ def input_shape(info: onnx.ValueInfoProto, path: str) -> tuple[int, ...]:
     if prod(dims) > MOST_NUMBERS:
         raise BadInput(f"the input {info.name} has the shape {dims}", path, f"at most {MOST_NUMBERS:,} numbers")
     return tuple(dims)
+
+
+def annotated(graph: onnx.GraphProto) -> dict[str, tuple[int, int]]:
+    """The ranges of integers that FINN notes of tensors: INT4, UINT8 ..."""
+    found = {}
+    for note in graph.quantization_annotation:
+        kinds = [entry.value for entry in note.quant_parameter_tensor_names if entry.key == "finn_datatype"]
+        ends = integer_range(str(kinds[0]).lower()) if kinds else None
+        if ends is not None and ends[1] < 1 << 16:
+            found[note.tensor_name] = ends
+    return found
+
+
+def integer_range(kind: str) -> tuple[int, int] | None:
+    """The least and greatest of the integers of a numpy or ONNX type; None for another type."""
+    found = re.fullmatch(r"(u?)int(\d{1,2})", kind)
+    if found is None or found[2] == "0":
+        return None
+    bits = int(found[2])
+    return (0, 2**bits - 1) if found[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def kind_of(info: onnx.ValueInfoProto, path: str) -> str:

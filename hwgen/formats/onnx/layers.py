@@ -147,7 +147,10 @@ def gemm(node: Node):
         raise node.broken(f"weights of shape {list(node.weights(1).shape)} on a tensor of shape {list(shape)}")
     if node.has(2) and isinstance(node.inputs[2], Value):
         return Call(lambda x, c, w: functional.linear(x, w * alpha) + c * beta, buffer(weight))
-    parts = [np.broadcast_to(part * beta, len(weight)) for part in bias_parts(node, 2)]
+    biases = bias_parts(node, 2)
+    if any(part.size not in (1, len(weight)) for part in biases):
+        raise node.broken(f"a bias of {biases[0].size} numbers for {len(weight)} outputs")
+    parts = [np.broadcast_to(part * beta, len(weight)) for part in biases]
     return linear(weight * alpha, parts)
 
 

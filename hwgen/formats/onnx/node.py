@@ -1,6 +1,5 @@
 """A node of an .onnx file as its builder sees it, and the builders by the names of their nodes."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,15 +171,6 @@ def finite(node: Node, values: np.ndarray, what: str) -> np.ndarray:
 
 def buffer(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(values, np.float64))  # a copy: a file's own are not writable
-
-
-def integer_range(kind: str) -> tuple[int, int] | None:
-    """The least and greatest of the integers of a numpy or ONNX type; None for another type."""
-    found = re.fullmatch(r"(u?)int(\d+)", kind)
-    if found is None:
-        return None
-    bits = int(found[2])
-    return (0, 2**bits - 1) if found[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 Built = nn.Module | Constant

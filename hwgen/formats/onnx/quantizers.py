@@ -10,7 +10,8 @@ import torch
 
 from hwgen.formats import Call
 from hwgen.formats.onnx import half_up
-from hwgen.formats.onnx.node import QONNX, Constant, Node, Value, buffer, builds, finite, integer_range
+from hwgen.formats.onnx.file import integer_range
+from hwgen.formats.onnx.node import QONNX, Constant, Node, Value, buffer, builds, finite
 from hwgen.nn_affine import ZERO_FIRST
 
 LINEAR = ("", "com.microsoft")

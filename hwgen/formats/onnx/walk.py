@@ -1,6 +1,8 @@
 """From an .onnx file to a module with a step for each of its nodes."""
 
+import logging
 from collections.abc import Sequence
+from contextlib import contextmanager
 from math import prod
 
 import numpy as np
@@ -14,11 +16,12 @@ import hwgen.nn_affine  # noqa: F401  registers the custom ops
 from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
 from hwgen.formats import Call, Network, Read
 from hwgen.formats.onnx import arithmetic, layers, moves, quantizers  # noqa: F401  they register their builders
-from hwgen.formats.onnx.file import MOST_NUMBERS, array, input_shape, kind_of, load, opsets
+from hwgen.formats.onnx.file import MOST_NUMBERS, annotated, array, input_shape, integer_range, kind_of, load, opsets
 from hwgen.formats.onnx.half_up import half_up
 from hwgen.formats.onnx.integer import written_out
-from hwgen.formats.onnx.node import BUILDERS, Builder, Constant, Node, Value, integer_range
+from hwgen.formats.onnx.node import BUILDERS, Builder, Constant, Node, Value
 
+_LOG = logging.getLogger("torch._subclasses.fake_tensor")
 # of constants alone these are evaluated by onnx's own reference
 FOLDED = {
     *("Add", "And", "Cast", "Ceil", "Clip", "Concat", "Div", "Equal", "Flatten", "Floor", "Gather", "Greater"),
@@ -71,11 +74,12 @@ class Walk:
             self._input(info)
 
     def _input(self, info: onnx.ValueInfoProto) -> None:
-        """An input; one of integers is put on their grid by a step of its own."""
+        """An input; one of integers, or which FINN notes to be, is put on their grid by a step of its own."""
         kind = kind_of(info, self.path)
         self._name(info.name, Value(self.inputs[info.name], kind))
-        if kind != "float":
-            low, high = integer_range(kind) or (0, 0)
+        ends = annotated(self.graph).get(info.name) if kind == "float" else integer_range(kind)
+        if ends is not None:
+            low, high = ends
             one = torch.ones(1)
             step = Call(lambda x, s: torch.ops.hwgen.quantize_affine(x, s, s * 0, 0, low, high, "half_even"), one)
             self.network.step(info.name, step, [info.name], [info.name])
@@ -154,7 +158,7 @@ class Walk:
     def _shapes(self, node: Node, step: nn.Module, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """The shapes of a step's results, found without computing them."""
         try:
-            with self.fake, torch.no_grad():
+            with self.fake, torch.no_grad(), _unlogged():
                 results = step(*[torch.empty(shape, dtype=torch.float64) for shape in shapes])
         except Exception as error:  # whatever torch says of shapes that do not fit
             first = (str(error).splitlines() or [""])[0]
@@ -167,6 +171,16 @@ class Walk:
         if any(prod(shape) > MOST_NUMBERS or not prod(shape) for shape in found):
             raise node.refusal(f"a result of shape {list(found[0])}", f"from one to {MOST_NUMBERS:,} numbers")
         return found
+
+
+@contextmanager
+def _unlogged():
+    """Without what torch logs of a call that fails: it is raised, and told in one line."""
+    before, _LOG.disabled = _LOG.disabled, True
+    try:
+        yield
+    finally:
+        _LOG.disabled = before
 
 
 def _unknown(node: Node, domain: str) -> HwgenError:
