@@ -1,7 +1,7 @@
 """Pruned, power-of-two and mixed-precision PyTorch networks as verified, readable Verilog.
 
-build, explore, load_words, simulate, verify, synthesize and report are the command line's verbs as functions; see
-hwgen/flow.py. They are imported at their first use: torch takes seconds, and the command line answers without it.
+build, explore, export, load_words, simulate, verify, synthesize and report are the command line's verbs as functions;
+see hwgen/flow.py. They are imported at their first use: torch takes seconds, and the command line answers without it.
 """
 
 import sys
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hwgen.config import BuildConfig
     from hwgen.errors import HwgenError
     from hwgen.explore import explore
+    from hwgen.export.qonnx import export
     from hwgen.flow import build
     from hwgen.report import report
     from hwgen.simulate import simulate
@@ -31,6 +32,7 @@ __all__ = [
     "build",
     "compress",
     "explore",
+    "export",
     "load_words",
     "nn",
     "report",
@@ -44,6 +46,7 @@ _HOMES = {
     "HwgenError": "errors",
     "build": "flow",
     "explore": "explore",
+    "export": "export.qonnx",
     "load_words": "weights",
     "report": "report",
     "simulate": "simulate",

@@ -20,8 +20,8 @@ from hwgen.board import load_board, read_board
 from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
-from hwgen.rules import EXACT, TARGETS
 from hwgen.simulators import SIMULATORS
+from hwgen.target import EXACT, TARGETS
 
 console = Console(stderr=True)
 FILE = click.Path(dir_okay=False, path_type=Path)

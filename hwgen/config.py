@@ -8,8 +8,7 @@ from math import inf
 from hwgen.board import Board
 from hwgen.devices import Device
 from hwgen.errors import BadInput
-from hwgen.rules import EXACT, RULES, TARGETS
-from hwgen.target import Target
+from hwgen.target import EXACT, TARGETS, TFLITE_REFERENCE, Target
 
 MEMORIES = ("bram", "uram", "auto")  # that can be loaded
 MOST_LOADABLE = 256
@@ -44,7 +43,7 @@ class BuildConfig:
     weights_in: str = "bram"
     levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
     # whose integers a network that another tool quantized shall have: exact, rational arithmetic over its scales, or
-    # one of hwgen.rules.TARGETS, that tool's own
+    # one of hwgen.target.TARGETS, that tool's own
     target: str = EXACT
     near: int | None = None  # the most bits of a multiplier that requantizes, 1 to 40, where exact ones need more
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
@@ -73,7 +72,7 @@ class BuildConfig:
 
     @property
     def requantization(self) -> Target:
-        return Target(self.target if self.target in RULES else EXACT, self.near)
+        return Target(EXACT if self.target == TFLITE_REFERENCE else self.target, self.near)
 
     def _check_numbers(self) -> None:
         """Raises BadInput for a number of the wrong type or outside its range."""

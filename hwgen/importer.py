@@ -18,8 +18,7 @@ from hwgen.nests import as_arrays, as_double, doubles, leaves
 from hwgen.nodes import Floats, Tensor
 from hwgen.ops import Import, importers
 from hwgen.qtype import QType
-from hwgen.rules import EXACT
-from hwgen.target import Target
+from hwgen.target import EXACT, Target
 from hwgen.tensors import Tensors, is_power
 from hwgen.views import alike, frame_shape
 

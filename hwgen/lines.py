@@ -276,8 +276,8 @@ class Lines(Nodes):
         """The integers of a tensor and the line that they are worth, where what it is cut off at is done to them."""
         view, of = self.views[x], self.line(x)
         if of is None:
-            self.exact(x)
-            return x, Line.itself(view.base, self.types[view.base], self.path)
+            view = self.exact(x)
+            return self._named(view), Line.itself(view.base, self.types[view.base], self.path)
         raw = view.on(of.x)
         if not of.clipped:
             return self._named(raw), of

@@ -11,7 +11,8 @@ import torch
 
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ops.rescale import PRODUCT_BITS, Rescale, Steps
-from hwgen.rules import EXACT, SumValues, Values, values_of
+from hwgen.rules import SumValues, Values, values_of
+from hwgen.target import EXACT
 from hwgen.thresholds import bisected, differing, differing_by_kind, exact_thresholds
 
 FAR = np.int64(1 << 62)

@@ -18,9 +18,10 @@ from hwgen.ops.lookup import TABLE_BITS, Lookup
 from hwgen.ops.quantize import UNBOUNDED, Quantize
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.requantize import Fitted, requantize, requantize_sum
-from hwgen.rules import EXACT
-from hwgen.target import Target
+from hwgen.target import EXACT, Target
 from hwgen.thresholds import differing
+
+FLOAT32 = 1 << 22  # what a product of float32 numbers is at least, of its rounding error
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,6 @@ def counter(
     fitted = requantize(
         *(of.scales, of.offsets, ends, levels.low, levels.high, levels.rounding),
         rule=counts,
-        near=target.near,
         path=of.path,
     )
     op = fitted.op if of.kinds is None else _by_channel(fitted.op, of.kinds)
@@ -162,11 +162,11 @@ def _power(
 
 def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent: int, target: Target) -> Fitted:
     single = None
-    if of.single is not None and target.rule == "onnxruntime":
+    if of.single is not None and target.rule == "onnxruntime" and _has_integer_biases(of):
         single = (of.single / np.float32(float(levels.scale))).astype(np.float32)
     zero, rule = levels.zero, EXACT if single is None else target.rule
     if levels.rule is not None:
-        biases = [int(shift / ratio) if ratio else 0 for ratio, shift in zip(ratios, shifts, strict=True)]
+        biases = [round(shift / ratio) if ratio else 0 for ratio, shift in zip(ratios, shifts, strict=True)]
         rule = levels.rule(np.array([float(ratio) for ratio in ratios]), np.array(biases, np.int64))
     if of.rising is not None or (of.doubles and rule == EXACT):
         rule = partial(_in_float64, of, levels)
@@ -179,11 +179,21 @@ def _fitted(of: Line, ratios, shifts, ends: np.ndarray, levels: Levels, exponent
         levels.rounding,
         rule=rule,
         single=single,
-        near=target.near,
+        near=target.near if of.rising is None else None,
         exponent=exponent,
         path=of.path,
     )
     return replace(fitted, op=_less(fitted.op, zero))
+
+
+def _has_integer_biases(of: Line) -> bool:
+    """Whether each offset is an integer times its factor, which a tool may have rounded to float32: what its kernels
+    of integers add. Others it adds to floats."""
+    for scale, offset in zip(of.scales, of.offsets, strict=True):
+        bias = offset / scale if scale else offset
+        if abs(bias - round(bias)) * FLOAT32 > abs(bias) or (offset and not scale):
+            return False
+    return True
 
 
 def _in_float64(of: Line, levels: Levels, q: np.ndarray) -> np.ndarray:

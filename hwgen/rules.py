@@ -6,8 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from hwgen.errors import BadInput
-
-EXACT = "exact"
+from hwgen.target import EXACT, ONNXRUNTIME
 
 # of accumulators, int64 [kinds, n], to what is then rounded, float64 [kinds, n]; it is monotone in each kind
 Values = Callable[[np.ndarray], np.ndarray]
@@ -73,9 +72,7 @@ def rounding_shift(x: np.ndarray, exponent: np.ndarray) -> np.ndarray:
     return (x >> exponent) + ((x & mask) > threshold)
 
 
-RULES: dict[str, Rule] = {"onnxruntime": onnxruntime}
-TFLITE_REFERENCE = "tflite-reference"  # a target whose rules the reader of a file writes into the network
-TARGETS = (EXACT, *RULES, TFLITE_REFERENCE)
+RULES: dict[str, Rule] = {ONNXRUNTIME: onnxruntime}
 
 
 def tflite_reference_sum(scale_a: Fraction, scale_b: Fraction, offset: Fraction) -> SumValues:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from hwgen.rules import EXACT
+EXACT, ONNXRUNTIME = "exact", "onnxruntime"
+TFLITE_REFERENCE = "tflite-reference"  # whose rules the reader of a file writes into the network
+TARGETS = (EXACT, ONNXRUNTIME, TFLITE_REFERENCE)
 
 
 @dataclass(frozen=True, eq=False)

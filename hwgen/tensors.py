@@ -49,7 +49,9 @@ class Tensors(Lines):
         if isinstance(quantize, Quantize) and view.base in self.floats:
             return self._quantize_input(Levels.of(quantize), quantize.exponent, x)
         if isinstance(quantize, Quantize) and view.base in self.deferred:
-            return self._levels(x, Levels.of(quantize), quantize.exponent)
+            if quantize.bounded:
+                return self._levels(x, Levels.of(quantize), quantize.exponent)
+            view = self.exact(x)
         if not view.covers or (
             view.zeros and isinstance(quantize, Quantize) and not quantize.low <= 0 <= quantize.high
         ):
@@ -316,9 +318,11 @@ class Tensors(Lines):
         scales, offsets = zip(*kinds_of, strict=True)
         kinds = None
         if len(kinds_of) > 1:
-            if not self.views[result].covers:
+            found = self._backed(result, along)
+            if found is None:  # numbers that are left out, or that are there with several scales
                 result = self._named(self._settled(result))
-            kinds = self.views[result].back(along).astype(np.int64)
+                found = self.views[result].back(along)
+            kinds = found.astype(np.int64)
         view = self.views[result]
         return self.defer(view, Line(view.base, "cat", self.path, scales, offsets, kinds))
 

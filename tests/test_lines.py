@@ -7,10 +7,12 @@ from torch import nn
 from torch.nn import functional
 
 from hwgen.errors import UnsupportedLayer
-from hwgen.frontend import import_model
+from hwgen.frontend import EXACT_TARGET, import_model, read_model
 from hwgen.passes import run_passes
+from hwgen.target import Target
 
 UNIT = 3 / 64
+ONNX = Target("onnxruntime")
 
 
 def fake(x, scale=UNIT, zero=3, low=-128, high=127, rounding="half_even"):
@@ -30,9 +32,9 @@ class Of(nn.Module):
         return self.last(self.function(fake(x)))
 
 
-def check(model, *shape):
+def check(model, *shape, target=EXACT_TARGET):
     x = 3 * torch.randn(50, *shape, generator=torch.Generator().manual_seed(1)).double()
-    graph = import_model(model, (x[:1],))
+    graph, _ = read_model(model, (x[:1],), target)
     with torch.no_grad():
         y = model(x)
     for each in (graph, run_passes(graph)):
@@ -106,3 +108,32 @@ def test_a_channel_of_a_zero_factor_before_a_max_pool():
     shifts = torch.tensor([0.5, 0.25, -1, 0.125]).double().reshape(-1, 1, 1)
     conv = EVEN[:, :, None, None]
     check(Of(lambda x: functional.max_pool2d(functional.conv2d(x, conv) * gammas + shifts, 2)), 2, 4, 4)
+
+
+def test_one_tensor_twice_in_a_concatenation_with_two_scales():
+    check(Of(lambda x: torch.cat([x, 3 * x], 1)), 2, 2, 2)
+
+
+def test_a_slope_for_each_channel_of_a_line_is_refused():
+    slopes = torch.tensor([0.1, 0.3]).double()
+    with pytest.raises(UnsupportedLayer, match="several scales"):
+        import_model(Of(lambda x: functional.prelu(x, slopes)), (torch.zeros(1, 2, 2, 2),))
+
+
+@pytest.mark.parametrize(
+    ("function", "target"),
+    [
+        (lambda x: x + 1 / 64, ONNX),
+        (lambda x: functional.conv2d(x, EVEN[:, :, None, None], torch.tensor([0.25, -1, 0, 2]).double()), ONNX),
+        (lambda x: functional.leaky_relu(functional.conv2d(x, 16 * EVEN[:, :, None, None]), 0.1), Target(near=6)),
+    ],
+    ids=("a constant", "a bias in floats", "no line"),
+)
+def test_what_a_target_does_not_speak_of_is_exact(function, target):
+    """Its kernels of integers add integers; few bits of a multiplier are no reason to make a line of what is none."""
+    check(Of(function, lambda x: fake(x, UNIT / 4)), 2, 2, 2, target=target)
+
+
+def test_a_function_on_a_grid_times_a_line():
+    """A table of the first is made where the second takes integers."""
+    check(Of(lambda x: functional.leaky_relu(x, 0.125) * fake(functional.leaky_relu(x, 0.125), 5 / 64)), 2, 2, 2)

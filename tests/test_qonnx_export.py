@@ -20,7 +20,7 @@ import hwgen
 from hwgen import store
 from hwgen.cli import main
 from hwgen.errors import BadInput, HwgenError, MissingTool, Obstacles
-from hwgen.export.qonnx import export, model_of
+from hwgen.export.qonnx import model_of
 from hwgen.frontend import import_model
 from hwgen.ir import Graph, Input, Node, Output, TensorType
 from hwgen.load import load, load_data
@@ -248,8 +248,8 @@ def test_the_command_line_writes_a_file_once(tmp_path, monkeypatch):
     assert nowhere.exit_code == 1 and "cannot be written" in nowhere.output
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingTool, match="onnx is not installed") as raised:
-        export(folder, tmp_path / "other.qonnx")
+        hwgen.export(folder, tmp_path / "other.qonnx")
     assert "hwgen[onnx]" in raised.value.hint
     (folder / "golden.json").write_text("{}")
     with pytest.raises(BadInput):
-        export(folder, tmp_path / "other.qonnx")
+        hwgen.export(folder, tmp_path / "other.qonnx")

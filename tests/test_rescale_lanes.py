@@ -126,6 +126,7 @@ def test_other_weights_keep_factors_and_reach_every_accumulator(kind):
         sums = np.array([-half, half - 1])
         beyond = unit.scaler.sum_bits < unit.program.sum_bits
         assert not beyond or (levels(RESCALE, channel, sums) == [-8, 7]).all()
+    assert isinstance(unit.stage.op, Conv)
     new = replace(unit.stage.op, weight=-unit.stage.op.weight)
     assert unit.reloaded(new).width == unit.rom.width
     with pytest.raises(DoesNotFit, match="grid"):

@@ -144,6 +144,16 @@ def _own_row(name: str, found: dict) -> tuple[str, ...]:
     return (name, str(found["layers"]), *shares, *areas, f"{found['cycles']:,}")
 
 
+def _summary(found: list[dict]) -> str:
+    found = [each for each in found if "failed" not in each]
+    outputs, differ, exact = (sum(each[key] for each in found) for key in ("outputs", "differ_exact", "differ_float64"))
+    bits = np.concatenate([each["bits"] for each in found])
+    return (
+        f"{len(found)} imports: of {outputs:,} outputs {differ:,} differ from the tools' float32, {exact:,} from "
+        f"float64. {len(bits):,} multipliers, of {np.median(bits):g} bits in the middle, at most {bits.max():g}.\n"
+    )
+
+
 def attempt(key: str, results: dict, work) -> None:
     """Does a piece of work, and keeps what comes of it."""
     start = time.monotonic()
@@ -173,6 +183,7 @@ def main(only: str, again: bool, rtl: bool):
     text = table(HEAD, [_row(case, results[str(case)]) for case in CASES if str(case) in results])
     own = [(name, results[f"powers of two: {name}"]) for name in NETWORKS if f"powers of two: {name}" in results]
     text += "\n" + table(OWN, [_own_row(*each) for each in own])
+    text += "\n" + _summary([results[str(case)] for case in CASES if str(case) in results])
     write_document("imports", text, ROOT / "docs" / "import.md")
     click.echo(text)
 

@@ -60,5 +60,5 @@ def layer_norm(importer, x, dim, in_exponent, bits, exponent, eps):
 
 def on_grid(importer, x, exponent: int):
     """The tensor on a module's own grid, rounded as the module does, and not clamped."""
-    same = importer.type(x).exponent == exponent
+    same = importer.type(x).exponent == exponent and not importer.is_function(x)
     return x if same else importer.add(Quantize(exponent, -UNBOUNDED, UNBOUNDED), x)

@@ -14,15 +14,15 @@ A file of floats alone becomes layers of torch, to be compressed.
 
 from pathlib import Path
 
-from hwgen import rules
 from hwgen.errors import BadInput
 from hwgen.formats import Read, needs
 from hwgen.formats.tflite.file import Subgraph, parse
 from hwgen.formats.tflite.integers import Integers
 from hwgen.formats.tflite.layers import Floats
+from hwgen.target import EXACT, TFLITE_REFERENCE
 
 SUFFIXES = (".tflite",)
-TARGETS = (rules.EXACT, rules.TFLITE_REFERENCE)
+TARGETS = (EXACT, TFLITE_REFERENCE)
 
 
 def read(path: str, target: str = "exact") -> Read:
@@ -41,7 +41,7 @@ def read(path: str, target: str = "exact") -> Read:
 def floats(path: str) -> Read:
     """The network of a .tflite file, as `read`, but in layers of floats, to be compressed: those that the integers of
     its weights and biases stand for, without the quantizers of its activations."""
-    return Floats(_graph(path), path, rules.EXACT).read()
+    return Floats(_graph(path), path, EXACT).read()
 
 
 def _graph(path: str) -> Subgraph:

@@ -19,6 +19,7 @@ from hwgen.formats.tflite.walk import NONE, RELU, RELU6, RELU_N1_TO_1, Reader
 from hwgen.nn_affine import quantize_affine
 from hwgen.ops.rescale import Rescale
 from hwgen.requantize import requantize, requantize_sum
+from hwgen.target import TFLITE_REFERENCE
 
 INT8 = (-128, 127)
 WEIGHTS = ("INT8", "INT4")
@@ -51,7 +52,7 @@ class Integers(Reader):
 
     @property
     def reference(self) -> bool:
-        return self.target == rules.TFLITE_REFERENCE
+        return self.target == TFLITE_REFERENCE
 
     def _operator(self, operator: OperatorInfo) -> None:
         if operator.kind in self.KINDS and operator.kind not in ("QUANTIZE", "DEQUANTIZE"):
