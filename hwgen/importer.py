@@ -28,7 +28,10 @@ COMPRESS = (
     "then build DIR/model.pt2; or make hwgen.nn.ActQuant the first layer, and put one before each other layer"
 )
 
-FOREIGN = "have the tool that quantized the other layers quantize this one, too: what it reads, and its weights"
+FOREIGN = (
+    "have the tool that quantized the other layers quantize this one, too: what it reads, and its weights; "
+    "of an input, put hwgen.nn.ActQuant in front of the module that hwgen.formats.read_network gives"
+)
 
 _UNKNOWN = object()  # the result of a call that failed, where it cannot be a frame
 _LOST = object()  # that of a call of constants alone, or of what is left of these

@@ -174,11 +174,10 @@ class Lines(Nodes):
             except (OffGrid, DoesNotFit, MissingActQuant):
                 if not finite or (self.is_function(x) and not numbers):
                     raise
-                self._settle_zeros()
-                view = self.views[x]
-                if self.is_function(x) and self.is_narrow(x):
-                    return self.defer(view, self._called())
                 if self.is_function(x):
+                    self._settle_zeros()
+                    if self.is_narrow(x):
+                        return self.defer(self.views[x], self._called())
                     return self._risen(bool((scale / divisor > 0).all()))
                 of = Line.itself(view.base, self.types[view.base], self.path)
         of = replace(of, name=short(self.node), path=self.path)

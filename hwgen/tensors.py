@@ -408,6 +408,12 @@ class Tensors(Lines):
                 f"an input rounded by {levels.rounding} with a zero point", self.path, "round half even"
             )
         levels = replace(levels, low=levels.of_end(of.ends[0]), high=levels.of_end(of.ends[1]))
+        if view.zeros and not levels.low <= 0 <= levels.high:
+            raise UnsupportedLayer(
+                f"zeros beside an input whose levels are {levels.low} to {levels.high}, less the zero point",
+                self.path,
+                "put them behind the quantizer",
+            )
         if levels.scale != Fraction(2) ** exponent:
             steps = (*steps, ("div", np.array(float(levels.scale))))
         kind = TensorType(self.types[of.name].shape, QType(levels.low, levels.high), exponent)

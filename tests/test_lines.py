@@ -137,3 +137,21 @@ def test_what_a_target_does_not_speak_of_is_exact(function, target):
 def test_a_function_on_a_grid_times_a_line():
     """A table of the first is made where the second takes integers."""
     check(Of(lambda x: functional.leaky_relu(x, 0.125) * fake(functional.leaky_relu(x, 0.125), 5 / 64)), 2, 2, 2)
+
+
+def test_an_average_of_zeros_beside():
+    check(Of(lambda x: functional.avg_pool2d(functional.pad(x, BESIDE), (1, 3))), 2, 2, 3)
+
+
+def test_a_batch_norm_of_zeros_beside():
+    norm = nn.BatchNorm2d(3, eps=0).double().eval()
+    norm.running_var.copy_(torch.tensor([1, 4, 1 / 16]))
+    norm.weight.data, norm.bias.data = torch.tensor([-0.3, 0.7, 2]).double(), torch.tensor([0.125, 1, -0.5]).double()
+    check(Of(lambda x: norm(functional.pad(x, BESIDE))), 2, 2, 3)
+
+
+def test_zeros_that_an_input_has_no_level_of_are_refused():
+    model = Of(lambda x: x)
+    model.forward = lambda x: fake(functional.pad(x, BESIDE), low=5)
+    with pytest.raises(UnsupportedLayer, match="zeros beside an input"):
+        import_model(model, (torch.zeros(1, 2, 2, 2),))

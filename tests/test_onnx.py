@@ -208,6 +208,7 @@ NODES = {
     "max pool": (node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]), {}),
     "max pool ceil": (node("MaxPool", kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1, pads=[1, 0, 1, 0]), {}),
     "average": (node("AveragePool", kernel_shape=[2, 2], strides=[1, 2], pads=[1, 1, 1, 1], count_include_pad=1), {}),
+    "average of what is there": (node("AveragePool", kernel_shape=[2, 2], pads=[1, 1, 1, 1]), {}),
     "average, sides apart": (
         node("AveragePool", kernel_shape=[2, 2], pads=[1, 0, 0, 0], count_include_pad=1),
         {},
@@ -321,13 +322,32 @@ def test_each_rounding_of_qonnx(saved, mode, signed, narrow, zero):
 @pytest.mark.parametrize("mode", ["ROUND", "FLOOR", "CEIL"])
 @pytest.mark.parametrize("version", [1, 2])
 def test_trunc(saved, mode, version):
-    first, constants = quant("x", "q", 0.125, bits=8.0, signed=1, narrow=0)
-    values = {"s": f32(0.125)[0], "z": f32(0)[0], "i": f32(8)[0], "o": f32(6)[0], "t": f32(0.5)[0]}
+    first, constants = quant("x", "q", 0.0625, bits=8.0, signed=1, narrow=0)
+    values = {"s": f32(0.0625)[0], "z": f32(0)[0], "i": f32(8)[0], "o": f32(6)[0], "t": f32(0.25)[0]}
     inputs = ["s", "z", "i", "o"] if version == 1 else ["s", "z", "i", "t", "o"]
     more = {} if version == 1 else {"signed": 1, "narrow": 0}
     trunc = helper.make_node("Trunc", ["q", *inputs], ["y"], "trunc", domain=QONNX, rounding_mode=mode, **more)
     kept = {name: values[name] for name in inputs}
     same_as_the_executor(saved(quantizers(first, trunc, constants=constants | kept, version=version)))
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_maximum_of_batch_norms_with_factors_of_both_signs(saved, relu):
+    first, constants = quant("x", "q", 0.25, bits=6.0, signed=1, narrow=0)
+    norm = helper.make_node("BatchNormalization", ["q", "g", "b", "m", "v"], ["n"], "norm", epsilon=0.0)
+    middle = [helper.make_node("Relu", ["n"], ["r"], "relu")] if relu else []
+    pool = helper.make_node("MaxPool", ["r" if relu else "n"], ["p"], "pool", kernel_shape=[2, 2], strides=[1, 2])
+    last, more = quant("p", "y", 0.75, bits=5.0, signed=1, narrow=0)
+    numbers = {"g": f32(1.5, -0.5, 0.75, -2), "b": f32(1, -1, 0.5, 3), "m": f32(0, 1, -1, 2), "v": f32(4, 1, 0.25, 16)}
+    path = saved(model([first, norm, *middle, pool, last], constants | more | numbers))
+    same_as_the_executor(path, whole(40, 4, 4, 4) / np.float32(1.5))
+
+
+def test_an_input_clipped_before_its_quantizer(saved):
+    clip = helper.make_node("Clip", ["x", "low", "high"], ["c"], "clip")
+    last, constants = quant("c", "y", 0.5, 1.0, bits=5.0, signed=1, narrow=0)
+    path = saved(quantizers(clip, last, constants=constants | {"low": f32(-1.3)[0], "high": f32(2.2)[0]}))
+    same_as_the_executor(path)
 
 
 def test_bipolar_and_one_bit(saved):

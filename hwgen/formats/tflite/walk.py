@@ -162,8 +162,8 @@ class Reader:
         if min(down, across) < 1:
             raise BadInput(f"a window of {kernel} on {rows}x{columns}", "", "convert the network again")
         if self.order.turned:
-            turned = kernel[::-1], stride[::-1], dilation[::-1]
-            return Windows(*turned, (top, bottom, left, right)), (down, across)
+            sides = (kernel[1], kernel[0]), (stride[1], stride[0]), (dilation[1], dilation[0])
+            return Windows(*sides, (top, bottom, left, right)), (down, across)
         return Windows(kernel, stride, dilation, (left, right, top, bottom)), (down, across)
 
     # what only moves numbers
