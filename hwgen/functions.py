@@ -142,6 +142,18 @@ class Line:
 
         return replace(self, rising=both, ends=(-inf, inf), name=name, path=path, single=None)
 
+    def of_kinds(self, kinds: np.ndarray) -> "Line":
+        """Of integers of these kinds, and without the kinds that none of them is of."""
+        used, kinds = np.unique(kinds, return_inverse=True)
+        return replace(
+            self,
+            scales=tuple(self.scales[kind] for kind in used),
+            offsets=tuple(self.offsets[kind] for kind in used),
+            kinds=kinds.reshape(-1).astype(np.int64),
+            doubles=tuple(each[:, used] for each in self.doubles),
+            single=None if self.single is None else self.single[np.minimum(used, len(self.single) - 1)],
+        )
+
     def flipped(self, signs: np.ndarray) -> "Line":
         """Of integers that are multiplied by `signs`, float64 [kinds] of 1 and -1, the same."""
         doubles = self.doubles

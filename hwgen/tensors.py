@@ -122,7 +122,7 @@ class Tensors(Lines):
                 flat = self._node(Move(np.arange(kinds.size).reshape(-1, 1, 1), self.path), of.x)
                 of, kinds = replace(of, x=flat), kinds.reshape(-1, 1, 1)
                 kind = self.types[flat]
-            of = replace(of, kinds=kinds[:, 0, 0])
+            of = of.of_kinds(kinds[:, 0, 0])
         if of.other is not None:
             add, op, note = sum_requantizer(of, levels, exponent, kind, self.types[of.other[0]])
             name = self._node(op, self._node(add, of.x, of.other[0]))

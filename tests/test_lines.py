@@ -155,3 +155,13 @@ def test_zeros_that_an_input_has_no_level_of_are_refused():
     model.forward = lambda x: fake(functional.pad(x, BESIDE), low=5)
     with pytest.raises(UnsupportedLayer, match="zeros beside an input"):
         import_model(model, (torch.zeros(1, 2, 2, 2),))
+
+
+def test_channels_that_are_left_out_have_no_part_in_the_thresholds():
+    """Some have a negative factor: steps are then of the negative of these channels."""
+    factors = 16 * torch.tensor([1.0, -3, 0.5, -2]).double().reshape(-1, 1, 1)
+
+    def function(x):
+        return functional.leaky_relu(functional.conv2d(x, EVEN[:, :, None, None]) * factors, 0.1)[:, 1:3]
+
+    check(Of(function), 2, 2, 2)
