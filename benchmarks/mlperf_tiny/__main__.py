@@ -31,7 +31,7 @@ def equal(network: Network, folder: Path) -> dict:
     path = folder / network.file
     _, (example,), _ = kernels.graph_of(path, "exact")
     frames = kernels.random_frames(tuple(example.shape[1:]), COMPARED)
-    result = {target: kernels.outputs(path, target, frames) for target in kernels.RESOLVERS}
+    result: dict[str, dict] = {target: kernels.outputs(path, target, frames) for target in kernels.RESOLVERS}
     result["layers"] = kernels.layers(path, frames[: COMPARED // 10])
     if network.name == "wake_word" and (folder / SPECTRA).is_file():
         spectra = np.load(folder / SPECTRA)["specs"]

@@ -9,7 +9,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from hwgen.config import BuildConfig
-from hwgen.formats import read_network
+from hwgen.formats import Network, read_network
 from hwgen.formats.tflite.walk import Order
 from hwgen.frontend import read_model
 from hwgen.ir import Graph
@@ -53,14 +53,15 @@ def random_frames(shape: tuple[int, ...], count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(-128, 128, (count, *shape)).astype(np.int8)
 
 
-def graph_of(path: Path, target: str):
+def graph_of(path: Path, target: str) -> tuple[Network, tuple[torch.Tensor, ...], Graph]:
     """The module of a file, an example of its input, and its graph of integers."""
     module, example = read_network(str(path), target)
+    assert isinstance(module, Network)
     config = BuildConfig(target=target)
     return module, example, run_passes(read_model(module, example, config.requantization)[0])
 
 
-def before_softmax(module, graph: Graph) -> int:
+def before_softmax(module: Network, graph: Graph) -> int:
     """The number of the last tensor that is compared: a SOFTMAX behind it is the host's, in floats."""
     *_, (_, (takes,), (gives,)), _ = module.calls
     return int(gives if graph.outputs[0].host is None else takes)
