@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from hwgen import BuildConfig, report
-from hwgen.cli import main
+from hwgen.cli import console, main
 from hwgen.errors import BadInput
 from hwgen.found import bit_lengths, layers, multipliers, signed_digits, summary, told
 from hwgen.frontend import read_model
@@ -76,7 +76,8 @@ def read(file, **target):
     return read_model(*load(f"{file}:get"), Target(**target))
 
 
-def test_what_is_found_is_shown(file, capfd):
+def test_what_is_found_is_shown(file, capfd, monkeypatch):
+    monkeypatch.setattr(console, "width", 200)
     said = cli("import", f"{file}:get")
     assert said.exit_code == 0, said.output
     graph, notes = read(file)

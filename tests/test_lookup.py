@@ -151,7 +151,7 @@ def test_a_network_with_tables_equals_pytorch(options, simulator, tmp_path):
 @pytest.mark.parametrize(
     ("net", "error", "words"),
     [
-        (Calls(torch.sigmoid, ActQuant(11, -4, True)), UnsupportedLayer, ("sigmoid of 11 bits", "up to 10")),
+        (Calls(functional.silu, ActQuant(11, -4, True)), UnsupportedLayer, ("silu of 11 bits", "up to 10")),
         (Calls(torch.sigmoid, after=nn.Identity()), MissingActQuant, ("result of sigmoid", "behind it (sigmoid)")),
         (Calls(torch.rsqrt, ActQuant(4, 0)), OffGrid, ("rsqrt(0) is inf", "finite")),
     ],

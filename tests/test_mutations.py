@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from importlib import import_module
 
-import bench_term_lanes
+import bench_pe
 import numpy as np
 import pytest
 import torch
@@ -26,7 +26,7 @@ from hwgen.verify import verify
 
 pytestmark = pytest.mark.sim
 
-EVEN = next(n for n, config in enumerate(bench_term_lanes.CONFIGS) if config["EVEN"] and config["F"])
+STICKY = next(n for n, config in enumerate(bench_pe.CONFIGS) if config.get("STICKY") and config["F"] > 1)
 # (bench, index into its CONFIGS, file, text, text instead)
 MUTANTS = {
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
@@ -41,13 +41,7 @@ MUTANTS = {
         "|sums_q[i*ALL_W +: REST_W]",
         "sums_q[i*ALL_W]",
     ),
-    "no tie where bits were shifted out": (
-        "term_lanes",
-        EVEN,
-        "term_lanes",
-        ".STICKY(EVEN)",
-        ".STICKY(0)",
-    ),
+    "no tie where bits were shifted out": ("pe", STICKY, "pe", "KEPT = (STICKY != 0)", "KEPT = (STICKY > 1)"),
     "a multiplier off by one": ("scale_product", 0, "scale_product", "= word[M_W-1:0];", "= word[M_W-1:0] + 1'b1;"),
     "a bias off by one": ("scale_product", 0, "scale_product", "bias_q <= bias;", "bias_q <= bias + 1'b1;"),
     "a bias of the number before": ("scale_product", 0, "scale_product", ".immediate(bias_q)", ".immediate(bias)"),

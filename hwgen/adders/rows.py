@@ -86,7 +86,7 @@ class Clamp(Cell):
     signed: bool
 
     def luts(self) -> int:
-        """A LUT6_2 for two bits, and what says that it is above."""
+        """A lookup table for two bits, and what says that it is above."""
         return -(-self.bits // 2) + (len(self.columns) - self.signed > self.bits)
 
     def value(self, columns, count):

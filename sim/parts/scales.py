@@ -136,9 +136,9 @@ def sums(rng, bits, count, c=None):
     """Numbers of so many bits, the ends among them, and some at which levels begin."""
     c = c or config()
     least, found, each = -(1 << (bits - 1)), [], numbers(c)
-    beyond = 1 << (min(bits, c["X_W"] + 1) - 2)  # the first number that X_W bits do not hold
+    beyond = 1 << max(0, min(bits, c["X_W"] + 1) - 2)  # the first number that X_W bits do not hold
+    ends = [x for x in (least, -least - 1, 0, beyond, -beyond - 1) if least <= x < -least]
     for _ in range(count):
-        ends = [least, -least - 1, 0, beyond, -beyond - 1]
         x, own = rng.choice([*ends, rng.randint(least, -least - 1)]), rng.choice(each)
         if "STEPS" in c:
             near = rng.choice(own) - rng.randint(0, 1)
