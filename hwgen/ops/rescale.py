@@ -14,8 +14,22 @@ from hwgen.qtype import QType
 PRODUCT_BITS = 62  # of int64, with a carry
 
 
+class ByChannel(Op):
+    """A requantization whose numbers are of each channel, or one for all: what its kinds have in common."""
+
+    of_integers = True
+    bounded = True
+
+    @property
+    def requantization(self):
+        return self
+
+    def hardware(self, x):
+        return identity(x.shape[0])
+
+
 @dataclass(frozen=True, eq=False)
-class Rescale(Op):
+class Rescale(ByChannel):
     """clamp((multiplier * x + bias) >> shift, low, high), each worth 2^exponent; where the `shift` bits that are
     dropped are below `ties` the result, if it is odd, is one less before the clamp: round half even.
 
@@ -32,7 +46,6 @@ class Rescale(Op):
     high: int
     exponent: int = 0
     path: str = ""
-    of_integers = True
 
     def __str__(self) -> str:
         bits = int(abs(self.multipliers).max()).bit_length()
@@ -48,17 +61,6 @@ class Rescale(Op):
         """Multiplier, bias and ties, where they are the same in all channels."""
         found = [np.unique(values).tolist() for values in (self.multipliers, self.biases, self.ties)]
         return (found[0][0], found[1][0], found[2][0]) if all(len(values) == 1 for values in found) else None
-
-    @property
-    def requantization(self) -> "Rescale":
-        return self
-
-    @property
-    def bounded(self) -> bool:
-        return True
-
-    def hardware(self, x):
-        return identity(x.shape[0])
 
     def of_coarser(self, bits):
         less = min(bits, self.shift)  # bits that all products have zeros in
@@ -97,7 +99,7 @@ class Rescale(Op):
 
 
 @dataclass(frozen=True, eq=False)
-class Steps(Op):
+class Steps(ByChannel):
     """low + how many of the channel's thresholds are not above x, each worth 2^exponent.
 
     thresholds  int64 [channels or 1, high - low], ascending in each channel
@@ -107,7 +109,6 @@ class Steps(Op):
     low: int
     exponent: int = 0
     path: str = ""
-    of_integers = True
 
     def __str__(self) -> str:
         return f"Steps[{len(self.thresholds)} of {self.thresholds.shape[1]} thresholds, {self.low}..{self.high}]"
@@ -119,17 +120,6 @@ class Steps(Op):
     @property
     def elementwise(self) -> bool:  # type: ignore[override]
         return len(self.thresholds) == 1
-
-    @property
-    def requantization(self) -> "Steps":
-        return self
-
-    @property
-    def bounded(self) -> bool:
-        return True
-
-    def hardware(self, x):
-        return identity(x.shape[0])
 
     def of_coarser(self, bits):
         return replace(self, thresholds=-(-self.thresholds >> bits))
