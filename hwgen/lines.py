@@ -238,32 +238,30 @@ class Lines(Nodes):
         shape = np.broadcast_shapes(self.views[raw].shape, scale.shape, offset.shape)
         if shape != self.views[raw].shape:
             raw = self.moved(raw, lambda places: torch.broadcast_to(places, shape))
-        found = [self._backed(raw, values) for values in (scale, divisor, offset)]
+        raw, of, found = self._in_base(raw, of, scale, divisor, offset)
+        steps, which = np.unique(found, axis=1, return_inverse=True)
+        return self.defer(self.views[raw], of.scaled_by_place(steps, which.reshape(-1)))
+
+    def _in_base(self, raw: Tensor, of: Line, *constants: np.ndarray) -> tuple[Tensor, Line, np.ndarray]:
+        """Constants that broadcast against a line's integers `raw` where they belong in the base of these: float64
+        [constants, size]; the numbers become a node of their own, if need be."""
+        found = [self._backed(raw, values) for values in constants]
         if any(values is None for values in found) or self.views[raw].zeros:
             places = self.views[raw].places.reshape(-1)
             of = replace(of, kinds=None if of.kinds is None else of.kinds[places])
             raw = self._named(self._settled(raw))
-            found = [self._backed(raw, values) for values in (scale, divisor, offset)]
-        of = replace(of, x=self.views[raw].base)
-        steps, which = np.unique(np.stack(found), axis=1, return_inverse=True)  # type: ignore[arg-type]
-        return self.defer(self.views[raw], of.scaled_by_place(steps, which.reshape(-1)))
+            found = [self._backed(raw, values) for values in constants]
+        return raw, replace(of, x=self.views[raw].base), np.stack(found)  # type: ignore[arg-type]
 
     def by_index(self, x: Tensor, values: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """A tensor of integers, or a line, as a line of which each kind is of one of `values`: integers from 0 on that
         broadcast against the user's shape; and that one of each kind, int64."""
-        raw, of = self._unclipped(x)
-        found = None if self.views[raw].zeros else self._backed(raw, values)
-        if found is None:
-            places = self.views[raw].places.reshape(-1)
-            of = replace(of, kinds=None if of.kinds is None else of.kinds[places])
-            raw = self._named(self._settled(raw))
-            found = self._backed(raw, values)
+        raw, of, (found,) = self._in_base(*self._unclipped(x), values)
         own = 0 if of.kinds is None else of.kinds
-        codes, kinds = np.unique(own * (values.max() + 1) + found, return_inverse=True)  # type: ignore[operator]
+        codes, kinds = np.unique(own * (values.max() + 1) + found, return_inverse=True)
         before, which = np.divmod(codes.astype(np.int64), values.max() + 1)
         line = replace(
             of,
-            x=self.views[raw].base,
             scales=tuple(of.scales[kind] for kind in before),
             offsets=tuple(of.offsets[kind] for kind in before),
             kinds=kinds.reshape(-1).astype(np.int64) if len(codes) > 1 else None,
