@@ -8,30 +8,30 @@ counted by the same tool in the same run.
 
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import click
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
+from benchmarks.kinds import lanes_of
+from benchmarks.netlist import synthesize
 from benchmarks.price import MAC_V
+from benchmarks.spatial.tables import table, write_document
 from hwgen import BuildConfig, build, simulate
 from hwgen.board import CONSTRAINTS, load_board
-from hwgen.engines.lanes import Lanes
 from hwgen.flow import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.synth import yosys
 
 CHANNELS, SIZE = 16, 32
 ROWS = {"lut-8": ("lut", 8), "lut-4": ("lut", 4), "dsp-8": ("dsp", 8), "dsp-4": ("dsp", 4)}
+WORDS = {"lut": "LUT lanes", "dsp": "DSP lanes"}
+README = Path(__file__).parents[1] / "README.md"
 COUNTS = ("LUT", "FF", "CARRY8", "BRAM36", "DSP")
+HEAD = ("design", *COUNTS, "cycles", "utilisation", "LUT per useful term per cycle")
+LANES = 16
 LANE_V = """
 module lane (
     input wire clk, input wire clear, input wire enable, input wire [{x_w}-1:0] x,
@@ -44,7 +44,7 @@ endmodule
 """
 
 
-def layer(channels: int, size: int, sparsity: float, seed: int, bits: int = 8) -> nn.Module:
+def layer(channels: int, size: int, sparsity: float, seed: int, bits: int = 8) -> nn.Sequential:
     """ActQuant -> Conv 3x3 -> ReLU -> ActQuant, of `bits` bits, weights +-2^0 to 2^6 times 2^-8, `sparsity` of them
     zero."""
     rng = np.random.default_rng(seed)
@@ -54,22 +54,8 @@ def layer(channels: int, size: int, sparsity: float, seed: int, bits: int = 8) -
     keep = np.ones(magnitude.size, bool)
     keep[rng.permutation(magnitude.size)[: int(sparsity * magnitude.size)]] = False
     conv.weight.data = torch.tensor(magnitude * keep.reshape(shape), dtype=torch.float32)
-    conv.bias.data = torch.tensor(rng.integers(-128, 128, channels) / 2.0**8, dtype=torch.float32)
+    conv.bias = nn.Parameter(torch.tensor(rng.integers(-128, 128, channels) / 2.0**8, dtype=torch.float32))
     return nn.Sequential(ActQuant(bits, -bits), conv, nn.ReLU(), ActQuant(bits, 2 - bits))
-
-
-@contextmanager
-def lanes_of(kind: str) -> Iterator[None]:
-    """Within it, stages have lanes of one kind alone, as many as may be, where they can."""
-    choices = Lanes.choices
-
-    def of_kind(self, stage, limits, sides):
-        found = choices(self, stage, replace(limits, dsp=True, cycles=None), sides)
-        able = [fold for fold in found if fold.kind == kind and fold.size == max(one.size for one in found)]
-        return able or choices(self, stage, limits, sides)
-
-    with patch.object(Lanes, "choices", of_kind):
-        yield
 
 
 def engine(folder: Path, name: str, lanes: int) -> dict:
@@ -84,9 +70,8 @@ def engine(folder: Path, name: str, lanes: int) -> dict:
         build(module, example, out=folder, config=BuildConfig(lanes=lanes, name="conv"))
     manifest = read_manifest(folder)
     unit = next(unit for unit in manifest["units"] if unit["module"] == "term_lanes")
-    areas = yosys.synthesize(folder, jobs=2, top=manifest["core"], whole=False)
-    counts = next(one["resources"] for one in areas["units"] if one["name"] == unit["name"])
-    return unit | {"counts": counts, "tool": f"yosys {areas['version']}; {areas['flags']}"}
+    netlist = synthesize(folder, unit["name"])
+    return unit | {"counts": netlist.counts, "tool": netlist.tool}
 
 
 def simulated(folder: Path, bits: int, frames: int) -> tuple[int, bool]:
@@ -99,29 +84,33 @@ def simulated(folder: Path, bits: int, frames: int) -> tuple[int, bool]:
     return run.interval, bool((y == want).all())
 
 
-def cells(name: str, lanes: int, counts: dict, cycles: int, useful: int) -> list[str]:
+def cells(what: str, lanes: int, counts: dict, cycles: int, useful: int) -> tuple[str, ...]:
     """A row of the table; useful -- terms of a frame, times the pixels that each makes."""
     rate = useful / cycles
     used = [f"{rate / lanes:.1%}", f"{counts['LUT'] / rate:.1f}"]
-    return [name, *map(str, (lanes, *(counts[key] for key in COUNTS), cycles)), *used]
+    return what, *(f"{counts[key]:g}" for key in COUNTS), str(cycles), *used
+
+
+def words_of(name: str) -> str:
+    """What a row is called in the table."""
+    kind, bits = ROWS[name]
+    return f"{WORDS[kind]}, {bits}-bit activations"
 
 
 @click.command(help=__doc__)
-@click.option("--lanes", default=16, show_default=True)
+@click.option("--lanes", default=LANES, show_default=True)
 @click.option(
-    "--frames",
-    type=click.IntRange(3),
-    default=4,
-    show_default=True,
-    help="Frames simulated: all are compared with PyTorch.",
+    "--frames", type=click.IntRange(3), default=4, show_default=True, help="Frames simulated, compared with PyTorch."
 )
 @click.option("--row", "rows", type=click.Choice(list(ROWS)), multiple=True, help="Only these rows; default: all.")
 @click.option("--count-only", is_flag=True, help="No simulation: the cycles are those that hwgen predicts.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for the builds; default: a temporary one.")
-def main(lanes, frames, rows, count_only, keep):
+@click.option("--write", is_flag=True, help="Put the table into README.md; for all rows, simulated.")
+def main(lanes, frames, rows, count_only, keep, write):
+    if write and (rows or count_only or lanes != LANES):
+        raise click.UsageError("README.md has all rows, simulated")
     chosen = [name for name in ROWS if name in (rows or ROWS)]
-    table = Table("design", "lanes", *COUNTS, "cycles", "utilisation", "LUT per useful term per cycle")
-    equal, said = True, ""
+    found, equal, said = [], True, ""
     with tempfile.TemporaryDirectory() as temporary:
         folder = keep or Path(temporary)
         for name in chosen:
@@ -130,15 +119,17 @@ def main(lanes, frames, rows, count_only, keep):
             if not count_only:
                 cycles, equals = simulated(folder / name, ROWS[name][1], frames)
             equal, said = equal and equals, unit["tool"]
-            table.add_row(*cells(f"{name}, all included", lanes, unit["counts"], cycles, unit["useful"]))
+            found.append(cells(words_of(name), lanes, unit["counts"], cycles, unit["useful"]))
         for bits in sorted({ROWS[name][1] for name in chosen}, reverse=True):
             mac = {key: lanes * number for key, number in baseline(folder / f"mac-{bits}", bits).items()}
             dense = CHANNELS * CHANNELS * 9 * SIZE * SIZE
-            cycles = dense // lanes
-            table.add_row(*cells(f"mac-{bits}: 4-bit MACs alone, dense", lanes, mac, cycles, dense // 2))
-    Console(width=140).print(table)
+            what = f"4-bit multiply-accumulate lanes alone, no zero skipped, no DSP, {bits}-bit activations"
+            found.append(cells(what, lanes, mac, dense // lanes, dense // 2))
+    click.echo(table(HEAD, found))
     checked = "not simulated" if count_only else f"equal to PyTorch on {frames} frames: {equal}"
     click.echo(f"{checked}; {said}")
+    if write and equal:
+        write_document("lanes", table(HEAD, found), README)
     raise SystemExit(not equal)
 
 
