@@ -25,8 +25,8 @@ from hwgen.board import read_board
 from hwgen.flow import read_manifest
 from hwgen.folder import read_record, write_record
 from hwgen.synth import roms, yosys
-from hwgen.synth.parts import Part, parts_of
-from hwgen.synth.processes import run_all
+from hwgen.synth.parts import parts_of
+from hwgen.synth.processes import Task, run_all, yosys_task
 
 MOST_LUTS, MOST_CHAINS = 6, 1  # the goal
 
@@ -267,7 +267,8 @@ def measure(
     caches = {part.name: yosys.cache_folder() / f"{part.key(tool)}.depth.json" for part in parts}
     records = {part.name: found for part in parts if (found := read_record(caches[part.name]))}
 
-    def finished(part: Part, seconds: float) -> None:
+    def finished(task: Task, seconds: float) -> None:
+        part = task.part
         mapped = folder / f"synth/{part.stem}.mapped.json"
         modules = json.loads(mapped.read_text())["modules"].values()
         mapped.unlink()
@@ -277,13 +278,13 @@ def measure(
         records[part.name] = found
         write_record(caches[part.name], found)
 
-    scripts = {
-        part: [*yosys.commands(part, device), f"write_json -selected synth/{part.stem}.mapped.json"]
+    tasks = [
+        yosys_task(part, [*yosys.commands(part, device), f"write_json -selected synth/{part.stem}.mapped.json"])
         for part in parts
         if part.name not in records
-    }
+    ]
     (folder / "synth").mkdir(exist_ok=True)
-    run_all(folder, scripts, jobs, finished)
+    run_all(folder, tasks, jobs, finished)
     return {
         part.name: {key: Longest(*path) if path else None for key, path in records[part.name].items()} for part in parts
     }
