@@ -2,9 +2,10 @@
 clock.
 
 The board's family has no open tool that places and routes; that of Lattice's ECP5 has, so its figures are of another
-device: a 40 nm one of four-input LUTs, without the primitives of the board (XILINX = 0). yosys maps a part, nextpnr
-places it with several seeds. Every run is a process of its own, its log in DIR/synth/, and what it found is in a cache:
-a part that did not change, in this build or another, is not run again.
+device: a 40 nm one of four-input LUTs, without the primitives of the board (XILINX = 0). yosys maps a part,
+`ecp5_registers` moves registers into block RAMs, nextpnr places it with several seeds. Every run is a process of its
+own, its log in DIR/synth/, and what it found is in a cache: a part that did not change, in this build or another, is
+not run again.
 """
 
 import importlib.metadata
@@ -12,14 +13,14 @@ import importlib.util
 import json
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hwgen.errors import DoesNotFit, MissingTool
 from hwgen.folder import read_record, write_record
-from hwgen.synth import roms, yosys
-from hwgen.synth.critical_path import describe
+from hwgen.synth import critical_path, ecp5_registers, roms, yosys
 from hwgen.synth.parts import Part, parts_of
 from hwgen.synth.processes import Task, run_all, yosys_task
 
@@ -30,12 +31,14 @@ SEEDS = 3
 MAPPING = "synth_ecp5 -abc9"
 # what a device has, by the cells of nextpnr
 HAS = {"TRELLIS_COMB": 83640, "TRELLIS_FF": 83640, "DP16KD": 208, "MULT18X18D": 156, "ALU54B": 78}
-# what is counted, by the cells of yosys: a CCU2C is two LUTs of a carry chain, a DPR16X4 a RAM of 16 x 4 in six LUTs
+IN_BLOCK_RAM = "registers in DP16KD"
+# what is counted, by the cells of yosys: a CCU2C is two LUTs of a carry chain, a DPR16X4 a RAM of 16 x 4 in four
 CELLS = {
     "LUT4": "LUT4",
     "CCU2C": "CCU2C",
     "DPR16X4": "TRELLIS_DPR16X4",
     "FF": "TRELLIS_FF",
+    "FF in DP16KD": IN_BLOCK_RAM,
     "DP16KD": "DP16KD",
     "MULT18": "MULT18X18D",
 }
@@ -110,6 +113,7 @@ class _Run:
     keys -- of each part and seed, the name in the cache of what was found
     findings -- of a part with a seed, by key: resources, fmax_mhz, path, version, seconds
     cached -- the keys of those found before
+    cells -- how many of each kind a part that yosys mapped has, by stem
     """
 
     build_dir: Path
@@ -122,6 +126,7 @@ class _Run:
     keys: dict[tuple[str, int], str]
     findings: dict[str, dict]
     cached: frozenset[str]
+    cells: dict[str, Counter] = field(default_factory=dict)
 
     @staticmethod
     def of(build_dir: Path, whole: bool, seeds: int, mhz: float, cache: Path) -> "_Run":
@@ -133,7 +138,8 @@ class _Run:
         named = [replace(part, name="core", stem="core") if part.stem == "total" else part for part in found]
         parts = [replace(part, stem=f"ecp5_{part.stem}") for part in named]
         versions = [importlib.metadata.version(package) for package in ("pyosys", PACKAGE)]
-        tool = [versions, _mapping(None), _options(mhz)]
+        own = [Path(file).read_text() for file in (critical_path.__file__, ecp5_registers.__file__)]
+        tool = [versions, own, _mapping(None), _options(mhz)]
         seeds_of = range(1, seeds + 1)
         keys = {(part.stem, seed): part.key([*tool, seed]) for part in parts for seed in seeds_of}
         records = {key: read_record(cache / f"{key}.json") for key in keys.values()}
@@ -159,19 +165,24 @@ class _Run:
         return [yosys_task(part, _mapping(part)) for part in dict.fromkeys(part for part, _ in self._missing())]
 
     def mapped(self, task: Task, seconds: float) -> None:
-        """Checks what yosys made of a part, and that the device has room for it."""
+        """Checks what yosys made of a part, moves its registers into block RAMs, and sees that the device has room."""
         part = task.part
         yosys.check_roms(self.build_dir, self.manifest, self.contents, part)
-        stat = json.loads((self.build_dir / f"synth/{part.stem}.stat.json").read_text())
-        yosys.check_top(part, stat["modules"])
-        cells = stat["design"].get("num_cells_by_type", {})
-        needs = {cell: cells.get(cell, 0) for cell in HAS}
-        needs["TRELLIS_COMB"] = sum(cells.get(cell, 0) * sites for cell, sites in _SITES.items())
+        netlist = json.loads(self.netlist(part).read_text())
+        found = {name: module for name, module in netlist["modules"].items() if not _is_box(module)}
+        yosys.check_top(part, found)
+        (top,) = found.values()
+        registers = ecp5_registers.absorb(top)
+        self.netlist(part).write_text(json.dumps(netlist))
+        cells = Counter(cell["type"] for cell in top["cells"].values()) | Counter({IN_BLOCK_RAM: registers})
+        self.cells[part.stem] = cells
+        needs = {cell: cells[cell] for cell in HAS}
+        needs["TRELLIS_COMB"] = sum(cells[cell] * sites for cell, sites in _SITES.items())
         if over := {cell: needs[cell] for cell, most in HAS.items() if needs[cell] > most}:
             exceeded = ", ".join(f"{number:,} of {HAS[cell]:,} {cell}" for cell, number in over.items())
             raise DoesNotFit(
                 f"{part.name} does not fit {DEVICE}, the largest ECP5: {exceeded}",
-                at=f"synth/{part.stem}.stat.json",
+                at=task.log,
                 hint="fold further, or place units alone with --by-layer"
                 if part.name == "core"
                 else "fold this layer further: a lower --fps, or fewer lanes",
@@ -196,17 +207,15 @@ class _Run:
         path = self.build_dir / f"synth/{task.stem}.report.json"
         report = json.loads(path.read_text())
         path.unlink()
-        stat = json.loads((self.build_dir / f"synth/{task.part.stem}.stat.json").read_text())
-        cells = stat["design"].get("num_cells_by_type", {})
+        cells = self.cells[task.part.stem]
         used = {cell: entry["used"] for cell, entry in report["utilization"].items()}
         instances = {unit["instance"]: unit["name"] for unit in self.manifest["units"]}
         clocks = [clock["achieved"] for clock in report["fmax"].values()]
         paths = [path["path"] for path in report["critical_paths"] if _is_clocked(path)]
         found = {
-            "resources": {name: cells.get(cell, 0) for name, cell in CELLS.items()}
-            | {"COMB": used.get("TRELLIS_COMB", 0)},
+            "resources": {name: cells[cell] for name, cell in CELLS.items()} | {"COMB": used.get("TRELLIS_COMB", 0)},
             "fmax_mhz": round(min(clocks), 1) if clocks else None,
-            "path": describe(paths[0], {} if task.part.wrapper else instances) if paths else None,
+            "path": critical_path.describe(paths[0], {} if task.part.wrapper else instances) if paths else None,
             "version": _version(),
             "seconds": round(seconds, 1),
         }
@@ -259,13 +268,17 @@ class _Run:
 def _mapping(part: Part | None) -> list[str]:
     """The script of yosys for a part; of none, what all have in common."""
     stem = f"synth/{part.stem}" if part else ""
-    return [*yosys.elaborate(part), MAPPING, f"tee -q -o {stem}.stat.json stat -json", f"write_json {stem}.json"]
+    return [*yosys.elaborate(part), MAPPING, f"write_json {stem}.json"]
 
 
 def _options(mhz: float) -> str:
     """Those of nextpnr; paths are relative, as WebAssembly sees no others."""
     fits = "--85k --package CABGA756"
     return f"{fits} --speed {SPEED} --out-of-context --timing-allow-fail --freq {mhz:g}"
+
+
+def _is_box(module: dict) -> bool:
+    return "blackbox" in module["attributes"] or "whitebox" in module["attributes"]
 
 
 def _is_clocked(path: dict) -> bool:
