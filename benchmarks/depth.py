@@ -286,7 +286,10 @@ def measure(
     (folder / "synth").mkdir(exist_ok=True)
     run_all(folder, tasks, jobs, finished)
     return {
-        part.name: {key: Longest(*path) if path else None for key, path in records[part.name].items()} for part in parts
+        "core" if part.stem == "total" else part.name: {
+            key: Longest(*path) if path else None for key, path in records[part.name].items()
+        }
+        for part in parts
     }
 
 
