@@ -184,17 +184,17 @@ class Netlist:
         return Longest(luts, chains, self._text(best, bit, end))
 
     def _text(self, best: dict, bit: int | None, end: str) -> str:
-        steps = [end]
+        steps, same = [end], False
         while bit is not None:
-            name = self.names.get(bit)
-            if bit in self.arcs:
-                # a carry chain is one step
-                if not (self.arcs[bit][0] == steps[-1] == "CARRY4" or self.arcs[bit][0] == steps[-1] == "CARRY8"):
-                    steps.append(self.arcs[bit][0] + (f"({name})" if name else ""))
-            else:
+            name, before = self.names.get(bit), best[bit][3]
+            if bit not in self.arcs:
                 start = {"block RAM": " (block RAM)", "port": " (port)"}.get(self.starts[bit], "")
                 steps.append(f"{name or 'no name'}{start}")
-            bit = best[bit][3]
+            elif not same:
+                steps.append(self.arcs[bit][0] + (f"({name})" if name else ""))
+            # a cell of the same carry chain counts nothing, and is not told
+            same = before is not None and best[bit][1:3] == best[before][1:3]
+            bit = before
         return " -> ".join(reversed(steps))
 
 
