@@ -9,6 +9,7 @@ clock.json, by network and commit; what is built as it was is not measured again
 docs/clock.md are made from that file.
 """
 
+import fnmatch
 import subprocess
 import sys
 import tempfile
@@ -51,7 +52,7 @@ NETWORKS = {
     "LeNet-5, convolutions spatial, --levels 1": ["-c", _SPATIAL.format(levels=1)],
 }
 COUNTS = ("LUT4", "CCU2C", "FF", "FF in DP16KD", "DP16KD", "MULT18")
-DEPTHS = (*depth.ENDS, "behind BRAM")
+DEPTHS = (*depth.ENDS, "behind BRAM", "through", "most LUTs", "most chains")
 
 
 @contextmanager
@@ -89,22 +90,28 @@ def measure(folder: Path, seeds: int, jobs: int) -> dict:
 
 
 def tables(results: dict) -> str:
-    """Markdown: a row for each network, commit and unit; then the slowest paths."""
-    head = ("network", "of", "unit", *COUNTS, "MHz, median", "of the seeds", *(f"xcup: {key}" for key in DEPTHS))
-    rows, paths = [], []
+    """Markdown: what was placed, a row for each network, commit and part; the depths; the slowest and deepest paths."""
+    placed, depths, paths = [], [], []
     for key, result in results.items():
         network, commit = key.rsplit(" / ", 1)
         for name, part in result["parts"].items():
+            row = (network, commit, name)
             clocks = [mhz for mhz in part["fmax_by_seed"] if mhz is not None]
             spread = f"{min(clocks)} to {max(clocks)}" if clocks else "-"
             counts = [f"{part['resources'][count]:,}" for count in COUNTS]
-            depths = [_depth(part["depth"][kind]) for kind in DEPTHS]
-            rows.append((network, commit, name, *counts, f"{part['fmax_mhz'] or '-'}", spread, *depths))
-            routed = slowest(part["path"]) if part["path"] else "no path from register to register"
+            placed.append((*row, *counts, f"{part['fmax_mhz'] or '-'}", spread))
+            depths.append((*row, *(_depth(part["depth"][kind]) for kind in DEPTHS)))
             deepest = part["depth"]["longest"]
+            routed = slowest(part["path"]) if part["path"] else "-"
             mapped = f"{_depth(deepest)}: {deepest[2]}" if deepest else "-"
-            paths.append(f"- {network}, {commit}, {name}: {routed}; xcup {mapped}\n")
-    return table(head, rows) + "\n" + "".join(paths)
+            paths.append(f"- {', '.join(row)}: routed {routed}; mapped {mapped}\n")
+    return "\n".join(
+        [
+            table(("network", "of", "part", *COUNTS, "MHz, median", "of the seeds"), placed),
+            table(("network", "of", "part", *DEPTHS), depths),
+            "".join(paths),
+        ]
+    )
 
 
 def _depth(path: list | None) -> str:
@@ -112,14 +119,14 @@ def _depth(path: list | None) -> str:
 
 
 @click.command(help=__doc__)
-@click.option("--only", default="", help="Networks whose name begins so.")
+@click.option("--only", default="*", help="Networks that match this pattern.")
 @click.option("--commit", help="Whose sources build the networks; default: these.")
 @click.option("--seeds", default=nextpnr.SEEDS, show_default=True)
 @click.option("--jobs", default=1, show_default=True, help="Processes at once.")
 @click.option("--again", is_flag=True, help="Also what is built as it was when it was measured.")
 def main(only, commit, seeds, jobs, again):
     with sources(commit) as tree, tempfile.TemporaryDirectory(prefix="hwgen-clock-") as work:
-        for network in (network for network in NETWORKS if network.startswith(only)):
+        for network in fnmatch.filter(NETWORKS, only):
             folder = Path(work) / network.lower().replace(" ", "_").replace(",", "")
             command = [sys.executable, *NETWORKS[network], str(folder)]
             subprocess.run(command, cwd=tree, env={"PYTHONPATH": str(tree)}, check=True, stdout=subprocess.DEVNULL)
