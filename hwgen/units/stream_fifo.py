@@ -17,6 +17,7 @@ class StreamFifo(BeatByBeat):
     order: Order
     device: Device
     module = "stream_fifo"
+    instant = False
     latency = 2
 
     def note(self):
