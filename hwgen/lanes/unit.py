@@ -75,6 +75,7 @@ class TermLanes(LoadableUnit):
     primitives = True
     loads = True
     stops = False
+    instant = False
 
     @property
     def leaves_out(self) -> frozenset[str]:
