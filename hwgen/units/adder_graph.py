@@ -1,5 +1,6 @@
 """adder_graph_LAYER.v, made for each layer by templates/adder_graph.v.j2: all terms of an output pixel in one cycle."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log2, prod
@@ -23,6 +24,8 @@ from hwgen.units.window import Slots
 from hwgen.verilog import overrides
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
+# LUTs of a bit of a term at least: it is 0.35 to 1.3 in the networks of docs/networks.md, half of whose weights are zero
+BOUND = 1 / 8
 CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 
 
@@ -179,24 +182,36 @@ class AdderGraph(Unit):
     def cycles(self):
         return self.slots.count
 
-    def estimate(self):
-        key = "adder graph", self.order, self.levels, self.device, self.slices
-        return self.stage.once(key, self._estimate)
+    @property
+    def _key(self) -> Hashable:
+        return "adder graph", self.order, self.levels, self.device, self.slices
 
-    def _estimate(self) -> dict[str, float]:
+    @property
+    def counted(self):
+        return self.maximum or self.stage.has(self._key)
+
+    def bound(self):
+        """Of adders that are not made yet BOUND for each bit of a term."""
+        return self.estimate() if self.counted else self._with(BOUND * self.stage.x.qtype.bits * term_count(self.stage))
+
+    def estimate(self):
+        return self.stage.once(self._key, lambda: self._with(self._luts()))
+
+    def _with(self, luts: float) -> dict[str, float]:
+        """The estimate, with so many LUTs for each pixel that is made at once."""
+        lines = _lines(self.stage, self.pixels, self.device)
+        luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(self.stage) else CONTROL)
+        found = {"LUT": luts, "BRAM36": lines["BRAM36"]}
+        return found | {"DSP": len(self.sums.slices) * self.slots.outs} if self.slices else found
+
+    def _luts(self) -> float:
+        """Of what makes a pixel of a window."""
         stage, bits = self.stage, self.stage.x.qtype.bits
         if self.maximum:
             # a comparison of up to 3 bits is part of the LUT that chooses a bit
             nodes = (self.taps - 1) * stage.x.shape[0]
-            luts = nodes * bits if bits <= 3 else 7 * nodes * bits // 4
-        elif term_count(stage) > EXACT_TERMS:
-            luts = self._extrapolated_luts()
-        else:
-            luts = self.datapath.luts
-        lines = _lines(stage, self.pixels, self.device)
-        luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(stage) else CONTROL)
-        found = {"LUT": luts, "BRAM36": lines["BRAM36"]}
-        return found | {"DSP": len(self.sums.slices) * self.slots.outs} if self.slices else found
+            return nodes * bits if bits <= 3 else 7 * nodes * bits // 4
+        return self._extrapolated_luts() if term_count(stage) > EXACT_TERMS else self.datapath.luts
 
     def _extrapolated_luts(self) -> int:
         """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every
