@@ -175,10 +175,13 @@ class Menu:
             chosen = self.smallest(interval, budget, margin=margin)
             if chosen is None:
                 return None, np.inf, np.inf
-            design = self.placed(chosen)
-            takes = design.estimate()
-            return chosen, interval_of(design), self.share(tuple(takes[name] for name in RESOURCES))
+            same = tuple(chosen.items())  # margins that are near each other often choose the same
+            if same not in weighed:
+                design = self.placed(chosen)
+                weighed[same] = interval_of(design), self.share(_total([design.estimate()]))
+            return chosen, *weighed[same]
 
+        weighed: dict[tuple[tuple[str, Choice], ...], tuple[float, float]] = {}
         margin = 1.0
         for _ in range(TRIES):
             chosen, took, share = tried(margin)

@@ -16,7 +16,7 @@ from hwgen.ops.rescale import Quantizer, Rescale, Steps
 from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.sums import conv_of, term_count, window_places
+from hwgen.sums import conv_of, exact_sums, term_count, window_places
 from hwgen.templates import render
 from hwgen.units import window
 from hwgen.units.unit import Unit
@@ -24,8 +24,7 @@ from hwgen.units.window import Slots
 from hwgen.verilog import overrides
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
-# LUTs of a bit of a term at least: it is 0.35 to 1.3 in the networks of docs/networks.md, half of whose weights are zero
-BOUND = 1 / 8
+BOUND = 1 / 8  # LUTs for each bit of a term at least; 0.35 to 1.3 are usual, 0.26 is the least of dense weights of +-1
 CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 
 
@@ -191,8 +190,17 @@ class AdderGraph(Unit):
         return self.maximum or self.stage.has(self._key)
 
     def bound(self):
-        """Of adders that are not made yet BOUND for each bit of a term."""
-        return self.estimate() if self.counted else self._with(BOUND * self.stage.x.qtype.bits * term_count(self.stage))
+        """Of adders that are not made yet BOUND for each bit of a term, outputs of equal weights counted once."""
+        if self.counted:
+            return self.estimate()
+        terms = self.stage.once("distinct terms", self._distinct_terms)
+        return self._with(BOUND * self.stage.x.qtype.bits * terms)
+
+    def _distinct_terms(self) -> int:
+        weights = conv_of(self.stage).weight
+        distinct = {row.tobytes(): output for output, row in enumerate(weights)}
+        terms = np.bincount(exact_sums(self.stage).terms.output, minlength=len(weights))
+        return int(terms[list(distinct.values())].sum())
 
     def estimate(self):
         return self.stage.once(self._key, lambda: self._with(self._luts()))
