@@ -89,6 +89,15 @@ class Unit:
         """LUT and BRAM36 before synthesis, to refuse what cannot fit; benchmarks/estimates.py holds it to yosys."""
         raise NotImplementedError(f"{type(self).__name__}.estimate")
 
+    @property
+    def counted(self) -> bool:
+        """Whether `estimate` is told at once, and not by much work that is yet to be done."""
+        return True
+
+    def bound(self) -> dict[str, float]:
+        """What the estimate is not below, told at once."""
+        return self.estimate()
+
     def needs(self, i: int = 0) -> np.ndarray:
         """For each beat of an output frame, how many beats of a frame of input i must have come."""
         raise NotImplementedError(f"{type(self).__name__}.needs")
