@@ -9,7 +9,6 @@ import importlib.metadata
 import importlib.util
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +19,7 @@ from hwgen.board import read_board
 from hwgen.devices import Device
 from hwgen.errors import MissingTool, ToolFailed
 from hwgen.folder import read_record, write_record
-from hwgen.share import cache as user_cache
+from hwgen.share import kept
 from hwgen.synth import roms
 from hwgen.synth.parts import WRAPPER, Part, parts_of
 from hwgen.synth.processes import Task, run_all, yosys_task
@@ -36,7 +35,7 @@ def check_installed() -> None:
 
 def cache_folder() -> Path:
     """Where counts are kept unless told otherwise: HWGEN_CACHE of the environment, or a folder of the user's."""
-    return Path(os.environ.get("HWGEN_CACHE") or user_cache()) / "synth"
+    return kept("synth")
 
 
 def synthesize(
