@@ -864,8 +864,9 @@ def spatial(tmp_path_factory):
 
 # file, pattern, replacement
 SPATIAL_MUTANTS = {
-    "row_adder: the one lost": ("row_adder", r"ONE\[0\]\};", "1'b0};"),
-    "row_adder: the fourth bit lost": ("row_adder", r"1\{1'b0\}\}, d\}", "1{1'b0}}, 1'b0}"),
+    "row_adder: the one lost": ("row_adder", r"first, ONE\[0\]\}", "first, 1'b0}"),
+    "row_adder: the fourth bit lost": ("row_adder", r"\(D != 0\) && d,", "1'b0,"),
+    "row_adder: a majority lost": ("row_adder", r"\(x & y\) \| ", ""),
     "window: rows past the bottom not padded": ("window", r"\|\| past_bottom \|\|", "||"),
     "window: rows above forgotten": (
         "window",
