@@ -34,12 +34,20 @@ CONFIGS = [
 ]
 
 
+def rows(a, a_signed, b, b_signed):
+    """Of a product: of the factor whose rows are fewer tables."""
+    return min(
+        (digits * (other + 2), digits)
+        for digits, other in (
+            ((a + 2 - a_signed) // 2, b),
+            ((b + 2 - b_signed) // 2, a),
+        )
+    )[1]
+
+
 def digits():
-    """Rows: of the factor whose rows are fewer tables."""
     c = config()
-    sides = [(c[f"{x}_W"], c[f"{x}_SIGNED"]) for x in "AB"]
-    a, b = ((bits + (1 if is_signed else 2)) // 2 for bits, is_signed in sides)
-    return min((a * (c["B_W"] + 2), a), (b * (c["A_W"] + 2), b))[1]
+    return rows(*(c[f"{x}_{what}"] for x in "AB" for what in ("W", "SIGNED")))
 
 
 def pairs(rng):

@@ -170,8 +170,8 @@ MUTANTS = {
     "a product of the wrong factors": ("product", 1, "product", "assign d = b;", "assign d = a;"),
     "a product that does not wait": ("product", 0, "product", "if (enable) stage_q", "stage_q"),
     "a product kept through a reset": ("product", 0, "product", "if (rst) valid_q <= 1'b0;\n                    else", ""),
-    "the sum of the pixel before": ("layer_norm", 0, "layer_norm", "old = first ? {S_W{1'b0}} : sum_q", "old = sum_q"),
-    "the variance of two pixels": ("layer_norm", 0, "layer_norm", "(first_2 ? EPS : v_q)", "v_q"),
+    "the sum of the pixel before": ("layer_norm", 0, "layer_norm", "old = first ? {S_W{1'b0}} : s_1", "old = s_1"),
+    "the variance of two pixels": ("layer_norm", 0, "layer_norm", "(first_3 ? EPS : v_q)", "v_q"),
     "a digit of a root too few": (
         "layer_norm",
         0,
@@ -201,7 +201,7 @@ MUTANTS = {
         "fifo_ready && !(last && busy_q)",
         "fifo_ready",
     ),
-    "the next pixel's mean": ("layer_norm", 0, "layer_norm", "if (valid_1 && last_1) sum_3", "sum_3"),
+    "the next pixel's mean": ("layer_norm", 0, "layer_norm", "if (valid_1 && last_1) s_found", "s_found"),
     "a root taken before the pixel is out": (
         "layer_norm",
         0,
@@ -209,6 +209,15 @@ MUTANTS = {
         "done_q && (!active_q || (pop && out_last))",
         "done_q",
     ),
+    "products of a pause": ("layer_norm", 8, "layer_norm", "if (!beat) x_1 <=", "if (0) x_1 <="),
+    "a variance found without its root's first digit": (
+        "layer_norm",
+        0,
+        "layer_norm",
+        "else taken_q <= {TAKEN_W{1'b0}};",
+        "",
+    ),
+    "the mean of the pixel behind": ("layer_norm", 0, "layer_norm", "d = times_a - {sum_a", "d = times_a - {sum_out"),
     "a normalized word lost in a stall": (
         "layer_norm",
         0,
