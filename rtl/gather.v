@@ -183,6 +183,7 @@ module gather #(
                 .FILE(FILE),
                 .DEPTH(RUNS),
                 .WIDTH(WORD_W),
+                .REGISTERED((RUNS > 64) ? 1 : 0),
                 .CHECK(CHECK)
             ) u_rom (
                 .clk(clk),

@@ -82,6 +82,7 @@ module offset #(
         .FILE(FILE),
         .DEPTH(WORDS),
         .WIDTH(N*K_W),
+        .REGISTERED(READ - 1),
         .CHECK(CHECK)
     ) u_rom (
         .clk(clk),

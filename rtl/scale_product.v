@@ -79,6 +79,7 @@ module scale_product #(
         .FILE(FILE),
         .DEPTH(DEPTH),
         .WIDTH(ROM_W),
+        .REGISTERED(READ - 1),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),

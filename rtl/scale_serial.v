@@ -72,6 +72,7 @@ module scale_serial #(
         .FILE(FILE),
         .DEPTH(WORDS),
         .WIDTH(WORD_W),
+        .REGISTERED(READ - 1),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),

@@ -77,6 +77,7 @@ module scale_steps #(
                 .FILE(FILE),
                 .DEPTH(WORDS),
                 .WIDTH(X_W + 1),
+                .REGISTERED(READ - 1),
                 .CHECK(CHECK)
             ) u_term_rom (
                 .clk(clk),
