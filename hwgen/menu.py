@@ -28,12 +28,30 @@ OUTPUT = ""  # the network's border, as a stage
 Edge = tuple[str, str, int]  # from a stage or an input, to a stage, as its input of that number, or to an OUTPUT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Price:
-    """What the units between two stages' results cost: cycles of the slowest, and what all take, by RESOURCES."""
+    """What units cost, as those between two stages' results: cycles of the slowest, and what all take, by RESOURCES."""
 
     cycles: int
-    resources: tuple[float, ...]
+    units: tuple[Unit, ...]
+
+    @cached_property
+    def resources(self) -> tuple[float, ...]:
+        return _total([unit.estimate() for unit in self.units])
+
+    @property
+    def known(self) -> bool:
+        """Whether `resources` is worked out, or told at once."""
+        return all(unit.counted for unit in self.units)
+
+    @property
+    def least(self) -> tuple[float, ...]:
+        """What they take at least, told at once: `resources` where that is known."""
+        return self.resources if self.known else _total([unit.bound() for unit in self.units])
+
+
+def _total(estimates: list[dict[str, float]]) -> tuple[float, ...]:
+    return tuple(sum(estimate.get(name, 0) for estimate in estimates) for name in RESOURCES)
 
 
 class Menu:
@@ -120,11 +138,7 @@ class Menu:
             units = [unit for unit, _ in reading]
             if i == 0:
                 units.append(self.unit(stage, after, i, reading[-1][1] if reading else order))
-        estimates = [unit.estimate() for unit in units]
-        return Price(
-            max((unit.cycles() for unit in units), default=0),
-            tuple(sum(estimate.get(name, 0) for estimate in estimates) for name in RESOURCES),
-        )
+        return Price(max((unit.cycles() for unit in units), default=0), tuple(units))
 
     def options(self, limit: float) -> dict[str, list[Choice]]:
         """What is worth considering where no layer may take more cycles than `limit`, of each stage."""
@@ -161,10 +175,13 @@ class Menu:
             chosen = self.smallest(interval, budget, margin=margin)
             if chosen is None:
                 return None, np.inf, np.inf
-            design = self.placed(chosen)
-            takes = design.estimate()
-            return chosen, interval_of(design), self.share(tuple(takes[name] for name in RESOURCES))
+            same = tuple(chosen.items())  # margins that are near each other often choose the same
+            if same not in weighed:
+                design = self.placed(chosen)
+                weighed[same] = interval_of(design), self.share(_total([design.estimate()]))
+            return chosen, *weighed[same]
 
+        weighed: dict[tuple[tuple[str, Choice], ...], tuple[float, float]] = {}
         margin = 1.0
         for _ in range(TRIES):
             chosen, took, share = tried(margin)
@@ -195,11 +212,11 @@ class Menu:
     ) -> dict[str, Choice] | None:
         """The choices of least area, by the sum of its shares of the board, whose units take at most `interval` cycles
         a frame, `margin` of it each that can; None where the budget does not hold them."""
-        return self._program(interval, margin).solve(self.have, budget)
+        return self._solved(interval, budget, margin)
 
     def sparing(self, interval: float, budget: Mapping[str, float]) -> dict[str, Choice]:
         """The choices that exceed a budget least, by the sum of the shares of the board that are lacking."""
-        chosen = self._program(interval, 1.0).solve(self.have, budget, exceed=True)
+        chosen = self._solved(interval, budget, 1.0, exceed=True)
         assert chosen is not None  # what exceeds a budget is only dear
         return chosen
 
@@ -209,6 +226,21 @@ class Menu:
         takes = self.placed(self.sparing(interval, board)).estimate()
         return {name: takes[name] / self.have[name] for name, n in board.items() if takes[name] > n}
 
+    def _solved(
+        self, interval: float, budget: Mapping[str, float], margin: float, exceed: bool = False
+    ) -> dict[str, Choice] | None:
+        """What is chosen; `exceed` as in IntegerProgram. What a choice takes is worked out only where it would be
+        chosen for the least that it may take: until all that is chosen is known, and all else takes no less than what
+        it was weighed with."""
+        program = self._program(interval, margin)
+        while chosen := program.solve(self.have, budget, exceed):
+            unknown = [price for price in self.prices(chosen) if not price.known]
+            if not unknown:
+                return chosen
+            for price in unknown:
+                _ = price.resources
+        return None
+
     def _program(self, interval: float, margin: float) -> IntegerProgram:
         allowed = margin * interval * (1 + 1e-9)  # 0.95 * (2 / 0.95) is below 2
         most = {edge: max(allowed, min(interval, self.least[edge[1]])) for edge in self.edges}
@@ -217,7 +249,7 @@ class Menu:
         for edge in self.edges:
             orders = {before: self.order(edge[0], before) for before in options[edge[0]]}
             prices = {
-                (order, after): price.resources
+                (order, after): price
                 for order in dict.fromkeys(orders.values())
                 for after in options[edge[1]]
                 if (price := self.price_from(edge, order, after)).cycles <= most[edge]
@@ -270,7 +302,7 @@ class Menu:
         prices = {edge: self.price(edge, chosen[edge[0]], chosen[edge[1]]) for edge in self.edges if result in edge[:2]}
         return Price(
             max(price.cycles for edge, price in prices.items() if edge[1] == result),
-            tuple(np.sum([price.resources for price in prices.values()], axis=0).tolist()),
+            tuple(unit for price in prices.values() for unit in price.units),
         )
 
     def next_step(self, result: str, chosen: dict[str, Choice]) -> tuple[Choice, Price] | None:

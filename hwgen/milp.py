@@ -1,7 +1,7 @@
 """The integer program behind a schedule: a choice for each stage, priced edge by edge."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -9,8 +9,16 @@ from scipy.sparse import coo_array
 
 from hwgen.config import RESOURCES
 
+NOTHING = (0.0,) * len(RESOURCES)
 C = TypeVar("C", bound=Hashable)  # a choice
 Sent = TypeVar("Sent", bound=Hashable)  # what its readers see of it
+
+
+class Priced(Protocol):
+    """least -- what it takes at least, as far as is known now, by RESOURCES"""
+
+    @property
+    def least(self) -> Sequence[float]: ...
 
 
 class IntegerProgram(Generic[C, Sent]):
@@ -20,7 +28,7 @@ class IntegerProgram(Generic[C, Sent]):
 
     def __init__(self, options: Mapping[str, list[C]]):
         self.nodes = {(name, choice): i for i, (name, choice) in enumerate((n, c) for n in options for c in options[n])}
-        self.costs: list[Sequence[float]] = [(0,) * len(RESOURCES)] * len(self.nodes)
+        self.prices: list[Priced | None] = [None] * len(self.nodes)
         self.entries: list[tuple[int, int, float]] = []  # row, variable, factor
         self.ends: list[float] = []  # what each row sums to
         for name, choices in options.items():
@@ -36,12 +44,12 @@ class IntegerProgram(Generic[C, Sent]):
         self,
         edge: tuple[str, str, int],
         orders: Mapping[C, Sent],
-        prices: Mapping[tuple[Sent, C], Sequence[float]],
+        prices: Mapping[tuple[Sent, C], Priced],
     ) -> None:
         """The ends of an edge are chosen together: the order that the source's choice sends in, and the reader's
         choice.
 
-        edge -- source, reader and the number of the reader's input; prices -- what each pair takes, by RESOURCES
+        edge -- source, reader and the number of the reader's input; prices -- of each pair
         """
         source, result, _ = edge
         senders: dict[Sent, list[int]] = {}
@@ -50,21 +58,21 @@ class IntegerProgram(Generic[C, Sent]):
         of_order: dict[Sent, list[int]] = {order: [] for order in senders}
         of_reader: dict[int, list[int]] = {i: [] for (name, _), i in self.nodes.items() if name == result}
         for (order, after), price in prices.items():
-            of_order[order].append(len(self.costs))
-            of_reader[self.nodes[result, after]].append(len(self.costs))
-            self.costs.append(price)
+            of_order[order].append(len(self.prices))
+            of_reader[self.nodes[result, after]].append(len(self.prices))
+            self.prices.append(price)
         for order, variables in of_order.items():
             self.row(variables, 0.0, less=senders[order])
         for node, variables in of_reader.items():
             self.row(variables, 0.0, less=[node])
 
     def solve(self, have: Mapping[str, int], budget: Mapping[str, float], exceed: bool = False) -> dict[str, C] | None:
-        """The choice of each stage, by its name, that takes the least sum of shares of what there is; None where none
-        is in the budget.
+        """The choice of each stage, by its name, that takes the least sum of shares of what there is, by what is known
+        of prices now; None where none is in the budget.
 
         exceed -- the budget may be exceeded, by the least sum of shares
         """
-        costs = np.array(self.costs, float)
+        costs = np.array([price.least if price else NOTHING for price in self.prices], float)
         ones = np.array([have[name] for name in RESOURCES])
         rows, variables, factors = (np.array(column) for column in zip(*self.entries, strict=True))
         # the last variables are those shares

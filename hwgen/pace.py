@@ -14,7 +14,6 @@ either way.
 """
 
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
@@ -71,47 +70,67 @@ def _ends(walks: list[Walk]) -> list[float]:
     events: list[tuple[float, int]] = []
     ends: list[float] = []
     sending = [walk for walk in walks if walk.last]
-    now = 0.0
+    now, moved = 0.0, walks  # whose next steps may have become possible
     while len(ends) < MOST_FRAMES and not _steady(ends):
-        _begin(walks, now, events)
+        _begin(moved, now, events)
         if not events:
             _begin(walks, now, events, through=True)
         assert events, "all rows wait for each other: a FIFO is too small, or hwgen/pace.py is wrong"
-        now = events[0][0]
+        now, moved = events[0][0], []
         while events and events[0][0] == now:
             walk = walks[heapq.heappop(events)[1]]
             walk.finish(now)
+            moved += walk.around
         if len(ends) < min(walk.frame for walk in sending):
             ends.append(now)
     return ends
 
 
-def _begin(walks: list[Walk], now: float, events: list[tuple[float, int]], through: bool = False) -> None:
-    """Begins all steps that can begin, and notes when they end; through -- also those that send a row out of a FIFO
-    while it comes in."""
-    freed = True
-    while freed:
-        freed = False
-        for together in _ready(walks, through):
-            for walk, cycles in _start(together, now).items():
-                heapq.heappush(events, (now + cycles, walk.number))
-                freed |= walk.frees(now, cycles)
+def _begin(moved: list[Walk], now: float, events: list[tuple[float, int]], through: bool = False) -> None:
+    """Begins all steps that can begin now that those of `moved` may, and notes when they end; through -- also those
+    that send a row out of a FIFO while it comes in."""
+    while moved:
+        left, moved = dict.fromkeys(moved), []
+        while left:
+            walk, _ = left.popitem()
+            for together in _ready(walk, left, through):
+                for member, cycles in _start(together, now).items():
+                    heapq.heappush(events, (now + cycles, member.number))
+                    if member.frees(now, cycles):
+                        moved += member.around
 
 
-def _ready(walks: list[Walk], through: bool) -> Iterator[list[Walk]]:
-    """Those whose next steps can begin, in groups that go together."""
-    idle = {walk for walk in walks if walk.idle(through)}
-    while lonely := {walk for walk in idle if not walk.meets(idle)}:
-        idle -= lonely
-    for walk in walks:
-        group = [walk] if walk in idle else []
-        for member in group:
-            idle.discard(member)
-            found = dict.fromkeys(other for other in member.partners() if other in idle)
-            group += found
-            idle -= found.keys()
-        if group:
-            yield group
+def _ready(walk: Walk, left: dict[Walk, None], through: bool) -> list[list[Walk]]:
+    """Those whose next steps can begin with that of a walk, in groups that go together: its own, and of those that fill
+    meanwhile what these read. None, if one of them cannot; its own group is taken out of `left` then, as it cannot
+    either."""
+    groups, asked = [], [walk]
+    for one in asked:
+        if any(one in group for group in groups):
+            continue
+        group = _together(one, left if one is walk else {}, through)
+        fillers = [member.empties.filler for member in group if member.empties and not member.is_there]
+        if not group or None in fillers:
+            return []
+        groups.append(group)
+        asked += [filler for filler in fillers if filler]
+    return groups
+
+
+def _together(walk: Walk, left: dict[Walk, None], through: bool) -> list[Walk]:
+    """A walk whose next step can begin, its partners, theirs, and so on; none, if one of them cannot."""
+    group, known = [walk], {walk}
+    for member in group:
+        if not member.idle(through):
+            return []
+        for other in member.partners:
+            if member not in other.partners:
+                return []
+            if other not in known:
+                known.add(other)
+                group.append(other)
+                left.pop(other, None)
+    return group
 
 
 def _rest(walk: Walk, cycles: dict[Walk, float]) -> float:

@@ -74,6 +74,10 @@ class Stage:
             self._made[key] = make()
         return self._made[key]
 
+    def has(self, key: Hashable) -> bool:
+        """Whether `once` has made what a key stands for."""
+        return key in self._made
+
     @cached_property
     def _made(self) -> dict:
         return {}

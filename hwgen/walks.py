@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf
 from typing import ClassVar
 
@@ -58,7 +59,7 @@ class Ring:
     can be written.
 
     passes -- of a FIFO the cycles of a row that is written: it may be while the row before it in its slot is read
-    filler -- the walk that writes it
+    filler, reader -- the walks that write it, and read it
     """
 
     rows: Rows
@@ -66,6 +67,11 @@ class Ring:
     written: int = 0
     passes: int | None = field(default=None, kw_only=True)
     filler: Walk | None = field(default=None, kw_only=True)
+    reader: Walk | None = field(default=None, kw_only=True)
+
+    @property
+    def parts(self) -> tuple[Ring, ...]:
+        return (self,)
 
     def __post_init__(self):
         self.free = deque([0.0] * self.rows.ring)
@@ -106,6 +112,10 @@ class Rings:
     first: Ring
     second: Ring
     filler: ClassVar[None] = None  # no row goes through both as it comes
+
+    @property
+    def parts(self) -> tuple[Ring, ...]:
+        return self.first, self.second
 
     @property
     def passes(self) -> int | None:
@@ -150,6 +160,8 @@ class Walk:
     def __post_init__(self):
         if self.fills is not None:
             self.fills.filler = self
+        for ring in self.empties.parts if self.empties is not None else ():
+            ring.reader = self
 
     def reads(self, senders: dict[int, Walk]) -> None:
         """Joins it to those whose rows it takes, by the number of the input. What is left of their gap when it has
@@ -169,28 +181,39 @@ class Walk:
         return (
             not self.busy
             and (self.fills is None or bool(self.fills.free))
-            and (self.empties is None or self._is_there or (through and self.empties.passes is not None))
+            and (self.empties is None or self.is_there or (through and self.empties.passes is not None))
         )
 
     @property
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
         """Whether its memory holds what its next step reads."""
         assert self.empties is not None
         return self.empties.holds(self.frame, self.row)
 
     def givers(self) -> list[Walk]:
         """Whose rows its next step takes."""
-        step = self.step
+        return self._givers(self.step)
+
+    def _givers(self, step: Step) -> list[Walk]:
         return [walk for i, walk in self.before.items() if step.takes and (step.of is None or i in step.of)]
 
+    @property
     def partners(self) -> list[Walk]:
-        """Whom its next step needs."""
-        return [*self.givers(), *(self.behind if self.step.sends else ())]
+        """Whom its next step needs: they must be at the step of the same row."""
+        return self._partners[self.at]
 
-    def meets(self, idle: set[Walk]) -> bool:
-        """Whether its partners are at the step of the same row, and its memory is filled if need be."""
-        filled = self.empties is None or self._is_there or self.empties.filler in idle
-        return filled and all(other in idle and self in other.partners() for other in self.partners())
+    @cached_property
+    def _partners(self) -> list[list[Walk]]:
+        """By step, once all walks are joined."""
+        return [[*self._givers(step), *(self.behind if step.sends else ())] for step in self.steps]
+
+    @cached_property
+    def around(self) -> list[Walk]:
+        """It, and all whose steps may become possible as it begins one or ends it; once all walks are joined."""
+        fillers = [ring.filler for ring in self.empties.parts] if self.empties is not None else []
+        readers = [self.fills.reader] if self.fills is not None else []
+        beside = [walk for walk in (*fillers, *readers) if walk is not None]
+        return list(dict.fromkeys([self, *self.before.values(), *self.behind, *beside]))
 
     def start(self, now: float) -> float:
         """Returns in how many cycles the slot can be written that it takes."""

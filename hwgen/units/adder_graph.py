@@ -1,5 +1,6 @@
 """adder_graph_LAYER.v, made for each layer by templates/adder_graph.v.j2: all terms of an output pixel in one cycle."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log2, prod
@@ -15,7 +16,7 @@ from hwgen.ops.rescale import Quantizer, Rescale, Steps
 from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.sums import conv_of, term_count, window_places
+from hwgen.sums import conv_of, exact_sums, term_count, window_places
 from hwgen.templates import render
 from hwgen.units import window
 from hwgen.units.unit import Unit
@@ -23,6 +24,7 @@ from hwgen.units.window import Slots
 from hwgen.verilog import overrides
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
+BOUND = 1 / 8  # LUTs for each bit of a term at least; 0.35 to 1.3 are usual, 0.26 is the least of dense weights of +-1
 CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 
 
@@ -179,24 +181,45 @@ class AdderGraph(Unit):
     def cycles(self):
         return self.slots.count
 
-    def estimate(self):
-        key = "adder graph", self.order, self.levels, self.device, self.slices
-        return self.stage.once(key, self._estimate)
+    @property
+    def _key(self) -> Hashable:
+        return "adder graph", self.order, self.levels, self.device, self.slices
 
-    def _estimate(self) -> dict[str, float]:
+    @property
+    def counted(self):
+        return self.maximum or self.stage.has(self._key)
+
+    def bound(self):
+        """Of adders that are not made yet BOUND for each bit of a term, outputs of equal weights counted once."""
+        if self.counted:
+            return self.estimate()
+        terms = self.stage.once("distinct terms", self._distinct_terms)
+        return self._with(BOUND * self.stage.x.qtype.bits * terms)
+
+    def _distinct_terms(self) -> int:
+        weights = conv_of(self.stage).weight
+        distinct = {row.tobytes(): output for output, row in enumerate(weights)}
+        terms = np.bincount(exact_sums(self.stage).terms.output, minlength=len(weights))
+        return int(terms[list(distinct.values())].sum())
+
+    def estimate(self):
+        return self.stage.once(self._key, lambda: self._with(self._luts()))
+
+    def _with(self, luts: float) -> dict[str, float]:
+        """The estimate, with so many LUTs for each pixel that is made at once."""
+        lines = _lines(self.stage, self.pixels, self.device)
+        luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(self.stage) else CONTROL)
+        found = {"LUT": luts, "BRAM36": lines["BRAM36"]}
+        return found | {"DSP": len(self.sums.slices) * self.slots.outs} if self.slices else found
+
+    def _luts(self) -> float:
+        """Of what makes a pixel of a window."""
         stage, bits = self.stage, self.stage.x.qtype.bits
         if self.maximum:
             # a comparison of up to 3 bits is part of the LUT that chooses a bit
             nodes = (self.taps - 1) * stage.x.shape[0]
-            luts = nodes * bits if bits <= 3 else 7 * nodes * bits // 4
-        elif term_count(stage) > EXACT_TERMS:
-            luts = self._extrapolated_luts()
-        else:
-            luts = self.datapath.luts
-        lines = _lines(stage, self.pixels, self.device)
-        luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(stage) else CONTROL)
-        found = {"LUT": luts, "BRAM36": lines["BRAM36"]}
-        return found | {"DSP": len(self.sums.slices) * self.slots.outs} if self.slices else found
+            return nodes * bits if bits <= 3 else 7 * nodes * bits // 4
+        return self._extrapolated_luts() if term_count(stage) > EXACT_TERMS else self.datapath.luts
 
     def _extrapolated_luts(self) -> int:
         """From the adders of a few outputs and of four times as many: what a term takes falls by as much with every

@@ -21,6 +21,7 @@ OUTPUT = 6  # registers from the root to the first result
 @dataclass(frozen=True, eq=False)
 class LayerNorm(ChannelUnit):
     module = "layer_norm"
+    instant = False
     primitives = True
 
     @property

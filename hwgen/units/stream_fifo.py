@@ -17,6 +17,7 @@ class StreamFifo(BeatByBeat):
     order: Order
     device: Device
     module = "stream_fifo"
+    instant = False
 
     @property
     def latency(self):  # type: ignore[override]

@@ -22,6 +22,7 @@ class Unit:
     empty_slots   cycles of a frame in which it takes no beat
     rigid         whether it takes nothing while a result of it waits
     stops         whether a beat that waits behind it stops what comes before it: not where rows are held
+    instant       whether it takes a beat only where what it sends is taken in that clock: its tready is no register's
     loadable      whether a host writes its list: then it is a LoadableUnit
     leaves_out    modules of rtl/ that its parameters keep out of what is below it
     """
@@ -36,6 +37,7 @@ class Unit:
     empty_slots: int = 0
     rigid: bool = False
     stops: bool = True
+    instant: bool = True
     loadable: bool = False
     leaves_out: frozenset[str] = frozenset()
 
@@ -86,6 +88,15 @@ class Unit:
     def estimate(self) -> dict[str, float]:
         """LUT and BRAM36 before synthesis, to refuse what cannot fit; benchmarks/estimates.py holds it to yosys."""
         raise NotImplementedError(f"{type(self).__name__}.estimate")
+
+    @property
+    def counted(self) -> bool:
+        """Whether `estimate` is told at once, and not by much work that is yet to be done."""
+        return True
+
+    def bound(self) -> dict[str, float]:
+        """What the estimate is not below, told at once."""
+        return self.estimate()
 
     def needs(self, i: int = 0) -> np.ndarray:
         """For each beat of an output frame, how many beats of a frame of input i must have come."""
