@@ -74,8 +74,8 @@ module matmul #(
     localparam PAIR = (SLICES == 2 && LANES > 1) ? 2 : 1;  // lanes of a pe_mac
     localparam SENT_W = W - DROP + LIFT;
     // clocks of a read: block RAM has a register behind it; a factor that is read faster waits for the other
-    localparam A_READ = (A_RING << $clog2(K) > 64) ? 2 : 1;
-    localparam B_READ = (B_RING << $clog2(STRIPE) + $clog2(K) > 64) ? 2 : 1;
+    localparam A_READ = ((A_RING << $clog2(K)) > 64) ? 2 : 1;
+    localparam B_READ = ((B_RING << ($clog2(STRIPE) + $clog2(K))) > 64) ? 2 : 1;
     localparam READ = (A_READ > B_READ) ? A_READ : B_READ;
 
     generate
@@ -162,6 +162,7 @@ module matmul #(
         .STRIPES(1),
         .STRIPE(1),
         .CHANNELS(K),
+        .READ(A_READ),
         .RING(A_RING),
         .ROWS(1),
         .TABLE(1'b1)
@@ -185,6 +186,7 @@ module matmul #(
         .STRIPES(LANES),
         .STRIPE(STRIPE),
         .CHANNELS(K),
+        .READ(B_READ),
         .RING(B_RING),
         .ROWS(1),
         .TABLE(TABLE)
