@@ -9,7 +9,7 @@ help:
 	@echo "make test    install, then all tests (Icarus and Tcl are installed too where that is allowed)"
 	@echo "make mnist   all 10,000 MNIST test images through the RTL"
 	@echo "make fuzz    300 random networks, RTL against PyTorch"
-	@echo "make bench   the figures of the README"
+	@echo "make bench   the figures of lanes and of LeNet-5, into the README"
 	@echo "make compress MNIST=FOLDER   every compression of docs/compress.md that compress.json lacks"
 	@echo "make format  ruff format and check"
 
@@ -53,8 +53,8 @@ fuzz: .venv/installed
 	$(BIN)/python -m tests.fuzz --count 300
 
 bench: .venv/installed
-	$(BIN)/python -m benchmarks.lanes
-	$(BIN)/python -m benchmarks.lenet5
+	$(BIN)/python -m benchmarks.lanes --write
+	$(BIN)/python -m benchmarks.lenet5 --write
 
 compress: .venv/installed
 	$(BIN)/python -m benchmarks.compress $(MNIST)

@@ -25,8 +25,8 @@ from hwgen.board import read_board
 from hwgen.flow import read_manifest
 from hwgen.folder import read_record, write_record
 from hwgen.synth import roms, yosys
-from hwgen.synth.parts import Part, parts_of
-from hwgen.synth.processes import run_all
+from hwgen.synth.parts import parts_of
+from hwgen.synth.processes import Task, run_all, yosys_task
 
 MOST_LUTS, MOST_CHAINS = 6, 1  # the goal
 
@@ -184,17 +184,17 @@ class Netlist:
         return Longest(luts, chains, self._text(best, bit, end))
 
     def _text(self, best: dict, bit: int | None, end: str) -> str:
-        steps = [end]
+        steps, same = [end], False
         while bit is not None:
-            name = self.names.get(bit)
-            if bit in self.arcs:
-                # a carry chain is one step
-                if not (self.arcs[bit][0] == steps[-1] == "CARRY4" or self.arcs[bit][0] == steps[-1] == "CARRY8"):
-                    steps.append(self.arcs[bit][0] + (f"({name})" if name else ""))
-            else:
+            name, before = self.names.get(bit), best[bit][3]
+            if bit not in self.arcs:
                 start = {"block RAM": " (block RAM)", "port": " (port)"}.get(self.starts[bit], "")
                 steps.append(f"{name or 'no name'}{start}")
-            bit = best[bit][3]
+            elif not same:
+                steps.append(self.arcs[bit][0] + (f"({name})" if name else ""))
+            # a cell of the same carry chain counts nothing, and is not told
+            same = before is not None and best[bit][1:3] == best[before][1:3]
+            bit = before
         return " -> ".join(reversed(steps))
 
 
@@ -267,7 +267,8 @@ def measure(
     caches = {part.name: yosys.cache_folder() / f"{part.key(tool)}.depth.json" for part in parts}
     records = {part.name: found for part in parts if (found := read_record(caches[part.name]))}
 
-    def finished(part: Part, seconds: float) -> None:
+    def finished(task: Task, seconds: float) -> None:
+        part = task.part
         mapped = folder / f"synth/{part.stem}.mapped.json"
         modules = json.loads(mapped.read_text())["modules"].values()
         mapped.unlink()
@@ -277,15 +278,18 @@ def measure(
         records[part.name] = found
         write_record(caches[part.name], found)
 
-    scripts = {
-        part: [*yosys.commands(part, device), f"write_json -selected synth/{part.stem}.mapped.json"]
+    tasks = [
+        yosys_task(part, [*yosys.commands(part, device), f"write_json -selected synth/{part.stem}.mapped.json"])
         for part in parts
         if part.name not in records
-    }
+    ]
     (folder / "synth").mkdir(exist_ok=True)
-    run_all(folder, scripts, jobs, finished)
+    run_all(folder, tasks, jobs, finished)
     return {
-        part.name: {key: Longest(*path) if path else None for key, path in records[part.name].items()} for part in parts
+        "core" if part.stem == "total" else part.name: {
+            key: Longest(*path) if path else None for key, path in records[part.name].items()
+        }
+        for part in parts
     }
 
 

@@ -1,5 +1,6 @@
 """LeNet-5 on MNIST: area by layer, cycles a frame, rate at an assumed clock, and what our own tools take."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -8,76 +9,82 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.spatial.tables import table, write_document
 from hwgen import report, verify
 from hwgen.load import call
 from hwgen.synth import yosys
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples/lenet5"
+README = ROOT / "README.md"
+COUNTS = ("LUT", "LUTRAM", "FF", "CARRY8", "BRAM36", "DSP")
+HEAD = ("most lanes a layer", *COUNTS, "cycles a frame", "frames/s at an assumed 250 MHz")
+OURS = ("model to RTL, s", "its memory, MB", "RTL frames/s simulated", "bit-exact")
+FOLDS = (1, 4, 16)
+
+
+def built(count: int, folder: Path) -> tuple[str, str]:
+    """Seconds and MB of a build, in a process of its own, as a user runs it: Python's and torch's start are part."""
+    start = time.monotonic()
+    command = [sys.executable, "-m", "hwgen", "build", str(EXAMPLE / "lenet5.pt2"), "-o", str(folder)]
+    subprocess.run([*command, "--lanes", str(count), "--name", "lenet5"], check=True, capture_output=True)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return f"{time.monotonic() - start:.1f}", f"{memory:.0f}"
+
+
+def counted(folder: Path) -> dict[str, float]:
+    """What yosys counts of the core, flattened."""
+    return yosys.synthesize(folder, jobs=2)["core"]
+
+
+def layers(folder: Path) -> str:
+    """The part of the report that the README shows."""
+    values, text = report(folder)
+    rows = text[text.index("| unit | kind |") :].split("\n\n")[0].splitlines()
+    verified = values["verification"]
+    rate = values["rates"][1]["value"]
+    said = [
+        f"> {verified['equal']} of {verified['frames']} frames equal the golden integers. "
+        f"Accuracy on them: {100 * verified['accuracy']:.2f} %.",
+        f"> {verified['interval']} cycles from frame to frame, measured: {rate} frames/s at an assumed 250 MHz.",
+    ]
+    areas = json.loads((folder / "synth/yosys.json").read_text())
+    have = values["board"]["resources"]
+    area = [("core", areas["core"]), ("total, with the AXI border", areas["total"]), ("zcu104", have)]
+    keys = ("LUT", "LUTRAM", "FF", "CARRY8", "BRAM36", "URAM", "DSP")
+    numbers = [(name, *(f"{counts[key]:g}" for key in keys)) for name, counts in area]
+    return "\n".join(rows) + "\n\n" + "\n".join(said) + "\n\n" + table(("unit", *keys), numbers)
 
 
 @click.command(help=__doc__)
 @click.option("--frames", default=1000, show_default=True, help="Test images simulated.")
-@click.option("--lanes", default=[1, 4, 16], multiple=True, show_default=True, help="Folds to build.")
-def main(frames, lanes):
+@click.option("--lanes", default=FOLDS, multiple=True, show_default=True, help="Folds to build.")
+@click.option("--write", is_flag=True, help="Put the tables into README.md; for all folds.")
+def main(frames, lanes, write):
     x, labels = call(f"{EXAMPLE}/model.py:test_data")
-    table = Table(
-        "most lanes",
-        "LUT",
-        "LUTRAM",
-        "FF",
-        "CARRY8",
-        "BRAM36",
-        "DSP",
-        "cycles a frame",
-        "frames/s at 250 MHz*",
-        "model to RTL, s",
-        "its memory, MB",
-        "RTL frames/s simulated",
-        "bit-exact",
-    )
-    console = Console(width=200)
+    rows, ours, shown, tool = [], [], "", ""
     with tempfile.TemporaryDirectory() as folder:
         for count in lanes:
             build = Path(folder) / f"lenet5_{count}"
-            # in a process of its own, as a user runs it: Python's and torch's start are part of the time
-            start = time.monotonic()
-            command = [
-                sys.executable,
-                "-m",
-                "hwgen",
-                "build",
-                str(EXAMPLE / "lenet5.pt2"),
-                "-o",
-                str(build),
-                "--lanes",
-                str(count),
-            ]
-            subprocess.run([*command, "--name", "lenet5"], check=True, capture_output=True)
-            seconds = time.monotonic() - start
-            memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-            first = verify(build, x[:1])  # compiles the simulator
+            took = built(count, build)
+            assert verify(build, x[:1])["equal"] == 1  # compiles the simulator
             result = verify(build, x[:frames], labels=labels[:frames])
-            area = yosys.synthesize(build, jobs=2)
+            total = counted(build)
             values, _ = report(build)
-            total = area["core"]
-            cells = [total[key] for key in ("LUT", "LUTRAM", "FF", "CARRY8", "BRAM36", "DSP")]
-            table.add_row(
-                *map(
-                    str,
-                    [count, *cells, result["interval"], values["rates"][1]["value"], f"{seconds:.1f}", f"{memory:.0f}"],
-                ),
-                f"{frames / result['run_seconds']:.0f}",
-                f"{result['equal']} of {result['frames']}",
-            )
-            assert first["equal"] == 1
-    console.print(table)
-    console.print(
-        f"* an assumption: nothing was placed or routed. Without the AXI border. {area['version']}; {area['flags']}"
-    )
+            numbers = [f"{total[key]:g}" for key in COUNTS]
+            rows.append((str(count), *numbers, str(result["interval"]), str(values["rates"][1]["value"])))
+            speed = f"{frames / result['run_seconds']:.0f}"
+            ours.append((str(count), *took, speed, f"{result['equal']} of {result['frames']}"))
+            shown = layers(build)
+            tool = "{version}; {flags}".format_map(values["synthesis"]["yosys"])
+    click.echo(table(HEAD, rows))
+    click.echo(table((HEAD[0], *OURS), ours))
+    click.echo(shown)
+    click.echo(f"Nothing was placed or routed. Without the AXI border. {tool}")
+    if write and tuple(lanes) == FOLDS:
+        write_document("lenet5", table(HEAD, rows), README)
+        write_document("lenet5.demo", shown, README)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 LEFT = {
     "build": "the folder holds the old build or the whole new one",
     "compress": "the same command goes on after the last whole epoch",
-    "synth": "what yosys counted is kept; the same command does the rest",
+    "synth": "what was counted or placed is kept; the same command does the rest",
 }
 LEFT_BY_OTHERS = "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs"
 
@@ -482,17 +482,15 @@ def verify(folder, sources, count, simulator, stall, seed, edited):
 
 @main.command()
 @folder_argument
-@click.option("--tool", type=click.Choice(["yosys", "vivado"]), default="yosys", show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="yosys only: processes at once.")
-@click.option(
-    "--by-layer", is_flag=True, help="yosys only: not the whole, flattened; the sum of the parts stands for it."
-)
-@click.option("--memory", type=click.FloatRange(min=0, min_open=True), help="yosys only: GB that a process may take.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="yosys only: how long a part may take.")
+@click.option("--tool", type=click.Choice(["yosys", "nextpnr", "vivado"]), default="yosys", show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes at once.")
+@click.option("--by-layer", is_flag=True, help="Not the whole, flattened; the sum of the parts stands for it.")
+@click.option("--memory", type=click.FloatRange(min=0, min_open=True), help="GB that a process may take.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long a part may take.")
 @click.option(
     "--cache",
     type=FOLDER,
-    help="yosys only: where counts are kept; else in HWGEN_CACHE of the environment, else in a folder of the user's.",
+    help="Where counts are kept; else in HWGEN_CACHE of the environment, else in a folder of the user's.",
 )
 @click.option(
     "--mode",
@@ -501,17 +499,27 @@ def verify(folder, sources, count, simulator, stall, seed, edited):
     show_default=True,
     help="vivado only: synthesize the core out of context, or implement the AXI top.",
 )
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="nextpnr only: of placement.")
+@click.option(
+    "--freq",
+    type=click.FloatRange(min=1),
+    default=250,
+    show_default=True,
+    help="nextpnr only: the MHz that placement aims at.",
+)
 @edited_option
-def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
+def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, edited):
     """Synthesize DIR for its board and count what it takes.
 
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large
-    network wants --by-layer. What did not change since it was counted, in any build, is not synthesized again. For
-    Vivado the project scripts are written in any case, and run if vivado is on PATH.
+    network wants --by-layer. What did not change since it was counted, in any build, is not synthesized again. nextpnr,
+    the extra hwgen[nextpnr], places and routes each layer and the core on an ECP5, which is not the board's device: for
+    a clock that was routed, see docs/clock.md. For Vivado the project scripts are written in any case, and run if
+    vivado is on PATH. Options are of yosys and nextpnr if they do not say otherwise.
     """
     with uninterrupted():
         from hwgen.flow import read_build
-        from hwgen.synth import table, vivado, yosys
+        from hwgen.synth import nextpnr, table, vivado, yosys
 
     board = read_board(folder, read_build(folder, edited)[0])
     if tool == "vivado":
@@ -524,8 +532,11 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, edited):
         if tool == "vivado":
             result = vivado.run(folder, mode)
         else:
-            limits = {"memory": memory, "minutes": minutes}
-            result = yosys.synthesize(folder, jobs, progress=stage, whole=not by_layer, cache=cache, **limits)
+            options = {"whole": not by_layer, "cache": cache, "memory": memory, "minutes": minutes}
+            if tool == "nextpnr":
+                result = nextpnr.place_and_route(folder, jobs, stage, seeds=seeds, mhz=freq, **options)
+            else:
+                result = yosys.synthesize(folder, jobs, progress=stage, **options)
     click.echo(table(result, board))
 
 

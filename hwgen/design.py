@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hwgen.board import Board
+from hwgen.chains import registered
 from hwgen.config import RESOURCES
 from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
@@ -18,6 +19,7 @@ from hwgen.stream import Order
 from hwgen.units import border
 from hwgen.units.stream_fifo import StreamFifo
 from hwgen.units.stream_fork import StreamFork
+from hwgen.units.stream_reg import StreamReg
 from hwgen.units.unit import LoadableUnit, Unit
 from hwgen.walks import Step, Walk
 
@@ -147,6 +149,7 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
     for output in graph.outputs:
         last = taps[output.name].pop()
         design.outputs += (_appended(design, last, leaving(last.name, last.type, last.order, context.device)),)
+    _insert_registers(design)
     _insert_fifos(design, context.device)
     return design
 
@@ -174,6 +177,24 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
         ends.append(pair[0])
         stream = pair[1]
     return [*ends, stream]
+
+
+def _insert_registers(design: Design) -> None:
+    """A stream_reg on the streams that hwgen/chains.py names."""
+    places = [
+        (placed.unit, [stream.name for stream in placed.inputs], [stream.name for stream in placed.outputs])
+        for placed in design.placed
+    ]
+    names = registered(places, {stream.name: stream.bits for stream in design.streams()})
+    result, held = [], {}
+    for placed in design.placed:
+        result.append(Placed(placed.unit, tuple(held.get(s.name, s) for s in placed.inputs), placed.outputs))
+        for stream in placed.outputs:
+            if stream.name in names:
+                unit = StreamReg(f"{stream.name}_reg", stream.bits, stream.order)
+                held[stream.name] = replace(stream, name=unit.name)
+                result.append(Placed(unit, (stream,), (held[stream.name],)))
+    design.placed = result
 
 
 @dataclass

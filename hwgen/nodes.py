@@ -287,7 +287,7 @@ class Nodes:
 
 
 # the core's ports, and the names that streams inside it are given
-_RESERVED = re.compile(r"[sm]\d*_axis|reorder_.*|.*_(fork\d+_[ab]|queued\d+|held|flat)")
+_RESERVED = re.compile(r"[sm]\d*_axis|reorder_.*|.*_(fork\d+_[ab]|queued\d+|reg|held|flat)")
 
 
 def short(node) -> str:

@@ -11,6 +11,7 @@ from hwgen.templates import render
 
 SYNTHESIS = {
     "yosys": "synth/yosys.json",
+    "nextpnr": "synth/nextpnr.json",
     "vivado synth": "vivado/synth.json",
     "vivado implement": "vivado/implement.json",
 }

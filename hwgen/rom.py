@@ -30,6 +30,11 @@ class Rom:
         """With words of zeros behind it."""
         return Rom(np.pad(self.bits, ((0, depth - self.depth), (0, 0))))
 
+    def banked(self, banks: int) -> "Rom":
+        """`banks` words in a row, the first in the lowest bits; the last row is filled with zeros."""
+        padded = self.padded(-(-self.depth // banks) * banks).bits.reshape(-1, banks, self.width)
+        return Rom(np.ascontiguousarray(padded[:, ::-1]).reshape(-1, banks * self.width))
+
     @property
     def pieces(self) -> np.ndarray:
         """uint32 [words, pieces]: each word's 32-bit pieces, the lowest first."""

@@ -1,6 +1,7 @@
 """Where the shipped folders (rtl, templates, boards, sim) lie: beside the package in a checkout, inside it in a
 wheel."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -33,3 +34,8 @@ def cache() -> Path:
             "mend it, or name another place for it: XDG_CACHE_HOME=FOLDER hwgen ...",
         ) from error
     return folder
+
+
+def kept(kind: str) -> Path:
+    """Where results of one kind are kept for the next time: in HWGEN_CACHE of the environment, or in `cache`."""
+    return Path(os.environ.get("HWGEN_CACHE") or cache()) / kind

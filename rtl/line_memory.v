@@ -4,13 +4,16 @@
 // pixels a cycle.
 //
 // A frame is PAD_TOP padding rows, ROWS real rows and PAD_BOTTOM padding rows; a padding row takes a slot of the ring
-// but no beats, and row_is_padding says which slots hold one. Beats come in the order of the stream (ARCHITECTURE.md)
-// and bring SIDE pixels of one channel. TABLE has one entry for each beat of a row's channel, in the order they arrive:
-// {last of its group, phase, column in stripe}; a group of beats comes once per channel. Stripe s takes pixel s /
-// PHASES of a beat of the phase s % PHASES. row_written pulses after a row can be read; the reader gives slots back,
-// rows_freed at a time. Read address = {slot, column in stripe, channel}; the word follows one clock after read_enable.
-// Every reader has a copy of the memory. The last stripe has LAST_STRIPE real columns; what lies past the row's end is
-// never written, and reads as PAD_VALUE.
+// but no beats. Beats come in the order of the stream (ARCHITECTURE.md) and bring SIDE pixels of one channel. TABLE has
+// one entry for each beat of a row's channel, in the order they arrive: {last of its group, phase, column in stripe}; a
+// group of beats comes once per channel. Stripe s takes pixel s / PHASES of a beat of the phase s % PHASES. The first
+// stripe begins with LEAD columns left of the frame, the last has LAST_STRIPE up to the frame's end: what lies outside
+// is never written, and reads as PAD_VALUE.
+//
+// row_written pulses after a row can be read; the reader gives slots back: ROW_STEP of them with `freed`, LAST_STEP
+// where freed_last says so. Read address = {slot, column in stripe, channel}; the word follows one clock later, or two
+// where the memory is block RAM, whose output register it goes through, each clock with read_enable. It is zero for a
+// read_zero that came with the address, and after a reset. Every reader has a copy of the memory. s_axis_tready is a register.
 //
 // bench: sim/bench_line_memory.py
 `default_nettype none
@@ -22,16 +25,18 @@ module line_memory #(
     parameter PHASES = STRIPES,               // stripes that a place of a beat may go to; STRIPES if SIDE is 1
     parameter READERS = 1,                    // words read at once, each from a copy of the memory
     parameter STRIPE = 8,                     // columns of a stripe
-    parameter LAST_STRIPE = STRIPE,           // real columns of the last stripe
+    parameter LEAD = 0,                       // columns of the first stripe left of the frame
+    parameter LAST_STRIPE = STRIPE,           // columns of the last stripe up to the frame's end
     parameter CHANNELS = 4,                   // activations of a pixel
     parameter RING = 4,                       // slots, one row each
     parameter ROWS = 32,                      // real rows of a frame
     parameter PAD_TOP = 0,                    // padding rows above them
     parameter PAD_BOTTOM = 0,                 // padding rows below them
-    parameter [X_W-1:0] PAD_VALUE = 0,        // what columns past the row's end read as
+    parameter ROW_STEP = 1,                   // rows that are given back at a time
+    parameter LAST_STEP = 1,                  // rows that are given back at a frame's end
+    parameter [X_W-1:0] PAD_VALUE = 0,        // what columns outside the frame read as
     // not to be set
-    parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE, // of a row's channel
-    parameter FREED_W = $clog2(RING + 1),     // bits of rows_freed
+    parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE - LEAD, // of a row's channel
     parameter COLUMN_BITS = $clog2(STRIPE),   // bits of the column in an address; 0: a stripe is one column
     parameter CHANNEL_BITS = $clog2(CHANNELS), // bits of the channel; 0: there is one
     parameter ADDRESS_BITS = $clog2(RING) + COLUMN_BITS + CHANNEL_BITS, // bits of an address that say something
@@ -48,15 +53,16 @@ module line_memory #(
     output wire                 s_axis_tready,
 
     output wire                 row_written,
-    output wire [RING-1:0]      row_is_padding,
-    input  wire [FREED_W-1:0]   rows_freed,
+    input  wire                 freed,
+    input  wire                 freed_last,
 
     input  wire                 read_enable,
+    input  wire [READERS-1:0]   read_zero,
     input  wire [READERS*ADDRESS_W-1:0]   read_address,
     output wire [READERS*STRIPES*X_W-1:0] read_word
 );
 
-    localparam FILL = (LAST_STRIPE < STRIPE) ? 1 : 0;  // there are columns past the row's end
+    localparam FILL = (LAST_STRIPE < STRIPE || LEAD > 0) ? 1 : 0;  // there are columns outside the frame
     localparam DEPTH = (RING << (COLUMN_BITS + CHANNEL_BITS));
     localparam VIRTUAL_ROWS = PAD_TOP + ROWS + PAD_BOTTOM;
     localparam V_W = (VIRTUAL_ROWS > 1) ? $clog2(VIRTUAL_ROWS) : 1;
@@ -69,6 +75,12 @@ module line_memory #(
     localparam LAST_ROW = VIRTUAL_ROWS - 1;
     localparam LAST_SLOT = RING - 1;
     localparam REAL_END = PAD_TOP + ROWS;
+    localparam BEFORE_END = REAL_END - 1;
+    localparam LAST_PADDING = (PAD_TOP > 0) ? PAD_TOP - 1 : 0;
+    localparam LAST_IN_STRIPE = STRIPE - 1;
+    localparam [ENTRY_W-1:0] LAST_OF_GROUP = 1 << (ENTRY_W - 1);
+    // one pixel a beat, column by column: every entry is the last of its group
+    localparam RASTER = (SIDE == 1 && (TABLE & {BEATS{LAST_OF_GROUP}}) == {BEATS{LAST_OF_GROUP}}) ? 1 : 0;
 
     generate
         if (RING < 1) begin : gen_check_ring
@@ -79,6 +91,9 @@ module line_memory #(
         end
         if (LAST_STRIPE < 1 || LAST_STRIPE > STRIPE) begin : gen_check_stripe
             line_memory_LAST_STRIPE_must_be_1_to_STRIPE error_i ();
+        end
+        if (LEAD < 0 || LEAD >= STRIPE || (LEAD > 0 && SIDE > 1)) begin : gen_check_lead
+            line_memory_LEAD_must_be_below_STRIPE_and_0_where_SIDE_is_more_than_1 error_i ();
         end
         if (ENTRY_W > 32) begin : gen_check_entry
             line_memory_PHASES_and_STRIPE_must_leave_an_entry_32_bits error_i ();
@@ -94,84 +109,141 @@ module line_memory #(
     // where the next beat goes
     reg  [V_W-1:0]       virtual_row_q;
     reg  [SLOT_W-1:0]    slot_q;
-    reg  [INDEX_W-1:0]   index_q;
-    reg  [INDEX_W-1:0]   group_q;
     reg  [CHANNEL_W-1:0] channel_q;
-    reg  [USED_W-1:0]    used_q;
-    reg  [RING-1:0]      row_is_padding_q;
+    reg                  padding_q;     // the row that comes next is one of padding
+    reg                  room_q;        // there is a slot for it
+    reg                  ready_q;       // and beats of it can come
     reg                  written_q;
 
-    wire is_padding;
+    wire beat = s_axis_tvalid && ready_q;
+    wire last_channel = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
+    wire column_ends;       // the beat is the last of its group
+    wire last_beat;         // of a row
+    wire row_ends = (beat && last_beat) || (room_q && padding_q);
+    wire virtual_last = virtual_row_q == LAST_ROW[V_W-1:0];
+    wire padding_next;
     generate
-        if (PAD_TOP > 0 && PAD_BOTTOM > 0) begin : gen_pad_both
-            assign is_padding = virtual_row_q < PAD_TOP[V_W-1:0] || virtual_row_q >= REAL_END[V_W-1:0];
-        end else if (PAD_TOP > 0) begin : gen_pad_top
-            assign is_padding = virtual_row_q < PAD_TOP[V_W-1:0];
+        if (PAD_TOP > 1 && PAD_BOTTOM > 0) begin : gen_pad_both
+            assign padding_next = virtual_last || virtual_row_q < LAST_PADDING[V_W-1:0]
+                || virtual_row_q >= BEFORE_END[V_W-1:0];
+        end else if (PAD_TOP > 1) begin : gen_pad_top
+            assign padding_next = virtual_last || virtual_row_q < LAST_PADDING[V_W-1:0];
+        end else if (PAD_TOP > 0 && PAD_BOTTOM > 0) begin : gen_pad_one
+            assign padding_next = virtual_row_q >= BEFORE_END[V_W-1:0];
+        end else if (PAD_TOP > 0) begin : gen_pad_first
+            assign padding_next = virtual_last;
         end else if (PAD_BOTTOM > 0) begin : gen_pad_bottom
-            assign is_padding = virtual_row_q >= REAL_END[V_W-1:0];
+            assign padding_next = virtual_row_q >= BEFORE_END[V_W-1:0] && !virtual_last;
         end else begin : gen_pad_none
-            assign is_padding = 1'b0;
+            assign padding_next = 1'b0;
         end
     endgenerate
 
-    wire room = used_q != RING[USED_W-1:0];
-    assign s_axis_tready = room && !is_padding;
-    wire beat = s_axis_tvalid && s_axis_tready;
-
-    wire [ENTRY_W-1:0] entry = TABLE[index_q * ENTRY_W +: ENTRY_W];
-    wire last_in_group = entry[ENTRY_W-1];
-    wire last_channel = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
-    wire last_index = index_q == LAST_INDEX[INDEX_W-1:0];
-    wire row_ends = (beat && last_in_group && last_channel && last_index) || (room && is_padding);
-
-    always @(posedge clk) begin
-        if (rst) begin
-            index_q <= 0;
-            group_q <= 0;
-            channel_q <= 0;
-        end else if (beat) begin
-            if (!last_in_group) begin
-                index_q <= index_q + 1'b1;
-            end else if (!last_channel) begin
-                index_q <= group_q;
-                channel_q <= channel_q + 1'b1;
-            end else begin
-                index_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
-                group_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
-                channel_q <= 0;
-            end
-        end
-    end
-
-    // cut to the width of its register: the upper bits are zero
     /* verilator lint_off UNUSEDSIGNAL */
-    wire [31:0] used_d = {{(32-USED_W){1'b0}}, used_q} + {31'd0, row_ends} - {{(32-FREED_W){1'b0}}, rows_freed};
+    wire [USED_W-1:0] used;
     /* verilator lint_on UNUSEDSIGNAL */
+    wire [USED_W-1:0] used_d;
+    row_count #(
+        .RING(RING),
+        .STEP(ROW_STEP),
+        .LAST_STEP(LAST_STEP)
+    ) u_used (
+        .clk(clk),
+        .rst(rst),
+        .up(row_ends),
+        .down(freed),
+        .last(freed_last),
+        .count(used),
+        .next(used_d)
+    );
+    wire room_d = used_d != RING[USED_W-1:0];
+    wire padding_d = row_ends ? padding_next : padding_q;
 
     always @(posedge clk) begin
         if (rst) begin
             virtual_row_q <= 0;
             slot_q <= 0;
-            used_q <= 0;
             written_q <= 1'b0;
+            padding_q <= PAD_TOP != 0;
+            room_q <= 1'b1;
+            ready_q <= PAD_TOP == 0;
         end else begin
             written_q <= row_ends;
-            used_q <= used_d[USED_W-1:0];
+            padding_q <= padding_d;
+            room_q <= room_d;
+            ready_q <= room_d && !padding_d;
             if (row_ends) begin
-                virtual_row_q <= (virtual_row_q == LAST_ROW[V_W-1:0]) ? {V_W{1'b0}} : virtual_row_q + 1'b1;
+                virtual_row_q <= virtual_last ? {V_W{1'b0}} : virtual_row_q + 1'b1;
                 slot_q <= (slot_q == LAST_SLOT[SLOT_W-1:0]) ? {SLOT_W{1'b0}} : slot_q + 1'b1;
-                row_is_padding_q[slot_q] <= is_padding;
             end
         end
     end
 
+    always @(posedge clk) begin
+        if (rst) channel_q <= 0;
+        else if (beat && column_ends) channel_q <= last_channel ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
+    end
+
+    assign s_axis_tready = ready_q;
     assign row_written = written_q;
-    assign row_is_padding = row_is_padding_q;
+
+    // the phase of the beat, one bit for each, and its column in a stripe
+    wire [PHASES-1:0] phase;
+    wire [31:0]       column_wide;
+    generate
+        genvar h;
+        if (RASTER != 0) begin : gen_raster
+            localparam COLUMN_W = (STRIPE > 1) ? COLUMN_BITS : 1;
+            localparam END = LAST_STRIPE - 1;
+            reg  [PHASES-1:0]   phase_one_q;
+            reg  [COLUMN_W-1:0] column_q;
+            wire stripe_ends = column_q == LAST_IN_STRIPE[COLUMN_W-1:0];
+            wire row_at_end = phase_one_q[PHASES-1] && column_q == END[COLUMN_W-1:0];
+            assign phase = phase_one_q;
+            assign column_wide = {{(32-COLUMN_W){1'b0}}, column_q};
+            assign column_ends = 1'b1;
+            assign last_beat = last_channel && row_at_end;
+            always @(posedge clk) begin
+                if (rst || (beat && last_beat)) begin
+                    phase_one_q <= {{(PHASES-1){1'b0}}, 1'b1};
+                    column_q <= LEAD[COLUMN_W-1:0];
+                end else if (beat && last_channel) begin
+                    column_q <= stripe_ends ? {COLUMN_W{1'b0}} : column_q + 1'b1;
+                    if (stripe_ends) phase_one_q <= phase_one_q << 1;
+                end
+            end
+        end else begin : gen_table
+            reg  [INDEX_W-1:0] index_q;
+            reg  [INDEX_W-1:0] group_q;
+            wire [ENTRY_W-1:0] entry = TABLE[index_q * ENTRY_W +: ENTRY_W];
+            wire [31:0] phase_wide = ({{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << (ENTRY_W - 1)) - 1)) >> COLUMN_BITS;
+            wire last_index = index_q == LAST_INDEX[INDEX_W-1:0];
+            assign column_wide = {{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << COLUMN_BITS) - 1);
+            assign column_ends = entry[ENTRY_W-1];
+            assign last_beat = column_ends && last_channel && last_index;
+            for (h = 0; h < PHASES; h = h + 1) begin : gen_phase
+                assign phase[h] = phase_wide == h;
+            end
+            always @(posedge clk) begin
+                if (rst) begin
+                    index_q <= 0;
+                    group_q <= 0;
+                end else if (beat) begin
+                    if (!column_ends) begin
+                        index_q <= index_q + 1'b1;
+                    end else if (!last_channel) begin
+                        index_q <= group_q;
+                    end else begin
+                        index_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
+                        group_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
+                    end
+                end
+            end
+        end
+    endgenerate
 
     // the address is made wide, then cut, its upper bits being zero: a field of no bits is a constant zero
     wire [31:0] slot_wide = {{(32-SLOT_W){1'b0}}, slot_q};
-    wire [31:0] column_wide = {{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << COLUMN_BITS) - 1);
-    wire [31:0] phase_wide = ({{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << (ENTRY_W - 1)) - 1)) >> COLUMN_BITS;
     wire [31:0] channel_wide = {{(32-CHANNEL_W){1'b0}}, channel_q};
     /* verilator lint_off UNUSEDSIGNAL */
     wire [31:0] address_wide = (slot_wide << (COLUMN_BITS + CHANNEL_BITS))
@@ -185,11 +257,13 @@ module line_memory #(
     /* verilator lint_on UNUSEDSIGNAL */
     reg  [ADDRESS_W-1:0] address_q;
     reg  [SIDE*X_W-1:0]  data_q;
-    integer p;
     // no write before the first reset: it could hit a column that only holds padding
     initial phase_q = {PHASES{1'b0}};
     always @(posedge clk) begin
-        for (p = 0; p < PHASES; p = p + 1) phase_q[p] <= beat && !rst && phase_wide == p;
+        if (rst || !beat) phase_q <= {PHASES{1'b0}};
+        else phase_q <= phase;
+    end
+    always @(posedge clk) begin
         last_is_real_q <= column_wide < LAST_STRIPE;
         address_q <= address_wide[ADDRESS_W-1:0];
         data_q <= s_axis_tdata;
@@ -202,7 +276,7 @@ module line_memory #(
     generate
         genvar g, r;
         for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
-            if (g == STRIPES - 1 && FILL != 0) begin : gen_last
+            if (g == STRIPES - 1 && SIDE > 1 && FILL != 0) begin : gen_last
                 assign write[g] = phase_q[g % PHASES] && last_is_real_q;
             end else begin : gen_inner
                 assign write[g] = phase_q[g % PHASES];
@@ -211,6 +285,7 @@ module line_memory #(
         end
         for (r = 0; r < READERS; r = r + 1) begin : gen_reader
             if (DEPTH <= 64) begin : gen_lutram
+                wire clear = rst || (read_enable && read_zero[r]);
                 for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
                     (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
                     reg [X_W-1:0] word_q;
@@ -219,12 +294,17 @@ module line_memory #(
                         initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = PAD_VALUE;
                     end
                     always @(posedge clk) if (write[g]) memory[address_q] <= word[g*X_W +: X_W];
-                    always @(posedge clk) if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
+                    always @(posedge clk) begin
+                        if (clear) word_q <= {X_W{1'b0}};
+                        else if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
+                    end
                     assign read_word[(r*STRIPES+g)*X_W +: X_W] = word_q;
                 end
             end else begin : gen_block
                 (* ram_style = "block" *) (* no_rw_check *) reg [STRIPES*X_W-1:0] memory [0:DEPTH-1];
+                reg [STRIPES*X_W-1:0] read_q;
                 reg [STRIPES*X_W-1:0] word_q;
+                reg                   zero_q;
                 if (FILL != 0) begin : gen_fill
                     integer w;
                     initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {STRIPES{PAD_VALUE}};
@@ -236,7 +316,16 @@ module line_memory #(
                         always @(posedge clk) if (write[g]) memory[address_q][g*X_W +: X_W] <= word[g*X_W +: X_W];
                     end
                 end
-                always @(posedge clk) if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
+                always @(posedge clk) if (read_enable) read_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
+                wire clear = rst || (read_enable && zero_q);
+                always @(posedge clk) begin
+                    if (rst) zero_q <= 1'b1;
+                    else if (read_enable) zero_q <= read_zero[r];
+                end
+                always @(posedge clk) begin
+                    if (clear) word_q <= {(STRIPES*X_W){1'b0}};
+                    else if (read_enable) word_q <= read_q;
+                end
                 assign read_word[r*STRIPES*X_W +: STRIPES*X_W] = word_q;
             end
         end

@@ -2,7 +2,8 @@
 //
 // The accumulators of two lanes in one DSP slice: every cycle each may double, and adds x or subtracts it and one.
 //
-//   sum <= (first ? 0 : shift ? 2 * sum : sum) + (negate ? -x - 1 : x), lane l in bits [l*W +: W] of x and of sum
+//   sum <= (first ? 0 : shift ? 2 * sum : sum) + (use_immediate ? immediate : negate ? -x - 1 : x),
+//   lane l in bits [l*W +: W] of x and of sum
 //
 // So terms go from the high exponent to the low (Horner); the generator adds the ones back as constants, for all terms alike:
 // a padded pixel is x = 0, and it too takes its one. A bubble is x = 0 with neither shift nor negate.
@@ -13,8 +14,8 @@
 // is reset, for `first` forgets all that was. Arithmetic is modulo 2^W: only the result has to fit.
 //
 // XILINX = 1 instantiates a DSP48E2 (UG579), its two 24-bit lanes without the multiplier: Z is C, that is x; W and X are 0 or P,
-// both P doubling it; ALUMODE 0000 adds Z, 0001 adds not(Z). The slice has registers on C, OPMODE and ALUMODE, so commands
-// need no copy of their own for every lane. A, B and D are not used: they are ones behind registers that never load.
+// both P doubling it, or, where X is A:B, that is the immediate for both lanes, W and Z are; ALUMODE 0000 adds Z, 0001 adds not(Z). The slice has registers on C, OPMODE and ALUMODE, so commands
+// need no copy of their own for every lane. D is not used: it is ones behind a register that never loads.
 // tests/test_pe_dsp.py proves both forms equal for the model sim/DSP48E2.v, which is written from the user guide's tables.
 // Unproven without the vendor's tools: that the model is the silicon, that Vivado's rule checks accept the instance, and speed.
 //
@@ -29,7 +30,9 @@ module pe_dsp #(
     input  wire           enable,
     input  wire           first,
     input  wire           shift,
-    input  wire           negate,
+    input  wire           negate,        // of x alone
+    input  wire           use_immediate, // in the place of x
+    input  wire [W-1:0]   immediate,     // of both lanes
     input  wire [2*W-1:0] x,
     output wire [2*W-1:0] sum
 );
@@ -54,14 +57,18 @@ module pe_dsp #(
             /* verilator lint_off UNUSEDSIGNAL */
             wire [47:0] p;
             /* verilator lint_on UNUSEDSIGNAL */
-            wire [8:0]  opmode = {1'b0, keep, 3'b011, 2'b00, double, 1'b0};  // W, Z, Y, X
-            wire [3:0]  alumode = {3'b000, negate};
+            wire [2:0]  z = use_immediate ? {1'b0, double, 1'b0} : 3'b011;
+            wire [8:0]  opmode = {1'b0, keep, z, 2'b00, double || use_immediate, use_immediate};  // W, Z, Y, X
+            wire [3:0]  alumode = {3'b000, negate && !use_immediate};
+            wire [47:0] ab;
             genvar l;
             for (l = 0; l < 2; l = l + 1) begin : gen_lane
                 if (W < 24) begin : gen_above
                     assign c[24*l+W +: 24-W] = {(24-W){1'b0}};
+                    assign ab[24*l+W +: 24-W] = {(24-W){1'b0}};
                 end
                 assign c[24*l +: W] = x[l*W +: W];
+                assign ab[24*l +: W] = immediate;
                 assign sum[l*W +: W] = p[24*l +: W];
             end
 
@@ -69,6 +76,8 @@ module pe_dsp #(
                 .USE_MULT("NONE"),
                 .USE_SIMD("TWO24"),
                 .MREG(0),
+                .AREG(1),
+                .BREG(1),
                 .CREG(1),
                 .OPMODEREG(1),
                 .ALUMODEREG(1),
@@ -86,8 +95,10 @@ module pe_dsp #(
                 .CECTRL(enable),
                 .CEALUMODE(enable),
                 .CEP(enable),
-                .A({30{1'b1}}),
-                .B({18{1'b1}}),
+                .A(ab[47:18]),
+                .B(ab[17:0]),
+                .CEA2(enable),
+                .CEB2(enable),
                 .D({27{1'b1}}),
                 .CARRYIN(1'b0),
                 .CARRYINSEL(3'b000),
@@ -98,10 +109,8 @@ module pe_dsp #(
                 .CARRYCASCIN(1'b0),
                 .MULTSIGNIN(1'b0),
                 .CEA1(1'b0),
-                .CEA2(1'b0),
                 .CEAD(1'b0),
                 .CEB1(1'b0),
-                .CEB2(1'b0),
                 .CECARRYIN(1'b0),
                 .CED(1'b0),
                 .CEINMODE(1'b0),
@@ -122,22 +131,27 @@ module pe_dsp #(
             reg           keep_q;
             reg           double_q;
             reg           negate_q;
+            reg           immediate_q;
+            reg [W-1:0]   constant_q;
             reg [2*W-1:0] sum_q;
             always @(posedge clk) begin
                 if (enable) begin
                     x_q <= x;
                     keep_q <= keep;
                     double_q <= double;
-                    negate_q <= negate;
+                    negate_q <= negate && !use_immediate;
+                    immediate_q <= use_immediate;
+                    constant_q <= immediate;
                 end
             end
             genvar l;
             for (l = 0; l < 2; l = l + 1) begin : gen_lane
                 wire [W-1:0] old = sum_q[l*W +: W];
                 wire [W-1:0] base = double_q ? old << 1 : keep_q ? old : {W{1'b0}};
-                wire [W-1:0] addend = x_q[l*W +: W];
+                wire [W-1:0] x_one = x_q[l*W +: W];
+                wire [W-1:0] addend = immediate_q ? constant_q : negate_q ? ~x_one : x_one;
                 always @(posedge clk) begin
-                    if (enable) sum_q[l*W +: W] <= base + (negate_q ? ~addend : addend);
+                    if (enable) sum_q[l*W +: W] <= base + addend;
                 end
             end
             assign sum = sum_q;

@@ -4,8 +4,9 @@
 // LANES results of a group in a beat, group 0 first.
 //
 // A `load` takes the sums as they come; with `final` it brings those of the first FINAL groups only. Each load leaves
-// one clock later into the outgoing words once these are sent, so two loads fit. `full` says that a further one would
-// overwrite. Rounding half up is not here: the half is part of the layer's bias, and the low bits were dropped
+// one clock later into the outgoing words once these are sent, so two loads fit. `full` says that a further one might
+// overwrite: it is told by registers, and one clock late when the words leave. Where loads come in every clock (EAGER)
+// it knows of m_axis_tready, and a load takes the place of one that leaves. Rounding half up is not here: the half is part of the layer's bias, and the low bits were dropped
 // before; for half to even they come, too.
 //
 // bench: sim/bench_requantize.py
@@ -15,6 +16,7 @@ module requantize #(
     parameter LANES = 4,                 // sums of a group
     parameter GROUPS = 1,                // groups of a load
     parameter FINAL = 1,                 // groups that a load with `is_final` brings
+    parameter EAGER = 0,                 // 1: loads may follow each other without a clock between
     parameter IN_W = 12,                 // bits of a sum
     parameter REST_W = 0,                // bits below a sum: where all are zero, an odd one is one less (half even)
     parameter IN_SIGNED = 1,             // 1: sums are two's complement
@@ -54,7 +56,7 @@ module requantize #(
     wire                         leaves;    // the last word of a load
     wire                         moves = waits_q && (!sends_q || leaves);
 
-    assign full = waits_q && !moves;
+    assign full = waits_q && ((EAGER != 0) ? !moves : sends_q);
     assign m_axis_tvalid = sends_q;
 
     always @(posedge clk) begin

@@ -109,11 +109,19 @@ module row_adder #(
             );
             assign sum = result[BITS-1:0];
         end else begin : gen_behavioural
+            // one adder of two operands, with its carry in: a column that sends keeps the parity of its bits, and their majority stands
+            // beside that of the next column; a column that does not has at most two bits
+            localparam [W-1:0] SENDS = SENT[W:1];
+            wire [W-1:0]   x = a ^ NOT_A;
+            wire [W-1:0]   y = b ^ NOT_B;
+            wire [W-1:0]   z = c ^ NOT_C;
+            wire [W-1:0]   first = (SENDS & (x ^ y ^ z)) | (~SENDS & ((A & x) | (~A & B & y) | (~A & ~B & z)));
+            wire [W-1:0]   second = ~SENDS & ((A & B & y) | (((A & ~B) | (~A & B)) & z));
+            wire [W-1:0]   majority = SENDS & ((x & y) | (x & z) | (y & z));
             /* verilator lint_off UNUSEDSIGNAL */
-            wire [W+1:0] total = {2'd0, a ^ NOT_A} + {2'd0, b ^ NOT_B} + {2'd0, c ^ NOT_C} + {{W+1{1'b0}}, d}
-                + {{W+1{1'b0}}, ONE[0]};
+            wire [W+1:0] total = {1'b0, first, ONE[0]} + ({1'b0, second, ONE[0]} | {majority, (D != 0) && d, 1'b0});
             /* verilator lint_on UNUSEDSIGNAL */
-            assign sum = total[BITS-1:0];
+            assign sum = total[BITS:1];
         end
     endgenerate
 

@@ -2,8 +2,9 @@
 //
 // Holds up to DEPTH + 1 words of a stream: one word in and one out every cycle, in order.
 //
-// DEPTH words lie in a memory, the oldest one in the output register: a word appears two cycles after it
-// came. The level is kept less one, so its sign says empty and its other bits address the shift register.
+// DEPTH words lie in a memory, the oldest one in the output register: a word appears two cycles after it came. Of
+// block RAM that register is a second one behind the RAM's read, one word more, and a word appears three cycles after.
+// The level is kept less one, so its sign says empty and its other bits address the shift register.
 // s_axis_tready comes from registers alone. The memory is a shift register up to DEPTH 64 (a LUT for 32 bits
 // and no pointers: smaller than LUT RAM for narrow words), block RAM or LUT RAM above.
 //
@@ -47,7 +48,9 @@ module stream_fifo #(
 
     wire push = s_axis_tvalid && s_axis_tready;
     wire free = m_axis_tready || !head_valid_q;  // the head may be replaced
-    wire pop  = free && !level_q[ADDR_W];
+    wire read_valid;                             // by a word that was read before
+    wire next;                                   // another one may be read
+    wire pop  = next && !level_q[ADDR_W];
 
     assign s_axis_tready = level_q != LAST[ADDR_W:0];
     assign m_axis_tdata  = head_q;
@@ -59,11 +62,23 @@ module stream_fifo #(
             head_valid_q <= 1'b0;
         end else begin
             if (push != pop) level_q <= level_q + {{ADDR_W{pop}}, 1'b1};  // down or up
-            if (free) head_valid_q <= pop;
+            if (free) head_valid_q <= read_valid;
         end
     end
 
     generate
+        if (DEPTH > 64 && BLOCK != 0) begin : gen_ahead
+            reg read_valid_q;
+            assign next = free || !read_valid_q;
+            assign read_valid = read_valid_q;
+            always @(posedge clk) begin
+                if (rst) read_valid_q <= 1'b0;
+                else if (next) read_valid_q <= pop;
+            end
+        end else begin : gen_at_once
+            assign next = free;
+            assign read_valid = pop;
+        end
         if (DEPTH <= 64) begin : gen_shift
             genvar i;
             for (i = 0; i < DATA_W; i = i + 1) begin : gen_bit
@@ -93,9 +108,11 @@ module stream_fifo #(
             if (BLOCK != 0) begin : gen_block
                 (* ram_style = "block" *) (* no_rw_check *)
                 reg [DATA_W-1:0] memory [0:DEPTH-1];
+                reg [DATA_W-1:0] word_q;
                 always @(posedge clk) begin
                     if (push) memory[write_q] <= s_axis_tdata;
-                    if (free) head_q <= memory[read_q];
+                    if (next) word_q <= memory[read_q];
+                    if (free) head_q <= word_q;
                 end
             end else begin : gen_luts
                 (* ram_style = "distributed" *) (* no_rw_check *)

@@ -61,12 +61,14 @@ module term_lanes #(
     parameter TERMS = 2,                      // words of the list; with LOAD of the list at power-up
     parameter LOAD = 0,                       // 0: a ROM, 1: can be written, 2: an UltraRAM, empty at power-up
     parameter DEPTH = TERMS,                  // words of the list's memory; TERMS without LOAD
+    parameter BANKS = 1,                      // words of a row of it, see term_rom.v
     parameter CHECK = 0,                      // of the list's words, see term_rom.v
     parameter PAYLOAD_W = 6,                  // bits of an entry's payload: a place, a distance, an immediate
     parameter GROUPS = 1,                     // output channels at once, terms in a word
     parameter FINAL = 1,                      // groups that have a channel in a pixel's last round
     parameter GAPS = 0,                       // 1: a payload is a distance from the place before; 0: the place
     parameter SHARED = 0,                     // 1: one list for all channels (a pool)
+    parameter EAGER = 0,                      // 1: a channel may have one word only, see requantize.v
     // the window and the output
     parameter LANES = 4,                      // output pixels of a row at once, in each group
     parameter OUT_ROWS = 32,                  // rows of the output
@@ -82,13 +84,14 @@ module term_lanes #(
     parameter SIDE = 1,                       // pixels of a channel in a beat in
     parameter STRIPES = 4,                    // column stripes of the memory
     parameter STRIPE = 8,                     // columns of a stripe
-    parameter LAST_STRIPE = STRIPE,           // real columns of the last stripe
+    parameter LEAD = 0,                       // columns of the first stripe left of the frame; 0 if SIDE is not 1
+    parameter LAST_STRIPE = STRIPE,           // columns of the last stripe up to the frame's end
     parameter PHASES = STRIPES,               // stripes that a place of a beat may go to; STRIPES if SIDE is 1
     parameter CHANNELS = 4,                   // input channels
     parameter ROWS = 32,                      // real rows of the input
     parameter RING = 4,                       // rows that the memory holds
     // as in line_memory.v, not to be set
-    parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE, // of a row's channel
+    parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE - LEAD, // of a row's channel
     parameter ENTRY_W = 1 + $clog2(PHASES) + $clog2(STRIPE), // bits of an entry in TABLE
     // where each beat of a row's channel goes
     parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // see line_memory.v
@@ -116,15 +119,19 @@ module term_lanes #(
     localparam LAST_STEP = PAD_TOP + ROWS + PAD_BOTTOM - (OUT_ROWS - 1) * ROW_STEP;
     localparam REACH_OR_STEP = (REACH_ROWS > ROW_STEP) ? REACH_ROWS : ROW_STEP;
     localparam NEED = (OUT_ROWS > 1) ? REACH_OR_STEP : LAST_STEP;
-    // distances in stripes: from a lane's own to the next lane's, and to those that its window lies in
+    // distances in stripes: from a lane's own to the next lane's, and to those that its window lies in, of which a lane
+    // alone has some in the memory and none outside
     localparam LANE_STEP = (LANES > 1) ? OUT_STRIPE * COLUMN_STEP / STRIPE : 1;
-    localparam FIRST_LEG = -((PAD_LEFT + STRIPE - 1) / STRIPE);
-    localparam RIGHT = (OUT_STRIPE - 1) * COLUMN_STEP + REACH_COLUMNS - 1 - PAD_LEFT;
-    localparam LEGS = (RIGHT - FIRST_LEG * STRIPE) / STRIPE + 1;
+    localparam FIRST_LEG = -((PAD_LEFT - LEAD + STRIPE - 1) / STRIPE);
+    localparam FIRST_COLUMN = LEAD - PAD_LEFT - FIRST_LEG * STRIPE;
+    localparam ALL_LEGS = (FIRST_COLUMN + (OUT_STRIPE - 1) * COLUMN_STEP + REACH_COLUMNS - 1) / STRIPE + 1;
+    localparam BEFORE = (LANES == 1) ? -FIRST_LEG : 0;
+    localparam BEHIND = ALL_LEGS - BEFORE;
+    localparam LEGS = (LANES > 1 || BEHIND < STRIPES) ? BEHIND : STRIPES;
     localparam ADDRESS_BITS = $clog2(RING) + $clog2(STRIPE) + $clog2(CHANNELS);
     localparam ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1;
-    localparam FREED_W = $clog2(RING + 1);
-    localparam LEG_W = $clog2(LEGS + 1);
+    localparam LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1;
+    localparam READ = (RING << ($clog2(STRIPE) + $clog2(CHANNELS)) > 64) ? 2 : 1;  // clocks, as in line_memory.v
     localparam SUM_W = W + F;
     localparam SENT_W = SUM_W - DROP;
     localparam REST_W = (EVEN != 0) ? DROP : 0;
@@ -169,18 +176,24 @@ module term_lanes #(
         if ((MAC == 0 && IMMEDIATE_W < X_W) || IMMEDIATE_W > W) begin : gen_check_immediate
             term_lanes_IMMEDIATE_W_must_be_X_W_to_W error_i ();
         end
+        if (BEHIND < 1) begin : gen_check_lead
+            term_lanes_PAD_LEFT_must_leave_a_window_in_the_frame error_i ();
+        end
         if (RING < NEED || RING < LAST_STEP) begin : gen_check_ring
             term_lanes_RING_must_hold_the_rows_of_a_window_and_of_a_step error_i ();
         end
     endgenerate
 
     wire                    row_written;
-    wire [RING-1:0]         row_is_padding;
-    wire [FREED_W-1:0]      rows_freed;
+    wire                    freed;
+    wire                    freed_last;
     wire [GROUPS*ADDRESS_W-1:0]   address_2;
+    wire [GROUPS-1:0]             zero_2;
     wire [GROUPS*STRIPES*X_W-1:0] word_3;
     wire [GROUPS*LEG_W-1:0]       leg_3;
-    wire [GROUPS-1:0]             use_immediate_3;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [GROUPS-1:0]             use_immediate_3;    // of slices that add terms alone
+    /* verilator lint_on UNUSEDSIGNAL */
     wire [GROUPS*IMMEDIATE_W-1:0] immediate_3;
     wire [GROUPS*COMMAND_W-1:0]    command_3;
     wire                          last_3;
@@ -194,12 +207,15 @@ module term_lanes #(
         .PHASES(PHASES),
         .READERS(GROUPS),
         .STRIPE(STRIPE),
+        .LEAD(LEAD),
         .LAST_STRIPE(LAST_STRIPE),
         .CHANNELS(CHANNELS),
         .RING(RING),
         .ROWS(ROWS),
         .PAD_TOP(PAD_TOP),
         .PAD_BOTTOM(PAD_BOTTOM),
+        .ROW_STEP(ROW_STEP),
+        .LAST_STEP(LAST_STEP),
         .PAD_VALUE(PAD_EXTENDED[X_W-1:0]),
         .TABLE(TABLE)
     ) u_line_memory (
@@ -209,9 +225,10 @@ module term_lanes #(
         .s_axis_tvalid(s_axis_tvalid),
         .s_axis_tready(s_axis_tready),
         .row_written(row_written),
-        .row_is_padding(row_is_padding),
-        .rows_freed(rows_freed),
+        .freed(freed),
+        .freed_last(freed_last),
         .read_enable(enable),
+        .read_zero(zero_2),
         .read_address(address_2),
         .read_word(word_3)
     );
@@ -221,6 +238,7 @@ module term_lanes #(
         .TERMS(TERMS),
         .LOAD(LOAD),
         .DEPTH(DEPTH),
+        .BANKS(BANKS),
         .GROUPS(GROUPS),
         .GAPS(GAPS),
         .MAC((MAC != 0) ? 1 : 0),
@@ -232,6 +250,10 @@ module term_lanes #(
         .PAYLOAD_W(PAYLOAD_W),
         .CHANNELS(CHANNELS),
         .RING(RING),
+        .READ(READ),
+        .ROWS(ROWS),
+        .PAD_TOP(PAD_TOP),
+        .REACH_ROWS(REACH_ROWS),
         .OUT_ROWS(OUT_ROWS),
         .OUT_STRIPE(OUT_STRIPE),
         .ROW_STEP(ROW_STEP),
@@ -239,9 +261,10 @@ module term_lanes #(
         .NEED(NEED),
         .LAST_STEP(LAST_STEP),
         .IN_STRIPE(STRIPE),
-        .FIRST_LEG(FIRST_LEG),
+        .FIRST_COLUMN(FIRST_COLUMN),
+        .BEFORE(BEFORE),
         .LEGS(LEGS),
-        .PAD_LEFT(PAD_LEFT),
+        .AFTER(BEHIND - LEGS),
         .IMMEDIATE_W(IMMEDIATE_W),
         .PAD_VALUE(PAD_VALUE)
     ) u_term_sequencer (
@@ -249,9 +272,10 @@ module term_lanes #(
         .rst(rst),
         .enable(enable),
         .row_written(row_written),
-        .row_is_padding(row_is_padding),
-        .rows_freed(rows_freed),
+        .freed(freed),
+        .freed_last(freed_last),
         .address_2(address_2),
+        .zero_2(zero_2),
         .leg_3(leg_3),
         .use_immediate_3(use_immediate_3),
         .immediate_3(immediate_3),
@@ -292,40 +316,22 @@ module term_lanes #(
     generate
         genvar g, l, k;
         for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
-            localparam OPERAND_W = (MAC != 0) ? X_W : W;
-            localparam SELECTED_W = (MAC != 0) ? X_W : IMMEDIATE_W;
-            wire [LANES*OPERAND_W-1:0] operands_3;
-            wire [COMMAND_W-1:0]        group_command_3 = command_3[g*COMMAND_W +: COMMAND_W];
+            wire [LANES*X_W-1:0]       operands_3;
+            wire [COMMAND_W-1:0]       group_command_3 = command_3[g*COMMAND_W +: COMMAND_W];
             wire [IMMEDIATE_W-1:0]     group_immediate_3 = immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W];
-            wire [LEG_W-1:0]           group_leg_3 = leg_3[g*LEG_W +: LEG_W];
-            wire [LEG_W-1:0]           selected_3;
-            wire [SELECTED_W-1:0]      selected_immediate_3;
-            if (MAC != 0) begin : gen_immediate_aside
-                // where an immediate or nothing is added, a slice takes a zero for any operand
-                assign selected_3 = (LEGS == 1) ? {LEG_W{1'b0}} : group_leg_3;
-                assign selected_immediate_3 = {X_W{1'b0}};
-            end else begin : gen_immediate
-                assign selected_3 = group_leg_3;
-                assign selected_immediate_3 = group_immediate_3;
-            end
 
             lane_select #(
                 .X_W(X_W),
-                .X_SIGNED(X_SIGNED),
                 .STRIPES(STRIPES),
                 .LANES(LANES),
                 .LANE_STEP(LANE_STEP),
-                .FIRST_LEG(FIRST_LEG),
+                .FIRST_LEG(FIRST_LEG + BEFORE),
                 .LEGS(LEGS),
-                .LEG_W(LEG_W),
-                .B(SELECTED_W),
-                .W(OPERAND_W),
-                .PAD_VALUE(PAD_EXTENDED[SELECTED_W-1:0])
+                .PAD_VALUE(PAD_EXTENDED[X_W-1:0]),
+                .XILINX(XILINX)
             ) u_lane_select (
                 .word(word_3[g*STRIPES*X_W +: STRIPES*X_W]),
-                .leg(selected_3),
-                .use_immediate(use_immediate_3[g]),
-                .immediate(selected_immediate_3),
+                .leg(leg_3[g*LEG_W +: LEG_W]),
                 .operands(operands_3)
             );
 
@@ -374,7 +380,6 @@ module term_lanes #(
                         .clk(clk),
                         .enable(enable),
                         .weight(group_command_3),
-                        .zero(use_immediate_3[g]),
                         .x(x),
                         .first(first_4q),
                         .immediate(immediate_4q),
@@ -384,6 +389,12 @@ module term_lanes #(
             end else if (DSP != 0) begin : gen_dsp
                 // a slice has the registers of stage 4 itself; sums begin anew behind the last term of another
                 reg  first_3q;
+                wire [W-1:0] wide_immediate;
+                if (W > IMMEDIATE_W) begin : gen_wide
+                    assign wide_immediate = {{(W-IMMEDIATE_W){group_immediate_3[IMMEDIATE_W-1]}}, group_immediate_3};
+                end else begin : gen_whole
+                    assign wide_immediate = group_immediate_3;
+                end
                 always @(posedge clk) begin
                     if (rst) first_3q <= 1'b1;
                     else if (enable) first_3q <= last_3;
@@ -393,13 +404,21 @@ module term_lanes #(
                     wire [2*W-1:0] sum;         // DROP low bits of each are not sent
                     /* verilator lint_on UNUSEDSIGNAL */
                     wire [2*W-1:0] x;
-                    assign x[W-1:0] = operands_3[l*W +: W];
                     assign sums[(g*LANES+l)*LOADED_W +: LOADED_W] = sum[W-1:UNSENT];
                     if (l + 1 < LANES) begin : gen_both
-                        assign x[2*W-1:W] = operands_3[(l+1)*W +: W];
                         assign sums[(g*LANES+l+1)*LOADED_W +: LOADED_W] = sum[2*W-1:W+UNSENT];
-                    end else begin : gen_one
-                        assign x[2*W-1:W] = {W{1'b0}};
+                    end
+                    for (k = 0; k < 2; k = k + 1) begin : gen_operand
+                        if (l + k < LANES) begin : gen_lane
+                            wire [X_W-1:0] operand = operands_3[(l+k)*X_W +: X_W];
+                            if (W > X_W) begin : gen_extended
+                                assign x[k*W +: W] = {{(W-X_W){(X_SIGNED != 0) && operand[X_W-1]}}, operand};
+                            end else begin : gen_whole
+                                assign x[k*W +: W] = operand;
+                            end
+                        end else begin : gen_none
+                            assign x[k*W +: W] = {W{1'b0}};
+                        end
                     end
                     pe_dsp #(
                         .W(W),
@@ -410,12 +429,15 @@ module term_lanes #(
                         .first(first_3q),
                         .shift(group_command_3[1]),
                         .negate(group_command_3[0]),
+                        .use_immediate(use_immediate_3[g]),
+                        .immediate(wide_immediate),
                         .x(x),
                         .sum(sum)
                     );
                 end
             end else begin : gen_luts
-                reg  [LANES*W-1:0] operands_4q;
+                reg  [LANES*X_W-1:0] operands_4q;
+                wire [LANES*W-1:0]   extended_4;
                 /* verilator lint_off UNUSEDSIGNAL */
                 reg                shift_4q;    // a maximum uses neither
                 reg                negate_4q;
@@ -426,7 +448,45 @@ module term_lanes #(
 
                 always @(posedge clk) begin
                     rst_q <= rst;
-                    if (enable) operands_4q <= operands_3;
+                end
+
+                // an immediate comes with activations that are zero: its ones are set, bit by bit, in the registers
+                for (k = 0; k < X_W; k = k + 1) begin : gen_operand
+                    for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+                        always @(posedge clk) begin
+                            if (enable) begin
+                                if (group_immediate_3[k]) operands_4q[l*X_W+k] <= 1'b1;
+                                else operands_4q[l*X_W+k] <= operands_3[l*X_W+k];
+                            end
+                        end
+                    end
+                end
+                // the bits above X_W are the immediate's own, of one register for all lanes, or an activation's sign
+                for (k = 0; k < W; k = k + 1) begin : gen_extended
+                    localparam FROM = (k < IMMEDIATE_W) ? k : IMMEDIATE_W - 1;
+                    if (k < X_W) begin : gen_low
+                        for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+                            assign extended_4[l*W+k] = operands_4q[l*X_W+k];
+                        end
+                    end else if (X_SIGNED == 0) begin : gen_shared
+                        reg above_q;
+                        always @(posedge clk) if (enable) above_q <= group_immediate_3[FROM];
+                        assign extended_4[k] = above_q;
+                        for (l = 1; l < LANES; l = l + 1) begin : gen_lane
+                            assign extended_4[l*W+k] = above_q;
+                        end
+                    end else begin : gen_own
+                        for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+                            reg above_q;
+                            always @(posedge clk) begin
+                                if (enable) begin
+                                    if (group_immediate_3[FROM]) above_q <= 1'b1;
+                                    else above_q <= operands_3[l*X_W+X_W-1];
+                                end
+                            end
+                            assign extended_4[l*W+k] = above_q;
+                        end
+                    end
                 end
 
                 always @(posedge clk) begin
@@ -451,7 +511,7 @@ module term_lanes #(
                             .clk(clk),
                             .clear(clear),
                             .enable(enable),
-                            .x(operands_4q[l*W +: W]),
+                            .x(extended_4[l*W +: W]),
                             .sum(sum)
                         );
                     end else begin : gen_sum
@@ -467,7 +527,7 @@ module term_lanes #(
                             .enable(enable),
                             .shift(shift_4q),
                             .negate(negate_4q),
-                            .x(operands_4q[l*W +: W]),
+                            .x(extended_4[l*W +: W]),
                             .sum(sum)
                         );
                     end
@@ -521,6 +581,7 @@ module term_lanes #(
                 .LANES(LANES),
                 .GROUPS(GROUPS),
                 .FINAL(FINAL),
+                .EAGER(EAGER),
                 .IN_W(SENT_W),
                 .REST_W(REST_W),
                 .IN_SIGNED((MAXIMUM != 0) ? X_SIGNED : 1),

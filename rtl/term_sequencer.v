@@ -17,12 +17,13 @@
 //     is walked
 //   ROUNDS times, group g in round r reading the channel r * GROUPS + g.
 //
-// Positions go row by row, in a row over the STRIPE columns of the output stripes. A row starts when the rows that it
-// reads are written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums). Everything
-// but the counters of written rows holds while `enable` is low. With LOAD the list can be written (term_loader.v), up
-// to DEPTH words: `rst` is then held from the first write until `loaded`. Stage 1 holds the ROM word (with GAPS behind
-// a stage 0, which has it before the places are known), stage 2 the address, stage 3 (beside the memory's word) the
-// outputs, of names *_3.
+// Positions go row by row, in a row over the columns of the output stripes. A row starts when the rows that it reads are
+// written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums). Everything but the
+// counter of written rows holds while `enable` is low. With LOAD the list can be written (term_loader.v), up to DEPTH
+// words: `rst` is then held from the first write until `loaded`. Stage 1 holds the ROM's word, behind the ROM's own
+// registers (with GAPS another, as the places must be known), stage 2 the address, stage 3, READ clocks later and beside
+// the line memory's word, the outputs of names *_3. What a tap outside the frame reads is zero, and its immediate
+// PAD_VALUE: a row is padding where pads_q says so, a column where the memory holds it or there is one lane.
 //
 // bench: sim/bench_term_sequencer.py
 `default_nettype none
@@ -32,6 +33,7 @@ module term_sequencer #(
     parameter TERMS = 2,             // words of the list; with LOAD of the list at power-up
     parameter LOAD = 0,              // 0: a ROM, 1: can be written, 2: an UltraRAM, empty at power-up
     parameter DEPTH = TERMS,         // words of the memory; TERMS without LOAD
+    parameter BANKS = 1,             // words of a row of it, see term_rom.v
     parameter GROUPS = 1,            // terms in a word
     parameter GAPS = 0,              // 1: a payload is a distance from the place before; 0: the place
     parameter MAC = 0,               // 1: a command is a weight; 0: shift and negate
@@ -43,6 +45,10 @@ module term_sequencer #(
     parameter CHANNELS = 4,          // activations of a pixel
     parameter PAYLOAD_W = 6,         // holds a place or, with GAPS, half its bits; and immediates
     parameter RING = 4,              // slots of the line memory
+    parameter READ = 2,              // clocks from an address to its word
+    parameter ROWS = 32,             // real rows of the input
+    parameter PAD_TOP = 1,           // rows of padding above them
+    parameter REACH_ROWS = 3,        // input rows from a window's first to its last
     parameter OUT_ROWS = 32,         // rows of the output
     parameter OUT_STRIPE = 8,        // output columns in a stripe
     parameter ROW_STEP = 1,          // input rows from one output row to the next
@@ -50,14 +56,14 @@ module term_sequencer #(
     parameter NEED = 3,              // rows that must be written before an output row starts
     parameter LAST_STEP = 3,         // the same for a frame's last row; all of them are freed then
     parameter IN_STRIPE = 8,         // input columns in a stripe
-    parameter FIRST_LEG = -1,        // least distance, in stripes, from a lane's own to a tap's
-    parameter LEGS = 3,              // distances, from FIRST_LEG up
-    parameter PAD_LEFT = 1,          // columns of padding left of the frame
+    parameter FIRST_COLUMN = 7,      // where the first window begins, in the stripe of the first leg
+    parameter BEFORE = 0,            // of the legs those that are outside the frame for all lanes, before LEGS others
+    parameter LEGS = 3,              // stripes that a tap may lie in, from that of the first leg up
+    parameter AFTER = 0,             // and legs outside for all lanes behind them
     parameter IMMEDIATE_W = 8,       // bits of the immediate bus
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0, // what a tap outside the frame adds
     // not to be set
-    parameter FREED_W = $clog2(RING + 1),        // bits of rows_freed
-    parameter LEG_W = $clog2(LEGS + 1),          // bits that hold LEGS
+    parameter LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1, // bits of a leg
     parameter COLUMN_BITS = $clog2(IN_STRIPE),   // bits of the column in a memory address; 0: a stripe is one column
     parameter CHANNEL_BITS = $clog2(CHANNELS),   // bits of the channel; 0: there is one
     parameter ADDRESS_BITS = $clog2(RING) + COLUMN_BITS + CHANNEL_BITS, // bits of a memory address that say something
@@ -67,15 +73,17 @@ module term_sequencer #(
     input  wire                   rst,
     input  wire                   enable,
 
+    // rows of the line memory: one was written; ROW_STEP or, with freed_last, LAST_STEP are read for the last time
     input  wire                   row_written,
-    input  wire [RING-1:0]        row_is_padding,
-    output wire [FREED_W-1:0]     rows_freed,
+    output wire                   freed,
+    output wire                   freed_last,
 
     // of each group
     output wire [GROUPS*ADDRESS_W-1:0]   address_2,
-    output wire [GROUPS*LEG_W-1:0]       leg_3,       // LEGS with use_immediate
+    output wire [GROUPS-1:0]             zero_2,      // nothing is read
+    output wire [GROUPS*LEG_W-1:0]       leg_3,
     output wire [GROUPS-1:0]             use_immediate_3,
-    output wire [GROUPS*IMMEDIATE_W-1:0] immediate_3,
+    output wire [GROUPS*IMMEDIATE_W-1:0] immediate_3, // 0 where an activation is read
     output wire [GROUPS*COMMAND_W-1:0]   command_3,
     // of all
     output wire                          last_3,
@@ -98,15 +106,18 @@ module term_sequencer #(
     localparam PLACE_BITS = TAP_ROW_BITS + TAP_COLUMN_BITS + LIST_CHANNEL_BITS;
     localparam PLACE_W = (PLACE_BITS > 0) ? PLACE_BITS : 1;
     localparam PC_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
-    localparam S_W = (OUT_STRIPE > 1) ? $clog2(OUT_STRIPE) : 1;
     localparam R_W = (OUT_ROWS > 1) ? $clog2(OUT_ROWS) : 1;
     localparam SLOT_W = (RING > 1) ? $clog2(RING) : 1;
     localparam AVAILABLE_W = $clog2(RING + 1);
     localparam LAST_PC = TERMS - 1;
     localparam LAST_ROW = OUT_ROWS - 1;
-    localparam LAST_COLUMN = OUT_STRIPE - 1;
-    // columns of a stripe's window, counted from its left end
-    localparam COLUMN_W = $clog2(OUT_STRIPE * COLUMN_STEP + (1 << TAP_COLUMN_BITS) + 1);
+    // columns of a stripe's window, counted from the left end of the stripe of the first leg
+    localparam LAST_COLUMN = FIRST_COLUMN + (OUT_STRIPE - 1) * COLUMN_STEP;
+    localparam ALL_LEGS = BEFORE + LEGS + AFTER;
+    localparam COLUMN_W = $clog2(LAST_COLUMN + (1 << TAP_COLUMN_BITS) + 1);
+    // words of the ROM and what is known of them, in registers from the ROM on to stage 1
+    localparam LATE = (LOAD == 2 || DEPTH > 64) ? 1 : 0;
+    localparam FETCHES = 1 + LATE + ((GAPS != 0) ? 1 : 0);
 
     generate
         if (COMMAND_W < 2 || (MAC == 0 && COMMAND_W > 2)) begin : gen_check_command
@@ -124,26 +135,35 @@ module term_sequencer #(
     endgenerate
 
     // to stage 1: fetch
-    reg  [PC_W-1:0]   pc_q;
-    reg               valid_1q;
-    reg               wrap_1q;
-    wire              valid_0;
-    wire              wrap_0;
-    wire [WORD_W-1:0] rom_word;
-    wire [WORD_W-1:0] word_1;
-    wire              issue_1;
-    wire              fetch = enable && (issue_1 || !valid_1q);
-    wire [PC_W-1:0]   last_pc;
-    wire              pc_last = pc_q == last_pc;
-    wire              write;
-    wire [PC_W-1:0]   write_address;
-    wire [WORD_W-1:0] write_word;
+    reg  [PC_W-1:0]    pc_q;
+    reg  [FETCHES-1:0] valid_q;
+    reg  [FETCHES-1:0] wrap_q;
+    wire [WORD_W-1:0]  rom_word;
+    wire [WORD_W-1:0]  word_1;
+    wire               valid_1 = valid_q[FETCHES-1];
+    wire               wrap_1 = wrap_q[FETCHES-1];
+    wire               row_ready;
+    wire               go_1 = valid_1 && row_ready;
+    wire               fetch = enable && (row_ready || !valid_1);
+    wire [PC_W-1:0]    last_pc;
+    wire               pc_last = pc_q == last_pc;
+    wire               write;
+    wire [PC_W-1:0]    write_address;
+    wire [WORD_W-1:0]  write_word;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire               round_last;     // with GAPS there is one round
+    // the oldest goes
+    wire [FETCHES:0]   valid_d = {valid_q, 1'b1};
+    wire [FETCHES:0]   wrap_d = {wrap_q, pc_last && round_last};
+    /* verilator lint_on UNUSEDSIGNAL */
 
     term_rom #(
         .LOAD(LOAD),
         .FILE(FILE),
         .DEPTH(DEPTH),
         .WIDTH(WORD_W),
+        .BANKS(BANKS),
+        .REGISTERED(LATE),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),
@@ -184,34 +204,34 @@ module term_sequencer #(
     always @(posedge clk) begin
         if (rst) begin
             pc_q <= 0;
-            valid_1q <= 1'b0;
-            wrap_1q <= 1'b0;
+            valid_q <= {FETCHES{1'b0}};
+            wrap_q <= {FETCHES{1'b0}};
         end else if (fetch) begin
             pc_q <= pc_last ? {PC_W{1'b0}} : pc_q + 1'b1;
-            valid_1q <= valid_0;
-            wrap_1q <= wrap_0;
+            valid_q <= valid_d[FETCHES-1:0];
+            wrap_q <= wrap_d[FETCHES-1:0];
         end
     end
 
     // the first channel of the round in stage 1
-    /* verilator lint_off UNUSEDSIGNAL */
-    wire        round_last;     // with GAPS there is one round
-    /* verilator lint_on UNUSEDSIGNAL */
     wire [31:0] base_1;
     generate
         if (SHARED != 0) begin : gen_shared
             localparam BASE_W = $clog2(ROUNDS * GROUPS + 1);
             localparam LAST_BASE = (ROUNDS - 1) * GROUPS;
-            reg [BASE_W-1:0] base_q;
-            reg [BASE_W-1:0] base_1q;
+            reg [BASE_W-1:0]           base_q;
+            reg [FETCHES*BASE_W-1:0]   bases_q;
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [(FETCHES+1)*BASE_W-1:0] bases_d = {bases_q, base_q};  // the oldest goes
+            /* verilator lint_on UNUSEDSIGNAL */
             assign round_last = base_q == LAST_BASE[BASE_W-1:0];
-            assign base_1 = {{(32-BASE_W){1'b0}}, base_1q};
+            assign base_1 = {{(32-BASE_W){1'b0}}, bases_q[(FETCHES-1)*BASE_W +: BASE_W]};
             always @(posedge clk) begin
                 if (rst) begin
                     base_q <= 0;
                 end else if (fetch) begin
                     if (pc_last) base_q <= round_last ? {BASE_W{1'b0}} : base_q + GROUPS[BASE_W-1:0];
-                    base_1q <= base_q;
+                    bases_q <= bases_d[FETCHES*BASE_W-1:0];
                 end
             end
         end else begin : gen_own
@@ -225,24 +245,11 @@ module term_sequencer #(
     generate
         genvar t;
         if (GAPS != 0) begin : gen_gaps
-            reg                      valid_0q;
-            reg                      wrap_0q;
             reg [WORD_W-1:0]         word_1q;
             reg [GROUPS*PLACE_W-1:0] place_1q;
-            wire                     first_0 = !valid_1q || word_1q[WORD_W-1];
-            assign valid_0 = valid_0q;
-            assign wrap_0 = wrap_0q;
+            wire                     first_0 = !valid_1 || word_1q[WORD_W-1];
             assign word_1 = word_1q;
             assign place_1 = place_1q;
-            always @(posedge clk) begin
-                if (rst) begin
-                    valid_0q <= 1'b0;
-                    wrap_0q <= 1'b0;
-                end else if (fetch) begin
-                    valid_0q <= 1'b1;
-                    wrap_0q <= pc_last;
-                end
-            end
             always @(posedge clk) if (fetch) word_1q <= rom_word;
             for (t = 0; t < GROUPS; t = t + 1) begin : gen_place
                 wire [TERM_W-1:0] term_0 = rom_word[t*TERM_W +: TERM_W];
@@ -256,8 +263,6 @@ module term_sequencer #(
                 always @(posedge clk) if (fetch) place_1q[t*PLACE_W +: PLACE_W] <= before_0 + gap_0[PLACE_W-1:0];
             end
         end else begin : gen_places
-            assign valid_0 = 1'b1;
-            assign wrap_0 = pc_last && round_last;
             assign word_1 = rom_word;
             for (t = 0; t < GROUPS; t = t + 1) begin : gen_place
                 /* verilator lint_off UNUSEDSIGNAL */
@@ -269,85 +274,141 @@ module term_sequencer #(
         end
     endgenerate
 
-    // stage 1: the position of this term's output, and of its tap
-    reg  [S_W-1:0]         stripe_column_q;
-    reg  [COLUMN_W-1:0]    column_q;        // stripe_column_q * COLUMN_STEP
-    reg  [R_W-1:0]         out_row_q;
-    reg  [SLOT_W-1:0]      slot_q;          // of the window's first row
-    reg  [AVAILABLE_W-1:0] available_q;     // written rows from the window's first on
-
-    wire row_last = out_row_q == LAST_ROW[R_W-1:0];
-    wire stripe_last = stripe_column_q == LAST_COLUMN[S_W-1:0];
-    wire row_ready = available_q >= (row_last ? LAST_STEP[AVAILABLE_W-1:0] : NEED[AVAILABLE_W-1:0]);
-    assign issue_1 = enable && valid_1q && row_ready;
-    wire row_ends = issue_1 && wrap_1q && stripe_last;
-
-    // words of 32 bits are cut to the widths of their registers: the upper bits are zero
-    wire [31:0] step = row_last ? LAST_STEP : ROW_STEP;
-    wire [31:0] next_slot = {{(32-SLOT_W){1'b0}}, slot_q} + step;
+    // stage 1: the position of this term's output
+    reg  [COLUMN_W-1:0] column_q;       // where its window begins
+    reg  [R_W-1:0]      out_row_q;
+    reg                 row_last_q;
+    reg  [SLOT_W-1:0]   slot_q;         // of the window's first row
+    wire [SLOT_W-1:0]   next_slot;
+    wire [AVAILABLE_W-1:0] available;   // written rows from the window's first on
     /* verilator lint_off UNUSEDSIGNAL */
-    wire [31:0] available_d = {{(32-AVAILABLE_W){1'b0}}, available_q} + {31'd0, row_written}
-        - (row_ends ? step : 32'd0);
-    wire [31:0] next_slot_wrapped = (next_slot >= RING) ? next_slot - RING : next_slot;
+    wire [AVAILABLE_W-1:0] available_d;
     /* verilator lint_on UNUSEDSIGNAL */
+
+    wire stripe_last = column_q == LAST_COLUMN[COLUMN_W-1:0];
+    assign row_ready = available >= (row_last_q ? LAST_STEP[AVAILABLE_W-1:0] : NEED[AVAILABLE_W-1:0]);
+    wire moves_1 = enable && go_1 && wrap_1;
+    wire row_ends = moves_1 && stripe_last;
+    wire [AVAILABLE_W-1:0] step = row_last_q ? LAST_STEP[AVAILABLE_W-1:0] : ROW_STEP[AVAILABLE_W-1:0];
+
+    row_count #(
+        .RING(RING),
+        .STEP(ROW_STEP),
+        .LAST_STEP(LAST_STEP)
+    ) u_available (
+        .clk(clk),
+        .rst(rst),
+        .up(row_written),
+        .down(row_ends),
+        .last(row_last_q),
+        .count(available),
+        .next(available_d)
+    );
+
+    ring_sum #(
+        .RING(RING),
+        .B_W(AVAILABLE_W)
+    ) u_next_slot (
+        .a(slot_q),
+        .b(step),
+        .y(next_slot)
+    );
 
     always @(posedge clk) begin
         if (rst) begin
-            stripe_column_q <= 0;
-            column_q <= 0;
+            column_q <= FIRST_COLUMN[COLUMN_W-1:0];
             out_row_q <= 0;
+            row_last_q <= OUT_ROWS == 1;
             slot_q <= 0;
-            available_q <= 0;
         end else begin
-            available_q <= available_d[AVAILABLE_W-1:0];
-            if (issue_1 && wrap_1q) begin
-                stripe_column_q <= stripe_last ? {S_W{1'b0}} : stripe_column_q + 1'b1;
-                column_q <= stripe_last ? {COLUMN_W{1'b0}} : column_q + COLUMN_STEP[COLUMN_W-1:0];
+            if (moves_1) begin
+                column_q <= stripe_last ? FIRST_COLUMN[COLUMN_W-1:0] : column_q + COLUMN_STEP[COLUMN_W-1:0];
             end
             if (row_ends) begin
-                out_row_q <= row_last ? {R_W{1'b0}} : out_row_q + 1'b1;
-                slot_q <= next_slot_wrapped[SLOT_W-1:0];
+                out_row_q <= row_last_q ? {R_W{1'b0}} : out_row_q + 1'b1;
+                row_last_q <= OUT_ROWS == 1 || {{(32-R_W){1'b0}}, out_row_q} == LAST_ROW - 1;
+                slot_q <= next_slot;
             end
         end
     end
 
+    // which rows of the window are padding
+    wire [(1<<TAP_ROW_BITS)-1:0] pads;
+    generate
+        genvar r;
+        for (r = 0; r < (1 << TAP_ROW_BITS); r = r + 1) begin : gen_pad
+            // output rows that have it above the frame, and the first that has it below
+            localparam TOP = (r < PAD_TOP && r < REACH_ROWS) ? (PAD_TOP - r + ROW_STEP - 1) / ROW_STEP : 0;
+            localparam BOTTOM = (r >= REACH_ROWS) ? OUT_ROWS
+                : (r < PAD_TOP + ROWS) ? (PAD_TOP + ROWS - r + ROW_STEP - 1) / ROW_STEP : 0;
+            if (TOP == 0 && BOTTOM >= OUT_ROWS) begin : gen_none
+                assign pads[r] = 1'b0;
+            end else begin : gen_some
+                wire [31:0] row = {{(32-R_W){1'b0}}, out_row_q};
+                wire        above;
+                wire        below;
+                reg         pad_q;
+                if (TOP > 1) begin : gen_above
+                    assign above = row < TOP - 1;
+                end else begin : gen_not_above
+                    assign above = 1'b0;
+                end
+                if (BOTTOM <= 1) begin : gen_all_below
+                    assign below = 1'b1;
+                end else if (BOTTOM < OUT_ROWS) begin : gen_below
+                    assign below = row >= BOTTOM - 1;
+                end else begin : gen_not_below
+                    assign below = 1'b0;
+                end
+                assign pads[r] = pad_q;
+                always @(posedge clk) begin
+                    if (rst) pad_q <= TOP > 0 || BOTTOM == 0;
+                    else if (row_ends) pad_q <= row_last_q ? TOP > 0 || BOTTOM == 0 : above || below;
+                end
+            end
+        end
+    endgenerate
+
     // what all groups share; stage 2, and stage 3 beside the memory's word
-    reg                    last_2q;
-    reg                    last_3q;
-    reg                    final_2q;
-    reg                    final_3q;
-    reg  [FREED_W-1:0]     freed_2q;
-    wire                   last_1 = word_1[WORD_W-1];
+    reg             last_2q;
+    reg             final_2q;
+    reg  [READ-1:0] last_3q;
+    reg  [READ-1:0] final_3q;
+    reg             freed_2q;
+    reg             freed_last_2q;
     /* verilator lint_off UNUSEDSIGNAL */
-    wire [31:0]            freed_1 = row_ends ? step : 32'd0;
+    wire [READ:0]   last_3d = {last_3q, last_2q};       // the oldest goes
+    wire [READ:0]   final_3d = {final_3q, final_2q};
     /* verilator lint_on UNUSEDSIGNAL */
 
     always @(posedge clk) begin
         if (rst) begin
             last_2q <= 1'b0;
-            last_3q <= 1'b0;
-            freed_2q <= 0;
+            last_3q <= {READ{1'b0}};
+            freed_2q <= 1'b0;
         end else if (enable) begin
-            last_2q <= last_1 && issue_1;
-            last_3q <= last_2q;
-            freed_2q <= freed_1[FREED_W-1:0];
+            last_2q <= word_1[WORD_W-1] && go_1;
+            last_3q <= last_3d[READ-1:0];
+            freed_2q <= go_1 && wrap_1 && stripe_last;
         end
     end
 
     always @(posedge clk) begin
         if (enable) begin
-            final_2q <= wrap_1q;
-            final_3q <= final_2q;
+            final_2q <= wrap_1;
+            final_3q <= final_3d[READ-1:0];
+            freed_last_2q <= row_last_q;
         end
     end
 
     // a slot is free once its last read, a stage after its address, has been done
-    assign rows_freed = enable ? freed_2q : {FREED_W{1'b0}};
-    assign last_3 = last_3q;
-    assign final_3 = final_3q;
+    assign freed = enable && freed_2q;
+    assign freed_last = freed_last_2q;
+    assign last_3 = last_3q[READ-1];
+    assign final_3 = final_3q[READ-1];
 
     generate
-        genvar g;
+        genvar g, p, k;
         for (g = 0; g < GROUPS; g = g + 1) begin : gen_group
             wire [TERM_W-1:0] term_1 = word_1[((SHARED != 0) ? 0 : g)*TERM_W +: TERM_W];
             wire immediate_1 = term_1[PAYLOAD_W];
@@ -356,38 +417,96 @@ module term_sequencer #(
             wire [31:0] place = {{(32-PLACE_W){1'b0}}, place_1[g*PLACE_W +: PLACE_W]};
             wire [31:0] channel_1 = ((SHARED != 0) ? base_1 + g : place) & ((32'd1 << CHANNEL_BITS) - 1);
             /* verilator lint_off UNUSEDSIGNAL */
-            wire [31:0] tap_column_1 = (place >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
+            wire [31:0] tap_column = (place >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
+            wire [31:0] tap_row = (place >> (LIST_CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
             /* verilator lint_on UNUSEDSIGNAL */
-            wire [31:0] tap_row_1 = (place >> (LIST_CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
 
-            wire [31:0] tap_slot = {{(32-SLOT_W){1'b0}}, slot_q} + tap_row_1;
-            wire [31:0] tap_slot_wrapped = (tap_slot >= RING) ? tap_slot - RING : tap_slot;
-            wire padding_1 = row_is_padding[tap_slot_wrapped[SLOT_W-1:0]];
+            wire [SLOT_W-1:0] tap_slot;
+            wire              padding_1;
+            if (TAP_ROW_BITS == 0) begin : gen_row
+                assign tap_slot = slot_q;
+                assign padding_1 = pads[0];
+            end else begin : gen_rows
+                assign padding_1 = pads[tap_row[TAP_ROW_BITS-1:0]];
+                ring_sum #(
+                    .RING(RING),
+                    .B_W(TAP_ROW_BITS)
+                ) u_tap_slot (
+                    .a(slot_q),
+                    .b(tap_row[TAP_ROW_BITS-1:0]),
+                    .y(tap_slot)
+                );
+            end
 
-            // which neighbour's stripe holds the column, and where in it
-            wire [COLUMN_W-1:0] window_column = column_q + tap_column_1[COLUMN_W-1:0];
-            wire [31:0]         column_wide = {{(32-COLUMN_W){1'b0}}, window_column};
-            reg  [LEG_W-1:0]    leg_1;
-            reg  [31:0]         tap_column_in_stripe;
-            integer i;
-            always @* begin
-                leg_1 = 0;
-                tap_column_in_stripe = column_wide - (PAD_LEFT + FIRST_LEG * IN_STRIPE);
-                for (i = 1; i < LEGS; i = i + 1) begin
-                    if (column_wide >= PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE) begin
-                        leg_1 = i[LEG_W-1:0];
-                        tap_column_in_stripe = column_wide - (PAD_LEFT + (FIRST_LEG + i) * IN_STRIPE);
+            // which stripe holds the column, and where in it
+            wire [31:0]      leg_1;
+            wire [31:0]      column_1;
+            if (TAP_COLUMN_BITS == 0 && ALL_LEGS == 1) begin : gen_column
+                assign leg_1 = 32'd0;
+                assign column_1 = {{(32-COLUMN_W){1'b0}}, column_q};
+            end else if (COLUMN_W + TAP_COLUMN_BITS <= 6) begin : gen_table
+                localparam PLACES = 1 << (COLUMN_W + TAP_COLUMN_BITS);
+                wire [31:0] index = (tap_column << COLUMN_W) | {{(32-COLUMN_W){1'b0}}, column_q};
+                for (k = 0; k < 32; k = k + 1) begin : gen_bit
+                    if (k <= COLUMN_W) begin : gen_used
+                        wire [PLACES-1:0] legs;
+                        wire [PLACES-1:0] columns;
+                        for (p = 0; p < PLACES; p = p + 1) begin : gen_place
+                            localparam WINDOW = (p % (1 << COLUMN_W)) + (p >> COLUMN_W);
+                            localparam HERE = WINDOW / IN_STRIPE;
+                            localparam LEG_BIT = ((HERE < ALL_LEGS) ? HERE >> k : 0) % 2;
+                            localparam COLUMN_BIT = ((WINDOW % IN_STRIPE) >> k) % 2;
+                            assign legs[p] = LEG_BIT == 1 && index == p;
+                            assign columns[p] = COLUMN_BIT == 1 && index == p;
+                        end
+                        assign leg_1[k] = |legs;
+                        assign column_1[k] = |columns;
+                    end else begin : gen_unused
+                        assign leg_1[k] = 1'b0;
+                        assign column_1[k] = 1'b0;
                     end
                 end
+            end else begin : gen_sum
+                wire [COLUMN_W-1:0] window = column_q + tap_column[COLUMN_W-1:0];
+                wire [31:0]         window_wide = {{(32-COLUMN_W){1'b0}}, window};
+                if (IN_STRIPE == (1 << COLUMN_BITS)) begin : gen_power
+                    assign leg_1 = window_wide >> COLUMN_BITS;
+                    assign column_1 = window_wide & (IN_STRIPE - 1);
+                end else begin : gen_any
+                    reg [31:0] leg;
+                    reg [31:0] column;
+                    integer i;
+                    always @* begin
+                        leg = 32'd0;
+                        column = window_wide;
+                        for (i = 1; i < ALL_LEGS; i = i + 1) begin
+                            if (window_wide >= i * IN_STRIPE) begin
+                                leg = i;
+                                column = window_wide - i * IN_STRIPE;
+                            end
+                        end
+                    end
+                    assign leg_1 = leg;
+                    assign column_1 = column;
+                end
+            end
+            wire outside_1;
+            if (BEFORE > 0 && AFTER > 0) begin : gen_outside
+                assign outside_1 = leg_1 < BEFORE || leg_1 >= BEFORE + LEGS;
+            end else if (BEFORE > 0) begin : gen_before
+                assign outside_1 = leg_1 < BEFORE;
+            end else if (AFTER > 0) begin : gen_after
+                assign outside_1 = leg_1 >= LEGS;
+            end else begin : gen_inside
+                assign outside_1 = 1'b0;
             end
 
             /* verilator lint_off UNUSEDSIGNAL */
-            wire [31:0] address_1 = (tap_slot_wrapped << (COLUMN_BITS + CHANNEL_BITS))
-                | ((tap_column_in_stripe & ((32'd1 << COLUMN_BITS) - 1)) << CHANNEL_BITS) | channel_1;
-            /* verilator lint_on UNUSEDSIGNAL */
-
+            wire [31:0] leg_of_lanes = leg_1 - BEFORE;
+            wire [31:0] slot_wide = {{(32-SLOT_W){1'b0}}, tap_slot};
+            wire [31:0] address_1 = (slot_wide << (COLUMN_BITS + CHANNEL_BITS))
+                | ((column_1 & ((32'd1 << COLUMN_BITS) - 1)) << CHANNEL_BITS) | channel_1;
             // the immediate as a number of the bus's width
-            /* verilator lint_off UNUSEDSIGNAL */
             wire [IMMEDIATE_W+TERM_W-1:0] value_1;
             /* verilator lint_on UNUSEDSIGNAL */
             if (MAC != 0 && HALVES) begin : gen_halves
@@ -400,17 +519,20 @@ module term_sequencer #(
                 assign value_1 = {{(IMMEDIATE_W+TERM_W-PAYLOAD_W){term_1[PAYLOAD_W-1]}}, term_1[PAYLOAD_W-1:0]};
             end
 
-            // a reset makes both stages bubbles
+            // stages 2 and 3; a reset makes bubbles of them
+            localparam WITH_W = LEG_W + 1 + IMMEDIATE_W + COMMAND_W;
+            localparam [WITH_W-1:0] BUBBLE = {{(LEG_W+1){1'b0}}, PAD_VALUE, {COMMAND_W{1'b0}}};
             reg  [ADDRESS_W-1:0]   address_2q;
+            reg                    zero_2q;
             reg  [LEG_W-1:0]       leg_2q;
-            reg  [LEG_W-1:0]       leg_3q;
             reg                    use_immediate_2q;
-            reg                    use_immediate_3q;
             reg  [IMMEDIATE_W-1:0] immediate_2q;
-            reg  [IMMEDIATE_W-1:0] immediate_3q;
             reg  [COMMAND_W-1:0]   command_2q;
-            reg  [COMMAND_W-1:0]   command_3q;
-            wire                   use_immediate_1 = !issue_1 || immediate_1 || padding_1;
+            reg  [READ*WITH_W-1:0] with_3q;
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [(READ+1)*WITH_W-1:0] with_3d = {with_3q, leg_2q, use_immediate_2q, immediate_2q, command_2q};
+            /* verilator lint_on UNUSEDSIGNAL */
+            wire                   zero_1 = !go_1 || immediate_1 || padding_1 || outside_1;
 
             always @(posedge clk) begin
                 if (enable) address_2q <= address_1[ADDRESS_W-1:0];
@@ -418,31 +540,28 @@ module term_sequencer #(
 
             always @(posedge clk) begin
                 if (rst) begin
-                    leg_2q <= LEGS[LEG_W-1:0];
-                    leg_3q <= LEGS[LEG_W-1:0];
-                    use_immediate_2q <= 1'b1;
-                    use_immediate_3q <= 1'b1;
+                    zero_2q <= 1'b1;
+                    leg_2q <= {LEG_W{1'b0}};
+                    use_immediate_2q <= 1'b0;
                     immediate_2q <= PAD_VALUE;
-                    immediate_3q <= PAD_VALUE;
                     command_2q <= {COMMAND_W{1'b0}};
-                    command_3q <= {COMMAND_W{1'b0}};
+                    with_3q <= {READ{BUBBLE}};
                 end else if (enable) begin
-                    leg_2q <= use_immediate_1 ? LEGS[LEG_W-1:0] : leg_1;
-                    leg_3q <= leg_2q;
-                    use_immediate_2q <= use_immediate_1;
-                    use_immediate_3q <= use_immediate_2q;
-                    immediate_2q <= (issue_1 && immediate_1 && !skip_1) ? value_1[IMMEDIATE_W-1:0] : PAD_VALUE;
-                    immediate_3q <= immediate_2q;
-                    command_2q <= issue_1 ? {command_1[COMMAND_W-1:1], command_1[0] && !skip_1} : {COMMAND_W{1'b0}};
-                    command_3q <= command_2q;
+                    zero_2q <= zero_1;
+                    leg_2q <= valid_1 ? leg_of_lanes[LEG_W-1:0] : {LEG_W{1'b0}};
+                    use_immediate_2q <= go_1 && immediate_1;
+                    if (go_1 && immediate_1 && !skip_1) immediate_2q <= value_1[IMMEDIATE_W-1:0];
+                    else immediate_2q <= zero_1 ? PAD_VALUE : {IMMEDIATE_W{1'b0}};
+                    if (go_1) command_2q <= {command_1[COMMAND_W-1:1], command_1[0] && !skip_1};
+                    else command_2q <= {COMMAND_W{1'b0}};
+                    with_3q <= with_3d[READ*WITH_W-1:0];
                 end
             end
 
             assign address_2[g*ADDRESS_W +: ADDRESS_W] = address_2q;
-            assign leg_3[g*LEG_W +: LEG_W] = leg_3q;
-            assign use_immediate_3[g] = use_immediate_3q;
-            assign immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W] = immediate_3q;
-            assign command_3[g*COMMAND_W +: COMMAND_W] = command_3q;
+            assign zero_2[g] = zero_2q;
+            assign {leg_3[g*LEG_W +: LEG_W], use_immediate_3[g], immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W],
+                    command_3[g*COMMAND_W +: COMMAND_W]} = with_3q[(READ-1)*WITH_W +: WITH_W];
         end
     endgenerate
 

@@ -13,12 +13,14 @@ from parts.stream import Source, reset, start
 
 @dataclass(frozen=True)
 class Rows:
-    """How a row is cut: a stream of `lanes`, one pixel a beat or `wide`, into stripes of `stripe` columns."""
+    """How a row is cut: a stream of `lanes`, one pixel a beat or `wide`, into stripes of `stripe` columns, the first
+    of which begins `lead` columns before the row."""
 
     columns: int
     lanes: int
     stripe: int
     wide: bool = False
+    lead: int = 0
 
     @property
     def own_stripe(self):
@@ -27,7 +29,7 @@ class Rows:
 
     @property
     def stripes(self):
-        return -(-self.columns // self.stripe)
+        return -(-(self.columns + self.lead) // self.stripe)
 
     @property
     def phases(self):
@@ -44,24 +46,25 @@ class Rows:
         entries = []
         for group in self.groups():
             for beat in group:
-                phase, column = divmod(beat[0], self.stripe)
+                phase, column = divmod(beat[0] + self.lead, self.stripe)
                 entries.append(int(beat == group[-1]) << (bits - 1) | phase << column_bits | column)
-        last = self.columns - (self.stripes - 1) * self.stripe
+        last = self.columns + self.lead - (self.stripes - 1) * self.stripe
         return {
             **parameters,
             "STRIPES": self.stripes,
             "SIDE": self.lanes if self.wide else 1,
             "PHASES": self.phases,
             "STRIPE": self.stripe,
+            "LEAD": self.lead,
             "LAST_STRIPE": last,
             "TABLE": (sum(entry << (i * bits) for i, entry in enumerate(entries)), len(entries) * bits),
         }
 
 
 CASES = [
-    # raster order, padding on both sides, a ring that is no power of two, lookup-table memory
+    # raster order, padding on both sides and left, a ring that is no power of two, lookup-table memory
     (
-        Rows(columns=5, lanes=1, stripe=3),
+        Rows(columns=5, lanes=1, stripe=3, lead=1),
         {
             "X_W": 5,
             "CHANNELS": 3,
@@ -74,9 +77,9 @@ CASES = [
     ),
     # three lanes of a stream into one stripe, a single channel, no padding
     (Rows(columns=7, lanes=3, stripe=7), {"X_W": 8, "CHANNELS": 1, "RING": 2, "ROWS": 3}),
-    # two lanes into four stripes, block memory, more padding rows than real ones, two readers
+    # two lanes into five stripes, the last of one column, block memory, more padding rows than real ones, two readers
     (
-        Rows(columns=14, lanes=2, stripe=4),
+        Rows(columns=14, lanes=2, stripe=4, lead=3),
         {
             "X_W": 3,
             "READERS": 2,
@@ -127,7 +130,12 @@ CASES = [
     # block memory, half a word at a time, no column short
     (
         Rows(columns=12, lanes=3, stripe=2, wide=True),
-        {"X_W": 2, "CHANNELS": 9, "RING": 3, "ROWS": 2, "PAD_BOTTOM": 1},
+        {"X_W": 2, "CHANNELS": 9, "RING": 3, "ROWS": 2, "PAD_BOTTOM": 1, "ROW_STEP": 2, "LAST_STEP": 3},
+    ),
+    # raster order into block memory, columns left and right of the frame; a ring of more than seven rows
+    (
+        Rows(columns=9, lanes=1, stripe=4, lead=2),
+        {"X_W": 3, "CHANNELS": 3, "RING": 9, "ROWS": 4, "PAD_TOP": 2, "PAD_BOTTOM": 1, "LAST_STEP": 4},
     ),
 ]
 CONFIGS = [rows.parameters(**parameters) for rows, parameters in CASES]
@@ -144,7 +152,8 @@ class Memory:
         self.written = self.read = self.freed = 0
 
     async def begin(self):
-        await start(self.dut, s_axis_tvalid=0, s_axis_tdata=0, rows_freed=0, read_enable=0, read_address=0)
+        await start(self.dut, s_axis_tvalid=0, s_axis_tdata=0, freed=0, freed_last=0, read_enable=0)
+        self.dut.read_address.value = self.dut.read_zero.value = 0
         cocotb.start_soon(self.count())
         return self
 
@@ -173,30 +182,45 @@ class Memory:
     def forget(self):
         self.rows, self.written, self.read, self.freed = [], 0, 0, 0
 
-    async def reads(self, row, freed=0, pause=0.0):
-        """Read all of a row and compare it; with the last word give `freed` rows back.
+    async def reads(self, row, freed=None, pause=0.0):
+        """Read all of a row and compare it; with the last word give rows back, `freed` being whether those of a frame's
+        end, None: no rows.
 
         The first reader goes through the row, the others read anything of the rows that are there.
         """
-        dut, c, slot = self.dut, self.c, row % self.c["RING"]
-        assert (int(dut.row_is_padding.value[slot])) == (self.rows[row] is None), f"row {row}"
+        c = self.c
         places = [(row, column, channel) for column in range(self.cut.stripe) for channel in range(c["CHANNELS"])]
-        for place in places:
-            while self.rng.random() < pause:
-                await FallingEdge(dut.clk)
-            read = [place, *(self.anywhere() for _ in range(c.get("READERS", 1) - 1))]
-            dut.read_address.value = sum(self.address(*of) << (i * self.address_bits) for i, of in enumerate(read))
-            dut.read_enable.value = 1
-            dut.rows_freed.value = freed if place == places[-1] else 0
-            await FallingEdge(dut.clk)
-            dut.read_enable.value = 0
-            dut.rows_freed.value = 0
-            dut.read_address.value = self.rng.getrandbits(len(dut.read_address))
-            if self.rng.random() < pause:  # the word holds without read_enable
-                await FallingEdge(dut.clk)
-            for reader, of in enumerate(read):
-                self.compare(reader, *of)
-        self.freed += freed
+        late = 2 if c["RING"] << (clog2(c["STRIPE"]) + clog2(c["CHANNELS"])) > 64 else 1
+        waiting = []
+        for place in [*places, *([None] * (late - 1))]:
+            while self.rng.random() < pause:  # the word holds without read_enable
+                await FallingEdge(self.dut.clk)
+            if place:
+                waiting.append([place, *(self.anywhere() for _ in range(c.get("READERS", 1) - 1))])
+            zeros = await self.clock(waiting[-1] if place else waiting[-1][0], freed if place == places[-1] else None)
+            if place:
+                waiting[-1] = waiting[-1], zeros
+            if len(waiting) == late or not place:
+                read, zeros = waiting.pop(0)
+                for reader, of in enumerate(read):
+                    self.compare(reader, *of, zero=zeros >> reader & 1)
+        self.freed += 0 if freed is None else self.step(freed)
+
+    async def clock(self, read, freed):
+        """One clock; returns which readers are given zeros."""
+        dut, zeros = self.dut, self.rng.getrandbits(len(read)) & self.rng.getrandbits(len(read))
+        dut.read_address.value = sum(self.address(*of) << (i * self.address_bits) for i, of in enumerate(read))
+        dut.read_enable.value, dut.read_zero.value = 1, zeros
+        dut.freed.value, dut.freed_last.value = int(freed is not None), int(bool(freed))
+        await FallingEdge(dut.clk)
+        dut.read_enable.value = dut.freed.value = 0
+        dut.read_address.value = self.rng.getrandbits(len(dut.read_address))
+        dut.read_zero.value = self.rng.getrandbits(len(dut.read_zero))
+        return zeros
+
+    def step(self, last):
+        """Rows that are given back."""
+        return self.c.get("LAST_STEP" if last else "ROW_STEP", 1)
 
     @property
     def address_bits(self):
@@ -213,13 +237,15 @@ class Memory:
             choose(self.c["CHANNELS"]),
         )
 
-    def compare(self, reader, row, column, channel):
+    def compare(self, reader, row, column, channel, zero):
         word, bits = self.dut.read_word.value, self.c["X_W"]
         for stripe in range(self.cut.stripes):
-            at = stripe * self.cut.stripe + column
+            at = stripe * self.cut.stripe + column - self.cut.lead
             expected = (self.rows[row] or {}).get((at, channel))
-            if at >= self.cut.columns:
-                expected = self.c["PAD_VALUE"][0]
+            if at < 0 or at >= self.cut.columns:
+                expected = self.c.get("PAD_VALUE", [0])[0]
+            if zero:
+                expected = 0
             if expected is not None:
                 low = (reader * self.cut.stripes + stripe) * bits
                 got = int(word[low + bits - 1 : low])
@@ -227,15 +253,15 @@ class Memory:
 
     async def reads_all(self, pause=0.0, wait=0.0):
         """Read every row in order, giving back some at a time; `wait`: the chance that it fills."""
-        c = self.c
         while self.read < len(self.rows):
             if self.rng.random() < wait:
                 for _ in range(40):
                     await FallingEdge(self.dut.clk)
-            some = min(self.rng.randint(1, c["RING"]), len(self.rows) - self.read)
+            last = self.rng.random() < 0.4
+            some = min(self.step(last), len(self.rows) - self.read)
             for i in range(some):
                 await self.row(self.read + i)
-                await self.reads(self.read + i, freed=some if i == some - 1 else 0, pause=pause)
+                await self.reads(self.read + i, freed=last if i == self.step(last) - 1 else None, pause=pause)
             self.read += some
 
     async def row(self, row):
@@ -263,15 +289,16 @@ async def a_full_ring_stalls_the_stream_and_keeps_its_rows(dut):
     ring = memory.c["RING"]
     cocotb.start_soon(memory.source.send([beat for _ in range(6) for beat in memory.frame()]))
     await memory.row(ring - 1)
-    for freed in range(1, 4):
+    step = memory.step(False)
+    for freed in range(0, 3 * step, step):
         for _ in range(30):  # long enough for any row's first beats
             await FallingEdge(dut.clk)
             assert int(dut.s_axis_tready.value) == 0
-        assert memory.written == ring + freed - 1
-        for row in range(freed - 1, freed - 1 + ring):
+        assert memory.written == ring + freed
+        for row in range(freed, freed + ring):
             await memory.reads(row)
-        await memory.reads(freed - 1, freed=1)
-        await memory.row(ring + freed - 1)
+        await memory.reads(freed, freed=False)
+        await memory.row(ring + freed + step - 1)
 
 
 @cocotb.test()

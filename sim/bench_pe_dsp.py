@@ -1,4 +1,5 @@
-"""pe_dsp doubles the sums of two lanes or not, adds x or subtracts it and one; sums come two enabled clocks later."""
+"""pe_dsp doubles the sums of two lanes or not, adds x, or an immediate, or subtracts x and one; sums come two enabled
+clocks later."""
 
 import random
 
@@ -8,7 +9,7 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from parts import config
 
 CONFIGS = [{"W": 24}, {"W": 9}, {"W": 1}]
-BUBBLE = {"x": (0, 0), "shift": 0, "negate": 0, "last": 0}
+BUBBLE = {"x": (0, 0), "shift": 0, "negate": 0, "immediate": None, "last": 0}
 
 
 def wrap(value):
@@ -34,15 +35,13 @@ class Lanes:
         await FallingEdge(self.dut.clk)
         return self
 
-    async def issue(self, x, shift, negate, last):
+    async def issue(self, x, shift, negate, immediate, last):
         """Shows the term until a clock takes it; without enable it shows anything else just as well."""
-        dut, w = self.dut, config()["W"]
+        dut = self.dut
         while True:
             enable = int(self.rng.random() >= self.stall)
             dut.enable.value = enable
-            shown = (x, shift, negate, self.first) if enable else self.anything()
-            (low, high), dut.shift.value, dut.negate.value, dut.first.value = shown
-            dut.x.value = low % (1 << w) | high % (1 << w) << w
+            self.show(x, shift, negate, immediate, self.first) if enable else self.anything()
             await ReadOnly()
             if enable and self.last_qq:
                 self.results.append(self.sums())
@@ -51,8 +50,17 @@ class Lanes:
                 self.first, self.last_q, self.last_qq = last, last, self.last_q
                 return
 
+    def show(self, x, shift, negate, immediate, first):
+        """immediate -- in the place of x, which may be anything then, and of negate"""
+        dut, w = self.dut, config()["W"]
+        (low, high), dut.shift.value, dut.negate.value, dut.first.value = x, shift, negate, first
+        dut.use_immediate.value, dut.immediate.value = int(immediate is not None), (immediate or 0) % (1 << w)
+        dut.x.value = low % (1 << w) | high % (1 << w) << w
+
     def anything(self):
-        return (operand(self.rng), operand(self.rng)), *(self.rng.getrandbits(1) for _ in range(3))
+        shift, negate, use, first = (self.rng.getrandbits(1) for _ in range(4))
+        x = operand(self.rng), operand(self.rng)
+        self.show(x, shift, negate, operand(self.rng) if use else None, first)
 
     def sums(self):
         w, value = config()["W"], int(self.dut.sum.value)
@@ -69,9 +77,11 @@ def random_list(rng):
     terms, sums = [], [0, 0]
     for number in range(rng.choice([1, 2, 3, 20])):
         x, shift, negate = (operand(rng), operand(rng)), int(number > 0 and rng.random() < 0.5), rng.getrandbits(1)
-        sums = [(2 * s if shift else s) + (-v - 1 if negate else v) for s, v in zip(sums, x, strict=True)]
+        immediate = operand(rng) if rng.random() < 0.2 else None
+        added = [-v - 1 if negate else v for v in x] if immediate is None else [immediate] * 2
+        sums = [(2 * s if shift else s) + v for s, v in zip(sums, added, strict=True)]
         terms += [BUBBLE] * rng.choice([0, 0, 0, 1, 3])
-        terms.append({"x": x, "shift": shift, "negate": negate, "last": 0})
+        terms.append({"x": x, "shift": shift, "negate": negate, "immediate": immediate, "last": 0})
     terms[-1] = terms[-1] | {"last": 1}
     return terms + [BUBBLE] * rng.choice([0, 0, 0, 1, 2, 3]), tuple(map(wrap, sums))
 
@@ -101,8 +111,8 @@ async def negative_terms_with_their_ones_added_back_give_the_exact_sum(dut):
                 x, negate = (operand(rng), operand(rng)), rng.getrandbits(1)
                 exact = [s + ((-v if negate else v) << exponent) for s, v in zip(exact, x, strict=True)]
                 ones += negate << exponent
-                await lanes.issue(x, int(i == 0 and exponent < top), negate, 0)
-        await lanes.issue((ones, ones), 0, 0, 1)
+                await lanes.issue(x, int(i == 0 and exponent < top), negate, None, 0)
+        await lanes.issue((0, 0), 0, 0, wrap(ones), 1)
         expected.append(tuple(map(wrap, exact)))
     assert await lanes.end() == expected
 
@@ -110,12 +120,11 @@ async def negative_terms_with_their_ones_added_back_give_the_exact_sum(dut):
 @cocotb.test()
 async def without_enable_everything_holds(dut):
     lanes = await Lanes(dut, 0.0, seed=5).begin()
-    await lanes.issue((1, -1), 0, 0, 1)
+    await lanes.issue((1, -1), 0, 0, None, 1)
     await lanes.issue(**BUBBLE)
     lanes.stall = 1.0
     dut.enable.value = 0
     for _ in range(20):
-        (low, high), dut.shift.value, dut.negate.value, dut.first.value = lanes.anything()
-        dut.x.value = low % (1 << config()["W"]) | high % (1 << config()["W"]) << config()["W"]
+        lanes.anything()
         await FallingEdge(dut.clk)
         assert lanes.sums() == (wrap(1), -1)

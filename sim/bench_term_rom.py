@@ -1,5 +1,5 @@
-"""term_rom gives each word of its file, or what was written over it, a cycle after its address, and holds it without
-enable."""
+"""term_rom gives each word of its file, or what was written over it, a cycle after its address, two in a
+block RAM, and holds it without enable."""
 
 import random
 
@@ -14,6 +14,12 @@ def words(depth, width):
     return [rng.getrandbits(width) for _ in range(depth)]
 
 
+def rows(depth, width, banks):
+    """The rows of the file, the last filled with zeros."""
+    padded = words(depth, width) + [0] * (-depth % banks)
+    return [sum(word << (b * width) for b, word in enumerate(padded[i : i + banks])) for i in range(0, depth, banks)]
+
+
 def check_sum(words, width):
     """CHECK of the ROM that holds the words."""
     pieces = [sum((word >> at) & 0xFFFFFFFF for at in range(0, width, 32)) for word in words]
@@ -25,10 +31,22 @@ CONFIGS = [
         "FILE": "rom/words.hex" if load != 2 else "",
         "DEPTH": depth,
         "WIDTH": width,
-        "CHECK": (check_sum(words(depth, width), width) if load != 2 else 0, 32),
+        "BANKS": banks,
+        "REGISTERED": int(depth > 64),
+        "CHECK": (check_sum(rows(depth, width, banks), width * banks) if load != 2 else 0, 32),
         "LOAD": load,
     }
-    for depth, width, load in ((1, 5, 0), (6, 32, 0), (65, 70, 0), (7, 33, 1), (65, 70, 1), (65, 70, 2))
+    for depth, width, load, banks in (
+        (1, 5, 0, 1),
+        (6, 32, 0, 1),
+        (65, 70, 0, 1),
+        (7, 33, 1, 1),
+        (65, 70, 1, 1),
+        (65, 70, 2, 1),
+        (71, 9, 0, 4),
+        (71, 9, 1, 2),
+        (71, 9, 2, 4),
+    )
 ]
 
 
@@ -37,14 +55,17 @@ def prepare(folder, config):
         return
     path = folder / config["FILE"]
     path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(f"{word:x}\n" for word in words(config["DEPTH"], config["WIDTH"])))
+    path.write_text("".join(f"{row:x}\n" for row in rows(config["DEPTH"], config["WIDTH"], config["BANKS"])))
 
 
 async def read(dut, address, enable=1):
-    """The word after one clock, the address being gone by then."""
+    """The word after one clock, or two in a block RAM, the address being gone by then."""
     dut.address.value, dut.enable.value = address, enable
     await FallingEdge(dut.clk)
-    dut.enable.value, dut.address.value = 0, 0
+    dut.address.value = 0
+    if config()["REGISTERED"]:
+        await FallingEdge(dut.clk)
+    dut.enable.value = 0
     return int(dut.word.value)
 
 

@@ -24,9 +24,12 @@ PADDED = {
     "NEED": 5,
     "LAST_STEP": 5,
     "IN_STRIPE": 6,
-    "FIRST_LEG": -1,
+    "FIRST_COLUMN": 4,
     "LEGS": 3,
-    "PAD_LEFT": 2,
+    "READ": 2,
+    "ROWS": 9,
+    "PAD_TOP": 2,
+    "REACH_ROWS": 5,
     "IMMEDIATE_W": 6,
     "PAD_VALUE": (32, 6),
 }
@@ -46,9 +49,12 @@ SMALL = {
     "NEED": 1,
     "LAST_STEP": 1,
     "IN_STRIPE": 1,
-    "FIRST_LEG": 0,
+    "FIRST_COLUMN": 0,
     "LEGS": 1,
-    "PAD_LEFT": 0,
+    "READ": 1,
+    "ROWS": 1,
+    "PAD_TOP": 0,
+    "REACH_ROWS": 1,
     "IMMEDIATE_W": 4,
     "PAD_VALUE": (0, 4),
 }
@@ -141,6 +147,11 @@ CONFIGS = [
         | WEIGHTS
         | {"TERMS": 22, "GROUPS": 2, "GAPS": 1, "PAYLOAD_W": 6, "IMMEDIATE_W": 13, "PAD_VALUE": (0, 13)},
         PADDED | {"TERMS": 22, "GROUPS": 1, "GAPS": 1, "PAYLOAD_W": 6, "LOAD": 1, "DEPTH": 64},
+        # one lane: the legs beside the second are outside; a list in block RAM; stripes of eight
+        PADDED
+        | {"TERMS": 66, "OUT_STRIPE": 4, "IN_STRIPE": 9, "FIRST_COLUMN": 7, "BEFORE": 1, "LEGS": 1, "AFTER": 1}
+        | {"ROW_STEP": 1, "LAST_STEP": 7},
+        PADDED | {"TERMS": 66, "GAPS": 1, "PAYLOAD_W": 6, "IN_STRIPE": 8, "FIRST_COLUMN": 0, "LEGS": 2, "READ": 1},
     )
 ]
 
@@ -161,20 +172,22 @@ def frame_rows():
 
 
 def commands(frames, count=None):
-    """What must be issued: (last, final with last, of each group: (command, immediate or None, address, leg))."""
+    """What must be issued: (last, final with last, of each group: (command, immediate or None, address, leg)), a padded
+    place being an immediate."""
     c, padding, result = config(), frame_rows(), []
 
     def issued(frame, out_row, s, command, tap_row, tap_column, channel, immediate, _):
         row = out_row * c["ROW_STEP"] + tap_row
-        leg, column = divmod(s * c["COLUMN_STEP"] + tap_column - c["PAD_LEFT"], c["IN_STRIPE"])
+        leg, column = divmod(c["FIRST_COLUMN"] + s * c["COLUMN_STEP"] + tap_column, c["IN_STRIPE"])
+        leg -= c.get("BEFORE", 0)
         slot = (frame * len(padding) + row) % c["RING"]
         address = (slot << clog2(c["IN_STRIPE"]) | column) << clog2(c["CHANNELS"]) | channel
         if immediate is not None:
-            source = immediate % (1 << c["IMMEDIATE_W"]), None, None
-        elif padding[row]:
-            source = c["PAD_VALUE"][0], None, None
+            source = immediate % (1 << c["IMMEDIATE_W"]), None, "immediate"
+        elif padding[row] or not 0 <= leg < c["LEGS"]:
+            source = c["PAD_VALUE"][0], None, "padding"
         else:
-            source = None, address, leg - c["FIRST_LEG"]
+            source = None, address, leg
         skips = c.get("GAPS") and immediate is not None
         return (command & ~1 if skips else command, *source)
 
@@ -189,7 +202,7 @@ def commands(frames, count=None):
 
 
 def bubble():
-    return (False, False, ((0, config()["PAD_VALUE"][0], None, None),) * config()["GROUPS"])
+    return (False, False, ((0, config()["PAD_VALUE"][0], None, "padding"),) * config()["GROUPS"])
 
 
 class Sequencer:
@@ -201,11 +214,12 @@ class Sequencer:
         self.forget()
 
     def forget(self):
-        self.issued, self.freed, self.written, self.held = [], 0, 0, set()
-        self.addresses = [None] * config()["GROUPS"]
+        self.issued, self.freed, self.written = [], 0, 0
+        self.addresses = [[(None, True)] * config()["GROUPS"]] * config()["READ"]
+        self.held = [set()] * config()["READ"]
 
     async def begin(self):
-        await start(self.dut, enable=0, row_written=0, row_is_padding=0, load_select=0, load=0)
+        await start(self.dut, enable=0, row_written=0, load_select=0, load=0)
         return self
 
     async def load(self, words):
@@ -226,19 +240,15 @@ class Sequencer:
         return range(0, 1 + config()["GROUPS"] * term_bits(config()), 32)
 
     def state(self):
-        """All outputs but rows_freed."""
-        names = "use_immediate_3 immediate_3 command_3 last_3 final_3 leg_3 address_2"
+        """All outputs but `freed`."""
+        names = "use_immediate_3 immediate_3 command_3 last_3 final_3 leg_3 address_2 zero_2 freed_last"
         return [str(getattr(self.dut, name).value) for name in names.split()]
 
     async def cycle(self, rows):
         """One clock: perhaps enabled, perhaps with one of `rows` rows more written."""
-        dut, ring, padding = self.dut, config()["RING"], frame_rows()
+        dut, ring = self.dut, config()["RING"]
         room = self.written < min(rows, self.freed + ring)
         arrives = room and self.rng.random() < self.arrive
-        if arrives:
-            slot = self.written % ring
-            flags = int(dut.row_is_padding.value) & ~(1 << slot)
-            dut.row_is_padding.value = flags | padding[self.written % len(padding)] << slot
         dut.row_written.value = int(arrives)
         dut.enable.value = int(self.rng.random() < self.enable)
         await ReadOnly()
@@ -246,8 +256,9 @@ class Sequencer:
         if enabled:
             self.note()
         else:
-            assert int(dut.rows_freed.value) == 0
-        self.freed += int(dut.rows_freed.value)
+            assert int(dut.freed.value) == 0
+        if int(dut.freed.value):
+            self.freed += config()["LAST_STEP" if int(dut.freed_last.value) else "ROW_STEP"]
         assert self.freed <= self.written, "a row was given back before it was written"
         self.written += int(arrives)
         await FallingEdge(dut.clk)
@@ -255,25 +266,29 @@ class Sequencer:
             assert self.state() == before, "an output moved without enable"
 
     def note(self):
-        """The commands of stage 3, with the addresses that they had one enabled clock ago."""
+        """The commands of stage 3, with the addresses that they had READ enabled clocks ago."""
         dut, c = self.dut, config()
         last = bool(int(dut.last_3.value))
         each = []
-        for group, address in enumerate(self.addresses):
+        held, addresses = self.held.pop(0), self.addresses.pop(0)
+        for group, (address, zero) in enumerate(addresses):
             command = int(self.of(group, "command_3", c.get("COMMAND_W", 2)), 2)
-            leg = int(self.of(group, "leg_3", clog2(c["LEGS"] + 1)), 2)
-            if self.of(group, "use_immediate_3", 1) == "1":
-                assert leg == c["LEGS"]
-                source = int(self.of(group, "immediate_3", c["IMMEDIATE_W"]), 2), None, None
+            immediate = int(self.of(group, "immediate_3", c["IMMEDIATE_W"]), 2)
+            if zero:
+                used = self.of(group, "use_immediate_3", 1) == "1"
+                source = immediate, None, "immediate" if used else "padding"
             else:
-                source = None, address, leg
+                assert immediate == 0 and self.of(group, "use_immediate_3", 1) == "0"
+                source = None, address, int(self.of(group, "leg_3", max(1, clog2(c["LEGS"]))), 2)
                 slot = address >> (clog2(c["IN_STRIPE"]) + clog2(c["CHANNELS"]))
-                assert slot in self.held, "a row was read that is not written, or given back"
+                assert slot in held, "a row was read that is not written, or given back"
             each.append((command, *source))
         self.issued.append((last, last and bool(int(dut.final_3.value)), tuple(each)))
         texts = [self.of(group, "address_2", self.address_bits) for group in range(c["GROUPS"])]
-        self.addresses = [int(text, 2) if set(text) <= {"0", "1"} else None for text in texts]
-        self.held = {row % c["RING"] for row in range(self.freed, self.written)}
+        values = [int(text, 2) if set(text) <= {"0", "1"} else None for text in texts]
+        zeros = [self.of(group, "zero_2", 1) == "1" for group in range(c["GROUPS"])]
+        self.addresses.append(list(zip(values, zeros, strict=True)))
+        self.held.append({row % c["RING"] for row in range(self.freed, self.written)})
 
     @property
     def address_bits(self):
@@ -288,7 +303,7 @@ class Sequencer:
 
     async def until_freed(self, rows):
         """Offer so many rows, and go on until they all came back, and some clocks more."""
-        for _ in range(4000):
+        for _ in range(20_000):
             await self.cycle(rows)
             if self.freed == rows:
                 break

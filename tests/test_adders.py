@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, combinations, pairwise
 
 import numpy as np
 import pytest
@@ -245,27 +245,58 @@ def test_a_node_is_as_wide_as_its_values(kind):
     assert np.array_equal(netlist.evaluate(x), x @ weights.T)
 
 
+@pytest.mark.parametrize("more", [0, 1])
 @pytest.mark.parametrize("levels", [1, 2, 5, 64])
-def test_registers_bring_every_word_to_its_readers_in_time(levels):
+def test_registers_bring_every_word_to_its_readers_in_time(levels, more):
     """Counted from the readers: a word has as many registers behind it as its latest reader is stages later."""
     for case in CASES[::3]:
         netlist = case.netlist()
+        registers = netlist.registers(levels, chain(*netlist.sums), more)
+        ends = (0, *registers, netlist.levels + more)
+        assert max(b - a for a, b in pairwise(ends)) <= levels
         stage = dict.fromkeys(range(len(case.inputs) + 1), 0)
-        last = netlist.stage(netlist.levels + 1, levels)
         late = {}
         for reads, at in [
-            *(([*chain(*row.columns)], netlist.stage(row.level, levels)) for row in netlist.rows),
-            *((bits, last) for bits in netlist.sums),
+            *(([*chain(*row.columns)], sum(place < row.level for place in registers)) for row in netlist.rows),
+            *((bits, len(registers)) for bits in netlist.sums),
         ]:
             for word in {word_of(reference) for reference in reads} - {0}:
                 made = stage.setdefault(word, at)
                 assert made <= at, "read before it is made"
                 late[word] = max(late.get(word, 0), at - made)
             for row in netlist.rows:
-                stage[row.word] = netlist.stage(row.level, levels)
-        assert netlist.delays(levels) == {word: count for word, count in late.items() if count}
-        # no more than `levels` rows between two registers
-        assert last == max(0, netlist.levels) // levels
+                stage[row.word] = sum(place < row.level for place in registers)
+        assert netlist.delays(registers) == {word: count for word, count in late.items() if count}
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_registers_are_where_the_fewest_bits_are(more):
+    """Of all places with no more than two levels between them."""
+    for case in CASES[::3]:
+        netlist = case.netlist()
+        made = {row.word: row.level for row in netlist.rows}
+        until = {}
+        for reads, level in [
+            *((chain(*row.columns), row.level) for row in netlist.rows),
+            *((bits, netlist.levels + 1) for bits in netlist.sums),
+        ]:
+            for reference in reads:
+                if word_of(reference):
+                    until[reference // 2] = max(until.get(reference // 2, 0), level)
+
+        def bits(places, until=until, made=made):
+            return sum(
+                made.get(word_of(2 * bit), 0) <= place < level for bit, level in until.items() for place in places
+            )
+
+        end = netlist.levels + more
+        every = [
+            places
+            for count in range(netlist.levels + 1)
+            for places in combinations(range(1, netlist.levels + 1), count)
+            if max(b - a for a, b in pairwise((0, *places, end))) <= 2
+        ]
+        assert bits(netlist.registers(2, chain(*netlist.sums), more)) == min(map(bits, every))
 
 
 def test_a_sum_that_two_outputs_have_is_made_once():

@@ -365,8 +365,8 @@ def test_interrupt_stops_every_worker_and_its_children(build, monkeypatch):
 
 
 def scripts(**commands):
-    """A part of each name, and its script of one command."""
-    return {part(name): [command] for name, command in commands.items()}
+    """Yosys on a part of each name, with a script of one command."""
+    return [processes.yosys_task(part(name), [command]) for name, command in commands.items()]
 
 
 def test_killed_worker_is_an_error_with_the_end_of_its_log(build):
@@ -378,9 +378,9 @@ def test_killed_worker_is_an_error_with_the_end_of_its_log(build):
 def test_counts_that_another_process_wrote_are_refused_and_not_kept(build, tmp_path, monkeypatch):
     checked = processes.check_log
 
-    def overwrite(folder, part, returncode):
-        checked(folder, part, returncode)
-        path = folder / f"synth/{part.stem}.stat.json"
+    def overwrite(folder, task, returncode):
+        checked(folder, task, returncode)
+        path = folder / f"synth/{task.stem}.stat.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"modules": {"$paramod\\other\\W=s32'1": {}}}))
 
     monkeypatch.setattr(processes, "check_log", overwrite)
@@ -397,7 +397,7 @@ def test_every_failure_is_named_and_stops_no_other_part(build):
     with pytest.raises(
         ToolFailed, match=r"(?s)2 parts failed, one, three; the first: .*signal 9 on one.*one.log, .*three.log"
     ):
-        processes.run_all(build, three, 1, lambda part, _: done.append(part.name))
+        processes.run_all(build, three, 1, lambda task, _: done.append(task.name))
     assert done == ["two"]
 
 

@@ -22,9 +22,9 @@ def started(monkeypatch):
     """The stems of the parts that yosys was started on since it was cleared."""
     names, start = [], processes.start
 
-    def remember(build_dir, part, *options):
-        names.append(part.stem)
-        return start(build_dir, part, *options)
+    def remember(build_dir, task, *options):
+        names.append(task.stem)
+        return start(build_dir, task, *options)
 
     monkeypatch.setattr(processes, "start", remember)
     return names

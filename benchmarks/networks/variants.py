@@ -17,7 +17,7 @@ from hwgen.compress.formats import PowerOfTwo, Uniform
 from hwgen.compress.methods import Magnitude
 from hwgen.compress.prune import keep_greatest
 
-FORMATS = {"pot4": PowerOfTwo(4), "uniform4": Uniform(4)}
+FORMATS = {"pot4": PowerOfTwo(4), "uniform4": Uniform(4), "uniform8": Uniform(8)}
 INPUT_BITS = 8  # of the network's input, whatever the other activations have
 
 
@@ -41,7 +41,7 @@ VARIANTS = [
     Variant(topology, percent, format, bits)
     for topology in TOPOLOGIES
     for percent in (50, 80)
-    for format in FORMATS
+    for format in ("pot4", "uniform4")
     for bits in (8, 4)
 ]
 
@@ -50,7 +50,7 @@ def network(name: str, zeros: float, format: str, bits: int, seed: int = 0) -> t
     """(module in eval mode, a tuple with one random frame): the topology `name` in the form that `hwgen.build` takes.
 
     zeros -- share of each layer's weights that is pruned, 0 to 1; a few more may round to zero
-    format -- "pot4" or "uniform4", with one power-of-two scale per layer, the first and the last as the others
+    format -- "pot4", "uniform4" or "uniform8", a power-of-two scale per layer, the first and last as the others
     bits -- of the activations, 1 to 8; the network's input has 8
     """
     with torch.random.fork_rng(devices=[]):

@@ -1,5 +1,6 @@
 """What makes the results of one pixel: rows of adders, registers between them, rounding and clamps; their Verilog."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.adders.netlist import AdderNetlist
-from hwgen.adders.rows import ONE, ZERO, bit
+from hwgen.adders.rows import ONE, ZERO, bit, word_of
 from hwgen.adders.slices import CLOCKS, Slice
 from hwgen.adders.wires import Wires, on_a_line
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
@@ -32,7 +33,7 @@ class Datapath:
     """clamp(sum >> drop) of each sum of a netlist; where the bits that are dropped are below `ties` the result, if it
     is odd, is one less before the clamp.
 
-    levels   rows of adders between two registers, at least 1
+    levels   rows of adders between two registers, at least 1; a clamp counts as one
     drop     bits
     ties     of each output
     y        the range of the results
@@ -51,14 +52,23 @@ class Datapath:
     @property
     def stages(self) -> int:
         """Registers from the inputs to the results."""
-        if self.slices:
-            return self._multiplied + CLOCKS + 1
-        return self.netlist.stage(self.netlist.levels + 1, self.levels) + 1
+        return len(self.registers) + 1 + (CLOCKS if self.slices else 0)
+
+    @cached_property
+    def registers(self) -> tuple[int, ...]:
+        """The levels of rows behind which registers stand."""
+        sums, results, words = self.netlist.sums, self._results, self._words
+        read = [reference for output in self.slices for reference in sums[output]]
+        for result in results:
+            read += [one for one in (*result.kept, *(result.below if result.ties else ())) if word_of(one) < words]
+        # slices have registers of their own in front, and what is made of their results has more than a clock
+        clamped = not self.slices and any(self._clamp_luts(result) or result.ties for result in results)
+        return self.netlist.registers(self.levels, read, int(clamped))
 
     @property
     def _multiplied(self) -> int:
         """The stage in which sums enter slices."""
-        return self.netlist.stage(self.netlist.levels, self.levels)
+        return len(self.registers)
 
     @cached_property
     def luts(self) -> int:
@@ -100,7 +110,7 @@ class Datapath:
     def _shift_luts(self) -> int:
         """Of words that wait three clocks or more, in shift registers."""
         read = [self._multiplied if n in self.slices else self.stages - 1 for n in range(len(self.ties))]
-        late = self.netlist.delays(self.levels, read)
+        late = self.netlist.delays(self.registers, read)
         words = dict(enumerate((kind.bits for kind in self.netlist.inputs), 1))
         words |= {row.word: row.bits for row in self.netlist.rows}
         return sum(words[word] * -(-clocks // 32) for word, clocks in late.items() if clocks >= 3)
@@ -125,7 +135,7 @@ class Datapath:
         for number, row in enumerate(netlist.rows):  # words are numbered as rows are made
             names.append(f"s{number}")
             bits.append(row.bits)
-            since.append(netlist.stage(row.level, self.levels))
+            since.append(bisect_left(self.registers, row.level))
         for output, one in self.slices.items():
             names.append(f"p{output}")
             bits.append(one.bits)

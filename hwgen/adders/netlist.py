@@ -1,12 +1,14 @@
 """A layer's weights -> the rows of adders that make its accumulators, with the registers between them."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
-from hwgen.adders.rows import ONE, Cell, Heaps, bit, index_of, word_of
+from hwgen.adders.rows import MOST_BITS, ONE, Cell, Heaps, bit, index_of, word_of
 from hwgen.adders.subexpressions import share
 from hwgen.qtype import QType
 from hwgen.terms import TermTable, term_table
@@ -39,27 +41,54 @@ class AdderNetlist:
         """Lookup tables of the rows."""
         return sum(row.luts() for row in self.rows)
 
-    def stage(self, level: int, levels: int) -> int:
-        """The pipeline stage of what is `level` rows from the inputs, with `levels` rows between registers."""
-        return max(0, level - 1) // levels
+    @cached_property
+    def _made(self) -> np.ndarray:
+        """Of each word the level that makes it."""
+        return np.array([0] * (1 + len(self.inputs)) + [row.level for row in self.rows])
 
-    def delays(self, levels: int, read: list[int] | None = None) -> dict[int, int]:
-        """By word, the registers behind it, with `levels` rows between registers; read -- the stage in which each sum
-        is read, if that is not a level behind all rows."""
-        made = {row.word: self.stage(row.level, levels) for row in self.rows}
-        read = read or [self.stage(self.levels + 1, levels)] * len(self.sums)
-        result: dict[int, int] = {}
-        for reads, stage in [
-            *((row.columns, self.stage(row.level, levels)) for row in self.rows),
-            *(((bits,), last) for bits, last in zip(self.sums, read, strict=True)),
-        ]:
-            for column in reads:
-                for reference in column:
-                    word = word_of(reference)
-                    if stage > result.get(word, 0):
-                        result[word] = stage
-        result.pop(0, None)
-        return {word: late for word, stage in result.items() if (late := stage - made.get(word, 0)) > 0}
+    @cached_property
+    def _reads(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the rows read: (word * MOST_BITS + bit, level of the row)."""
+        each = [list(chain.from_iterable(row.columns)) for row in self.rows]
+        levels = np.repeat([row.level for row in self.rows], [len(references) for references in each])
+        return np.array(list(chain.from_iterable(each)), np.int64) // 2, levels.astype(np.int64)
+
+    def registers(self, levels: int, read: Iterable[int], more: int = 0) -> tuple[int, ...]:
+        """The levels behind which registers stand, ascending: no more than `levels` between two of them, and of all
+        such places those where the fewest bits are.
+
+        read -- the references that are read behind all rows; more -- levels of logic between these and a register
+
+        A word that several later levels read is in one register of each place that it passes, so what places take adds
+        up, and a shortest path finds them. Rows are made level by level: to move registers of single rows as well (as
+        retiming does: Leiserson and Saxe, Algorithmica 1991) saves less than 1 % of them.
+        """
+        end = self.levels + 1
+        bits, until = self._reads
+        last = np.array(list(read), np.int64) // 2
+        bits, until = np.concatenate([bits, last]), np.concatenate([until, np.full(len(last), end)])
+        order = np.lexsort((until, bits))
+        latest = np.append(bits[order][1:] != bits[order][:-1], True)[: len(order)]
+        word, until = bits[order][latest] // MOST_BITS, until[order][latest]
+        made, until = self._made[word[word > 0]], until[word > 0]
+        # bits that stand behind each level
+        passing = np.cumsum(np.bincount(made, minlength=end + 1) - np.bincount(until, minlength=end + 1)).tolist()
+        least: list[tuple[int, tuple[int, ...]]] = [(0, ())]
+        for place in range(1, end):
+            least.append(min((bits + passing[place], (*before, place)) for bits, before in least[-levels:]))
+        return min(least[max(0, self.levels + more - levels) :])[1]
+
+    def delays(self, registers: tuple[int, ...], read: list[int] | None = None) -> dict[int, int]:
+        """By word, the registers behind it, where these stand behind some levels; read -- the stage in which each sum
+        is read, if that is not the one behind them all."""
+        bits, levels = self._reads
+        stages = np.array(read or [len(registers)] * len(self.sums), np.int64)
+        last = np.array(list(chain.from_iterable(self.sums)), np.int64) // (2 * MOST_BITS)
+        latest = np.zeros(len(self._made), np.int64)
+        np.maximum.at(latest, bits // MOST_BITS, np.searchsorted(registers, levels))
+        np.maximum.at(latest, last, np.repeat(stages, [len(bits) for bits in self.sums]))
+        late = latest - np.searchsorted(registers, self._made)
+        return {word: count for word, count in enumerate(late.tolist()) if word and count > 0}
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
         """The accumulators, int64 [N, outputs], of input integers [N, inputs]: what the rows do, by numpy."""

@@ -9,11 +9,13 @@ Bits are unsigned. A negative term comes in inverted, as -x = ~x - (2^bits - 1),
 number, which is put into the free places of its rows.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 MOST_BITS = 64  # of a word
+EARLY_COLUMNS = 4  # of three bits, for which a row is made before it must be: both its ends cost lookup tables
 
 
 def bit(word: int, index: int, inverted: int = 0) -> int:
@@ -124,6 +126,47 @@ def _number(columns: list[list[np.ndarray]], signed: bool) -> np.ndarray:
 
 
 @dataclass(eq=False)
+class _Heap:
+    """Bits of a sum between two levels of rows.
+
+    columns  bits that are made
+    later    how many of each column are not made yet
+    goal     bits that the next level may find in a column
+    early    as many would be left if all rows were full
+    """
+
+    columns: list[list[int]]
+    later: list[int]
+    goal: int
+    early: int
+
+    def starts(self) -> Iterator[int]:
+        """The columns where rows begin; each is taken out before the next is asked for."""
+        for asked in (self.must, self.may):
+            for start in range(len(self.columns)):
+                while asked(start):
+                    yield start
+
+    def goes_on(self, i: int) -> bool:
+        """Whether a row that carries nothing to column i takes bits there: it leaves one in any case."""
+        bits = len(self.columns[i])
+        left = bits + self.later[i]
+        return bits > 0 and (left >= self.goal or (bits > 2 and left > self.early))
+
+    def must(self, start: int) -> bool:
+        """Whether a row begins there."""
+        bits = len(self.columns[start])
+        return bits > 1 and bits + self.later[start] > self.goal
+
+    def may(self, start: int) -> bool:
+        """Whether a row begins there that has three bits in some columns."""
+        columns = range(start, start + EARLY_COLUMNS)
+        return columns[-1] < len(self.columns) and all(
+            len(self.columns[i]) > 2 and len(self.columns[i]) + self.later[i] > self.early for i in columns
+        )
+
+
+@dataclass(eq=False)
 class Heaps:
     """Makes rows. level -- of each word; rows -- what was made, in order."""
 
@@ -137,9 +180,10 @@ class Heaps:
     def compress(self, bits: list[tuple[int, int]], constant: int, width: int) -> list[int]:
         """The `width` bits, lowest first, of the sum modulo 2^width of `constant` and of bits, (column, reference).
 
-        Each level of rows takes only as many bits as the next power of three of bits a column asks for, so that the
-        last row, whose carry passes all columns, is the only one that may find less than three (Dadda 1965, for full
-        adders).
+        Each level of rows takes as many bits as the next power of three of bits a column asks for, so that the last
+        row, whose carry passes all columns, is the only one that may find less than three (Dadda 1965, for full
+        adders). Where a row finds three bits in each of several columns it takes them at once, which makes one of
+        three before they are registered, and takes no more lookup tables.
         """
         columns = [[ONE] if constant >> i & 1 else [] for i in range(width)]
         later = [0] * width  # bits of each column that are not made yet
@@ -160,15 +204,18 @@ class Heaps:
             goal = _goal(highest)
             if goal == 1 and waiting:
                 continue  # the last row waits for all
-            for start in range(width):
-                while len(columns[start]) > 1 and len(columns[start]) + later[start] > goal:
-                    row = self._row(columns, later, start, goal, level)
-                    for i in range(row.bits):
-                        waiting.setdefault(level, []).append((start + i, bit(row.word, i)))
-                        later[start + i] += 1
+            heap = _Heap(columns, later, goal, -(-highest // 3))
+            for start in heap.starts():
+                row, inverted = self._row(heap, start, level)
+                for i in range(row.bits):
+                    reference = bit(row.word, i, inverted and start + i == width - 1)
+                    waiting.setdefault(level, []).append((start + i, reference))
+                    later[start + i] += 1
 
-    def _row(self, columns: list[list[int]], later: list[int], start: int, goal: int, level: int) -> Row:
-        """Takes a row out of the columns from `start` on, as far as they would hold more than `goal` and it carries."""
+    def _row(self, heap: _Heap, start: int, level: int) -> tuple[Row, bool]:
+        """Takes a row out of the columns from `start` on, as far as it has bits to take and it carries; and whether its
+        bit of the sum's last column is inverted, which is what a one there does."""
+        columns = heap.columns
         width = len(columns)
         one = int(ONE in columns[start])
         if one:
@@ -182,18 +229,23 @@ class Heaps:
         carried = False
         for i in range(start, width):
             column = columns[i]
-            # what would stay, with the bit that this row leaves here in any case
-            over = len(column) + later[i] + 1 + carried > goal
-            if i > start and not carried and not (column and over):
+            if i > start and not carried and not heap.goes_on(i):
                 break
             taken.append(column[:3])
             del column[:3]
             carried = len(taken[-1]) == 3 or (len(taken[-1]) == 2 and carried)
         taken[0] += fourth
-        greatest = sum(len(column) << i for i, column in enumerate(taken)) + one
-        row = Row(self.add_word(level), taken, min(greatest.bit_length(), width - start), level, one)
+        inverted = (
+            start + len(taken) == width > start + 1
+            and ONE in taken[-1]
+            and _greatest(taken[:-1], one) >> (width - start - 1) > 0
+        )
+        if inverted:
+            taken[-1].remove(ONE)
+        bits = _greatest(taken, one).bit_length()
+        row = Row(self.add_word(level), taken, min(bits, width - start), level, one)
         self.rows.append(row)
-        return row
+        return row, inverted
 
     def clamp(self, bits: list[int], signed: bool, width: int) -> list[int]:
         """The bits of a number between 0 and 2^width - 1; itself where it is there anyway."""
@@ -229,6 +281,11 @@ class Heaps:
 
     def _behind(self, bits: list[int]) -> int:
         return 1 + max((self.level[word_of(reference)] for reference in bits), default=0)
+
+
+def _greatest(columns: list[list[int]], one: int) -> int:
+    """The most that a row adds up to."""
+    return sum(len(column) << i for i, column in enumerate(columns)) + one
 
 
 def _goal(highest: int) -> int:

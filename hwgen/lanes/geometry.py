@@ -14,13 +14,18 @@ from hwgen.walks import Rows
 class Windows:
     """How the input's columns are cut into stripes so that each lane finds its window in a few of them.
 
-    stripe     columns of a stripe; `last_stripe` of the last one lie in the row
+    stripe     columns of a stripe
+    lead       columns left of the frame with which the first one begins, which are never written
+    last_stripe columns of the last one up to the frame's end
     lane_step  stripes from a lane's own to the next lane's
     phases     beats that fill a place of all stripes, where a beat brings several pixels of a row
+    first_leg  the least distance, in stripes, from a lane's own to one that its window lies in
+    legs       distances from there on, without those that lie outside the frame for a lane that is alone
     """
 
     stripe: int
     stripes: int
+    lead: int
     last_stripe: int
     lane_step: int
     phases: int
@@ -32,20 +37,29 @@ class Windows:
         columns, window = stage.x.shape[2], stage.window
         step = window.stride[1]
         out_stripe = -(-stage.y.shape[2] // lanes)
-        stripe = out_stripe * step if lanes > 1 else max(columns, out_stripe * step)
+        right = (out_stripe - 1) * step + window.reach[1] - 1 - window.left
+        stripe, lead = out_stripe * step, 0
         if order.side > 1:
             stripe = gcd(order.stripe, out_stripe * step) if lanes > 1 else order.stripe
-        stripes = -(-columns // stripe)
-        first = -window.left // stripe
-        last = ((out_stripe - 1) * step + window.reach[1] - 1 - window.left) // stripe
+        elif lanes > 1:  # columns come one by one: the window of a lane may begin with a stripe
+            lead = window.left % stripe
+        else:  # the row and its padding, where they take no more memory than the row
+            stripe = max(columns, stripe)
+            whole = window.left + max(columns, right + 1)
+            if ceil_log2(whole) == ceil_log2(stripe):
+                stripe, lead = whole, window.left
+        stripes = -(-(columns + lead) // stripe)
+        first = (lead - window.left) // stripe
+        last = (right + lead) // stripe
         return Windows(
             stripe,
             stripes,
-            columns - (stripes - 1) * stripe,
+            lead,
+            columns + lead - (stripes - 1) * stripe,
             out_stripe * step // stripe if lanes > 1 else 1,
             stripes if order.side == 1 else order.stripe // stripe,
-            first,
-            last - first + 1,
+            first if lanes > 1 else 0,
+            last - first + 1 if lanes > 1 else min(last + 1, stripes),
         )
 
 

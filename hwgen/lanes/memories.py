@@ -1,6 +1,10 @@
 """The memories that may hold the list of a layer."""
 
 from hwgen.devices import Device
+from hwgen.qtype import ceil_log2
+
+BANK = 1024  # words that a block RAM of any family holds in a shape of eighteen bits or more
+BYTE = 9  # bits that a block of memory can write alone
 
 
 class ListMemory:
@@ -20,6 +24,10 @@ class ListMemory:
     def depth(self, words: int, device: Device) -> int:
         """Words of the memory for a list of so many: all that its blocks hold, since another list may be longer."""
         raise NotImplementedError(f"{type(self).__name__}.depth")
+
+    def banks(self, words: int, device: Device) -> int:
+        """Words side by side in a row, so that a row is in one block, whose register comes before any choice."""
+        return 1 << ceil_log2(-(-words // BANK))
 
     def blocks(self, words: int, width: int, device: Device) -> tuple[dict[str, float], int]:
         """What a memory of `words` words of `width` bits takes by resource, LUTs left out, and from how many of its
@@ -43,8 +51,9 @@ class Rom(ListMemory):
     def blocks(self, words, width, device):
         if words <= device.lut_depth:
             return {"BRAM36": 0.0}, 1
-        blocks, banks = device.block_memory(words, width, ())
-        return {"BRAM36": blocks}, banks
+        side = self.banks(words, device)
+        blocks, banks = device.block_memory(-(-words // side), side * width, ())
+        return {"BRAM36": blocks}, banks * side
 
 
 class Bram(ListMemory):
@@ -59,8 +68,9 @@ class Bram(ListMemory):
     def blocks(self, words, width, device):
         if words <= device.lut_depth:
             return {"BRAM36": 0.0}, 1
-        blocks, banks = device.block_memory(words, width)
-        return {"BRAM36": blocks}, banks
+        side = self.banks(words, device)
+        blocks, banks = device.block_memory(-(-words // side), side * width, (width,) * side)
+        return {"BRAM36": blocks}, banks * side
 
     def luts(self, words, width, device):
         return device.lut_memory(words, width) if words <= device.lut_depth else super().luts(words, width, device)
@@ -75,10 +85,14 @@ class Uram(ListMemory):
         block, _ = self._shape(device)
         return -(-words // block) * block
 
+    def banks(self, words, device):
+        return 1 << ceil_log2(-(-words // self._shape(device)[0]))
+
     def blocks(self, words, width, device):
-        block, bits = self._shape(device)
-        deep = -(-words // block)
-        return {"BRAM36": 0.0, "URAM": deep * -(-width // bits)}, deep
+        _, bits = self._shape(device)
+        side = self.banks(words, device)
+        each = -(-width // BYTE) * BYTE if side > 1 else width  # a word of a row is written alone
+        return {"BRAM36": 0.0, "URAM": -(-side * each // bits)}, side
 
     @staticmethod
     def _shape(device: Device) -> tuple[int, int]:

@@ -32,9 +32,9 @@ FACTORS = {
 
 
 def lane_luts(x_bits: int, accumulator: int, legs: int) -> int:
-    """LUTs of a lane in lookup tables, before its clamp: the choice of one of `legs` stripes or an immediate, and the
-    accumulator."""
-    return x_bits * Device.multiplexer(legs + 1) + accumulator
+    """LUTs of a lane in lookup tables, before its clamp: the choice of one of `legs` stripes, two bits of two in a LUT,
+    and the accumulator."""
+    return (-(-x_bits // 2) if legs == 2 else x_bits * Device.multiplexer(legs)) + accumulator
 
 
 def clamp_luts(bits: int, sent: int, low: int, high: int) -> int:
@@ -112,15 +112,9 @@ def _exact(unit: TermLanes) -> int:
     chosen = fold.groups - 1 + (-UNBOUNDED < low < 0 and high < UNBOUNDED - 1)
     if unit.scaler is not None:  # one after the other
         clamp = chosen = below = 0
-    lane, wide = bits * Device.multiplexer(legs), 0
-    if kind.immediates:
-        lane = lane_luts(bits, program.accumulator + below if kind.sums else 0, legs)
-        # above an unsigned activation: once for all lanes
-        readers = fold.size if stage.x.qtype.signed else 1 if unit.shared else fold.groups
-        wide = readers * (program.immediate_bits - bits)
+    lane = lane_luts(bits, program.accumulator + below if kind.sums else 0, legs)
     return (
         fold.size * (lane + clamp)
-        + wide
         + chosen * fold.lanes * out_bits
         + fold.groups * _line_luts(unit)
         + unit.memory.luts(*unit.rom_shape, unit.device)

@@ -75,6 +75,7 @@ class TermLanes(LoadableUnit):
     primitives = True
     loads = True
     stops = False
+    instant = False
 
     @property
     def leaves_out(self) -> frozenset[str]:
@@ -106,7 +107,8 @@ class TermLanes(LoadableUnit):
     @property
     def latency(self):
         late = 0 if self.scaler is None else self.scaler.registers + self.rounds.late
-        return self.kind_of_lanes.registers + self.entries.gaps + late
+        reads = (self.rom_shape[0] > self.device.lut_depth or not self.memory.file) + (self.line_memory[2] > 0)
+        return self.kind_of_lanes.registers + self.entries.gaps + reads + late
 
     @property
     def delay(self):
@@ -201,6 +203,16 @@ class TermLanes(LoadableUnit):
         )
 
     @property
+    def banks(self) -> int:
+        """Words of a row of that memory."""
+        return self.memory.banks(self.depth, self.device)
+
+    @cached_property
+    def rows_of_rom(self) -> Rom:
+        """The file of that memory."""
+        return self.rom.padded(self.depth).banked(self.banks)
+
+    @property
     def ends(self) -> dict[str, int]:
         """LOW and HIGH of the clamp; other weights may reach an end that these do not."""
         if self.scaler is not None:
@@ -279,12 +291,14 @@ class TermLanes(LoadableUnit):
             "TERMS": rom.depth if file else self.depth,
             "LOAD": self.memory.number,
             "DEPTH": self.depth,
-            "CHECK": (rom.check if file else 0, 32),
+            "BANKS": self.banks,
+            "CHECK": (self.rows_of_rom.check if file else 0, 32),
             "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 1 - program.command_bits,
             "GROUPS": self.fold.groups,
             "FINAL": self.rounds.final,
             "GAPS": int(self.entries.gaps),
             "SHARED": int(self.shared),
+            "EAGER": int(self.memory.written or self.rounds.lengths.min() <= self.fold.groups),
         }
 
     def _geometry(self) -> dict:
@@ -304,6 +318,7 @@ class TermLanes(LoadableUnit):
             "SIDE": self.order.side,
             "STRIPES": windows.stripes,
             "STRIPE": windows.stripe,
+            "LEAD": windows.lead,
             "LAST_STRIPE": windows.last_stripe,
             "PHASES": windows.phases,
             "CHANNELS": self.stage.x.shape[0],
@@ -327,7 +342,7 @@ class TermLanes(LoadableUnit):
         windows, bits = self.windows, self.entry_bits
         if self.order.side == 1:
             columns, last = self.order.columns()
-            phase, inside = np.divmod(columns, windows.stripe)
+            phase, inside = np.divmod(columns + windows.lead, windows.stripe)
         else:
             phase, inside = np.divmod(np.arange(self.order.stripe), windows.stripe)
             last = np.ones(len(phase), bool)
@@ -338,11 +353,12 @@ class TermLanes(LoadableUnit):
         return table
 
     def files(self):
-        files = {self.rom_path: self.rom.padded(self.depth).text()} if self.memory.file else {}
+        files = {self.rom_path: self.rows_of_rom.text()} if self.memory.file else {}
         return files if self.scaler is None else files | {self._scale_path: self.scales.text()}
 
     def roms(self) -> dict[str, dict[str, int]]:
-        roms = {self.rom_path: {"depth": self.depth, "width": self.rom.width}} if self.memory.file else {}
+        rows = self.rows_of_rom if self.memory.file else None
+        roms = {self.rom_path: {"depth": rows.depth, "width": rows.width}} if rows else {}
         if self.scaler is not None:
             roms[self._scale_path] = {"depth": self.scales.depth, "width": self.scales.width}
         return roms

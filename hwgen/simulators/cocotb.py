@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from hwgen.errors import ToolFailed
 from hwgen.share import share
+from hwgen.simulators import models
 from hwgen.simulators.simulator import Simulator, literal, simulator_of
 
 TAIL = 40  # lines of a tool's log that an error repeats
@@ -59,7 +60,8 @@ def run_cocotb(
 
     parameters  -- Verilog parameters of the top module
     environment -- extra variables that the test module sees
-    rebuild     -- False: build_dir already holds this very build, only run it
+    rebuild     -- False: build_dir already holds this very build, only run it. A build that a simulator compiles
+                   is kept in the user's cache folder once a run of it has passed, and taken from there
     waves       -- the VCD file to write, of all signals; a build with waves is another build than one without
     internals   -- Python sees all signals, not only the top module's; Verilator runs half as fast (Icarus: no matter)
     cwd         -- where the simulation runs, and so where $readmemh finds its files; default build_dir
@@ -74,7 +76,8 @@ def run_cocotb(
     for name, log in logs.items():
         if rebuild or name != "build.log":
             log.unlink(missing_ok=True)
-    build = None
+    build, key = None, None
+    model = build_dir / toplevel
     if rebuild:
         given = chosen.prepare(
             [str(Path(s).resolve()) for s in sources], toplevel, build_dir, environ, public=internals
@@ -88,6 +91,10 @@ def run_cocotb(
             "waves": waves is not None,
             "log_file": str(logs["build.log"]),
         }
+        model.unlink(missing_ok=True)
+        key = chosen.key(build, build_dir, environ)
+        if key and models.fetch(key, model):
+            build = None
     test = chosen.run_arguments(Path(waves).resolve() if waves else None) | {
         "hdl_toplevel": toplevel,
         "hdl_toplevel_lang": "verilog",
@@ -101,6 +108,8 @@ def run_cocotb(
     job = {"simulator": simulator, "build": build, "test": test, "seconds": str(logs["seconds.json"])}
     code = _run(job, environ, logs["runner.log"], timeout)
     _judge(code, logs, f"{module} on {toplevel}, {simulator}", timeout)
+    if key and build:
+        models.keep(key, model)
     return Seconds(*json.loads(logs["seconds.json"].read_text()))
 
 

@@ -37,6 +37,11 @@ class Simulator:
         """Arguments of the runner's build: sources and build_args. public -- Python sees every signal inside."""
         raise NotImplementedError(f"{type(self).__name__}.prepare")
 
+    def key(self, build: dict, build_dir: Path, environ: dict[str, str]) -> str | None:
+        """Hex digits that stand for all on which the file that `build` would make depends, the file being named as the
+        top module; None where compiling is not worth a cache."""
+        return None
+
     def run_arguments(self, waves: Path | None) -> dict:
         """Arguments of the runner's test: test_args and plusargs; waves -- the VCD file to write."""
         raise NotImplementedError(f"{type(self).__name__}.run_arguments")

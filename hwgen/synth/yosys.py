@@ -9,7 +9,6 @@ import importlib.metadata
 import importlib.util
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -20,17 +19,23 @@ from hwgen.board import read_board
 from hwgen.devices import Device
 from hwgen.errors import MissingTool, ToolFailed
 from hwgen.folder import read_record, write_record
-from hwgen.share import cache as user_cache
+from hwgen.share import kept
 from hwgen.synth import roms
 from hwgen.synth.parts import WRAPPER, Part, parts_of
-from hwgen.synth.processes import run_all
+from hwgen.synth.processes import Task, run_all, yosys_task
 
 LIBRARY = ("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v")
 
 
+def check_installed() -> None:
+    """Raises MissingTool without yosys."""
+    if importlib.util.find_spec("pyosys") is None:
+        raise MissingTool("the Python package pyosys is not installed", hint="pip install pyosys==0.70")
+
+
 def cache_folder() -> Path:
     """Where counts are kept unless told otherwise: HWGEN_CACHE of the environment, or a folder of the user's."""
-    return Path(os.environ.get("HWGEN_CACHE") or user_cache()) / "synth"
+    return kept("synth")
 
 
 def synthesize(
@@ -63,8 +68,7 @@ def synthesize(
     a netlist holds a latch, an unknown cell, or a wire with no driver or two. What was done is in the cache then, and
     also after an interrupt.
     """
-    if importlib.util.find_spec("pyosys") is None:
-        raise MissingTool("the Python package pyosys is not installed", hint="pip install pyosys==0.70")
+    check_installed()
     start = time.monotonic()
     run = _Run.of(Path(build_dir), top, whole, Path(cache) if cache else cache_folder())
     written = run.build_dir / "synth/yosys.json"
@@ -123,12 +127,12 @@ class _Run:
         findings = {key: found for key, found in records.items() if found and found.keys() >= whole_record}
         return _Run(build_dir, manifest, device, parts, contents, cache, keys, findings, frozenset(findings))
 
-    def missing(self, largest_first: bool) -> dict[Part, list[str]]:
-        """The scripts of the parts that are not counted, one of those that are equal."""
+    def missing(self, largest_first: bool) -> list[Task]:
+        """What is to do for the parts that are not counted, one of those that are equal."""
         of = {self.keys[part.stem]: part for part in reversed(self.parts) if self.keys[part.stem] not in self.cached}
         # first where several run, so that they end together; else last, so that most are known early
         ordered = sorted(of.values(), key=lambda part: sum(map(len, part.texts.values())), reverse=largest_first)
-        return {part: commands(part, self.device) for part in ordered}
+        return [yosys_task(part, commands(part, self.device)) for part in ordered]
 
     def progress(self, names: list[str]) -> str:
         """One line; names -- of the parts at work."""
@@ -136,16 +140,12 @@ class _Run:
         cached = f", {len(self.cached)} from the cache" if self.cached else ""
         return done + cached + self.last + (f"; at work on {', '.join(names)}" if names else "")
 
-    def finished(self, part: Part, seconds: float) -> None:
+    def finished(self, task: Task, seconds: float) -> None:
         """Checks what yosys made of a part, and keeps its counts."""
-        work = self.build_dir / "synth"
-        if part.roms:
-            compared = work / f"{part.stem}.elaborated.json"
-            wanted = {rom: self.contents[rom] for rom in part.roms}
-            roms.compare(self.build_dir, self.manifest, wanted, json.loads(compared.read_text())["modules"])
-            compared.unlink()
+        part, work = task.part, self.build_dir / "synth"
+        check_roms(self.build_dir, self.manifest, self.contents, part)
         stat = json.loads((work / f"{part.stem}.stat.json").read_text())
-        _check_top(part, stat["modules"])
+        check_top(part, stat["modules"])
         cells = stat["design"].get("num_cells_by_type", {})
         if part.box:
             del cells[self.manifest["core"]]
@@ -190,10 +190,19 @@ class _Run:
 def commands(part: Part | None, device: Device) -> list[str]:
     """The script of a part; of none, what all scripts have in common."""
     stem = f"synth/{part.stem}" if part else ""
-    read = [*LIBRARY]
-    if part:
-        # deferred: a module is read with the parameters it is used with, so no ROM is read with an empty name
-        read += [f"read_verilog {'-lib' if path in part.box else '-defer'} {path}" for path in part.texts]
+    return [
+        *LIBRARY,
+        *elaborate(part),
+        f"{device.yosys} -run prepare:",
+        f"tee -q -o {stem}.stat.json stat -json",
+    ]
+
+
+def elaborate(part: Part | None) -> list[str]:
+    """The commands that read a part, whatever comes before and behind; its memories are written for `check_roms`."""
+    stem = f"synth/{part.stem}" if part else ""
+    # deferred: a module is read with the parameters it is used with, so no ROM is read with an empty name
+    read = [f"read_verilog {'-lib' if path in part.box else '-defer'} {path}" for path in part.texts] if part else []
     if part and part.wrapper:
         read += [
             f"read_verilog {stem}.v",
@@ -207,15 +216,19 @@ def commands(part: Part | None, device: Device) -> list[str]:
     check = ["proc", "check", "memory_collect"]
     if part and part.roms:
         check.append(f"write_json -selected {stem}.elaborated.json")
-    return [
-        *read,
-        *("design -push-copy", *check, "design -pop"),
-        f"{device.yosys} -run prepare:",
-        f"tee -q -o {stem}.stat.json stat -json",
-    ]
+    return [*read, "design -push-copy", *check, "design -pop"]
 
 
-def _check_top(part: Part, modules: Iterable[str]) -> None:
+def check_roms(build_dir: Path, manifest: dict, contents: dict[str, list[int]], part: Part) -> None:
+    """Raises ToolFailed unless a part that yosys elaborated holds the words of each of its ROM files."""
+    if part.roms:
+        compared = build_dir / f"synth/{part.stem}.elaborated.json"
+        wanted = {rom: contents[rom] for rom in part.roms}
+        roms.compare(build_dir, manifest, wanted, json.loads(compared.read_text())["modules"])
+        compared.unlink()
+
+
+def check_top(part: Part, modules: Iterable[str]) -> None:
     """Raises ToolFailed where another process in the same folder wrote the counts, which the cache would keep for good.
 
     modules -- as yosys names them: the module, $paramod\\MODULE\\PARAMETERS or $paramod$HASH\\MODULE

@@ -23,6 +23,7 @@ class Gather(Unit):
     device: Device
     module = "gather"
     stops = False
+    instant = False
 
     @property
     def name(self) -> str:

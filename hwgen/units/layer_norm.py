@@ -20,6 +20,7 @@ OUTPUT = 5  # registers from the root to the first result
 @dataclass(frozen=True, eq=False)
 class LayerNorm(ChannelUnit):
     module = "layer_norm"
+    instant = False
     primitives = True
 
     @property

@@ -20,6 +20,7 @@ OUTPUT = 6  # registers from a reciprocal to the first result
 @dataclass(frozen=True, eq=False)
 class Softmax(ChannelUnit):
     module = "softmax"
+    instant = False
     primitives = True
 
     @property

@@ -17,7 +17,11 @@ class StreamFifo(BeatByBeat):
     order: Order
     device: Device
     module = "stream_fifo"
-    latency = 2
+    instant = False
+
+    @property
+    def latency(self):  # type: ignore[override]
+        return 3 if self.block else 2
 
     def note(self):
         join, _, side = self.name.rpartition("_")
@@ -41,7 +45,7 @@ class StreamFifo(BeatByBeat):
             return {"LUT": self.bits * -(-self.depth // 32) + control, "BRAM36": 0}
         control += 10 if self.depth != 1 << address else 0  # the pointers' way back to zero
         if self.block:
-            return {"LUT": control, "BRAM36": self.device.block_memory(self.depth, self.bits)[0]}
+            return {"LUT": control + 2, "BRAM36": self.device.block_memory(self.depth, self.bits)[0]}
         return {"LUT": control + self.device.lut_banks(self.depth, self.bits), "BRAM36": 0}
 
     def walks(self, rows, taken, sent):

@@ -54,6 +54,7 @@ class StreamNarrow(Unit):
     taken: Order
     sent: Order
     module = "stream_narrow"
+    instant = False
     rigid = True
 
     @property

@@ -22,6 +22,7 @@ class Unit:
     empty_slots   cycles of a frame in which it takes no beat
     rigid         whether it takes nothing while a result of it waits
     stops         whether a beat that waits behind it stops what comes before it: not where rows are held
+    instant       whether it takes a beat only where what it sends is taken in that clock: its tready is no register's
     loadable      whether a host writes its list: then it is a LoadableUnit
     leaves_out    modules of rtl/ that its parameters keep out of what is below it
     """
@@ -36,6 +37,7 @@ class Unit:
     empty_slots: int = 0
     rigid: bool = False
     stops: bool = True
+    instant: bool = True
     loadable: bool = False
     leaves_out: frozenset[str] = frozenset()
 
