@@ -285,6 +285,7 @@ module line_memory #(
         end
         for (r = 0; r < READERS; r = r + 1) begin : gen_reader
             if (DEPTH <= 64) begin : gen_lutram
+                wire clear = rst || (read_enable && read_zero[r]);
                 for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
                     (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
                     reg [X_W-1:0] word_q;
@@ -294,12 +295,8 @@ module line_memory #(
                     end
                     always @(posedge clk) if (write[g]) memory[address_q] <= word[g*X_W +: X_W];
                     always @(posedge clk) begin
-                        if (rst) begin
-                            word_q <= {X_W{1'b0}};
-                        end else if (read_enable) begin
-                            if (read_zero[r]) word_q <= {X_W{1'b0}};
-                            else word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
-                        end
+                        if (clear) word_q <= {X_W{1'b0}};
+                        else if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
                     end
                     assign read_word[(r*STRIPES+g)*X_W +: X_W] = word_q;
                 end
@@ -320,15 +317,14 @@ module line_memory #(
                     end
                 end
                 always @(posedge clk) if (read_enable) read_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
+                wire clear = rst || (read_enable && zero_q);
                 always @(posedge clk) begin
-                    if (rst) begin
-                        zero_q <= 1'b1;
-                        word_q <= {(STRIPES*X_W){1'b0}};
-                    end else if (read_enable) begin
-                        zero_q <= read_zero[r];
-                        if (zero_q) word_q <= {(STRIPES*X_W){1'b0}};
-                        else word_q <= read_q;
-                    end
+                    if (rst) zero_q <= 1'b1;
+                    else if (read_enable) zero_q <= read_zero[r];
+                end
+                always @(posedge clk) begin
+                    if (clear) word_q <= {(STRIPES*X_W){1'b0}};
+                    else if (read_enable) word_q <= read_q;
                 end
                 assign read_word[r*STRIPES*X_W +: STRIPES*X_W] = word_q;
             end

@@ -13,8 +13,8 @@ from parts.stream import Source, reset, start
 
 @dataclass(frozen=True)
 class Rows:
-    """How a row is cut: a stream of `lanes`, one pixel a beat or `wide`, into stripes of `stripe` columns, the first of which
-    begins `lead` columns before the row."""
+    """How a row is cut: a stream of `lanes`, one pixel a beat or `wide`, into stripes of `stripe` columns, the first
+    of which begins `lead` columns before the row."""
 
     columns: int
     lanes: int
