@@ -139,7 +139,7 @@ CONFIGS = [
     for case in (
         PADDED,
         SMALL,
-        PADDED | {"GROUPS": 3},
+        PADDED | {"GROUPS": 3, "READ": 3},
         PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40},
         PADDED | {"TERMS": 22, "GROUPS": 3, "GAPS": 1, "PAYLOAD_W": 6},
         PADDED | WEIGHTS | {"GROUPS": 3},

@@ -103,7 +103,13 @@ MUTANTS = {
     ),
     "a sum begun a term too early": ("term_lanes", 7, "term_lanes", ".first(first_4q)", ".first(first_3q)"),
     "no zero beside an immediate": ("term_lanes", 0, "line_memory", "(read_enable && read_zero[r])", "1'b0"),
-    "no zero beside an immediate in block RAM": ("term_lanes", 10, "line_memory", "(read_enable && zero_q)", "1'b0"),
+    "no zero beside an immediate in block RAM": (
+        "term_lanes",
+        10,
+        "line_memory",
+        "(read_enable && zero_q[READ-2])",
+        "1'b0",
+    ),
     "an immediate's ones not set": ("term_lanes", 0, "term_lanes", "if (group_immediate_3[k]) op", "if (1'b0) op"),
     "an immediate's upper bits lost": (
         "term_sequencer",
