@@ -382,7 +382,6 @@ module term_lanes #(
                         .clk(clk),
                         .enable(enable),
                         .weight(group_command_3),
-                        .zero(1'b0),
                         .x(x),
                         .first(first_4q),
                         .immediate(immediate_4q),
