@@ -74,8 +74,8 @@ module matmul #(
     localparam PAIR = (SLICES == 2 && LANES > 1) ? 2 : 1;  // lanes of a pe_mac
     localparam SENT_W = W - DROP + LIFT;
     // clocks of a read: block RAM has a register behind it; a factor that is read faster waits for the other
-    localparam A_READ = (A_RING << $clog2(K) > 64) ? 2 : 1;
-    localparam B_READ = (B_RING << $clog2(STRIPE) + $clog2(K) > 64) ? 2 : 1;
+    localparam A_READ = ((A_RING << $clog2(K)) > 64) ? 2 : 1;
+    localparam B_READ = ((B_RING << ($clog2(STRIPE) + $clog2(K))) > 64) ? 2 : 1;
     localparam READ = (A_READ > B_READ) ? A_READ : B_READ;
 
     generate
