@@ -88,27 +88,36 @@ LANES_V = """
 `default_nettype none
 module lanes #(PARAMETERS) (
     input wire clk, input wire rst, input wire [LANES*X_W-1:0] word, input wire [LEG_W-1:0] leg,
-    input wire use_immediate, input wire [X_W-1:0] immediate, input wire last,
+    input wire [X_W-1:0] immediate, input wire last,
     input wire [11:0] command, input wire tready,
     output wire [LANES*X_W-1:0] tdata, output wire tvalid
 );
     wire full;
     wire enable = !(last && full);
     wire clear = rst || (enable && last);
-    wire [LANES*OPERAND_W-1:0] operands;
-    reg [LANES*OPERAND_W-1:0] operands_q;
+    wire [LANES*X_W-1:0] operands;
+    reg [LANES*X_W-1:0] operands_q;
+    reg above_q;
     lane_select #(
-        .X_W(X_W), .STRIPES(LANES), .LANES(LANES), .FIRST_LEG(-(LEGS/2)), .LEGS(LEGS), .LEG_W(LEG_W),
-        .B(X_W), .W(OPERAND_W)
+        .X_W(X_W), .STRIPES(LANES), .LANES(LANES), .FIRST_LEG(-(LEGS/2)), .LEGS(LEGS), .XILINX(1)
     ) u_lane_select (
-        .word(word), .leg(leg), .use_immediate(use_immediate), .immediate(immediate), .operands(operands)
+        .word(word), .leg(leg), .operands(operands)
     );
-    always @(posedge clk) if (enable) operands_q <= operands;
+    always @(posedge clk) if (enable) above_q <= immediate[X_W-1];
+    genvar k;
+    generate
+        for (k = 0; k < LANES * X_W; k = k + 1) begin : gen_operand
+            always @(posedge clk) if (enable) begin
+                if (immediate[k % X_W]) operands_q[k] <= 1'b1;
+                else operands_q[k] <= operands[k];
+            end
+        end
+    endgenerate
     wire [LANES*SENT_W-1:0] sums;
     genvar l;
     generate
         for (l = 0; l < LANES; l = l + 1) begin : gen_lane
-            wire [OPERAND_W-1:0] x = operands_q[l*OPERAND_W +: OPERAND_W];
+            wire [OPERAND_W-1:0] x = {{(OPERAND_W-X_W){above_q}}, operands_q[l*X_W +: X_W]};
             wire [W-1:0] sum;
             INSTANCE
             assign sums[l*SENT_W +: SENT_W] = sum[W-1 -: SENT_W];
@@ -163,7 +172,7 @@ class Lane:
             "X_W": self.x_bits,
             "OPERAND_W": self.operand_bits,
             "LEGS": self.legs,
-            "LEG_W": self.legs.bit_length(),
+            "LEG_W": max(1, (self.legs - 1).bit_length()),
             "W": self.accumulator_bits,
             "SENT_W": self.x_bits + 1,  # a result fills its sum, but for the sign
         }

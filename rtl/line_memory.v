@@ -11,9 +11,10 @@
 // is never written, and reads as PAD_VALUE.
 //
 // row_written pulses after a row can be read; the reader gives slots back: ROW_STEP of them with `freed`, LAST_STEP
-// where freed_last says so. Read address = {slot, column in stripe, channel}; the word follows one clock later, or two
-// where the memory is block RAM, whose output register it goes through, each clock with read_enable. It is zero for a
-// read_zero that came with the address, and after a reset. Every reader has a copy of the memory. s_axis_tready is a register.
+// where freed_last says so. Read address = {slot, column in stripe, channel}; the word follows READ clocks later, each
+// clock with read_enable: one in LUTs; in block RAM two, the second being that of its output register, or three where
+// that register has no reset of its own. The word is zero for a read_zero that came with the address, and after a
+// reset. Every reader has a copy of the memory. s_axis_tready is a register.
 //
 // bench: sim/bench_line_memory.py
 `default_nettype none
@@ -24,6 +25,7 @@ module line_memory #(
     parameter SIDE = 1,                       // pixels in a beat, all of one channel
     parameter PHASES = STRIPES,               // stripes that a place of a beat may go to; STRIPES if SIDE is 1
     parameter READERS = 1,                    // words read at once, each from a copy of the memory
+    parameter READ = 3,                       // clocks from an address to its word; 1 up to 64 words, else 2 or 3
     parameter STRIPE = 8,                     // columns of a stripe
     parameter LEAD = 0,                       // columns of the first stripe left of the frame
     parameter LAST_STRIPE = STRIPE,           // columns of the last stripe up to the frame's end
@@ -89,6 +91,9 @@ module line_memory #(
     generate
         if (RING < 1) begin : gen_check_ring
             line_memory_RING_must_be_at_least_1 error_i ();
+        end
+        if ((DEPTH <= 64) ? READ != 1 : (READ != 2 && READ != 3)) begin : gen_check_read
+            line_memory_READ_must_be_1_in_LUTs_and_2_or_3_in_block_RAM error_i ();
         end
         if (CHANNELS < 1) begin : gen_check_channels
             line_memory_CHANNELS_must_be_at_least_1 error_i ();
@@ -289,6 +294,7 @@ module line_memory #(
         end
         for (r = 0; r < READERS; r = r + 1) begin : gen_reader
             if (DEPTH <= 64) begin : gen_lutram
+                wire clear = rst || (read_enable && read_zero[r]);
                 for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
                     (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
                     reg [X_W-1:0] word_q;
@@ -298,12 +304,8 @@ module line_memory #(
                     end
                     always @(posedge clk) if (write[g]) memory[address_q] <= word[g*X_W +: X_W];
                     always @(posedge clk) begin
-                        if (rst) begin
-                            word_q <= {X_W{1'b0}};
-                        end else if (read_enable) begin
-                            if (read_zero[r]) word_q <= {X_W{1'b0}};
-                            else word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
-                        end
+                        if (clear) word_q <= {X_W{1'b0}};
+                        else if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
                     end
                     assign read_word[(r*STRIPES+g)*X_W +: X_W] = word_q;
                 end
@@ -311,7 +313,11 @@ module line_memory #(
                 (* ram_style = "block" *) (* no_rw_check *) reg [STRIPES*X_W-1:0] memory [0:DEPTH-1];
                 reg [STRIPES*X_W-1:0] read_q;
                 reg [STRIPES*X_W-1:0] word_q;
-                reg                   zero_q;
+                reg  [READ-2:0]       zero_q;
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [READ-1:0]       zero_d = {zero_q, read_zero[r]};    // the oldest goes
+                /* verilator lint_on UNUSEDSIGNAL */
+                wire [STRIPES*X_W-1:0] read;
                 if (FILL != 0) begin : gen_fill
                     integer w;
                     initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {STRIPES{PAD_VALUE}};
@@ -324,15 +330,21 @@ module line_memory #(
                     end
                 end
                 always @(posedge clk) if (read_enable) read_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
+                if (READ == 3) begin : gen_output
+                    reg [STRIPES*X_W-1:0] output_q;
+                    assign read = output_q;
+                    always @(posedge clk) if (read_enable) output_q <= read_q;
+                end else begin : gen_as_read
+                    assign read = read_q;
+                end
+                wire clear = rst || (read_enable && zero_q[READ-2]);
                 always @(posedge clk) begin
-                    if (rst) begin
-                        zero_q <= 1'b1;
-                        word_q <= {(STRIPES*X_W){1'b0}};
-                    end else if (read_enable) begin
-                        zero_q <= read_zero[r];
-                        if (zero_q) word_q <= {(STRIPES*X_W){1'b0}};
-                        else word_q <= read_q;
-                    end
+                    if (rst) zero_q <= {(READ-1){1'b1}};
+                    else if (read_enable) zero_q <= zero_d[READ-2:0];
+                end
+                always @(posedge clk) begin
+                    if (clear) word_q <= {(STRIPES*X_W){1'b0}};
+                    else if (read_enable) word_q <= read;
                 end
                 assign read_word[r*STRIPES*X_W +: STRIPES*X_W] = word_q;
             end

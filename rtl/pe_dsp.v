@@ -139,7 +139,7 @@ module pe_dsp #(
                     x_q <= x;
                     keep_q <= keep;
                     double_q <= double;
-                    negate_q <= negate;
+                    negate_q <= negate && !use_immediate;
                     immediate_q <= use_immediate;
                     constant_q <= immediate;
                 end

@@ -131,7 +131,8 @@ module term_lanes #(
     localparam ADDRESS_BITS = $clog2(RING) + $clog2(STRIPE) + $clog2(CHANNELS);
     localparam ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1;
     localparam LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1;
-    localparam READ = (RING << ($clog2(STRIPE) + $clog2(CHANNELS)) > 64) ? 2 : 1;  // clocks, as in line_memory.v
+    // clocks of the line memory: the output register of Xilinx's block RAMs has a reset of its own
+    localparam READ = (RING << ($clog2(STRIPE) + $clog2(CHANNELS)) <= 64) ? 1 : (XILINX != 0) ? 2 : 3;
     localparam SUM_W = W + F;
     localparam SENT_W = SUM_W - DROP;
     localparam REST_W = (EVEN != 0) ? DROP : 0;
@@ -206,6 +207,7 @@ module term_lanes #(
         .SIDE(SIDE),
         .PHASES(PHASES),
         .READERS(GROUPS),
+        .READ(READ),
         .STRIPE(STRIPE),
         .LEAD(LEAD),
         .LAST_STRIPE(LAST_STRIPE),

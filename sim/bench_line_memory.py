@@ -13,8 +13,8 @@ from parts.stream import Source, reset, start
 
 @dataclass(frozen=True)
 class Rows:
-    """How a row is cut: a stream of `lanes`, one pixel a beat or `wide`, into stripes of `stripe` columns, the first of which
-    begins `lead` columns before the row."""
+    """How a row is cut: a stream of `lanes`, one pixel a beat or `wide`, into stripes of `stripe` columns, the first
+    of which begins `lead` columns before the row."""
 
     columns: int
     lanes: int
@@ -48,8 +48,10 @@ class Rows:
             for beat in group:
                 phase, column = divmod(beat[0] + self.lead, self.stripe)
                 entries.append(int(beat == group[-1]) << (bits - 1) | phase << column_bits | column)
+        depth = parameters["RING"] << (column_bits + clog2(parameters["CHANNELS"]))
         last = self.columns + self.lead - (self.stripes - 1) * self.stripe
         return {
+            "READ": 1 if depth <= 64 else 3,
             **parameters,
             "STRIPES": self.stripes,
             "SIDE": self.lanes if self.wide else 1,
@@ -109,6 +111,7 @@ CASES = [
         {
             "X_W": 3,
             "READERS": 2,
+            "READ": 2,
             "CHANNELS": 7,
             "RING": 4,
             "ROWS": 3,
@@ -190,9 +193,8 @@ class Memory:
         """
         c = self.c
         places = [(row, column, channel) for column in range(self.cut.stripe) for channel in range(c["CHANNELS"])]
-        late = 2 if c["RING"] << (clog2(c["STRIPE"]) + clog2(c["CHANNELS"])) > 64 else 1
         waiting = []
-        for place in [*places, *([None] * (late - 1))]:
+        for place in [*places, *([None] * (c["READ"] - 1))]:
             while self.rng.random() < pause:  # the word holds without read_enable
                 await FallingEdge(self.dut.clk)
             if place:
@@ -200,7 +202,7 @@ class Memory:
             zeros = await self.clock(waiting[-1] if place else waiting[-1][0], freed if place == places[-1] else None)
             if place:
                 waiting[-1] = waiting[-1], zeros
-            if len(waiting) == late or not place:
+            if len(waiting) == c["READ"] or not place:
                 read, zeros = waiting.pop(0)
                 for reader, of in enumerate(read):
                     self.compare(reader, *of, zero=zeros >> reader & 1)

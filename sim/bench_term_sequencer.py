@@ -139,7 +139,7 @@ CONFIGS = [
     for case in (
         PADDED,
         SMALL,
-        PADDED | {"GROUPS": 3},
+        PADDED | {"GROUPS": 3, "READ": 3},
         PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40},
         PADDED | {"TERMS": 22, "GROUPS": 3, "GAPS": 1, "PAYLOAD_W": 6},
         PADDED | WEIGHTS | {"GROUPS": 3},
@@ -148,7 +148,9 @@ CONFIGS = [
         | {"TERMS": 22, "GROUPS": 2, "GAPS": 1, "PAYLOAD_W": 6, "IMMEDIATE_W": 13, "PAD_VALUE": (0, 13)},
         PADDED | {"TERMS": 22, "GROUPS": 1, "GAPS": 1, "PAYLOAD_W": 6, "LOAD": 1, "DEPTH": 64},
         # one lane: the legs beside the second are outside; a list in block RAM; stripes of eight
-        PADDED | {"TERMS": 66, "OUT_STRIPE": 4, "IN_STRIPE": 9, "FIRST_COLUMN": 7, "BEFORE": 1, "LEGS": 1, "AFTER": 1},
+        PADDED
+        | {"TERMS": 66, "OUT_STRIPE": 4, "IN_STRIPE": 9, "FIRST_COLUMN": 7, "BEFORE": 1, "LEGS": 1, "AFTER": 1}
+        | {"ROW_STEP": 1, "LAST_STEP": 7},
         PADDED | {"TERMS": 66, "GAPS": 1, "PAYLOAD_W": 6, "IN_STRIPE": 8, "FIRST_COLUMN": 0, "LEGS": 2, "READ": 1},
     )
 ]

@@ -17,14 +17,35 @@ from tests.proofs import yosys
 PE_DSP = share("rtl") / "pe_dsp.v"
 MODEL = share("sim") / "DSP48E2.v"
 
+# beside both forms the command that their registers hold, and what the ports of the slice are then
 BOTH = """
 module both #(parameter W = 24) (
-    input clk, input enable, input first, input shift, input negate, input [2*W-1:0] x,
-    output [2*W-1:0] sum, output [2*W-1:0] sum_gate);
+    input clk, input enable, input first, input shift, input negate, input use_immediate, input [W-1:0] immediate,
+    input [2*W-1:0] x, output [2*W-1:0] sum, output [2*W-1:0] sum_gate);
     pe_dsp #(.W(W), .XILINX(0)) gold(
-        .clk(clk), .enable(enable), .first(first), .shift(shift), .negate(negate), .x(x), .sum(sum));
+        .clk(clk), .enable(enable), .first(first), .shift(shift), .negate(negate), .use_immediate(use_immediate),
+        .immediate(immediate), .x(x), .sum(sum));
     pe_dsp_gate #(.W(W), .XILINX(1)) gate(
-        .clk(clk), .enable(enable), .first(first), .shift(shift), .negate(negate), .x(x), .sum(sum_gate));
+        .clk(clk), .enable(enable), .first(first), .shift(shift), .negate(negate), .use_immediate(use_immediate),
+        .immediate(immediate), .x(x), .sum(sum_gate));
+
+    reg [2*W-1:0] x_q;
+    reg [W-1:0]   constant_q;
+    reg           keep_q, double_q, negate_q, use_q;
+    always @(posedge clk) if (enable) begin
+        x_q <= x;
+        constant_q <= immediate;
+        keep_q <= !first;
+        double_q <= !first && shift;
+        negate_q <= negate && !use_immediate;
+        use_q <= use_immediate;
+    end
+    // nothing doubles what it does not keep, nor subtracts an immediate
+    wire reached = (keep_q || !double_q) && !(negate_q && use_q);
+    wire [8:0] port_opmode = {1'b0, keep_q, use_q ? {1'b0, double_q, 1'b0} : 3'b011, 2'b00, double_q || use_q, use_q};
+    wire [3:0] port_alumode = {3'b000, negate_q};
+    wire [23:0] constant = constant_q;
+    wire [47:0] port_ab = {constant, constant};
 endmodule
 """
 
@@ -39,7 +60,6 @@ def elaborated(folder, w, gate):
         f"hierarchy -check -top both -chparam W {w}",
         "proc",
         "flatten",
-        "opt_clean",
     ]
 
 
@@ -49,27 +69,32 @@ def prove(folder, w, gate):
     1  after a clock with enable both hold the same term and command, and the slice's are legal;
     2  they do for ever then: with enable or without;
     3  where both hold a `first`, a clock with enable makes the sums equal;
-    4  sums that are equal stay equal (over two steps: a doubling that is not kept can only be held, never entered).
+    4  sums that are equal stay equal.
     """
     gold, gate_ = "gold.gen_behavioural", "gate.gen_primitive.dsp_i"
-    old = {f"{gold}.keep_q": f"{gate_}.opmode_q[7]", f"{gold}.double_q": f"{gate_}.opmode_q[1]"}
     command = {
-        f"{gold}.x_q[{w - 1}:0]": f"{gate_}.c_q[{w - 1}:0]",
-        f"{gold}.x_q[{2 * w - 1}:{w}]": f"{gate_}.c_q[{w + 23}:24]",
-        f"{gold}.negate_q": f"{gate_}.alumode_q[0]",
-        f"{gate_}.opmode_q[8]": "1'b0",
-        f"{gate_}.opmode_q[6:2]": "5'b01100",
-        f"{gate_}.opmode_q[0]": "1'b0",
-        f"{gate_}.alumode_q[3:1]": "3'b000",
+        f"{gold}.x_q": "x_q",
+        f"{gold}.constant_q": "constant_q",
+        f"{gold}.keep_q": "keep_q",
+        f"{gold}.double_q": "double_q",
+        f"{gold}.negate_q": "negate_q",
+        f"{gold}.immediate_q": "use_q",
+        f"{gate_}.c_q[{w - 1}:0]": f"x_q[{w - 1}:0]",
+        f"{gate_}.c_q[{w + 23}:24]": f"x_q[{2 * w - 1}:{w}]",
+        f"{gate_}.a_q": "port_ab[47:18]",
+        f"{gate_}.b_q": "port_ab[17:0]",
+        f"{gate_}.opmode_q": "port_opmode",
+        f"{gate_}.alumode_q": "port_alumode",
         f"{gate_}.legal": "1'b1",
+        "reached": "1'b1",
     }
     sums = {"sum": "sum_gate"}
-    nothing = dict.fromkeys([*old.keys(), *old.values()], "1'b0")
+    nothing = {"keep_q": "1'b0", "double_q": "1'b0"}
 
     def each(option, pairs):
         return " ".join(f"{option} {a} {b}" for a, b in pairs.items())
 
-    same = each("-prove", old | command)
+    same = each("-prove", command)
     after_one = "sat -verify -seq 2 -prove-skip 1 -set-at 1 enable 1"
     for_ever = "sat -verify -tempinduct -tempinduct-inductonly -seq 1 -maxsteps 3"
     return yosys(
@@ -91,11 +116,16 @@ def test_the_slice_equals_the_behavioural_form(w, tmp_path):
 
 BROKEN = {
     "one lane of 48 bits": ('"TWO24"', '"ONE48"'),
-    "first forgotten": ("{1'b0, keep, 3'b011", "{1'b0, 1'b1, 3'b011"),
-    "never doubled": ("2'b00, double, 1'b0}", "2'b00, 1'b0, 1'b0}"),
-    "C as W": ("{1'b0, keep, 3'b011,", "{1'b1, keep, 3'b011,"),
-    "Z from P": ("keep, 3'b011", "keep, 3'b010"),
-    "not of the sum instead of not of x": ("{3'b000, negate}", "{2'b00, negate, 1'b0}"),
+    "first forgotten": ("{1'b0, keep, z", "{1'b0, 1'b1, z"),
+    "never doubled": ("double || use_immediate, use", "use_immediate, use"),
+    "C as W": ("{1'b0, keep, z,", "{1'b1, keep, z,"),
+    "Z from P": (": 3'b011", ": 3'b010"),
+    "an immediate not doubled": ("? {1'b0, double, 1'b0}", "? {1'b0, 1'b0, 1'b0}"),
+    "an immediate and x": ("z = use_immediate ?", "z = 1'b0 ?"),
+    "an immediate subtracted": ("negate && !use_immediate};", "negate};"),
+    "an immediate of one lane": ("assign ab[24*l +: W] = immediate;", "assign ab[24*l +: W] = l ? 0 : immediate;"),
+    "A not registered": (".AREG(1)", ".AREG(0)"),
+    "not of the sum instead of not of x": ("{3'b000, negate &&", "{2'b00, 1'b1, negate &&"),
     "P held by nothing": (".CEP(enable)", ".CEP(1'b1)"),
     "C not registered": (".CREG(1)", ".CREG(0)"),
     "ALUMODE not registered": (".ALUMODEREG(1)", ".ALUMODEREG(0)"),
@@ -122,7 +152,7 @@ def test_a_wrong_instance_is_refuted(broken, tmp_path):
     assert "model found: FAIL" in refuted.stdout
 
 
-def test_the_slice_gets_six_operations_and_no_other(tmp_path):
+def test_the_slice_gets_nine_operations_and_no_other(tmp_path):
     """All inputs, all that they make of OPMODE (W, Z, Y, X) and ALUMODE; each is legal in UG579's tables without M."""
     done = yosys(
         tmp_path,
@@ -130,15 +160,17 @@ def test_the_slice_gets_six_operations_and_no_other(tmp_path):
         f"read_verilog -defer {PE_DSP}",
         "hierarchy -check -top pe_dsp -chparam XILINX 1",
         "proc",
-        "eval -table first,shift,negate -show gen_primitive.opmode -show gen_primitive.alumode",
+        "eval -table first,shift,negate,use_immediate -show gen_primitive.opmode -show gen_primitive.alumode",
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    rows = re.findall(r"1'([01])\s+1'([01])\s+1'([01])\s*\|\s*9'([01]{9})\s+4'([01]{4})", done.stdout)
-    assert {row[:3] for row in rows} == {tuple(f"{i:03b}") for i in range(8)}
-    clear, once, twice = "00_011_00_00", "01_011_00_00", "01_011_00_10"
-    for first, shift, negate, opmode, alumode in rows:
+    rows = re.findall(r"1'([01])\s+1'([01])\s+1'([01])\s+1'([01])\s*\|\s*9'([01]{9})\s+4'([01]{4})", done.stdout)
+    assert {row[:4] for row in rows} == {tuple(f"{i:04b}") for i in range(16)}
+    of_x = "00_011_00_00", "01_011_00_00", "01_011_00_10"
+    of_immediate = "00_000_00_11", "01_000_00_11", "01_010_00_11"
+    for first, shift, negate, use, opmode, alumode in rows:
+        clear, once, twice = of_immediate if use == "1" else of_x
         expected = clear if first == "1" else twice if shift == "1" else once
-        assert (opmode, alumode) == (expected.replace("_", ""), "000" + negate)
+        assert (opmode, alumode) == (expected.replace("_", ""), "000" + ("0" if use == "1" else negate))
 
 
 @pytest.mark.parametrize("config", bench_pe_dsp.CONFIGS, ids=str)

@@ -18,7 +18,7 @@ MODEL = share("sim") / "DSP48E2.v"
 # both lanes in one
 BOTH = """
 module both #(PARAMETERS) (
-    input clk, input enable, input [WEIGHT_W-1:0] weight, input zero, input [PRODUCTS*X_W-1:0] x,
+    input clk, input enable, input [WEIGHT_W-1:0] weight, input [PRODUCTS*X_W-1:0] x,
     input first, input [IMMEDIATE_W-1:0] immediate
 );
     localparam SPLIT = (PRODUCTS == 1) ? 48 : (X_W > 2) ? 26 - X_W : 24;
@@ -26,11 +26,11 @@ module both #(PARAMETERS) (
     wire [PRODUCTS*W-1:0] gate;
     pe_mac #(.PRODUCTS(PRODUCTS), .X_W(X_W), .X_SIGNED(X_SIGNED), .WEIGHT_W(WEIGHT_W),
         .IMMEDIATE_W(IMMEDIATE_W), .W(W), .BASE(BASE), .XILINX(0)) gold_i(
-        .clk(clk), .enable(enable), .weight(weight), .zero(zero), .x(x), .first(first), .immediate(immediate),
+        .clk(clk), .enable(enable), .weight(weight), .x(x), .first(first), .immediate(immediate),
         .sum(gold));
     pe_mac_gate #(.PRODUCTS(PRODUCTS), .X_W(X_W), .X_SIGNED(X_SIGNED), .WEIGHT_W(WEIGHT_W),
         .IMMEDIATE_W(IMMEDIATE_W), .W(W), .BASE(BASE), .XILINX(1)) gate_i(
-        .clk(clk), .enable(enable), .weight(weight), .zero(zero), .x(x), .first(first), .immediate(immediate),
+        .clk(clk), .enable(enable), .weight(weight), .x(x), .first(first), .immediate(immediate),
         .sum(gate));
 
     reg [WEIGHT_W-1:0]     weight_q;
@@ -60,7 +60,7 @@ module both #(PARAMETERS) (
     end endgenerate
     always @(posedge clk) if (enable) begin
         weight_q <= weight;
-        x_q <= zero ? 0 : x;
+        x_q <= x;
         first_q <= first;
         immediate_q <= immediate;
     end
@@ -171,9 +171,6 @@ BROKEN = {
     "C not registered": (".CREG(1)", ".CREG(0)", 3),
     "OPMODE not registered": (".OPMODEREG(1)", ".OPMODEREG(0)", 3),
     "a register more": (".ADREG(0)", ".ADREG(1)", 3),
-    "no zero": (".RSTD(enable && zero)", ".RSTD(1'b0)", 3),
-    "a zero without enable": (".RSTD(enable && zero)", ".RSTD(zero)", 3),
-    "a zero of one lane": (".RSTA(enable && zero)", ".RSTA(1'b0)", 0),
     "P held by nothing": (".CEP(enable)", ".CEP(1'b1)", 3),
     "the product held by nothing": (".CEM(enable)", ".CEM(1'b1)", 3),
     "subtracted": ("4'b0000", "4'b0011", 3),

@@ -206,13 +206,15 @@ class Heaps:
                 continue  # the last row waits for all
             heap = _Heap(columns, later, goal, -(-highest // 3))
             for start in heap.starts():
-                row = self._row(heap, start, level)
+                row, inverted = self._row(heap, start, level)
                 for i in range(row.bits):
-                    waiting.setdefault(level, []).append((start + i, bit(row.word, i)))
+                    reference = bit(row.word, i, inverted and start + i == width - 1)
+                    waiting.setdefault(level, []).append((start + i, reference))
                     later[start + i] += 1
 
-    def _row(self, heap: _Heap, start: int, level: int) -> Row:
-        """Takes a row out of the columns from `start` on, as far as it has bits to take and it carries."""
+    def _row(self, heap: _Heap, start: int, level: int) -> tuple[Row, bool]:
+        """Takes a row out of the columns from `start` on, as far as it has bits to take and it carries; and whether its
+        bit of the sum's last column is inverted, which is what a one there does."""
         columns = heap.columns
         width = len(columns)
         one = int(ONE in columns[start])
@@ -233,10 +235,17 @@ class Heaps:
             del column[:3]
             carried = len(taken[-1]) == 3 or (len(taken[-1]) == 2 and carried)
         taken[0] += fourth
-        greatest = sum(len(column) << i for i, column in enumerate(taken)) + one
-        row = Row(self.add_word(level), taken, min(greatest.bit_length(), width - start), level, one)
+        inverted = (
+            start + len(taken) == width > start + 1
+            and ONE in taken[-1]
+            and _greatest(taken[:-1], one) >> (width - start - 1) > 0
+        )
+        if inverted:
+            taken[-1].remove(ONE)
+        bits = _greatest(taken, one).bit_length()
+        row = Row(self.add_word(level), taken, min(bits, width - start), level, one)
         self.rows.append(row)
-        return row
+        return row, inverted
 
     def clamp(self, bits: list[int], signed: bool, width: int) -> list[int]:
         """The bits of a number between 0 and 2^width - 1; itself where it is there anyway."""
@@ -272,6 +281,11 @@ class Heaps:
 
     def _behind(self, bits: list[int]) -> int:
         return 1 + max((self.level[word_of(reference)] for reference in bits), default=0)
+
+
+def _greatest(columns: list[list[int]], one: int) -> int:
+    """The most that a row adds up to."""
+    return sum(len(column) << i for i, column in enumerate(columns)) + one
 
 
 def _goal(highest: int) -> int:

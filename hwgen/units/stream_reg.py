@@ -15,6 +15,7 @@ class StreamReg(BeatByBeat):
     order: Order
     module = "stream_reg"
     instant = False
+    primitives = True
 
     def note(self):
         return f"{self.name}: no enable crosses it"
@@ -23,7 +24,7 @@ class StreamReg(BeatByBeat):
         return {"DATA_W": self.bits}
 
     def estimate(self):
-        return {"LUT": self.bits + 3, "BRAM36": 0}  # what came or what waits, a LUT a bit
+        return {"LUT": -(-self.bits // 2) + 3, "BRAM36": 0}  # what came or what waits, a LUT for two bits
 
     def walks(self, rows, taken, sent):
         return []
