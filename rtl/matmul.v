@@ -162,6 +162,7 @@ module matmul #(
         .STRIPES(1),
         .STRIPE(1),
         .CHANNELS(K),
+        .READ(A_READ),
         .RING(A_RING),
         .ROWS(1),
         .TABLE(1'b1)
@@ -185,6 +186,7 @@ module matmul #(
         .STRIPES(LANES),
         .STRIPE(STRIPE),
         .CHANNELS(K),
+        .READ(B_READ),
         .RING(B_RING),
         .ROWS(1),
         .TABLE(TABLE)
