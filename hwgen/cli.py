@@ -143,7 +143,11 @@ def hardware_options(command):
     for option in (
         click.option("--clock", type=float, help="MHz at which frames a second are meant; default: the board's."),
         click.option(
-            "--levels", type=int, default=3, show_default=True, help="Spatial: rows of adders between two registers."
+            "--levels",
+            type=int,
+            default=3,
+            show_default=True,
+            help="Spatial: rows of adders between two registers; a clamp is one.",
         ),
         click.option(
             "--dsp/--no-dsp",
