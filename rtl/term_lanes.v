@@ -216,7 +216,7 @@ module term_lanes #(
         .ROWS(ROWS),
         .PAD_TOP(PAD_TOP),
         .PAD_BOTTOM(PAD_BOTTOM),
-        .ROW_STEP(ROW_STEP),
+        .ROW_STEP((OUT_ROWS > 1) ? ROW_STEP : LAST_STEP),
         .LAST_STEP(LAST_STEP),
         .PAD_VALUE(PAD_EXTENDED[X_W-1:0]),
         .TABLE(TABLE)
@@ -382,6 +382,7 @@ module term_lanes #(
                         .clk(clk),
                         .enable(enable),
                         .weight(group_command_3),
+                        .zero(1'b0),
                         .x(x),
                         .first(first_4q),
                         .immediate(immediate_4q),

@@ -293,7 +293,7 @@ module term_sequencer #(
 
     row_count #(
         .RING(RING),
-        .STEP(ROW_STEP),
+        .STEP((OUT_ROWS > 1) ? ROW_STEP : LAST_STEP),
         .LAST_STEP(LAST_STEP)
     ) u_available (
         .clk(clk),
