@@ -99,7 +99,9 @@ module layer_norm #(
     reg                   found_4;              // v_4 is that of a whole pixel
     reg         [S_W-1:0] s_1;
     reg         [S_W-1:0] s_found;
-    reg         [X_W:0]   x_1;
+    /* verilator lint_off UNUSEDSIGNAL */
+    reg         [X_W:0]   x_1;                  // with a sign, which a slice takes
+    /* verilator lint_on UNUSEDSIGNAL */
     reg         [T_W-1:0] more_1;               // (N + 1) * x
     wire        [V_W-1:0] v_4;                  // modulo 2^V_W: it is in range whenever a pixel is whole
     wire                  made, made_last;      // with the last row of a product

@@ -2,11 +2,11 @@
 //
 // The accumulators of one lane or two in one DSP slice: every cycle each adds the product of its x and of a weight, and a constant.
 //
-//   sum <= (first ? BASE : sum) + weight * (zero ? 0 : x) + immediate, lane l in bits [l*W +: W] of sum, [l*X_W +: X_W] of x
+//   sum <= (first ? BASE : sum) + weight * x + immediate, lane l in bits [l*W +: W] of sum, [l*X_W +: X_W] of x
 //
 // Both lanes have the same weight, signed, and the same immediate, unsigned; what no immediate can be less than is BASE.
 //
-// A term's weight, zero and x enter the slice's input registers at one clock with `enable`, its product the next register at the next one,
+// A term's weight and x enter the slice's input registers at one clock with `enable`, its product the next register at the next one,
 // and with it `first` and `immediate`, which so come a clock behind; its sum comes out of the third. With last_q, last_qq and last_qqq
 // that follow `last` by `enable`, `sum` holds the result while last_qqq is high, and `first` can be last_qq, set by a reset.
 // Without `enable` everything holds; nothing is reset, for `first` forgets all that was.
@@ -37,7 +37,6 @@ module pe_mac #(
     input  wire                    clk,
     input  wire                    enable,
     input  wire [WEIGHT_W-1:0]     weight,
-    input  wire                    zero,         // for whatever x is
     input  wire [PRODUCTS*X_W-1:0] x,
     // of the term before
     input  wire                    first,
@@ -156,13 +155,13 @@ module pe_mac #(
                 .CEB1(1'b0),
                 .CECARRYIN(1'b0),
                 .CEINMODE(1'b0),
-                .RSTA(enable && zero),
+                .RSTA(1'b0),
                 .RSTALLCARRYIN(1'b0),
                 .RSTALUMODE(1'b0),
                 .RSTB(1'b0),
                 .RSTC(1'b0),
                 .RSTCTRL(1'b0),
-                .RSTD(enable && zero),
+                .RSTD(1'b0),
                 .RSTINMODE(1'b0),
                 .RSTM(1'b0),
                 .RSTP(1'b0)
@@ -182,7 +181,7 @@ module pe_mac #(
             always @(posedge clk) begin
                 if (enable) begin
                     weight_q <= weight;
-                    x_q <= zero ? {(PRODUCTS*(X_W+1)){1'b0}} : x_signed;
+                    x_q <= x_signed;
                     first_q <= first;
                     immediate_q <= immediate;
                 end

@@ -19,9 +19,11 @@ module product #(
     parameter [63:0] SEED = 0,  // the constant, at most 2^(bits of the factor that is not recoded)
     parameter BESIDE_W = 1      // bits that come along
 ) (
-    input  wire                clk,
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire                clk,       // none of these three where there is one row
     input  wire                rst,
     input  wire                enable,
+    /* verilator lint_on UNUSEDSIGNAL */
     input  wire                valid,
     input  wire [A_W-1:0]      a,
     input  wire [B_W-1:0]      b,
@@ -81,6 +83,7 @@ module product #(
             assign d = b;
         end
         for (i = 0; i < DIGITS; i = i + 1) begin : gen_digit
+            /* verilator lint_off UNUSEDSIGNAL */
             wire [STAGE_W-1:0]  stage = stages[i*STAGE_W +: STAGE_W];
             wire [M_W-1:0]      own = stage[ALL_W+PLACES_W +: M_W];
             wire [ROW_W-1:0]    once = {{2{(M_SIGNED != 0) && own[M_W-1]}}, own};
@@ -90,10 +93,9 @@ module product #(
             wire [ROW_W-1:0]    so_far = stage[2*i +: ROW_W];
             // so_far + size or so_far - size; of a difference the tools keep the order, so that the carry chain's
             // other input is so_far, which takes no table
-            /* verilator lint_off UNUSEDSIGNAL */
             wire [ROW_W:0]      added = {so_far, 1'b0} - {three[2] ? size : ~size, !three[2]};
-            /* verilator lint_on UNUSEDSIGNAL */
             wire [ALL_W+1:0]    extended = {{(ALL_W+2-ROW_W){added[ROW_W]}}, added[ROW_W:1]};
+            /* verilator lint_on UNUSEDSIGNAL */
             if (i == 0) begin : gen_first
                 assign sums[0 +: ALL_W] = extended[ALL_W-1:0];
             end else begin : gen_next

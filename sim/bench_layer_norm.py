@@ -4,8 +4,8 @@ import random
 from math import isqrt
 
 import cocotb
-from cocotb.utils import get_sim_time
 from bench_product import rows
+from cocotb.utils import get_sim_time
 from parts import clog2, config, ends, limits
 from parts.stream import begin, reset
 

@@ -26,7 +26,7 @@ CONFIGS = [
     {"PRODUCTS": 1, "X_W": 26, "X_SIGNED": 1, "WEIGHT_W": 18, "IMMEDIATE_W": 48, "W": 48, "BASE": base(-(1 << 30))},
     {"PRODUCTS": 1, "X_W": 26, "WEIGHT_W": 18, "IMMEDIATE_W": 30, "W": 46},
 ]
-BUBBLE = {"x": (0, 0), "weight": 0, "zero": 0, "immediate": 0, "last": 0}
+BUBBLE = {"x": (0, 0), "weight": 0, "immediate": 0, "last": 0}
 
 
 def first_sum():
@@ -51,12 +51,12 @@ def random_x(rng):
 def random_term(rng):
     c = config()
     immediate = number(rng, c["IMMEDIATE_W"], False) if rng.random() < 0.3 else 0
-    weight, zero = number(rng, c["WEIGHT_W"], True), int(rng.random() < 0.2)
-    return {"x": random_x(rng), "weight": weight, "zero": zero, "immediate": immediate, "last": 0}
+    x = (0, 0) if rng.random() < 0.2 else random_x(rng)
+    return {"x": x, "weight": number(rng, c["WEIGHT_W"], True), "immediate": immediate, "last": 0}
 
 
 def product(term, lane):
-    return 0 if term["zero"] else term["weight"] * term["x"][lane]
+    return term["weight"] * term["x"][lane]
 
 
 class Lanes:
@@ -73,19 +73,18 @@ class Lanes:
         await FallingEdge(self.dut.clk)
         return self
 
-    def show(self, x, weight, zero, first, immediate):
+    def show(self, x, weight, first, immediate):
         dut, c = self.dut, config()
         dut.x.value = sum(v % (1 << c["X_W"]) << (c["X_W"] * lane) for lane, v in enumerate(x[: c["PRODUCTS"]]))
-        dut.zero.value = zero
         dut.weight.value, dut.first.value, dut.immediate.value = weight % (1 << c["WEIGHT_W"]), first, immediate
 
-    async def issue(self, x, weight, zero, immediate, last):
+    async def issue(self, x, weight, immediate, last):
         """Shows the term until a clock takes it; without enable it shows anything else just as well."""
         while True:
             enable = int(self.rng.random() >= self.stall)
             self.dut.enable.value = enable
             if enable:
-                self.show(x, weight, zero, *self.behind)
+                self.show(x, weight, *self.behind)
             else:
                 self.anything()
             await ReadOnly()
@@ -99,7 +98,7 @@ class Lanes:
     def anything(self):
         term = random_term(self.rng)
         immediate = number(self.rng, config()["IMMEDIATE_W"], False)
-        self.show(term["x"], term["weight"], term["zero"], self.rng.getrandbits(1), immediate)
+        self.show(term["x"], term["weight"], self.rng.getrandbits(1), immediate)
 
     def sums(self):
         w, value = config()["W"], int(self.dut.sum.value)

@@ -1,4 +1,4 @@
-"""scale_product gives each number's product some enabled clocks later, by the numbers of the channel that came before."""
+"""scale_product gives each number's product some enabled clocks later, by the numbers of the channel before it."""
 
 import random
 

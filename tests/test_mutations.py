@@ -183,7 +183,13 @@ MUTANTS = {
     "a factor's sign lost": ("product", 2, "product", "(D_SIGNED != 0) && d[D_W-1]", "1'b0"),
     "a product of the wrong factors": ("product", 1, "product", "assign d = b;", "assign d = a;"),
     "a product that does not wait": ("product", 0, "product", "if (enable) stage_q", "stage_q"),
-    "a product kept through a reset": ("product", 0, "product", "if (rst) valid_q <= 1'b0;\n                    else", ""),
+    "a product kept through a reset": (
+        "product",
+        0,
+        "product",
+        "if (rst) valid_q <= 1'b0;\n                    else",
+        "",
+    ),
     "the sum of the pixel before": ("layer_norm", 0, "layer_norm", "old = first ? {S_W{1'b0}} : s_1", "old = s_1"),
     "the variance of two pixels": ("layer_norm", 0, "layer_norm", "(first_3 ? EPS : v_q)", "v_q"),
     "a digit of a root too few": (

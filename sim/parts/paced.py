@@ -3,9 +3,8 @@
 import random
 
 import cocotb
-from cocotb.triggers import FallingEdge, ReadOnly
-
 from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, ReadOnly
 
 from parts import config, packed
 from parts.scales import check, late, level, numbers, show, sums

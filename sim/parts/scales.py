@@ -12,7 +12,7 @@ TAIL = ("BEYOND", "OUT_W", "LOW", "HIGH", "NO_LOW", "NO_HIGH")  # of rescale.v: 
 
 
 def product(x_bits, m_bits, bias_bits, ties_bits, shift, out_bits, low, high, *none, depth=5, beyond=0, zeros=0):
-    """Parameters of scale_product.v, with random numbers for each channel, those of the first two the most; and TAIL."""
+    """Parameters of scale_product.v, with random numbers for each channel, the most for the first two; and TAIL."""
     most = (1 << (m_bits - 1)) * (1 << (x_bits - 1)) + (1 << (bias_bits + zeros - 1))
     found = {
         "X_W": x_bits,
