@@ -148,6 +148,11 @@ class BuildConfig:
         """The clock at which a rate is meant."""
         return (self.clock or board.clock_mhz) * 1e6
 
+    def interval(self, board: Board) -> int:
+        """The most cycles a frame at the rate that is asked for."""
+        assert self.fps
+        return int(self.hertz(board) / self.fps * (1 + 1e-9))  # a rate that is a point of the frontier is met
+
     def _shares(self) -> dict[str, tuple[float, bool]]:
         """Of a budget: a number and whether it is a percentage, by resource."""
         hint = "use 60%, or LUT=100000,BRAM36=50%"

@@ -119,7 +119,7 @@ class Design:
                 raise DoesNotFit(
                     f"the network needs about {total:g} {resource}, {board.name} has {board.resources[resource]}",
                     f"{most.name} alone takes about {most.estimate().get(resource, 0):g}",
-                    "prune it, narrow its weights or activations, or allow fewer --lanes",
+                    "prune it, or narrow its weights or activations",
                 )
 
     @property

@@ -17,12 +17,13 @@ from hwgen.config import BuildConfig
 from hwgen.design import Design, place
 from hwgen.emit import emit, manifest
 from hwgen.engines import Context, read_choice
-from hwgen.errors import BadInput
+from hwgen.errors import BadInput, DoesNotFit
 from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
 from hwgen.frontend import read_model
 from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
+from hwgen.remedies import advised
 from hwgen.schedule import schedule
 from hwgen.version import VERSION
 
@@ -77,13 +78,17 @@ def build(
     with _no_collector():
         progress("schedule")
         stages = lower(graph, config.is_loadable)
-        choices = schedule(graph, stages, config, board)
-        context = Context.of(graph, stages, board.device, config.levels)
-        design = place(config.name or _name(out), graph, stages, choices, context)
-        weighted = {node.name for node in graph.nodes if node.op.has_weights}
-        units = [placed.unit for placed in design.placed]
-        config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
-        design.check_fits(board)
+        try:
+            choices = schedule(graph, stages, config, board)
+            context = Context.of(graph, stages, board.device, config.levels)
+            design = place(config.name or _name(out), graph, stages, choices, context)
+            weighted = {node.name for node in graph.nodes if node.op.has_weights}
+            units = [placed.unit for placed in design.placed]
+            config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
+            design.check_fits(board)
+        except DoesNotFit as error:
+            progress("schedule: what would fit")
+            raise advised(error, graph, stages, config, board) from None
         progress("emit")
         files = emit(design)
         progress("lint")

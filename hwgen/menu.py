@@ -166,9 +166,17 @@ class Menu:
         return [choice for engine in self.engines[stage.result] for choice in engine.choices(stage, limits, sides)]
 
     def meeting(self, interval: float, budget: Mapping[str, float]) -> tuple[dict[str, Choice] | None, float]:
-        """The choices of least area whose design, units that wait for each other included, takes at most `interval`
-        cycles a frame: each layer that can is so much faster as that needs; and the cycles that it takes. Where none is
-        found in the budget, its best; None if nothing is in the budget."""
+        """What is `met`, and the cycles that it takes a frame; where that is nothing, the best of the budget, None if
+        nothing is in the budget."""
+        if found := self.met(interval, budget):
+            return found
+        best = self.best(budget)
+        return best, np.inf if best is None else interval_of(self.placed(best))
+
+    def met(self, interval: float, budget: Mapping[str, float]) -> tuple[dict[str, Choice], float] | None:
+        """The choices of least area in a budget whose design, units that wait for each other included, takes at most
+        `interval` cycles a frame: each layer that can is so much faster as that needs; and the cycles that it takes.
+        None where none is found."""
 
         def tried(margin: float) -> tuple[dict[str, Choice] | None, float, float]:
             """What is chosen at a margin, its cycles and its share of the board."""
@@ -191,10 +199,10 @@ class Menu:
                 # the steps so far may have passed by a smaller one
                 between = np.geomspace(1.0, margin, BETWEEN + 2)[1:-1] if margin < 1 else []
                 found = [(chosen, took, share), *map(tried, between)]
-                return min((one for one in found if one[1] <= interval), key=lambda one: one[2])[:2]
+                choices, cycles, _ = min((one for one in found if one[1] <= interval), key=lambda one: one[2])
+                return (choices, cycles) if choices else None
             margin *= min(interval / took, STEP**-5)
-        best = self.best(budget)
-        return best, np.inf if best is None else interval_of(self.placed(best))
+        return None
 
     def best(self, budget: Mapping[str, float]) -> dict[str, Choice] | None:
         """The choices of the least interval that the budget allows, to within STEP; None where it allows none."""

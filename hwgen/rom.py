@@ -5,6 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+LUT_WORDS = 64  # of the deepest ROM that rtl/term_rom.v makes of LUTs; behind a block RAM it has one more register
+
 
 @dataclass(frozen=True, eq=False)
 class Rom:

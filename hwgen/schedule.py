@@ -28,8 +28,7 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
     menu = Menu(graph, stages, config, board, dsp=config.dsp and config.targets)
     whole = {name: board.resources[name] for name in RESOURCES}
     if config.fps:
-        hertz = config.hertz(board)
-        interval = int(hertz / config.fps * (1 + 1e-9))  # a rate that is a point of the frontier is met
+        interval = config.interval(board)
         choices, took = menu.meeting(interval, whole)
         if choices is None:
             raise does_not_fit(menu)
@@ -52,9 +51,8 @@ def schedule(graph: Graph, stages: list[Stage], config: BuildConfig, board: Boar
 
 def does_not_fit(menu: Menu) -> DoesNotFit:
     """Of a network that is too large at any rate."""
-    lacks = menu.lacks(np.inf)
-    what = f"it does not fit at any rate: it needs {_percent(lacks)}"
-    return DoesNotFit(what, menu.board.name, f"prune it{_other_memory(menu, lacks)}")
+    what = f"it does not fit at any rate: it needs {_percent(menu.lacks(np.inf))}"
+    return DoesNotFit(what, menu.board.name, "prune it")
 
 
 def _too_slow(menu: Menu, interval: int, took: int) -> DoesNotFit:
@@ -62,31 +60,21 @@ def _too_slow(menu: Menu, interval: int, took: int) -> DoesNotFit:
     config, name, least = menu.config, menu.board.name, max(menu.least.values())
     if least > interval:
         why = f"{menu.bottleneck}, which can be no faster than {least:,} cycles"
-        hint = "ask for less, allow --engine auto and more --lanes or --pixels, or prune it"
     else:
-        lacks = menu.lacks(interval)
-        why = f"{name}: {interval:,} cycles need {_percent(lacks)}"
-        hint = f"ask for less, or prune it{_other_memory(menu, lacks)}"
+        why = f"{name}: {interval:,} cycles need {_percent(menu.lacks(interval))}"
     hertz = config.hertz(menu.board)
     return DoesNotFit(
         f"{config.fps:,.0f} frames/s are {interval:,} cycles a frame at {hertz / 1e6:g} MHz; "
         f"the least that {name} has room for is "
         f"{took:,}",
         why,
-        hint,
+        "ask for less, or prune it",
     )
 
 
 def _percent(lacks: Mapping[str, float]) -> str:
     of_each = [f"{share:.0%} of {name}" for name, share in lacks.items()]
     return ", ".join(of_each) or "units that do not wait for each other"
-
-
-def _other_memory(menu: Menu, lacks: Mapping[str, float]) -> str:
-    """What else to try where block RAM lacks and UltraRAM is not considered."""
-    none = not any(stage.loadable for stage in menu.stages)
-    free = menu.board.resources["URAM"] and (len(menu.limits.memories) == 1 or none)
-    return ", or let lists be in UltraRAM too: --loadable '*' --weights-in auto" if "BRAM36" in lacks and free else ""
 
 
 def _within(menu: Menu, budget: dict[str, int]) -> dict[str, Choice]:
@@ -106,6 +94,6 @@ def _within(menu: Menu, budget: dict[str, int]) -> dict[str, Choice]:
     text = ", ".join(
         f"{name}={takes[name]} ({menu.board.share(name, takes[name]):.1%} of the board)" for name in budget
     )
-    raise DoesNotFit(
-        "no choice of units is in the budget", f"the least that would do is {text}", "give it that much, or prune it"
-    )
+    more = all(takes[name] <= menu.board.resources[name] for name in budget)
+    hint = "give it that much, or prune it" if more else "prune it"
+    raise DoesNotFit("no choice of units is in the budget", f"the least that would do is {text}", hint)

@@ -78,7 +78,10 @@ module gather #(
     wire fills = beat && (write_q == BLOCK_LAST[ADDRESS_W-1:0] || write_q == LAST[ADDRESS_W-1:0]);
     wire free = m_axis_tready || !valid_q;
     wire begun;                      // the first place is known
-    wire read = free && blocks_q != 2'd0 && begun;
+    wire next;                       // a place may be read
+    wire read = next && blocks_q != 2'd0 && begun;
+    wire read_valid;                 // what is read comes to the output's register
+    wire read_zero;                  // as zeros
     wire run_ends;
     wire block_ends;
     wire empties = read && block_ends;
@@ -96,7 +99,7 @@ module gather #(
             if (fills != empties) blocks_q <= fills ? blocks_q + 2'd1 : blocks_q - 2'd1;
             if (beat) write_q <= write_q == LAST[ADDRESS_W-1:0] ? {ADDRESS_W{1'b0}} : write_q + 1'b1;
             if (empties) half_q <= !half_q;
-            if (free) valid_q <= read;
+            if (free) valid_q <= read_valid;
         end
     end
 
@@ -150,22 +153,29 @@ module gather #(
         end else begin : gen_runs
             localparam WORD_W = ((ZEROS != 0) ? 1 : 0) + ((BLOCK > 1) ? $clog2(BLOCK) : 1);
             localparam PLACE_W = $clog2(BLOCK);
+            localparam BEFORE_LAST = RUNS - 2;
+            localparam [1:0] AHEAD = (RUNS > 64) ? 2'd3 : 2'd2;  // words that are read before the first is used
             reg  [RUN_W-1:0]  run_q;      // the one being read
-            reg  [RUN_W-1:0]  ahead_q;    // the one after the next
-            reg  [1:0]        begin_q;    // the file's first two words are still to be read
+            reg               last_run_q; // it is the block's last
+            reg  [RUN_W-1:0]  ahead_q;    // the one whose word is read next
+            reg  [1:0]        begin_q;    // of the file's first words some are still to be read
             wire [WORD_W-1:0] word;
             wire              load = begin_q != 2'd0 || (read && run_ends);
             assign begun = begin_q == 2'd0;
-            assign block_ends = run_ends && run_q == RUN_LAST[RUN_W-1:0];
+            assign block_ends = run_ends && last_run_q;
             always @(posedge clk) begin
                 if (rst) begin
                     run_q   <= 0;
+                    last_run_q <= 1'b0;
                     ahead_q <= 0;
-                    begin_q <= 2'd2;
+                    begin_q <= AHEAD;
                 end else begin
                     if (begin_q != 2'd0) begin_q <= begin_q - 2'd1;
                     if (load) ahead_q <= ahead_q == RUN_LAST[RUN_W-1:0] ? {RUN_W{1'b0}} : ahead_q + 1'b1;
-                    if (read && run_ends) run_q <= block_ends ? {RUN_W{1'b0}} : run_q + 1'b1;
+                    if (read && run_ends) begin
+                        run_q <= last_run_q ? {RUN_W{1'b0}} : run_q + 1'b1;
+                        last_run_q <= run_q == BEFORE_LAST[RUN_W-1:0];
+                    end
                 end
             end
             term_rom #(
@@ -173,6 +183,7 @@ module gather #(
                 .FILE(FILE),
                 .DEPTH(RUNS),
                 .WIDTH(WORD_W),
+                .REGISTERED((RUNS > 64) ? 1 : 0),
                 .CHECK(CHECK)
             ) u_rom (
                 .clk(clk),
@@ -220,26 +231,46 @@ module gather #(
     generate
         if (RAM != 0) begin : gen_block
             (* ram_style = "block" *) (* no_rw_check *) reg [M*X_W-1:0] memory [0:DEPTH-1];
+            reg [M*X_W-1:0] read_word_q;
+            reg             read_valid_q;
+            reg             read_zero_q;
+            assign next = free || !read_valid_q;
+            assign read_valid = read_valid_q;
+            assign read_zero = read_zero_q;
+            always @(posedge clk) begin
+                if (rst) read_valid_q <= 1'b0;
+                else if (next) read_valid_q <= read;
+            end
+            always @(posedge clk) begin
+                if (next) read_zero_q <= zero_q;
+            end
             always @(posedge clk) begin
                 if (beat) memory[write_q] <= kept;
-                if (free) word_q <= memory[read_q];
+                if (next) read_word_q <= memory[read_q];
+            end
+            always @(posedge clk) begin
+                if (free) begin
+                    if (read_zero) word_q <= {(M*X_W){1'b0}};
+                    else word_q <= read_word_q;
+                end
             end
         end else begin : gen_luts
             (* ram_style = "distributed" *) (* no_rw_check *) reg [M*X_W-1:0] memory [0:DEPTH-1];
+            assign next = free;
+            assign read_valid = read;
+            assign read_zero = zero_q;
             always @(posedge clk) begin
                 if (beat) memory[write_q] <= kept;
-                if (free) word_q <= memory[read_q];
+            end
+            always @(posedge clk) begin
+                if (free) begin
+                    if (read_zero) word_q <= {(M*X_W){1'b0}};
+                    else word_q <= memory[read_q];
+                end
             end
         end
-        if (ZEROS != 0) begin : gen_blank
-            reg blank_q;
-            always @(posedge clk) if (free) blank_q <= zero_q;
-            assign m_axis_tdata = blank_q ? {(M*X_W){1'b0}} : word_q;
-        end else begin : gen_all
-            wire unused_zero = &{1'b0, zero_q};
-            assign m_axis_tdata = word_q;
-        end
     endgenerate
+    assign m_axis_tdata = word_q;
 
 endmodule
 `default_nettype wire

@@ -8,9 +8,10 @@
 // h is the least that r is long enough with, but R_W or more; then, where v is 0 or 1, r is 2^R_W - 1.
 //
 // Activations come in raster order, one a beat, and wait in a FIFO while v adds up: each x adds x * (N * x - x - 2 * s)
-// with the s before it. Then r is found, a digit a cycle: what is left of 4^h - r^2 * v is four times as much a digit
-// later, of which a one takes (4 * r + 1) * v. Meanwhile the next pixel comes, but for its last beat. So a pixel takes
-// N cycles, or h + 6 where these are more.
+// with the s before it, which is x * (N * x + x - 2 * s) with the one behind. Then r is found, a digit a cycle: what is
+// left of 4^h - r^2 * v is four times as much a digit later, of which a one takes (4 * r + 1) * v. Meanwhile the next
+// pixel comes, but for its last beat. So a pixel takes N cycles, or h + 6 where these are more, and without SLICES one for
+// each row of product.v but the first.
 //
 // bench: sim/bench_layer_norm.py
 `default_nettype none
@@ -49,6 +50,7 @@ module layer_norm #(
 
     localparam COUNT_W = (N > 1) ? $clog2(N) : 1;
     localparam LAST = N - 1;
+    localparam MORE = N + 1;
     localparam Z_W = $clog2((V_W + 1) / 2 + 1); // of the zeros before the first digit of r
     localparam T_W = S_W + 2;
     localparam D_W = S_W + 1;
@@ -90,19 +92,56 @@ module layer_norm #(
         end
     end
 
-    // sums: s is a beat ahead of x_1, v is two behind
+    // sums: s_1 has x_1 in it, t_2 is what x_2 is multiplied by
     reg                   valid_1, first_1, last_1;
-    reg                   valid_2, last_2;
-    reg                   found_3;              // v_3 is that of a whole pixel
-    reg         [S_W-1:0] sum_q;
-    reg         [S_W-1:0] sum_3;
-    wire        [V_W-1:0] v_3;                  // modulo 2^V_W: it is in range whenever a pixel is whole
+    reg                   valid_2, first_2, last_2;
+    reg                   valid_3, last_3;      // a product is there
+    reg                   found_4;              // v_4 is that of a whole pixel
+    reg         [S_W-1:0] s_1;
+    reg         [S_W-1:0] s_found;
+    /* verilator lint_off UNUSEDSIGNAL */
+    reg         [X_W:0]   x_1;                  // with a sign, which a slice takes
+    /* verilator lint_on UNUSEDSIGNAL */
+    reg         [T_W-1:0] more_1;               // (N + 1) * x
+    wire        [V_W-1:0] v_4;                  // modulo 2^V_W: it is in range whenever a pixel is whole
+    wire                  made, made_last;      // with the last row of a product
 
     wire        [T_W-1:0] x = {{(T_W-X_W){(X_SIGNED != 0) && s_axis_tdata[X_W-1]}}, s_axis_tdata};
-    wire        [S_W-1:0] old = first ? {S_W{1'b0}} : sum_q;
-    wire        [T_W-1:0] old_wide = {{2{old[S_W-1]}}, old};
-    wire        [S_W-1:0] sum = old + x[S_W-1:0];
-    wire        [T_W-1:0] t = LAST[T_W-1:0] * x - (old_wide << 1);
+    wire        [S_W-1:0] old = first ? {S_W{1'b0}} : s_1;
+    wire        [T_W-1:0] t = more_1 - {s_1[S_W-1], s_1, 1'b0};
+
+    always @(posedge clk) begin
+        if (beat) begin
+            s_1     <= old + x[S_W-1:0];
+            more_1  <= MORE[T_W-1:0] * x;
+            first_1 <= first;
+            last_1  <= last;
+        end
+        if (valid_1 && last_1) s_found <= s_1;
+        first_2 <= first_1;
+        last_2  <= last_1;
+        last_3  <= made_last;
+    end
+
+    // no product of what is none
+    always @(posedge clk) begin
+        if (!beat) x_1 <= {(X_W+1){1'b0}};
+        else x_1 <= x[X_W:0];
+    end
+
+    always @(posedge clk) begin
+        if (rst) begin
+            valid_1 <= 1'b0;
+            valid_2 <= 1'b0;
+            valid_3 <= 1'b0;
+            found_4 <= 1'b0;
+        end else begin
+            valid_1 <= beat;
+            valid_2 <= valid_1;
+            valid_3 <= made;
+            found_4 <= valid_3 && last_3;
+        end
+    end
 
     generate
         if (SLICES != 0) begin : gen_sum_slice
@@ -117,70 +156,54 @@ module layer_norm #(
             ) u_sum (
                 .clk(clk),
                 .enable(1'b1),
-                .weight(x[X_W:0]),
-                .zero(!beat),
+                .weight(x_1),
                 .x(t),
-                .first(valid_1 && first_1),
+                .first(valid_2 && first_2),
                 .immediate(1'b0),
-                .sum(v_3)
+                .sum(v_4)
             );
+            assign made = valid_2;
+            assign made_last = last_2;
         end else begin : gen_sum
-            reg  [X_W-1:0] x_1;
-            reg  [T_W-1:0] t_1;
-            reg  [V_W-1:0] adds_2;
+            reg  [X_W-1:0] x_2;
+            reg  [T_W-1:0] t_2;
+            reg  [V_W-1:0] adds_3;
             reg  [V_W-1:0] v_q;
-            reg            first_2;
+            reg            first_3;
             wire [V_W-1:0] adds;
+            wire           made_first;
             product #(
                 .A_W(T_W),
                 .A_SIGNED(1),
                 .B_W(X_W),
                 .B_SIGNED(X_SIGNED),
-                .W(V_W)
+                .W(V_W),
+                .BESIDE_W(2)
             ) u_adds (
-                .a(t_1),
-                .b(x_1),
-                .y(adds)
+                .clk(clk),
+                .rst(rst),
+                .enable(1'b1),
+                .valid(valid_2),
+                .a(t_2),
+                .b(x_2),
+                .beside({first_2, last_2}),
+                .y_valid(made),
+                .y(adds),
+                .y_beside({made_first, made_last})
             );
             always @(posedge clk) begin
-                if (beat) begin
-                    x_1 <= s_axis_tdata;
-                    t_1 <= t;
-                end
-                if (valid_1) begin
-                    adds_2  <= adds;
-                    first_2 <= first_1;
-                end
-                if (valid_2) v_q <= (first_2 ? EPS : v_q) + adds_2;
+                x_2 <= x_1[X_W-1:0];
+                t_2 <= t;
+                adds_3  <= adds;
+                first_3 <= made_first;
+                if (valid_3) v_q <= (first_3 ? EPS : v_q) + adds_3;
             end
-            assign v_3 = v_q;
+            assign v_4 = v_q;
         end
     endgenerate
 
-    always @(posedge clk) begin
-        if (rst) begin
-            valid_1 <= 1'b0;
-            valid_2 <= 1'b0;
-            found_3 <= 1'b0;
-        end else begin
-            valid_1 <= beat;
-            valid_2 <= valid_1;
-            found_3 <= valid_2 && last_2;
-        end
-    end
-
-    always @(posedge clk) begin
-        if (beat) begin
-            sum_q   <= sum;
-            first_1 <= first;
-            last_1  <= last;
-        end
-        if (valid_1) last_2 <= last_1;
-        if (valid_1 && last_1) sum_3 <= sum_q;
-    end
-
     // the root: a first cycle that takes v itself, then a digit a cycle
-    reg                start_q, run_q, done_q;
+    reg                run_q, done_q;
     reg  [V_W-1:0]     v_root;
     reg  [V_W+1:0]     triple_q;
     reg  [LEFT_W-1:0]  left_q;
@@ -193,19 +216,17 @@ module layer_norm #(
     /* verilator lint_on UNUSEDSIGNAL */
     wire               digit = !rest[LEFT_W+2];
     wire               leading = r_q == {R_W{1'b0}};
-    // 2 * taken + v at first, then 2 * taken + 3 * v, or 2 * taken - v
+    // v at first, then 2 * taken + 3 * v, or 2 * taken - v
     wire               minus = run_q && !digit;
     wire [TAKEN_W-1:0] more = minus ? ~{{(TAKEN_W-V_W){1'b0}}, v_root}
-                            : {{(TAKEN_W-V_W-2){1'b0}}, run_q ? triple_q : {2'b00, v_root}};
+                            : {{(TAKEN_W-V_W-2){1'b0}}, run_q ? triple_q : {2'b00, v_4}};
 
     always @(posedge clk) begin
         if (rst) begin
-            start_q <= 1'b0;
             run_q   <= 1'b0;
             done_q  <= 1'b0;
         end else begin
-            start_q <= found_3;
-            if (start_q) run_q <= 1'b1;
+            if (found_4) run_q <= 1'b1;
             else if (r_q[R_W-2]) run_q <= 1'b0;
             if (run_q && r_q[R_W-2]) done_q <= 1'b1;
             else if (take) done_q <= 1'b0;
@@ -213,20 +234,21 @@ module layer_norm #(
     end
 
     always @(posedge clk) begin
-        if (found_3) begin
-            v_root   <= v_3;
-            triple_q <= {1'b0, v_3, 1'b0} + {2'b00, v_3};
+        if (found_4 || run_q) taken_q <= {taken_q[TAKEN_W-2:0], minus} + more;
+        else taken_q <= {TAKEN_W{1'b0}};
+    end
+
+    always @(posedge clk) begin
+        if (found_4) begin
+            v_root   <= v_4;
+            triple_q <= {1'b0, v_4, 1'b0} + {2'b00, v_4};
             left_q   <= {{(LEFT_W-1){1'b0}}, 1'b1};
-            taken_q  <= {TAKEN_W{1'b0}};
             r_q      <= {R_W{1'b0}};
             zeros_q  <= {Z_W{1'b0}};
-        end else begin
-            if (start_q || run_q) taken_q <= {taken_q[TAKEN_W-2:0], minus} + more;
-            if (run_q) begin
-                left_q <= digit ? rest[LEFT_W-1:0] : {left_q[LEFT_W-3:0], 2'b00};
-                r_q    <= {r_q[R_W-2:0], digit};
-                if (leading && !digit) zeros_q <= zeros_q + 1'b1;
-            end
+        end else if (run_q) begin
+            left_q <= digit ? rest[LEFT_W-1:0] : {left_q[LEFT_W-3:0], 2'b00};
+            r_q    <= {r_q[R_W-2:0], digit};
+            if (leading && !digit) zeros_q <= zeros_q + 1'b1;
         end
     end
 
@@ -277,14 +299,16 @@ module layer_norm #(
         end
     end
 
-    reg  [S_W-1:0]              sum_out;
-    reg  [R_W-1:0]              r_out;
-    reg  [Z_W-1:0]              zeros_out, zeros_a, zeros_b;
+    reg  [S_W-1:0]              sum_out, sum_a;
+    reg  [R_W-1:0]              r_out, r_a;
+    reg  [Z_W-1:0]              zeros_out, zeros_a;
+    reg  [D_W-1:0]              times_a;        // N * x
     wire [Z_W-1:0]              zeros_p;
     wire [PRODUCT_W-1:0]        product_p;
     reg  [OUT_W-1:0]            y_c;
 
     wire [D_W-1:0]              waiting_wide = {{(D_W-X_W){(X_SIGNED != 0) && waiting[X_W-1]}}, waiting};
+    wire [D_W-1:0]              d = times_a - {sum_a[S_W-1], sum_a};
     // rounding half up: the highest bit that is dropped is added to what stays
     localparam MOVED_W = PRODUCT_W + DROP + ROUNDED_W + 1;
     /* verilator lint_off UNUSEDSIGNAL */
@@ -294,12 +318,10 @@ module layer_norm #(
     wire [ROUNDED_W-1:0]        rounded = moved[ROUNDED_W:1] + {{(ROUNDED_W-1){1'b0}}, moved[0]};
     wire [OUT_W-1:0]            y;
 
-    wire [D_W-1:0]              d = N[D_W-1:0] * waiting_wide - {sum_out[S_W-1], sum_out};
-
     generate
         if (SLICES != 0) begin : gen_product_slice
-            reg           valid_s;
-            reg [Z_W-1:0] zeros_s;
+            reg           valid_s, valid_t;
+            reg [Z_W-1:0] zeros_b, zeros_s, zeros_t;
             pe_mac #(
                 .X_W(D_W),
                 .X_SIGNED(1),
@@ -310,48 +332,74 @@ module layer_norm #(
             ) u_product (
                 .clk(clk),
                 .enable(move),
-                .weight({1'b0, r_out}),
-                .zero(1'b0),
+                .weight({1'b0, r_a}),
                 .x(d),
                 .first(1'b1),
                 .immediate(1'b0),
                 .sum(product_p)
             );
             always @(posedge clk) begin
-                if (rst) valid_s <= 1'b0;
-                else if (move) valid_s <= valid_b;
+                if (rst) begin
+                    valid_s <= 1'b0;
+                    valid_t <= 1'b0;
+                end else if (move) begin
+                    valid_s <= valid_b;
+                    valid_t <= valid_s;
+                end
             end
             always @(posedge clk) begin
-                if (move) zeros_s <= zeros_b;
+                if (move) begin
+                    zeros_b <= zeros_a;
+                    zeros_s <= zeros_b;
+                    zeros_t <= zeros_s;
+                end
             end
-            assign valid_p = valid_s;
-            assign zeros_p = zeros_s;
+            assign valid_p = valid_t;
+            assign zeros_p = zeros_t;
         end else begin : gen_product
-            reg  [D_W-1:0]       d_a;
-            reg  [R_W-1:0]       r_a;
-            reg  [PRODUCT_W-1:0] product_b;
-            wire [PRODUCT_W-1:0] product_a;
+            reg  [D_W-1:0]       d_b;
+            reg  [R_W-1:0]       r_b;
+            reg  [Z_W-1:0]       zeros_b, zeros_c;
+            reg  [PRODUCT_W-1:0] product_c;
+            reg                  valid_q;
+            wire [PRODUCT_W-1:0] product;
+            wire [Z_W-1:0]       zeros;
+            wire                 valid;
             product #(
                 .A_W(D_W),
                 .A_SIGNED(1),
                 .B_W(R_W),
                 .B_SIGNED(0),
-                .W(PRODUCT_W)
+                .W(PRODUCT_W),
+                .BESIDE_W(Z_W)
             ) u_product (
-                .a(d_a),
-                .b(r_a),
-                .y(product_a)
+                .clk(clk),
+                .rst(rst),
+                .enable(move),
+                .valid(valid_b),
+                .a(d_b),
+                .b(r_b),
+                .beside(zeros_b),
+                .y_valid(valid),
+                .y(product),
+                .y_beside(zeros)
             );
             always @(posedge clk) begin
+                if (rst) valid_q <= 1'b0;
+                else if (move) valid_q <= valid;
+            end
+            always @(posedge clk) begin
                 if (move) begin
-                    d_a       <= d;
-                    r_a       <= r_out;
-                    product_b <= product_a;
+                    d_b       <= d;
+                    r_b       <= r_a;
+                    zeros_b   <= zeros_a;
+                    product_c <= product;
+                    zeros_c   <= zeros;
                 end
             end
-            assign valid_p = valid_b;
-            assign zeros_p = zeros_b;
-            assign product_p = product_b;
+            assign valid_p = valid_q;
+            assign zeros_p = zeros_c;
+            assign product_p = product_c;
         end
     endgenerate
 
@@ -371,13 +419,15 @@ module layer_norm #(
 
     always @(posedge clk) begin
         if (take) begin
-            sum_out   <= sum_3;
+            sum_out   <= s_found;
             r_out     <= r_q;
             zeros_out <= zeros_q;
         end
         if (move) begin
+            times_a <= N[D_W-1:0] * waiting_wide;
+            sum_a   <= sum_out;
+            r_a     <= r_out;
             zeros_a <= zeros_out;
-            zeros_b <= zeros_a;
             y_c     <= y;
         end
     end

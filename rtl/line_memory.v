@@ -81,8 +81,12 @@ module line_memory #(
     localparam LAST_PADDING = (PAD_TOP > 0) ? PAD_TOP - 1 : 0;
     localparam LAST_IN_STRIPE = STRIPE - 1;
     localparam [ENTRY_W-1:0] LAST_OF_GROUP = 1 << (ENTRY_W - 1);
-    // one pixel a beat, column by column: every entry is the last of its group
-    localparam RASTER = (SIDE == 1 && (TABLE & {BEATS{LAST_OF_GROUP}}) == {BEATS{LAST_OF_GROUP}}) ? 1 : 0;
+    // one pixel a beat, column by column, stripe by stripe: every entry is the last of its group, and the second is next to
+    // the first
+    localparam [BEATS*ENTRY_W-1:0] SECOND = TABLE >> ENTRY_W;
+    localparam [31:0] NEXT = ((LEAD + 1) / STRIPE << COLUMN_BITS) + (LEAD + 1) % STRIPE;
+    localparam RASTER = (SIDE == 1 && (TABLE & {BEATS{LAST_OF_GROUP}}) == {BEATS{LAST_OF_GROUP}}
+                         && (BEATS == 1 || SECOND[ENTRY_W-1:0] == (LAST_OF_GROUP | NEXT[ENTRY_W-1:0]))) ? 1 : 0;
 
     generate
         if (RING < 1) begin : gen_check_ring

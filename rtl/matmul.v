@@ -73,6 +73,10 @@ module matmul #(
     localparam WEIGHT_W = (A_SIGNED != 0) ? A_W : A_W + 1;
     localparam PAIR = (SLICES == 2 && LANES > 1) ? 2 : 1;  // lanes of a pe_mac
     localparam SENT_W = W - DROP + LIFT;
+    // clocks of a read: block RAM has a register behind it; a factor that is read faster waits for the other
+    localparam A_READ = ((A_RING << $clog2(K)) > 64) ? 2 : 1;
+    localparam B_READ = ((B_RING << ($clog2(STRIPE) + $clog2(K))) > 64) ? 2 : 1;
+    localparam READ = (A_READ > B_READ) ? A_READ : B_READ;
 
     generate
         if (K < 1 || A_COLUMNS < 1 || B_COLUMNS < 1) begin : gen_check_shape
@@ -98,6 +102,8 @@ module matmul #(
     wire                 enable;
     wire                 a_written, b_written;
     wire                 a_freed, b_freed;
+    wire [A_W-1:0]       a_read;
+    wire [LANES*B_W-1:0] b_read;
     wire [A_W-1:0]       a_word;
     wire [LANES*B_W-1:0] b_word;
 
@@ -149,8 +155,6 @@ module matmul #(
     /* verilator lint_off UNUSEDSIGNAL */
     wire [31:0] a_address = ({{(32-A_SLOT_W){1'b0}}, a_slot_q} << $clog2(K)) | k_wide;
     wire [31:0] b_address = (({31'd0, b_slot_q} << $clog2(STRIPE) | s_wide) << $clog2(K)) | k_wide;
-    wire [A_RING-1:0] a_padding;     // there is none
-    wire [B_RING-1:0] b_padding;
     /* verilator lint_on UNUSEDSIGNAL */
 
     line_memory #(
@@ -158,6 +162,7 @@ module matmul #(
         .STRIPES(1),
         .STRIPE(1),
         .CHANNELS(K),
+        .READ(A_READ),
         .RING(A_RING),
         .ROWS(1),
         .TABLE(1'b1)
@@ -168,11 +173,12 @@ module matmul #(
         .s_axis_tvalid(a_axis_tvalid),
         .s_axis_tready(a_axis_tready),
         .row_written(a_written),
-        .row_is_padding(a_padding),
-        .rows_freed({{(A_LEVEL_W-1){1'b0}}, a_freed}),
-        .read_enable(issue),
+        .freed(a_freed),
+        .freed_last(1'b0),
+        .read_enable(enable),
+        .read_zero(1'b0),
         .read_address(a_address[A_ADDRESS_W-1:0]),
-        .read_word(a_word)
+        .read_word(a_read)
     );
 
     line_memory #(
@@ -180,6 +186,7 @@ module matmul #(
         .STRIPES(LANES),
         .STRIPE(STRIPE),
         .CHANNELS(K),
+        .READ(B_READ),
         .RING(B_RING),
         .ROWS(1),
         .TABLE(TABLE)
@@ -190,17 +197,41 @@ module matmul #(
         .s_axis_tvalid(b_axis_tvalid),
         .s_axis_tready(b_axis_tready),
         .row_written(b_written),
-        .row_is_padding(b_padding),
-        .rows_freed({1'b0, b_freed}),
-        .read_enable(issue),
+        .freed(b_freed),
+        .freed_last(1'b0),
+        .read_enable(enable),
+        .read_zero(1'b0),
         .read_address(b_address[B_ADDRESS_W-1:0]),
-        .read_word(b_word)
+        .read_word(b_read)
     );
 
-    // stage 2: the factors; then the three registers of pe_mac
-    reg        valid_2q;
-    reg        last_2q;
-    reg  [2:0] last_5q;
+    // the factors
+    generate
+        if (A_READ < READ) begin : gen_a_early
+            reg [A_W-1:0] a_q;
+            always @(posedge clk) if (enable) a_q <= a_read;
+            assign a_word = a_q;
+        end else begin : gen_a_in_time
+            assign a_word = a_read;
+        end
+        if (B_READ < READ) begin : gen_b_early
+            reg [LANES*B_W-1:0] b_q;
+            always @(posedge clk) if (enable) b_q <= b_read;
+            assign b_word = b_q;
+        end else begin : gen_b_in_time
+            assign b_word = b_read;
+        end
+    endgenerate
+
+    reg  [READ-1:0] valid_q;
+    reg  [READ-1:0] last_q;
+    reg  [2:0] last_5q;              // beside the three registers of pe_mac
+    reg        fresh_q;              // the next product begins a sum, which then has no pause
+    reg        first_3q;             // pe_mac is told a clock later
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [READ:0] valid_d = {valid_q, issue};
+    wire [READ:0] last_d = {last_q, issue && last_k};
+    /* verilator lint_on UNUSEDSIGNAL */
     wire       ends = last_5q[2];
     wire       full;
 
@@ -209,25 +240,23 @@ module matmul #(
 
     always @(posedge clk) begin
         if (rst) begin
-            valid_2q <= 1'b0;
-            last_2q <= 1'b0;
+            valid_q <= {READ{1'b0}};
+            last_q <= {READ{1'b0}};
             last_5q <= 3'd0;
         end else if (enable) begin
-            valid_2q <= issue;
-            last_2q <= issue && last_k;
-            last_5q <= {last_5q[1:0], last_2q};
+            valid_q <= valid_d[READ-1:0];
+            last_q <= last_d[READ-1:0];
+            last_5q <= {last_5q[1:0], last_q[READ-1]};
         end
     end
 
-    // the next product begins a sum; pe_mac is told a clock later
-    reg fresh_2q;
-    reg first_3q;
     always @(posedge clk) begin
-        if (rst) fresh_2q <= 1'b1;
-        else if (enable && valid_2q) fresh_2q <= last_2q;
+        if (rst) fresh_q <= 1'b1;
+        else if (enable && valid_q[READ-1]) fresh_q <= last_q[READ-1];
     end
+
     always @(posedge clk) begin
-        if (enable) first_3q <= fresh_2q;
+        if (enable) first_3q <= fresh_q;
     end
 
     wire [WEIGHT_W-1:0]     weight;
@@ -268,7 +297,6 @@ module matmul #(
                 .clk(clk),
                 .enable(enable),
                 .weight(weight),
-                .zero(!valid_2q),
                 .x(x),
                 .first(first_3q),
                 .immediate(1'b0),
@@ -281,6 +309,7 @@ module matmul #(
         .LANES(1),
         .GROUPS(LANES),
         .FINAL(LANES),
+        .EAGER(1),
         .IN_W(SENT_W),
         .OUT_W(OUT_W),
         .LOW(LOW),

@@ -40,6 +40,7 @@ module offset #(
 
     localparam PLACE_W = (WORDS > 1) ? $clog2(WORDS) : 1;
     localparam LAST = WORDS - 1;
+    localparam READ = (WORDS > 64) ? 2 : 1;  // clocks from an address to its word, see term_rom.v
 
     generate
         if (X_W < 1 || SHIFT < 0 || X_W + SHIFT > 63) begin : gen_check_x
@@ -59,17 +60,21 @@ module offset #(
         end
     endgenerate
 
-    reg  [PLACE_W-1:0] next_q;             // the word behind that which is read
-    reg                read_q;             // the word of the next beat is read
+    reg  [PLACE_W-1:0] next_q;             // the word behind those that are read
+    reg  [READ-1:0]    reads_q;            // reads since a reset: with the last one the first beat's word is there
     reg                valid_q;
     reg  [N*OUT_W-1:0] data_q;
     wire [N*OUT_W-1:0] clamped;
     wire [N*K_W-1:0]   constants;
     wire               taken = !valid_q || m_axis_tready;
-    wire               moves = taken && read_q && s_axis_tvalid;
-    wire               reads = moves || !read_q;
+    wire               there = reads_q[READ-1];
+    wire               moves = taken && there && s_axis_tvalid;
+    wire               reads = moves || !there;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [READ:0]      reads_d = {reads_q, 1'b1};
+    /* verilator lint_on UNUSEDSIGNAL */
 
-    assign s_axis_tready = taken && read_q;
+    assign s_axis_tready = taken && there;
     assign m_axis_tdata = data_q;
     assign m_axis_tvalid = valid_q;
 
@@ -77,6 +82,7 @@ module offset #(
         .FILE(FILE),
         .DEPTH(WORDS),
         .WIDTH(N*K_W),
+        .REGISTERED(READ - 1),
         .CHECK(CHECK)
     ) u_rom (
         .clk(clk),
@@ -125,10 +131,10 @@ module offset #(
     always @(posedge clk) begin
         if (rst) begin
             next_q <= {PLACE_W{1'b0}};
-            read_q <= 1'b0;
+            reads_q <= {READ{1'b0}};
         end else if (reads) begin
             next_q <= (next_q == LAST[PLACE_W-1:0]) ? {PLACE_W{1'b0}} : next_q + 1'b1;
-            read_q <= 1'b1;
+            reads_q <= reads_d[READ-1:0];
         end
     end
 

@@ -76,6 +76,10 @@ module recurrent #(
     localparam UNIT_W = (UNITS > 1) ? $clog2(UNITS) : 1;
     localparam T_W = (KIND == RNN) ? H_W : ACT_W + 1;        // bits of a table's word, two's complement
     localparam TABLE_W = (KIND == RNN) ? PRE_W : PRE_W + 1;  // bits of its address
+    localparam READ = (TABLE_W > 6) ? 2 : 1;                 // clocks from that to the word: block RAM has a register
+    // bits of the sum of what is added up of a gate
+    localparam P_ALL_W = (P_W + P_SHIFT > BIAS_W + PRE_DROP || KIND != GRU) ? P_W + P_SHIFT : BIAS_W + PRE_DROP;
+    localparam TOTAL_W = ((P_ALL_W > S_W + S_SHIFT) ? P_ALL_W : S_W + S_SHIFT) + 2;
 
     generate
         if (KIND < RNN || KIND > GRU) begin : gen_check_kind
@@ -84,7 +88,7 @@ module recurrent #(
         if (PRE_W < 2 || PRE_W > 16) begin : gen_check_pre
             recurrent_PRE_W_must_be_2_to_16 error_i ();
         end
-        if (P_W + P_SHIFT > 62 || S_W + S_SHIFT > 62 || P_W + NP_SHIFT > 62) begin : gen_check_sum
+        if (TOTAL_W > 64 || TOTAL_W <= PRE_DROP || P_W + NP_SHIFT > 62) begin : gen_check_sum
             recurrent_P_W_and_S_W_with_their_shifts_must_be_up_to_62 error_i ();
         end
         if (SEEN_LIFT > 0 && SEEN_DROP > 0) begin : gen_check_seen
@@ -186,39 +190,61 @@ module recurrent #(
         if (send) data_q <= h;
     end
 
-    // stage 1: a gate; stage 2: its function's value. Bit g of a mark says that it is gate g, bit GATES that it is what
-    // products made
+    // stage 0: a gate's sum; stage 1: the gate; stage 2: its function's value. Bit g of a mark says that it is gate g, bit
+    // GATES that it is what products made
     wire [GATES:0]    mark_0;
     wire [PRE_W-1:0]  made;                // of products
     wire [PRE_W-1:0]  gate;
     /* verilator lint_off UNUSEDSIGNAL */
     reg  [GATES:0]    mark_1q;             // not every cell looks at each
+    wire [GATES:0]    mark_before;         // a clock before a value
     reg  [GATES:0]    mark_2q;
     /* verilator lint_on UNUSEDSIGNAL */
+    reg  [GATES-1:0]  mark_0q;             // of a gate
+    reg  [TOTAL_W-1:0] total_q;
     reg  [PRE_W-1:0]  pre_q;
     wire              is_tanh;
     wire [T_W-1:0]    value;
-    wire [63:0]       other;               // what is added to a sum, on the common grid
-    // 64 bits hold every sum; those above repeat the sign, those below PRE_DROP are rounded away
+    // all on the common grid, and so wide that it holds the sum; what is below PRE_DROP is rounded away
     /* verilator lint_off UNUSEDSIGNAL */
+    wire [63:0]       other;               // what is added to a sum
     wire [63:0]       wide_p = {{(64-P_W){(P_SIGNED != 0) && p[P_W-1]}}, p};
-    wire [63:0]       wide_sum = ({{(64-S_W){sum[S_W-1]}}, sum} << S_SHIFT) + other + PRE_HALF;
+    wire [63:0]       wide_sum = {{(64-S_W){sum[S_W-1]}}, sum} << S_SHIFT;
+    wire [TOTAL_W-1:0] rounded = total_q + PRE_HALF[TOTAL_W-1:0];
     /* verilator lint_on UNUSEDSIGNAL */
 
     clamp #(
-        .IN_W(64 - PRE_DROP),
+        .IN_W(TOTAL_W - PRE_DROP),
         .OUT_W(PRE_W),
         .LOW(PRE_LOW),
         .HIGH(PRE_HIGH)
     ) u_gate (
-        .x(wide_sum[63:PRE_DROP]),
+        .x(rounded[TOTAL_W-1:PRE_DROP]),
         .y(gate)
     );
 
+    always @(posedge clk) begin
+        total_q <= wide_sum[TOTAL_W-1:0] + other[TOTAL_W-1:0];
+    end
+
+    assign mark_0[GATES-1:0] = mark_0q;
     generate
         genvar g;
         for (g = 0; g < GATES; g = g + 1) begin : gen_mark
-            assign mark_0[g] = take && gate_q == g;
+            always @(posedge clk) begin
+                if (rst) mark_0q[g] <= 1'b0;
+                else mark_0q[g] <= take && gate_q == g;
+            end
+        end
+        if (READ > 1) begin : gen_mark_before
+            reg [GATES:0] mark_q;
+            always @(posedge clk) begin
+                if (rst) mark_q <= {(GATES+1){1'b0}};
+                else mark_q <= mark_1q;
+            end
+            assign mark_before = mark_q;
+        end else begin : gen_mark_at_once
+            assign mark_before = mark_1q;
         end
     endgenerate
 
@@ -228,7 +254,7 @@ module recurrent #(
             mark_2q <= {(GATES+1){1'b0}};
         end else begin
             mark_1q <= mark_0;
-            mark_2q <= mark_1q;
+            mark_2q <= mark_before;
         end
     end
 
@@ -241,6 +267,7 @@ module recurrent #(
         .FILE(TABLE_FILE),
         .DEPTH(1 << TABLE_W),
         .WIDTH(T_W),
+        .REGISTERED(READ - 1),
         .CHECK(TABLE_CHECK)
     ) u_table (
         .clk(clk),
@@ -279,16 +306,23 @@ module recurrent #(
             // the state of each unit: c, or h
             wire               state_write;
             wire [STATE_W-1:0] new_state;
-            reg  [STATE_W-1:0] state_q;
-            wire [STATE_W-1:0] state = first_step ? {STATE_W{1'b0}} : state_q;
+            reg  [STATE_W-1:0] state;
             if (STATES <= 64) begin : gen_lutram
                 (* ram_style = "distributed" *) reg [STATE_W-1:0] memory [0:STATES-1];
                 always @(posedge clk) if (state_write) memory[unit_q] <= new_state;
-                always @(posedge clk) state_q <= memory[unit_q];
+                always @(posedge clk) begin
+                    if (first_step) state <= {STATE_W{1'b0}};
+                    else state <= memory[unit_q];
+                end
             end else begin : gen_block
                 (* ram_style = "block" *) (* no_rw_check *) reg [STATE_W-1:0] memory [0:STATES-1];
+                reg [STATE_W-1:0] read_q;
                 always @(posedge clk) if (state_write) memory[unit_q] <= new_state;
-                always @(posedge clk) state_q <= memory[unit_q];
+                always @(posedge clk) read_q <= memory[unit_q];
+                always @(posedge clk) begin
+                    if (first_step) state <= {STATE_W{1'b0}};
+                    else state <= read_q;
+                end
             end
 
             // the multiplier: `begins` with the first product of a sum, `ends` with its last; the sum is there three
@@ -297,7 +331,7 @@ module recurrent #(
             wire                ends;
             wire                of_h;      // it is the hidden state's sum
             wire                works;
-            wire [WEIGHT_W-1:0] weight;
+            wire [WEIGHT_W-1:0] weight;    // where it works
             wire [X_W-1:0]      x;
             reg                 first_q;
             reg                 rounds_h_q;
@@ -333,8 +367,7 @@ module recurrent #(
             ) u_pe_mac (
                 .clk(clk),
                 .enable(1'b1),
-                .weight(weight),
-                .zero(!works),
+                .weight(works ? weight : {WEIGHT_W{1'b0}}),
                 .x(x),
                 .first(first_q),
                 .immediate(first_q ? half : {IMMEDIATE_W{1'b0}}),
@@ -408,9 +441,9 @@ module recurrent #(
                 end
                 always @(posedge clk) begin
                     if (rst) c_waits_q <= 1'b0;
-                    else c_waits_q <= (ends_q[2] && !of_h_q[2]) || (c_waits_q && !busy_q);
+                    else c_waits_q <= (ends_q[2] && !of_h_q[2]) || (c_waits_q && !mark_0[GATES]);
                 end
-                assign mark_0[GATES] = c_waits_q && busy_q;
+                assign mark_0[GATES] = c_waits_q && busy_q && !mark_0q[O];
                 assign state_write = mark_0[GATES];
                 assign new_state = c_q;
             end else begin : gen_gru
@@ -422,11 +455,11 @@ module recurrent #(
                 reg  [ACT_W:0]      r_q;
                 reg  [ACT_W:0]      z_q;
                 reg                 kept_q;    // the product with the state before
-                reg  [63:0]         p_q;
+                reg  [63:0]         p_q;       // with the half
                 wire [BIAS_W-1:0]   bias;
                 /* verilator lint_off UNUSEDSIGNAL */
                 wire [63:0]         wide_bias = {{(64-BIAS_W){bias[BIAS_W-1]}}, bias};
-                wire [63:0]         wide_new = p_q + ({{(64-M_W){products[M_W-1]}}, products} << N_SHIFT) + N_HALF;
+                wire [63:0]         wide_new = p_q + ({{(64-M_W){products[M_W-1]}}, products} << N_SHIFT);
                 wire [X_W-1:0]      pre_x = {{(X_W-PRE_W){pre_q[PRE_W-1]}}, pre_q};
                 /* verilator lint_on UNUSEDSIGNAL */
 
@@ -434,6 +467,7 @@ module recurrent #(
                     .FILE(BIAS_FILE),
                     .DEPTH(UNITS),
                     .WIDTH(BIAS_W),
+                    .REGISTERED((UNITS > 64) ? 1 : 0),
                     .CHECK(BIAS_CHECK)
                 ) u_bias (
                     .clk(clk),
@@ -447,13 +481,13 @@ module recurrent #(
 
                 assign other = last_gate ? wide_bias << PRE_DROP : wide_p << P_SHIFT;
                 assign is_tanh = mark_1q[GATES];
-                assign begins = mark_1q[N] || mark_2q[GATES];
-                assign ends = mark_1q[N] || kept_q;
+                assign begins = mark_before[N] || mark_2q[GATES];
+                assign ends = mark_before[N] || kept_q;
                 assign of_h = mark_2q[GATES] || kept_q;
                 assign works = begins || kept_q;
                 assign half = rounds_h_q ? half_h[IMMEDIATE_W-1:0] : {IMMEDIATE_W{1'b0}};
-                assign weight = mark_1q[N] ? {1'b0, r_q} : kept_q ? {1'b0, z_q} : WHOLE - {1'b0, z_q};
-                assign x = mark_1q[N] ? pre_x : kept_q ? state_x : value_x;
+                assign weight = mark_before[N] ? {1'b0, r_q} : kept_q ? {1'b0, z_q} : WHOLE - {1'b0, z_q};
+                assign x = mark_before[N] ? pre_x : kept_q ? state_x : value_x;
 
                 clamp #(
                     .IN_W(64 - N_DROP),
@@ -468,7 +502,7 @@ module recurrent #(
                 always @(posedge clk) begin
                     if (mark_2q[R]) r_q <= value;
                     if (mark_2q[Z]) z_q <= value;
-                    if (take && last_gate) p_q <= wide_p << NP_SHIFT;
+                    if (take && last_gate) p_q <= (wide_p << NP_SHIFT) + N_HALF;
                 end
                 always @(posedge clk) begin
                     if (rst) kept_q <= 1'b0;

@@ -45,6 +45,8 @@ module recurrent_sums #(
     localparam LAST_STEP = STEPS - 1;
     localparam WORDS = 2 << K_W;
     localparam PAIR = (SLICES == 2 && LANES > 1) ? 2 : 1;  // lanes of a pe_mac
+    // clocks that factors are read for: two where one of them comes from block RAM, which has a register behind it
+    localparam READ = (DEPTH > 64 || WORDS > 64) ? 2 : 1;
 
     generate
         if (UNITS < 1 || GATES < 1 || STEPS < 1) begin : gen_check_shape
@@ -102,46 +104,76 @@ module recurrent_sums #(
         end
     end
 
-    // stage 2: the factors
+    // the factors: in a first step the vector is zero
+    wire [LANES*U_W-1:0] read_weights;
     wire [LANES*U_W-1:0] weights;
-    wire [H_W-1:0]       word;
+    reg  [H_W-1:0]       word_q;
 
     term_rom #(
         .FILE(FILE),
         .DEPTH(DEPTH),
         .WIDTH(LANES * U_W),
+        .REGISTERED((DEPTH > 64) ? 1 : 0),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),
-        .enable(issue),
+        .enable(enable),
         .address(address_q),
-        .word(weights),
+        .word(read_weights),
         .write(1'b0),
         .write_address({ADDRESS_W{1'b0}}),
         .write_word({(LANES*U_W){1'b0}})
     );
 
     generate
-        if (WORDS <= 64) begin : gen_lutram
+        if (READ > 1) begin : gen_read
+            reg [H_W-1:0] read_q;
+            reg           zero_q;
+            always @(posedge clk) begin
+                if (enable) begin
+                    zero_q <= first_step;
+                    if (zero_q) word_q <= {H_W{1'b0}};
+                    else word_q <= read_q;
+                end
+            end
+            if (WORDS > 64) begin : gen_block
+                (* ram_style = "block" *) (* no_rw_check *) reg [H_W-1:0] memory [0:WORDS-1];
+                always @(posedge clk) if (h_write) memory[{!bank_q, write_q}] <= h;
+                always @(posedge clk) if (enable) read_q <= memory[{bank_q, k_q}];
+            end else begin : gen_lutram
+                (* ram_style = "distributed" *) reg [H_W-1:0] memory [0:WORDS-1];
+                always @(posedge clk) if (h_write) memory[{!bank_q, write_q}] <= h;
+                always @(posedge clk) if (enable) read_q <= memory[{bank_q, k_q}];
+            end
+            if (DEPTH > 64) begin : gen_in_time
+                assign weights = read_weights;
+            end else begin : gen_early
+                reg [LANES*U_W-1:0] weights_q;
+                always @(posedge clk) if (enable) weights_q <= read_weights;
+                assign weights = weights_q;
+            end
+        end else begin : gen_at_once
             (* ram_style = "distributed" *) reg [H_W-1:0] memory [0:WORDS-1];
-            reg [H_W-1:0] word_q;
             always @(posedge clk) if (h_write) memory[{!bank_q, write_q}] <= h;
-            always @(posedge clk) if (issue) word_q <= first_step ? {H_W{1'b0}} : memory[{bank_q, k_q}];
-            assign word = word_q;
-        end else begin : gen_block
-            (* ram_style = "block" *) (* no_rw_check *) reg [H_W-1:0] memory [0:WORDS-1];
-            reg [H_W-1:0] word_q;
-            always @(posedge clk) if (h_write) memory[{!bank_q, write_q}] <= h;
-            always @(posedge clk) if (issue) word_q <= first_step ? {H_W{1'b0}} : memory[{bank_q, k_q}];
-            assign word = word_q;
+            always @(posedge clk) begin
+                if (enable) begin
+                    if (first_step) word_q <= {H_W{1'b0}};
+                    else word_q <= memory[{bank_q, k_q}];
+                end
+            end
+            assign weights = read_weights;
         end
     endgenerate
 
-    reg        valid_2q;
-    reg        last_2q;
+    reg  [READ-1:0] valid_q;               // of the factors
+    reg  [READ-1:0] last_q;
     reg  [2:0] last_5q;                    // beside the three registers of pe_mac
-    reg        fresh_2q;                   // the next product begins a sum
+    reg        fresh_q;                    // the next product begins a sum
     reg        first_3q;                   // pe_mac is told a clock later
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [READ:0] valid_d = {valid_q, issue};
+    wire [READ:0] last_d = {last_q, issue && last_k};
+    /* verilator lint_on UNUSEDSIGNAL */
     wire       ends = last_5q[2];
     wire       full;
 
@@ -150,23 +182,23 @@ module recurrent_sums #(
 
     always @(posedge clk) begin
         if (rst) begin
-            valid_2q <= 1'b0;
-            last_2q <= 1'b0;
+            valid_q <= {READ{1'b0}};
+            last_q <= {READ{1'b0}};
             last_5q <= 3'd0;
         end else if (enable) begin
-            valid_2q <= issue;
-            last_2q <= issue && last_k;
-            last_5q <= {last_5q[1:0], last_2q};
+            valid_q <= valid_d[READ-1:0];
+            last_q <= last_d[READ-1:0];
+            last_5q <= {last_5q[1:0], last_q[READ-1]};
         end
     end
 
     always @(posedge clk) begin
-        if (rst) fresh_2q <= 1'b1;
-        else if (enable && valid_2q) fresh_2q <= last_2q;
+        if (rst) fresh_q <= 1'b1;
+        else if (enable && valid_q[READ-1]) fresh_q <= last_q[READ-1];
     end
 
     always @(posedge clk) begin
-        if (enable) first_3q <= fresh_2q;
+        if (enable) first_3q <= fresh_q;
     end
 
     wire [LANES*W-1:0] sums;
@@ -194,8 +226,7 @@ module recurrent_sums #(
             ) u_pe_mac (
                 .clk(clk),
                 .enable(enable),
-                .weight(word),
-                .zero(!valid_2q),
+                .weight(word_q),
                 .x(x),
                 .first(first_3q),
                 .immediate(1'b0),

@@ -65,7 +65,11 @@ module rescale #(
     localparam LAST_FINAL = FINAL - 1;
     // a multiplier of more than 18 bits and a sum of more than 18, or either of more than 26, are two slices' work
     localparam WIDE = (X_W > 26 || M_W > 26 || (X_W > 18 && M_W > 18)) ? 1 : 0;
-    localparam LATE = (SCALER != 0) ? 1 : (WIDE != 0) ? 6 : 4;      // registers from a sum's last clock to its level
+    localparam WORDS = (SCALER == 1) ? DEPTH << $clog2(PACE) : DEPTH;
+    localparam READ = (WORDS > 64) ? 2 : 1;                         // clocks from an address to its word, see term_rom.v
+    // registers from a sum's last clock to its level
+    localparam LATE = (SCALER == 2) ? 1 : (SCALER == 1) ? READ : (WIDE != 0) ? READ + 5 : READ + 3;
+    localparam TAKEN = (SCALER == 0) ? 0 : (SCALER == 1) ? READ - 1 : 1;  // the phase in which a scaler's sum is taken
     localparam PHASE_W = (PACE > 1) ? $clog2(PACE) : 1;
     localparam LAST_PHASE = PACE - 1;
     localparam BEYOND = (X_W < IN_W) ? 1 : 0;
@@ -203,7 +207,8 @@ module rescale #(
         end
     endgenerate
 
-    // stage 1: a sum for each scaler
+    // stage 1: a sum for each scaler, which stays while it works on it
+    wire                   takes = enable && phase == TAKEN[PHASE_W-1:0];
     reg  [SCALERS*X_W-1:0] x_q;
     wire [RESULTS_W-1:0]   results;
     // nobody asks where all bits are looked at
@@ -239,7 +244,7 @@ module rescale #(
                 end
             end
             always @(posedge clk) begin
-                if (enable) begin
+                if (takes) begin
                     x_q[d*X_W +: X_W] <= chosen[X_W-1:0];
                     over_q[d] <= !chosen[IN_W-1] && |chosen[IN_W-1:X_W-1];
                     under_q[d] <= chosen[IN_W-1] && !(&chosen[IN_W-1:X_W-1]);
@@ -249,68 +254,87 @@ module rescale #(
     endgenerate
 
     generate
-        if (SCALER == 0) begin : gen_product
-            wire unused = &{1'b0, phase};
-            scale_product #(
-                .N(SCALERS),
-                .X_W(X_W),
-                .M_W(M_W),
-                .BIAS_W(BIAS_W),
-                .BIAS_ZEROS(BIAS_ZEROS),
-                .BASE(BASE),
-                .TIES_W(TIES_W),
-                .BEYOND(BEYOND),
-                .P_W(P_W),
-                .SHIFT(SHIFT),
-                .OUT_W(OUT_W),
-                .LOW(LOW),
-                .HIGH(HIGH),
-                .NO_LOW(NO_LOW),
-                .NO_HIGH(NO_HIGH),
-                .WIDE(WIDE),
-                .FILE(FILE),
-                .DEPTH(DEPTH),
-                .CHECK(CHECK),
-                .XILINX(XILINX)
-            ) u_scale_product (
-                .clk(clk),
-                .enable(enable),
-                .channel(channel),
-                .x(x_q),
-                .over(over_q),
-                .under(under_q),
-                .y(results)
-            );
-        end else if (SCALER == 1) begin : gen_serial
-            scale_serial #(
-                .N(SCALERS),
-                .X_W(X_W),
-                .DIGITS(PACE - 1),
-                .TIES_W(TIES_W),
-                .BEYOND(BEYOND),
-                .P_W(P_W),
-                .SHIFT(SHIFT),
-                .OUT_W(OUT_W),
-                .LOW(LOW),
-                .HIGH(HIGH),
-                .NO_LOW(NO_LOW),
-                .NO_HIGH(NO_HIGH),
-                .FILE(FILE),
-                .DEPTH(DEPTH),
-                .CHECK(CHECK),
-                .XILINX(XILINX)
-            ) u_scale_serial (
-                .clk(clk),
-                .rst(rst),
-                .enable(enable),
-                .active(busy_q),
-                .channel(channel),
-                .phase(phase),
-                .x(x_q),
-                .over(over_q),
-                .under(under_q),
-                .y(results)
-            );
+        if (SCALER < 2) begin : gen_products
+            wire [SCALERS*P_W-1:0] products;
+            wire [SHIFT:0]         ties;
+            wire [SCALERS-1:0]     above;
+            wire [SCALERS-1:0]     below;
+            if (SCALER == 0) begin : gen_slices
+                wire unused = &{1'b0, phase};
+                scale_product #(
+                    .N(SCALERS),
+                    .X_W(X_W),
+                    .M_W(M_W),
+                    .BIAS_W(BIAS_W),
+                    .BIAS_ZEROS(BIAS_ZEROS),
+                    .BASE(BASE),
+                    .TIES_W(TIES_W),
+                    .P_W(P_W),
+                    .SHIFT(SHIFT),
+                    .WIDE(WIDE),
+                    .FILE(FILE),
+                    .DEPTH(DEPTH),
+                    .CHECK(CHECK),
+                    .XILINX(XILINX)
+                ) u_scale_product (
+                    .clk(clk),
+                    .enable(enable),
+                    .channel(channel),
+                    .x(x_q),
+                    .over(over_q),
+                    .under(under_q),
+                    .products(products),
+                    .ties(ties),
+                    .above(above),
+                    .below(below)
+                );
+            end else begin : gen_serial
+                scale_serial #(
+                    .N(SCALERS),
+                    .X_W(X_W),
+                    .DIGITS(PACE - 1),
+                    .TIES_W(TIES_W),
+                    .P_W(P_W),
+                    .SHIFT(SHIFT),
+                    .FILE(FILE),
+                    .DEPTH(DEPTH),
+                    .CHECK(CHECK)
+                ) u_scale_serial (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(enable),
+                    .active(busy_q),
+                    .channel(channel),
+                    .phase(phase),
+                    .x(x_q),
+                    .over(over_q),
+                    .under(under_q),
+                    .products(products),
+                    .ties(ties),
+                    .above(above),
+                    .below(below)
+                );
+            end
+            for (d = 0; d < SCALERS; d = d + 1) begin : gen_level
+                scale_level #(
+                    .P_W(P_W),
+                    .SHIFT(SHIFT),
+                    .TIES((TIES_W > 0) ? 1 : 0),
+                    .BEYOND(BEYOND),
+                    .OUT_W(OUT_W),
+                    .LOW(LOW),
+                    .HIGH(HIGH),
+                    .NO_LOW(NO_LOW),
+                    .NO_HIGH(NO_HIGH),
+                    .XILINX(XILINX)
+                ) u_scale_level (
+                    .product(products[d*P_W +: P_W]),
+                    .ties(ties),
+                    .above(above[d]),
+                    .below(below[d]),
+                    .y(results[d*OUT_W +: OUT_W])
+                );
+            end
         end else begin : gen_steps
             scale_steps #(
                 .N(SCALERS),
@@ -323,9 +347,7 @@ module rescale #(
                 .CHECK(CHECK)
             ) u_scale_steps (
                 .clk(clk),
-                .rst(rst),
                 .enable(enable),
-                .active(busy_q),
                 .channel(channel),
                 .phase(phase),
                 .x(x_q),

@@ -38,8 +38,8 @@ module ring_sum #(
         end else begin : gen_sums
             localparam SUM_W = ((SLOT_W > B_W) ? SLOT_W : B_W) + 2;
             localparam SLOTS = RING;
-            wire [SUM_W-1:0] near = {{(SUM_W-SLOT_W){1'b0}}, a} + {{(SUM_W-B_W){1'b0}}, b};
             /* verilator lint_off UNUSEDSIGNAL */
+            wire [SUM_W-1:0] near = {{(SUM_W-SLOT_W){1'b0}}, a} + {{(SUM_W-B_W){1'b0}}, b};
             wire [SUM_W-1:0] wrapped = {{(SUM_W-SLOT_W){1'b0}}, a} + {{(SUM_W-B_W){1'b0}}, b} - SLOTS[SUM_W-1:0];
             /* verilator lint_on UNUSEDSIGNAL */
             assign y = wrapped[SUM_W-1] ? near[SLOT_W-1:0] : wrapped[SLOT_W-1:0];

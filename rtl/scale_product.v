@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// N numbers of a channel, each to its level, every cycle: with the channel's multiplier, bias and ties from a memory
+// N numbers of a channel, every cycle, each times the channel's multiplier and with its bias, as scale_level.v takes them
 //
-//   y = scale_level(x * multiplier + bias)
+//   product = x * multiplier + bias, its ties, and whether it is none, for x was above or below all that is multiplied
 //
-// A word of the memory is {ties, (bias - BASE) >> BIAS_ZEROS, multiplier}. The channel comes a clock before its x; y is there 3 clocks
-// behind x, 5 with WIDE. Without `enable` all holds. A product is a DSP slice's (pe_mac.v), which takes 18 bits of one
-// factor and 26 of the other. WIDE = 1 has two: the multiplier's low 17 bits go first, and what they give is, but for
-// its own low 17 bits, added to the product of the others.
+// A word of the memory is {ties, (bias - BASE) >> BIAS_ZEROS, multiplier}. The channel comes a clock before its x; products
+// are there 3 clocks behind x, 5 with WIDE, and one more where the memory is not made of LUTs (see term_rom.v), which x
+// waits for. Without `enable` all holds. A product is a DSP slice's (pe_mac.v), which takes 18 bits of one factor and 26
+// of the other. WIDE = 1 has two: the multiplier's low 17 bits go first, and what they give is, but for its own low 17
+// bits, added to the product of the others.
 //
 // bench: sim/bench_scale_product.py
 `default_nettype none
@@ -20,19 +21,13 @@ module scale_product #(
     parameter BIAS_ZEROS = 0,            // and zeros below these
     parameter signed [63:0] BASE = 0,    // the least bias
     parameter TIES_W = 0,                // bits of what is a tie, see scale_level.v; 0: there is none
-    parameter BEYOND = 0,                // 1: `over` and `under` may be high
     parameter P_W = 40,                  // bits of a product with its bias
     parameter SHIFT = 16,                // low bits of it that are dropped
-    parameter OUT_W = 8,                 // bits of a level
-    parameter signed [63:0] LOW = 0,     // least level
-    parameter signed [63:0] HIGH = 255,  // greatest level
-    parameter NO_LOW = 0,                // 1: there is no least level, whatever LOW
-    parameter NO_HIGH = 0,               // 1: there is no greatest level, whatever HIGH
     parameter WIDE = 0,                  // slices of a product, less one
     parameter FILE = "",                 // for $readmemh, a word for each channel
     parameter DEPTH = 2,                 // channels
     parameter CHECK = 0,                 // of FILE, see term_rom.v
-    parameter XILINX = 0,                // primitives of a device family, see pe_mac.v and clamp.v
+    parameter XILINX = 0,                // primitives of a device family, see pe_mac.v
     // bits of a channel's number; not to be set
     parameter CHANNEL_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
@@ -42,12 +37,16 @@ module scale_product #(
     input  wire [N*X_W-1:0]     x,
     input  wire [N-1:0]         over,       // with x: the number is above what X_W bits hold
     input  wire [N-1:0]         under,      // or below
-    output wire [N*OUT_W-1:0]   y
+    output wire [N*P_W-1:0]     products,
+    output wire [SHIFT:0]       ties,
+    output wire [N-1:0]         above,
+    output wire [N-1:0]         below
 );
 
     localparam ROM_W = TIES_W + BIAS_W + M_W;
     localparam MOST_W = (X_W > M_W) ? X_W : M_W;
     localparam LEAST_W = (X_W > M_W) ? M_W : X_W;
+    localparam READ = (DEPTH > 64) ? 2 : 1;  // clocks from a channel to its word
 
     generate
         if (WIDE == 0 && (MOST_W > 26 || LEAST_W > 18)) begin : gen_check_narrow
@@ -80,6 +79,7 @@ module scale_product #(
         .FILE(FILE),
         .DEPTH(DEPTH),
         .WIDTH(ROM_W),
+        .REGISTERED(READ - 1),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),
@@ -96,7 +96,20 @@ module scale_product #(
         if (enable) bias_q <= bias;
     end
 
-    wire [N*P_W-1:0] products;
+    // beside the word
+    wire [N*(X_W+2)-1:0] given = {over, under, x};
+    wire [N*(X_W+2)-1:0] there;
+    wire [N*X_W-1:0]     factors = there[N*X_W-1:0];
+    generate
+        if (READ > 1) begin : gen_late
+            reg [N*(X_W+2)-1:0] given_q;
+            always @(posedge clk) if (enable) given_q <= given;
+            assign there = given_q;
+        end else begin : gen_at_once
+            assign there = given;
+        end
+    endgenerate
+
     generate
         genvar n;
         if (WIDE == 0) begin : gen_narrow
@@ -104,11 +117,11 @@ module scale_product #(
                 wire [MOST_W-1:0]  long;
                 wire [LEAST_W-1:0] short;
                 if (X_W > M_W) begin : gen_long_x
-                    assign long = x[n*X_W +: X_W];
+                    assign long = factors[n*X_W +: X_W];
                     assign short = multiplier;
                 end else begin : gen_long_multiplier
                     assign long = multiplier;
-                    assign short = x[n*X_W +: X_W];
+                    assign short = factors[n*X_W +: X_W];
                 end
                 pe_mac #(
                     .X_W(MOST_W),
@@ -156,7 +169,7 @@ module scale_product #(
                 /* verilator lint_on UNUSEDSIGNAL */
                 always @(posedge clk) begin
                     if (enable) begin
-                        x_q <= x[n*X_W +: X_W];
+                        x_q <= factors[n*X_W +: X_W];
                         x_qq <= x_q;
                         rest_q <= low_sum[16:0];
                         rest_qq <= rest_q;
@@ -174,7 +187,7 @@ module scale_product #(
                     .clk(clk),
                     .enable(enable),
                     .weight({1'b0, multiplier[16:0]}),
-                    .x(x[n*X_W +: X_W]),
+                    .x(factors[n*X_W +: X_W]),
                     .first(1'b1),
                     .immediate(bias_q),
                     .sum(low_sum)
@@ -205,50 +218,30 @@ module scale_product #(
     localparam LATE = (WIDE != 0) ? 5 : 3;
     localparam SIDE_W = 2 * N + TIES_W;
     wire         negative = multiplier[M_W-1];
-    wire [N-1:0] above = negative ? under : over;
-    wire [N-1:0] below = negative ? over : under;
+    wire [N-1:0] larger = there[N*(X_W+1) +: N];
+    wire [N-1:0] smaller = there[N*X_W +: N];
     wire [SIDE_W-1:0]      side;
     reg  [LATE*SIDE_W-1:0] side_q;
     /* verilator lint_off UNUSEDSIGNAL */
     wire [(LATE+1)*SIDE_W-1:0] side_d = {side_q, side};     // the oldest goes
-    wire [SIDE_W-1:0]      beside = side_q[LATE*SIDE_W-1 -: SIDE_W];
     /* verilator lint_on UNUSEDSIGNAL */
-    wire [SHIFT:0] ties;
+    wire [SIDE_W-1:0]      beside = side_q[LATE*SIDE_W-1 -: SIDE_W];
     always @(posedge clk) begin
         if (enable) side_q <= side_d[LATE*SIDE_W-1:0];
     end
+    assign side[2*N-1:0] = {negative ? larger : smaller, negative ? smaller : larger};
+    assign above = beside[0 +: N];
+    assign below = beside[N +: N];
     generate
-        genvar k;
         if (TIES_W > 0) begin : gen_ties
-            assign side = {word[ROM_W-1 -: TIES_W], below, above};
+            assign side[2*N +: TIES_W] = word[ROM_W-1 -: TIES_W];
             if (TIES_W <= SHIFT) begin : gen_short
                 assign ties = {{(SHIFT+1-TIES_W){1'b0}}, beside[2*N +: TIES_W]};
             end else begin : gen_full
                 assign ties = beside[2*N +: TIES_W];
             end
         end else begin : gen_no_ties
-            assign side = {below, above};
             assign ties = {(SHIFT+1){1'b0}};
-        end
-        for (k = 0; k < N; k = k + 1) begin : gen_level
-            scale_level #(
-                .P_W(P_W),
-                .SHIFT(SHIFT),
-                .TIES((TIES_W > 0) ? 1 : 0),
-                .BEYOND(BEYOND),
-                .OUT_W(OUT_W),
-                .LOW(LOW),
-                .HIGH(HIGH),
-                .NO_LOW(NO_LOW),
-                .NO_HIGH(NO_HIGH),
-                .XILINX(XILINX)
-            ) u_scale_level (
-                .product(products[k*P_W +: P_W]),
-                .ties(ties),
-                .above(beside[k]),
-                .below(beside[N+k]),
-                .y(y[k*OUT_W +: OUT_W])
-            );
         end
     endgenerate
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// N numbers of a channel, each to its level, without a multiplier: a digit of the channel's factor a clock
-//
-//   y = scale_level(x * multiplier + bias)
+// N numbers of a channel, each times the channel's multiplier and with its bias, as scale_product.v, without a multiplier:
+// a digit of the channel's factor a clock
 //
 // From the highest of DIGITS digits of -2 to 2 down (Booth), sum = 4 * sum + digit * x + two bits of the bias, which is
 // not negative. A word of the memory is {two bits of ties, with TIES_W, two of the bias, digit}, the digit as {negative,
-// two, one}; those of a channel begin at a power of two. `phase` counts from 0 to DIGITS, where the level is there and
-// the sum is cleared; channel, phase and `active` come a clock before x, which stays. Without `enable` all holds.
+// two, one}; those of a channel begin at a power of two. `phase` counts from 0 to DIGITS, where the product is
+// there and the sum is cleared; channel, phase and `active` come a clock before x, which stays, or two where the memory is not made
+// of LUTs (see term_rom.v). Without `enable` all holds.
 //
 // bench: sim/bench_scale_serial.py
 `default_nettype none
@@ -17,18 +17,11 @@ module scale_serial #(
     parameter X_W = 18,                  // bits of a number, two's complement
     parameter DIGITS = 10,               // of a multiplier and of a bias, at least 1
     parameter TIES_W = 0,                // bits of what is a tie, see scale_level.v; 0: there is none
-    parameter BEYOND = 0,                // 1: `over` and `under` may be high
     parameter P_W = 40,                  // bits of a product with its bias
     parameter SHIFT = 16,                // low bits of it that are dropped
-    parameter OUT_W = 8,                 // bits of a level
-    parameter signed [63:0] LOW = 0,     // least level
-    parameter signed [63:0] HIGH = 255,  // greatest level
-    parameter NO_LOW = 0,                // 1: there is no least level, whatever LOW
-    parameter NO_HIGH = 0,               // 1: there is no greatest level, whatever HIGH
     parameter FILE = "",                 // for $readmemh, a word for each digit of each channel
     parameter DEPTH = 2,                 // channels
     parameter CHECK = 0,                 // of FILE, see term_rom.v
-    parameter XILINX = 0,                // primitives of a device family, see clamp.v
     // not to be set
     parameter CHANNEL_W = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // bits of a channel's number
     parameter PHASE_W = $clog2(DIGITS + 1) // of a phase
@@ -42,7 +35,10 @@ module scale_serial #(
     input  wire [N*X_W-1:0]     x,
     input  wire [N-1:0]         over,       // with x: the number is above what X_W bits hold
     input  wire [N-1:0]         under,      // or below
-    output wire [N*OUT_W-1:0]   y
+    output wire [N*P_W-1:0]     products,
+    output wire [SHIFT:0]       ties,
+    output wire [N-1:0]         above,
+    output wire [N-1:0]         below
 );
 
     localparam TIED_W = (TIES_W > 0) ? 2 : 0;
@@ -50,6 +46,7 @@ module scale_serial #(
     localparam WORDS = DEPTH << PHASE_W;
     localparam ADDRESS_W = (DEPTH > 1) ? CHANNEL_W + PHASE_W : PHASE_W;
     localparam ROW_W = X_W + 1;
+    localparam READ = (WORDS > 64) ? 2 : 1;  // clocks from an address to its word
 
     generate
         if (DIGITS < 1) begin : gen_check_digits
@@ -75,6 +72,7 @@ module scale_serial #(
         .FILE(FILE),
         .DEPTH(WORDS),
         .WIDTH(WORD_W),
+        .REGISTERED(READ - 1),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),
@@ -95,18 +93,26 @@ module scale_serial #(
     reg        factor_q;                // the first digit has the factor's sign, also where it is none
     wire       clear = rst || (enable && !adds_q);
     wire       below_zero = first_q ? negative : factor_q;
+    reg  [1:0] late_q;                  // {adds, first} of a word that is still being read
+    wire [1:0] now = {active && phase != DIGITS[PHASE_W-1:0], phase == {PHASE_W{1'b0}}};
+    wire [1:0] read = (READ > 1) ? late_q : now;
+    always @(posedge clk) begin
+        if (rst) late_q <= 2'b00;
+        else if (enable) late_q <= now;
+    end
     always @(posedge clk) begin
         if (rst) adds_q <= 1'b0;
-        else if (enable) adds_q <= active && phase != DIGITS[PHASE_W-1:0];
+        else if (enable) adds_q <= read[1];
     end
     always @(posedge clk) begin
         if (enable) begin
-            first_q <= phase == {PHASE_W{1'b0}};
+            first_q <= read[0];
             factor_q <= below_zero;
         end
     end
 
-    wire [SHIFT:0] ties;
+    assign above = factor_q ? under : over;
+    assign below = factor_q ? over : under;
     generate
         genvar n;
         if (TIES_W > 0) begin : gen_ties
@@ -133,24 +139,7 @@ module scale_serial #(
                 if (clear) sum_q <= {P_W{1'b0}};
                 else if (enable) sum_q <= added[P_W:1];
             end
-            scale_level #(
-                .P_W(P_W),
-                .SHIFT(SHIFT),
-                .TIES((TIES_W > 0) ? 1 : 0),
-                .BEYOND(BEYOND),
-                .OUT_W(OUT_W),
-                .LOW(LOW),
-                .HIGH(HIGH),
-                .NO_LOW(NO_LOW),
-                .NO_HIGH(NO_HIGH),
-                .XILINX(XILINX)
-            ) u_scale_level (
-                .product(sum_q),
-                .ties(ties),
-                .above(factor_q ? under[n] : over[n]),
-                .below(factor_q ? over[n] : under[n]),
-                .y(y[n*OUT_W +: OUT_W])
-            );
+            assign products[n*P_W +: P_W] = sum_q;
         end
     endgenerate
 

@@ -221,7 +221,7 @@ module softmax #(
     wire               e_valid;
     reg                sends_q;
     reg  [COUNT_W-1:0] out_q;
-    reg                valid_b, valid_c;
+    reg                valid_c;
     wire               valid_p;                // product_p is there
     wire               move = !valid_c || m_axis_tready;
     wire               pop = sends_q && e_valid && move;
@@ -248,16 +248,12 @@ module softmax #(
         if (rst) begin
             sends_q <= 1'b0;
             out_q   <= {COUNT_W{1'b0}};
-            valid_b <= 1'b0;
             valid_c <= 1'b0;
         end else begin
             if (take_r) sends_q <= 1'b1;
             else if (pop && out_last) sends_q <= 1'b0;
             if (pop) out_q <= out_last ? {COUNT_W{1'b0}} : out_q + 1'b1;
-            if (move) begin
-                valid_b <= pop;
-                valid_c <= valid_p;
-            end
+            if (move) valid_c <= valid_p;
         end
     end
 
@@ -276,7 +272,7 @@ module softmax #(
             /* verilator lint_off UNUSEDSIGNAL */
             wire [PRODUCT_W:0] sum;
             /* verilator lint_on UNUSEDSIGNAL */
-            reg                valid_s, valid_t;
+            reg                valid_b, valid_s, valid_t;
             pe_mac #(
                 .X_W(E_W),
                 .WEIGHT_W(R_W + 1),
@@ -287,7 +283,6 @@ module softmax #(
                 .clk(clk),
                 .enable(move),
                 .weight({1'b0, r_out}),
-                .zero(1'b0),
                 .x(e_waiting),
                 .first(1'b1),
                 .immediate(1'b0),
@@ -295,9 +290,11 @@ module softmax #(
             );
             always @(posedge clk) begin
                 if (rst) begin
+                    valid_b <= 1'b0;
                     valid_s <= 1'b0;
                     valid_t <= 1'b0;
                 end else if (move) begin
+                    valid_b <= pop;
                     valid_s <= valid_b;
                     valid_t <= valid_s;
                 end
@@ -305,8 +302,11 @@ module softmax #(
             assign valid_p = valid_t;
             assign product_p = sum[PRODUCT_W-1:0];
         end else begin : gen_product
-            reg  [PRODUCT_W-1:0] product_b;
+            reg  [PRODUCT_W-1:0] product_q;
+            reg                  valid_q;
             wire [PRODUCT_W-1:0] scaled;
+            wire                 valid;
+            wire                 unused;
             product #(
                 .A_W(E_W),
                 .A_SIGNED(0),
@@ -314,15 +314,26 @@ module softmax #(
                 .B_SIGNED(0),
                 .W(PRODUCT_W)
             ) u_product (
+                .clk(clk),
+                .rst(rst),
+                .enable(move),
+                .valid(pop),
                 .a(e_waiting),
                 .b(r_out),
-                .y(scaled)
+                .beside(1'b0),
+                .y_valid(valid),
+                .y(scaled),
+                .y_beside(unused)
             );
             always @(posedge clk) begin
-                if (move) product_b <= scaled;
+                if (rst) valid_q <= 1'b0;
+                else if (move) valid_q <= valid;
             end
-            assign valid_p = valid_b;
-            assign product_p = product_b;
+            always @(posedge clk) begin
+                if (move) product_q <= scaled;
+            end
+            assign valid_p = valid_q;
+            assign product_p = product_q;
         end
         if (PRODUCT_W > K) begin : gen_cut
             assign whole = product_p[K:0];

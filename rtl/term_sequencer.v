@@ -293,7 +293,7 @@ module term_sequencer #(
 
     row_count #(
         .RING(RING),
-        .STEP(ROW_STEP),
+        .STEP((OUT_ROWS > 1) ? ROW_STEP : LAST_STEP),
         .LAST_STEP(LAST_STEP)
     ) u_available (
         .clk(clk),
@@ -344,7 +344,9 @@ module term_sequencer #(
             if (TOP == 0 && BOTTOM >= OUT_ROWS) begin : gen_none
                 assign pads[r] = 1'b0;
             end else begin : gen_some
-                wire [31:0] row = {{(32-R_W){1'b0}}, out_row_q};
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [31:0] row = {{(32-R_W){1'b0}}, out_row_q};    // one that is padding alone does not ask
+                /* verilator lint_on UNUSEDSIGNAL */
                 wire        above;
                 wire        below;
                 reg         pad_q;

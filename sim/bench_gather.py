@@ -39,7 +39,7 @@ CONFIGS = [
     nest(3, (3, 2, 4), (1, 0, 0), X_W=1, RAM=1),  # all of it again and again
     nest(7, (1,), (0,), shuffled(7), X_W=9),
     nest(6, (2,), (1,), (None, 4, 0, None, None, 2), 1, X_W=6),
-    nest(70, (1,), (0,), [*shuffled(70), *shuffled(70)], X_W=5, RAM=1),
+    nest(70, (1,), (0,), [*shuffled(70), None, *shuffled(70)], 1, X_W=5, RAM=1),
     {**nest(4, (2, 2), (2, 1)), "X_W": 4, **wires(3, (2, None, 0, 0, 1))},
     nest(9, (2, 2, 2), (4, 1, 3), X_W=8),  # a part of it
 ]
@@ -60,7 +60,7 @@ def _check(words):
     return sum(place * word for place, word in enumerate(words, 1)) % (1 << 32)
 
 
-WORDS = [(4, 4), shuffled(7), (8, 4, 0, 8, 8, 2), [*shuffled(70), *shuffled(70)]]
+WORDS = [(4, 4), shuffled(7), (8, 4, 0, 8, 8, 2), [*shuffled(70), 128, *shuffled(70)]]
 
 
 def order():

@@ -4,6 +4,7 @@ import random
 from math import isqrt
 
 import cocotb
+from bench_product import rows
 from cocotb.utils import get_sim_time
 from parts import clog2, config, ends, limits
 from parts.stream import begin, reset
@@ -83,7 +84,8 @@ def beats(count, seed=1):
 def slowest():
     """Cycles of a pixel whose variance is the greatest."""
     c = config()
-    return max(c["N"], -(-c["V_W"] // 2) + c["R_W"] - 1 + 6)
+    more = 0 if c.get("SLICES") else rows(c["S_W"] + 2, 1, c["X_W"], c["X_SIGNED"]) - 1
+    return max(c["N"], -(-c["V_W"] // 2) + c["R_W"] - 1 + 6 + more)
 
 
 @cocotb.test()

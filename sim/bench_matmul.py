@@ -43,6 +43,10 @@ CONFIGS = [
     parameters((3, 1, 1), (2, 0), (2, 0), 1, 6, 1, 4, ends(0, 12), ring=3),  # a single sum
     parameters((2, 2, 6), (3, 1), (4, 1), 6, 10, 1, 7, ends(-64, 30), ring=3, slices=2),  # sending takes longest
     parameters((3, 7, 3), (4, 0), (4, 1), 3, 11, 2, 6, ends(0, 40), ring=4, slices=2),  # an odd lane alone in a pair
+    # memories in blocks: both, that of a, that of b
+    parameters((20, 2, 4), (4, 0), (3, 1), 2, 14, 3, 6, ends(-32, 31), ring=4),
+    parameters((17, 3, 1), (3, 1), (4, 1), 1, 13, 2, 6, ends(-32, 31), ring=4),
+    parameters((17, 2, 4), (4, 1), (3, 0), 2, 13, 2, 6, ends(-32, 31)),
 ]
 
 

@@ -1,6 +1,7 @@
 """mul multiplies two streams activation by activation, rounds and clamps."""
 
 import cocotb
+from bench_product import digits
 from parts import ends
 from parts.pairs import begin, check_pace, check_partner, check_reset, rounded, sides
 
@@ -42,7 +43,7 @@ async def every_beat_is_the_rounded_and_clamped_product(dut, a_stall, b_stall, s
 
 @cocotb.test()
 async def a_product_leaves_every_cycle(dut):
-    await check_pace(dut, exact)
+    await check_pace(dut, exact, digits())
 
 
 @cocotb.test()

@@ -35,18 +35,18 @@ CONFIGS = [
     one(4, 1, 1, 12, 1, product(12, 9, 20, 0, 13, 4, 0, 15)),
     # two of three groups in a final load; bits that are not looked at; half even
     one(3, 3, 2, 14, 1, product(8, 5, 10, 5, 4, 4, -8, 7, beyond=1), late=3),
-    # several, the last of them without a lane at the end
-    one(5, 2, 1, 9, 2, product(9, 12, 18, 0, 13, 8, -128, 127, depth=7)),
+    # several, the last of them without a lane at the end; numbers in a block RAM, as of some below
+    one(5, 2, 1, 9, 2, product(9, 12, 18, 0, 13, 8, -128, 127, depth=67)),
     # one for each lane; the same numbers for all channels
     one(3, 2, 2, 6, 3, product(6, 3, 5, 1, 2, 5, -16, 15, depth=1)),
     one(1, 1, 1, 8, 1, product(8, 6, 8, 0, 7, 4, 0, 15)),
     one(1, 4, 1, 24, 1, product(20, 24, 38, 0, 35, 8, 0, 255, beyond=1)),
     one(2, 1, 1, 7, 2, product(2, 6, 8, 0, 5, 4, 0, 15, beyond=1), late=6),
     # digit by digit
-    one(4, 2, 1, 12, 1, serial(9, 4, 3, 9, 4, -8, 7, beyond=1)),
+    one(4, 2, 1, 12, 1, serial(9, 4, 3, 9, 4, -8, 7, depth=9, beyond=1)),
     one(3, 1, 1, 8, 2, serial(8, 3, 0, 6, 5, 0, 31, depth=1)),
     # thresholds
-    one(3, 2, 1, 9, 1, steps(9, 3, 3, 0), late=1),
+    one(3, 2, 1, 9, 1, steps(9, 3, 3, 0, depth=9), late=1),
     one(2, 1, 1, 6, 2, steps(6, 1, 1, -1, depth=1)),
 ]
 

@@ -1,9 +1,9 @@
 """scale_steps counts the thresholds that a number reaches, with its last phase, whatever came before."""
 
-from parts.paced import every_number_gets_its_level, reset_in_mid_number_leaves_nothing_behind
+from parts.paced import every_number_gets_its_level
 from parts.scales import prepare, steps
 
-__all__ = ["every_number_gets_its_level", "prepare", "reset_in_mid_number_leaves_nothing_behind"]
+__all__ = ["every_number_gets_its_level", "prepare"]
 
 CONFIGS = [
     {"N": 2, **steps(9, 4, 4, 0)},

@@ -53,7 +53,7 @@ def _port(p):
             if (CE{p} && !WE{p} && 9 * i < DATA_WIDTH_{p}) latch{p}[9*i +: 9] <= memory[first{p} + i];
         end
         if (RST{p}) latch{p} <= 0;
-        if (OCE{p}) register{p} <= RST{p} ? 36'd0 : latch{p};
+        if (OCE{p}MUX == "INV" ? !OCE{p} : OCE{p}) register{p} <= RST{p} ? 36'd0 : latch{p};
     end
     wire [35:0] do{p} = REGMODE_{p} == "OUTREG" ? register{p} : latch{p};
 """
@@ -66,7 +66,7 @@ def dp16kd() -> str:
     outputs = [pin for p in "AB" for pin in _pins(f"DO{p}", 18)]
     numbers = {f"DATA_WIDTH_{p}": 18 for p in "AB"} | {f"INITVAL_{i:02X}": "320'd0" for i in range(64)}
     texts = [f"{name}_{p}" for name in ("REGMODE", "WRITEMODE", "CSDECODE") for p in "AB"]
-    texts += ["RESETMODE", "ASYNC_RESET_RELEASE", "CLKAMUX", "CLKBMUX", "GSR", "INIT_DATA", "WID"]
+    texts += ["OCEAMUX", "OCEBMUX", "RESETMODE", "ASYNC_RESET_RELEASE", "CLKAMUX", "CLKBMUX", "GSR", "INIT_DATA", "WID"]
     parameters = [f"parameter {name} = {value}" for name, value in numbers.items()]
     parameters += [f'parameter {name} = "NOREG"' for name in texts]
     return f"""

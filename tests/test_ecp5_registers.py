@@ -29,6 +29,7 @@ endmodule
 """
 REGISTERS = {
     "by its own enable": "if (take) word_q <= word;",
+    "by a low enable": "if (!take) word_q <= word;",
     "always": "word_q <= word;",
     "cleared": "if (clear) word_q <= 0; else if (take) word_q <= word;",
     "set": "if (clear) word_q <= ~0; else if (take) word_q <= word;",
@@ -79,13 +80,15 @@ def compared(folder, before, after, width):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("width", "register"), [(36, "by its own enable"), (9, "always")])
+@pytest.mark.parametrize(("width", "register"), [(36, "by its own enable"), (18, "by a low enable"), (9, "always")])
 def test_a_register_in_the_block_ram_is_the_register_behind_it(tmp_path, width, register):
     before, top = memory(tmp_path, width, register)
     after = copy.deepcopy(before)
     moved = after["modules"]["memory"]
     assert ecp5_registers.absorb(moved) == width
     assert cells(top) - cells(moved) == Counter({"TRELLIS_FF": width})
+    (ram,) = (cell for cell in moved["cells"].values() if cell["type"] == "DP16KD")
+    assert ram["parameters"]["OCEBMUX"] == ("INV" if "low" in register else "OCEB")
     assert compared(tmp_path, before, after, width) == 0
     # and it is timed as one
     (tmp_path / "after.json").write_text(json.dumps(after))

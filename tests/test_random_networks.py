@@ -52,6 +52,14 @@ def test_padding_of_any_side(tmp_path, engines):
     check(Network(layers.eval(), batch(2, 9, 8), 3, 0.0, engines), tmp_path / "net", "icarus")
 
 
+@pytest.mark.parametrize("layer", [nn.Conv2d(2, 2, (1, 3), (5, 1)), nn.MaxPool2d((1, 2), (3, 1))])
+def test_a_stride_larger_than_the_memory_of_a_single_row_out(tmp_path, layer):
+    """No row follows, so no stride is made."""
+    layer = weigh(layer) if isinstance(layer, nn.Conv2d) else layer
+    network = Network(quantized(layer, ActQuant(6, 2, signed=True)).eval(), batch(2, 1, 7), 2, 0.3, ("lanes",))
+    check(network, tmp_path / "net", "icarus")
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_sums_of_the_input_itself_lose_no_clock(tmp_path, count):
     network = Network(quantized(Fork(*[nn.Identity()] * count)).eval(), batch(2, 6, 6), 1, 0.0)

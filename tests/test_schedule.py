@@ -12,7 +12,7 @@ from networks import make_network
 from torch import nn
 
 from hwgen import simulate
-from hwgen.board import load_board
+from hwgen.board import Board, load_board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
 from hwgen.explore import explore
@@ -26,6 +26,7 @@ from hwgen.menu import Menu
 from hwgen.nn import ActQuant
 from hwgen.pace import interval_of
 from hwgen.passes import run_passes
+from hwgen.remedies import Remedies, advised
 from hwgen.schedule import schedule
 from hwgen.share import share
 
@@ -174,19 +175,53 @@ def menu(net, x, board=BOARD, **options) -> Menu:
     return Menu(graph, lower(graph, config.is_loadable), config, board, dsp=True)
 
 
+def one_linear(inputs: int, outputs: int) -> tuple[nn.Module, torch.Tensor]:
+    net = nn.Sequential(ActQuant(4, 0), nn.Linear(inputs, outputs), ActQuant(4, 6)).eval()
+    net[1].weight.data = torch.randint(-1, 2, (outputs, inputs), generator=torch.Generator().manual_seed(1)).float()
+    net[1].bias.data.zero_()
+    return net, torch.zeros(1, inputs)
+
+
+def a_board(**resources: int) -> Board:
+    return replace(BOARD, resources=BOARD.resources | resources)
+
+
 def test_what_lacks_is_named():
     """One layer's list does not fit in block RAM, or not at the rate."""
-    net = nn.Sequential(ActQuant(4, 0), nn.Linear(64, 128), ActQuant(4, 6)).eval()
-    net[1].weight.data = torch.randint(-1, 2, (128, 64), generator=torch.Generator().manual_seed(1)).float()
-    net[1].bias.data.zero_()
     for blocks, fps, said in (
-        (1, 1e3, r"(?s)it does not fit at any rate: it needs \d+% of BRAM36.*--weights-in auto"),
-        (5, 1e6, r"(?s)has room for is \d+\n.*at:   zcu104: 250 cycles need \d+% of BRAM36.*--weights-in auto"),
+        (1, 1e3, r"(?s)it does not fit at any rate: it needs \d+% of BRAM36"),
+        (5, 1e6, r"(?s)has room for is \d+\n.*at:   zcu104: 250 cycles need \d+% of BRAM36"),
     ):
-        board = replace(BOARD, resources=BOARD.resources | {"BRAM36": blocks})
-        ready = menu(net, torch.zeros(1, 64), board, engine="lanes", fps=fps)
+        ready = menu(*one_linear(64, 128), a_board(BRAM36=blocks), engine="lanes", fps=fps)
         with pytest.raises(DoesNotFit, match=said):
-            schedule(ready.graph, ready.stages, ready.config, board)
+            schedule(ready.graph, ready.stages, ready.config, ready.board)
+
+
+MEMORY = "--loadable '*' --weights-in auto"
+
+
+@pytest.mark.parametrize(
+    ("resources", "config", "does", "does_not"),
+    [
+        ({"BRAM36": 8}, {}, ["--budget 100%", MEMORY], []),
+        ({"BRAM36": 8, "URAM": 0}, {}, ["--lanes 8", "--budget 100%"], [MEMORY]),
+        ({"BRAM36": 8}, {"loadable": "*"}, ["--budget 100%", "--weights-in auto"], [MEMORY]),
+        ({"LUT": 900, "URAM": 0}, {"lanes": 64}, ["--lanes 16", "--budget 100%"], ["--lanes 32"]),
+        ({"BRAM36": 1}, {"engine": "lanes", "fps": 1e3}, ["--engine auto", MEMORY], ["--pixels 2", "--budget 100%"]),
+        ({"LUT": 3000}, {"engine": "lanes", "fps": 1e6, "lanes": 1}, ["without --lanes"], ["--engine auto", MEMORY]),
+        ({"BRAM36": 1, "LUT": 900}, {"engine": "lanes"}, [f"{MEMORY} --budget 100%"], []),
+        ({"BRAM36": 1, "LUT": 900, "URAM": 0}, {}, [], [MEMORY, "--budget 100%"]),
+    ],
+)
+def test_a_refusal_names_the_options_that_do(resources, config, does, does_not):
+    net, x = one_linear(64, 128)
+    board, config = a_board(**resources), BuildConfig(**config)
+    graph = run_passes(import_model(net, (x,)))
+    stages = lower(graph, config.is_loadable)
+    assert not Remedies(graph, config, board, {config.loadable: stages}).fits()
+    said = advised(DoesNotFit("what", "at", "prune it"), graph, stages, config, board).hint.split(", or ")
+    assert said[-1] == "prune it" and set(does) <= set(said) and not set(does_not) & set(said)
+    assert does or said == ["prune it"]
 
 
 def test_a_slower_network_never_needs_more_memory():

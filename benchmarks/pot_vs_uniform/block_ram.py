@@ -64,20 +64,31 @@ module {name} #(
     output wire [{half}-1:0] DOUTADOUT, output wire [{half}-1:0] DOUTBDOUT,
     output wire [{half}/8-1:0] DOUTPADOUTP, output wire [{half}/8-1:0] DOUTPBDOUTP
 );
-    // a port that reads, A, and one that writes, B, and no other use
-    localparam WHOLE = WRITE_WIDTH_B == {line} / 8 * 9;
-    block_ram #(.LINE({line}), .READ(READ_WIDTH_A), .WRITE(WRITE_WIDTH_B), .ADDRESS({address})) u_ram (
-        .clk(CLKARDCLK), .read(ENARDEN), .read_address(ADDRARDADDR),
-        .q({{DOUTBDOUT, DOUTADOUT}}), .q_parity({{DOUTPBDOUTP, DOUTPADOUTP}}),
-        .write(ENBWREN), .write_address(ADDRBWRADDR), .bytes(WEBWE[{line}/8-1:0]),
-        .d(WHOLE ? {{DINBDIN, DINADIN}} : {{{{{half}{{1'b0}}}}, DINBDIN}}),
-        .d_parity(WHOLE ? {{DINPBDINP, DINPADINP}} : {{{{{half}/8{{1'b0}}}}, DINPBDINP}})
+    // one port reads and the other writes, and there is no other use
+    localparam SWAP = WRITE_WIDTH_A != 0;
+    localparam WRITE = SWAP ? WRITE_WIDTH_A : WRITE_WIDTH_B;
+    localparam WHOLE = WRITE == {line} / 8 * 9;
+    localparam H = {half};
+    wire [{line}-1:0] q;
+    wire [{line}/8-1:0] q_parity;
+    wire [H-1:0] d = SWAP ? DINADIN : DINBDIN;
+    wire [H/8-1:0] d_parity = SWAP ? DINPADINP : DINPBDINP;
+    block_ram #(.LINE({line}), .READ(SWAP ? READ_WIDTH_B : READ_WIDTH_A), .WRITE(WRITE), .ADDRESS({address})) u_ram (
+        .clk(CLKARDCLK),
+        .read(SWAP ? ENBWREN : ENARDEN), .read_address(SWAP ? ADDRBWRADDR : ADDRARDADDR),
+        .q(q), .q_parity(q_parity),
+        .write(SWAP ? ENARDEN : ENBWREN), .write_address(SWAP ? ADDRARDADDR : ADDRBWRADDR),
+        .bytes(SWAP ? {{4'b0, WEA}} : WEBWE),
+        .d(WHOLE ? {{d, DINADIN}} : {{{{H{{1'b0}}}}, d}}),
+        .d_parity(WHOLE ? {{d_parity, DINPADINP}} : {{{{H/8{{1'b0}}}}, d_parity}})
     );
+    assign {{DOUTBDOUT, DOUTADOUT}} = SWAP ? {{q[H-1:0], {{H{{1'b0}}}}}} : q;
+    assign {{DOUTPBDOUTP, DOUTPADOUTP}} = SWAP ? {{q_parity[H/8-1:0], {{H/8{{1'b0}}}}}} : q_parity;
     integer i;
     localparam [{bits}-1:0] DATA = {{{data}}};
     localparam [{bits}/8-1:0] PARITY = {{{parity}}};
     initial begin
-        if (DOA_REG != 0 || DOB_REG != 0 || READ_WIDTH_B != 0 || WRITE_WIDTH_A != 0) begin
+        if (DOA_REG != 0 || DOB_REG != 0 || (SWAP ? READ_WIDTH_A != 0 || WRITE_WIDTH_B != 0 : READ_WIDTH_B != 0)) begin
             $display("a block RAM that this model does not know");
             $stop;
         end

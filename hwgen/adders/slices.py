@@ -56,6 +56,6 @@ class Slice:
         return (
             f"    wire [{self.bits - 1}:0] {name};\n"
             f"    pe_mac #({on_a_line('pe_mac', inside)})\n"
-            f"    u_{name} (.clk(clk), .enable(enable), .weight({weight}), .zero(1'b0), .x({wide[2]}), "
+            f"    u_{name} (.clk(clk), .enable(enable), .weight({weight}), .x({wide[2]}), "
             f".first(1'b1), .immediate(1'b0), .sum({name}));"
         )

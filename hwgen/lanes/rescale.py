@@ -9,7 +9,7 @@ from hwgen.lanes.price import clamp_luts
 from hwgen.ops.quantize import UNBOUNDED, Quantize, clamp_ends
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.qtype import QType, ceil_log2, signed_width
-from hwgen.rom import Rom
+from hwgen.rom import LUT_WORDS, Rom
 from hwgen.stage import Stage
 from hwgen.sums import ExactSums, conv_of
 from hwgen.verilog import Value, signed64
@@ -123,8 +123,13 @@ class Products(Scaler):
         luts += self.quantize.shift / 5 + 1 if self.ties_bits else 0
         return luts + (4 + 2 * -(-(bits - self.sum_bits + 1) // 6) if self.beyond else 0)
 
+    @property
+    def channels(self) -> int:
+        """That have numbers of their own, or 1."""
+        return max(len(values) for values in self._numbers)
+
     def depth(self, channels):
-        return 1 if all(len(values) == 1 for values in self._numbers) else len(channels)
+        return self.channels
 
     @property
     def _numbers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -174,7 +179,7 @@ class Slices(Products):
 
     @property
     def registers(self) -> int:  # type: ignore[override]
-        return 2 + 2 * self.slices
+        return 2 + 2 * self.slices + (self.channels > LUT_WORDS)
 
     def parameters(self):
         return super().parameters() | {
@@ -200,7 +205,6 @@ class Digits(Products):
     """rtl/scale_serial.v: a digit of the multiplier a clock, in lookup tables."""
 
     number = 1
-    registers = 1
 
     @staticmethod
     def fitting(quantize: Rescale, reach: np.ndarray, bits: int, out_bits: int) -> "Digits":
@@ -226,6 +230,10 @@ class Digits(Products):
     @property
     def pace(self) -> int:  # type: ignore[override]
         return self.digits + 1
+
+    @property
+    def registers(self) -> int:  # type: ignore[override]
+        return 1 + (self.channels << ceil_log2(self.pace) > LUT_WORDS)
 
     @property
     def product_bits(self):

@@ -37,7 +37,9 @@ def absorb(module: dict) -> int:
                 continue
             for port in ports:
                 cell["parameters"][f"REGMODE_{port}"] = "OUTREG"
-                cell["connections"][f"OCE{port}"] = [next(iter(enables))]
+                mode, enable = next(iter(enables))
+                cell["connections"][f"OCE{port}"] = [enable]
+                cell["parameters"][f"OCE{port}MUX"] = "INV" if mode == "INV" else f"OCE{port}"
             for name, bit in outputs.items():
                 cell["connections"][name] = behind[name]["connections"]["Q"]
                 del cells[registers[bit]]
@@ -55,10 +57,10 @@ def _readers(module: dict) -> Counter:
     return readers
 
 
-def _enable(register: dict) -> int | str:
-    """The bit that enables a register, "1" for one that always is; its name for another, so that no two are equal."""
+def _enable(register: dict) -> tuple[str, int | str]:
+    """The mode of a register's enable, 1 for always, CE, or INV for a low one, and the bit that it is."""
     mode = register["parameters"].get("CEMUX", "1").strip()
-    return {"1": "1", "CE": (register["connections"].get("CE") or ["1"])[0]}.get(mode, mode)
+    return mode, "1" if mode == "1" else register["connections"]["CE"][0]
 
 
 def _fits(memory: dict, port: str, register: dict) -> bool:
@@ -70,7 +72,7 @@ def _fits(memory: dict, port: str, register: dict) -> bool:
         and memory["connections"].get(f"RST{port}", ["0"]) == ["0"]
         and ports["CLK"] == memory["connections"][f"CLK{port}"]
         and given.get("CLKMUX", "CLK").strip() == clock
-        and given.get("CEMUX", "1").strip() in ("1", "CE")
+        and given.get("CEMUX", "1").strip() in ("1", "CE", "INV")
         and (ports.get("LSR") or ["0"]) == ["0"]
         and given.get("LSRMUX", "LSR").strip() == "LSR"
         and given.get("REGSET", "RESET").strip() == "RESET"

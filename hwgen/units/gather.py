@@ -48,7 +48,7 @@ class Gather(Unit):
 
     @property
     def latency(self) -> int:
-        return 2 if self.by_rows else 2 + self.blocks.taken
+        return 2 + self.block_ram + (0 if self.by_rows else self.blocks.taken)
 
     def note(self):
         return (
@@ -127,6 +127,7 @@ class Gather(Unit):
         rounds = sum(ceil_log2(count) for count in self.nest.counts)
         luts, blocks = 4 + 2 * address + rounds + max(0, levels - 2) * address // 2 + odd * address * 4 // 3, 0.0
         if self.block_ram:
+            luts += 2
             blocks += self.device.block_memory(depth, self.bits)[0]
         elif depth <= self.device.lut_depth:
             luts += self.device.lut_memory(depth, self.bits)
@@ -134,7 +135,7 @@ class Gather(Unit):
             luts += self.device.lut_banks(depth, self.bits)
         if self.runs > 1:
             width = ceil_log2(self.blocks.taken) + self.zeros
-            luts += ceil_log2(self.runs) - (0 if odd or rounds else address) + self.bits * self.zeros
+            luts += ceil_log2(self.runs) - (0 if odd or rounds else address)
             if self.runs > self.device.lut_depth:
                 blocks += self.device.block_memory(self.runs, width, ())[0]
             else:

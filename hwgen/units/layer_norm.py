@@ -1,6 +1,7 @@
 """rtl/layer_norm.v: each pixel's channels less their mean, divided by their deviation."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,10 +12,10 @@ from hwgen.ops.quantize import Quantize, clamp_ends, end_parameters
 from hwgen.qtype import QType, ceil_log2, signed_width
 from hwgen.terms import term_table
 from hwgen.units.channels import ACTIVATION_BITS, FACTOR_BITS, SUM_BITS, ChannelUnit
-from hwgen.units.product import product_luts
+from hwgen.units.product import product_rows
 
 AROUND = 6  # cycles of a pixel beside those of its root's digits
-OUTPUT = 5  # registers from the root to the first result
+OUTPUT = 6  # registers from the root to the first result
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +48,26 @@ class LayerNorm(ChannelUnit):
         """The most zeros before the first digit of a root."""
         return self.digits - self.root_bits
 
+    @cached_property
+    def _products(self) -> list[tuple[int, int]]:
+        """LUTs and rows of the product that a variance is made of, and of that with the root."""
+        x = self.stage.x.qtype
+        return [
+            product_rows(self.sum_bits + 2, True, x.bits, x.signed),
+            product_rows(self.sum_bits + 1, True, self.root_bits, False),
+        ]
+
+    def _between(self, product: int) -> int:
+        """Registers between the rows of a product."""
+        return 0 if self.slices else self._products[product][1] - 1
+
     @property
     def turnaround(self):
-        return self.digits + AROUND
+        return self.digits + AROUND + self._between(0)
 
     @property
     def latency(self):  # type: ignore[override]
-        return self.channels + self.turnaround + OUTPUT
+        return self.channels + self.turnaround + OUTPUT + self._between(1)
 
     @property
     def sum_bits(self) -> int:
@@ -91,8 +105,8 @@ class LayerNorm(ChannelUnit):
         p = self.parameters()
         fifo = self.fifo(p["X_W"], self.turnaround + 1).estimate()
         s, v, r, n = p["S_W"], self.variance_bits, self.root_bits, self.channels
-        products = v + product_luts(s + 2, True, p["X_W"], bool(p["X_SIGNED"])) + product_luts(s + 1, True, r, False)
-        sums = s + (s + 2) * constant_adders(n - 1) + (s + 2) * (n > 1) + (s + 1) * (1 + constant_adders(n))
+        products = v + sum(luts for luts, _ in self._products)
+        sums = s + (s + 2) * constant_adders(n + 1) + (s + 2) * (n > 1) + (s + 1) * (1 + constant_adders(n))
         root = v + 3 * (v + r) + r  # three times v, what is left and stays of it, what the next digit takes, digits
         moved = p["ROUNDED_W"] * -(-self.zeros // 2) + p["ROUNDED_W"] + p["OUT_W"]
         control = 3 * ceil_log2(n) + 2 * ceil_log2(self.zeros + 1) + 22

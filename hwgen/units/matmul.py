@@ -31,7 +31,6 @@ class MatMul(Unit):
     module = "matmul"
     takes = ("a_axis", "b_axis")
     primitives = True
-    latency = 8
 
     @property
     def name(self) -> str:
@@ -54,6 +53,16 @@ class MatMul(Unit):
             f"{self.name}: {a} times {b} -> {self.stage.y}: {self.lanes} columns of the second in step{where}, "
             f"{self.cycles()} cycles a frame"
         )
+
+    @property
+    def latency(self):  # type: ignore[override]
+        return 8 + (self._words > self.device.lut_depth)  # block RAM has a register behind it
+
+    @property
+    def _words(self) -> int:
+        """Of the deeper one of its memories."""
+        places = max(self.ring, ROWS_HELD << ceil_log2(self.sizes[3] // self.lanes))
+        return places << ceil_log2(self.sizes[0])
 
     @cached_property
     def numbers(self) -> dict[str, int]:

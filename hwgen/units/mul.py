@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hwgen.stage import Stage
 from hwgen.stream import Order
+from hwgen.units.product import product_rows
 from hwgen.units.rounding import clamp_luts, lift, rounding
 from hwgen.units.unit import BeatByBeat
 
@@ -20,6 +21,16 @@ class Mul(BeatByBeat):
     @property
     def name(self) -> str:
         return self.stage.result
+
+    @property
+    def _product(self) -> tuple[int, int]:
+        """LUTs and rows of a product."""
+        a, b = (kind.qtype for kind in self.stage.types)
+        return product_rows(a.bits, a.signed, b.bits, b.signed)
+
+    @property
+    def latency(self):  # type: ignore[override]
+        return self._product[1]
 
     def note(self):
         a, b = self.stage.types
@@ -38,12 +49,9 @@ class Mul(BeatByBeat):
         }
 
     def estimate(self):
-        p, (a, b) = self.parameters(), (kind.qtype for kind in self.stage.types)
-        # a row for each two bits of one factor, a table for each bit of the other with a sign
-        rows, wide = min(
-            (((x.bits + 2 - x.signed) // 2, y.bits) for x, y in ((b, a), (a, b))),
-            key=lambda pair: pair[0] * (pair[1] + 2),
-        )
+        p = self.parameters()
+        tables, rows = self._product
+        wide = tables // rows - 2  # bits of the factor that is added
         own_sum = p["DROP"] > wide + 1  # the half is no part of the first row
-        luts = rows * (wide + 2) + own_sum * (p["W"] - p["DROP"]) + clamp_luts(p, p["OUT_W"])
+        luts = tables + own_sum * (p["W"] - p["DROP"]) + clamp_luts(p, p["OUT_W"])
         return {"LUT": 3 + self.order.side * luts, "BRAM36": 0}

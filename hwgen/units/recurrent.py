@@ -8,16 +8,15 @@ import numpy as np
 from hwgen.devices import Device
 from hwgen.ops.recurrent import Recurrent as RecurrentOp
 from hwgen.qtype import ceil_log2, signed_width
-from hwgen.rom import Rom
+from hwgen.rom import LUT_WORDS, Rom
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.unit import Unit
 from hwgen.walks import Step, Walk
 
 KINDS = {"rnn": 0, "lstm": 1, "gru": 2}
-# cycles from a unit's last gate until the next unit's first one can be taken
-FINISH = {"rnn": 2, "lstm": 10, "gru": 10}
-ROM_LUTS = 64  # words of the deepest memory that is made of LUTs
+# cycles from a unit's last gate until the next unit's first one can be taken, and the tables looked up in these
+FINISH = {"rnn": (3, 1), "lstm": (11, 2), "gru": (11, 2)}
 START = 4  # registers from the first product of a step to its first sum, and from the last hidden state
 
 
@@ -32,7 +31,6 @@ class Recurrent(Unit):
     module = "recurrent"
     primitives = True
     rigid = True
-    latency = 10
 
     @property
     def name(self) -> str:
@@ -185,10 +183,27 @@ class Recurrent(Unit):
         return {"groups": 1, "lanes": self.lanes, "useful": products, "capacity": self.lanes}
 
     @property
+    def _start(self) -> int:
+        """START, and a register more where the matrix or the vector is in block RAM."""
+        words = max(self.op.units * self.op.gates // self.lanes * self.op.units, 2 << ceil_log2(self.op.units))
+        return START + (words > LUT_WORDS)
+
+    @property
+    def _finish(self) -> int:
+        """FINISH, and a register more for each look at a table in block RAM."""
+        cycles, looks = FINISH[self.op.kind]
+        table = 1 << (self.op.gate_bits + (self.op.kind != "rnn"))
+        return cycles + looks * (table > LUT_WORDS)
+
+    @property
+    def latency(self):  # type: ignore[override]
+        return self._finish + 3  # a FIFO before it, and what is sent
+
+    @property
     def step(self) -> int:
         """Cycles of a step: the products of the first unit, or of those that are in step, what comes later of the
         others, and what is left when the last sums are there."""
-        units, gates, finish = self.op.units, self.op.gates, FINISH[self.op.kind]
+        units, gates, finish = self.op.units, self.op.gates, self._finish
         together = max(1, self.lanes // gates)
         loads = max(1, gates // self.lanes)  # of sums, for a unit
         load = units if together > 1 else max(units, self.lanes)
@@ -199,7 +214,7 @@ class Recurrent(Unit):
             # two loads wait for a unit to be finished, more are yet to come
             late = finish + (2 * self.lanes + (loads - 2) * load if loads > 1 else gates)
         first = units + (loads - 1) * load
-        return START + first + (units // together - 1) * max(loads * load, late) + rest
+        return self._start + first + (units // together - 1) * max(loads * load, late) + rest
 
     def cycles(self):
         return self.steps * self.step
@@ -209,7 +224,7 @@ class Recurrent(Unit):
         return (np.arange(self.steps * units) + 1) * gates
 
     def walks(self, rows, taken, sent):
-        return [Walk([Step(True, True, self.cycles(), sent)], gap=START)]
+        return [Walk([Step(True, True, self.cycles(), sent)], gap=self._start)]
 
     def estimate(self):
         """Fitted to python -m benchmarks.cells."""
@@ -238,12 +253,12 @@ class Recurrent(Unit):
 
     def _rom(self, rom: Rom) -> tuple[float, float]:
         """LUTs and BRAM36 of a ROM, as rtl/term_rom.v has it."""
-        if rom.depth <= ROM_LUTS:
-            return rom.width * rom.depth / ROM_LUTS, 0.0
+        if rom.depth <= LUT_WORDS:
+            return rom.width * rom.depth / LUT_WORDS, 0.0
         return 0.0, self.device.block_memory(rom.depth, rom.width, ())[0]
 
     def _ram(self, words: int, bits: int) -> tuple[float, float]:
         """The same of a memory that is written."""
-        if words <= ROM_LUTS:
+        if words <= LUT_WORDS:
             return self.device.lut_memory(words, bits), 0.0
         return 0.0, self.device.block_memory(words, bits)[0]

@@ -9,7 +9,7 @@ from hwgen.ops.softmax_int import Softmax as SoftmaxOp
 from hwgen.qtype import ceil_log2, width
 from hwgen.rom import Rom
 from hwgen.units.channels import ACTIVATION_BITS, FACTOR_BITS, ChannelUnit
-from hwgen.units.product import product_luts
+from hwgen.units.product import product_rows
 from hwgen.units.table import table_luts
 
 AROUND = 3  # cycles of a pixel beside those of its reciprocal's digits
@@ -59,7 +59,13 @@ class Softmax(ChannelUnit):
 
     @property
     def latency(self):  # type: ignore[override]
-        return 2 * self.channels + BETWEEN + self.turnaround + OUTPUT
+        between = 0 if self.slices else self._product[1] - 1
+        return 2 * self.channels + BETWEEN + self.turnaround + OUTPUT + between
+
+    @property
+    def _product(self) -> tuple[int, int]:
+        """LUTs and rows of an exponential times a reciprocal."""
+        return product_rows(self.rom.width, False, self.digits, False)
 
     @property
     def fits_slices(self) -> bool:  # type: ignore[override]
@@ -100,7 +106,7 @@ class Softmax(ChannelUnit):
         p = self.parameters()
         fifos = [fifo.estimate() for fifo in self._fifos()]
         table = self.stage.once("luts", lambda: table_luts(self.rom))
-        product = 0 if self.slices else product_luts(p["E_W"], False, p["R_W"], False)
+        product = 0 if self.slices else self._product[0]
         activations = 3 * p["X_W"]  # the comparison, the greatest so far, the difference
         sums = 3 * p["SUM_W"]  # the sum, and what is left of a division
         control = 3 * ceil_log2(self.channels) + 35

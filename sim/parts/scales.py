@@ -2,13 +2,17 @@
 
 import random
 
-from parts import clog2, config, ends, limits, signed
+from parts import clog2, config, ends, limits, packed, signed
 
 FILE = "rom/scales.hex"
 
 
+BLOCK_WORDS = 64  # of the deepest memory that is made of LUTs: of a deeper one a word comes a clock later
+TAIL = ("BEYOND", "OUT_W", "LOW", "HIGH", "NO_LOW", "NO_HIGH")  # of rescale.v: what scale_level.v does to products
+
+
 def product(x_bits, m_bits, bias_bits, ties_bits, shift, out_bits, low, high, *none, depth=5, beyond=0, zeros=0):
-    """Parameters of scale_product.v, with random numbers for each channel, those of the first two the most."""
+    """Parameters of scale_product.v, with random numbers for each channel, the most for the first two; and TAIL."""
     most = (1 << (m_bits - 1)) * (1 << (x_bits - 1)) + (1 << (bias_bits + zeros - 1))
     found = {
         "X_W": x_bits,
@@ -29,7 +33,7 @@ def product(x_bits, m_bits, bias_bits, ties_bits, shift, out_bits, low, high, *n
 
 
 def serial(x_bits, digits, ties_bits, shift, out_bits, low, high, *none, depth=5, beyond=0):
-    """Parameters of scale_serial.v."""
+    """Parameters of scale_serial.v, and TAIL."""
     found = {
         "X_W": x_bits,
         "DIGITS": digits,
@@ -56,6 +60,17 @@ def steps(x_bits, bits, out_bits, low, depth=5):
         "DEPTH": depth,
     }
     return found | {"CHECK": (check_sum(words(found), x_bits + 1), 32)}
+
+
+def alone(found):
+    """Of such parameters those of the scaler."""
+    return {key: value for key, value in found.items() if key not in TAIL}
+
+
+def late(c):
+    """Clocks from an address of the memory of a config to its word."""
+    depth = c["DEPTH"] << (c["STEPS"] if "STEPS" in c else clog2(c["DIGITS"] + 1) if "DIGITS" in c else 0)
+    return 1 + (depth > BLOCK_WORDS)
 
 
 def numbers(c):
@@ -130,6 +145,29 @@ def level(own, x, c=None):
     if rest < ties:
         found -= found % 2
     return min(max(found, low), high) % (1 << c["OUT_W"])
+
+
+def show(dut, xs):
+    """Numbers to scale_product.v or scale_serial.v, and of those beyond X_W bits any bits and what side they are on."""
+    bits = config()["X_W"]
+    dut.x.value = packed(xs, bits)
+    dut.over.value = sum((x >= 1 << (bits - 1)) << n for n, x in enumerate(xs))
+    dut.under.value = sum((x < -(1 << (bits - 1))) << n for n, x in enumerate(xs))
+
+
+def check(dut, own, xs):
+    """That what these make of numbers of a channel is there."""
+    c = config()
+    multiplier, bias, ties = own
+    assert int(dut.ties.value) == ties
+    products, above, below = (int(port.value) for port in (dut.products, dut.above, dut.below))
+    for n, x in enumerate(xs):
+        inside = -(1 << (c["X_W"] - 1)) <= x < 1 << (c["X_W"] - 1)
+        high = not inside and (x < 0) == (multiplier < 0)
+        assert (above >> n & 1, below >> n & 1) == (high, not inside and not high), (own, x)
+        if inside:
+            mask = (1 << c["P_W"]) - 1
+            assert products >> n * c["P_W"] & mask == x * multiplier + bias & mask, (own, x)
 
 
 def sums(rng, bits, count, c=None):
