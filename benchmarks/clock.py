@@ -97,7 +97,7 @@ def tables(results: dict) -> str:
         for name, part in result["parts"].items():
             row = (network, commit, name)
             clocks = [mhz for mhz in part["fmax_by_seed"] if mhz is not None]
-            spread = f"{min(clocks)} to {max(clocks)}" if clocks else "-"
+            spread = f"{min(clocks)} to {max(clocks)} of {len(clocks)}" if clocks else "-"
             counts = [f"{part['resources'][count]:,}" for count in COUNTS]
             placed.append((*row, *counts, f"{part['fmax_mhz'] or '-'}", spread))
             depths.append((*row, *(_depth(part["depth"][kind]) for kind in DEPTHS)))

@@ -123,7 +123,7 @@ class Netlist:
             for port in outputs:
                 for i, bit in enumerate(ports[port]):
                     if isinstance(bit, int):
-                        self.arcs[bit] = kind, list(_logic(kind, inputs, port, i, carries))
+                        self.arcs[bit] = kind, list(_logic(cell, inputs, port, i, carries))
 
     def _add_reads(self, kind: str, outputs: list[int], addresses: list[int]) -> None:
         """Of a memory in LUTs: a step of logic from an address, or a register if that is constant."""
@@ -228,13 +228,23 @@ def _reads(kind: str, address: str, output: str) -> bool:
     return address == f"ADDR{output[-1]}"
 
 
-def _logic(kind: str, inputs: dict[str, list], output: str, i: int, carries: set) -> Iterator:
+def _depends(table: str, output: str, i: int) -> bool:
+    """Whether an output of a LUT6_2 depends on input i; table -- INIT, 64 binary digits, the highest first. The upper
+    half is O6's where two outputs are used, as I5 is a one."""
+    half = table[32:] if output == "O5" else table[:32]
+    ones = int(half, 2)
+    low = sum(1 << n for n in range(32) if not n >> i & 1)  # entries where the input is zero
+    return i < 5 and (ones & low) != (ones >> (1 << i) & low)
+
+
+def _logic(cell: dict, inputs: dict[str, list], output: str, i: int, carries: set) -> Iterator:
     """The bits that an output bit of a cell of logic depends on, with what the step counts."""
+    kind = cell["type"]
     for port, bits in inputs.items():
         if kind.startswith("CARRY"):
             for bit in _bits(bits[: i + 1] if port in ("S", "DI") else bits):
                 yield bit, (0, 0) if port == "CI" and bit in carries else (0, 1)
-        elif not (kind == "LUT6_2" and output == "O5" and port == "I5"):
+        elif kind != "LUT6_2" or _depends(cell["parameters"]["INIT"], output, int(port[1:])):
             yield from ((bit, (1, 0)) for bit in _bits(bits))
 
 

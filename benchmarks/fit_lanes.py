@@ -8,6 +8,7 @@ factors in the code are of.
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -35,7 +36,7 @@ from hwgen.stream import Order
 from hwgen.verilog import literal
 
 SMALL = 100  # LUTs
-RARE = 103  # the first seed of units whose lanes multiply or whose list can be loaded
+MEMORY = ("bram", "uram")  # of a list that can be loaded
 FIFTHS = 5
 KNOWN = Path(__file__).parent / "fit_lanes.jsonl"
 WRAPPER = """
@@ -56,58 +57,55 @@ endmodule
 
 
 def unit(seed: int) -> TermLanes:
-    """A layer of common size, its fold, and the stream that it reads, drawn from a seed.
-
-    From RARE on, half the layers can be loaded, the others have dense weights and lanes that multiply; some send their
-    sums as they are.
-    """
+    """A layer of common size, its fold, and the stream that it reads, drawn from a seed: a half of them an activation a
+    beat, in raster order, whatever the lanes."""
     random, numbers = Random(seed), np.random.default_rng(seed)
-    memory, raw = "rom", False
-    if seed >= RARE:
-        memory, raw = random.choice(["bram", "uram", "mac", "mac"]), random.random() < 0.3
-    mac, loadable = memory == "mac", memory in ("bram", "uram")
-    maps = ["conv", "conv", "pointwise", "depthwise", "linear", "flat"]
-    kind = random.choice(maps if seed >= RARE else [*maps, "pool", "pool"])
-    bits, size = random.choice([4, 8, 8]), random.choice([7, 8, 14, 16, 28, 32])
-    inputs, outputs = random.choice([8, 16, 32, 64, 128]), random.choice([8, 16, 32, 64, 128])
-    if kind == "linear":
-        size, inputs = 1, random.choice([64, 128, 256, 640])
-    if kind == "flat":  # a Linear behind a map
-        size, inputs = random.choice([4, 5, 7]), random.choice([8, 16])
-    if kind in ("depthwise", "pool"):
-        outputs = inputs
-    kernel = {"conv": 3, "depthwise": 3, "pool": 2, "flat": size}.get(kind, 1)
-    stride, pad = random.choice([1, 1, 2]) if size > 1 else 1, int(kernel == 3)
-    if kind == "flat":
-        stride = 1
-    x = TensorType((inputs, size, size), QType(0, (1 << bits) - 1), 0)
-    quantize = None
-    if kind == "pool":
-        op = MaxPool((2, 2), (2, 2))
-    else:
-        shape = (outputs, 1 if kind == "depthwise" else inputs, kernel, kernel)
-        weight = 2.0 ** numbers.integers(0, 7, shape) * numbers.choice([-1, 1], shape)
-        if mac:
-            weight = numbers.integers(-128, 128, shape).astype(float)
-        weight *= numbers.random(shape) > random.choice([0.5, 0.8])
-        bias = numbers.integers(-100, 100, outputs).astype(float)
-        groups = inputs if kind == "depthwise" else 1
-        op = Conv(weight, bias, stride=(stride, stride), padding=(pad,) * 4, groups=groups)
-        quantize = None if raw else Quantize(9, 0, (1 << bits) - 1)
-    layer = Stage.alone("layer", op, quantize, x, loadable=loadable)
-    lanes = random.choice(legal_lanes(layer, 32))
-    groups = random.choice(legal_groups(layer, min(12, max(1, 64 // lanes)))) if random.random() < 0.6 else 1
-    raster = Order(x.shape)
-    orders = [
-        raster,
-        *(raster.by_lanes(n) for n in sorted({lanes, lanes * stride, -(-size // 2), size}) if 1 < n <= size),
-    ]
+    kind = random.choice(["lut", "lut", "lut", "dsp", "dsp", "mac", "mac", "max"])
+    layer = _layer(random, numbers, kind)
+    legal = legal_lanes(layer, random.choice([8, 16, 16, 32]))
+    lanes = legal[-1] if random.random() < 0.5 else random.choice(legal)
+    most = min(8, max(1, 48 // lanes))
+    groups = random.choice(legal_groups(layer, most)) if random.random() < 0.4 else 1
+    raster, size = Order(layer.x.shape), layer.x.shape[2]
+    widths = {lanes, lanes * layer.window.stride[1], -(-size // 2), size}
+    orders = [raster.by_lanes(n) for n in sorted(widths) if 1 < n <= size]
+    able = [order for order in orders if takes(layer, lanes, order)]
+    order = raster if random.random() < 0.5 or not able else random.choice(able)
     kinds = [name for name, one in lane_kinds().items() if one.obstacle(layer) is None]
-    lanes_of = "dsp" if "dsp" in kinds and random.random() < 0.25 else kinds[0]
-    fold = Fold(lanes, groups, "mac" if mac else lanes_of, memory if loadable else "rom")
-    return TermLanes(
-        layer, fold, random.choice([order for order in orders if takes(layer, lanes, order)]), DEVICE, sort=True
-    )
+    fold = Fold(lanes, groups, kind if kind in kinds else kinds[0], MEMORY[layer.loadable and random.random() < 0.5])
+    return TermLanes(layer, replace(fold, memory=fold.memory if layer.loadable else "rom"), order, DEVICE, sort=True)
+
+
+def _layer(random: Random, numbers: np.random.Generator, lanes: str) -> Stage:
+    """Of the weights that such lanes are for: a pool, dense integers, or powers of two."""
+    bits, size = random.choice([4, 8]), random.choice([6, 7, 8, 14, 16, 28, 32])
+    few, many = random.choice([1, 3, 8, 16]), random.choice([16, 32, 64, 128])
+    inputs, outputs = random.choice([(few, few), (few, many), (many, few), (many, 16)])
+    maps = ["conv", "conv", "conv", "pointwise", "depthwise", "linear", "flat"]
+    kind = "pool" if lanes == "max" else random.choice(maps)
+    if kind == "linear":
+        size, inputs, outputs = 1, random.choice([64, 128, 256, 640]), random.choice([10, 16, 64])
+    if kind == "flat":  # a Linear behind a map
+        size, inputs, outputs = random.choice([4, 5, 7]), random.choice([8, 16]), random.choice([10, 16, 64])
+    if kind in ("depthwise", "pool"):
+        outputs = inputs = many
+    x = TensorType((inputs, size, size), QType(0, (1 << bits) - 1), 0)
+    if kind == "pool":
+        reach = random.choice([2, 2, 3])
+        return Stage.alone("layer", MaxPool((reach, reach), (2, 2)), None, x)
+    kernel = {"conv": random.choice([3, 3, 3, 5]), "depthwise": 3, "flat": size}.get(kind, 1)
+    stride = random.choice([1, 1, 1, 2]) if kind not in ("flat", "linear") else 1
+    pad = kernel // 2 if kind in ("conv", "depthwise") and random.random() < 0.8 else 0
+    shape = (outputs, 1 if kind == "depthwise" else inputs, kernel, kernel)
+    weight = 2.0 ** numbers.integers(0, 7, shape) * numbers.choice([-1, 1], shape)
+    if lanes == "mac":
+        most = random.choice([7, 127])
+        weight = numbers.integers(-most, most + 1, shape).astype(float)
+    weight *= numbers.random(shape) > random.choice([0.5, 0.5, 0.8])
+    bias = numbers.integers(-100, 100, outputs).astype(float)
+    op = Conv(weight, bias, stride=(stride, stride), padding=(pad,) * 4, groups=inputs if kind == "depthwise" else 1)
+    quantize = None if random.random() < 0.15 else Quantize(random.choice([5, 9]), 0, (1 << bits) - 1)
+    return Stage.alone("layer", op, quantize, x, loadable=random.random() < 0.25)
 
 
 def synthesize(chosen: TermLanes) -> dict[str, float]:
@@ -186,7 +184,7 @@ def errors(have: np.ndarray, want: np.ndarray) -> str:
 
 @click.command(help=__doc__)
 @click.argument("folders", metavar="[DIR]...", nargs=-1, type=click.Path(path_type=Path, exists=True))
-@click.option("--units", default=143, show_default=True, help="Random ones.")
+@click.option("--units", default=120, show_default=True, help="Random ones.")
 def main(folders, units):
     console = Console(width=140)
     counted = dict(json.loads(line) for line in KNOWN.read_text().splitlines()) if KNOWN.is_file() else {}

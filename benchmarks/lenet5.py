@@ -1,6 +1,5 @@
 """LeNet-5 on MNIST: area by layer, cycles a frame, rate at an assumed clock, and what our own tools take."""
 
-import json
 import resource
 import subprocess
 import sys
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import click
 
+from benchmarks.netlist import synthesize
 from benchmarks.spatial.tables import table, write_document
 from hwgen import report, verify
 from hwgen.load import call
-from hwgen.synth import yosys
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples/lenet5"
@@ -33,13 +32,8 @@ def built(count: int, folder: Path) -> tuple[str, str]:
     return f"{time.monotonic() - start:.1f}", f"{memory:.0f}"
 
 
-def counted(folder: Path) -> dict[str, float]:
-    """What yosys counts of the core, flattened."""
-    return yosys.synthesize(folder, jobs=2)["core"]
-
-
-def layers(folder: Path) -> str:
-    """The part of the report that the README shows."""
+def layers(folder: Path, core: dict[str, float]) -> str:
+    """The part of the report that the README shows; core -- what it takes."""
     values, text = report(folder)
     rows = text[text.index("| unit | kind |") :].split("\n\n")[0].splitlines()
     verified = values["verification"]
@@ -49,9 +43,8 @@ def layers(folder: Path) -> str:
         f"Accuracy on them: {100 * verified['accuracy']:.2f} %.",
         f"> {verified['interval']} cycles from frame to frame, measured: {rate} frames/s at an assumed 250 MHz.",
     ]
-    areas = json.loads((folder / "synth/yosys.json").read_text())
-    have = values["board"]["resources"]
-    area = [("core", areas["core"]), ("total, with the AXI border", areas["total"]), ("zcu104", have)]
+    whole, have = synthesize(folder, border=True).counts, values["board"]["resources"]
+    area = [("core", core), ("total, with the AXI border", whole), ("zcu104", have)]
     keys = ("LUT", "LUTRAM", "FF", "CARRY8", "BRAM36", "URAM", "DSP")
     numbers = [(name, *(f"{counts[key]:g}" for key in keys)) for name, counts in area]
     return "\n".join(rows) + "\n\n" + "\n".join(said) + "\n\n" + table(("unit", *keys), numbers)
@@ -70,14 +63,13 @@ def main(frames, lanes, write):
             took = built(count, build)
             assert verify(build, x[:1])["equal"] == 1  # compiles the simulator
             result = verify(build, x[:frames], labels=labels[:frames])
-            total = counted(build)
+            netlist = synthesize(build)
             values, _ = report(build)
-            numbers = [f"{total[key]:g}" for key in COUNTS]
+            numbers = [f"{netlist.counts[key]:g}" for key in COUNTS]
             rows.append((str(count), *numbers, str(result["interval"]), str(values["rates"][1]["value"])))
             speed = f"{frames / result['run_seconds']:.0f}"
             ours.append((str(count), *took, speed, f"{result['equal']} of {result['frames']}"))
-            shown = layers(build)
-            tool = "{version}; {flags}".format_map(values["synthesis"]["yosys"])
+            shown, tool = layers(build, netlist.counts) if count == max(lanes) else shown, netlist.tool
     click.echo(table(HEAD, rows))
     click.echo(table((HEAD[0], *OURS), ours))
     click.echo(shown)

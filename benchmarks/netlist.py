@@ -24,14 +24,14 @@ class Netlist:
     tool: str
 
 
-def synthesize(folder: Path, unit: str | None = None) -> Netlist:
+def synthesize(folder: Path, unit: str | None = None, border: bool = False) -> Netlist:
     """The netlist of a part of a build.
 
-    unit -- by name; None: the core, flattened
+    unit -- by name; None: the core, flattened, or with `border` the top
     """
     manifest = read_manifest(folder)
     device = read_board(folder, manifest).device
-    parts = parts_of(folder, manifest, manifest["core"], whole=unit is None)
+    parts = parts_of(folder, manifest, manifest["top" if border else "core"], whole=unit is None)
     part = parts[-1] if unit is None else next(part for part in parts if part.name == unit)
     work = folder / "synth"
     work.mkdir(exist_ok=True)

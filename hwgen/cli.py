@@ -1,5 +1,7 @@
 """The command line: one verb per stage."""
 
+import atexit
+import gc
 import logging
 import os
 import shutil
@@ -17,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwgen.board import load_board, read_board
+from hwgen.collector import no_collector
 from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
@@ -62,6 +65,18 @@ class Verbs(click.Group):
         finally:
             if in_main_thread:
                 signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _imports():
+    """Of torch and all that it brings, uninterrupted. They make a million objects that stay, and Python's collector
+    would visit each of them again and again, at the end of the process too."""
+    first = "torch" not in sys.modules
+    with no_collector(), uninterrupted():
+        yield
+    if first:
+        gc.freeze()
+        atexit.register(gc.freeze)
 
 
 @contextmanager
@@ -143,7 +158,11 @@ def hardware_options(command):
     for option in (
         click.option("--clock", type=float, help="MHz at which frames a second are meant; default: the board's."),
         click.option(
-            "--levels", type=int, default=3, show_default=True, help="Spatial: rows of adders between two registers."
+            "--levels",
+            type=int,
+            default=3,
+            show_default=True,
+            help="Spatial: rows of adders between two registers; a clamp is one.",
         ),
         click.option(
             "--dsp/--no-dsp",
@@ -229,7 +248,7 @@ def compress(job, recipe_path, out):
     as a DataLoader gives them. The recipe is JSON as hwgen.compress.Recipe.to_json() writes it; {} is the default one.
     What comes out is for hwgen build: DIR/model.pt2.
     """
-    with uninterrupted():
+    with _imports():
         from hwgen.compress import Recipe
         from hwgen.compress.job import load, run
 
@@ -266,7 +285,7 @@ def build(net, out, name, **choices):
     """
     config = BuildConfig(name=name, **choices)
     board = load_board(config.board)
-    with uninterrupted():
+    with _imports():
         from hwgen import flow
         from hwgen.load import load
 
@@ -307,7 +326,7 @@ def import_(net, target, near):
     written.
     """
     config = BuildConfig(target=target, near=near)
-    with uninterrupted():
+    with _imports():
         from hwgen import found
         from hwgen.frontend import read_model
         from hwgen.load import load
@@ -345,7 +364,7 @@ def weights(folder, net, out):
     """
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
-    with uninterrupted():
+    with _imports():
         from hwgen.flow import read_manifest
         from hwgen.load import load
         from hwgen.weights import load_words
@@ -372,7 +391,7 @@ def explore(net, out, points, **choices):
     given = {name: value for name, value in choices.items() if value is not None}
     config = BuildConfig(**{"engine": "auto", "lanes": MOST_LANES} | given)
     board = load_board(config.board)
-    with uninterrupted():
+    with _imports():
         from hwgen.explore import explore as run
         from hwgen.explore import save
         from hwgen.load import load
@@ -429,7 +448,7 @@ def simulate(folder, sources, output, count, simulator, stall, seed, waves, edit
     """
     if not output.parent.is_dir() or not os.access(output if output.exists() else output.parent, os.W_OK):
         raise BadInput("--output cannot be written", str(output), "name a file in a folder of your own")
-    with uninterrupted():
+    with _imports():
         import numpy as np
 
         from hwgen.flow import read_manifest
@@ -461,7 +480,7 @@ def verify(folder, sources, count, simulator, stall, seed, edited):
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
     is named.
     """
-    with uninterrupted():
+    with _imports():
         from hwgen.load import load_batch
         from hwgen.verify import verify as compare
 
@@ -517,7 +536,7 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, fre
     a clock that was routed, see docs/clock.md. For Vivado the project scripts are written in any case, and run if
     vivado is on PATH. Options are of yosys and nextpnr if they do not say otherwise.
     """
-    with uninterrupted():
+    with _imports():
         from hwgen.flow import read_build
         from hwgen.synth import nextpnr, table, vivado, yosys
 
@@ -549,7 +568,7 @@ def export(folder, out):
     Weights are floats behind Quant nodes, activations Quant or MultiThreshold nodes; each tensor has its name in
     golden.json and the same values.
     """
-    with uninterrupted():
+    with _imports():
         from hwgen.export.qonnx import export as write
 
     for note in write(folder, out):
@@ -561,7 +580,7 @@ def export(folder, out):
 @folder_argument
 def report(folder):
     """Gather what is known of the build in DIR into report.md and report.json, and show it."""
-    with uninterrupted():
+    with _imports():
         from rich.markdown import Markdown
 
         from hwgen.report import report as gather

@@ -41,7 +41,7 @@ class BuildConfig:
     )
     # the memory of a loadable layer's terms: bram, or uram, which is empty until it is loaded; auto: either
     weights_in: str = "bram"
-    levels: int = 3  # rows of adders between two registers of a spatial layer, 1 to 64
+    levels: int = 3  # rows of adders between two registers of a spatial layer, a clamp counted as one, 1 to 64
     # whose integers a network that another tool quantized shall have: exact, rational arithmetic over its scales, or
     # one of hwgen.target.TARGETS, that tool's own
     target: str = EXACT

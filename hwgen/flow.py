@@ -1,10 +1,8 @@
 """The whole path on one screen: from a PyTorch network to a folder of RTL, and back from that folder to its design."""
 
-import gc
 import json
 import re
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,6 +11,7 @@ from torch.export import ExportedProgram
 
 from hwgen import store
 from hwgen.board import CONSTRAINTS, load_board, read_board
+from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
 from hwgen.emit import emit, manifest
@@ -75,7 +74,7 @@ def build(
     progress("import")
     graph, notes = read_model(model, example_inputs, config.requantization)
     graph = run_passes(graph)
-    with _no_collector():
+    with no_collector():
         progress("schedule")
         stages = lower(graph, config.is_loadable)
         try:
@@ -99,19 +98,6 @@ def build(
         progress("write")
         write(out, files)
     return design
-
-
-@contextmanager
-def _no_collector():
-    """Without Python's cyclic garbage collector: a full collection visits each of torch's objects, which takes longer
-    than a small network does, and what is made of a graph leaves hardly a cycle behind."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def read_manifest(folder: str | Path) -> dict:

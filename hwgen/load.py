@@ -20,6 +20,7 @@ from torch.export import ExportedProgram
 
 import hwgen.nn  # registers the custom ops that a program may hold
 import hwgen.nn_affine  # noqa: F401
+from hwgen.collector import no_collector
 from hwgen.errors import BadInput, HwgenError
 from hwgen.formats import read_network, readers
 from hwgen.simulate import Array, Batch
@@ -144,7 +145,8 @@ def call(source: str):
 def _load_program(path: Path) -> ExportedProgram:
     _register_pt2e()
     try:
-        return torch.export.load(_harmless(path))
+        with no_collector():  # it imports much of torch
+            return torch.export.load(_harmless(path))
     except HwgenError:
         raise
     except Exception as error:

@@ -2,7 +2,8 @@
 //
 // A slot of a ring, some slots further on: y = (a + b) mod RING, combinational.
 //
-// Where a and b have six bits together a bit of y is one lookup table; else it is one of two sums, side by side.
+// Where a and b have six bits together a bit of y is one lookup table; else it is a sum, or one of two side by side
+// where RING is no power of two.
 //
 // bench: sim/bench_ring_sum.py
 `default_nettype none
@@ -35,6 +36,12 @@ module ring_sum #(
                 end
                 assign y[k] = |ones;
             end
+        end else if (RING == (1 << SLOT_W)) begin : gen_power
+            localparam SUM_W = (SLOT_W > B_W) ? SLOT_W : B_W;
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [SUM_W-1:0] sum = {{(SUM_W-SLOT_W){1'b0}}, a} + {{(SUM_W-B_W){1'b0}}, b};
+            /* verilator lint_on UNUSEDSIGNAL */
+            assign y = sum[SLOT_W-1:0];
         end else begin : gen_sums
             localparam SUM_W = ((SLOT_W > B_W) ? SLOT_W : B_W) + 2;
             localparam SLOTS = RING;

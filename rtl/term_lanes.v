@@ -68,7 +68,9 @@ module term_lanes #(
     parameter FINAL = 1,                      // groups that have a channel in a pixel's last round
     parameter GAPS = 0,                       // 1: a payload is a distance from the place before; 0: the place
     parameter SHARED = 0,                     // 1: one list for all channels (a pool)
-    parameter EAGER = 0,                      // 1: a channel may have one word only, see requantize.v
+    /* verilator lint_off UNUSEDPARAM */
+    parameter EAGER = 0,                      // 1: sums may follow each other without a clock between, see requantize.v
+    /* verilator lint_on UNUSEDPARAM */
     // the window and the output
     parameter LANES = 4,                      // output pixels of a row at once, in each group
     parameter OUT_ROWS = 32,                  // rows of the output

@@ -115,6 +115,7 @@ module term_sequencer #(
     localparam LAST_COLUMN = FIRST_COLUMN + (OUT_STRIPE - 1) * COLUMN_STEP;
     localparam ALL_LEGS = BEFORE + LEGS + AFTER;
     localparam COLUMN_W = $clog2(LAST_COLUMN + (1 << TAP_COLUMN_BITS) + 1);
+    localparam COUNTED_W = (OUT_STRIPE > 1) ? COLUMN_W : 0;
     // words of the ROM and what is known of them, in registers from the ROM on to stage 1
     localparam LATE = (LOAD == 2 || DEPTH > 64) ? 1 : 0;
     localparam FETCHES = 1 + LATE + ((GAPS != 0) ? 1 : 0);
@@ -285,7 +286,9 @@ module term_sequencer #(
     wire [AVAILABLE_W-1:0] available_d;
     /* verilator lint_on UNUSEDSIGNAL */
 
-    wire stripe_last = column_q == LAST_COLUMN[COLUMN_W-1:0];
+    // a stripe of one column has no counter
+    wire [COLUMN_W-1:0] column = (OUT_STRIPE == 1) ? FIRST_COLUMN[COLUMN_W-1:0] : column_q;
+    wire stripe_last = column == LAST_COLUMN[COLUMN_W-1:0];
     assign row_ready = available >= (row_last_q ? LAST_STEP[AVAILABLE_W-1:0] : NEED[AVAILABLE_W-1:0]);
     wire moves_1 = enable && go_1 && wrap_1;
     wire row_ends = moves_1 && stripe_last;
@@ -322,7 +325,7 @@ module term_sequencer #(
             slot_q <= 0;
         end else begin
             if (moves_1) begin
-                column_q <= stripe_last ? FIRST_COLUMN[COLUMN_W-1:0] : column_q + COLUMN_STEP[COLUMN_W-1:0];
+                column_q <= stripe_last ? FIRST_COLUMN[COLUMN_W-1:0] : column + COLUMN_STEP[COLUMN_W-1:0];
             end
             if (row_ends) begin
                 out_row_q <= row_last_q ? {R_W{1'b0}} : out_row_q + 1'b1;
@@ -445,16 +448,18 @@ module term_sequencer #(
             wire [31:0]      column_1;
             if (TAP_COLUMN_BITS == 0 && ALL_LEGS == 1) begin : gen_column
                 assign leg_1 = 32'd0;
-                assign column_1 = {{(32-COLUMN_W){1'b0}}, column_q};
-            end else if (COLUMN_W + TAP_COLUMN_BITS <= 6) begin : gen_table
-                localparam PLACES = 1 << (COLUMN_W + TAP_COLUMN_BITS);
-                wire [31:0] index = (tap_column << COLUMN_W) | {{(32-COLUMN_W){1'b0}}, column_q};
+                assign column_1 = {{(32-COLUMN_W){1'b0}}, column};
+            end else if (COUNTED_W + TAP_COLUMN_BITS <= 6) begin : gen_table
+                localparam PLACES = 1 << (COUNTED_W + TAP_COLUMN_BITS);
+                localparam FROM = (COUNTED_W == 0) ? FIRST_COLUMN : 0;
+                wire [31:0] index = (tap_column << COUNTED_W) | ((COUNTED_W == 0) ? 32'd0
+                                                                                  : {{(32-COLUMN_W){1'b0}}, column});
                 for (k = 0; k < 32; k = k + 1) begin : gen_bit
                     if (k <= COLUMN_W) begin : gen_used
                         wire [PLACES-1:0] legs;
                         wire [PLACES-1:0] columns;
                         for (p = 0; p < PLACES; p = p + 1) begin : gen_place
-                            localparam WINDOW = (p % (1 << COLUMN_W)) + (p >> COLUMN_W);
+                            localparam WINDOW = FROM + (p % (1 << COUNTED_W)) + (p >> COUNTED_W);
                             localparam HERE = WINDOW / IN_STRIPE;
                             localparam LEG_BIT = ((HERE < ALL_LEGS) ? HERE >> k : 0) % 2;
                             localparam COLUMN_BIT = ((WINDOW % IN_STRIPE) >> k) % 2;
@@ -469,7 +474,7 @@ module term_sequencer #(
                     end
                 end
             end else begin : gen_sum
-                wire [COLUMN_W-1:0] window = column_q + tap_column[COLUMN_W-1:0];
+                wire [COLUMN_W-1:0] window = column + tap_column[COLUMN_W-1:0];
                 wire [31:0]         window_wide = {{(32-COLUMN_W){1'b0}}, window};
                 if (IN_STRIPE == (1 << COLUMN_BITS)) begin : gen_power
                     assign leg_1 = window_wide >> COLUMN_BITS;

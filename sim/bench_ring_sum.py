@@ -4,7 +4,7 @@ import cocotb
 from cocotb.triggers import Timer
 from parts import config
 
-# a table with a ring that is no power of two, one that is, one slot; sums of both kinds
+# tables: a ring that is no power of two, one that is, one slot; sums of both kinds
 CONFIGS = [
     {"RING": 6, "B_W": 3},
     {"RING": 4, "B_W": 3},

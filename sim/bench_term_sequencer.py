@@ -149,9 +149,20 @@ CONFIGS = [
         PADDED | {"TERMS": 22, "GROUPS": 1, "GAPS": 1, "PAYLOAD_W": 6, "LOAD": 1, "DEPTH": 64},
         # one lane: the legs beside the second are outside; a list in block RAM; stripes of eight
         PADDED
-        | {"TERMS": 66, "OUT_STRIPE": 4, "IN_STRIPE": 9, "FIRST_COLUMN": 7, "BEFORE": 1, "LEGS": 1, "AFTER": 1}
-        | {"ROW_STEP": 1, "LAST_STEP": 7},
-        PADDED | {"TERMS": 66, "GAPS": 1, "PAYLOAD_W": 6, "IN_STRIPE": 8, "FIRST_COLUMN": 0, "LEGS": 2, "READ": 1},
+        | {"TERMS": 66, "OUT_STRIPE": 2, "IN_STRIPE": 9, "FIRST_COLUMN": 7, "BEFORE": 1, "LEGS": 1, "AFTER": 1}
+        | {"ROW_STEP": 1, "LAST_STEP": 7, "RING": 12},
+        PADDED
+        | {
+            "TERMS": 66,
+            "OUT_STRIPE": 2,
+            "GAPS": 1,
+            "PAYLOAD_W": 6,
+            "IN_STRIPE": 8,
+            "FIRST_COLUMN": 0,
+            "LEGS": 2,
+            "READ": 1,
+        },
+        PADDED | {"OUT_STRIPE": 1, "FIRST_COLUMN": 3, "LEGS": 2},
     )
 ]
 

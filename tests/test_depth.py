@@ -10,6 +10,7 @@ WAYS = {
     "RAMB18E2": ("CLKARDCLK ADDRARDADDR ENARDEN", "DOUTADOUT"),
     "RAM64M8": ("WCLK WE ADDRA ADDRH DIA", "DOA"),
     "SRL16E": ("CLK CE D A0", "Q"),
+    "LUT6_2": ("I0 I1 I2 I3 I4 I5", "O5 O6"),
 } | {lut: (" ".join(inputs), "O") for lut, inputs in LUTS.items()}
 
 
@@ -22,13 +23,13 @@ class Builder:
     def bit(self, name):
         return self.bits.setdefault(name, len(self.bits) + 1)
 
-    def cell(self, kind, **ports):
+    def cell(self, kind, init=None, **ports):
         """Of a port the names of its bits, with blanks between."""
         inputs, outputs = (text.split() for text in WAYS[kind])
         self.cells[f"$cell${len(self.cells)}"] = {
             "hide_name": 1,
             "type": kind,
-            "parameters": {},
+            "parameters": {} if init is None else {"INIT": f"{init:064b}"},
             "port_directions": dict.fromkeys(inputs, "input") | dict.fromkeys(outputs, "output"),
             "connections": {port: [self.bit(name) for name in names.split()] for port, names in ports.items()},
         }
@@ -110,3 +111,13 @@ def test_paths_from_and_to_ports_are_no_paths_between_registers():
     depths, _ = found(net)
     wanted = {"data": "1", "enable": "2", "in": "2", "out": "2", "through": "2"}
     assert depths | wanted == depths
+
+
+def test_an_output_of_a_lut_with_two_depends_on_what_its_table_says():
+    """Columns of a row of adders: each sends the majority of three bits to the next, whose parity it is part of."""
+    net, row = Builder(), 0x69966996_E8E8E8E8
+    net.cell("FDRE", C="clk", D="p2", CE="0", R="0", Q="a")
+    for i in range(3):
+        sent = f"m{i - 1}" if i else "0"
+        net.cell("LUT6_2", init=row, I0="a", I1="a", I2="a", I3=sent, I4="0", I5="0", O5=f"m{i}", O6=f"p{i}")
+    assert found(net)[0]["data"] == "2"

@@ -173,7 +173,7 @@ def convolved(tmp_path_factory):
 @pytest.mark.parametrize(("simulator", "stall"), [("icarus", 0.0), ("icarus", 0.3), ("verilator", 0.2)])
 def test_convolutions_and_pools_are_exact(convolved, simulator, stall):
     net, x, folder, design = convolved
-    assert set(kinds(design).values()) == {"adder_graph"}
+    assert set(kinds(design).values()) == {"adder_graph", "stream_reg"}
     run = exact(net, x, folder, simulator, stall)
     if not stall:
         slots = 5 * 12 + 12 + 1  # the first layer's padding below: a row, and a pixel

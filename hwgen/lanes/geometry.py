@@ -76,4 +76,8 @@ def rows_of(stage: Stage, windows: Windows, device: Device) -> Rows:
     deep = max(device.block_depth, 1 << ceil_log2(least * words))
     depth = device.lut_depth if least * words <= device.lut_depth else deep
     ring = max(least, min(need + last_step, depth // words))
+    # slots are added to in one table up to six bits, else in two sums, or one where no slot comes behind the last
+    power = 1 << ceil_log2(ring)
+    if ceil_log2(ring) + ceil_log2(reach) > 6 and power <= depth // words:
+        ring = power
     return Rows(rows, top, virtual - top - rows, out_rows, step, need, last_step, ring)

@@ -100,11 +100,15 @@ class AdderGraph(Unit):
 
         return self.stage.once(("netlist", self.order.channels, self.slices), made)
 
-    @cached_property
+    @property
     def datapath(self) -> Datapath:
-        """What is between the window and the results."""
-        sums, y = self.sums, self.stage.y.qtype
-        return Datapath(self.netlist, self.levels, sums.drop, sums.ties, y, self.stage.quantize, sums.slices)
+        """What is between the window and the results. Kept as the netlist is."""
+
+        def made() -> Datapath:
+            sums, y = self.sums, self.stage.y.qtype
+            return Datapath(self.netlist, self.levels, sums.drop, sums.ties, y, self.stage.quantize, sums.slices)
+
+        return self.stage.once(("datapath", self.order.channels, self.levels, self.slices), made)
 
     @property
     def stages(self) -> int:

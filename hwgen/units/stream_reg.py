@@ -23,6 +23,9 @@ class StreamReg(BeatByBeat):
     def parameters(self):
         return {"DATA_W": self.bits}
 
+    def facts(self):
+        return {"latency": self.latency}
+
     def estimate(self):
         return {"LUT": -(-self.bits // 2) + 3, "BRAM36": 0}  # what came or what waits, a LUT for two bits
 
