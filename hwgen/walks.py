@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 # cycles from an output row's last term to a beat in the slots that it frees, with those from a row to its term
-HANDOVER = 2
+HANDOVER = 3
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,13 @@ module term_rom #(
             wire [(LATE+1)*BANK_W-1:0] banks_d = {banks_q, bank_wide[BANK_W-1:0]};     // the oldest goes
             /* verilator lint_on UNUSEDSIGNAL */
             always @(posedge clk) if (enable) banks_q <= banks_d[LATE*BANK_W-1:0];
-            assign word = row[bank*WIDTH +: WIDTH];
+            if (REGISTERED != 0) begin : gen_chosen
+                reg [WIDTH-1:0] word_q;
+                assign word = word_q;
+                always @(posedge clk) if (enable) word_q <= row[bank*WIDTH +: WIDTH];
+            end else begin : gen_choice
+                assign word = row[bank*WIDTH +: WIDTH];
+            end
         end else begin : gen_bank
             assign word = row;
         end

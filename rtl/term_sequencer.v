@@ -19,7 +19,7 @@
 //
 // Positions go row by row, in a row over the columns of the output stripes. A row starts when the rows that it reads are
 // written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums). Everything but the
-// counter of written rows holds while `enable` is low. With LOAD the list can be written (term_loader.v), up to DEPTH
+// rows written and given back holds while `enable` is low. With LOAD the list can be written (term_loader.v), up to DEPTH
 // words: `rst` is then held from the first write until `loaded`. Stage 1 holds the ROM's word, behind the ROM's own
 // registers (with GAPS another, as the places must be known), stage 2 the address, stage 3, READ clocks later and beside
 // the line memory's word, the outputs of names *_3. What a tap outside the frame reads is zero, and its immediate
@@ -117,7 +117,7 @@ module term_sequencer #(
     localparam COLUMN_W = $clog2(LAST_COLUMN + (1 << TAP_COLUMN_BITS) + 1);
     localparam COUNTED_W = (OUT_STRIPE > 1) ? COLUMN_W : 0;
     // words of the ROM and what is known of them, in registers from the ROM on to stage 1
-    localparam LATE = (LOAD == 2 || DEPTH > 64) ? 1 : 0;
+    localparam LATE = (LOAD != 2 && DEPTH <= 64) ? 0 : (BANKS > 1) ? 2 : 1;
     localparam FETCHES = 1 + LATE + ((GAPS != 0) ? 1 : 0);
 
     generate
@@ -164,7 +164,7 @@ module term_sequencer #(
         .DEPTH(DEPTH),
         .WIDTH(WORD_W),
         .BANKS(BANKS),
-        .REGISTERED(LATE),
+        .REGISTERED((LATE != 0) ? 1 : 0),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),
@@ -406,9 +406,16 @@ module term_sequencer #(
         end
     end
 
-    // a slot is free once its last read, a stage after its address, has been done
-    assign freed = enable && freed_2q;
-    assign freed_last = freed_last_2q;
+    // a slot is free once its last read, a stage after its address, has been done; that is told a clock later
+    reg freed_q;
+    reg freed_last_q;
+    always @(posedge clk) begin
+        if (rst) freed_q <= 1'b0;
+        else freed_q <= enable && freed_2q;
+        freed_last_q <= freed_last_2q;
+    end
+    assign freed = freed_q;
+    assign freed_last = freed_last_q;
     assign last_3 = last_3q[READ-1];
     assign final_3 = final_3q[READ-1];
 

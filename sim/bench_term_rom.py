@@ -1,5 +1,5 @@
 """term_rom gives each word of its file, or what was written over it, a cycle after its address, two in a
-block RAM, and holds it without enable."""
+block RAM, three in a deep one, and holds it without enable."""
 
 import random
 
@@ -59,11 +59,11 @@ def prepare(folder, config):
 
 
 async def read(dut, address, enable=1):
-    """The word after one clock, or two in a block RAM, the address being gone by then."""
+    """The word after one clock, or two in a block RAM, three in a deep one, the address being gone by then."""
     dut.address.value, dut.enable.value = address, enable
     await FallingEdge(dut.clk)
     dut.address.value = 0
-    if config()["REGISTERED"]:
+    for _ in range(config()["REGISTERED"] * (1 + (config()["BANKS"] > 1))):
         await FallingEdge(dut.clk)
     dut.enable.value = 0
     return int(dut.word.value)

@@ -111,6 +111,15 @@ def test_what_is_kept_has_a_limit(cache, tmp_path, monkeypatch):
     assert target.read_bytes() == b"b" * 1000 and os.access(target, os.X_OK)
 
 
+def test_a_model_of_another_user_is_not_run(cache, tmp_path, monkeypatch):
+    (tmp_path / "model").write_text("model")
+    models.keep("a", tmp_path / "model")
+    assert models.fetch("a", tmp_path / "mine")
+    other = os.getuid() + 1
+    monkeypatch.setattr("os.getuid", lambda: other)
+    assert not models.fetch("a", tmp_path / "theirs") and not (tmp_path / "theirs").exists()
+
+
 def test_a_folder_that_cannot_be_written(cache, tmp_path):
     """Nothing is kept then, and nothing is wrong."""
     cache.parent.mkdir()

@@ -18,17 +18,24 @@ from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
 from hwgen.explore import explore
 from hwgen.flow import build, read_manifest
 from hwgen.frontend import import_model
+from hwgen.ir import TensorType
 from hwgen.lanes.entries import IMMEDIATE, Rounds
 from hwgen.lanes.unit import TermLanes
 from hwgen.load import load
 from hwgen.lower import lower
 from hwgen.menu import Menu
 from hwgen.nn import ActQuant
+from hwgen.ops.conv import Conv
+from hwgen.ops.quantize import Quantize
 from hwgen.pace import interval_of
 from hwgen.passes import run_passes
+from hwgen.qtype import QType
 from hwgen.remedies import Remedies, advised
 from hwgen.schedule import schedule
 from hwgen.share import share
+from hwgen.stage import Stage
+from hwgen.stream import Order
+from hwgen.units.adder_graph import AdderGraph
 
 BOARD = load_board("zcu104")
 
@@ -222,6 +229,19 @@ def test_a_refusal_names_the_options_that_do(resources, config, does, does_not):
     said = advised(DoesNotFit("what", "at", "prune it"), graph, stages, config, board).hint.split(", or ")
     assert said[-1] == "prune it" and set(does) <= set(said) and not set(does_not) & set(said)
     assert does or said == ["prune it"]
+
+
+@pytest.mark.parametrize("values", [[-1, 1], [1], [-8, 0, 0, 0, 2], [-1, 0, 1]])
+def test_what_adders_take_at_least_is_less_than_what_they_take(values):
+    """Of dense weights, of equal ones, and of few."""
+    weight = np.random.default_rng(1).choice(values, (16, 16, 3, 3)).astype(float)
+    conv, x = Conv(weight, np.zeros(16), padding=(1,) * 4), TensorType((16, 8, 8), QType(0, 15), 0)
+    unit = AdderGraph(Stage.alone("layer", conv, Quantize(4, 0, 15), x), Order(x.shape).by_pixels(1), 3, BOARD.device)
+    assert not unit.counted
+    least = unit.bound()
+    taken = unit.estimate()
+    assert unit.counted and unit.bound() == taken and 0 < least["LUT"] < taken["LUT"]
+    assert least["BRAM36"] == taken["BRAM36"]
 
 
 def test_a_slower_network_never_needs_more_memory():

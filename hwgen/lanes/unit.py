@@ -107,7 +107,8 @@ class TermLanes(LoadableUnit):
     @property
     def latency(self):
         late = 0 if self.scaler is None else self.scaler.registers + self.rounds.late
-        reads = (self.rom_shape[0] > self.device.lut_depth or not self.memory.file) + 2 * (self.line_memory[2] > 0)
+        listed = self.rom_shape[0] > self.device.lut_depth or not self.memory.file
+        reads = listed + (listed and self.banks > 1) + 2 * (self.line_memory[2] > 0)
         return self.kind_of_lanes.registers + self.entries.gaps + reads + late
 
     @property

@@ -1,7 +1,7 @@
 """Compiled models, kept for the next run that needs the very same one: a file per model in a folder of the user's.
 
 A file's name holds the key, a digest of all that the model depends on, and a digest of what is in the file. So a model
-is never taken for another one, and one that was damaged is not taken at all.
+is never taken for another one, and one that was damaged is not taken at all, nor one of another user: it is a program.
 """
 
 import hashlib
@@ -24,6 +24,8 @@ def fetch(key: str, target: Path) -> bool:
     """Puts the model of `key` (hex digits) at `target`, executable; False if there is none that is whole."""
     for path in models_folder().glob(f"{key}-*"):
         with suppress(OSError):
+            if path.stat().st_uid != os.getuid():
+                continue
             content = path.read_bytes()
             if _name(key, content) == path.name:
                 target.write_bytes(content)

@@ -23,7 +23,8 @@ LINES = 40  # of its warnings that an error repeats
 
 # --x-initial unique and rand+reset+2 start every register without a reset value at random: a value that
 # is read before it is written shows. The seed is fixed, so a run repeats.
-_BUILD = ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal", "--timing"]
+# One file up to that size (statements): every other one reads the headers again.
+_BUILD = ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal", "--timing", "--output-split", "60000"]
 # all signals, also wide ones; of memories the first 32 words
 _WAVES = ["--trace-max-width", "1048576"]
 LARGE = 3 << 20  # bytes of Verilog above which the compiler's optimizing takes longer than any run saves
