@@ -52,9 +52,24 @@ class Rounds:
         """Groups that have a channel in the last round."""
         return len(self.places) - (len(self.lengths) - 1) * self.groups
 
+    @property
+    def short(self) -> int:
+        """Rounds that take no more entries than groups have words."""
+        return int((self.lengths <= self.groups).sum())
+
+    @property
+    def eager(self) -> bool:
+        """Whether a clock lost at each short round would be more than one in a hundred: EAGER of rtl/requantize.v."""
+        return 100 * self.short > self.lengths.sum()
+
     @cached_property
     def cycles(self) -> int:
-        """From a position's end to the next one's: a cycle an entry, and more where results wait to be sent.
+        """From a position's end to the next one's: a cycle an entry, and more where results wait to be sent."""
+        return self._walked + (0 if self.word_cycles or self.eager else self.short)
+
+    @property
+    def _walked(self) -> int:
+        """With nothing lost at a short round.
 
         Finished sums wait in one register behind the words that are being sent, one a cycle (rtl/requantize.v), or
         until the last of them is worked on (rtl/rescale.v).

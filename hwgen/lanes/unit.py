@@ -299,7 +299,7 @@ class TermLanes(LoadableUnit):
             "FINAL": self.rounds.final,
             "GAPS": int(self.entries.gaps),
             "SHARED": int(self.shared),
-            "EAGER": int(self.memory.written or self.rounds.lengths.min() <= self.fold.groups),
+            "EAGER": int(self.memory.written or self.rounds.eager),
         }
 
     def _geometry(self) -> dict:
