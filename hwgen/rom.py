@@ -32,10 +32,10 @@ class Rom:
         """With words of zeros behind it."""
         return Rom(np.pad(self.bits, ((0, depth - self.depth), (0, 0))))
 
-    def banked(self, banks: int) -> "Rom":
-        """`banks` words in a row, the first in the lowest bits; the last row is filled with zeros."""
-        padded = self.padded(-(-self.depth // banks) * banks).bits.reshape(-1, banks, self.width)
-        return Rom(np.ascontiguousarray(padded[:, ::-1]).reshape(-1, banks * self.width))
+    def banked(self, rows: int) -> "Rom":
+        """Banks of `rows` words side by side, the first in the lowest bits; the last is filled with zeros."""
+        banks = self.padded(-(-self.depth // rows) * rows).bits.reshape(-1, rows, self.width)
+        return Rom(np.concatenate(banks[::-1], axis=1))
 
     @property
     def pieces(self) -> np.ndarray:

@@ -61,7 +61,7 @@ module term_lanes #(
     parameter TERMS = 2,                      // words of the list; with LOAD of the list at power-up
     parameter LOAD = 0,                       // 0: a ROM, 1: can be written, 2: an UltraRAM, empty at power-up
     parameter DEPTH = TERMS,                  // words of the list's memory; TERMS without LOAD
-    parameter BANKS = 1,                      // words of a row of it, see term_rom.v
+    parameter ROM_ROWS = DEPTH,               // words of a bank of it, see term_rom.v
     parameter CHECK = 0,                      // of the list's words, see term_rom.v
     parameter PAYLOAD_W = 6,                  // bits of an entry's payload: a place, a distance, an immediate
     parameter GROUPS = 1,                     // output channels at once, terms in a word
@@ -242,7 +242,7 @@ module term_lanes #(
         .TERMS(TERMS),
         .LOAD(LOAD),
         .DEPTH(DEPTH),
-        .BANKS(BANKS),
+        .ROM_ROWS(ROM_ROWS),
         .GROUPS(GROUPS),
         .GAPS(GAPS),
         .MAC((MAC != 0) ? 1 : 0),

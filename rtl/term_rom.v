@@ -18,7 +18,7 @@ module term_rom #(
     parameter FILE = "",             // for $readmemh, relative to the directory the tool runs in; not with LOAD = 2
     parameter DEPTH = 2,             // words
     parameter WIDTH = 8,             // bits of a word
-    parameter BANKS = 1,             // words of a row, a power of two
+    parameter ROWS = DEPTH,          // words of a bank; a power of two where there are several banks
     parameter REGISTERED = 0,        // 1: the output has a register of its own
     parameter CHECK = 0,             // sum of place times row, modulo 2^32
     // bits of an address; not to be set
@@ -35,16 +35,16 @@ module term_rom #(
     input  wire [WIDTH-1:0]     write_word
 );
 
+    localparam BANKS = (DEPTH + ROWS - 1) / ROWS;
     localparam BANK_W = $clog2(BANKS);
-    localparam ROWS = (DEPTH + BANKS - 1) / BANKS;
     localparam ROW_W = BANKS * WIDTH;
     localparam ROW_ADDRESS_W = (ROWS > 1) ? $clog2(ROWS) : 1;
 
     // the address is made wide, then cut, its upper bits being zero
     /* verilator lint_off UNUSEDSIGNAL */
-    wire [31:0] row_wide = {{(32-ADDRESS_W){1'b0}}, address} >> BANK_W;
-    wire [31:0] bank_wide = {{(32-ADDRESS_W){1'b0}}, address} & (BANKS - 1);
-    wire [31:0] write_wide = {{(32-ADDRESS_W){1'b0}}, write_address} >> BANK_W;
+    wire [31:0] row_wide = {{(32-ADDRESS_W){1'b0}}, address};
+    wire [31:0] bank_wide = row_wide >> ROW_ADDRESS_W;
+    wire [31:0] write_wide = {{(32-ADDRESS_W){1'b0}}, write_address};
     /* verilator lint_on UNUSEDSIGNAL */
     wire [ROW_ADDRESS_W-1:0] at = row_wide[ROW_ADDRESS_W-1:0];
     wire [ROW_ADDRESS_W-1:0] write_at = write_wide[ROW_ADDRESS_W-1:0];
@@ -52,8 +52,8 @@ module term_rom #(
 
     generate
         genvar b;
-        if (BANKS < 1 || (BANKS & (BANKS - 1)) != 0) begin : gen_check
-            term_rom_BANKS_must_be_a_power_of_two error_i ();
+        if (ROWS < 1 || (BANKS > 1 && (ROWS & (ROWS - 1)) != 0)) begin : gen_check
+            term_rom_ROWS_must_be_a_power_of_two_or_DEPTH error_i ();
         end
         if (LOAD == 2) begin : gen_ultra
             (* ram_style = "ultra" *) (* no_rw_check *) reg [ROW_W-1:0] memory [0:ROWS-1];
@@ -61,7 +61,7 @@ module term_rom #(
             assign read = read_q;
             always @(posedge clk) if (enable) read_q <= memory[at];
             for (b = 0; b < BANKS; b = b + 1) begin : gen_bank
-                wire here = write && ({{(32-ADDRESS_W){1'b0}}, write_address} & (BANKS - 1)) == b;
+                wire here = write && (BANKS == 1 || write_wide >> ROW_ADDRESS_W == b);
                 always @(posedge clk) if (here) memory[write_at][b*WIDTH +: WIDTH] <= write_word;
             end
         end else if (LOAD == 1 && DEPTH <= 64) begin : gen_lutram
@@ -78,7 +78,7 @@ module term_rom #(
             assign read = read_q;
             always @(posedge clk) if (enable) read_q <= memory[at];
             for (b = 0; b < BANKS; b = b + 1) begin : gen_bank
-                wire here = write && ({{(32-ADDRESS_W){1'b0}}, write_address} & (BANKS - 1)) == b;
+                wire here = write && (BANKS == 1 || write_wide >> ROW_ADDRESS_W == b);
                 always @(posedge clk) if (here) memory[write_at][b*WIDTH +: WIDTH] <= write_word;
             end
         end else if (DEPTH <= 64) begin : gen_lut

@@ -33,7 +33,7 @@ module term_sequencer #(
     parameter TERMS = 2,             // words of the list; with LOAD of the list at power-up
     parameter LOAD = 0,              // 0: a ROM, 1: can be written, 2: an UltraRAM, empty at power-up
     parameter DEPTH = TERMS,         // words of the memory; TERMS without LOAD
-    parameter BANKS = 1,             // words of a row of it, see term_rom.v
+    parameter ROM_ROWS = DEPTH,      // words of a bank of it, see term_rom.v
     parameter GROUPS = 1,            // terms in a word
     parameter GAPS = 0,              // 1: a payload is a distance from the place before; 0: the place
     parameter MAC = 0,               // 1: a command is a weight; 0: shift and negate
@@ -117,7 +117,7 @@ module term_sequencer #(
     localparam COLUMN_W = $clog2(LAST_COLUMN + (1 << TAP_COLUMN_BITS) + 1);
     localparam COUNTED_W = (OUT_STRIPE > 1) ? COLUMN_W : 0;
     // words of the ROM and what is known of them, in registers from the ROM on to stage 1
-    localparam LATE = (LOAD != 2 && DEPTH <= 64) ? 0 : (BANKS > 1) ? 2 : 1;
+    localparam LATE = (LOAD != 2 && DEPTH <= 64) ? 0 : (ROM_ROWS < DEPTH) ? 2 : 1;
     localparam FETCHES = 1 + LATE + ((GAPS != 0) ? 1 : 0);
 
     generate
@@ -163,7 +163,7 @@ module term_sequencer #(
         .FILE(FILE),
         .DEPTH(DEPTH),
         .WIDTH(WORD_W),
-        .BANKS(BANKS),
+        .ROWS(ROM_ROWS),
         .REGISTERED((LATE != 0) ? 1 : 0),
         .CHECK(CHECK)
     ) u_term_rom (

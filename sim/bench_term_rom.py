@@ -14,10 +14,11 @@ def words(depth, width):
     return [rng.getrandbits(width) for _ in range(depth)]
 
 
-def rows(depth, width, banks):
-    """The rows of the file, the last filled with zeros."""
-    padded = words(depth, width) + [0] * (-depth % banks)
-    return [sum(word << (b * width) for b, word in enumerate(padded[i : i + banks])) for i in range(0, depth, banks)]
+def rows(depth, width, bank):
+    """The rows of the file, a word of each bank, the last filled with zeros."""
+    padded = words(depth, width) + [0] * (-depth % bank)
+    banks = [padded[i : i + bank] for i in range(0, depth, bank)]
+    return [sum(word << (b * width) for b, word in enumerate(row)) for row in zip(*banks, strict=True)]
 
 
 def check_sum(words, width):
@@ -31,21 +32,24 @@ CONFIGS = [
         "FILE": "rom/words.hex" if load != 2 else "",
         "DEPTH": depth,
         "WIDTH": width,
-        "BANKS": banks,
+        "ROWS": bank or depth,
         "REGISTERED": int(depth > 64),
-        "CHECK": (check_sum(rows(depth, width, banks), width * banks) if load != 2 else 0, 32),
+        "CHECK": (
+            check_sum(rows(depth, width, bank or depth), width * -(-depth // (bank or depth))) if load != 2 else 0,
+            32,
+        ),
         "LOAD": load,
     }
-    for depth, width, load, banks in (
-        (1, 5, 0, 1),
-        (6, 32, 0, 1),
-        (65, 70, 0, 1),
-        (7, 33, 1, 1),
-        (65, 70, 1, 1),
-        (65, 70, 2, 1),
-        (71, 9, 0, 4),
-        (71, 9, 1, 2),
-        (71, 9, 2, 4),
+    for depth, width, load, bank in (
+        (1, 5, 0, 0),
+        (6, 32, 0, 0),
+        (65, 70, 0, 0),
+        (7, 33, 1, 0),
+        (65, 70, 1, 0),
+        (65, 70, 2, 0),
+        (71, 9, 0, 32),
+        (71, 9, 1, 64),
+        (71, 9, 2, 16),
     )
 ]
 
@@ -55,7 +59,7 @@ def prepare(folder, config):
         return
     path = folder / config["FILE"]
     path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(f"{row:x}\n" for row in rows(config["DEPTH"], config["WIDTH"], config["BANKS"])))
+    path.write_text("".join(f"{row:x}\n" for row in rows(config["DEPTH"], config["WIDTH"], config["ROWS"])))
 
 
 async def read(dut, address, enable=1):
@@ -63,7 +67,7 @@ async def read(dut, address, enable=1):
     dut.address.value, dut.enable.value = address, enable
     await FallingEdge(dut.clk)
     dut.address.value = 0
-    for _ in range(config()["REGISTERED"] * (1 + (config()["BANKS"] > 1))):
+    for _ in range(config()["REGISTERED"] * (1 + (config()["ROWS"] < config()["DEPTH"]))):
         await FallingEdge(dut.clk)
     dut.enable.value = 0
     return int(dut.word.value)

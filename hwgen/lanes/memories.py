@@ -1,9 +1,8 @@
 """The memories that may hold the list of a layer."""
 
 from hwgen.devices import Device
-from hwgen.qtype import ceil_log2
 
-BANK = 1024  # words that a block RAM of any family holds in a shape of eighteen bits or more
+BANKS = 1024, 2048, 4096  # words that a block RAM of any family holds in one of its shapes
 BYTE = 9  # bits that a block of memory can write alone
 
 
@@ -25,9 +24,11 @@ class ListMemory:
         """Words of the memory for a list of so many: all that its blocks hold, since another list may be longer."""
         raise NotImplementedError(f"{type(self).__name__}.depth")
 
-    def banks(self, words: int, device: Device) -> int:
-        """Words side by side in a row, so that a row is in one block, whose register comes before any choice."""
-        return 1 << ceil_log2(-(-words // BANK))
+    def rows(self, words: int, device: Device) -> int:
+        """Words of a bank: all, or as many as a block holds, whose register comes before the choice of a bank."""
+        if words <= BANKS[0]:
+            return words
+        return next((rows for rows in BANKS if words <= 4 * rows), BANKS[-1])  # a choice of four is a LUT a bit
 
     def blocks(self, words: int, width: int, device: Device) -> tuple[dict[str, float], int]:
         """What a memory of `words` words of `width` bits takes by resource, LUTs left out, and from how many of its
@@ -51,8 +52,9 @@ class Rom(ListMemory):
     def blocks(self, words, width, device):
         if words <= device.lut_depth:
             return {"BRAM36": 0.0}, 1
-        side = self.banks(words, device)
-        blocks, banks = device.block_memory(-(-words // side), side * width, ())
+        rows = self.rows(words, device)
+        side = -(-words // rows)
+        blocks, banks = device.block_memory(rows, side * width, ())
         return {"BRAM36": blocks}, banks * side
 
 
@@ -68,8 +70,9 @@ class Bram(ListMemory):
     def blocks(self, words, width, device):
         if words <= device.lut_depth:
             return {"BRAM36": 0.0}, 1
-        side = self.banks(words, device)
-        blocks, banks = device.block_memory(-(-words // side), side * width, (width,) * side)
+        rows = self.rows(words, device)
+        side = -(-words // rows)
+        blocks, banks = device.block_memory(rows, side * width, (width,) * side)
         return {"BRAM36": blocks}, banks * side
 
     def luts(self, words, width, device):
@@ -85,12 +88,12 @@ class Uram(ListMemory):
         block, _ = self._shape(device)
         return -(-words // block) * block
 
-    def banks(self, words, device):
-        return 1 << ceil_log2(-(-words // self._shape(device)[0]))
+    def rows(self, words, device):
+        return min(words, self._shape(device)[0])
 
     def blocks(self, words, width, device):
         _, bits = self._shape(device)
-        side = self.banks(words, device)
+        side = -(-words // self.rows(words, device))
         each = -(-width // BYTE) * BYTE if side > 1 else width  # a word of a row is written alone
         return {"BRAM36": 0.0, "URAM": -(-side * each // bits)}, side
 

@@ -108,7 +108,7 @@ class TermLanes(LoadableUnit):
     def latency(self):
         late = 0 if self.scaler is None else self.scaler.registers + self.rounds.late
         listed = self.rom_shape[0] > self.device.lut_depth or not self.memory.file
-        reads = listed + (listed and self.banks > 1) + 2 * (self.line_memory[2] > 0)
+        reads = listed + (listed and self.rom_rows < self.depth) + 2 * (self.line_memory[2] > 0)
         return self.kind_of_lanes.registers + self.entries.gaps + reads + late
 
     @property
@@ -204,14 +204,14 @@ class TermLanes(LoadableUnit):
         )
 
     @property
-    def banks(self) -> int:
-        """Words of a row of that memory."""
-        return self.memory.banks(self.depth, self.device)
+    def rom_rows(self) -> int:
+        """Words of a bank of that memory."""
+        return self.memory.rows(self.depth, self.device)
 
     @cached_property
     def rows_of_rom(self) -> Rom:
         """The file of that memory."""
-        return self.rom.padded(self.depth).banked(self.banks)
+        return self.rom.padded(self.depth).banked(self.rom_rows)
 
     @property
     def ends(self) -> dict[str, int]:
@@ -292,7 +292,7 @@ class TermLanes(LoadableUnit):
             "TERMS": rom.depth if file else self.depth,
             "LOAD": self.memory.number,
             "DEPTH": self.depth,
-            "BANKS": self.banks,
+            "ROM_ROWS": self.rom_rows,
             "CHECK": (self.rows_of_rom.check if file else 0, 32),
             "PAYLOAD_W": (rom.width - 1) // (1 if self.shared else self.fold.groups) - 1 - program.command_bits,
             "GROUPS": self.fold.groups,
