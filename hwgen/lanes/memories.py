@@ -36,9 +36,8 @@ class ListMemory:
         raise NotImplementedError(f"{type(self).__name__}.blocks")
 
     def luts(self, words: int, width: int, device: Device) -> int:
-        """LUTs of its multiplexers, or of a LUT RAM; a multiplexer of two is part of what comes behind it."""
-        banks = self.blocks(words, width, device)[1]
-        return width * device.multiplexer(banks) if banks > 2 else 0
+        """LUTs of its multiplexers, which a register is behind, or of a LUT RAM."""
+        return width * device.multiplexer(self.blocks(words, width, device)[1])
 
 
 class Rom(ListMemory):

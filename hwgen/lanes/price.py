@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 # (python -m benchmarks.fit_lanes)
 FACTORS = {
     "exact": 1.0,
-    "unit": 20.13,
-    "counters": 0.84,
-    "position table": 2.58,
-    "group": 9.68,
-    "group, column of the window": 1.95,
-    "group, row of the window": 4.71,
-    "slot that may hold padding": 3.11,
-    "group, gaps": 2.05,
-    "group, lanes that multiply": 6.66,
-    "lane, maximum": 1.7,
-    "list of LUTs": 2.8,
-    "loader": 5.2,
+    "unit": 18.03,
+    "counters": 0.95,
+    "position table": 0.07,
+    "group": 10.29,
+    "group, column of the window": 0.48,
+    "group, row of the window": 1.23,
+    "slot": 0.69,
+    "group, bit of an immediate": 1.39,
+    "row of padding": 5.15,
+    "phases": 5.38,
+    "group, gaps": 2.02,
+    "group, lanes that multiply": 9.40,
+    "group, slices that add": 7.34,
+    "lane, maximum": 0.58,
+    "list of LUTs": 2.37,
+    "loader": 4.24,
 }
 
 
@@ -72,9 +76,8 @@ def features(unit: TermLanes) -> dict[str, float]:
     fields, (words, width) = unit.fields, unit.rom_shape
     stripe, beats = unit.out_order.stripe, unit.beats
     column = ceil_log2(stripe * window.stride[1] + (1 << fields["TAP_COLUMN_BITS"]) + 1) * (stripe > 1)
+    kind = unit.kind_of_lanes
     groups = 1 if unit.shared else unit.fold.groups  # groups of a shared list differ in the channel alone
-    # where no row is padding yosys finds the constant registers of a few slots, not of many
-    slots = rows.ring if rows.pad_top + rows.pad_bottom else max(0, rows.ring - 8)
     return {
         "exact": _exact(unit),
         "unit": 1,
@@ -86,17 +89,18 @@ def features(unit: TermLanes) -> dict[str, float]:
         + ceil_log2(rows.pad_top + rows.rows + rows.pad_bottom)
         + ceil_log2(stage.x.shape[0])
         + 2 * ceil_log2(beats),
-        "position table": unit.entry_bits
-        * max(1, beats / 64)
-        * (beats > 1 and windows.stripe & (windows.stripe - 1) > 0),
+        "position table": unit.entry_bits * max(1, beats / 64) * (beats > 1 and not unit.raster),
+        "phases": windows.phases * (windows.phases > 1 and not unit.raster),
         "group": groups,
         "group, column of the window": groups * column * (window.reach[1] > 1),
         "group, row of the window": groups * fields["ROW_BITS"] * (window.reach[0] > 1),
-        "slot that may hold padding": slots,
+        "slot": rows.ring,
+        "group, bit of an immediate": unit.fold.groups * stage.x.qtype.bits * (kind.sums and kind.immediates),
+        "row of padding": min(window.reach[0], rows.pad_top + rows.pad_bottom),
         "group, gaps": groups * unit.place_bits.all * (unit.program.gap_bits > 0),
         "list of LUTs": words * width / 64 * (words <= unit.device.lut_depth and not unit.memory.written),
         "loader": ceil_log2(words) * unit.memory.written,
-        **unit.kind_of_lanes.features(unit.fold.size, unit.fold.groups, unit.program),
+        **kind.features(unit.fold.size, unit.fold.groups, unit.program),
     }
 
 

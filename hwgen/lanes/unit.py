@@ -333,6 +333,14 @@ class TermLanes(LoadableUnit):
         """Beats of a row's channel."""
         return self.order.shape[2] if self.order.side == 1 else self.order.stripe
 
+    @cached_property
+    def raster(self) -> bool:
+        """Whether the columns of the input come one by one, so that rtl/line_memory.v counts them."""
+        if self.order.side != 1:
+            return False
+        columns, last = self.order.columns()
+        return bool(last.all() and (np.diff(columns) == 1).all())
+
     @property
     def entry_bits(self) -> int:
         """Bits of an entry of TABLE."""

@@ -42,6 +42,9 @@ class Dsp(LaneKind):
     def parameters(self, program, x_bits):
         return {"DSP": 1}
 
+    def features(self, accumulators, groups, program):
+        return {"group, slices that add": groups}
+
 
 def _too_wide(bits: int) -> str:
     return f"its sums have {bits} bits, a lane of a DSP slice holds {DSP_LANE_BITS}"
