@@ -488,20 +488,20 @@ module term_sequencer #(
                     assign column_1 = window_wide & (IN_STRIPE - 1);
                 end else begin : gen_any
                     reg [31:0] leg;
-                    reg [31:0] column;
+                    reg [31:0] in_stripe;
                     integer i;
                     always @* begin
                         leg = 32'd0;
-                        column = window_wide;
+                        in_stripe = window_wide;
                         for (i = 1; i < ALL_LEGS; i = i + 1) begin
                             if (window_wide >= i * IN_STRIPE) begin
                                 leg = i;
-                                column = window_wide - i * IN_STRIPE;
+                                in_stripe = window_wide - i * IN_STRIPE;
                             end
                         end
                     end
                     assign leg_1 = leg;
-                    assign column_1 = column;
+                    assign column_1 = in_stripe;
                 end
             end
             wire outside_1;
