@@ -137,7 +137,10 @@ def requantize_sum(
             unit = scale_a / pair[0] if pair[0] else scale_b
             ends = [sorted((end[0] * m, end[1] * m)) for end, m in zip((reach_a, reach_b), pair, strict=True)]
             both = np.array([[ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]]])
-            fitted = requantize([unit], [offset], both, low, high, rounding, exponent=exponent, path=path)
+            try:
+                fitted = requantize([unit], [offset], both, low, high, rounding, exponent=exponent, path=path)
+            except UnsupportedLayer:  # thresholds that are no line, of a negative factor
+                return None
             return (pair, fitted.op) if isinstance(fitted.op, Rescale) else None
     if reach_a[1] - reach_a[0] > reach_b[1] - reach_b[0]:  # thresholds of the one with more values
         turned = None if rule is None else lambda b, a: rule(a, b)

@@ -103,6 +103,7 @@ def test_few_bits_give_as_many_wrong_levels_as_they_say(kinds, ends, clamp, roun
 @given(factors, factors, offsets, ranges, ranges, clamps, roundings.filter(lambda name: name != "to_zero"))
 # some ties, and pairs that are nearly ties
 @example(Fraction(1, 10), Fraction(0.9156110882759094), Fraction(0), (-40, 240), (-24, 160), (0, 15), "half_even")
+@example(Fraction(-1, 10), Fraction(1, 10), Fraction(0), (0, 500), (0, 1500), (-1, 14), "half_odd")
 def test_each_pair_of_a_sum_gets_its_level(scale_a, scale_b, offset, ends_a, ends_b, clamp, rounding):
     ends_a, ends_b = ((first // 4, first // 4 + (last - first) // 10) for first, last in (ends_a, ends_b))
     found = requantize_sum(scale_a, scale_b, offset, ends_a, ends_b, *clamp, rounding)
