@@ -14,11 +14,11 @@ def yosys(folder: Path, *script: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
 
 
-def equal_forms(
+def both_forms(
     folder: Path, module: str, gold: str, gate: str, parameters: dict[str, int], primitives: int, cells: tuple[str, int]
-) -> subprocess.CompletedProcess:
-    """Proves or refutes that the primitives in the text `gate` of a combinational module give what the behavioural form
-    in the text `gold` gives.
+) -> list[str]:
+    """Commands that make of the texts `gold`, of the behavioural form, and `gate`, with primitives, modules of these
+    names, flat.
 
     primitives -- XILINX of the gate; cells -- the name of its primitives, and how many there must be
     """
@@ -39,6 +39,10 @@ def equal_forms(
             f"rename -top {form}",
             f"design -stash {form}",
         ]
-    script += [f"design -copy-from {form} -as {form} {form}" for form in ("gold", "gate")]
-    script += ["miter -equiv -flatten gold gate miter", "hierarchy -top miter", "sat -verify -prove trigger 0 miter"]
-    return yosys(folder, *script)
+    return [*script, *(f"design -copy-from {form} -as {form} {form}" for form in ("gold", "gate"))]
+
+
+def equal_forms(folder: Path, *forms) -> subprocess.CompletedProcess:
+    """Proves or refutes that both forms of a combinational module, as `both_forms` takes them, give the same."""
+    miter = ["miter -equiv -flatten gold gate miter", "hierarchy -top miter", "sat -verify -prove trigger 0 miter"]
+    return yosys(folder, *both_forms(folder, *forms), *miter)

@@ -3,7 +3,7 @@
 import pytest
 
 from hwgen.share import share
-from tests.proofs import yosys
+from tests.proofs import both_forms, yosys
 
 STREAM_REG = (share("rtl") / "stream_reg.v").read_text()
 INIT = "FF00F0F0_CCCCAAAA"
@@ -11,22 +11,8 @@ INIT = "FF00F0F0_CCCCAAAA"
 
 def prove(folder, width, gate=STREAM_REG):
     """With the registers of both forms equal, their outputs and their next registers are."""
-    script = []
-    for form, text, primitives in (("gold", STREAM_REG, 0), ("gate", gate, 1)):
-        (folder / f"{form}.v").write_text(text)
-        script += [
-            "design -reset",
-            "read_verilog +/xilinx/cells_sim.v",  # without -lib: the cells' behaviour counts
-            f"read_verilog {form}.v",
-            f"hierarchy -check -top stream_reg -chparam DATA_W {width} -chparam XILINX {primitives}",
-            *([f"select -assert-count {-(-width // 2)} */c:*.lut_i"] if primitives else []),
-            "proc",
-            "flatten",
-            "opt_clean",
-            f"rename -top {form}",
-            f"design -stash {form}",
-        ]
-    script += [f"design -copy-from {form} -as {form} {form}" for form in ("gold", "gate")]
+    forms = "stream_reg", STREAM_REG, gate, {"DATA_W": width}, 1, ("lut_i", -(-width // 2))
+    script = both_forms(folder, *forms)
     script += ["equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean"]
     return yosys(folder, *script, "equiv_simple", "equiv_induct", "equiv_status -assert")
 

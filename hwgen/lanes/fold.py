@@ -8,7 +8,7 @@ from hwgen.lanes.kinds import lane_kinds
 from hwgen.stage import Stage
 from hwgen.stream import Order
 
-MOST_LEGS = 7  # with the immediate: a LUT6 a bit for up to 3, about three for up to 7
+MOST_LEGS = 7  # a LUT6 a bit for up to 4, about three for up to 7
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class LaneKind:
     registers  from the counters of rtl/term_sequencer.v to a result
     slices     whether they are in DSP slices
     sums       whether the accumulator is one of lookup tables
-    immediates whether an entry may bring a number in the place of an activation, through the lane's multiplexer
+    immediates whether an entry may bring a number in the place of an activation
     """
 
     name: str
