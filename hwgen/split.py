@@ -2,9 +2,9 @@
 
 The split of ODiMO (Risso et al.), whose two accelerators are two kinds of lanes here: those that add a term a cycle,
 for channels of few terms, and those that multiply, a weight a cycle, for channels of many. A channel costs the one kind
-its terms and the other its weights that are not zero. So where n channels shall be on the first kind, they are those
-whose terms least exceed their weights: of all splits the best are the prefixes of the channels in that order, and of
-these the one whose slower side is fastest.
+its terms and the other its weights that are not zero. In the order of their quotient the channels of the first kind
+come first: could a channel be divided, no split would be faster than a prefix of that order, so the best prefix of
+whole channels exceeds the best split by the cycles of one channel at most.
 """
 
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def lengths(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
 def prefix(terms: np.ndarray, weights: np.ndarray, share: float = 1.0) -> list[int]:
     """The channels for lanes of terms, ascending: those of the best prefix where the other side has `share` times their
     accumulators; neither side is empty."""
-    order = np.argsort(terms - weights, kind="stable")
+    order = np.argsort(terms / np.maximum(1, weights), kind="stable")
     first = np.cumsum(terms[order])[:-1]
     second = (weights.sum() - np.cumsum(weights[order])[:-1]) / share
     count = int(np.argmin(np.maximum(first, second))) + 1
