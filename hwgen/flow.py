@@ -18,12 +18,12 @@ from hwgen.emit import emit, manifest
 from hwgen.engines import Context, read_choice
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
+from hwgen.forms import choose
 from hwgen.frontend import read_model
 from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.remedies import advised
-from hwgen.schedule import schedule
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
@@ -78,23 +78,18 @@ def build(
         progress("schedule")
         stages = lower(graph, config.is_loadable)
         try:
-            choices = schedule(graph, stages, config, board)
-            context = Context.of(graph, stages, board.device, config.levels)
-            design = place(config.name or _name(out), graph, stages, choices, context)
-            weighted = {node.name for node in graph.nodes if node.op.has_weights}
-            units = [placed.unit for placed in design.placed]
-            config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
-            design.check_fits(board)
+            form = choose(config.name or _name(out), graph, stages, config, board)
         except DoesNotFit as error:
             progress("schedule: what would fit")
             raise advised(error, graph, stages, config, board) from None
+        design = form.design
         progress("emit")
         files = emit(design)
         progress("lint")
         lint(files)
-        files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
+        files |= dict(zip(("golden.json", "golden.npz"), store.dump(design.graph), strict=True))
         files[CONSTRAINTS] = board.constraints
-        files[MANIFEST] = seal(manifest(design, board, files, choices, config, notes))
+        files[MANIFEST] = seal(manifest(design, board, files, form.choices, config, notes))
         progress("write")
         write(out, files)
     return design

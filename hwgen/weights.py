@@ -20,7 +20,7 @@ from hwgen.errors import BadInput, DoesNotFit
 from hwgen.flow import read_design, read_manifest
 from hwgen.frontend import read_model
 from hwgen.ir import Graph, Op
-from hwgen.passes import run_passes
+from hwgen.passes import boxed_as, run_passes
 
 LOAD_LAYER, LOAD_WORDS, LOAD_DATA = 0x4C, 0x50, 0x54  # docs/registers.md
 
@@ -73,7 +73,8 @@ def load_words(
     ops = {}
     if model is not None:
         target = BuildConfig(target=known["target"], near=known["near"]).requantization
-        ops = _new_ops(design, run_passes(read_model(model, example_inputs, target)[0]))
+        graph = run_passes(read_model(model, example_inputs, target)[0])
+        ops = _new_ops(design, boxed_as(graph, design.graph))
     layers, writes = lists_of(design, ops)
     return Weights(known["build_id"], layers, writes)
 
