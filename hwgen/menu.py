@@ -50,6 +50,11 @@ class Price:
         return self.resources if self.known else _total([unit.bound() for unit in self.units])
 
 
+def _allowed(interval: float, margin: float) -> float:
+    """The most cycles of a layer at a margin."""
+    return margin * interval * (1 + 1e-9)  # 0.95 * (2 / 0.95) is below 2
+
+
 def _total(estimates: list[dict[str, float]]) -> tuple[float, ...]:
     return tuple(sum(estimate.get(name, 0) for estimate in estimates) for name in RESOURCES)
 
@@ -183,7 +188,7 @@ class Menu:
             chosen = self.smallest(interval, budget, margin=margin)
             if chosen is None:
                 return None, np.inf, np.inf
-            same = tuple(chosen.items())  # margins that are near each other often choose the same
+            same = tuple(chosen.items())  # margins between two steps of its folds choose the same
             if same not in weighed:
                 design = self.placed(chosen)
                 weighed[same] = interval_of(design), self.share(_total([design.estimate()]))
@@ -201,7 +206,10 @@ class Menu:
                 found = [(chosen, took, share), *map(tried, between)]
                 choices, cycles, _ = min((one for one in found if one[1] <= interval), key=lambda one: one[2])
                 return (choices, cycles) if choices else None
-            margin *= min(interval / took, STEP**-5)
+            # until the slowest layer that keeps within the margin has to be faster, the same is chosen
+            allowed = _allowed(interval, margin)
+            slowest = max((price.cycles for price in self.prices(chosen) if price.cycles <= allowed), default=allowed)
+            margin = min(margin * min(interval / took, STEP**-5), slowest / interval / STEP)
         return None
 
     def best(self, budget: Mapping[str, float]) -> dict[str, Choice] | None:
@@ -250,7 +258,7 @@ class Menu:
         return None
 
     def _program(self, interval: float, margin: float) -> IntegerProgram:
-        allowed = margin * interval * (1 + 1e-9)  # 0.95 * (2 / 0.95) is below 2
+        allowed = _allowed(interval, margin)
         most = {edge: max(allowed, min(interval, self.least[edge[1]])) for edge in self.edges}
         options = self.options(allowed)
         program = IntegerProgram(options)
