@@ -1,5 +1,6 @@
 """Compares the emitted network with the golden integers, and finds the first wrong layer, channel and pixel."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -11,6 +12,7 @@ from hwgen.design import Design
 from hwgen.errors import BadInput, Mismatch, ToolFailed
 from hwgen.flow import read_build, read_design
 from hwgen.folder import VERIFICATION, sources_digest, write_record, writing
+from hwgen.ir import Graph
 from hwgen.simulate import Batch, check_run, remedy, run_frames
 
 ACTIVATIONS = 1 << 24  # of one tensor, about as many as the golden model evaluates at once
@@ -88,12 +90,8 @@ def _compare(
 ) -> dict:
     """What a run adds to the result of `verify`."""
     run = run_frames(folder, design, frames, simulator, stall, seed)
-    count = len(frames[0])
-    largest = max(prod(kind.shape) for kind in design.graph.types().values())
-    sample = design.graph.frames
-    at_once = sample * max(1, ACTIVATIONS // (largest * sample))
-    parts = [design.graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
-    golden = [torch.cat(values) for values in zip(*parts, strict=True)]
+    count, sample = len(frames[0]), design.graph.frames
+    golden = golden_of(design.graph, frames)
     wrong = np.zeros(count, bool)
     for stream, sent, want in zip(design.outputs, run.words, golden, strict=True):
         wrong |= (sent != stream.order.flatten(want)).any(axis=1)
@@ -116,11 +114,23 @@ def _compare(
         "run_seconds": round(run.seconds.run, 2),
     }
     if labels is not None:
-        output = replace(design.graph.outputs[0], host=None)
-        exponent = design.graph.types()[output.name].exponent
-        guesses = output.dequantize(golden[0], exponent).reshape(count, -1).argmax(dim=1).numpy()
-        result["accuracy"] = float((guesses == labels).mean())
+        result["accuracy"] = float((classes(design.graph, golden[0]) == labels).mean())
     return result
+
+
+def golden_of(graph: Graph, frames: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The integers of each output for those of each input, a part of the frames at a time."""
+    largest = max(prod(kind.shape) for kind in graph.types().values())
+    at_once = graph.frames * max(1, ACTIVATIONS // (largest * graph.frames))
+    parts = [graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
+    return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+
+def classes(graph: Graph, sent: torch.Tensor) -> np.ndarray:
+    """int64 [N]: where the largest value is in each frame of the first output's integers."""
+    output = replace(graph.outputs[0], host=None)
+    exponent = graph.types()[output.name].exponent
+    return output.dequantize(sent, exponent).reshape(len(sent), -1).argmax(dim=1).numpy()
 
 
 def _locate(
