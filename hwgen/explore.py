@@ -62,13 +62,14 @@ def explore(
 def _menus(graph: Graph, config: BuildConfig, board: Board) -> list[Menu]:
     """Of each form of a network in which the layers are that the config names."""
     found: list[Menu] = []
+    refused: list[HwgenError] = []
     for own in graphs(graph):
         try:
             found.append(Menu(own, lower(own, config.is_loadable), config, board, dsp=config.dsp))
         except HwgenError as error:
-            refused = error
+            refused.append(error)
     if not found:
-        raise refused
+        raise refused[0]
     return found
 
 

@@ -8,7 +8,7 @@ from hwgen.board import Board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.design import Design, place
 from hwgen.engines import Choice, Context
-from hwgen.errors import HwgenError
+from hwgen.errors import BadInput, HwgenError
 from hwgen.ir import Graph
 from hwgen.lower import lower
 from hwgen.pace import interval_of
@@ -50,27 +50,25 @@ def choose(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, bo
         share = sum(takes[resource] / max(1, board.resources[resource]) for resource in RESOURCES)
         return (share,) if config.fps else (interval_of(form.design), share)
 
-    def tried(boxes: frozenset[str]) -> Form | None:
+    def tried(boxes: frozenset[str]) -> Form | HwgenError:
         try:
             own = boxed(graph, sorted(boxes))
-            return _made(name, boxes, own, lower(own, config.is_loadable), config, board)
-        except HwgenError:
-            return None
+            return _made(name, boxes, own, lower(own, config.is_loadable) if boxes else stages, config, board)
+        except HwgenError as error:
+            return error
 
     convs = of_fewer_terms(graph)
     if not convs:
         return _made(name, frozenset(), graph, stages, config, board)
-    best = tried(frozenset(convs))
-    try:
-        plain = _made(name, frozenset(), graph, stages, config, board)
-    except HwgenError:
-        if best is None:
-            raise
-    else:
-        best = plain if best is None else min(plain, best, key=cost)
+    both = tried(frozenset()), tried(frozenset(convs))
+    found = [form for form in both if isinstance(form, Form)]
+    if not found:
+        # a layer that the config names may be there with box sums alone
+        raise min((error for error in both if isinstance(error, HwgenError)), key=lambda e: isinstance(e, BadInput))
+    best = min(found, key=cost)
     for conv in convs if len(convs) > 1 else ():
         other = tried(best.boxes ^ {conv})
-        best = best if other is None else min(best, other, key=cost)
+        best = min(best, other, key=cost) if isinstance(other, Form) else best
     return best
 
 

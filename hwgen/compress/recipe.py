@@ -87,6 +87,8 @@ class Recipe:
                   on their grids
     break_even    a layer whose fraction of zeros would not make hwgen's engine as fast as a dense one of its size
                   (hwgen.compress.price) is not pruned
+    reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
+                  convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -103,6 +105,7 @@ class Recipe:
     prune_until: Annotated[float, Field(ge=0, le=1)] = 0.4
     quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     break_even: bool = True
+    reorder_pools: bool = False
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 
