@@ -11,7 +11,8 @@ from hwgen.design import Design
 from hwgen.errors import BadInput, Mismatch, ToolFailed
 from hwgen.flow import read_build, read_design
 from hwgen.folder import VERIFICATION, sources_digest, write_record, writing
-from hwgen.simulate import Batch, check_run, remedy, run_frames
+from hwgen.ir import Graph
+from hwgen.simulate import Batch, Mode, check_run, in_modes, remedy, run_frames
 
 ACTIVATIONS = 1 << 24  # of one tensor, about as many as the golden model evaluates at once
 
@@ -25,12 +26,14 @@ def verify(
     stall: float = 0.0,
     seed: int = 1,
     edited: bool = False,
+    mode: Mode = None,
 ) -> dict:
     """Runs the build in `folder` on real numbers [N, *input shape], of several inputs a list of these or they by name,
     and compares every integer of every output with the golden model's.
 
     labels -- int [N]: adds the accuracy of the largest value of the first output
     edited -- whether files of the build may have been changed; as in `hwgen.simulate`
+    mode -- of a build with several, as in `hwgen.simulate`; default: that of each frame at random
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
     wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
     predicted_latency; compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame
@@ -40,7 +43,8 @@ def verify(
     folder = Path(folder)
     known, changed = read_build(folder, edited)
     design = read_design(folder, edited)
-    frames = check_run(folder, design, x, simulator, stall)
+    mode = "random" if mode is None and design.modes else mode
+    frames, modes = check_run(folder, design, x, simulator, stall, mode, seed)
     labels = None if labels is None else _check_labels(labels, len(frames[0]))
     record = folder / VERIFICATION
     with writing(record):
@@ -53,9 +57,10 @@ def verify(
         "predicted_latency": known["latency"],
         "edited": changed,
         "frames": len(frames[0]),
+        "modes": [int((modes == i).sum()) for i in range(len(design.modes))],
     }
     try:
-        result |= _compare(folder, design, frames, labels, simulator, stall, seed)
+        result |= _compare(folder, design, frames, modes, labels, simulator, stall, seed)
     except (Mismatch, ToolFailed) as error:
         write_record(record, result | {"failed": error.what})
         raise
@@ -81,19 +86,25 @@ def _compare(
     folder: Path,
     design: Design,
     frames: tuple[torch.Tensor, ...],
+    modes: np.ndarray,
     labels: np.ndarray | None,
     simulator: str,
     stall: float,
     seed: int,
 ) -> dict:
     """What a run adds to the result of `verify`."""
-    run = run_frames(folder, design, frames, simulator, stall, seed)
+    run = run_frames(folder, design, frames, simulator, stall, seed, modes=modes)
     count = len(frames[0])
     largest = max(prod(kind.shape) for kind in design.graph.types().values())
     sample = design.graph.frames
     at_once = sample * max(1, ACTIVATIONS // (largest * sample))
-    parts = [design.graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
-    golden = [torch.cat(values) for values in zip(*parts, strict=True)]
+
+    def evaluated(mode: int, *frames: torch.Tensor) -> list[torch.Tensor]:
+        graph = design.graphs[mode]
+        parts = [graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
+        return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+    golden = in_modes(modes, evaluated, *frames)
     wrong = np.zeros(count, bool)
     for stream, sent, want in zip(design.outputs, run.words, golden, strict=True):
         wrong |= (sent != stream.order.flatten(want)).any(axis=1)
@@ -102,7 +113,8 @@ def _compare(
         until = tuple(each[: first - first % sample + sample] for each in frames)
         raise Mismatch(
             f"{wrong.sum()} of {count} frames differ from the golden integers; frame {first}: "
-            + _locate(folder, design, until, simulator, stall, seed),
+            + (f"of mode {modes[first]}: " if design.modes else "")
+            + _locate(folder, design, until, modes[: len(until[0])], simulator, stall, seed),
             str(folder),
             remedy(folder),
         )
@@ -116,20 +128,33 @@ def _compare(
         "run_seconds": round(run.seconds.run, 2),
     }
     if labels is not None:
-        output = replace(design.graph.outputs[0], host=None)
-        exponent = design.graph.types()[output.name].exponent
-        guesses = output.dequantize(golden[0], exponent).reshape(count, -1).argmax(dim=1).numpy()
-        result["accuracy"] = float((guesses == labels).mean())
+        (values,) = in_modes(modes, lambda i, q: [_first_output(design.graphs[i], q)], golden[0])
+        right = values.reshape(count, -1).argmax(dim=1).numpy() == labels
+        result["accuracy"] = float(right.mean())
+        of_modes = [right[modes == i] for i in range(len(design.modes))]
+        result["accuracy_of_modes"] = [float(each.mean()) if len(each) else None for each in of_modes]
     return result
 
 
+def _first_output(graph: Graph, q: torch.Tensor) -> torch.Tensor:
+    """The integers of the first output as numbers, before what the host computes of them."""
+    output = replace(graph.outputs[0], host=None)
+    return output.dequantize(q, graph.types()[output.name].exponent)
+
+
 def _locate(
-    folder: Path, design: Design, frames: tuple[torch.Tensor, ...], simulator: str, stall: float, seed: int
+    folder: Path,
+    design: Design,
+    frames: tuple[torch.Tensor, ...],
+    modes: np.ndarray,
+    simulator: str,
+    stall: float,
+    seed: int,
 ) -> str:
     """Where the last sample of `frames` first goes wrong, in the order of the graph."""
     sample, count = design.graph.frames, len(frames[0])
-    run = run_frames(folder, design, frames, simulator, stall, seed, traced=True)
-    golden = dict(design.graph.trace(*(each[-sample:] for each in frames)))
+    run = run_frames(folder, design, frames, simulator, stall, seed, traced=True, modes=modes)
+    golden = dict(design.graphs[modes[-1]].trace(*(each[-sample:] for each in frames)))
     senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
     for stream in design.streams():
         where = f"{senders.get(stream.name, 'input')} (stream {stream.name})"
