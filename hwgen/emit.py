@@ -178,7 +178,8 @@ def _mode(design: Design, number: int, pace: Pace) -> dict:
     }
     units = [placed.unit.in_mode(number) for placed in design.placed]
     cycles = {unit.name: unit.cycles() for unit in units if unit.by_mode}
-    return {"interval": pace.interval, "latency": pace.latency, **borders, "cycles": cycles}
+    entries = {unit.name: unit.facts()["entries"] for unit in units if unit.by_mode}
+    return {"interval": pace.interval, "latency": pace.latency, **borders, "cycles": cycles, "entries": entries}
 
 
 def _digest(content: str | bytes) -> str:

@@ -80,11 +80,11 @@ def lowered(graphs: Sequence[Graph]) -> list[Stage]:
         for a, b in zip(each[0], other, strict=False):
             if (a.name, a.result, a.inputs) != (b.name, b.result, b.inputs):
                 raise BadInput(f"mode {number} computes {b.name} with {b.result}, mode 0 {a.name} with {a.result}", a.name, HINT)
-    return [_together(stages) for stages in zip(*each, strict=True)]
+    return [together(stages) for stages in zip(*each, strict=True)]
 
 
-def _together(stages: Sequence[Stage]) -> Stage:
-    """A stage of all modes."""
+def together(stages: Sequence[Stage]) -> Stage:
+    """One stage of the stages of all modes; raises UnsupportedLayer where it cannot be another in each."""
     first = stages[0]
     types = tuple(_hull(kinds) for kinds in zip(*(stage.types for stage in stages), strict=True))
     whole = replace(first, types=types, y=_hull([stage.y for stage in stages]))

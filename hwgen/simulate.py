@@ -29,6 +29,7 @@ HARNESS = "hwgen_harness"
 WORD = (1 << 32) - 1  # the harness counts words and clocks in 32 bits
 MOST_STALL = 0.99
 EXACT = 1 << 53  # all integers below are float64
+MOST_BLOCK = 8  # samples of one mode that begin a run of modes at random
 SLACK = 1000  # clocks without a handshake beyond what a frame can take
 
 # a user's frames: an array [N, *shape], or one for each input, in their order or by their names
@@ -47,6 +48,7 @@ class Run:
     first_word clocks from the first word in to the first word out
     latency    clocks from the first word in to the last word of the first frame out, on whatever output
     interval   clocks from one frame's last word to the next one's, the median; None for fewer than three frames
+    ended      int64 [N]: the clock of each frame's last word
     seconds    to compile the simulator, and to run it
     """
 
@@ -56,6 +58,7 @@ class Run:
     first_word: int
     latency: int
     interval: int | None
+    ended: np.ndarray
     seconds: Seconds
 
 
@@ -77,7 +80,8 @@ def simulate(
     clock: each one at both ends and, when above 0, inside too. `waves` names the VCD file to write, of all signals.
     A build that is not as hwgen wrote it is refused; with `edited` all but its golden graph may have been. Verilog
     can do what a program can ($system): only simulate a build of one whom you trust. Of a build with several modes:
-    mode -- of all frames (default: 0), of each, [N], or "random"; the result is that of the mode's own module.
+    mode -- of all frames (default: 0), of each, [N], or "random", as `random_modes`; the result is that of the mode's
+    own module.
     """
     design = read_design(folder, edited)
     frames, modes = check_run(Path(folder), design, x, simulator, stall, mode, seed)
@@ -120,7 +124,7 @@ def modes_of(design: Design, mode: Mode, count: int, seed: int) -> np.ndarray:
     if isinstance(mode, str) and mode != "random":
         raise BadInput(f"mode = {mode!r}", "--mode", hint)
     if isinstance(mode, str):
-        return np.random.default_rng(seed).integers(known, size=count // sample).repeat(sample)
+        return random_modes(known, count // sample, seed).repeat(sample)
     modes = np.asarray(0 if mode is None else mode)
     modes = np.full(count, modes) if modes.ndim == 0 else modes
     if modes.dtype.kind not in "iu" or modes.shape != (count,) or modes.min() < 0 or modes.max() >= known:
@@ -128,6 +132,19 @@ def modes_of(design: Design, mode: Mode, count: int, seed: int) -> np.ndarray:
     if (modes.reshape(-1, sample) != modes[::sample, None]).any():
         raise BadInput("a sample has frames of several modes", "--mode", f"give each {sample} frames one")
     return modes.astype(np.int64)
+
+
+def random_modes(known: int, count: int, seed: int) -> np.ndarray:
+    """The modes of `count` samples: at random, behind a block of each mode, `block_of` samples long, whose pace can be
+    measured."""
+    modes = np.random.default_rng(seed).integers(known, size=count)
+    blocks = np.arange(known).repeat(block_of(known, count))
+    modes[: len(blocks)] = blocks
+    return modes
+
+
+def block_of(known: int, count: int) -> int:
+    return min(MOST_BLOCK, count // (2 * known))
 
 
 def in_modes(
@@ -262,6 +279,7 @@ def run_frames(
             first_word=result["first_out"] - result["first_in"],
             latency=int(ended[0]) - result["first_in"],
             interval=int(np.median(np.diff(ended))) if len(ended) > 2 else None,
+            ended=ended,
             seconds=seconds,
         )
 

@@ -14,6 +14,7 @@ from hwgen.folder import VERIFICATION, sources_digest, write_record, writing
 from hwgen.ir import Graph
 from hwgen.simulate import Batch, Mode, check_run, in_modes, remedy, run_frames
 
+STEADY = 4  # frames of one mode until they follow each other at its pace
 ACTIVATIONS = 1 << 24  # of one tensor, about as many as the golden model evaluates at once
 
 
@@ -36,7 +37,8 @@ def verify(
     mode -- of a build with several, as in `hwgen.simulate`; default: that of each frame at random
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
     wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
-    predicted_latency; compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame
+    predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from one to the next, None where
+    too few followed each other; compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame
     differs, the network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the
     first wrong place; a run that failed is recorded as `failed`, what was wrong.
     """
@@ -54,7 +56,7 @@ def verify(
         "stall": stall,
         "seed": seed,
         "sources": sources_digest(folder, known),
-        "predicted_latency": known["latency"],
+        "predicted_latency": known["modes"][modes[0]]["latency"] if design.modes else known["latency"],
         "edited": changed,
         "frames": len(frames[0]),
         "modes": [int((modes == i).sum()) for i in range(len(design.modes))],
@@ -126,6 +128,7 @@ def _compare(
         "latency": run.latency,
         "compile_seconds": round(run.seconds.compile, 2),
         "run_seconds": round(run.seconds.run, 2),
+        "interval_of_modes": [_interval(run.ended, modes == i) for i in range(len(design.modes))],
     }
     if labels is not None:
         (values,) = in_modes(modes, lambda i, q: [_first_output(design.graphs[i], q)], golden[0])
@@ -134,6 +137,17 @@ def _compare(
         of_modes = [right[modes == i] for i in range(len(design.modes))]
         result["accuracy_of_modes"] = [float(each.mean()) if len(each) else None for each in of_modes]
     return result
+
+
+def _interval(ended: np.ndarray, chosen: np.ndarray) -> int | None:
+    """Clocks from the end of a frame to that of the next at the end of the longest block of frames that are chosen; None
+    where it has fewer than STEADY."""
+    edges = np.flatnonzero(np.diff(np.pad(chosen.astype(int), 1)))
+    begins, ends = edges[::2], edges[1::2]
+    if len(begins) == 0 or (ends - begins).max() < STEADY:
+        return None
+    last = ends[np.argmax(ends - begins)] - 1
+    return int(ended[last] - ended[last - 1])
 
 
 def _first_output(graph: Graph, q: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ module mode_reader #(
     always @* begin
         mode_d = {MODE_W{1'b0}};
         for (i = 0; i < DEPTH; i = i + 1)
-            if (frame_q[COUNT_W-2:0] == i) mode_d = mode_d | modes[i*MODE_W +: MODE_W];
+            if (frame_q[COUNT_W-2:0] == i[COUNT_W-2:0]) mode_d = mode_d | modes[i*MODE_W +: MODE_W];
     end
 
     assign mode = mode_q;

@@ -88,7 +88,9 @@ module requantize #(
     end
 
     wire [GROUPS*WORD_W-1:0] clamped;
+    /* verilator lint_off UNUSEDSIGNAL */
     wire [MODE_W-1:0]        of_sums;       // the mode of sums_q
+    /* verilator lint_on UNUSEDSIGNAL */
     generate
         genvar i;
         if (MODES > 1) begin : gen_mode

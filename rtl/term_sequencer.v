@@ -424,9 +424,9 @@ module term_sequencer #(
                 last_d = {PC_W{1'b0}};
                 flush_d = {PC_W{1'b0}};
                 for (n = 0; n < MODES; n = n + 1) begin
-                    if (mode_1q == n) last_d = last_d | LASTS[32*n +: PC_W];
-                    if (n > 0 && mode_1q == n) first_d = first_d | (LASTS[32*(n-1) +: PC_W] + 1'b1);
-                    if (n > 0 && mode == n) flush_d = flush_d | (LASTS[32*(n-1) +: PC_W] + 1'b1);
+                    if (mode_1q == n[MODE_W-1:0]) last_d = last_d | LASTS[32*n +: PC_W];
+                    if (n > 0 && mode_1q == n[MODE_W-1:0]) first_d = first_d | (LASTS[32*(n-1) +: PC_W] + 1'b1);
+                    if (n > 0 && mode == n[MODE_W-1:0]) flush_d = flush_d | (LASTS[32*(n-1) +: PC_W] + 1'b1);
                 end
             end
 

@@ -436,7 +436,7 @@ class TermLanes(LoadableUnit):
             "lanes": self.fold.lanes,
             "groups": self.fold.groups,
             "terms": term_count(self.stage),
-            "entries": self.rom.depth,
+            "entries": self.rom.depth if self.mode is None else int(self.paced.lengths.sum()),
             "useful": self.program.terms // self.rounds.modes * rows * columns,
             "capacity": self.fold.size,
         }
