@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from hwgen import modes
 from hwgen.board import Board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.design import Design, place
@@ -95,6 +96,12 @@ class Plan:
         config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
         design.check_fits(board)
         return Plan((), graph, choices, design, board)
+
+    def switched(self, graphs: Sequence[Graph]) -> "Plan":
+        """With what switches between the modes of a network; raises DoesNotFit where that exceeds the board."""
+        design = modes.switched(self.design, graphs)
+        design.check_fits(self.board)
+        return replace(self, design=design)
 
     @cached_property
     def share(self) -> float:

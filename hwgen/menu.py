@@ -105,7 +105,7 @@ class Menu:
         return {stage.result: self._engines_of(stage) for stage in self.stages}
 
     def _engines_of(self, stage: Stage) -> list[Engine]:
-        obstacles = {engine: engine.obstacle(stage) for engine in engines().values()}
+        obstacles = {engine: engine.refuses(stage) for engine in engines().values()}
         able = [engine for engine, obstacle in obstacles.items() if obstacle is None]
         family = self.config.engine_of(stage.name)
         if not able:

@@ -1,6 +1,7 @@
 """A layer's list in the order in which lanes run it, and their datapath's numbers; hwgen/lanes/kinds/ makes them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,26 @@ class Program(TermList):
     def sum_bits(self) -> int:
         """Of a finished sum as it is sent."""
         return self.accumulator + self.below - self.drop
+
+
+def one_after_another(programs: Sequence[Program], x_bits: int) -> Program:
+    """The lists of several programs as one of all their channels, for a datapath that runs each: their results must
+    stand at the same bits. x_bits -- of an activation; 0: an immediate may have fewer."""
+    assert len({(each.below, each.drop, each.base) for each in programs}) == 1, "results stand at different bits"
+    first = programs[0]
+    names = ["flags", "channel", "tap_row", "tap_column", "immediate", "lengths"]
+    names += [] if first.weight is None else ["weight"]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(each, name) for each in programs]) for name in names}
+    immediate_bits = max(x_bits, *(each.immediate_bits for each in programs))
+    return replace(
+        first,
+        **arrays,
+        terms=sum(each.terms for each in programs),
+        accumulator=max(immediate_bits, *(each.accumulator for each in programs)),
+        immediate_bits=immediate_bits,
+        constant_bits=max(each.constant_bits for each in programs),
+        weight_bits=max(each.weight_bits for each in programs),
+    )
 
 
 def immediates(
