@@ -9,7 +9,6 @@ import fnmatch
 import json
 import tempfile
 import time
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,15 +28,15 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 COUNTS = ("LUT", "FF", "CARRY8", "BRAM36", "DSP")
 LANES = 16
-FPS = {"convolution": 10_000, "lenet5": 30_000, "resnet8": 2_000}
+RATES = {"convolution": (10_000,), "lenet5": (30_000,), "resnet8": (2_000, 20_000)}  # frames/s
 CLOCK = 250  # MHz, assumed
 FRAMES = 4  # whose toggles are counted
 
 
 @dataclass(frozen=True)
 class Case:
-    """engine -- the kind of lanes, spatial, or own: whichever hwgen takes by itself
-    rate -- equal frames/s, not equal folding
+    """engine -- the kind of lanes, or spatial
+    rate -- frames/s that all are asked for; 0: equal folding
     counted -- by yosys, the "whole" flattened or its "parts" one by one; else it is hwgen's estimate"""
 
     network: str
@@ -45,14 +44,13 @@ class Case:
     bits: int
     engine: str
     format: str
-    rate: bool = False
+    rate: int = 0
     counted: str = "whole"
     toggles: bool = False
 
     def __str__(self) -> str:
-        return " / ".join(
-            [f"{self.network}-{self.percent}-a{self.bits}", self.engine, "rate" if self.rate else "fold", self.format]
-        )
+        way = f"{self.rate}/s" if self.rate else "fold"
+        return " / ".join([f"{self.network}-{self.percent}-a{self.bits}", self.engine, way, self.format])
 
 
 KINDS = ("lut", "dsp", "mac")
@@ -61,17 +59,17 @@ KINDS = ("lut", "dsp", "mac")
 def cases() -> list[Case]:
     """In the order in which they are done: PoT-4, whose folds the others take, before them."""
     layer, lenet, resnet = ("convolution", 50, 8), ("lenet5", 90, 4), ("resnet8", 50, 4)
-    found: list[tuple[tuple[str, int, int], str, bool, str, bool]]  # network, and what a Case says behind the format
-    found = [(layer, engine, False, "whole", engine != "spatial") for engine in (*KINDS, "spatial")]
-    found.append((("convolution8", 50, 8), "spatial", False, "whole", True))  # the other takes Verilator minutes
-    found += [(lenet, engine, False, "whole", engine == "lut") for engine in KINDS]
-    found += [(network, engine, True, "whole", False) for network in (layer, lenet) for engine in (*KINDS, "own")]
-    found += [(("convolution", 50, 4), engine, False, "whole", False) for engine in (*KINDS, "spatial")]
-    found += [(("convolution", 0, 8), engine, False, "whole", False) for engine in KINDS]
-    found += [(resnet, engine, False, "parts", False) for engine in KINDS]
-    found.append((lenet, "spatial", False, "parts", False))
-    found += [(resnet, engine, True, "", False) for engine in (*KINDS, "own")]
-    found += [(network, "spatial", False, "", False) for network in (("convolution", 0, 8), resnet)]
+    found: list[tuple[tuple[str, int, int], str, int, str, bool]]  # network, and what a Case says behind the format
+    found = [(layer, engine, 0, "whole", engine != "spatial") for engine in (*KINDS, "spatial")]
+    found.append((("convolution8", 50, 8), "spatial", 0, "whole", True))  # the other takes Verilator minutes
+    found += [(lenet, engine, 0, "whole", engine == "lut") for engine in KINDS]
+    found += [(net, engine, RATES[net[0]][0], "whole", False) for net in (layer, lenet) for engine in KINDS]
+    found += [(("convolution", 50, 4), engine, 0, "whole", False) for engine in (*KINDS, "spatial")]
+    found += [(("convolution", 0, 8), engine, 0, "whole", False) for engine in KINDS]
+    found += [(resnet, engine, 0, "parts", False) for engine in KINDS]
+    found.append((lenet, "spatial", 0, "parts", False))
+    found += [(resnet, engine, rate, "", False) for rate in RATES["resnet8"] for engine in KINDS]
+    found += [(net, "spatial", 0, "", False) for net in (("convolution", 0, 8), resnet)]
     return [
         Case(*network, engine, format, rate, counted, toggles)
         for network, engine, rate, counted, toggles in found
@@ -92,13 +90,13 @@ def folds_of(manifest: dict) -> dict[str, tuple[int, int]]:
 def run(case: Case, folder: Path, folds: dict | None) -> dict:
     """Builds a case and counts it; folds -- by stage, those of the powers of two, for the others."""
     spatial = case.engine == "spatial"
-    config = BuildConfig(name="net", engine={"spatial": "spatial", "own": None}.get(case.engine, "lanes"))
+    config = BuildConfig(name="net", engine="spatial" if spatial else "lanes")
     if case.rate:
-        config = replace(config, fps=FPS[case.network], clock=CLOCK)
+        config = replace(config, fps=case.rate, clock=CLOCK)
     elif not spatial:
         config = replace(config, lanes=LANES)
     network, example = model(case.network, case.format, case.percent, case.bits)
-    with lanes_of(case.engine, folds) if case.engine in KINDS else nullcontext():
+    with lanes_of(case.engine, folds):
         build(network, example, out=folder, config=config)
     manifest = read_manifest(folder)
     units = manifest["units"]
@@ -125,12 +123,14 @@ def run(case: Case, folder: Path, folds: dict | None) -> dict:
 @click.command(help=__doc__)
 @click.option("--only", default="*", help="Cases that match this pattern, as '* / lut / fold / *'.")
 @click.option("--again", is_flag=True, help="Also those that are in results.json.")
-def main(only, again):
+@click.option("--estimate", is_flag=True, help="Count nothing: a later run counts what has estimates only.")
+def main(only, again, estimate):
     console = Console(stderr=True)
     known = read_results()
     for case in cases():
-        name = str(case)
-        if not fnmatch.fnmatchcase(name, only) or (name in known and not again):
+        name, case = str(case), replace(case, counted="") if estimate else case
+        done = name in known and ("counted" in known[name] or not case.counted)
+        if not fnmatch.fnmatchcase(name, only) or (done and not again):
             continue
         start = time.monotonic()
         folds = None

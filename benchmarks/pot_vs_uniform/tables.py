@@ -15,7 +15,6 @@ ENGINES = {
     "dsp": "DSP lanes",
     "mac": "MAC lanes",
     "spatial": "spatial",
-    "own": "hwgen's own choice",
 }
 SLICES = "DSP or MAC lanes, the less for each"
 WAYS = {"fold": "equal folding", "rate": "equal rate"}
@@ -32,13 +31,24 @@ def takes(result: dict) -> dict[str, float]:
 
 
 def groups(known: dict, how: str) -> dict[tuple[str, str], dict[str, dict]]:
-    """By network and engine, the results of all formats, where all are there; how -- fold or rate."""
+    """By network (and its rate) and engine, the results of all formats, where all are there, all counted or all
+    estimated; how -- fold or rate."""
     found: dict[tuple[str, str], dict[str, dict]] = {}
     for name, result in known.items():
         network, engine, way, format = name.split(" / ")
-        if way == how:
+        if (way == "fold") == (how == "fold"):
+            network += "" if way == "fold" else f"-{way}"
             found.setdefault((network, engine), {})[format] = result
-    return {key: of for key, of in found.items() if of.keys() == set(FORMATS)}
+    return {key: alike(of) for key, of in found.items() if of.keys() == set(FORMATS)}
+
+
+def counted(of: dict[str, dict]) -> bool:
+    return all(result.get("counted") for result in of.values())
+
+
+def alike(of: dict[str, dict]) -> dict[str, dict]:
+    """Without what was counted, unless all was: an estimate is compared with estimates."""
+    return of if counted(of) else {format: result | {"counted": None} for format, result in of.items()}
 
 
 def ratio(of: dict[str, dict], format: str, value=lut_cycles) -> float:
@@ -46,10 +56,11 @@ def ratio(of: dict[str, dict], format: str, value=lut_cycles) -> float:
 
 
 def what(network: str) -> str:
-    """The words for what results.json calls NETWORK-PERCENT-aBITS."""
-    name, percent, bits = network.split("-")
+    """The words for what results.json calls NETWORK-PERCENT-aBITS, with -FPS/s behind it at a rate."""
+    name, percent, bits, *rate = network.split("-")
     zeros = "dense" if percent == "0" else f"{percent} % zeros"
-    return f"{name}, {zeros}, {bits[1:]}-bit activations"
+    asked = "".join(f", {int(one.removesuffix('/s')):,} frames/s" for one in rate)
+    return f"{name}, {zeros}, {bits[1:]}-bit activations{asked}"
 
 
 def counts(known: dict, how: str) -> str:
@@ -57,7 +68,7 @@ def counts(known: dict, how: str) -> str:
     for (network, engine), of in groups(known, how).items():
         for format, result in of.items():
             have = takes(result)
-            estimated = "" if "counted" in result else "about "
+            estimated = "" if counted(of) else "about "
             numbers = [f"{estimated}{have['LUT']:,.0f}", f"{have['DSP']:g}", f"{have['BRAM36']:g}"]
             numbers += [f"{result['cycles']:,}", f"{lut_cycles(result) / 1e6:,.2f}", f"{ratio(of, format):.2f}x"]
             rows.append((what(network), ENGINES[engine], NAMES[format], *numbers))
@@ -65,11 +76,12 @@ def counts(known: dict, how: str) -> str:
 
 
 def compared(known: dict, how: str, engine: str) -> list[dict[str, dict]]:
-    """The results of all formats on an engine, or on SLICES, of each network where all are counted."""
-    found = {key: of for key, of in groups(known, how).items() if all("counted" in one for one in of.values())}
+    """The results of all formats on an engine, or on SLICES, of each network."""
+    found = groups(known, how)
     if engine != SLICES:
         return [of for (_, other), of in found.items() if other == engine]
-    both = [(of, found[network, "mac"]) for (network, other), of in found.items() if other == "dsp"]
+    pairs = [(of, found.get((network, "mac"), {})) for (network, other), of in found.items() if other == "dsp"]
+    both = [(dsp, mac) for dsp, mac in pairs if mac and counted(dsp) == counted(mac)]
     return [{format: min(dsp[format], mac[format], key=lut_cycles) for format in FORMATS} for dsp, mac in both]
 
 
@@ -86,13 +98,14 @@ def met(ratios: list[float]) -> str:
 
 
 def where(known: dict) -> str:
-    """LUT x cycles of the other formats, those of PoT-4 being 1, by engine, over all that is counted."""
+    """LUT x cycles of the other formats, those of PoT-4 being 1, by engine, over all networks."""
     rows = []
     for engine, words in (ENGINES | {SLICES: SLICES}).items():
         for how, way in WAYS.items():
             if found := compared(known, how, engine):
                 ratios = [[round(ratio(of, format), 2) for of in found] for format in FORMATS[1:]]
-                rows.append((words, way, str(len(found)), *map(span, ratios), " / ".join(map(met, ratios))))
+                networks = f"{len(found)}, {sum(map(counted, found))} counted"
+                rows.append((words, way, networks, *map(span, ratios), " / ".join(map(met, ratios))))
     others = [NAMES[format] for format in FORMATS[1:]]
     return table(("engine", "at", "networks", *others, f"{GOAL}x or more, against {' / '.join(others)}"), rows)
 
