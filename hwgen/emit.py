@@ -57,6 +57,7 @@ def render_top(design: Design, build_id: int) -> str:
         outputs=ends("out", design.outputs),
         build_id=build_id,
         layers=len(design.loadable),
+        watched=len(design.watched),
         version=_version_number(),
     )
 
@@ -73,6 +74,7 @@ def render_core(design: Design, core: str, stalls: bool = False) -> str:
         streams=[border_wires(stream) for stream in design.streams()],
         units=[_instance(placed, design) for placed in design.placed],
         layers=len(design.loadable),
+        watched=len(design.watched),
     )
 
 
@@ -132,6 +134,8 @@ def manifest(
         "choices": {name: choice.as_json() for name, choice in choices.items()},
         "levels": config.levels,
         "loadable": [unit.name for unit in design.loadable],
+        "protect": config.protect,
+        "protected": [unit.name for unit in design.watched],
         "target": config.target,
         "near": config.near,
         "requantizations": [record(note) for note in notes],
@@ -227,13 +231,15 @@ def border_wires(stream: Stream) -> dict:
 
 def _instance(placed, design: Design) -> dict:
     unit = placed.unit
-    loadable = design.loadable
+    loadable, watched = design.loadable, design.watched
     return {
         "module": unit.module,
         "instance": unit.instance,
         "note": unit.note(),
         "loads": unit.loads,
         "layer": loadable.index(unit) if unit in loadable else None,
+        "watches": unit.watches,
+        "watched": watched.index(unit) if unit in watched else None,
         "parameters": _overrides(unit),
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],

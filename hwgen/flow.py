@@ -22,6 +22,7 @@ from hwgen.frontend import read_model
 from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
+from hwgen.protect import Protection
 from hwgen.remedies import advised
 from hwgen.schedule import schedule
 from hwgen.version import VERSION
@@ -37,6 +38,8 @@ KEYS = {
     "choices": dict,
     "levels": int,
     "loadable": list,
+    "protect": str,
+    "protected": list,
     "target": str,
     "requantizations": list,
     "exactness": list,
@@ -79,11 +82,12 @@ def build(
         stages = lower(graph, config.is_loadable)
         try:
             choices = schedule(graph, stages, config, board)
-            context = Context.of(graph, stages, board.device, config.levels)
+            context = Context.of(graph, stages, board.device, config.levels, config.protection)
             design = place(config.name or _name(out), graph, stages, choices, context)
             weighted = {node.name for node in graph.nodes if node.op.has_weights}
             units = [placed.unit for placed in design.placed]
             config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
+            design.check_protected()
             design.check_fits(board)
         except DoesNotFit as error:
             progress("schedule: what would fit")
@@ -143,7 +147,8 @@ def read_design(folder: str | Path, edited: bool = False) -> Design:
     graph = store.load(Path(folder))
     choices = {name: read_choice(entry) for name, entry in known["choices"].items()}
     stages = lower(graph, lambda layer: layer in known["loadable"])
-    context = Context.of(graph, stages, read_board(folder, known).device, known["levels"])
+    device, protect = read_board(folder, known).device, Protection.of(known["protect"])
+    context = Context.of(graph, stages, device, known["levels"], protect)
     return place(known["name"], graph, stages, choices, context)
 
 

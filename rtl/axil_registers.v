@@ -6,16 +6,18 @@
 //   0x1C CYCLES  0x24 INPUT_STALLS  0x2C OUTPUT_STALLS  0x34 STARVED (low word, then high word)
 //   0x3C IN_BEATS  0x40 OUT_BEATS  0x44 BUILD_ID
 //   0x48 LOAD_LAYERS  0x4C LOAD_LAYER  0x50 LOAD_WORDS  0x54 LOAD_DATA  0x58 LOAD_CHECK  0x5C LOADED
+//   0x60 WATCHED  0x64 EVENTS  0x300 + 4 i FAULTS, 0x380 + 4 i REPAIRS of layers 32 i to 32 i + 31
 //   0x100 + 4 i IN_BEATS of input i, 0x200 + 4 i OUT_BEATS of output i, from the second on
 //
 // Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0; bits 2 and 3 tlast_each and
 // tlast_none, which count with start) and FRAMES, byte by byte as WSTRB says, and whole, while the network stands
-// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load. Any other write, and any other read,
-// answers SLVERR and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
+// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load. EVENTS, FAULTS and REPAIRS are there if a
+// layer is watched; their bits stay until a one is written over them. Any other write, and any other read, answers SLVERR
+// and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
 // a time; address and data of a write may come in either order.
 //
 // `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had
-// time to say so; meanwhile there is no start.
+// time to say so; meanwhile there is no start. `interrupt` is high while a bit of FAULTS or EVENTS is.
 //
 // bench: sim/bench_axil_registers.py
 `default_nettype none
@@ -28,7 +30,10 @@ module axil_registers #(
     parameter [31:0] VERSION   = 0,     // of the generator
     parameter [31:0] BUILD_ID  = 0,     // of this network
     parameter        LAYERS    = 0,     // that can be loaded, up to 256
-    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1  // bits of load_select; not to be set
+    parameter        WATCHED   = 0,     // layers that tell of flipped bits, up to 1024
+    // not to be set
+    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1,  // bits of load_select
+    parameter        WATCH_W   = (WATCHED > 0) ? WATCHED : 1 // bits of fault
 ) (
     input  wire        clk,
     input  wire        rst,             // synchronous, active high
@@ -76,7 +81,13 @@ module axil_registers #(
     output wire [LOAD_W-1:0] load_select,
     output wire [33:0]       load,      // {begins, writes, 32 bits of data}
     input  wire [LOAD_W-1:0] loaded,
-    output wire              unloaded
+    output wire              unloaded,
+
+    // flipped bits that the layers found, and put right; the watchdog of dataflow_controller
+    input  wire [WATCH_W-1:0] fault,
+    input  wire [WATCH_W-1:0] repaired,
+    input  wire               desync,
+    output wire               interrupt
 );
 
     localparam [31:0] ID = 32'h4857474E;  // "HWGN"
@@ -85,8 +96,12 @@ module axil_registers #(
     localparam [9:0] LOAD_LAYER = 10'h013;
     localparam [9:0] LOAD_WORDS = 10'h014;
     localparam [9:0] LOAD_DATA = 10'h015;
+    localparam [9:0] EVENTS = 10'h019;
     localparam [9:0] IN_BEATS_OF = 10'h040;
     localparam [9:0] OUT_BEATS_OF = 10'h080;
+    localparam [9:0] FAULTS_OF = 10'h0C0;
+    localparam [9:0] REPAIRS_OF = 10'h0E0;
+    localparam WATCH_WORDS = (WATCH_W + 31) / 32;
     localparam [1:0] OKAY = 2'b00;
     localparam [1:0] SLVERR = 2'b10;
 
@@ -124,6 +139,9 @@ module axil_registers #(
         if (LAYERS > 256) begin : gen_check_layers
             axil_registers_LAYERS_must_be_up_to_256 error_i ();
         end
+        if (WATCHED > 1024) begin : gen_check_watched
+            axil_registers_WATCHED_must_be_up_to_1024 error_i ();
+        end
     endgenerate
 
     wire writes = aw_held_q && w_held_q && !bvalid_q;
@@ -157,11 +175,72 @@ module axil_registers #(
 
     wire unused = &{1'b0, s_axi_awprot, s_axi_arprot, s_axi_awaddr[1:0], s_axi_araddr[1:0]};
 
+    // what was found since it was cleared, in words of 32 bits
+    wire [32*WATCH_WORDS-1:0] faults;
+    wire [32*WATCH_WORDS-1:0] repairs;
+    wire                      event_desync;
+    wire                      clears;           // a write that clears some of it
+    generate
+        if (WATCHED > 0) begin : gen_watch
+            genvar w;
+            reg event_q;
+            reg interrupt_q;
+            wire [2*WATCH_WORDS-1:0] of;        // the word that a write is about
+            wire whole = wstrb_q == 4'b1111;
+            for (w = 0; w < WATCH_WORDS; w = w + 1) begin : gen_word
+                assign of[w] = whole && awaddr_q == FAULTS_OF + w;
+                assign of[WATCH_WORDS+w] = whole && awaddr_q == REPAIRS_OF + w;
+            end
+            for (w = 0; w < 32 * WATCH_WORDS; w = w + 1) begin : gen_layer
+                if (w < WATCHED) begin : gen_bits
+                    reg fault_q;
+                    reg repair_q;
+                    assign faults[w] = fault_q;
+                    assign repairs[w] = repair_q;
+                    always @(posedge clk) begin
+                        if (rst) begin
+                            fault_q <= 1'b0;
+                            repair_q <= 1'b0;
+                        end else begin
+                            fault_q <= fault[w] || (fault_q && !(writes && of[w/32] && wdata_q[w%32]));
+                            repair_q <= repaired[w]
+                                || (repair_q && !(writes && of[WATCH_WORDS+w/32] && wdata_q[w%32]));
+                        end
+                    end
+                end else begin : gen_none
+                    assign faults[w] = 1'b0;
+                    assign repairs[w] = 1'b0;
+                end
+            end
+            assign event_desync = event_q;
+            assign interrupt = interrupt_q;
+            assign clears = whole && (awaddr_q == EVENTS || |of);
+            always @(posedge clk) begin
+                if (rst) begin
+                    event_q <= 1'b0;
+                    interrupt_q <= 1'b0;
+                end else begin
+                    event_q <= desync || (event_q && !(writes && whole && awaddr_q == EVENTS && wdata_q[0]));
+                    interrupt_q <= event_q || |faults;
+                end
+            end
+        end else begin : gen_no_watch
+            wire unused_watch = &{1'b0, fault, repaired, desync};
+            assign faults = {(32*WATCH_WORDS){1'b0}};
+            assign repairs = {(32*WATCH_WORDS){1'b0}};
+            assign event_desync = 1'b0;
+            assign interrupt = 1'b0;
+            assign clears = 1'b0;
+        end
+    endgenerate
+
     // what is read, and whether there is something to read
     reg  [31:0] value_d;
     reg         known_d;
     reg  [31:0] beats_d;                // of a stream that is not the first
     reg         has_beats_d;
+    reg  [31:0] watch_d;                // of what was found
+    reg         has_watch_d;
     integer     n;
     always @* begin
         beats_d = 32'd0;
@@ -176,6 +255,28 @@ module axil_registers #(
                 beats_d = OUT_BEATS[32*n +: 32];
                 has_beats_d = 1'b1;
             end
+        watch_d = 32'd0;
+        has_watch_d = 1'b0;
+        if (WATCHED != 0) begin
+            for (n = 0; n < WATCH_WORDS; n = n + 1) begin
+                if (s_axi_araddr[11:2] == FAULTS_OF + n[9:0]) begin
+                    watch_d = faults[32*n +: 32];
+                    has_watch_d = 1'b1;
+                end
+                if (s_axi_araddr[11:2] == REPAIRS_OF + n[9:0]) begin
+                    watch_d = repairs[32*n +: 32];
+                    has_watch_d = 1'b1;
+                end
+            end
+            if (s_axi_araddr[11:2] == 10'h018) begin
+                watch_d = WATCHED;
+                has_watch_d = 1'b1;
+            end
+            if (s_axi_araddr[11:2] == EVENTS) begin
+                watch_d = {31'd0, event_desync};
+                has_watch_d = 1'b1;
+            end
+        end
         known_d = 1'b1;
         case (s_axi_araddr[11:2])
             10'h000: value_d = ID;
@@ -198,7 +299,7 @@ module axil_registers #(
             10'h011: value_d = BUILD_ID;
             10'h012: value_d = LAYERS;
             default: begin
-                value_d = beats_d;
+                value_d = beats_d | watch_d;
                 known_d = LAYERS != 0;
                 case (s_axi_araddr[11:2])
                     LOAD_LAYER: value_d = {24'd0, load_layer_q};
@@ -206,7 +307,7 @@ module axil_registers #(
                     LOAD_DATA:  value_d = 32'd0;
                     10'h016:    value_d = load_check_q;
                     10'h017:    value_d = {31'd0, selected_loaded && settle_q == 4'd0};
-                    default:    known_d = has_beats_d;
+                    default:    known_d = has_beats_d || has_watch_d;
                 endcase
             end
         endcase
@@ -222,7 +323,8 @@ module axil_registers #(
             wstrb_q <= s_axi_wstrb;
         end
         if (writes)
-            bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES || selects || begins || loads ? OKAY : SLVERR;
+            bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES || selects || begins || loads || clears
+                ? OKAY : SLVERR;
         if (reads) begin
             rdata_q <= value_d;
             rresp_q <= known_d ? OKAY : SLVERR;

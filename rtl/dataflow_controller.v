@@ -45,6 +45,7 @@ module dataflow_controller #(
     output wire        done,
     output wire        tlast_error,     // an s_axis_tlast did not come where it had to, or came elsewhere
     output wire        core_rst,        // resets the core, one cycle after rst or soft_reset
+    output wire        desync,          // one cycle: the core lost its place
 
     // what happened since start
     output wire [31:0] frames_in,
@@ -163,6 +164,7 @@ module dataflow_controller #(
     assign done        = done_q;
     assign tlast_error = tlast_error_q;
     assign core_rst    = core_rst_q;
+    assign desync      = 1'b0;
 
     assign frames_in  = frames_in_d;
     assign frames_out = frames_out_d;

@@ -16,6 +16,9 @@
 // that register has no reset of its own. The word is zero for a read_zero that came with the address, and after a
 // reset. Every reader has a copy of the memory. s_axis_tready is a register.
 //
+// With PARITY a bit lies above each activation, by which the word is looked at as it is given; `fault` says a clock later
+// that some did not fit.
+//
 // bench: sim/bench_line_memory.py
 `default_nettype none
 
@@ -37,6 +40,7 @@ module line_memory #(
     parameter ROW_STEP = 1,                   // rows that are given back at a time
     parameter LAST_STEP = 1,                  // rows that are given back at a frame's end
     parameter [X_W-1:0] PAD_VALUE = 0,        // what columns outside the frame read as
+    parameter PARITY = 0,                     // 1: a parity bit for each activation
     // not to be set
     parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE - LEAD, // of a row's channel
     parameter COLUMN_BITS = $clog2(STRIPE),   // bits of the column in an address; 0: a stripe is one column
@@ -61,9 +65,12 @@ module line_memory #(
     input  wire                 read_enable,
     input  wire [READERS-1:0]   read_zero,
     input  wire [READERS*ADDRESS_W-1:0]   read_address,
-    output wire [READERS*STRIPES*X_W-1:0] read_word
+    output wire [READERS*STRIPES*X_W-1:0] read_word,
+    output wire                 fault
 );
 
+    localparam S_W = X_W + PARITY;                                  // bits that are stored for an activation
+    localparam [S_W-1:0] STORED_PAD = {{PARITY{^PAD_VALUE}}, PAD_VALUE};
     localparam FILL = (LAST_STRIPE < STRIPE || LEAD > 0) ? 1 : 0;  // there are columns outside the frame
     localparam DEPTH = (RING << (COLUMN_BITS + CHANNEL_BITS));
     localparam VIRTUAL_ROWS = PAD_TOP + ROWS + PAD_BOTTOM;
@@ -94,6 +101,9 @@ module line_memory #(
         end
         if ((DEPTH <= 64) ? READ != 1 : (READ != 2 && READ != 3)) begin : gen_check_read
             line_memory_READ_must_be_1_in_LUTs_and_2_or_3_in_block_RAM error_i ();
+        end
+        if (PARITY != 0 && PARITY != 1) begin : gen_check_parity
+            line_memory_PARITY_must_be_0_or_1 error_i ();
         end
         if (CHANNELS < 1) begin : gen_check_channels
             line_memory_CHANNELS_must_be_at_least_1 error_i ();
@@ -260,12 +270,22 @@ module line_memory #(
     /* verilator lint_on UNUSEDSIGNAL */
 
     // one clock later the beat is written
+    wire [SIDE*S_W-1:0]  data;
+    generate
+        genvar d;
+        for (d = 0; d < SIDE; d = d + 1) begin : gen_data
+            assign data[d*S_W +: X_W] = s_axis_tdata[d*X_W +: X_W];
+            if (PARITY != 0) begin : gen_parity
+                assign data[d*S_W+X_W] = ^s_axis_tdata[d*X_W +: X_W];
+            end
+        end
+    endgenerate
     reg  [PHASES-1:0]    phase_q;
     /* verilator lint_off UNUSEDSIGNAL */
     reg                  last_is_real_q;    // words that are written whole do not ask
     /* verilator lint_on UNUSEDSIGNAL */
     reg  [ADDRESS_W-1:0] address_q;
-    reg  [SIDE*X_W-1:0]  data_q;
+    reg  [SIDE*S_W-1:0]  data_q;
     // no write before the first reset: it could hit a column that only holds padding
     initial phase_q = {PHASES{1'b0}};
     always @(posedge clk) begin
@@ -275,13 +295,14 @@ module line_memory #(
     always @(posedge clk) begin
         last_is_real_q <= column_wide < LAST_STRIPE;
         address_q <= address_wide[ADDRESS_W-1:0];
-        data_q <= s_axis_tdata;
+        data_q <= data;
     end
 
     /* verilator lint_off UNUSEDSIGNAL */
     wire [STRIPES-1:0]     write;           // nor these
     /* verilator lint_on UNUSEDSIGNAL */
-    wire [STRIPES*X_W-1:0] word;
+    wire [STRIPES*S_W-1:0] word;
+    wire [READERS*STRIPES*S_W-1:0] stored;      // what is read, with parity bits
     generate
         genvar g, r;
         for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
@@ -290,48 +311,48 @@ module line_memory #(
             end else begin : gen_inner
                 assign write[g] = phase_q[g % PHASES];
             end
-            assign word[g*X_W +: X_W] = data_q[(g/PHASES)*X_W +: X_W];
+            assign word[g*S_W +: S_W] = data_q[(g/PHASES)*S_W +: S_W];
         end
         for (r = 0; r < READERS; r = r + 1) begin : gen_reader
             if (DEPTH <= 64) begin : gen_lutram
                 wire clear = rst || (read_enable && read_zero[r]);
                 for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
-                    (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
-                    reg [X_W-1:0] word_q;
+                    (* ram_style = "distributed" *) reg [S_W-1:0] memory [0:DEPTH-1];
+                    reg [S_W-1:0] word_q;
                     if (FILL != 0) begin : gen_fill
                         integer w;
-                        initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = PAD_VALUE;
+                        initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = STORED_PAD;
                     end
-                    always @(posedge clk) if (write[g]) memory[address_q] <= word[g*X_W +: X_W];
+                    always @(posedge clk) if (write[g]) memory[address_q] <= word[g*S_W +: S_W];
                     always @(posedge clk) begin
-                        if (clear) word_q <= {X_W{1'b0}};
+                        if (clear) word_q <= {S_W{1'b0}};
                         else if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
                     end
-                    assign read_word[(r*STRIPES+g)*X_W +: X_W] = word_q;
+                    assign stored[(r*STRIPES+g)*S_W +: S_W] = word_q;
                 end
             end else begin : gen_block
-                (* ram_style = "block" *) (* no_rw_check *) reg [STRIPES*X_W-1:0] memory [0:DEPTH-1];
-                reg [STRIPES*X_W-1:0] read_q;
-                reg [STRIPES*X_W-1:0] word_q;
+                (* ram_style = "block" *) (* no_rw_check *) reg [STRIPES*S_W-1:0] memory [0:DEPTH-1];
+                reg [STRIPES*S_W-1:0] read_q;
+                reg [STRIPES*S_W-1:0] word_q;
                 reg  [READ-2:0]       zero_q;
                 /* verilator lint_off UNUSEDSIGNAL */
                 wire [READ-1:0]       zero_d = {zero_q, read_zero[r]};    // the oldest goes
                 /* verilator lint_on UNUSEDSIGNAL */
-                wire [STRIPES*X_W-1:0] read;
+                wire [STRIPES*S_W-1:0] read;
                 if (FILL != 0) begin : gen_fill
                     integer w;
-                    initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {STRIPES{PAD_VALUE}};
+                    initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {STRIPES{STORED_PAD}};
                 end
                 if (PHASES == 1 && FILL == 0) begin : gen_whole
                     always @(posedge clk) if (phase_q[0]) memory[address_q] <= word;
                 end else begin : gen_parts
                     for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
-                        always @(posedge clk) if (write[g]) memory[address_q][g*X_W +: X_W] <= word[g*X_W +: X_W];
+                        always @(posedge clk) if (write[g]) memory[address_q][g*S_W +: S_W] <= word[g*S_W +: S_W];
                     end
                 end
                 always @(posedge clk) if (read_enable) read_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
                 if (READ == 3) begin : gen_output
-                    reg [STRIPES*X_W-1:0] output_q;
+                    reg [STRIPES*S_W-1:0] output_q;
                     assign read = output_q;
                     always @(posedge clk) if (read_enable) output_q <= read_q;
                 end else begin : gen_as_read
@@ -343,11 +364,27 @@ module line_memory #(
                     else if (read_enable) zero_q <= zero_d[READ-2:0];
                 end
                 always @(posedge clk) begin
-                    if (clear) word_q <= {(STRIPES*X_W){1'b0}};
+                    if (clear) word_q <= {(STRIPES*S_W){1'b0}};
                     else if (read_enable) word_q <= read;
                 end
-                assign read_word[r*STRIPES*X_W +: STRIPES*X_W] = word_q;
+                assign stored[r*STRIPES*S_W +: STRIPES*S_W] = word_q;
             end
+        end
+        if (PARITY != 0) begin : gen_parity
+            wire [READERS*STRIPES-1:0] odd;
+            reg                        fault_q;
+            for (g = 0; g < READERS * STRIPES; g = g + 1) begin : gen_odd
+                assign odd[g] = ^stored[g*S_W +: S_W];
+                assign read_word[g*X_W +: X_W] = stored[g*S_W +: X_W];
+            end
+            assign fault = fault_q;
+            always @(posedge clk) begin
+                if (rst) fault_q <= 1'b0;
+                else fault_q <= |odd;
+            end
+        end else begin : gen_no_parity
+            assign read_word = stored;
+            assign fault = 1'b0;
         end
     endgenerate
 

@@ -97,6 +97,13 @@ module term_lanes #(
     parameter ENTRY_W = 1 + $clog2(PHASES) + $clog2(STRIPE), // bits of an entry in TABLE
     // where each beat of a row's channel goes
     parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // see line_memory.v
+    // protection
+    parameter PARITY = 0,                     // 1: of what the input's memory holds, see line_memory.v
+    parameter CODE_W = 0,                     // check bits of a word of the list, see word_code.v
+    // as in term_sequencer.v, not to be set
+    parameter WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * (COMMAND_W + 1 + PAYLOAD_W), // bits of a word
+    // which bits of a word the check bits look at
+    parameter [((CODE_W > 0) ? CODE_W * WORD_W : 1)-1:0] CODE = 0, // see word_code.v
     // device
     parameter XILINX = 0                      // primitives of a device family, see pe.v and clamp.v
 ) (
@@ -114,7 +121,11 @@ module term_lanes #(
     // another list for the same layer, with LOAD; load = {begins, writes, 32 bits of data}: see term_loader.v
     input  wire                   load_select,
     input  wire [33:0]            load,
-    output wire                   loaded
+    output wire                   loaded,
+
+    // protection, a clock each: what was read was wrong, or was put right
+    output wire                   fault,
+    output wire                   repaired
 );
 
     // a frame's rows, with padding rows: what an output row waits for, and the last one
@@ -187,6 +198,10 @@ module term_lanes #(
         end
     endgenerate
 
+    wire                    line_fault;
+    wire                    list_fault;
+    assign fault = line_fault || list_fault;
+
     wire                    row_written;
     wire                    freed;
     wire                    freed_last;
@@ -221,6 +236,7 @@ module term_lanes #(
         .ROW_STEP((OUT_ROWS > 1) ? ROW_STEP : LAST_STEP),
         .LAST_STEP(LAST_STEP),
         .PAD_VALUE(PAD_EXTENDED[X_W-1:0]),
+        .PARITY(PARITY),
         .TABLE(TABLE)
     ) u_line_memory (
         .clk(clk),
@@ -234,7 +250,8 @@ module term_lanes #(
         .read_enable(enable),
         .read_zero(zero_2),
         .read_address(address_2),
-        .read_word(word_3)
+        .read_word(word_3),
+        .fault(line_fault)
     );
 
     term_sequencer #(
@@ -270,7 +287,9 @@ module term_lanes #(
         .LEGS(LEGS),
         .AFTER(BEHIND - LEGS),
         .IMMEDIATE_W(IMMEDIATE_W),
-        .PAD_VALUE(PAD_VALUE)
+        .PAD_VALUE(PAD_VALUE),
+        .CODE_W(CODE_W),
+        .CODE(CODE)
     ) u_term_sequencer (
         .clk(clk),
         .rst(rst),
@@ -288,7 +307,9 @@ module term_lanes #(
         .final_3(final_3),
         .load_select(load_select),
         .load(load),
-        .loaded(loaded)
+        .loaded(loaded),
+        .fault(list_fault),
+        .repaired(repaired)
     );
 
     // stage 4: operands and command at the accumulators; a DSP slice gives its sums one stage later, two if it

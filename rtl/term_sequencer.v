@@ -25,6 +25,9 @@
 // the line memory's word, the outputs of names *_3. What a tap outside the frame reads is zero, and its immediate
 // PAD_VALUE: a row is padding where pads_q says so, a column where the memory holds it or there is one lane.
 //
+// The ROM's words carry CODE_W check bits (word_code.v), which cost a register more where they repair a word. `fault` and
+// `repaired` say, a clock after a word was there, what these found.
+//
 // bench: sim/bench_term_sequencer.py
 `default_nettype none
 
@@ -62,12 +65,16 @@ module term_sequencer #(
     parameter AFTER = 0,             // and legs outside for all lanes behind them
     parameter IMMEDIATE_W = 8,       // bits of the immediate bus
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0, // what a tap outside the frame adds
+    parameter CODE_W = 0,            // check bits of a word, see word_code.v
     // not to be set
+    parameter WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * (COMMAND_W + 1 + PAYLOAD_W), // bits of a word
     parameter LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1, // bits of a leg
     parameter COLUMN_BITS = $clog2(IN_STRIPE),   // bits of the column in a memory address; 0: a stripe is one column
     parameter CHANNEL_BITS = $clog2(CHANNELS),   // bits of the channel; 0: there is one
     parameter ADDRESS_BITS = $clog2(RING) + COLUMN_BITS + CHANNEL_BITS, // bits of a memory address that say something
-    parameter ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1         // bits of a memory address
+    parameter ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1,        // bits of a memory address
+    // which bits of a word the check bits look at
+    parameter [((CODE_W > 0) ? CODE_W * WORD_W : 1)-1:0] CODE = 0       // see word_code.v
 ) (
     input  wire                   clk,
     input  wire                   rst,
@@ -92,13 +99,16 @@ module term_sequencer #(
     // load = {begins, writes, 32 bits of data}: see term_loader.v
     input  wire                          load_select,
     input  wire [33:0]                   load,
-    output wire                          loaded
+    output wire                          loaded,
+
+    // of the list's check bits
+    output wire                          fault,
+    output wire                          repaired
 );
 
     // with SHARED: times that the list is walked for an output
     localparam ROUNDS = (CHANNELS + GROUPS - 1) / GROUPS;
     localparam TERM_W = COMMAND_W + 1 + PAYLOAD_W;
-    localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
     localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;
     localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
     localparam HALVES = IMMEDIATE_W > COMMAND_W - 1 + PAYLOAD_W;
@@ -117,7 +127,7 @@ module term_sequencer #(
     localparam COLUMN_W = $clog2(LAST_COLUMN + (1 << TAP_COLUMN_BITS) + 1);
     localparam COUNTED_W = (OUT_STRIPE > 1) ? COLUMN_W : 0;
     // words of the ROM and what is known of them, in registers from the ROM on to stage 1
-    localparam LATE = (LOAD != 2 && DEPTH <= 64) ? 0 : (ROM_ROWS < DEPTH) ? 2 : 1;
+    localparam LATE = ((LOAD != 2 && DEPTH <= 64) ? 0 : (ROM_ROWS < DEPTH) ? 2 : 1) + ((CODE_W > 1) ? 1 : 0);
     localparam FETCHES = 1 + LATE + ((GAPS != 0) ? 1 : 0);
 
     generate
@@ -139,7 +149,11 @@ module term_sequencer #(
     reg  [PC_W-1:0]    pc_q;
     reg  [FETCHES-1:0] valid_q;
     reg  [FETCHES-1:0] wrap_q;
+    wire [CODE_W+WORD_W-1:0] stored;
+    wire [CODE_W+WORD_W-1:0] write_stored;
     wire [WORD_W-1:0]  rom_word;
+    wire               wrong;
+    wire               one_wrong;      // and put right
     wire [WORD_W-1:0]  word_1;
     wire               valid_1 = valid_q[FETCHES-1];
     wire               wrap_1 = wrap_q[FETCHES-1];
@@ -162,21 +176,55 @@ module term_sequencer #(
         .LOAD(LOAD),
         .FILE(FILE),
         .DEPTH(DEPTH),
-        .WIDTH(WORD_W),
+        .WIDTH(CODE_W + WORD_W),
         .ROWS(ROM_ROWS),
-        .REGISTERED((LATE != 0) ? 1 : 0),
+        .REGISTERED((LOAD != 2 && DEPTH <= 64) ? 0 : 1),
         .CHECK(CHECK)
     ) u_term_rom (
         .clk(clk),
         .enable(fetch),
         .address(pc_q),
-        .word(rom_word),
+        .word(stored),
         .write(write),
         .write_address(write_address),
-        .write_word(write_word)
+        .write_word(write_stored)
+    );
+
+    word_code #(
+        .WIDTH(WORD_W),
+        .CODE_W(CODE_W),
+        .CODE(CODE)
+    ) u_word_code (
+        .clk(clk),
+        .enable(fetch),
+        .write_word(write_word),
+        .write_stored(write_stored),
+        .stored(stored),
+        .word(rom_word),
+        .wrong(wrong),
+        .repaired(one_wrong)
     );
 
     generate
+        if (CODE_W > 0) begin : gen_fault
+            reg fault_q;
+            reg repaired_q;
+            assign fault = fault_q;
+            assign repaired = repaired_q;
+            always @(posedge clk) begin
+                if (rst) begin
+                    fault_q <= 1'b0;
+                    repaired_q <= 1'b0;
+                end else begin
+                    fault_q <= valid_q[LATE] && wrong;
+                    repaired_q <= valid_q[LATE] && one_wrong;
+                end
+            end
+        end else begin : gen_no_fault
+            wire unused = wrong || one_wrong;
+            assign fault = 1'b0;
+            assign repaired = 1'b0;
+        end
         if (LOAD != 0) begin : gen_loader
             term_loader #(
                 .WORDS((LOAD == 1) ? TERMS : 0),

@@ -17,6 +17,7 @@ from hwgen.lanes.rescale import Scaler, scaler_of, shared
 from hwgen.lanes.shifts import as_shift
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
+from hwgen.protect import UNPROTECTED, Protection
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stage import Stage
@@ -58,6 +59,7 @@ class TermLanes(LoadableUnit):
     """order -- of the input
     sort -- whether the output's channels may come in an order of their own, which balances the groups; those of a layer
     that can be loaded keep theirs, whatever the weights.
+    protect -- against flipped bits
     """
 
     stage: Stage
@@ -65,6 +67,7 @@ class TermLanes(LoadableUnit):
     order: Order
     device: Device
     sort: bool = False
+    protect: Protection = UNPROTECTED
     given: Stage = field(init=False)
     module = "term_lanes"
 
@@ -73,6 +76,7 @@ class TermLanes(LoadableUnit):
         object.__setattr__(self, "stage", as_shift(self.stage))
 
     primitives = True
+    watches = True
     loads = True
     stops = False
     instant = False
@@ -82,6 +86,10 @@ class TermLanes(LoadableUnit):
         others = {kind.module for kind in lane_kinds().values()} - {self.kind_of_lanes.module}
         others = (others | {"rescale"}) if self.scaler is None else (others | {"requantize"}) - {"pe_mac"}
         return frozenset(others if self.memory.written else {*others, "term_loader"})
+
+    @property
+    def protects(self) -> frozenset[str]:
+        return frozenset() if self.scaler is not None else frozenset({"memories"})
 
     @property
     def name(self) -> str:
@@ -108,7 +116,7 @@ class TermLanes(LoadableUnit):
     def latency(self):
         late = 0 if self.scaler is None else self.scaler.registers + self.rounds.late
         listed = self.rom_shape[0] > self.device.lut_depth or not self.memory.file
-        reads = listed + (listed and self.rom_rows < self.depth) + 2 * (self.line_memory[2] > 0)
+        reads = self.protect.ecc + listed + (listed and self.rom_rows < self.depth) + 2 * (self.line_memory[2] > 0)
         return self.kind_of_lanes.registers + self.entries.gaps + reads + late
 
     @property
@@ -211,7 +219,7 @@ class TermLanes(LoadableUnit):
     @cached_property
     def rows_of_rom(self) -> Rom:
         """The file of that memory."""
-        return self.rom.padded(self.depth).banked(self.rom_rows)
+        return self.protect.coded(self.rom).padded(self.depth).banked(self.rom_rows)
 
     @property
     def ends(self) -> dict[str, int]:
@@ -234,7 +242,7 @@ class TermLanes(LoadableUnit):
         )
 
     def parameters(self):
-        return {**self._numbers(), **self._scales(), **self._list(), **self._geometry()}
+        return {**self._numbers(), **self._scales(), **self._list(), **self._geometry(), **self._protection()}
 
     def _numbers(self) -> dict:
         """The parameters of the datapath."""
@@ -328,6 +336,9 @@ class TermLanes(LoadableUnit):
             "TABLE": (self._table(), self.beats * self.entry_bits),
         }
 
+    def _protection(self) -> dict:
+        return {"PARITY": int(self.protect.memories), **self.protect.parameters(self.rom.width)}
+
     @property
     def beats(self) -> int:
         """Beats of a row's channel."""
@@ -393,7 +404,8 @@ class TermLanes(LoadableUnit):
         """Words and bits of the memory of terms."""
         place = replace(self.place_bits, channel=0) if self.shared else self.place_bits
         groups = 1 if self.shared else self.fold.groups
-        return self.depth, 1 + groups * self.program.entry_bits(place)
+        width = 1 + groups * self.program.entry_bits(place)
+        return self.depth, width + len(self.protect.code(width))
 
     @cached_property
     def line_memory(self) -> tuple[int, float, int]:
@@ -402,7 +414,7 @@ class TermLanes(LoadableUnit):
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
         if words <= self.device.lut_depth:
             return words, 0.0, 0
-        stripes, bits = windows.stripes, self.stage.x.qtype.bits
+        stripes, bits = windows.stripes, self.stage.x.qtype.bits + self.protect.memories
         written = (bits,) * stripes
         if windows.phases == 1:  # together, but what lies past a row's end
             written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
