@@ -140,6 +140,11 @@ class Design:
         return [p.unit for p in self.placed if p.unit.watches] if self.protect else []
 
     @property
+    def early(self) -> bool:
+        """Whether an output may have words of a frame before a word of it came: some rows may be of padding alone."""
+        return any(placed.unit.needs(i)[0] == 0 for placed in self.placed for i in range(len(placed.inputs)))
+
+    @property
     def loadable(self) -> list[LoadableUnit]:
         """The units whose lists a host can write, in the order of their numbers."""
         return [p.unit for p in self.placed if isinstance(p.unit, LoadableUnit) and p.unit.loadable]

@@ -58,8 +58,22 @@ def render_top(design: Design, build_id: int) -> str:
         build_id=build_id,
         layers=len(design.loadable),
         watched=len(design.watched),
+        **_watch(design),
         version=_version_number(),
     )
+
+
+def _watch(design: Design) -> dict[str, int]:
+    """Parameters of rtl/dataflow_controller.v with protection."""
+    if not design.watched:
+        return {"watchdog": 0, "early": 0, "tmr": 0}
+    pace = pace_of(design)
+    # twice what a frame may take: whatever the host does, something moves meanwhile
+    return {
+        "watchdog": 2 * (pace.latency + pace.interval),
+        "early": int(design.early),
+        "tmr": int(design.protect.tmr),
+    }
 
 
 def render_core(design: Design, core: str, stalls: bool = False) -> str:
@@ -119,7 +133,7 @@ def manifest(
             "instance": unit.instance,
             "cycles": unit.cycles(),
             "estimate": unit.estimate(),
-            "parameters": {each.name: each.value for each in _overrides(unit)},
+            "parameters": {each.name: each.value for each in _overrides(unit, design)},
         }
         roms.update(unit.roms())
         units.append(entry | unit.facts())
@@ -240,16 +254,17 @@ def _instance(placed, design: Design) -> dict:
         "layer": loadable.index(unit) if unit in loadable else None,
         "watches": unit.watches,
         "watched": watched.index(unit) if unit in watched else None,
-        "parameters": _overrides(unit),
+        "parameters": _overrides(unit, design),
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],
     }
 
 
-def _overrides(unit: Unit) -> list[Override]:
+def _overrides(unit: Unit, design: Design) -> list[Override]:
     """The parameters that its instance in the core names."""
+    protection = {"TMR": 1} if design.protect.tmr and unit.votes else {}
     handed_on = {"XILINX": Name("XILINX")} if unit.primitives else {}
-    return overrides(unit.module, unit.parameters() | handed_on)
+    return overrides(unit.module, unit.parameters() | handed_on | protection)
 
 
 def _version_number() -> int:

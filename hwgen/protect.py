@@ -11,6 +11,8 @@ from hwgen.rom import Rom
 
 NONE, PARITY, ECC, TMR = "none", "parity", "ecc", "tmr-control"
 KINDS = (NONE, PARITY, ECC, TMR)
+MEMORIES, CONTROL = "memories", "control"  # what is protected
+EVERYTHING = frozenset({MEMORIES, CONTROL})
 _HINT = "use none, or parity or ecc, and tmr-control, with commas between"
 
 
@@ -52,7 +54,7 @@ class Protection:
     @property
     def reaches(self) -> frozenset[str]:
         """What it protects: memories, control."""
-        return frozenset(name for name, there in (("memories", self.memories), ("control", self.tmr)) if there)
+        return frozenset(name for name, there in ((MEMORIES, self.memories), (CONTROL, self.tmr)) if there)
 
     def code(self, width: int) -> np.ndarray:
         """uint8 [check bits, width]: which bits of a word of a list each check bit looks at, the lowest first; no check

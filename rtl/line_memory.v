@@ -41,6 +41,7 @@ module line_memory #(
     parameter LAST_STEP = 1,                  // rows that are given back at a frame's end
     parameter [X_W-1:0] PAD_VALUE = 0,        // what columns outside the frame read as
     parameter PARITY = 0,                     // 1: a parity bit for each activation
+    parameter TMR = 0,                        // 1: three copies of each register of control, see voted_reg.v
     // not to be set
     parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE - LEAD, // of a row's channel
     parameter COLUMN_BITS = $clog2(STRIPE),   // bits of the column in an address; 0: a stripe is one column
@@ -126,13 +127,13 @@ module line_memory #(
     endgenerate
 
     // where the next beat goes
-    reg  [V_W-1:0]       virtual_row_q;
-    reg  [SLOT_W-1:0]    slot_q;
-    reg  [CHANNEL_W-1:0] channel_q;
-    reg                  padding_q;     // the row that comes next is one of padding
-    reg                  room_q;        // there is a slot for it
-    reg                  ready_q;       // and beats of it can come
-    reg                  written_q;
+    wire [V_W-1:0]       virtual_row_q;
+    wire [SLOT_W-1:0]    slot_q;
+    wire [CHANNEL_W-1:0] channel_q;
+    wire                 padding_q;     // the row that comes next is one of padding
+    wire                 room_q;        // there is a slot for it
+    wire                 ready_q;       // and beats of it can come
+    wire                 written_q;
 
     wire beat = s_axis_tvalid && ready_q;
     wire last_channel = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
@@ -165,7 +166,8 @@ module line_memory #(
     row_count #(
         .RING(RING),
         .STEP(ROW_STEP),
-        .LAST_STEP(LAST_STEP)
+        .LAST_STEP(LAST_STEP),
+        .TMR(TMR)
     ) u_used (
         .clk(clk),
         .rst(rst),
@@ -178,30 +180,43 @@ module line_memory #(
     wire room_d = used_d != RING[USED_W-1:0];
     wire padding_d = row_ends ? padding_next : padding_q;
 
-    always @(posedge clk) begin
-        if (rst) begin
-            virtual_row_q <= 0;
-            slot_q <= 0;
-            written_q <= 1'b0;
-            padding_q <= PAD_TOP != 0;
-            room_q <= 1'b1;
-            ready_q <= PAD_TOP == 0;
-        end else begin
-            written_q <= row_ends;
-            padding_q <= padding_d;
-            room_q <= room_d;
-            ready_q <= room_d && !padding_d;
-            if (row_ends) begin
-                virtual_row_q <= virtual_last ? {V_W{1'b0}} : virtual_row_q + 1'b1;
-                slot_q <= (slot_q == LAST_SLOT[SLOT_W-1:0]) ? {SLOT_W{1'b0}} : slot_q + 1'b1;
-            end
-        end
-    end
+    localparam [0:0] PADDED_FIRST = PAD_TOP != 0;
+    voted_reg #(
+        .W(4),
+        .RESET({1'b0, PADDED_FIRST, 1'b1, !PADDED_FIRST}),
+        .TMR(TMR)
+    ) u_turn (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d({row_ends, padding_d, room_d, room_d && !padding_d}),
+        .q({written_q, padding_q, room_q, ready_q})
+    );
 
-    always @(posedge clk) begin
-        if (rst) channel_q <= 0;
-        else if (beat && column_ends) channel_q <= last_channel ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
-    end
+    wire [V_W-1:0]       virtual_row_d = virtual_last ? {V_W{1'b0}} : virtual_row_q + 1'b1;
+    wire [SLOT_W-1:0]    slot_d = (slot_q == LAST_SLOT[SLOT_W-1:0]) ? {SLOT_W{1'b0}} : slot_q + 1'b1;
+    voted_reg #(
+        .W(V_W + SLOT_W),
+        .TMR(TMR)
+    ) u_row (
+        .clk(clk),
+        .rst(rst),
+        .enable(row_ends),
+        .d({virtual_row_d, slot_d}),
+        .q({virtual_row_q, slot_q})
+    );
+
+    wire [CHANNEL_W-1:0] channel_d = last_channel ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
+    voted_reg #(
+        .W(CHANNEL_W),
+        .TMR(TMR)
+    ) u_channel (
+        .clk(clk),
+        .rst(rst),
+        .enable(beat && column_ends),
+        .d(channel_d),
+        .q(channel_q)
+    );
 
     assign s_axis_tready = ready_q;
     assign row_written = written_q;
@@ -214,26 +229,41 @@ module line_memory #(
         if (RASTER != 0) begin : gen_raster
             localparam COLUMN_W = (STRIPE > 1) ? COLUMN_BITS : 1;
             localparam END = LAST_STRIPE - 1;
-            reg  [PHASES-1:0]   phase_one_q;
-            reg  [COLUMN_W-1:0] column_q;
+            wire [PHASES-1:0]   phase_one_q;
+            wire [COLUMN_W-1:0] column_q;
             wire stripe_ends = column_q == LAST_IN_STRIPE[COLUMN_W-1:0];
             wire row_at_end = phase_one_q[PHASES-1] && column_q == END[COLUMN_W-1:0];
             assign phase = phase_one_q;
             assign column_wide = {{(32-COLUMN_W){1'b0}}, column_q};
             assign column_ends = 1'b1;
             assign last_beat = last_channel && row_at_end;
-            always @(posedge clk) begin
-                if (rst || (beat && last_beat)) begin
-                    phase_one_q <= {{(PHASES-1){1'b0}}, 1'b1};
-                    column_q <= LEAD[COLUMN_W-1:0];
-                end else if (beat && last_channel) begin
-                    column_q <= stripe_ends ? {COLUMN_W{1'b0}} : column_q + 1'b1;
-                    if (stripe_ends) phase_one_q <= phase_one_q << 1;
-                end
-            end
+            wire [PHASES-1:0]   phase_one_d = phase_one_q << 1;
+            wire [COLUMN_W-1:0] column_d = stripe_ends ? {COLUMN_W{1'b0}} : column_q + 1'b1;
+            voted_reg #(
+                .W(COLUMN_W),
+                .RESET(LEAD[COLUMN_W-1:0]),
+                .TMR(TMR)
+            ) u_column (
+                .clk(clk),
+                .rst(rst || (beat && last_beat)),
+                .enable(beat && last_channel),
+                .d(column_d),
+                .q(column_q)
+            );
+            voted_reg #(
+                .W(PHASES),
+                .RESET({{(PHASES-1){1'b0}}, 1'b1}),
+                .TMR(TMR)
+            ) u_phase (
+                .clk(clk),
+                .rst(rst || (beat && last_beat)),
+                .enable(beat && last_channel && stripe_ends),
+                .d(phase_one_d),
+                .q(phase_one_q)
+            );
         end else begin : gen_table
-            reg  [INDEX_W-1:0] index_q;
-            reg  [INDEX_W-1:0] group_q;
+            wire [INDEX_W-1:0] index_q;
+            wire [INDEX_W-1:0] group_q;
             wire [ENTRY_W-1:0] entry = TABLE[index_q * ENTRY_W +: ENTRY_W];
             wire [31:0] phase_wide = ({{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << (ENTRY_W - 1)) - 1)) >> COLUMN_BITS;
             wire last_index = index_q == LAST_INDEX[INDEX_W-1:0];
@@ -243,21 +273,29 @@ module line_memory #(
             for (h = 0; h < PHASES; h = h + 1) begin : gen_phase
                 assign phase[h] = phase_wide == h;
             end
-            always @(posedge clk) begin
-                if (rst) begin
-                    index_q <= 0;
-                    group_q <= 0;
-                end else if (beat) begin
-                    if (!column_ends) begin
-                        index_q <= index_q + 1'b1;
-                    end else if (!last_channel) begin
-                        index_q <= group_q;
-                    end else begin
-                        index_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
-                        group_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
-                    end
-                end
-            end
+            wire [INDEX_W-1:0] next = last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
+            wire [INDEX_W-1:0] index_d = (column_ends && !last_channel) ? group_q
+                : column_ends ? next : index_q + 1'b1;
+            voted_reg #(
+                .W(INDEX_W),
+                .TMR(TMR)
+            ) u_index (
+                .clk(clk),
+                .rst(rst),
+                .enable(beat),
+                .d(index_d),
+                .q(index_q)
+            );
+            voted_reg #(
+                .W(INDEX_W),
+                .TMR(TMR)
+            ) u_group (
+                .clk(clk),
+                .rst(rst),
+                .enable(beat && column_ends && last_channel),
+                .d(next),
+                .q(group_q)
+            );
         end
     endgenerate
 
@@ -280,21 +318,35 @@ module line_memory #(
             end
         end
     endgenerate
-    reg  [PHASES-1:0]    phase_q;
+    wire [PHASES-1:0]    phase_q;
     /* verilator lint_off UNUSEDSIGNAL */
-    reg                  last_is_real_q;    // words that are written whole do not ask
+    wire                 last_is_real_q;    // words that are written whole do not ask
     /* verilator lint_on UNUSEDSIGNAL */
-    reg  [ADDRESS_W-1:0] address_q;
+    wire [ADDRESS_W-1:0] address_q;
     reg  [SIDE*S_W-1:0]  data_q;
     // no write before the first reset: it could hit a column that only holds padding
-    initial phase_q = {PHASES{1'b0}};
+    voted_reg #(
+        .W(PHASES),
+        .INITIAL(1),
+        .TMR(TMR)
+    ) u_write_phase (
+        .clk(clk),
+        .rst(rst || !beat),
+        .enable(1'b1),
+        .d(phase),
+        .q(phase_q)
+    );
+    voted_reg #(
+        .W(1 + ADDRESS_W),
+        .TMR(TMR)
+    ) u_write_address (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(1'b1),
+        .d({column_wide < LAST_STRIPE, address_wide[ADDRESS_W-1:0]}),
+        .q({last_is_real_q, address_q})
+    );
     always @(posedge clk) begin
-        if (rst || !beat) phase_q <= {PHASES{1'b0}};
-        else phase_q <= phase;
-    end
-    always @(posedge clk) begin
-        last_is_real_q <= column_wide < LAST_STRIPE;
-        address_q <= address_wide[ADDRESS_W-1:0];
         data_q <= data;
     end
 
@@ -334,10 +386,7 @@ module line_memory #(
                 (* ram_style = "block" *) (* no_rw_check *) reg [STRIPES*S_W-1:0] memory [0:DEPTH-1];
                 reg [STRIPES*S_W-1:0] read_q;
                 reg [STRIPES*S_W-1:0] word_q;
-                reg  [READ-2:0]       zero_q;
-                /* verilator lint_off UNUSEDSIGNAL */
-                wire [READ-1:0]       zero_d = {zero_q, read_zero[r]};    // the oldest goes
-                /* verilator lint_on UNUSEDSIGNAL */
+                wire                  zero_q;
                 wire [STRIPES*S_W-1:0] read;
                 if (FILL != 0) begin : gen_fill
                     integer w;
@@ -358,11 +407,18 @@ module line_memory #(
                 end else begin : gen_as_read
                     assign read = read_q;
                 end
-                wire clear = rst || (read_enable && zero_q[READ-2]);
-                always @(posedge clk) begin
-                    if (rst) zero_q <= {(READ-1){1'b1}};
-                    else if (read_enable) zero_q <= zero_d[READ-2:0];
-                end
+                wire clear = rst || (read_enable && zero_q);
+                voted_reg #(
+                    .STAGES(READ - 1),
+                    .RESET(1'b1),
+                    .TMR(TMR)
+                ) u_zero (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(read_enable),
+                    .d(read_zero[r]),
+                    .q(zero_q)
+                );
                 always @(posedge clk) begin
                     if (clear) word_q <= {(STRIPES*S_W){1'b0}};
                     else if (read_enable) word_q <= read;

@@ -104,6 +104,7 @@ def toy(request, tmp_path):
         build_id=0xDEADBEEF,
         layers=0,
         watched=0,
+        tmr=0,
         version=1,
     )
     (tmp_path / "toy_top.v").write_text(top)

@@ -17,7 +17,7 @@ from hwgen.lanes.rescale import Scaler, scaler_of, shared
 from hwgen.lanes.shifts import as_shift
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
-from hwgen.protect import UNPROTECTED, Protection
+from hwgen.protect import EVERYTHING, UNPROTECTED, Protection
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stage import Stage
@@ -77,6 +77,7 @@ class TermLanes(LoadableUnit):
 
     primitives = True
     watches = True
+    votes = True
     loads = True
     stops = False
     instant = False
@@ -89,7 +90,7 @@ class TermLanes(LoadableUnit):
 
     @property
     def protects(self) -> frozenset[str]:
-        return frozenset() if self.scaler is not None else frozenset({"memories"})
+        return frozenset() if self.scaler is not None else EVERYTHING
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ class Unit:
     takes, gives  prefixes of its stream ports: prefix p has p_tdata, p_tvalid, p_tready
     loads         whether the module has the ports load_select, load and loaded (rtl/term_lanes.v)
     watches       whether the module has the ports fault and repaired, which tell of flipped bits (docs/protect.md)
+    votes         whether the module has the parameter TMR
     protects      what of `Protection` reaches all that the unit has: memories, control
     primitives    whether the module has the parameter XILINX
     latency       registers from its input to its output that no line memory is part of
@@ -34,6 +35,7 @@ class Unit:
     takes: tuple[str, ...] = ("s_axis",)
     gives: tuple[str, ...] = ("m_axis",)
     watches: bool = False
+    votes: bool = False
     protects: frozenset[str] = frozenset()
     primitives: bool = False
     loads: bool = False
