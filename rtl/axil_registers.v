@@ -17,7 +17,7 @@
 // a time; address and data of a write may come in either order.
 //
 // `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had
-// time to say so; meanwhile there is no start. `interrupt` is high while a bit of FAULTS or EVENTS is.
+// time to say so; meanwhile there is no start. `irq`, the interrupt, is high while a bit of FAULTS or EVENTS is.
 //
 // bench: sim/bench_axil_registers.py
 `default_nettype none
@@ -90,7 +90,7 @@ module axil_registers #(
     input  wire               desync,
     input  wire [31:0]        lost_from,
     input  wire [31:0]        lost_to,
-    output wire               interrupt
+    output wire               irq
 );
 
     localparam [31:0] ID = 32'h4857474E;  // "HWGN"
@@ -187,7 +187,7 @@ module axil_registers #(
         if (WATCHED > 0) begin : gen_watch
             genvar w;
             reg event_q;
-            reg interrupt_q;
+            reg irq_q;
             wire [2*WATCH_WORDS-1:0] of;        // the word that a write is about
             wire whole = wstrb_q == 4'b1111;
             for (w = 0; w < WATCH_WORDS; w = w + 1) begin : gen_word
@@ -216,15 +216,15 @@ module axil_registers #(
                 end
             end
             assign event_desync = event_q;
-            assign interrupt = interrupt_q;
+            assign irq = irq_q;
             assign clears = whole && (awaddr_q == EVENTS || |of);
             always @(posedge clk) begin
                 if (rst) begin
                     event_q <= 1'b0;
-                    interrupt_q <= 1'b0;
+                    irq_q <= 1'b0;
                 end else begin
                     event_q <= desync || (event_q && !(writes && whole && awaddr_q == EVENTS && wdata_q[0]));
-                    interrupt_q <= event_q || |faults;
+                    irq_q <= event_q || |faults;
                 end
             end
         end else begin : gen_no_watch
@@ -232,7 +232,7 @@ module axil_registers #(
             assign faults = {(32*WATCH_WORDS){1'b0}};
             assign repairs = {(32*WATCH_WORDS){1'b0}};
             assign event_desync = 1'b0;
-            assign interrupt = 1'b0;
+            assign irq = 1'b0;
             assign clears = 1'b0;
         end
     endgenerate

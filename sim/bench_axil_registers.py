@@ -244,7 +244,7 @@ async def flipped_bits_stay_until_they_are_cleared(dut):
         dut.desync.value = dut.fault.value = dut.repaired.value = 1
         for _ in range(5):
             await FallingEdge(dut.clk)
-            assert not int(dut.interrupt.value)
+            assert not int(dut.irq.value)
         return
     assert await host.read(WATCHED) == watched
     assert await host.write(WATCHED, 0) == AxiResp.SLVERR
@@ -264,16 +264,16 @@ async def flipped_bits_stay_until_they_are_cleared(dut):
             expected |= 1 << layer
             assert await host.read(base) | await host.read(base + 4) << 32 == expected
             assert await host.read(other) == await host.read(other + 4) == 0
-        assert int(dut.interrupt.value) == (name == "fault")
+        assert int(dut.irq.value) == (name == "fault")
         assert await host.write(base, 0xFF, 1) == AxiResp.SLVERR  # not whole
         assert await host.write(base, 1) == AxiResp.OKAY
         assert await host.read(base) == 1 << 31 and await host.read(base + 4) == 5
-        assert int(dut.interrupt.value) == (name == "fault")
+        assert int(dut.irq.value) == (name == "fault")
         assert await host.write(base, 0xFFFFFFFE) == await host.write(base + 4, 0xFFFFFFFF) == AxiResp.OKAY
         assert await host.read(base) == await host.read(base + 4) == 0
-        assert not int(dut.interrupt.value)
+        assert not int(dut.irq.value)
     await pulse("desync", 1)
-    assert await host.read(EVENTS) == 1 and int(dut.interrupt.value)
+    assert await host.read(EVENTS) == 1 and int(dut.irq.value)
     assert await host.read(FAULTS) == 0
     assert await host.write(EVENTS, 0xFFFFFFFE) == AxiResp.OKAY
     assert await host.read(EVENTS) == 1
@@ -283,7 +283,7 @@ async def flipped_bits_stay_until_they_are_cleared(dut):
     assert await host.read(EVENTS) == 0 and await host.read(FAULTS) == 1 << 5
     await reset(dut)
     await FallingEdge(dut.clk)
-    assert await host.read(FAULTS) == 0 and not int(dut.interrupt.value)
+    assert await host.read(FAULTS) == 0 and not int(dut.irq.value)
 
 
 @cocotb.test()
