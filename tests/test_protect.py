@@ -1,4 +1,4 @@
-"""Builds with --protect: the same integers, codes that repair, registers that tell, three copies that synthesis keeps."""
+"""Builds with --protect: the same integers, codes that repair, registers that tell, copies that synthesis keeps."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,8 @@ import torch
 from torch import nn
 
 from hwgen import BuildConfig, build, simulate
-from hwgen.errors import BadInput, UnsupportedLayer
+from hwgen.errors import BadInput
 from hwgen.flow import read_design, read_manifest
-from hwgen.load import load
 from hwgen.nn import ActQuant
 from hwgen.protect import Protection, check_bits, hsiao
 from hwgen.rom import Rom
