@@ -421,6 +421,19 @@ class TermLanes(LoadableUnit):
             written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
         return words, *self.device.block_memory(words, stripes * bits, written)
 
+    @property
+    def control_bits(self) -> int:
+        """Registers of control, those of a copy: a vote each, where there are three."""
+        fields, rows, stripe = self.fields, self.rows, self.out_order.stripe
+        address = fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
+        fetches = 2 + (self.depth > self.device.lut_depth) + self.protect.ecc + self.entries.gaps
+        position = ceil_log2(self.depth) + ceil_log2(rows.out_rows) + 3 * ceil_log2(stripe) + 2 * fields["ROW_BITS"]
+        command = address + 2 + ceil_log2(self.windows.legs) + self.program.immediate_bits + self.program.command_bits
+        written = address + 2 * self.windows.phases + ceil_log2(rows.rows) + 2 * fields["ROW_BITS"]
+        padding = min(self.stage.window.reach[0], rows.pad_top + rows.pad_bottom)
+        groups = 1 if self.shared else self.fold.groups
+        return 2 * fetches + position + groups * command + 3 * self.fold.groups + written + padding + ceil_log2(self.beats) + 20
+
     def estimate(self):
         return price.estimate(self)
 
