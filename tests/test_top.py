@@ -105,6 +105,8 @@ def toy(request, tmp_path):
         layers=0,
         watched=0,
         tmr=0,
+        modes=1,
+        mode_bits=0,
         version=1,
     )
     (tmp_path / "toy_top.v").write_text(top)
