@@ -23,6 +23,7 @@ from hwgen.collector import no_collector
 from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
+from hwgen.protect import NONE
 from hwgen.simulators import SIMULATORS
 from hwgen.target import EXACT, TARGETS
 
@@ -209,6 +210,14 @@ def hardware_options(command):
             show_default=True,
             help="Memory of the loadable layers; uram is empty until it is loaded. auto: whichever is better, layer by "
             "layer.",
+        ),
+        click.option(
+            "--protect",
+            default=NONE,
+            show_default=True,
+            metavar="KINDS",
+            help="Against flipped bits: none, or parity (lists and line memories tell of one) or ecc (lists put it "
+            "right), and tmr-control (control registers in three copies), with commas between.",
         ),
         click.option(
             "--split",
