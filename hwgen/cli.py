@@ -163,7 +163,7 @@ mode_option = click.option(
     "--mode",
     type=_Mode(),
     metavar="MODE",
-    help="Of a build with --modes: that of all frames, a number from 0, or random, by the seed, for each frame its own.",
+    help="Of a build with --modes: that of all frames, from 0, or random. Default: 0 to simulate, random to verify.",
 )
 edited_option = click.option(
     "--edited", is_flag=True, help="Files of the build, but for golden.*, may have been changed; else that is refused."
@@ -308,7 +308,9 @@ def build(net, modes, out, name, **choices):
     names = [part.strip() for part in modes.split(",")] if modes else [net]
     if bool(net) == bool(modes) or not all(names):
         raise BadInput(
-            "both NET and --modes" if net else "no network", "NET, --modes", "name NET, or with --modes one for each mode"
+            "both NET and --modes" if net else "no network",
+            "NET, --modes",
+            "name NET, or with --modes one for each mode",
         )
     config = BuildConfig(name=name, **choices)
     board = load_board(config.board)

@@ -98,9 +98,10 @@ def build(
             progress("schedule: what would fit")
             raise advised(error, graph, stages, config, board) from None
         progress("emit")
-        files = emit(design)
+        emitted = emit(design)
         progress("lint")
-        lint(files)
+        lint(emitted)
+        files: dict[str, str | bytes] = {**emitted}
         for number, golden in enumerate(graphs):
             files |= dict(zip(store.names(number), store.dump(golden), strict=True))
         files[CONSTRAINTS] = board.constraints
@@ -163,7 +164,9 @@ def _read_all(
 ) -> tuple[list[Graph], list[Requantization]]:
     """The graph of each mode, and what the quantizers of all became."""
     if len(networks) > 1 and config.loadable is not None:
-        raise BadInput("modes and loadable layers", "--modes, --loadable", "give one of them: a list that is loaded is one")
+        raise BadInput(
+            "modes and loadable layers", "--modes, --loadable", "give one of them: a list that is loaded is one"
+        )
     if len(networks) > MOST_MODES:
         raise BadInput(f"{len(networks)} modes", "--modes", f"give at most {MOST_MODES}")
     graphs, notes = [], []

@@ -37,9 +37,7 @@ def entries_of(stage: Stage, kind: LaneKind, order: Order) -> Entries:
     return stage.once(("entries", kind.name, order.channels), made)
 
 
-def work(
-    stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False, mode: int | None = None
-) -> int:
+def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False, mode: int | None = None) -> int:
     """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds; mode -- of the
     frame, None: the slowest."""
     stripe = -(-stage.y.shape[2] // fold.lanes)
