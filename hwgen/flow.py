@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,8 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
-from hwgen.board import CONSTRAINTS, load_board, read_board
+from hwgen.alternatives import Plan, best
+from hwgen.board import CONSTRAINTS, Board, load_board, read_board
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
@@ -26,7 +28,6 @@ from hwgen.modes import MOST_MODES, joined, lowered, switched
 from hwgen.passes import run_passes
 from hwgen.remedies import advised
 from hwgen.requantizers import Requantization
-from hwgen.schedule import schedule
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
@@ -37,6 +38,7 @@ KEYS = {
     "top": str,
     "clocks": dict,
     "board": dict,
+    "rewrites": list,
     "choices": dict,
     "levels": int,
     "loadable": list,
@@ -82,30 +84,17 @@ def build(
     graphs, notes = _read_all([(model, example_inputs), *modes], config)
     with no_collector():
         progress("schedule")
-        graph = joined(graphs)
-        stages = lowered(graphs) if modes else lower(graph, config.is_loadable)
-        try:
-            choices = schedule(graph, stages, config, board)
-            context = Context.of(graph, stages, board.device, config.levels)
-            design = switched(place(config.name or _name(out), graph, stages, choices, context), graphs)
-            weighted = {node.name for node in graph.nodes if node.op.has_weights}
-            units = [placed.unit for placed in design.placed]
-            config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
-            design.check_fits(board)
-        except DoesNotFit as error:
-            if modes:
-                raise
-            progress("schedule: what would fit")
-            raise advised(error, graph, stages, config, board) from None
+        plan = _planned(config.name or _name(out), graphs, config, board, progress)
+        design = plan.design
         progress("emit")
         emitted = emit(design)
         progress("lint")
         lint(emitted)
         files: dict[str, str | bytes] = {**emitted}
-        for number, golden in enumerate(graphs):
+        for number, golden in enumerate(design.graphs):
             files |= dict(zip(store.names(number), store.dump(golden), strict=True))
         files[CONSTRAINTS] = board.constraints
-        files[MANIFEST] = seal(manifest(design, board, files, choices, config, notes))
+        files[MANIFEST] = seal(manifest(plan, board, files, config, notes))
         progress("write")
         write(out, files)
     return design
@@ -157,6 +146,22 @@ def read_design(folder: str | Path, edited: bool = False) -> Design:
     stages = lowered(graphs) if len(graphs) > 1 else lower(graph, lambda layer: layer in known["loadable"])
     context = Context.of(graph, stages, read_board(folder, known).device, known["levels"])
     return switched(place(known["name"], graph, stages, choices, context), graphs)
+
+
+def _planned(
+    name: str, graphs: Sequence[Graph], config: BuildConfig, board: Board, progress: Callable[[str], None]
+) -> Plan:
+    """The network as it is built; of several modes, which are not rewritten, a design that switches between them."""
+    if len(graphs) > 1:
+        plan = Plan.of(name, joined(graphs), lowered(graphs), config, board)
+        return replace(plan, design=switched(plan.design, graphs))
+    (graph,) = graphs
+    stages = lower(graph, config.is_loadable)
+    try:
+        return best(name, graph, stages, config, board)
+    except DoesNotFit as error:
+        progress("schedule: what would fit")
+        raise advised(error, graph, stages, config, board) from None
 
 
 def _read_all(
