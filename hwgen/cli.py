@@ -165,7 +165,7 @@ mode_option = click.option(
     "--mode",
     type=_Mode(),
     metavar="MODE",
-    help="Of a build with --modes: that of all frames, a number from 0, or random, by the seed, for each frame its own.",
+    help="Of a build with --modes: that of all frames, from 0, or random. Default: 0 to simulate, random to verify.",
 )
 edited_option = click.option(
     "--edited", is_flag=True, help="Files of the build, but for golden.*, may have been changed; else that is refused."
