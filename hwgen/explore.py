@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from hwgen.board import Board, load_board
+from hwgen.boxes import with_and_without
 from hwgen.config import MOST_LANES, RESOURCES, BuildConfig
 from hwgen.engines import Choice
 from hwgen.errors import HwgenError
-from hwgen.forms import graphs
 from hwgen.frontend import read_model
 from hwgen.ir import Graph
 from hwgen.lower import lower
@@ -63,7 +63,7 @@ def _menus(graph: Graph, config: BuildConfig, board: Board) -> list[Menu]:
     """Of each form of a network in which the layers are that the config names."""
     found: list[Menu] = []
     refused: list[HwgenError] = []
-    for own in graphs(graph):
+    for own in with_and_without(graph):
         try:
             found.append(Menu(own, lower(own, config.is_loadable), config, board, dsp=config.dsp))
         except HwgenError as error:

@@ -10,7 +10,9 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
+from hwgen.alternatives import best
 from hwgen.board import CONSTRAINTS, load_board, read_board
+from hwgen.boxes import box_sums
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
@@ -18,14 +20,15 @@ from hwgen.emit import emit, manifest
 from hwgen.engines import Context, read_choice
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
-from hwgen.forms import choose
 from hwgen.frontend import read_model
 from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.remedies import advised
+from hwgen.split import parted
 from hwgen.version import VERSION
 
+PROPOSERS = (box_sums, parted)  # of equal networks, in the order in which they are tried
 # what later commands read in hwgen.json
 KEYS = {
     "hwgen": str,
@@ -78,18 +81,21 @@ def build(
         progress("schedule")
         stages = lower(graph, config.is_loadable)
         try:
-            form = choose(config.name or _name(out), graph, stages, config, board)
+            plan = best(graph, stages, config, board, PROPOSERS)
+            design = plan.placed(config.name or _name(out))
+            weighted = {node.name for node in plan.graph.nodes if node.op.has_weights}
+            units = [placed.unit for placed in design.placed]
+            config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
         except DoesNotFit as error:
             progress("schedule: what would fit")
             raise advised(error, graph, stages, config, board) from None
-        design = form.design
         progress("emit")
         files = emit(design)
         progress("lint")
         lint(files)
-        files |= dict(zip(("golden.json", "golden.npz"), store.dump(design.graph), strict=True))
+        files |= dict(zip(("golden.json", "golden.npz"), store.dump(plan.graph), strict=True))
         files[CONSTRAINTS] = board.constraints
-        files[MANIFEST] = seal(manifest(design, board, files, form.choices, config, notes))
+        files[MANIFEST] = seal(manifest(design, board, files, plan.choices, config, notes))
         progress("write")
         write(out, files)
     return design

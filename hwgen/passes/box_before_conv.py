@@ -8,8 +8,8 @@ So the convolution has the stride s q, and its terms are added for fewer pixels,
 depthwise convolution of ones, dilated by s: first along the rows, then down the columns, so that a sum of a row is part
 of p others. A pool before its activation, and additions used again, are those of MLCNN (Jiang et al., IPDPS 2022).
 
-Not every build gains: a spatial convolution has an adder for each term, however many pixels there are. hwgen/forms.py
-chooses.
+Not every build gains: a spatial convolution has an adder for each term, however many pixels there are. hwgen/boxes.py
+tells where it is tried.
 """
 
 from collections.abc import Iterable
