@@ -46,6 +46,22 @@ class Override:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Decomposition:
+    """The convolutions whose name matches `pattern` become two layers, NAME.basis and NAME.coefficients, with kernels that
+    are sums of a few (docs/escalate.md); overrides may name these.
+
+    kernels  of the basis, at most as many as a window has taps
+    first    of both
+    bits     of the activations between, with their sign
+    """
+
+    pattern: str
+    kernels: Annotated[int, Field(ge=1)]
+    first: Literal["basis", "coefficients"] = "basis"
+    bits: Annotated[int, Field(ge=1, le=8)] = 8
+
+
+@dataclass(frozen=True, config=STRICT)
 class Training:
     """What `fit` does: Adam with a cosine rate, once for the part before `quantize_from`, once for the rest.
 
@@ -89,6 +105,7 @@ class Recipe:
                   (hwgen.compress.price) is not pruned
     reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
                   convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
+    decompose     convolutions that become two layers each; the last that matches wins
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -106,6 +123,7 @@ class Recipe:
     quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     break_even: bool = True
     reorder_pools: bool = False
+    decompose: tuple[Decomposition, ...] = ()
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 
