@@ -8,88 +8,152 @@ from hwgen.board import Board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.design import Design, place
 from hwgen.engines import Choice, Context
-from hwgen.errors import BadInput, HwgenError
+from hwgen.errors import HwgenError
 from hwgen.ir import Graph
 from hwgen.lower import lower
 from hwgen.pace import interval_of
+from hwgen.passes import boxed
+from hwgen.passes.box_before_conv import of_fewer_terms
 from hwgen.schedule import schedule
+from hwgen.split import parted, split_channels
 from hwgen.stage import Stage
 
-# of one place in the network, ways to rewrite it of which at most one is kept; each gives a graph that is equal in all
-# values of the outputs
-Place = Sequence[Callable[[Graph], Graph]]
-Proposer = Callable[[Graph, list[Stage], BuildConfig], Iterator[Place]]
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Of a layer, by a way of KINDS, with its numbers: plain values, which hwgen.json keeps."""
+
+    kind: str
+    layer: str
+    numbers: tuple[int, ...] = ()
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph after all passes, rewritten: equal in the values of all its outputs."""
+        return KINDS[self.kind].apply(graph, self.layer, list(self.numbers))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """apply -- of a graph, a layer and numbers; ways -- of each layer that may be rewritten the numbers to try, at most
+    one of which is kept; raises where the config asks for what cannot be"""
+
+    apply: Callable[[Graph, str, list[int]], Graph]
+    ways: Callable[[Graph, list[Stage], BuildConfig], Iterator[tuple[str, list[list[int]]]]]
+
+
+# in the order in which they are applied
+KINDS = {
+    "boxes": Kind(
+        lambda graph, layer, _: boxed(graph, [layer]),
+        lambda graph, stages, config: ((layer, [[]]) for layer in of_fewer_terms(graph)),
+    ),
+    "split": Kind(split_channels, lambda graph, stages, config: parted(stages, config)),
+}
+Place = list[Rewrite]
+Kept = tuple[Rewrite | None, ...]  # of each place
+
+
+def places(graph: Graph, stages: list[Stage], config: BuildConfig) -> list[Place]:
+    """Where the network can be rewritten, and how: of each place at most one rewrite is kept."""
+    return [
+        [Rewrite(name, layer, tuple(numbers)) for numbers in each]
+        for name, kind in KINDS.items()
+        for layer, each in kind.ways(graph, stages, config)
+    ]
+
+
+def read_rewrite(entry: dict) -> Rewrite:
+    """The rewrite whose fields hwgen.json holds; raises KeyError, TypeError for what is none."""
+    return Rewrite(entry["kind"], entry["layer"], tuple(entry["numbers"]))
+
+
+def rewritten(graph: Graph, rewrites: Sequence[Rewrite]) -> Graph:
+    """The graph with all of them, which are of different places and in the order of KINDS."""
+    for rewrite in rewrites:
+        graph = rewrite(graph)
+    return graph
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A graph, its stages, what is chosen for each, and what that comes to."""
+    """A network as it would be built: what was rewritten, the graph, what is chosen for each stage, and the design."""
 
+    rewrites: tuple[Rewrite, ...]
     graph: Graph
-    stages: list[Stage]
     choices: dict[str, Choice]
-    context: Context
+    design: Design
     board: Board
 
     @staticmethod
-    def of(graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> "Plan":
-        """What `schedule` chooses; raises as it does, and where that exceeds the board."""
+    def of(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> "Plan":
+        """What `schedule` chooses. Raises as it does, and where the design exceeds the board."""
         choices = schedule(graph, stages, config, board)
-        plan = Plan(graph, stages, choices, Context.of(graph, stages, board.device, config.levels), board)
-        plan._design.check_fits(board)
-        return plan
-
-    def placed(self, name: str) -> Design:
-        return replace(self._design, name=name)
-
-    @cached_property
-    def _design(self) -> Design:
-        return place("", self.graph, self.stages, self.choices, self.context)
-
-    @cached_property
-    def interval(self) -> int:
-        """Predicted cycles between two frames."""
-        return interval_of(self._design)
+        context = Context.of(graph, stages, board.device, config.levels)
+        design = place(name, graph, stages, choices, context)
+        weighted = {node.name for node in graph.nodes if node.op.has_weights}
+        units = [placed.unit for placed in design.placed]
+        config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
+        design.check_fits(board)
+        return Plan((), graph, choices, design, board)
 
     @cached_property
     def share(self) -> float:
         """What it takes of the board, summed over the resources."""
-        takes = self._design.estimate()
-        return sum(self.board.share(name, takes[name]) for name in RESOURCES)
+        takes = self.design.estimate()
+        return sum(takes[name] / max(1, self.board.resources[name]) for name in RESOURCES)
+
+    @cached_property
+    def interval(self) -> int:
+        """Predicted cycles between two frames."""
+        return interval_of(self.design)
 
     def rank(self, config: BuildConfig) -> tuple[float, ...]:
         """What is less is better: at a rate that is asked for the area; else the rate, and then the area."""
         return (self.share,) if config.fps else (self.interval, self.share)
 
 
-def best(graph: Graph, stages: list[Stage], config: BuildConfig, board: Board, proposers: Sequence[Proposer]) -> Plan:
-    """The best plan that is found of a graph and its rewrites, place by place: a rewrite is kept where the network is
-    better by it, and never where it then could not be built. So a layer that the config names and that is there in some
-    of them alone asks for one of these. Raises as `Plan.of` does where nothing can be built.
+def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> Plan:
+    """The network that reaches what is asked for at the least cost: none of the rewrites, all, and from the better of
+    these on each place by itself.
 
-    stages -- of the graph
+    So what the network reaches as it came is reached, and a refusal is that of the network as it came. Raises as
+    `Plan.of` does.
+    graph, stages -- after all passes
     """
-    first = _tried(graph, stages, config, board)
-    plan, refusals = (first, []) if isinstance(first, Plan) else (None, [first])
-    now = graph
-    for proposer in proposers:
-        for ways in list(proposer(now, stages if now is graph else lower(now, config.is_loadable), config)):
-            for way in ways:
-                new = way(now)
-                one = _tried(new, lower(new, config.is_loadable), config, board)
-                if isinstance(one, HwgenError):
-                    refusals.append(one)
-                elif plan is None or one.rank(config) < plan.rank(config):
-                    plan = one
-            now = now if plan is None else plan.graph
-    if plan is None:
-        raise min(refusals, key=lambda refusal: isinstance(refusal, BadInput))  # the first that is about hardware
-    return plan
 
+    known = places(graph, stages, config)
 
-def _tried(graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> Plan | HwgenError:
-    """The plan of a graph, or why there is none."""
+    def tried(kept: Kept) -> tuple[Plan, Kept] | None:
+        rewrites = tuple(one for one in kept if one is not None)
+        try:
+            own = rewritten(graph, rewrites)
+            plan = Plan.of(name, own, lower(own, config.is_loadable), config, board)
+        except HwgenError:
+            return None
+        return replace(plan, rewrites=rewrites), kept
+
+    nothing, everything = (None,) * len(known), tuple(ways[0] for ways in known)
     try:
-        return Plan.of(graph, stages, config, board)
-    except HwgenError as refusal:
-        return refusal
+        found, refusal = (Plan.of(name, graph, stages, config, board), nothing), None
+    except HwgenError as error:
+        found, refusal = None, error
+    if known:
+        found = _better(found, tried(everything), config)
+    for i, ways in enumerate(known):
+        kept = everything if found is None else found[1]
+        for choice in (None, *ways):
+            other = (*kept[:i], choice, *kept[i + 1 :])
+            if choice != kept[i] and other not in (nothing, everything):
+                found = _better(found, tried(other), config)
+    if found is None:
+        assert refusal is not None
+        raise refusal
+    return found[0]
+
+
+def _better(
+    found: tuple[Plan, Kept] | None, other: tuple[Plan, Kept] | None, config: BuildConfig
+) -> tuple[Plan, Kept] | None:
+    if found is None or other is None:
+        return found or other
+    return min(found, other, key=lambda one: one[0].rank(config))

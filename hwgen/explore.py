@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hwgen.alternatives import places, rewritten
 from hwgen.board import Board, load_board
-from hwgen.boxes import with_and_without
 from hwgen.config import MOST_LANES, RESOURCES, BuildConfig
 from hwgen.engines import Choice
 from hwgen.errors import HwgenError
@@ -60,10 +60,11 @@ def explore(
 
 
 def _menus(graph: Graph, config: BuildConfig, board: Board) -> list[Menu]:
-    """Of each form of a network in which the layers are that the config names."""
+    """Of the network, and of it rewritten wherever that can be, if the layers are there that the config names."""
     found: list[Menu] = []
     refused: list[HwgenError] = []
-    for own in with_and_without(graph):
+    everywhere = [ways[0] for ways in places(graph, lower(graph, config.is_loadable), config)]
+    for own in (graph, rewritten(graph, everywhere)) if everywhere else (graph,):
         try:
             found.append(Menu(own, lower(own, config.is_loadable), config, board, dsp=config.dsp))
         except HwgenError as error:

@@ -12,7 +12,6 @@ from torch.export import ExportedProgram
 from hwgen import store
 from hwgen.alternatives import best
 from hwgen.board import CONSTRAINTS, load_board, read_board
-from hwgen.boxes import box_sums
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
@@ -25,10 +24,8 @@ from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.remedies import advised
-from hwgen.split import parted
 from hwgen.version import VERSION
 
-PROPOSERS = (box_sums, parted)  # of equal networks, in the order in which they are tried
 # what later commands read in hwgen.json
 KEYS = {
     "hwgen": str,
@@ -37,6 +34,7 @@ KEYS = {
     "top": str,
     "clocks": dict,
     "board": dict,
+    "rewrites": list,
     "choices": dict,
     "levels": int,
     "loadable": list,
@@ -81,21 +79,18 @@ def build(
         progress("schedule")
         stages = lower(graph, config.is_loadable)
         try:
-            plan = best(graph, stages, config, board, PROPOSERS)
-            design = plan.placed(config.name or _name(out))
-            weighted = {node.name for node in plan.graph.nodes if node.op.has_weights}
-            units = [placed.unit for placed in design.placed]
-            config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
+            plan = best(config.name or _name(out), graph, stages, config, board)
         except DoesNotFit as error:
             progress("schedule: what would fit")
             raise advised(error, graph, stages, config, board) from None
+        design = plan.design
         progress("emit")
         files = emit(design)
         progress("lint")
         lint(files)
-        files |= dict(zip(("golden.json", "golden.npz"), store.dump(plan.graph), strict=True))
+        files |= dict(zip(("golden.json", "golden.npz"), store.dump(design.graph), strict=True))
         files[CONSTRAINTS] = board.constraints
-        files[MANIFEST] = seal(manifest(design, board, files, plan.choices, config, notes))
+        files[MANIFEST] = seal(manifest(plan, board, files, config, notes))
         progress("write")
         write(out, files)
     return design

@@ -14,13 +14,14 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
+from hwgen.alternatives import read_rewrite, rewritten
 from hwgen.config import BuildConfig
 from hwgen.design import Design
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.flow import read_design, read_manifest
 from hwgen.frontend import read_model
 from hwgen.ir import Graph, Op
-from hwgen.passes import boxed_as, run_passes
+from hwgen.passes import run_passes
 
 LOAD_LAYER, LOAD_WORDS, LOAD_DATA = 0x4C, 0x50, 0x54  # docs/registers.md
 
@@ -74,7 +75,7 @@ def load_words(
     if model is not None:
         target = BuildConfig(target=known["target"], near=known["near"]).requantization
         graph = run_passes(read_model(model, example_inputs, target)[0])
-        ops = _new_ops(design, boxed_as(graph, design.graph))
+        ops = _new_ops(design, rewritten(graph, [read_rewrite(one) for one in known["rewrites"]]))
     layers, writes = lists_of(design, ops)
     return Weights(known["build_id"], layers, writes)
 

@@ -1,8 +1,8 @@
 """A convolution's kernels as sums of a few that all channels share: W[o, c] = sum_m C[o, c, m] B[m].
 
-The decomposition of ESCALATE (Li et al., MICRO 2021) and PENNI (Li et al., ICML 2020), by singular values. It makes two
-layers of one, in either order: the M basis kernels on each input channel, then a 1x1 convolution of the coefficients; or
-the coefficients first, M maps for each output, then the basis on these.
+The decomposition of ESCALATE (Li et al., MICRO 2021) and PENNI (Li et al., ICML 2020), by singular values. It makes
+two layers of one, in either order: the M basis kernels on each input channel, then a 1x1 convolution of the
+coefficients; or the coefficients first, M maps for each output, then the basis on these.
 """
 
 from fnmatch import fnmatchcase
@@ -52,8 +52,8 @@ class Stages(nn.Module):
 
 
 def factors(weight: Tensor, kernels: int) -> tuple[Tensor, Tensor]:
-    """C [outputs, channels, M] and B [M, *kernel] whose products are nearest a convolution's weights [outputs, channels,
-    *kernel] by squared error; all coefficients of a basis kernel have the root mean square 1."""
+    """C [outputs, channels, M] and B [M, *kernel] whose products are nearest a convolution's weights [outputs,
+    channels, *kernel] by squared error; the coefficients of each basis kernel have the root mean square 1."""
     outputs, channels, *kernel = weight.shape
     flat = weight.double().reshape(outputs * channels, -1)
     u, s, v = torch.linalg.svd(flat, full_matrices=False)
@@ -64,8 +64,8 @@ def factors(weight: Tensor, kernels: int) -> tuple[Tensor, Tensor]:
 
 
 def decompose(network: fx.GraphModule, chosen: tuple[Decomposition, ...]) -> dict[str, int]:
-    """Puts two layers, NAME.basis and NAME.coefficients, in the place of each convolution that a pattern names: the last
-    that matches counts. Returns for the second of each the bits between both.
+    """Puts two layers, NAME.basis and NAME.coefficients, in the place of each convolution that a pattern names: the
+    last that matches counts. Returns for the second of each the bits between both.
 
     Raises BadInput for a pattern that matches no convolution, or more kernels than a window has taps, UnsupportedLayer
     for a convolution of single pixels.

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args, get_type_hints
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from hwgen.compress.formats import STRICT, Format, PowerOfTwo
+from hwgen.compress.formats import STRICT, Format, PowerOfTwo, Uniform
 from hwgen.compress.methods import Fraction, Pruning
 from hwgen.errors import BadInput
 
@@ -47,8 +47,8 @@ class Override:
 
 @dataclass(frozen=True, config=STRICT)
 class Decomposition:
-    """The convolutions whose name matches `pattern` become two layers, NAME.basis and NAME.coefficients, with kernels that
-    are sums of a few (docs/escalate.md); overrides may name these.
+    """The convolutions whose name matches `pattern` become two layers each, NAME.basis and NAME.coefficients, with
+    kernels that are sums of a few (docs/escalate.md); overrides may name these.
 
     kernels  of the basis, at most as many as a window has taps
     first    of both
@@ -84,6 +84,25 @@ class Training:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Split:
+    """Output channels of some layers have one of two formats, found by a search before the training proper
+    (hwgen/compress/channels.py): for layers on two kinds of lanes.
+
+    layers    patterns of names
+    first     for lanes that add a term a cycle
+    second    for lanes that multiply, a weight a cycle
+    accumulators   of the second kind for one of the first
+    strength  of the cycles in the loss: so much is added where one kind of lanes has all channels
+    """
+
+    layers: tuple[str, ...]
+    first: Format = PowerOfTwo()
+    second: Format = Uniform()
+    accumulators: Annotated[float, Field(gt=0)] = 1.0
+    strength: Annotated[float, Field(ge=0)] = 1.0
+
+
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """How a network is compressed.
 
@@ -106,6 +125,7 @@ class Recipe:
     reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
                   convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
     decompose     convolutions that become two layers each; the last that matches wins
+    split         layers whose output channels are each given one of two formats first
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -124,6 +144,7 @@ class Recipe:
     break_even: bool = True
     reorder_pools: bool = False
     decompose: tuple[Decomposition, ...] = ()
+    split: Split | None = None
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hwgen.errors import UnsupportedLayer
 from hwgen.ir import Graph, Node
 from hwgen.ops.quantize import UNBOUNDED, Quantize
-from hwgen.passes.box_before_conv import averaged, box_before_conv
+from hwgen.passes.box_before_conv import box_before_conv
 from hwgen.passes.compose_moves import compose_moves
 from hwgen.passes.concat_moves import concat_moves
 from hwgen.passes.crop_layers import crop_layers
@@ -52,12 +52,6 @@ def run_passes(graph: Graph) -> Graph:
 def boxed(graph: Graph, convs: Collection[str]) -> Graph:
     """A graph after all passes, with box sums before those convolutions: the same values."""
     return _on_its_grids(graph, box_before_conv(graph, convs)) if convs else graph
-
-
-def boxed_as(graph: Graph, other: Graph) -> Graph:
-    """A graph after all passes, with box sums where another of the same layers has them."""
-    names = {node.name for node in other.nodes}
-    return boxed(graph, [conv for conv, pool in averaged(graph).items() if pool not in names])
 
 
 def _on_its_grids(before: Graph, after: Graph) -> Graph:
