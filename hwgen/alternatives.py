@@ -8,7 +8,7 @@ from hwgen.board import Board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.design import Design, place
 from hwgen.engines import Choice, Context
-from hwgen.errors import HwgenError
+from hwgen.errors import BadInput, HwgenError
 from hwgen.ir import Graph
 from hwgen.lower import lower
 from hwgen.pace import interval_of
@@ -116,27 +116,29 @@ def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, boar
     """The network that reaches what is asked for at the least cost: none of the rewrites, all, and from the better of
     these on each place by itself.
 
-    So what the network reaches as it came is reached, and a refusal is that of the network as it came. Raises as
-    `Plan.of` does.
+    So what the network reaches as it came is reached, and a refusal is that of the network as it came: unless the config
+    names a layer that is there in others alone, which so asks for one of these. Raises as `Plan.of` does.
     graph, stages -- after all passes
     """
 
-    known = places(graph, stages, config)
+    known, refusals = places(graph, stages, config), list[HwgenError]()
 
     def tried(kept: Kept) -> tuple[Plan, Kept] | None:
         rewrites = tuple(one for one in kept if one is not None)
         try:
             own = rewritten(graph, rewrites)
             plan = Plan.of(name, own, lower(own, config.is_loadable), config, board)
-        except HwgenError:
+        except HwgenError as error:
+            refusals.append(error)
             return None
         return replace(plan, rewrites=rewrites), kept
 
     nothing, everything = (None,) * len(known), tuple(ways[0] for ways in known)
     try:
-        found, refusal = (Plan.of(name, graph, stages, config, board), nothing), None
+        found = Plan.of(name, graph, stages, config, board), nothing
     except HwgenError as error:
-        found, refusal = None, error
+        refusals.append(error)
+        found = None
     if known:
         found = _better(found, tried(everything), config)
     for i, ways in enumerate(known):
@@ -146,8 +148,7 @@ def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, boar
             if choice != kept[i] and other not in (nothing, everything):
                 found = _better(found, tried(other), config)
     if found is None:
-        assert refusal is not None
-        raise refusal
+        raise min(refusals, key=lambda refusal: isinstance(refusal, BadInput))  # the first that is not about a name
     return found[0]
 
 

@@ -10,8 +10,8 @@ from torch.nn.utils import parametrize
 
 from hwgen.compress import check
 from hwgen.compress.compact import depthwise
-from hwgen.compress.modules import OWN_WEIGHTS, Steps
 from hwgen.compress.decompose import decompose
+from hwgen.compress.modules import OWN_WEIGHTS, Steps
 from hwgen.compress.pools import pool_of, reorder_pools
 from hwgen.compress.prepared import Prepared
 from hwgen.compress.price import format_arguments, layer_break_even
