@@ -67,8 +67,8 @@ def decompose(network: fx.GraphModule, chosen: tuple[Decomposition, ...]) -> dic
     """Puts two layers, NAME.basis and NAME.coefficients, in the place of each convolution that a pattern names: the
     last that matches counts. Returns for the second of each the bits between both.
 
-    Raises BadInput for a pattern that matches no convolution, or more kernels than a window has taps, UnsupportedLayer
-    for a convolution of single pixels.
+    Raises BadInput for a pattern that matches no convolution, or more kernels than make all of a convolution's,
+    UnsupportedLayer for a convolution of single pixels.
     """
     named = [node for node in network.graph.nodes if _is_convolution(network, node)]
     for own in chosen:
@@ -95,8 +95,9 @@ def _stages(name: str, conv: nn.Module, own: Decomposition) -> Stages:
     taps = conv.weight[0, 0].numel()
     if taps == 1:
         raise UnsupportedLayer("its kernels have one tap: there is nothing to decompose", name, "leave it out")
-    if own.kernels > taps:
-        raise BadInput(f"{own.kernels} basis kernels for windows of {taps} taps", name, f"use at most {taps}")
+    most = min(taps, conv.weight.numel() // taps)
+    if own.kernels > most:
+        raise BadInput(f"{own.kernels} basis kernels, of which {most} make all of its own", name, f"use at most {most}")
     if conv.padding_mode != "zeros":
         raise UnsupportedLayer(f"its padding is {conv.padding_mode}", name, "decompose convolutions that pad zeros")
     return Stages(conv, own.kernels, own.first)

@@ -50,7 +50,7 @@ class Decomposition:
     """The convolutions whose name matches `pattern` become two layers each, NAME.basis and NAME.coefficients, with
     kernels that are sums of a few (docs/escalate.md); overrides may name these.
 
-    kernels  of the basis, at most as many as a window has taps
+    kernels  of the basis, at most as many as a window has taps, or the convolution kernels
     first    of both
     bits     of the activations between, with their sign
     """
