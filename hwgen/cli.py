@@ -193,6 +193,12 @@ def hardware_options(command):
             "layer.",
         ),
         click.option(
+            "--split",
+            metavar="PATTERNS",
+            help="Layers whose output channels may be on two kinds of lanes, in LUTs by terms and in DSP slices by "
+            "weights, where the network is better by it at the rate or in the budget: names or patterns, or *.",
+        ),
+        click.option(
             "--lanes",
             type=int,
             help="At most so many accumulators per layer, 1 to 4096. Default: 16; all with a rate or a budget.",

@@ -41,6 +41,9 @@ class BuildConfig:
     )
     # the memory of a loadable layer's terms: bram, or uram, which is empty until it is loaded; auto: either
     weights_in: str = "bram"
+    # layers on lanes whose output channels may be on two kinds of them, in LUTs by terms and in DSP slices by weights:
+    # patterns, several with commas between; with a rate or a budget, and where the network is better by it
+    split: str | None = None
     levels: int = 3  # rows of adders between two registers of a spatial layer, a clamp counted as one, 1 to 64
     # whose integers a network that another tool quantized shall have: exact, rational arithmetic over its scales, or
     # one of hwgen.target.TARGETS, that tool's own
@@ -67,8 +70,21 @@ class BuildConfig:
             raise BadInput(f"weights_in = {self.weights_in!r}", "--weights-in", f"use {', '.join(MEMORIES)}")
         if self.loadable is not None and (not isinstance(self.loadable, str) or not all(self._loadable())):
             raise BadInput(f"loadable = {self.loadable!r}", "--loadable", "use names or patterns of layers, or *")
+        self._check_split()
         if self.name and not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
             raise BadInput(f"name = {self.name!r}", "--name", "use lower-case letters, digits and _, a letter first")
+
+    def _check_split(self) -> None:
+        if self.split is None:
+            return
+        if not isinstance(self.split, str) or not all(_patterns(self.split)):
+            raise BadInput(f"split = {self.split!r}", "--split", "use names or patterns of layers, or *")
+        if not self.targets or not self.dsp:
+            raise BadInput(
+                "a split needs DSP slices, which are chosen for a rate or in a budget",
+                "--split",
+                "give --fps or --budget, without --no-dsp",
+            )
 
     @property
     def requantization(self) -> Target:
@@ -121,7 +137,19 @@ class BuildConfig:
         return found[-1] if found else self.default_engine
 
     def _loadable(self) -> list[str]:
-        return [] if self.loadable is None else [pattern.strip() for pattern in self.loadable.split(",")]
+        return _patterns(self.loadable)
+
+    def is_split(self, layer: str) -> bool:
+        """Whether the channels of a layer, by its name, may be parted."""
+        return any(fnmatchcase(layer, pattern) for pattern in _patterns(self.split))
+
+    def names_split(self, layer: str) -> bool:
+        """Whether that is said of the layer by its own name."""
+        return layer in _patterns(self.split)
+
+    def check_split(self, layers: list[str]) -> None:
+        """Raises BadInput when a pattern matches none of the layers."""
+        _check_patterns(_patterns(self.split), layers, "--split")
 
     def is_loadable(self, layer: str) -> bool:
         """Whether the weights of a layer, by its name, can be replaced."""
@@ -177,6 +205,15 @@ class BuildConfig:
 
     def check_patterns(self, layers: list[str]) -> None:
         """Raises BadInput when a pattern matches none of the layers."""
-        for pattern, _ in self._engines():
-            if pattern != "*" and not any(fnmatchcase(layer, pattern) for layer in layers):
-                raise BadInput(f"no layer matches {pattern!r}", "--engine", f"the layers are {', '.join(layers)}")
+        _check_patterns([pattern for pattern, _ in self._engines()], layers, "--engine")
+
+
+def _patterns(text: str | None) -> list[str]:
+    """Patterns of layers, with commas between."""
+    return [] if text is None else [pattern.strip() for pattern in text.split(",")]
+
+
+def _check_patterns(patterns: list[str], layers: list[str], option: str) -> None:
+    for pattern in patterns:
+        if pattern != "*" and not any(fnmatchcase(layer, pattern) for layer in layers):
+            raise BadInput(f"no layer matches {pattern!r}", option, f"the layers are {', '.join(layers)}")

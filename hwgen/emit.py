@@ -5,11 +5,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
+from hwgen.alternatives import Plan
 from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
-from hwgen.engines import Choice
 from hwgen.found import record, summary
 from hwgen.ir import Input, Output
 from hwgen.pace import pace_of
@@ -95,14 +96,14 @@ def instantiated(text: str) -> list[str]:
 
 
 def manifest(
-    design: Design,
+    plan: Plan,
     board: Board,
     files: dict[str, str | bytes],
-    choices: dict[str, Choice],
     config: BuildConfig,
     notes: Sequence[Requantization],
 ) -> dict:
     """hwgen.json: what later commands need to know of a build; notes -- of its import."""
+    design = plan.design
     top = f"rtl/{design.name}_top.v"
     folders = ("rtl/", "rom/")
     hardware = {path: text for path, text in files.items() if isinstance(text, str) and path.startswith(folders)}
@@ -129,7 +130,8 @@ def manifest(
         "clocks": {"core": "clk", "top": "aclk"},
         "synthesis": board.device.synthesis,
         "board": board.record(),
-        "choices": {name: choice.as_json() for name, choice in choices.items()},
+        "rewrites": [asdict(rewrite) for rewrite in plan.rewrites],
+        "choices": {name: choice.as_json() for name, choice in plan.choices.items()},
         "levels": config.levels,
         "loadable": [unit.name for unit in design.loadable],
         "target": config.target,

@@ -10,6 +10,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
+from hwgen.alternatives import best
 from hwgen.board import CONSTRAINTS, load_board, read_board
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
@@ -23,7 +24,6 @@ from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.passes import run_passes
 from hwgen.remedies import advised
-from hwgen.schedule import schedule
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
@@ -34,6 +34,7 @@ KEYS = {
     "top": str,
     "clocks": dict,
     "board": dict,
+    "rewrites": list,
     "choices": dict,
     "levels": int,
     "loadable": list,
@@ -78,23 +79,18 @@ def build(
         progress("schedule")
         stages = lower(graph, config.is_loadable)
         try:
-            choices = schedule(graph, stages, config, board)
-            context = Context.of(graph, stages, board.device, config.levels)
-            design = place(config.name or _name(out), graph, stages, choices, context)
-            weighted = {node.name for node in graph.nodes if node.op.has_weights}
-            units = [placed.unit for placed in design.placed]
-            config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
-            design.check_fits(board)
+            plan = best(config.name or _name(out), graph, stages, config, board)
         except DoesNotFit as error:
             progress("schedule: what would fit")
             raise advised(error, graph, stages, config, board) from None
+        design = plan.design
         progress("emit")
         files = emit(design)
         progress("lint")
         lint(files)
-        files |= dict(zip(("golden.json", "golden.npz"), store.dump(graph), strict=True))
+        files |= dict(zip(("golden.json", "golden.npz"), store.dump(design.graph), strict=True))
         files[CONSTRAINTS] = board.constraints
-        files[MANIFEST] = seal(manifest(design, board, files, choices, config, notes))
+        files[MANIFEST] = seal(manifest(plan, board, files, config, notes))
         progress("write")
         write(out, files)
     return design

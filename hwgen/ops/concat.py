@@ -17,10 +17,14 @@ AXES = ("channels", "rows", "columns")
 
 @dataclass(frozen=True)
 class Concat(Op):
-    """axis -- 0: channels, 1: rows, 2: columns; path -- the layer's path in the module, for messages"""
+    """axis -- 0: channels, 1: rows, 2: columns; path -- the layer's path in the module, for messages
+    channels -- along channels: which of both, the first frame's before the second's, each of the result is; empty: they
+    stay as they come
+    """
 
     axis: int
     path: str = ""
+    channels: tuple[int, ...] = ()
     degree = 1
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
@@ -46,7 +50,8 @@ class Concat(Op):
 
     def eval(self, types, a, b):
         up_a, up_b = shifts(*types)
-        return torch.cat([a << up_a, b << up_b], dim=1 + self.axis)
+        both = torch.cat([a << up_a, b << up_b], dim=1 + self.axis)
+        return both[:, list(self.channels)] if self.channels else both
 
 
 @imports("aten.cat", "aten.concat", "aten.concatenate", tensors=None)

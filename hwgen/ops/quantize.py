@@ -42,6 +42,10 @@ class Quantize(Op):
     def hardware(self, x):
         return identity(x.shape[0])
 
+    def only(self, channels: list[int]) -> "Quantize":
+        """The requantization of some channels: all are alike."""
+        return self
+
     @property
     def bounded(self) -> bool:
         """Whether both ends of the clamp are there."""

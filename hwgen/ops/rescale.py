@@ -27,6 +27,10 @@ class ByChannel(Op):
     def hardware(self, x):
         return identity(x.shape[0])
 
+    def only(self, channels: list[int]) -> "Quantizer":
+        """The requantization of some channels, in that order."""
+        raise NotImplementedError(f"{type(self).__name__}.only")
+
 
 @dataclass(frozen=True, eq=False)
 class Rescale(ByChannel):
@@ -61,6 +65,10 @@ class Rescale(ByChannel):
         """Multiplier, bias and ties, where they are the same in all channels."""
         found = [np.unique(values).tolist() for values in (self.multipliers, self.biases, self.ties)]
         return (found[0][0], found[1][0], found[2][0]) if all(len(values) == 1 for values in found) else None
+
+    def only(self, channels):
+        parts = {name: _of(getattr(self, name), channels) for name in ("multipliers", "biases", "ties")}
+        return replace(self, **parts)
 
     def of_coarser(self, bits):
         less = min(bits, self.shift)  # bits that all products have zeros in
@@ -121,6 +129,9 @@ class Steps(ByChannel):
     def elementwise(self) -> bool:  # type: ignore[override]
         return len(self.thresholds) == 1
 
+    def only(self, channels):
+        return replace(self, thresholds=_of(self.thresholds, channels))
+
     def of_coarser(self, bits):
         return replace(self, thresholds=-(-self.thresholds >> bits))
 
@@ -136,6 +147,11 @@ class Steps(ByChannel):
         thresholds = torch.from_numpy(self.thresholds).expand(channels, -1).contiguous()
         count = torch.searchsorted(thresholds, by_channel, right=True)
         return self.low + count.reshape(channels, frames, rows, columns).transpose(0, 1)
+
+
+def _of(values: np.ndarray, channels: list[int]) -> np.ndarray:
+    """Of some channels, of numbers that are each channel's or one for all."""
+    return values if len(values) == 1 else values[channels]
 
 
 Quantizer = Quantize | Rescale | Steps

@@ -30,9 +30,13 @@ class Concat(Unit):
         return self.stage.result
 
     @property
-    def axis(self) -> int:
+    def op(self) -> ConcatOp:
         assert isinstance(self.stage.op, ConcatOp)
-        return self.stage.op.axis
+        return self.stage.op
+
+    @property
+    def axis(self) -> int:
+        return self.op.axis
 
     @property
     def together(self) -> bool:
@@ -47,9 +51,9 @@ class Concat(Unit):
     def out_order(self):
         a, b = self.orders
         channels = a.channels
-        if self.axis == 0 and (a.channels or b.channels):
-            channels = (*a.places.tolist(), *(a.shape[0] + b.places).tolist())
-            channels = tuple(np.argsort(channels).tolist())
+        if self.axis == 0 and (a.channels or b.channels or self.op.channels):
+            sent = np.argsort([*a.places, *(a.shape[0] + b.places)])  # of both, one behind the other
+            channels = tuple((np.argsort(self.op.channels)[sent] if self.op.channels else sent).tolist())
         return Order(self.stage.y.shape, a.lanes, a.side + b.side if self.together else a.side, channels)
 
     def note(self):
