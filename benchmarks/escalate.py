@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Literal
 
 import click
 import torch
@@ -42,7 +43,7 @@ class Variant:
 
     kernels: int
     zeros: float
-    first: str = "basis"
+    first: Literal["basis", "coefficients"] = "basis"
     hybrid: bool = False
 
     def __str__(self) -> str:
