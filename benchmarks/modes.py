@@ -1,4 +1,4 @@
-"""Switchable precision on scikit-learn's digits: modes trained jointly against each alone, and what a second mode costs.
+"""Switchable precision on digits: modes trained jointly against each alone, and what a second mode costs.
 
 python -m benchmarks.modes train SEED...     (results in benchmarks/modes.json; what is there is not trained again)
 python -m benchmarks.modes build             (verified in a random order of modes, counted by yosys; modes.json too)
@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -66,7 +65,7 @@ def recipe_of(number: int, seed: int) -> Recipe:
 def joint(model: nn.Module, seed: int, show=lambda line: None) -> list[nn.Module]:
     prepared = prepare_modes(model, [recipe_of(number, seed) for number in range(len(RECIPES))], EXAMPLE)
     fit(prepared, data(seed)[0], show=show)
-    return convert_modes(prepared)
+    return [*convert_modes(prepared)]
 
 
 def alone(model: nn.Module, number: int, seed: int) -> nn.Module:

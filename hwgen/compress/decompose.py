@@ -6,6 +6,7 @@ coefficients; or the coefficients first, M maps for each output, then the basis 
 """
 
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,16 +23,17 @@ BASIS, COEFFICIENTS = "basis", "coefficients"
 class Stages(nn.Module):
     """A convolution in two: `basis` and `coefficients`, one behind the other; the second has the bias."""
 
-    basis: nn.Module
-    coefficients: nn.Module
+    basis: Any
+    coefficients: Any
 
     def __init__(self, conv: Convolution, kernels: int, first: str):
         super().__init__()
         c, b = factors(conv.weight.detach(), kernels)
-        kind, inputs, outputs, groups = type(conv), conv.in_channels, conv.out_channels, conv.groups
+        kind: Any = type(conv)
+        inputs, outputs, groups = conv.in_channels, conv.out_channels, conv.groups
         bias, dtype = conv.bias is not None, conv.weight.dtype
         # the windows, and the padding of zeros that they reach, are the basis's
-        window = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation, "dtype": dtype}
+        window: Any = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation, "dtype": dtype}
         self.basis_first = first == BASIS
         if self.basis_first:
             self.basis = kind(inputs, inputs * kernels, conv.kernel_size, groups=inputs, bias=False, **window)

@@ -77,8 +77,11 @@ class PreparedModes(nn.Module):
 def prepare_modes(
     model: nn.Module, recipes: Sequence[Recipe], example_inputs: tuple[torch.Tensor, ...] | None = None
 ) -> PreparedModes:
-    """A copy of `model` that trains under all recipes at once, those of the widest weights and activations first; raises
-    as `prepare`, and BadInput for recipes that measure, or count their terms."""
+    """A copy of `model` that trains under all recipes at once, that of the widest weights and activations first.
+
+    Raises as `prepare`, and BadInput for recipes that search or count their terms, or are trained otherwise than the
+    first.
+    """
     if len(recipes) < 2:
         raise BadInput(f"{len(recipes)} recipe", "prepare_modes", "give one for each mode, or use prepare()")
     for number, recipe in enumerate(recipes):
