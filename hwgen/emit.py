@@ -71,10 +71,10 @@ def _watch(design: Design) -> dict[str, int]:
     """Parameters of rtl/dataflow_controller.v with protection."""
     if not design.watched:
         return {"watchdog": 0, "early": 0, "tmr": 0}
-    pace = pace_of(design)
+    paces = paces_of(design) if design.modes else [pace_of(design)]
     # twice what a frame may take: whatever the host does, something moves meanwhile
     return {
-        "watchdog": 2 * (pace.latency + pace.interval),
+        "watchdog": 2 * max(pace.latency + pace.interval for pace in paces),
         "early": int(design.early),
         "tmr": int(design.protect.tmr),
     }

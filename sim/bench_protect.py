@@ -12,7 +12,7 @@ import random
 
 import cocotb
 import numpy as np
-from bench_top import DONE, Board
+from bench_top import CONTROL, DONE, SOFT_RESET, Board
 from cocotb.triggers import ClockCycles, FallingEdge
 
 WATCHED, EVENTS, FAULTS, REPAIRS = 0x60, 0x64, 0x300, 0x380
@@ -83,5 +83,7 @@ async def a_flipped_bit_of_a_list_is_told_or_put_right_until_the_list_is_written
                 assert faults == 1 << bit
                 await host.write(EVENTS, 1)
                 word.value = right
+                await host.write(CONTROL, SOFT_RESET)  # the word may have been read ahead
+                await host.told()
             assert await host.run(2) == DONE
             assert await host.told() == (0, 0)

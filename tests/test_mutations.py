@@ -669,7 +669,7 @@ MUTANTS = {
         "term_sequencer",
         0,
         "term_sequencer",
-        "go_1 = valid_1 && row_ready",
+        "go_1 = valid_1 && ready",
         "go_1 = valid_1",
     ),
     "operands lost while results wait": (

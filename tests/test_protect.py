@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import counting
 from hwgen import BuildConfig, build, load_words, simulate
 from hwgen.errors import BadInput, ToolFailed, UnsupportedLayer
 from hwgen.flow import read_design, read_manifest
@@ -192,3 +193,18 @@ def test_an_engine_that_cannot_be_protected_is_refused(tmp_path):
 def test_a_protection_that_there_is_not_is_refused(protect):
     with pytest.raises(BadInput, match="protect"):
         BuildConfig(protect=protect)
+
+
+@pytest.mark.parametrize("tmr", [0, 1])
+def test_synthesis_keeps_three_copies(tmr, tmp_path):
+    """Of the handshake of 4 groups, two flags and a count of two bits: all other registers are numbers."""
+    parameters = "LANES(1), .GROUPS(4), .FINAL(4), .IN_W(3), .IN_SIGNED(0), .OUT_W(3), .HIGH(7), .XILINX(1)"
+    wrapper = f"""module wrapped (input wire clk, rst, load, ready, input wire [11:0] sums, output wire full, valid,
+        output wire [2:0] word);
+        requantize #(.{parameters}, .TMR({tmr})) u_part (.clk(clk), .rst(rst), .load(load), .is_final(1'b0),
+        .mode(1'b0), .sums(sums), .full(full), .m_axis_tdata(word), .m_axis_tvalid(valid), .m_axis_tready(ready));
+    endmodule
+    """
+    (tmp_path / "wrapped.v").write_text(wrapper)
+    found = counting.count(tmp_path, "wrapped", ["wrapped.v"])
+    assert found["FF"] == 12 + 12 + 4 * (3 if tmr else 1)
