@@ -1,93 +1,159 @@
 """Equal networks to choose from: rewrites that pay at some rates and not at others are tried, kept where they do."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from hwgen import modes
 from hwgen.board import Board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.design import Design, place
 from hwgen.engines import Choice, Context
-from hwgen.errors import DoesNotFit
+from hwgen.errors import BadInput, HwgenError
 from hwgen.ir import Graph
 from hwgen.lower import lower
 from hwgen.pace import interval_of
+from hwgen.passes import boxed
+from hwgen.passes.box_before_conv import of_fewer_terms
 from hwgen.schedule import schedule
+from hwgen.split import parted, split_channels
 from hwgen.stage import Stage
 
-# of one place in the network, ways to rewrite it of which at most one is kept; each gives a graph that is equal in all
-# values of the outputs
-Place = Sequence[Callable[[Graph], Graph]]
-Proposer = Callable[[list[Stage], BuildConfig], Iterator[Place]]
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Of a layer, by a way of KINDS, with its numbers: plain values, which hwgen.json keeps."""
+
+    kind: str
+    layer: str
+    numbers: tuple[int, ...] = ()
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph after all passes, rewritten: equal in the values of all its outputs."""
+        return KINDS[self.kind].apply(graph, self.layer, list(self.numbers))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """apply -- of a graph, a layer and numbers; ways -- of each layer that may be rewritten the numbers to try, at most
+    one of which is kept; raises where the config asks for what cannot be"""
+
+    apply: Callable[[Graph, str, list[int]], Graph]
+    ways: Callable[[Graph, list[Stage], BuildConfig], Iterator[tuple[str, list[list[int]]]]]
+
+
+# in the order in which they are applied
+KINDS = {
+    "boxes": Kind(
+        lambda graph, layer, _: boxed(graph, [layer]),
+        lambda graph, stages, config: ((layer, [[]]) for layer in of_fewer_terms(graph)),
+    ),
+    "split": Kind(split_channels, lambda graph, stages, config: parted(stages, config)),
+}
+Place = list[Rewrite]
+Kept = tuple[Rewrite | None, ...]  # of each place
+
+
+def places(graph: Graph, stages: list[Stage], config: BuildConfig) -> list[Place]:
+    """Where the network can be rewritten, and how: of each place at most one rewrite is kept."""
+    return [
+        [Rewrite(name, layer, tuple(numbers)) for numbers in each]
+        for name, kind in KINDS.items()
+        for layer, each in kind.ways(graph, stages, config)
+    ]
+
+
+def read_rewrite(entry: dict) -> Rewrite:
+    """The rewrite whose fields hwgen.json holds; raises KeyError, TypeError for what is none."""
+    return Rewrite(entry["kind"], entry["layer"], tuple(entry["numbers"]))
+
+
+def rewritten(graph: Graph, rewrites: Sequence[Rewrite]) -> Graph:
+    """The graph with all of them, which are of different places and in the order of KINDS."""
+    for rewrite in rewrites:
+        graph = rewrite(graph)
+    return graph
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A graph, its stages, what is chosen for each, and what that comes to."""
+    """A network as it would be built: what was rewritten, the graph, what is chosen for each stage, and the design."""
 
+    rewrites: tuple[Rewrite, ...]
     graph: Graph
-    stages: list[Stage]
     choices: dict[str, Choice]
-    context: Context
+    design: Design
     board: Board
 
     @staticmethod
-    def of(graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> "Plan":
-        """What `schedule` chooses; raises as it does."""
+    def of(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> "Plan":
+        """What `schedule` chooses. Raises as it does, and where the design exceeds the board."""
         choices = schedule(graph, stages, config, board)
-        return Plan(graph, stages, choices, Context.of(graph, stages, board.device, config.levels), board)
+        context = Context.of(graph, stages, board.device, config.levels)
+        design = place(name, graph, stages, choices, context)
+        weighted = {node.name for node in graph.nodes if node.op.has_weights}
+        units = [placed.unit for placed in design.placed]
+        config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
+        design.check_fits(board)
+        return Plan((), graph, choices, design, board)
 
-    def placed(self, name: str) -> Design:
-        return place(name, self.graph, self.stages, self.choices, self.context)
-
-    @cached_property
-    def _design(self) -> Design:
-        return self.placed("")
-
-    @cached_property
-    def interval(self) -> int:
-        """Predicted cycles between two frames."""
-        return interval_of(self._design)
+    def switched(self, graphs: Sequence[Graph]) -> "Plan":
+        """With what switches between the modes of a network; raises DoesNotFit where that exceeds the board."""
+        design = modes.switched(self.design, graphs)
+        design.check_fits(self.board)
+        return replace(self, design=design)
 
     @cached_property
     def share(self) -> float:
         """What it takes of the board, summed over the resources."""
-        takes = self._design.estimate()
-        return sum(self.board.share(name, takes[name]) for name in RESOURCES)
+        takes = self.design.estimate()
+        return sum(takes[name] / max(1, self.board.resources[name]) for name in RESOURCES)
+
+    @cached_property
+    def interval(self) -> int:
+        """Predicted cycles between two frames."""
+        return interval_of(self.design)
 
     def rank(self, config: BuildConfig) -> tuple[float, ...]:
         """What is less is better: at a rate that is asked for the area; else the rate, and then the area."""
         return (self.share,) if config.fps else (self.interval, self.share)
 
 
-def best(graph: Graph, stages: list[Stage], config: BuildConfig, board: Board, proposers: Sequence[Proposer]) -> Plan:
-    """The best plan that is found of a graph and its rewrites, place by place: a rewrite is kept where the network is
-    better by it, and never where it then could not be built. Raises as `schedule` does where nothing can be.
+def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> Plan:
+    """The network that reaches what is asked for at the least cost: none of the rewrites, all, and from the better of
+    these on each place by itself.
 
-    stages -- of the graph
+    So what the network reaches as it came is reached, and a refusal is that of the network as it came. Raises as
+    `Plan.of` does.
+    graph, stages -- after all passes
     """
-    plan, error = None, None
-    try:
-        plan = Plan.of(graph, stages, config, board)
-    except DoesNotFit as refusal:
-        error = refusal
-    now = graph
-    for proposer in proposers:
-        for ways in list(proposer(stages if now is graph else lower(now, config.is_loadable), config)):
-            found = [_tried(way(now), config, board) for way in ways]
-            for one in found:
-                if one is not None and (plan is None or one.rank(config) < plan.rank(config)):
-                    plan = one
-            now = now if plan is None else plan.graph
-    if plan is None:
-        assert error is not None
-        raise error
-    return plan
+
+    known = places(graph, stages, config)
+
+    def tried(kept: Kept) -> tuple[Plan, Kept] | HwgenError:
+        rewrites = tuple(one for one in kept if one is not None)
+        try:
+            own = rewritten(graph, rewrites)
+            plan = Plan.of(name, own, lower(own, config.is_loadable) if rewrites else stages, config, board)
+        except HwgenError as error:
+            return error
+        return replace(plan, rewrites=rewrites), kept
+
+    nothing, everything = (None,) * len(known), tuple(ways[0] for ways in known)
+    found = [tried(kept) for kept in dict.fromkeys((nothing, everything))]
+    now = _best(found, config)
+    for i, ways in enumerate(known):
+        for choice in (None, *ways):
+            kept = everything if now is None else now[1]
+            other = (*kept[:i], choice, *kept[i + 1 :])
+            if choice != kept[i] and other not in (nothing, everything):
+                now = _best([*([now] if now else ()), tried(other)], config)
+    if now is None:
+        # a layer that the config names may be there rewritten alone
+        raise min((one for one in found if isinstance(one, HwgenError)), key=lambda error: isinstance(error, BadInput))
+    return now[0]
 
 
-def _tried(graph: Graph, config: BuildConfig, board: Board) -> Plan | None:
-    """The plan of a rewritten graph; None where there is none."""
-    try:
-        return Plan.of(graph, lower(graph, config.is_loadable), config, board)
-    except DoesNotFit:
-        return None
+def _best(found: Sequence[tuple[Plan, Kept] | HwgenError], config: BuildConfig) -> tuple[Plan, Kept] | None:
+    plans = [one for one in found if not isinstance(one, HwgenError)]
+    return min(plans, key=lambda one: one[0].rank(config), default=None)

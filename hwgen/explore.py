@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hwgen.alternatives import places, rewritten
 from hwgen.board import Board, load_board
 from hwgen.config import MOST_LANES, RESOURCES, BuildConfig
 from hwgen.engines import Choice
+from hwgen.errors import HwgenError
 from hwgen.frontend import read_model
+from hwgen.ir import Graph
 from hwgen.lower import lower
 from hwgen.menu import Menu
 from hwgen.pace import interval_of
@@ -36,24 +39,49 @@ def explore(
     board = load_board(config.board)
     progress("import")
     graph = run_passes(read_model(model, example_inputs, config.requantization)[0])
-    stages = lower(graph, config.is_loadable)
-    menu = Menu(graph, stages, config, board, dsp=config.dsp)
+    menus = _menus(graph, config, board)
     whole = {name: board.resources[name] for name in RESOURCES}
     progress("fastest")
-    fastest, smallest = menu.fastest(whole), menu.smallest(np.inf, whole)
-    if fastest is None or smallest is None:
-        raise does_not_fit(menu)
-    last = menu.slowest(smallest)
+    ends = [end for menu in menus if (end := _ends(menu, whole))]
+    if not ends:
+        raise does_not_fit(menus[0])
+    fastest, last = min(end[0] for end in ends), max(end[1] for end in ends)
     rows = []
     for interval in np.ceil(np.geomspace(fastest, max(fastest, last), points)).tolist():
         progress(f"{interval:,.0f} cycles a frame")
-        chosen, _ = menu.meeting(interval, whole)
-        if chosen is None:
+        found = [(menu, chosen) for menu in menus if (chosen := menu.meeting(interval, whole)[0])]
+        if not found:
             continue
-        row = _row(menu, chosen, config.hertz(board))
+        each = [_row(menu, chosen, config.hertz(board)) for menu, chosen in found]
+        row = min(each, key=lambda one: (max(one["interval"], interval), _share(one, board)))
         if row["interval"] not in [known["interval"] for known in rows]:
             rows.append(row)
     return rows
+
+
+def _menus(graph: Graph, config: BuildConfig, board: Board) -> list[Menu]:
+    """Of the network, and of it rewritten wherever that can be, if the layers are there that the config names."""
+    found: list[Menu] = []
+    refused: list[HwgenError] = []
+    everywhere = [ways[0] for ways in places(graph, lower(graph, config.is_loadable), config)]
+    for own in (graph, rewritten(graph, everywhere)) if everywhere else (graph,):
+        try:
+            found.append(Menu(own, lower(own, config.is_loadable), config, board, dsp=config.dsp))
+        except HwgenError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
+
+
+def _ends(menu: Menu, whole: dict[str, int]) -> tuple[float, float] | None:
+    """The least interval that the board allows, and that of the smallest design; None where it holds none."""
+    fastest, smallest = menu.fastest(whole), menu.smallest(np.inf, whole)
+    return None if fastest is None or smallest is None else (fastest, menu.slowest(smallest))
+
+
+def _share(row: dict, board: Board) -> float:
+    return sum(row[name] / max(1, board.resources[name]) for name in RESOURCES)
 
 
 def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:

@@ -203,6 +203,12 @@ class Graph:
         alone = len(consumers) == 1 and consumers[0].inputs.count(name) == 1 and not self.is_output(name)
         return consumers[0] if alone else None
 
+    def unused(self, name: str) -> str:
+        """`name`, or with underscores behind it, as no node or input is called."""
+        while any(one.name == name for one in (*self.inputs, *self.nodes)):
+            name += "_"
+        return name
+
     def types(self) -> dict[str, TensorType]:
         """The type of every tensor by name."""
         types = {one.name: one.type for one in self.inputs}

@@ -2,18 +2,16 @@
 
 The split of ODiMO (Risso et al.), whose two accelerators are two kinds of lanes here: those that add a term a cycle,
 for channels of few terms, and those that multiply, a weight a cycle, for channels of many. A channel costs the one kind
-its terms and the other its weights that are not zero. So where n channels shall be on the first kind, they are those
-whose terms least exceed their weights: of all splits the best are the prefixes of the channels in that order, and of
-these the one whose slower side is fastest.
+its terms and the other its weights that are not zero. In the order of their quotient the channels of the first kind
+come first: could a channel be divided, no split would be faster than a prefix of that order, so the best prefix of
+whole channels exceeds the best split by the cycles of one channel at most.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
-from hwgen.alternatives import Place
 from hwgen.config import BuildConfig
 from hwgen.errors import UnsupportedLayer
 from hwgen.ir import Graph, Node
@@ -45,8 +43,9 @@ def obstacle(stage: Stage) -> str | None:
     return next((why for why in found if why is not None), None)
 
 
-def parted(stages: list[Stage], config: BuildConfig) -> Iterator[Place]:
-    """Ways to part the layers that `config.split` names, those of most terms a frame first.
+def parted(stages: list[Stage], config: BuildConfig) -> Iterator[tuple[str, list[list[int]]]]:
+    """The layers that `config.split` names, those of most terms a frame first, and the channels to try on lanes of
+    terms.
 
     Raises BadInput for a pattern without a layer, UnsupportedLayer for a layer whose channels cannot be parted.
     """
@@ -57,7 +56,7 @@ def parted(stages: list[Stage], config: BuildConfig) -> Iterator[Place]:
             raise UnsupportedLayer(f"its channels cannot be parted: {why}", stage.name, "leave it out of --split")
     able = [stage for stage in named if obstacle(stage) is None]
     for stage in sorted(able, key=lambda one: -one.y.shape[1] * one.y.shape[2] * int(lengths(one)[0].sum())):
-        yield [partial(split_channels, layer=stage.name, first=channels) for channels in splits(stage)]
+        yield stage.name, list(splits(stage))
 
 
 def lengths(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +70,7 @@ def lengths(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
 def prefix(terms: np.ndarray, weights: np.ndarray, share: float = 1.0) -> list[int]:
     """The channels for lanes of terms, ascending: those of the best prefix where the other side has `share` times their
     accumulators; neither side is empty."""
-    order = np.argsort(terms - weights, kind="stable")
+    order = np.argsort(terms / np.maximum(1, weights), kind="stable")
     first = np.cumsum(terms[order])[:-1]
     second = (weights.sum() - np.cumsum(weights[order])[:-1]) / share
     count = int(np.argmin(np.maximum(first, second))) + 1
@@ -108,9 +107,9 @@ def split_channels(graph: Graph, layer: str, first: list[int]) -> Graph:
     new, ends = list[Node](), list[str]()
     for word, channels in zip(("first", "second"), sides, strict=True):
         part = replace(conv, weight=conv.weight[channels], bias=conv.bias[channels])
-        new.append(Node(_unused(f"{layer}_{word}", graph), part, node.inputs))
+        new.append(Node(graph.unused(f"{layer}_{word}"), part, node.inputs))
         if behind is not None and quantizer is not None:
-            name = _unused(f"{behind.name}_{word}", graph)
+            name = graph.unused(f"{behind.name}_{word}")
             coarser = part.out_exponent(x) - conv.out_exponent(x)  # fewer weights may have a coarser grid
             new.append(Node(name, _of_channels(quantizer, channels, coarser), (new[-1].name,)))
         ends.append(new[-1].name)
@@ -127,9 +126,3 @@ def _of_channels(quantizer: Quantizer, channels: list[int], coarser: int) -> Qua
     """The requantization of some channels, where their integers are worth 2^coarser of the layer's."""
     own = quantizer.only(channels)
     return own if isinstance(own, Quantize) or not coarser else own.of_coarser(coarser)
-
-
-def _unused(name: str, graph: Graph) -> str:
-    while any(node.name == name for node in graph.nodes):
-        name += "_"
-    return name

@@ -14,6 +14,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
+from hwgen.alternatives import read_rewrite, rewritten
 from hwgen.config import BuildConfig
 from hwgen.design import Design
 from hwgen.errors import BadInput, DoesNotFit
@@ -73,7 +74,8 @@ def load_words(
     ops = {}
     if model is not None:
         target = BuildConfig(target=known["target"], near=known["near"]).requantization
-        ops = _new_ops(design, run_passes(read_model(model, example_inputs, target)[0]))
+        graph = run_passes(read_model(model, example_inputs, target)[0])
+        ops = _new_ops(design, rewritten(graph, [read_rewrite(one) for one in known["rewrites"]]))
     layers, writes = lists_of(design, ops)
     return Weights(known["build_id"], layers, writes)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from hwgen.compress.channels import search
 from hwgen.compress.convert import convert
 from hwgen.compress.fit import CHECKPOINT, accuracy, fit
 from hwgen.compress.prepare import prepare
@@ -17,6 +18,7 @@ from hwgen.errors import BadInput
 from hwgen.load import call
 
 RECIPE, HISTORY, MODEL = "recipe.json", "history.json", "model.pt2"
+SEARCH = "channels"  # the folder of a search of formats
 
 
 def load(source: str) -> tuple[nn.Module, Sized, Sized]:
@@ -44,9 +46,11 @@ def run(
 
     Raises BadInput for a folder that holds something else, or the work of another recipe.
     """
-    if out.exists() and any(out.iterdir()) and not (out / CHECKPOINT).is_file():
+    if out.exists() and any(out.iterdir()) and not any((out / at / CHECKPOINT).is_file() for at in ("", SEARCH)):
         raise BadInput("the folder is not empty and holds no compression", str(out), "name a new folder")
     x = next(iter(validation))[0]
+    if recipe.split is not None:
+        recipe = search(model, recipe, (x[:1],), train, validation, folder=out / SEARCH, show=show)
     prepared = prepare(model, recipe, (x[:1],))
     history = fit(prepared, train, validation, folder=out, show=show)
     converted = convert(prepared)

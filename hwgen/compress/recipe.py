@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args, get_type_hints
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from hwgen.compress.formats import STRICT, Format, PowerOfTwo
+from hwgen.compress.formats import STRICT, Format, PowerOfTwo, Uniform
 from hwgen.compress.methods import Fraction, Pruning
 from hwgen.errors import BadInput
 
@@ -68,6 +68,25 @@ class Training:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Split:
+    """Output channels of some layers have one of two formats, found by a search before the training proper
+    (hwgen/compress/channels.py): for layers on two kinds of lanes.
+
+    layers    patterns of names
+    first     for lanes that add a term a cycle
+    second    for lanes that multiply, a weight a cycle
+    accumulators   of the second kind for one of the first
+    strength  of the cycles in the loss: so much is added where one kind of lanes has all channels
+    """
+
+    layers: tuple[str, ...]
+    first: Format = PowerOfTwo()
+    second: Format = Uniform()
+    accumulators: Annotated[float, Field(gt=0)] = 1.0
+    strength: Annotated[float, Field(ge=0)] = 1.0
+
+
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """How a network is compressed.
 
@@ -87,6 +106,9 @@ class Recipe:
                   on their grids
     break_even    a layer whose fraction of zeros would not make hwgen's engine as fast as a dense one of its size
                   (hwgen.compress.price) is not pruned
+    split         layers whose output channels are each given one of two formats first
+    reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
+                  convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -103,6 +125,8 @@ class Recipe:
     prune_until: Annotated[float, Field(ge=0, le=1)] = 0.4
     quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     break_even: bool = True
+    split: Split | None = None
+    reorder_pools: bool = False
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 

@@ -11,7 +11,8 @@ from hwgen.lanes.kinds import lane_kinds
 from hwgen.lanes.unit import entries_of
 from hwgen.lower import lower
 from hwgen.ops.conv import Conv
-from hwgen.passes import run_passes
+from hwgen.passes import boxed, run_passes
+from hwgen.passes.box_before_conv import of_fewer_terms
 from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
 from hwgen.sums import term_count
@@ -22,7 +23,9 @@ class LayerSize:
     """One layer, or all of them.
 
     weights, nonzero   counts
-    terms              signed powers of two of all weights; a frame takes terms_per_frame of them: terms times pixels
+    terms              signed powers of two of all weights; a frame takes terms_per_frame of them: terms times pixels,
+                       those of box sums in the place of a pool behind it (hwgen/passes/box_before_conv.py) if these
+                       are fewer
     value_bits         the non-zero weights alone: each the bits that tell the layer's distinct values apart
     memory_bits        the term ROM: values, places, biases, rounding and the ends of channels
     """
@@ -44,7 +47,8 @@ def sizes(model: nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> list[La
     kinds = (nn.Conv1d, nn.Conv2d, nn.Linear)
     names = {name for name, module in model.named_modules() if isinstance(module, kinds)}
     rows = []
-    for stage in lower(run_passes(import_model(model, example_inputs))):
+    graph = run_passes(import_model(model, example_inputs))
+    for stage in lower(boxed(graph, of_fewer_terms(graph))):
         if not isinstance(stage.op, Conv) or stage.op.path not in names:
             continue  # no weights, or a pool as a convolution
         integers = stage.op.integers

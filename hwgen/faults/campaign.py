@@ -91,7 +91,7 @@ class Campaign:
         self.known, _ = read_build(folder, edited)
         self.where = tuple(kind for kind in KINDS if kind in where)
         self.design: Design = read_design(folder, edited)
-        self.frames = check_run(folder, self.design, x, "verilator", 0.0)
+        self.frames = check_run(folder, self.design, x, "verilator", 0.0)[0]
         check_places(folder, ["sim/faults/*"])
         self.sites = sites_of(folder, self.known, self.where)
         self.samples = len(self.frames[0]) // self.design.graph.frames

@@ -16,7 +16,9 @@ from hwgen.ops.maxpool import adaptive, ends, reduced
 def _sum(importer, x, kernel, stride, sides, weight=1.0):
     channels = importer.type(x).shape[0]
     weights = np.full((channels, 1, *kernel), weight)
-    return importer.add(Conv(weights, np.zeros(channels), stride, sides, groups=channels, path=importer.path), x)
+    none = np.zeros(channels)
+    op = Conv(weights, none, stride, sides, groups=channels, path=importer.path, activations_limited=False)
+    return importer.add(op, x)
 
 
 def _average(importer, x, kernel, stride=None, sides=(0, 0, 0, 0), count=None):

@@ -1,10 +1,12 @@
 """Rewrites of the graph, Graph -> Graph, one file each, applied in order; none changes what the graph computes."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from hwgen.errors import UnsupportedLayer
 from hwgen.ir import Graph, Node
 from hwgen.ops.quantize import UNBOUNDED, Quantize
+from hwgen.passes.box_before_conv import box_before_conv
 from hwgen.passes.compose_moves import compose_moves
 from hwgen.passes.concat_moves import concat_moves
 from hwgen.passes.crop_layers import crop_layers
@@ -47,6 +49,11 @@ def run_passes(graph: Graph) -> Graph:
     return graph
 
 
+def boxed(graph: Graph, convs: Collection[str]) -> Graph:
+    """A graph after all passes, with box sums before those convolutions: the same values."""
+    return _on_its_grids(graph, box_before_conv(graph, convs)) if convs else graph
+
+
 def _on_its_grids(before: Graph, after: Graph) -> Graph:
     """The rewritten graph, where what works on integers gets those that it got: fewer weights before it may have left
     them a coarser grid. Infers the type of each node."""
@@ -62,16 +69,10 @@ def _on_its_grids(before: Graph, after: Graph) -> Graph:
             if coarser is not None:
                 node = replace(node, op=coarser)
             elif new[source].exponent != exponent:
-                grid = Node(_unused(f"{node.name}_grid", after), Quantize(exponent, -UNBOUNDED, UNBOUNDED), (source,))
+                grid = Node(after.unused(f"{node.name}_grid"), Quantize(exponent, -UNBOUNDED, UNBOUNDED), (source,))
                 nodes.append(grid)
                 new[grid.name] = grid.op.infer(new[source])
                 node = replace(node, inputs=(grid.name,))
         nodes.append(node)
         new[node.name] = node.op.infer(*(new[name] for name in node.inputs))
     return replace(after, nodes=tuple(nodes))
-
-
-def _unused(name: str, graph: Graph) -> str:
-    while any(node.name == name for node in graph.nodes):
-        name += "_"
-    return name
