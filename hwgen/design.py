@@ -13,6 +13,7 @@ from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
 from hwgen.errors import DoesNotFit
 from hwgen.ir import Graph, TensorType
+from hwgen.qtype import ceil_log2
 from hwgen.reorder import arriving, leaving
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -55,13 +56,29 @@ class Placed:
 
 @dataclass(eq=False)
 class Design:
-    """inputs, outputs -- the streams at the network's borders, as the graph has them"""
+    """inputs, outputs -- the streams at the network's borders, as the graph has them
+    modes -- the graph of each mode, where a frame chooses one (hwgen/modes.py): `graph` is then the first with inputs
+    that hold those of all
+    in_flight -- then the most frames inside
+    """
 
     name: str
     graph: Graph
     inputs: tuple[Stream, ...]
     outputs: tuple[Stream, ...] = ()
     placed: list[Placed] = field(default_factory=list)
+    modes: tuple[Graph, ...] = ()
+    in_flight: int = 0
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The golden graph of each mode."""
+        return self.modes or (self.graph,)
+
+    @property
+    def mode_bits(self) -> int:
+        """Of the number of a mode; 0 where there is one."""
+        return ceil_log2(len(self.graphs))
 
     def slowest(self) -> int:
         """Cycles between two frames that the slowest unit takes by itself."""

@@ -6,13 +6,14 @@
 //   0x1C CYCLES  0x24 INPUT_STALLS  0x2C OUTPUT_STALLS  0x34 STARVED (low word, then high word)
 //   0x3C IN_BEATS  0x40 OUT_BEATS  0x44 BUILD_ID
 //   0x48 LOAD_LAYERS  0x4C LOAD_LAYER  0x50 LOAD_WORDS  0x54 LOAD_DATA  0x58 LOAD_CHECK  0x5C LOADED
+//   0x70 MODES  0x74 MODE
 //   0x100 + 4 i IN_BEATS of input i, 0x200 + 4 i OUT_BEATS of output i, from the second on
 //
 // Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0; bits 2 and 3 tlast_each and
 // tlast_none, which count with start) and FRAMES, byte by byte as WSTRB says, and whole, while the network stands
-// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load. Any other write, and any other read,
-// answers SLVERR and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
-// a time; address and data of a write may come in either order.
+// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load, and whole, at any time, MODE, if there is
+// more than one. Any other write, and any other read, answers SLVERR and changes nothing. The low two address bits are
+// not looked at. One write and one read are in hand at a time; address and data of a write may come in either order.
 //
 // `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had
 // time to say so; meanwhile there is no start.
@@ -28,7 +29,9 @@ module axil_registers #(
     parameter [31:0] VERSION   = 0,     // of the generator
     parameter [31:0] BUILD_ID  = 0,     // of this network
     parameter        LAYERS    = 0,     // that can be loaded, up to 256
-    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1  // bits of load_select; not to be set
+    parameter        MODES     = 1,     // sets of lists that a frame may choose from, up to 256
+    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1, // bits of load_select; not to be set
+    parameter        MODE_W    = (MODES > 1) ? $clog2(MODES) : 1 // bits of a mode; not to be set
 ) (
     input  wire        clk,
     input  wire        rst,             // synchronous, active high
@@ -76,7 +79,10 @@ module axil_registers #(
     output wire [LOAD_W-1:0] load_select,
     output wire [33:0]       load,      // {begins, writes, 32 bits of data}
     input  wire [LOAD_W-1:0] loaded,
-    output wire              unloaded
+    output wire              unloaded,
+
+    // of frames that are yet to enter
+    output wire [MODE_W-1:0] mode
 );
 
     localparam [31:0] ID = 32'h4857474E;  // "HWGN"
@@ -85,6 +91,7 @@ module axil_registers #(
     localparam [9:0] LOAD_LAYER = 10'h013;
     localparam [9:0] LOAD_WORDS = 10'h014;
     localparam [9:0] LOAD_DATA = 10'h015;
+    localparam [9:0] MODE = 10'h01D;
     localparam [9:0] IN_BEATS_OF = 10'h040;
     localparam [9:0] OUT_BEATS_OF = 10'h080;
     localparam [1:0] OKAY = 2'b00;
@@ -118,6 +125,9 @@ module axil_registers #(
     reg               unloaded_q;
 
     generate
+        if (MODES < 1 || MODES > 256) begin : gen_check_modes
+            axil_registers_MODES_must_be_1_to_256 error_i ();
+        end
         if (INPUTS < 1 || INPUTS > 64 || OUTPUTS < 1 || OUTPUTS > 64) begin : gen_check_streams
             axil_registers_INPUTS_and_OUTPUTS_must_be_1_to_64 error_i ();
         end
@@ -152,10 +162,24 @@ module axil_registers #(
     wire selects = loadable && awaddr_q == LOAD_LAYER && wdata_q < LAYERS;
     wire begins = loadable && awaddr_q == LOAD_WORDS;
     wire loads = loadable && awaddr_q == LOAD_DATA;
+    wire chooses = MODES > 1 && wstrb_q == 4'b1111 && awaddr_q == MODE && wdata_q < MODES;
     wire moves = writes && (begins || loads);
     wire selected_loaded = |(loaded & load_select_q);
 
     wire unused = &{1'b0, s_axi_awprot, s_axi_arprot, s_axi_awaddr[1:0], s_axi_araddr[1:0]};
+
+    generate
+        if (MODES > 1) begin : gen_mode
+            reg [MODE_W-1:0] mode_q;
+            assign mode = mode_q;
+            always @(posedge clk) begin
+                if (rst) mode_q <= {MODE_W{1'b0}};
+                else if (writes && chooses) mode_q <= wdata_q[MODE_W-1:0];
+            end
+        end else begin : gen_one_mode
+            assign mode = 1'b0;
+        end
+    endgenerate
 
     // what is read, and whether there is something to read
     reg  [31:0] value_d;
@@ -208,6 +232,10 @@ module axil_registers #(
                     10'h017:    value_d = {31'd0, selected_loaded && settle_q == 4'd0};
                     default:    known_d = has_beats_d;
                 endcase
+                if (MODES > 1 && s_axi_araddr[11:3] == MODE[9:1]) begin
+                    value_d = s_axi_araddr[2] ? {{(32-MODE_W){1'b0}}, mode} : MODES;
+                    known_d = 1'b1;
+                end
             end
         endcase
     end
@@ -222,7 +250,7 @@ module axil_registers #(
             wstrb_q <= s_axi_wstrb;
         end
         if (writes)
-            bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES || selects || begins || loads ? OKAY : SLVERR;
+            bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES || selects || begins || loads || chooses ? OKAY : SLVERR;
         if (reads) begin
             rdata_q <= value_d;
             rresp_q <= known_d ? OKAY : SLVERR;

@@ -323,6 +323,7 @@ module matmul #(
         .load(ends && !full),
         .is_final(1'b0),
         .sums(sums),
+        .mode(1'b0),
         .full(full),
         .m_axis_tdata(m_axis_tdata),
         .m_axis_tvalid(m_axis_tvalid),

@@ -25,7 +25,13 @@ module requantize #(
     parameter signed [63:0] HIGH = 255,  // greatest result
     parameter NO_LOW = 0,                // 1: there is no least result, whatever LOW
     parameter NO_HIGH = 0,               // 1: there is no greatest result, whatever HIGH
-    parameter XILINX = 0                 // primitives of a device family, see clamp.v
+    // where it is the mode that says both ends
+    parameter MODES = 1,                 // of which a load has one; 1: both ends are as above
+    parameter [64*MODES-1:0] LOWS = 0,   // least result of each, signed, that of mode 0 lowest
+    parameter [64*MODES-1:0] HIGHS = 0,  // greatest result of each
+    // device
+    parameter XILINX = 0,                // primitives of a device family, see clamp.v
+    parameter MODE_W = (MODES > 1) ? $clog2(MODES) : 1 // bits of a mode; not to be set
 ) (
     input  wire                         clk,
     input  wire                         rst,
@@ -34,6 +40,9 @@ module requantize #(
     input  wire                         is_final, // a single group, or FINAL = GROUPS, never asks
     /* verilator lint_on UNUSEDSIGNAL */
     input  wire [GROUPS*LANES*(IN_W+REST_W)-1:0] sums,
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire [MODE_W-1:0]            mode,     // of a load
+    /* verilator lint_on UNUSEDSIGNAL */
     output wire                         full,
 
     output wire [LANES*OUT_W-1:0]       m_axis_tdata,
@@ -46,6 +55,9 @@ module requantize #(
     generate
         if (GROUPS < 1 || FINAL < 1 || FINAL > GROUPS) begin : gen_check_groups
             requantize_FINAL_must_be_1_to_GROUPS error_i ();
+        end
+        if (MODES > 1 && IN_SIGNED == 0) begin : gen_check_modes
+            requantize_IN_SIGNED_must_be_1_with_MODES error_i ();
         end
     endgenerate
 
@@ -76,8 +88,18 @@ module requantize #(
     end
 
     wire [GROUPS*WORD_W-1:0] clamped;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [MODE_W-1:0]        of_sums;       // the mode of sums_q
+    /* verilator lint_on UNUSEDSIGNAL */
     generate
         genvar i;
+        if (MODES > 1) begin : gen_mode
+            reg [MODE_W-1:0] mode_q;
+            assign of_sums = mode_q;
+            always @(posedge clk) if (load) mode_q <= mode;
+        end else begin : gen_one_mode
+            assign of_sums = 1'b0;
+        end
         for (i = 0; i < GROUPS * LANES; i = i + 1) begin : gen_lane
             wire [IN_W-1:0] rounded;
             if (REST_W > 0) begin : gen_even
@@ -88,19 +110,33 @@ module requantize #(
             end else begin : gen_as_it_is
                 assign rounded = sums_q[i*ALL_W +: IN_W];
             end
-            clamp #(
-                .IN_W(IN_W),
-                .IN_SIGNED(IN_SIGNED),
-                .OUT_W(OUT_W),
-                .LOW(LOW),
-                .HIGH(HIGH),
-                .NO_LOW(NO_LOW),
-                .NO_HIGH(NO_HIGH),
-                .XILINX(XILINX)
-            ) u_clamp (
-                .x(rounded),
-                .y(clamped[i*OUT_W +: OUT_W])
-            );
+            if (MODES > 1) begin : gen_mode_clamp
+                mode_clamp #(
+                    .MODES(MODES),
+                    .IN_W(IN_W),
+                    .OUT_W(OUT_W),
+                    .LOWS(LOWS),
+                    .HIGHS(HIGHS)
+                ) u_mode_clamp (
+                    .x(rounded),
+                    .mode(of_sums),
+                    .y(clamped[i*OUT_W +: OUT_W])
+                );
+            end else begin : gen_clamp
+                clamp #(
+                    .IN_W(IN_W),
+                    .IN_SIGNED(IN_SIGNED),
+                    .OUT_W(OUT_W),
+                    .LOW(LOW),
+                    .HIGH(HIGH),
+                    .NO_LOW(NO_LOW),
+                    .NO_HIGH(NO_HIGH),
+                    .XILINX(XILINX)
+                ) u_clamp (
+                    .x(rounded),
+                    .y(clamped[i*OUT_W +: OUT_W])
+                );
+            end
         end
 
         if (GROUPS == 1) begin : gen_single

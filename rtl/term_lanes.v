@@ -68,6 +68,14 @@ module term_lanes #(
     parameter FINAL = 1,                      // groups that have a channel in a pixel's last round
     parameter GAPS = 0,                       // 1: a payload is a distance from the place before; 0: the place
     parameter SHARED = 0,                     // 1: one list for all channels (a pool)
+    parameter MODES = 1,                      // lists, one of which a frame has, see term_sequencer.v
+    parameter [32*MODES-1:0] LASTS = 0,       // with MODES: the last word of each, that of mode 0 lowest
+    parameter IN_FLIGHT = 2,                  // with MODES: places of the ring that says a frame's mode, see mode_ring.v
+    parameter MODE_ENDS = 0,                  // 1: results lie between the ends of their mode, not LOW and HIGH
+    /* verilator lint_off UNUSEDPARAM */
+    parameter [64*MODES-1:0] LOWS = 0,        // with MODE_ENDS, which alone asks for it: least result of each mode
+    parameter [64*MODES-1:0] HIGHS = 0,       // with MODE_ENDS, which alone asks for it: greatest result of each mode
+    /* verilator lint_on UNUSEDPARAM */
     /* verilator lint_off UNUSEDPARAM */
     parameter EAGER = 0,                      // 1: sums may follow each other without a clock between, see requantize.v
     /* verilator lint_on UNUSEDPARAM */
@@ -98,7 +106,9 @@ module term_lanes #(
     // where each beat of a row's channel goes
     parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // see line_memory.v
     // device
-    parameter XILINX = 0                      // primitives of a device family, see pe.v and clamp.v
+    parameter XILINX = 0,                     // primitives of a device family, see pe.v and clamp.v
+    // bits of `modes`; not to be set
+    parameter MODES_W = (MODES > 1) ? $clog2(IN_FLIGHT) + 1 + IN_FLIGHT * $clog2(MODES) : 1
 ) (
     input  wire             clk,
     input  wire             rst,
@@ -110,6 +120,10 @@ module term_lanes #(
     output wire [LANES*OUT_W-1:0] m_axis_tdata,
     output wire                   m_axis_tvalid,
     input  wire                   m_axis_tready,
+
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire [MODES_W-1:0]     modes,      // with MODES: see mode_ring.v
+    /* verilator lint_on UNUSEDSIGNAL */
 
     // another list for the same layer, with LOAD; load = {begins, writes, 32 bits of data}: see term_loader.v
     input  wire                   load_select,
@@ -140,6 +154,7 @@ module term_lanes #(
     localparam REST_W = (EVEN != 0) ? DROP : 0;
     localparam UNSENT = DROP - REST_W;
     localparam LOADED_W = SENT_W + REST_W;
+    localparam MODE_W = (MODES > 1) ? $clog2(MODES) : 1;
     localparam [IMMEDIATE_W+X_W-1:0] PAD_EXTENDED = {{X_W{1'b0}}, PAD_VALUE};
 
     generate
@@ -163,6 +178,9 @@ module term_lanes #(
         end
         if (SCALERS != 0 && DROP != 0) begin : gen_check_scaled
             term_lanes_DROP_must_be_0_with_SCALERS error_i ();
+        end
+        if (MODE_ENDS != 0 && (MODES == 1 || MAXIMUM != 0 || SCALERS != 0)) begin : gen_check_modes
+            term_lanes_MODE_ENDS_must_be_0_without_MODES_and_with_MAXIMUM_or_SCALERS error_i ();
         end
         if (SENT_W > 64) begin : gen_check_sent
             term_lanes_W_with_F_less_DROP_must_be_up_to_64 error_i ();
@@ -201,6 +219,9 @@ module term_lanes #(
     wire [GROUPS*COMMAND_W-1:0]    command_3;
     wire                          last_3;
     wire                          final_3;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [MODE_W-1:0]             mode_3;             // with MODE_ENDS alone
+    /* verilator lint_on UNUSEDSIGNAL */
     wire                          enable;
 
     line_memory #(
@@ -237,6 +258,29 @@ module term_lanes #(
         .read_word(word_3)
     );
 
+    wire [MODE_W-1:0] mode;
+    wire              mode_known;
+    wire              mode_taken;
+    generate
+        if (MODES > 1) begin : gen_modes
+            mode_reader #(
+                .MODES(MODES),
+                .DEPTH(IN_FLIGHT)
+            ) u_mode_reader (
+                .clk(clk),
+                .rst(rst),
+                .modes(modes),
+                .mode(mode),
+                .known(mode_known),
+                .taken(mode_taken)
+            );
+        end else begin : gen_mode
+            wire unused = mode_taken;
+            assign mode = {MODE_W{1'b0}};
+            assign mode_known = 1'b1;
+        end
+    endgenerate
+
     term_sequencer #(
         .FILE(FILE),
         .TERMS(TERMS),
@@ -248,6 +292,8 @@ module term_lanes #(
         .MAC((MAC != 0) ? 1 : 0),
         .COMMAND_W(COMMAND_W),
         .SHARED(SHARED),
+        .MODES(MODES),
+        .LASTS(LASTS),
         .CHECK(CHECK),
         .TAP_ROW_BITS($clog2(REACH_ROWS)),
         .TAP_COLUMN_BITS($clog2(REACH_COLUMNS)),
@@ -278,6 +324,9 @@ module term_lanes #(
         .row_written(row_written),
         .freed(freed),
         .freed_last(freed_last),
+        .mode(mode),
+        .mode_known(mode_known),
+        .mode_taken(mode_taken),
         .address_2(address_2),
         .zero_2(zero_2),
         .leg_3(leg_3),
@@ -286,6 +335,7 @@ module term_lanes #(
         .command_3(command_3),
         .last_3(last_3),
         .final_3(final_3),
+        .mode_3(mode_3),
         .load_select(load_select),
         .load(load),
         .loaded(loaded)
@@ -581,6 +631,19 @@ module term_lanes #(
                 .m_axis_tready(m_axis_tready)
             );
         end else begin : gen_requantize
+            localparam END_MODES = (MODE_ENDS != 0) ? MODES : 1;
+            localparam END_MODE_W = (MODE_ENDS != 0) ? MODE_W : 1;
+            wire [END_MODE_W-1:0] mode_4;
+            if (MODE_ENDS != 0) begin : gen_mode_ends
+                reg  [(LATE+1)*MODE_W-1:0] mode_4q;
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [(LATE+2)*MODE_W-1:0] mode_from_3 = {mode_4q, mode_3};     // the oldest goes
+                /* verilator lint_on UNUSEDSIGNAL */
+                assign mode_4 = mode_4q[LATE*MODE_W +: MODE_W];
+                always @(posedge clk) if (enable) mode_4q <= mode_from_3[(LATE+1)*MODE_W-1:0];
+            end else begin : gen_ends
+                assign mode_4 = 1'b0;
+            end
             requantize #(
                 .LANES(LANES),
                 .GROUPS(GROUPS),
@@ -594,6 +657,9 @@ module term_lanes #(
                 .HIGH(HIGH),
                 .NO_LOW(NO_LOW),
                 .NO_HIGH(NO_HIGH),
+                .MODES(END_MODES),
+                .LOWS(LOWS[64*END_MODES-1:0]),
+                .HIGHS(HIGHS[64*END_MODES-1:0]),
                 .XILINX(XILINX)
             ) u_requantize (
                 .clk(clk),
@@ -601,6 +667,7 @@ module term_lanes #(
                 .load(enable && ends),
                 .is_final(is_final),
                 .sums(sums),
+                .mode(mode_4),
                 .full(full),
                 .m_axis_tdata(m_axis_tdata),
                 .m_axis_tvalid(m_axis_tvalid),

@@ -17,6 +17,10 @@
 //     is walked
 //   ROUNDS times, group g in round r reading the channel r * GROUPS + g.
 //
+// With MODES the ROM holds a list for each, one behind the other, and each frame is of a mode. The words that are read
+// ahead of a frame are those of the mode before; where its own is another, they are dropped: it costs as many clocks as
+// there are registers behind the ROM.
+//
 // Positions go row by row, in a row over the columns of the output stripes. A row starts when the rows that it reads are
 // written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums). Everything but the
 // rows written and given back holds while `enable` is low. With LOAD the list can be written (term_loader.v), up to DEPTH
@@ -39,6 +43,8 @@ module term_sequencer #(
     parameter MAC = 0,               // 1: a command is a weight; 0: shift and negate
     parameter COMMAND_W = 2,         // bits of a command; 2 without MAC
     parameter SHARED = 0,            // 1: one list for all channels
+    parameter MODES = 1,             // lists in the ROM, up to 256
+    parameter [32*MODES-1:0] LASTS = 0, // with MODES: the last word of each list, that of mode 0 lowest
     parameter CHECK = 0,             // of the list's words, see term_rom.v
     parameter TAP_ROW_BITS = 2,      // bits of the tap's row in a place; 0: there is one row
     parameter TAP_COLUMN_BITS = 2,   // bits of the tap's column; 0: there is one column
@@ -63,6 +69,7 @@ module term_sequencer #(
     parameter IMMEDIATE_W = 8,       // bits of the immediate bus
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0, // what a tap outside the frame adds
     // not to be set
+    parameter MODE_W = (MODES > 1) ? $clog2(MODES) : 1, // bits of a mode
     parameter LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1, // bits of a leg
     parameter COLUMN_BITS = $clog2(IN_STRIPE),   // bits of the column in a memory address; 0: a stripe is one column
     parameter CHANNEL_BITS = $clog2(CHANNELS),   // bits of the channel; 0: there is one
@@ -78,6 +85,13 @@ module term_sequencer #(
     output wire                   freed,
     output wire                   freed_last,
 
+    // with MODES, of the frame that is begun next, see mode_reader.v
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire [MODE_W-1:0]             mode,
+    input  wire                          mode_known,
+    /* verilator lint_on UNUSEDSIGNAL */
+    output wire                          mode_taken,
+
     // of each group
     output wire [GROUPS*ADDRESS_W-1:0]   address_2,
     output wire [GROUPS-1:0]             zero_2,      // nothing is read
@@ -88,6 +102,7 @@ module term_sequencer #(
     // of all
     output wire                          last_3,
     output wire                          final_3,
+    output wire [MODE_W-1:0]             mode_3,
 
     // load = {begins, writes, 32 bits of data}: see term_loader.v
     input  wire                          load_select,
@@ -127,6 +142,9 @@ module term_sequencer #(
         if (MAC != 0 && HALVES && IMMEDIATE_W > 2 * HALF_W) begin : gen_check_immediate
             term_sequencer_IMMEDIATE_W_must_be_two_halves_at_most_with_MAC error_i ();
         end
+        if (MODES > 1 && (SHARED != 0 || LOAD != 0)) begin : gen_check_modes
+            term_sequencer_SHARED_and_LOAD_must_be_0_with_MODES error_i ();
+        end
         if (GAPS != 0 && SHARED != 0) begin : gen_check_gaps
             term_sequencer_GAPS_must_be_0_with_SHARED error_i ();
         end
@@ -144,9 +162,14 @@ module term_sequencer #(
     wire               valid_1 = valid_q[FETCHES-1];
     wire               wrap_1 = wrap_q[FETCHES-1];
     wire               row_ready;
-    wire               go_1 = valid_1 && row_ready;
-    wire               fetch = enable && (row_ready || !valid_1);
+    wire               stale;          // what was read ahead is of another mode, or that is not known yet
+    wire               flush;          // it is dropped
+    wire               ready = row_ready && !stale;
+    wire               go_1 = valid_1 && ready;
+    wire               fetch = enable && (ready || !valid_1);
+    wire [PC_W-1:0]    first_pc;       // of the list
     wire [PC_W-1:0]    last_pc;
+    wire [PC_W-1:0]    flush_pc;       // the first of the list that comes after `flush`
     wire               pc_last = pc_q == last_pc;
     wire               write;
     wire [PC_W-1:0]    write_address;
@@ -197,7 +220,9 @@ module term_sequencer #(
             assign write = 1'b0;
             assign write_address = {PC_W{1'b0}};
             assign write_word = {WORD_W{1'b0}};
-            assign last_pc = LAST_PC[PC_W-1:0];
+            if (MODES == 1) begin : gen_one_list
+                assign last_pc = LAST_PC[PC_W-1:0];
+            end
             assign loaded = 1'b1;
         end
     endgenerate
@@ -207,8 +232,11 @@ module term_sequencer #(
             pc_q <= 0;
             valid_q <= {FETCHES{1'b0}};
             wrap_q <= {FETCHES{1'b0}};
+        end else if (flush) begin
+            pc_q <= flush_pc;
+            valid_q <= {FETCHES{1'b0}};
         end else if (fetch) begin
-            pc_q <= pc_last ? {PC_W{1'b0}} : pc_q + 1'b1;
+            pc_q <= pc_last ? first_pc : pc_q + 1'b1;
             valid_q <= valid_d[FETCHES-1:0];
             wrap_q <= wrap_d[FETCHES-1:0];
         end
@@ -371,6 +399,69 @@ module term_sequencer #(
                     else if (row_ends) pad_q <= row_last_q ? TOP > 0 || BOTTOM == 0 : above || below;
                 end
             end
+        end
+    endgenerate
+
+    // the mode of what is read, and of stages 1 to 3
+    generate
+        if (MODES > 1) begin : gen_modes
+            reg  [MODE_W-1:0]      mode_1q;
+            reg                    fresh_q;     // the frame of stage 1 has not begun
+            reg  [MODE_W-1:0]      mode_2q;
+            reg  [READ*MODE_W-1:0] mode_3q;
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [(READ+1)*MODE_W-1:0] mode_3d = {mode_3q, mode_2q};    // the oldest goes
+            /* verilator lint_on UNUSEDSIGNAL */
+            wire                   same = mode_known && mode == mode_1q;
+            reg  [PC_W-1:0]        first_d;
+            reg  [PC_W-1:0]        last_d;
+            reg  [PC_W-1:0]        flush_d;
+
+            // ORs of constants, of which one is chosen
+            integer n;
+            always @* begin
+                first_d = {PC_W{1'b0}};
+                last_d = {PC_W{1'b0}};
+                flush_d = {PC_W{1'b0}};
+                for (n = 0; n < MODES; n = n + 1) begin
+                    if (mode_1q == n[MODE_W-1:0]) last_d = last_d | LASTS[32*n +: PC_W];
+                    if (n > 0 && mode_1q == n[MODE_W-1:0]) first_d = first_d | (LASTS[32*(n-1) +: PC_W] + 1'b1);
+                    if (n > 0 && mode == n[MODE_W-1:0]) flush_d = flush_d | (LASTS[32*(n-1) +: PC_W] + 1'b1);
+                end
+            end
+
+            assign first_pc = first_d;
+            assign last_pc = last_d;
+            assign flush_pc = flush_d;
+            assign stale = fresh_q && !same;
+            assign flush = stale && mode_known;
+            assign mode_taken = fresh_q && same;
+            assign mode_3 = mode_3q[(READ-1)*MODE_W +: MODE_W];
+
+            always @(posedge clk) begin
+                if (rst) begin
+                    mode_1q <= {MODE_W{1'b0}};
+                    fresh_q <= 1'b1;
+                end else begin
+                    if (flush) mode_1q <= mode;
+                    if (row_ends && row_last_q) fresh_q <= 1'b1;
+                    else if (mode_taken) fresh_q <= 1'b0;
+                end
+            end
+
+            always @(posedge clk) begin
+                if (enable) begin
+                    mode_2q <= mode_1q;
+                    mode_3q <= mode_3d[READ*MODE_W-1:0];
+                end
+            end
+        end else begin : gen_mode
+            assign first_pc = {PC_W{1'b0}};
+            assign flush_pc = {PC_W{1'b0}};
+            assign stale = 1'b0;
+            assign flush = 1'b0;
+            assign mode_taken = 1'b0;
+            assign mode_3 = {MODE_W{1'b0}};
         end
     endgenerate
 

@@ -20,6 +20,7 @@ CONFIGS = [
         "VERSION": 1,
         "BUILD_ID": 2,
         "LAYERS": 0,
+        "MODES": 5,
     }
 ]
 
@@ -28,6 +29,7 @@ WIDE = {"cycles": 0x1C, "input_stalls": 0x24, "output_stalls": 0x2C, "starved": 
 IN_BEATS, OUT_BEATS, BUILD_ID = 0x3C, 0x40, 0x44
 LOAD_LAYERS, LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED = range(0x48, 0x60, 4)
 READ_ONLY = [address for address in range(0, 0x4C, 4) if address not in (CONTROL, FRAMES)]
+MODES, MODE = 0x70, 0x74
 IN_BEATS_OF, OUT_BEATS_OF = 0x100, 0x200  # of the first stream they are not
 UNMAPPED = [0x60, 0x7C, 0x80, 0x100, 0x1FC, 0x200, 0x2FC, 0x800, 0xFFC]
 
@@ -166,13 +168,36 @@ async def what_cannot_be_done_answers_slverr_and_changes_nothing(dut, pause):
     await host.write(FRAMES, 77)
     host.pulses.clear()
     unmapped = UNMAPPED + ([] if config()["LAYERS"] else [LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED])
+    unmapped += [] if config().get("MODES") else [MODES, MODE]
     for address in unmapped:
         assert (await host.axi.read(address, 4)).resp == AxiResp.SLVERR
     for address in unmapped + READ_ONLY + [LOAD_CHECK, LOADED]:
         assert await host.write(address, 0xFFFFFFFF) == AxiResp.SLVERR
+    assert await host.write(MODES, 0) == AxiResp.SLVERR
     assert await host.read(FRAMES) == 77
     assert await host.read(ID) == 0x4857474E
     assert not host.pulses and not host.loads
+
+
+@cocotb.test()
+@cocotb.parametrize(pause=[0.0, 0.6])
+async def a_mode_that_there_is_can_be_chosen_at_any_time(dut, pause):
+    host = await begin(dut, pause)
+    modes = config().get("MODES")
+    if not modes:
+        assert await host.write(MODE, 0) == AxiResp.SLVERR and int(dut.mode.value) == 0
+        return
+    assert await host.read(MODES) == modes and await host.read(MODE) == 0
+    for busy, mode in enumerate((4, 0, 3)):
+        dut.busy.value = busy & 1
+        assert await host.write(MODE, mode) == AxiResp.OKAY
+        assert await host.read(MODE) == int(dut.mode.value) == mode
+        for wrong in (modes, 0x80000001):
+            assert await host.write(MODE, wrong) == AxiResp.SLVERR
+        assert await host.write(MODE, 1, 1) == AxiResp.SLVERR  # not whole
+        assert await host.read(MODE) == int(dut.mode.value) == mode
+    await reset(dut)
+    assert int(dut.mode.value) == 0
 
 
 @cocotb.test()

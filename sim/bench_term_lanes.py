@@ -7,20 +7,25 @@ from pathlib import Path
 import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
+from parts import clog2, config
 from parts.stream import Sink, Source, reset, start, watch
 
 FRAMES = 4
+MODES = 0, 2, 1, 1  # of the frames, modulo those that a unit has
 BEATS = Path("beats.json")  # what `prepare` leaves for the simulation: beats in and out, cycles of a frame
 
 
 def units():
     """The layers of this bench at their folds, each with the order of its input stream."""
+    from dataclasses import replace
+
     import numpy as np
 
     from hwgen.devices.ultrascale_plus import DEVICE
     from hwgen.ir import TensorType
     from hwgen.lanes.fold import Fold
     from hwgen.lanes.unit import TermLanes
+    from hwgen.modes import together
     from hwgen.ops.conv import Conv
     from hwgen.ops.maxpool import MaxPool
     from hwgen.ops.quantize import Quantize
@@ -64,6 +69,18 @@ def units():
 
     def even(multiplier, shift, low, high):
         return Rescale(np.array([multiplier]), np.array([1 << shift >> 1]), np.array([1]), shift, low, high)
+
+    def modes(name, pairs, fold, order, sort=False):
+        """A layer of which a frame chooses (op, x, quantize); of four bits in and less or more out."""
+        stages = [
+            Stage.alone(name, op, quantize, TensorType(x[0], QType(*x[1:3]), x[3])) for op, x, quantize in pairs
+        ]
+        stage = together(stages)
+        return TermLanes(stage, Fold(*fold), order(Order(stage.x.shape)), DEVICE, sort, in_flight=4)
+
+    def halves_of(op):
+        """The convolution with weights and biases half as large."""
+        return replace(op, weight=op.weight / 2, bias=op.bias / 2)
 
     padded = {"padding": (1, 1, 1, 1)}
     halves = Conv(np.array([[1, -4], [2, 6], [-1, 3.0]])[:, :, None, None], np.array([0, 3, -2.0]))
@@ -251,6 +268,31 @@ def units():
         unit("even_fine", halves, ((2, 3, 5), -8, 7, 0), (5,), lanes(5), even(1, 1, -32, 31)),
         unit("even_dsp", halves, ((2, 3, 5), -8, 7, 0), (5, 2, "dsp"), lanes(5), even(1, 3, -8, 7)),
         unit("even_mac", halves, ((2, 3, 5), -8, 7, 0), (5, 1, "mac"), lanes(5), even(1, 3, -8, 7)),
+        # lists of three modes: other exponents, ends and widths in, one order of channels
+        modes(
+            "modes",
+            [
+                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), 0, 15, 0), Quantize(2, 0, 15)),
+                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), 0, 3, 2), Quantize(5, -2, 3)),
+                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), -8, 7, -1), Quantize(1, 0, 3)),
+            ],
+            (3, 2),
+            lanes(3),
+            sort=True,
+        ),
+        # exact sums, in slices that add and that multiply
+        *(
+            modes(
+                f"modes_{kind}",
+                [
+                    (conv(3, 2, (2, 2)), ((2, 3, 4), 0, 7, 0), None),
+                    (halves_of(conv(3, 2, (2, 2))), ((2, 3, 4), 0, 7, 1), None),
+                ],
+                (3, 1, kind),
+                lanes(2),
+            )
+            for kind in ("dsp", "mac")
+        ),
         # thresholds
         unit("steps", conv(5, 2, (3, 3), **padded), ((2, 4, 6), 0, 15, 0), (3, 2), lanes(3), steps(5, 6, 9999, -3)),
         unit("steps_mac", conv(3, 2, (3, 3)), ((2, 4, 6), 0, 15, 0), (2, 1, "mac"), quantize=steps(1, 15, 99, 0)),
@@ -271,6 +313,11 @@ def beats(activations, order, bits):
     return [[sum(value << (i * bits) for i, value in enumerate(side)) for side in frame] for frame in sides.tolist()]
 
 
+def evaluated(stage, x):
+    y = stage.op.eval([stage.x], x)
+    return stage.quantize.eval([stage.op.infer(stage.x)], y) if stage.quantize else y
+
+
 def prepare(folder, config):
     import numpy as np
     import torch
@@ -282,11 +329,13 @@ def prepare(folder, config):
     stage = unit.stage
     generator = torch.Generator().manual_seed(10)
     low, high = stage.x.qtype.low, stage.x.qtype.high
-    x = torch.randint(low, high + 1, (FRAMES, *stage.x.shape), generator=generator)
-    x[0], x[1] = low, high
-    y = stage.op.eval([stage.x], x)
-    if stage.quantize:
-        y = stage.quantize.eval([stage.op.infer(stage.x)], y)
+    count = len(stage.modes) or 1
+    of_frames = [mode % count for mode in MODES]
+    each = [(stage.modes or (stage,))[mode] for mode in of_frames]
+    ends = [(own.x.qtype.low, own.x.qtype.high) for own in each]
+    x = torch.stack([torch.randint(a, b + 1, stage.x.shape, generator=generator) for a, b in ends])
+    x[0], x[1] = ends[0][0], ends[1][1]
+    y = torch.cat([evaluated(own, frame[None]) for own, frame in zip(each, x, strict=True)])
     taken, sent = unit.order.flatten(x), unit.out_order.flatten(y)
     # a lane without a pixel brings anything, and may send anything
     nowhere = np.broadcast_to(unit.order.indices() < 0, taken.shape)
@@ -297,7 +346,8 @@ def prepare(folder, config):
         "x": beats(taken, unit.order, bits[0]),
         "y": beats(sent, unit.out_order, bits[1]),
         "mask": beats(somewhere, unit.out_order, bits[1])[0],
-        "cycles": unit.cycles(),
+        "cycles": unit.in_mode(of_frames[-1]).cycles(),
+        "modes": sum(mode << i * clog2(count) for i, mode in enumerate(of_frames)) | FRAMES << FRAMES * clog2(count),
     }
     (folder / BEATS).write_text(json.dumps(known))
 
@@ -305,9 +355,11 @@ def prepare(folder, config):
 async def begin(dut, source_stall=0.0, sink_stall=0.0):
     source = Source(dut, "s_axis", source_stall, seed=1)
     sink = Sink(dut, "m_axis", sink_stall, seed=2)
-    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
+    known = json.loads(BEATS.read_text())
+    modes = known["modes"] if "MODES" in config() else 0
+    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0, modes=modes)
     cocotb.start_soon(watch(dut, "m_axis"))
-    return source, sink, json.loads(BEATS.read_text())
+    return source, sink, known
 
 
 def flat(frames):

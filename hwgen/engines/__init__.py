@@ -91,7 +91,7 @@ class Context:
         free: set[str] = set()
 
         def takes_any(stage: Stage) -> bool:
-            able = [engine for engine in engines().values() if engine.obstacle(stage) is None]
+            able = [engine for engine in engines().values() if engine.refuses(stage) is None]
             return all(engine.any_order or (engine.passes_order and stage.result in free) for engine in able)
 
         for name, found in reversed(readers.items()):
@@ -111,6 +111,7 @@ class Engine(Generic[C]):
     choice     the class of its choices
     any_order  whether it reads the channels of its inputs in any order
     passes_order  whether it reads them in any order, and sends them in that same order
+    by_mode    whether it can compute a stage whose weights or quantizers a frame chooses
     """
 
     name: str
@@ -118,6 +119,13 @@ class Engine(Generic[C]):
     choice: type[C]
     any_order: bool = False
     passes_order: bool = False
+    by_mode: bool = False
+
+    def refuses(self, stage: Stage) -> str | None:
+        """The `obstacle` of a stage, its modes counted."""
+        if stage.modes and not self.by_mode:
+            return "its weights or quantizers are another in each mode, which lanes alone can have"
+        return self.obstacle(stage)
 
     def obstacle(self, stage: Stage) -> str | None:
         """Why it cannot compute a stage; None where it can."""

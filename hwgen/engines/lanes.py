@@ -23,18 +23,19 @@ class Lanes(Engine[Fold]):
     families = ("lanes",)
     choice = Fold
     any_order = True
+    by_mode = True
 
     def obstacle(self, stage):
         stage = as_shift(stage)
         if stage.op.window is None:
             return "it is neither a sum nor a maximum over a window"
-        obstacles = [kind.obstacle(stage) for kind in lane_kinds().values()]
+        obstacles = [kind.refuses(stage) for kind in lane_kinds().values()]
         return None if None in obstacles else obstacles[0]
 
     def choices(self, stage, limits, sides):
         stage, found = as_shift(stage), list[Fold]()
         for kind in lane_kinds().values():
-            if (not kind.slices or (limits.dsp and kind.name in limits.device.lanes)) and kind.obstacle(stage) is None:
+            if (not kind.slices or (limits.dsp and kind.name in limits.device.lanes)) and kind.refuses(stage) is None:
                 for multiplier in _multipliers(stage, kind, limits):
                     folds = _all_folds(stage, kind, multiplier, limits)
                     found += folds if limits.cycles is None else _enough(stage, folds, limits)
@@ -80,7 +81,9 @@ def _enough(stage: Stage, folds: list[Fold], limits: Limits) -> list[Fold]:
 
 def _cycles_alone(stage: Stage, fold: Fold, device: Device) -> int:
     """Cycles of a frame that comes in raster order."""
-    return stage.once(("cycles", fold, device), lambda: work(stage, fold, Order(stage.x.shape), device, sort=True))
+    return stage.once(
+        ("cycles", fold, device, stage.loadable), lambda: work(stage, fold, Order(stage.x.shape), device, sort=True)
+    )
 
 
 def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
@@ -89,5 +92,5 @@ def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
     def estimate() -> dict[str, float]:
         return TermLanes(stage, fold, Order(stage.x.shape), limits.device, sort=True).estimate()
 
-    takes = stage.once(("estimate", fold, limits.device), estimate)
+    takes = stage.once(("estimate", fold, limits.device, stage.loadable), estimate)
     return sum(takes.get(key, 0) / limits.have[key] for key in ("BRAM36", "URAM"))

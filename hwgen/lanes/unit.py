@@ -34,20 +34,24 @@ def entries_of(stage: Stage, kind: LaneKind, order: Order) -> Entries:
     def made() -> Entries:
         return kind.program(stage).entries(place, order.places)
 
-    return stage.once(("entries", kind.name, order.channels), made)
+    return stage.once(("entries", kind.name, order.channels, stage.loadable and kind.loads), made)
 
 
-def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False) -> int:
-    """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds."""
+def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False, mode: int | None = None) -> int:
+    """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds; mode -- of the
+    frame, None: the slowest."""
     stripe = -(-stage.y.shape[2] // fold.lanes)
     late = rows_of(stage, Windows.of(stage, fold.lanes, order), device).late(order.beats // stage.x.shape[1])
-    return late + stage.y.shape[1] * stripe * walked(stage, fold, order, sort)[1].cycles
+    rounds = walked(stage, fold, order, sort)[1]
+    rounds = rounds if mode is None else rounds.in_mode(mode)
+    return late + stage.y.shape[1] * stripe * rounds.cycles
 
 
 def walked(stage: Stage, fold: Fold, order: Order, sort: bool) -> tuple[int, Rounds]:
     """The scalers of rtl/rescale.v, 0 where there is none, and how the groups walk the list."""
     kind = lane_kinds()[fold.kind]
-    rounds = Rounds.of(entries_of(stage, kind, order).lengths, fold.groups, sort and not MEMORIES[fold.memory].written)
+    sort = sort and not MEMORIES[fold.memory].written
+    rounds = Rounds.of(entries_of(stage, kind, order).lengths, fold.groups, sort, len(stage.modes) or 1)
     program = kind.program(stage)
     scaler = scaler_of(stage, program.sum_bits, fold.multiplier)
     return (0, rounds) if scaler is None else shared(rounds, fold.lanes, scaler.pace, int(program.below > 0))
@@ -58,6 +62,8 @@ class TermLanes(LoadableUnit):
     """order -- of the input
     sort -- whether the output's channels may come in an order of their own, which balances the groups; those of a layer
     that can be loaded keep theirs, whatever the weights.
+    mode -- of all frames, as far as cycles are asked for; None: the slowest
+    in_flight -- frames whose modes the ring of rtl/mode_ring.v holds
     """
 
     stage: Stage
@@ -65,6 +71,8 @@ class TermLanes(LoadableUnit):
     order: Order
     device: Device
     sort: bool = False
+    mode: int | None = None
+    in_flight: int = 2
     given: Stage = field(init=False)
     module = "term_lanes"
 
@@ -81,6 +89,8 @@ class TermLanes(LoadableUnit):
     def leaves_out(self) -> frozenset[str]:
         others = {kind.module for kind in lane_kinds().values()} - {self.kind_of_lanes.module}
         others = (others | {"rescale"}) if self.scaler is None else (others | {"requantize"}) - {"pe_mac"}
+        others |= set() if self.stage.modes else {"mode_reader"}
+        others |= set() if self.mode_ends else {"mode_clamp"}
         return frozenset(others if self.memory.written else {*others, "term_loader"})
 
     @property
@@ -100,6 +110,16 @@ class TermLanes(LoadableUnit):
         return self.memory.written
 
     @property
+    def by_mode(self) -> bool:
+        return bool(self.stage.modes)
+
+    def in_mode(self, mode):
+        return replace(self, mode=mode) if self.by_mode else self
+
+    def with_ring(self, depth):
+        return replace(self, in_flight=depth) if self.by_mode else self
+
+    @property
     def out_order(self) -> Order:
         channels = self.order.channels if self.shared else self.rounds.channels
         return Order(self.stage.y.shape).by_lanes(self.fold.lanes, channels)
@@ -113,7 +133,7 @@ class TermLanes(LoadableUnit):
 
     @property
     def delay(self):
-        return self.latency + self.out_order.stripe * self.rounds.cycles + self._last_word
+        return self.latency + self.out_order.stripe * self.paced.cycles + self._last_word
 
     @property
     def _last_word(self) -> int:
@@ -124,7 +144,8 @@ class TermLanes(LoadableUnit):
     def shared(self) -> bool:
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
         # other weights may not be alike
-        alike = self.program.shared and self.stage.x.shape[0] == self.stage.y.shape[0] and not self.memory.written
+        alike = self.program.shared and self.stage.x.shape[0] == self.stage.y.shape[0]
+        alike = alike and not self.memory.written and not self.stage.modes
         return alike and (self.sort or not self.order.channels)
 
     @property
@@ -158,6 +179,13 @@ class TermLanes(LoadableUnit):
     @property
     def rounds(self) -> Rounds:
         return self._walked[1]
+
+    @cached_property
+    def paced(self) -> Rounds:
+        """The rounds of the mode whose cycles are asked for."""
+        if self.mode is not None or not self.stage.modes:
+            return self.rounds.in_mode(self.mode or 0)
+        return max((self.rounds.in_mode(i) for i in range(self.rounds.modes)), key=lambda rounds: rounds.cycles)
 
     @property
     def scalers(self) -> int:
@@ -219,22 +247,34 @@ class TermLanes(LoadableUnit):
         if self.scaler is not None:
             return self.scaler.ends
         quantize = self.stage.rounds
+        if self.stage.modes and quantize is not None:
+            each = [clamp_ends(mode.unclamped, mode.quantize) for mode in self.stage.modes]
+            return {"LOW": max(ends["LOW"] for ends in each), "HIGH": min(ends["HIGH"] for ends in each)}
         if not self.memory.written or quantize is None:
             return clamp_ends(self.stage.unclamped, quantize)
         return {"LOW": max(quantize.low, -UNBOUNDED), "HIGH": min(quantize.high, UNBOUNDED - 1)}
 
+    @cached_property
+    def mode_ends(self) -> list[tuple[int, int]]:
+        """The ends of the results of each mode, where these differ; else none."""
+        y = self.stage.y.qtype
+        quantizers = [mode.quantize for mode in self.stage.modes if mode.quantize is not None]
+        ends = [(max(one.low, y.low), min(one.high, y.high)) for one in quantizers]
+        return ends if len(set(ends)) > 1 else []
+
     def note(self):
         stage = self.stage
+        modes = f", {len(stage.modes)} modes" if stage.modes else ""
         loadable = f", loadable, up to {self.depth}" if self.memory.written else ""
         groups = f"{self.fold.groups} groups of " if self.fold.groups > 1 else ""
         return (
             f"{self.name}: {stage.op}, {stage.x} -> {stage.y}: {term_count(stage)} terms, "
-            f"{self.rom.depth} entries{loadable}, {groups}{replace(self.fold, groups=1)}, "
+            f"{self.rom.depth} entries{loadable}{modes}, {groups}{replace(self.fold, groups=1)}, "
             f"{self.cycles()} cycles a frame"
         )
 
     def parameters(self):
-        return {**self._numbers(), **self._scales(), **self._list(), **self._geometry()}
+        return {**self._numbers(), **self._scales(), **self._list(), **self._modes(), **self._geometry()}
 
     def _numbers(self) -> dict:
         """The parameters of the datapath."""
@@ -301,6 +341,22 @@ class TermLanes(LoadableUnit):
             "SHARED": int(self.shared),
             "EAGER": int(self.memory.written or self.rounds.eager),
         }
+
+    def _modes(self) -> dict:
+        """The parameters of what a frame's mode decides."""
+        count, ends = len(self.stage.modes), self.mode_ends
+        if not count:
+            return {}
+        lasts = np.cumsum(self.rounds.lengths.reshape(count, -1).sum(axis=1)) - 1
+        of_modes: dict = {
+            "MODES": count,
+            "LASTS": (sum(int(last) << 32 * i for i, last in enumerate(lasts)), 32 * count),
+            "IN_FLIGHT": self.in_flight,
+        }
+        if not ends:
+            return of_modes
+        packed = [sum((end[i] % (1 << 64)) << 64 * n for n, end in enumerate(ends)) for i in range(2)]
+        return of_modes | {"MODE_ENDS": 1, "LOWS": (packed[0], 64 * count), "HIGHS": (packed[1], 64 * count)}
 
     def _geometry(self) -> dict:
         """The parameters of the window, the output and the input's memory."""
@@ -378,15 +434,15 @@ class TermLanes(LoadableUnit):
             "lanes": self.fold.lanes,
             "groups": self.fold.groups,
             "terms": term_count(self.stage),
-            "entries": self.rom.depth,
-            "useful": self.program.terms * rows * columns,
+            "entries": self.rom.depth if self.mode is None else int(self.paced.lengths.sum()),
+            "useful": self.program.terms // self.rounds.modes * rows * columns,
             "capacity": self.fold.size,
         }
 
     def cycles(self):
         # the work, or taking the input, where a padding row takes one, if that is more
         taking = self.order.beats + self.rows.pad_top + self.rows.pad_bottom
-        return max(work(self.stage, self.fold, self.order, self.device, self.sort), taking)
+        return max(work(self.stage, self.fold, self.order, self.device, self.sort, self.mode), taking)
 
     @property
     def rom_shape(self) -> tuple[int, int]:
@@ -421,7 +477,7 @@ class TermLanes(LoadableUnit):
     def walks(self, rows, taken, sent):
         ring, padding = Ring(self.rows, HANDOVER), Step(False, False, 1)
         fill = [padding] * self.rows.pad_top + [Step(True, False, taken)] * rows + [padding] * self.rows.pad_bottom
-        cycles = self.out_order.stripe * self.rounds.cycles
-        first = max(0, int(self.rounds.lengths[0]) - self.fold.groups)  # cycles before the first result
+        cycles = self.out_order.stripe * self.paced.cycles
+        first = max(0, int(self.paced.lengths[0]) - self.fold.groups)  # cycles before the first result
         empty = [Step(False, False, first), Step(False, True, cycles - first, sent)] * self.rows.out_rows
         return [Walk(fill, fills=ring), Walk(empty, empties=ring, lanes=True)]

@@ -30,6 +30,9 @@ class Lut(LaneKind):
     def make(self, stage, **hardware):
         return sum_program(stage.op, stage.x, stage.rounds, **hardware)
 
+    def reference(self, programs):
+        return max(programs, key=lambda program: program.below - program.drop)
+
     def shifts(self, new: Stage, program: Program, built: Program):
         above, built_above = program.below - program.drop, built.below - built.drop
         if above > built_above:

@@ -29,6 +29,7 @@ class Mac(LaneKind):
     slices = True
     sums = False
     immediates = False
+    loads = True
 
     def obstacle(self, stage):
         if not isinstance(stage.op, Conv):
@@ -39,6 +40,14 @@ class Mac(LaneKind):
         if stage.loadable and base is None:
             base = mac_base(stage.op, stage.x, stage.rounds)
         return mac_program(stage.op, stage.x, stage.rounds, base=base, **hardware)
+
+    def common(self, programs):
+        return {"base": min(program.base for program in programs)}
+
+    def joined(self, programs, x_bits, gap_bits):
+        program = super().joined(programs, x_bits, gap_bits)
+        bits = _constant_bits(program.immediate_bits, program.weight_bits, gap_bits)
+        return replace(program, constant_bits=bits)
 
     def per_slice(self, program, x_bits):
         """Two where the sum of the lower one leaves the upper one's product room."""
@@ -91,6 +100,11 @@ def _mac_bits(conv: Conv, x: TensorType, quantize: Quantize | None, finer: int =
     return weights, whole, x.qtype.bits
 
 
+def _constant_bits(immediate_bits: int, weight_bits: int, gap_bits: int) -> int:
+    """Bits of a payload that, with an entry's weight, hold an immediate; with distances half of one."""
+    return half_payload(immediate_bits, weight_bits) if gap_bits else max(1, immediate_bits - (weight_bits - 1))
+
+
 def mac_base(conv: Conv, x: TensorType, quantize: Quantize | None) -> int:
     """Where sums begin if their constants may change: no constant of as many bits is below it."""
     constants = ExactSums.of(conv, x, quantize).constants
@@ -138,9 +152,7 @@ def mac_program(
         below=0,
         drop=sums.drop,
         immediate_bits=immediate_bits,
-        constant_bits=half_payload(immediate_bits, weight_bits)
-        if gap_bits
-        else max(1, immediate_bits - (weight_bits - 1)),
+        constant_bits=_constant_bits(immediate_bits, weight_bits, gap_bits),
         gap_bits=gap_bits,
         weight=weight,
         weight_bits=weight_bits,
