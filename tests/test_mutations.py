@@ -30,6 +30,13 @@ STICKY = next(n for n, config in enumerate(bench_pe.CONFIGS) if config.get("STIC
 # (bench, index into its CONFIGS, file, text, text instead)
 MUTANTS = {
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
+    "a bit computed twice without its carry": (
+        "mul_adam",
+        4,
+        "mul_adam",
+        "carry_again[i+1] = (a_high[i] & b_high[i]) |",
+        "carry_again[i+1] =",
+    ),
     "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] |", "1'b0 ? below_extended[F:1] |"),
     "a bit shifted out of those below forgotten": ("pe", 5, "pe", "| (below_q & KEPT)", ""),
     "late bits cleared at once": ("pe", 6, "pe", "if (clear_q) below_q", "if (clear) below_q"),
