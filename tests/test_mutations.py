@@ -68,6 +68,13 @@ MUTANTS = {
     "a frame's mode told twice": ("mode_reader", 0, "mode_reader", "!taken && begun", "begun"),
     "a mode that there is not chosen": ("axil_registers", 2, "axil_registers", " && wdata_q < MODES;", ";"),
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
+    "a bit computed twice without its carry": (
+        "mul_adam",
+        4,
+        "mul_adam",
+        "carry_again[i+1] = (a_high[i] & b_high[i]) |",
+        "carry_again[i+1] =",
+    ),
     "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] |", "1'b0 ? below_extended[F:1] |"),
     "a bit shifted out of those below forgotten": ("pe", 5, "pe", "| (below_q & KEPT)", ""),
     "late bits cleared at once": ("pe", 6, "pe", "if (clear_q) below_q", "if (clear) below_q"),
