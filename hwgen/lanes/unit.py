@@ -485,10 +485,10 @@ class TermLanes(LoadableUnit):
         fetches = 2 + (self.depth > self.device.lut_depth) + self.protect.ecc + self.entries.gaps
         position = ceil_log2(self.depth) + ceil_log2(rows.out_rows) + 3 * ceil_log2(stripe) + 2 * fields["ROW_BITS"]
         command = 2 + ceil_log2(self.windows.legs) + self.program.immediate_bits + self.program.command_bits
-        written = fields["COLUMN_BITS"] + fields["CHANNEL_BITS"] + 2 * self.windows.phases + ceil_log2(rows.rows) + 2 * fields["ROW_BITS"]
+        written = ceil_log2(rows.rows) + 2 * fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
         padding = min(self.stage.window.reach[0], rows.pad_top + rows.pad_bottom)
         groups = 1 if self.shared else self.fold.groups
-        others = 20 + 3 * self.fold.groups + padding + ceil_log2(self.beats)
+        others = 20 + 3 * self.fold.groups + padding + ceil_log2(self.beats) + 2 * self.windows.phases
         return 2 * fetches + position + groups * command + written + others
 
     def estimate(self):
