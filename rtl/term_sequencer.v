@@ -782,7 +782,7 @@ module term_sequencer #(
             // stages 2 and 3; a reset makes bubbles of them
             localparam WITH_W = LEG_W + 1 + IMMEDIATE_W + COMMAND_W;
             localparam [WITH_W-1:0] BUBBLE = {{(LEG_W+1){1'b0}}, PAD_VALUE, {COMMAND_W{1'b0}}};
-            wire [ADDRESS_W-1:0]   address_2q;
+            reg  [ADDRESS_W-1:0]   address_2q;      // a number on its way, of which there is one copy
             wire                   zero_2q;
             wire [WITH_W-1:0]      with_3q;
             wire                   zero_1 = !go_1 || immediate_1 || padding_1 || outside_1;
@@ -795,16 +795,9 @@ module term_sequencer #(
                 else immediate_2d = zero_1 ? PAD_VALUE : {IMMEDIATE_W{1'b0}};
             end
 
-            voted_reg #(
-                .W(ADDRESS_W),
-                .TMR(TMR)
-            ) u_address (
-                .clk(clk),
-                .rst(1'b0),
-                .enable(enable),
-                .d(address_1[ADDRESS_W-1:0]),
-                .q(address_2q)
-            );
+            always @(posedge clk) begin
+                if (enable) address_2q <= address_1[ADDRESS_W-1:0];
+            end
 
             voted_reg #(
                 .RESET(1'b1),

@@ -149,7 +149,7 @@ MUTANTS = {
         "immediate_q ? constant_q",
         "immediate_q ? immediate",
     ),
-    "a sum begun a term too early": ("term_lanes", 7, "term_lanes", ".first(first_4q)", ".first(first_3q)"),
+    "a sum begun a term too early": ("term_lanes", 7, "term_lanes", ".STAGES(2)", ".STAGES(1)"),
     "no zero beside an immediate": ("term_lanes", 0, "line_memory", "(read_enable && read_zero[r])", "1'b0"),
     "no zero beside an immediate in block RAM": (
         "term_lanes",

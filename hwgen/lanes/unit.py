@@ -422,7 +422,7 @@ class TermLanes(LoadableUnit):
         }
 
     def _protection(self) -> dict:
-        return {"PARITY": int(self.protect.memories), **codes.parameters(self.protect, self.rom.width)}
+        return {"PARITY": int(self.protect.parity), **codes.parameters(self.protect, self.rom.width)}
 
     @property
     def beats(self) -> int:
@@ -499,7 +499,7 @@ class TermLanes(LoadableUnit):
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
         if words <= self.device.lut_depth:
             return words, 0.0, 0
-        stripes, bits = windows.stripes, self.stage.x.qtype.bits + self.protect.memories
+        stripes, bits = windows.stripes, self.stage.x.qtype.bits + self.protect.parity
         written = (bits,) * stripes
         if windows.phases == 1:  # together, but what lies past a row's end
             written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
@@ -509,14 +509,13 @@ class TermLanes(LoadableUnit):
     def control_bits(self) -> int:
         """Registers of control, those of a copy: a vote each, where there are three."""
         fields, rows, stripe = self.fields, self.rows, self.out_order.stripe
-        address = fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
         fetches = 2 + (self.depth > self.device.lut_depth) + self.protect.ecc + self.entries.gaps
         position = ceil_log2(self.depth) + ceil_log2(rows.out_rows) + 3 * ceil_log2(stripe) + 2 * fields["ROW_BITS"]
-        command = address + 2 + ceil_log2(self.windows.legs) + self.program.immediate_bits + self.program.command_bits
-        written = address + 2 * self.windows.phases + ceil_log2(rows.rows) + 2 * fields["ROW_BITS"]
+        command = 2 + ceil_log2(self.windows.legs) + self.program.immediate_bits + self.program.command_bits
+        written = ceil_log2(rows.rows) + 2 * fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
         padding = min(self.stage.window.reach[0], rows.pad_top + rows.pad_bottom)
         groups = 1 if self.shared else self.fold.groups
-        others = 20 + 3 * self.fold.groups + padding + ceil_log2(self.beats)
+        others = 20 + 3 * self.fold.groups + padding + ceil_log2(self.beats) + 2 * self.windows.phases
         return 2 * fetches + position + groups * command + written + others
 
     def estimate(self):
