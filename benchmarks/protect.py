@@ -11,6 +11,7 @@ import click
 import hwgen
 from benchmarks.netlist import synthesize
 from benchmarks.spatial.tables import table, write_document
+from hwgen import codes
 from hwgen.config import BuildConfig
 from hwgen.faults import faults
 from hwgen.flow import read_design, read_manifest
@@ -59,7 +60,7 @@ def list_bits(build: Path) -> int:
     """Bits of all lists, with their check bits."""
     units = [placed.unit for placed in read_design(build).placed]
     return sum(
-        unit.rom.depth * (unit.rom.width + len(unit.protect.code(unit.rom.width)))
+        unit.rom.depth * (unit.rom.width + len(codes.code(unit.protect, unit.rom.width)))
         for unit in units
         if isinstance(unit, TermLanes)
     )
