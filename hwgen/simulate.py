@@ -243,7 +243,7 @@ def run_frames(
     with all words but a frame's first come modes at random. Runs of one kind in one folder wait for each other."""
     kind = simulator + ("-stalls" if stall else "") + ("-traced" if traced else "") + ("-waves" if waves else "")
     check_places(folder, [f"sim/{kind}/*"])
-    with writing(folder / "sim" / kind), _alone(folder / "sim" / kind) as work:
+    with writing(folder / "sim" / kind), alone(folder / "sim" / kind) as work:
         sources, digest = _prepare(work, folder, design, stall > 0, traced, simulator)
         # what is read back must be of this run
         for old in [*work.glob("*.hex"), *work.glob("frames*.txt"), work / "settings.json"]:
@@ -345,7 +345,7 @@ def _run(folder: Path, work: Path, simulator: str, sources: list[str], digest: s
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[Path]:
+def alone(work: Path) -> Iterator[Path]:
     """The folder of a kind of run, for this process only."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:

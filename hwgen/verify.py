@@ -1,5 +1,6 @@
 """Compares the emitted network with the golden integers, and finds the first wrong layer, channel and pixel."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -96,17 +97,8 @@ def _compare(
 ) -> dict:
     """What a run adds to the result of `verify`."""
     run = run_frames(folder, design, frames, simulator, stall, seed, modes=modes)
-    count = len(frames[0])
-    largest = max(prod(kind.shape) for kind in design.graph.types().values())
-    sample = design.graph.frames
-    at_once = sample * max(1, ACTIVATIONS // (largest * sample))
-
-    def evaluated(mode: int, *frames: torch.Tensor) -> list[torch.Tensor]:
-        graph = design.graphs[mode]
-        parts = [graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
-        return [torch.cat(values) for values in zip(*parts, strict=True)]
-
-    golden = in_modes(modes, evaluated, *frames)
+    count, sample = len(frames[0]), design.graph.frames
+    golden = in_modes(modes, lambda mode, *q: golden_of(design.graphs[mode], q), *frames)
     wrong = np.zeros(count, bool)
     for stream, sent, want in zip(design.outputs, run.words, golden, strict=True):
         wrong |= (sent != stream.order.flatten(want)).any(axis=1)
@@ -131,12 +123,27 @@ def _compare(
         "interval_of_modes": [_interval(run.ended, modes == i) for i in range(len(design.modes))],
     }
     if labels is not None:
-        (values,) = in_modes(modes, lambda i, q: [_first_output(design.graphs[i], q)], golden[0])
-        right = values.reshape(count, -1).argmax(dim=1).numpy() == labels
+        (values,) = in_modes(modes, lambda i, q: [torch.from_numpy(classes(design.graphs[i], q))], golden[0])
+        right = values.numpy() == labels
         result["accuracy"] = float(right.mean())
         of_modes = [right[modes == i] for i in range(len(design.modes))]
         result["accuracy_of_modes"] = [float(each.mean()) if len(each) else None for each in of_modes]
     return result
+
+
+def golden_of(graph: Graph, frames: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The integers of each output for those of each input, a part of the frames at a time."""
+    largest = max(prod(kind.shape) for kind in graph.types().values())
+    at_once = graph.frames * max(1, ACTIVATIONS // (largest * graph.frames))
+    parts = [graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
+    return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+
+def classes(graph: Graph, sent: torch.Tensor) -> np.ndarray:
+    """int64 [N]: where the largest value is in each frame of the first output's integers."""
+    output = replace(graph.outputs[0], host=None)
+    exponent = graph.types()[output.name].exponent
+    return output.dequantize(sent, exponent).reshape(len(sent), -1).argmax(dim=1).numpy()
 
 
 def _interval(ended: np.ndarray, chosen: np.ndarray) -> int | None:
@@ -148,12 +155,6 @@ def _interval(ended: np.ndarray, chosen: np.ndarray) -> int | None:
         return None
     last = ends[np.argmax(ends - begins)] - 1
     return int(ended[last] - ended[last - 1])
-
-
-def _first_output(graph: Graph, q: torch.Tensor) -> torch.Tensor:
-    """The integers of the first output as numbers, before what the host computes of them."""
-    output = replace(graph.outputs[0], host=None)
-    return output.dequantize(q, graph.types()[output.name].exponent)
 
 
 def _locate(

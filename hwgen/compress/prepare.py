@@ -1,5 +1,6 @@
 """From a float network to one that trains under a recipe: rewritten, quantizers put in, weights parametrized."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn.utils import parametrize
 from hwgen.compress import check
 from hwgen.compress.compact import depthwise
 from hwgen.compress.modules import OWN_WEIGHTS, Steps
+from hwgen.compress.pools import pool_of, reorder_pools
 from hwgen.compress.prepared import Prepared
 from hwgen.compress.price import format_arguments, layer_break_even
 from hwgen.compress.prune import Layer
@@ -39,6 +41,8 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
     if any(parameter.device.type != "cpu" for parameter in model.parameters()):
         raise BadInput("the model is not on the CPU", type(model).__name__, "model.cpu(): compression trains there")
     network, obstacles = _traced(model, recipe, example_inputs)
+    if recipe.reorder_pools:
+        reorder_pools(network)
     nodes = {node: name for node in network.graph.nodes if (name := _layer_of(network, node)) is not None}
     names = list(dict.fromkeys(nodes.values()))
     if not names and not obstacles:
@@ -60,7 +64,8 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
             layers[names.index(name)].follows = maker(network, node)
     for layer in layers:
         layer.filters &= not isinstance(_parent(network, layer.name), Steps)
-        _observe(layer, network)
+        (node,) = [node for node, name in nodes.items() if name == layer.name][:1]
+        _observe(layer, network, pool_of(network, node))
     return Prepared(network, layers, recipe)
 
 
@@ -128,8 +133,11 @@ def _pays(module: nn.Module, own: LayerRecipe, recipe: Recipe, first: bool) -> b
     return all(zeros >= layer_break_even(module, input_bits=bits, **f).throughput for f in formats)
 
 
-def _observe(layer: Layer, network: fx.GraphModule) -> None:
-    """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients."""
+def _observe(layer: Layer, network: fx.GraphModule, pool: Callable[[torch.Tensor], torch.Tensor] | None) -> None:
+    """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients.
+
+    pool -- where it alone reads the layer's sums, and so the weights' terms are of its pixels
+    """
     steps = _parent(network, layer.name)
     recurrent, transposed = isinstance(steps, Steps), isinstance(layer.module, TRANSPOSED)
 
@@ -139,7 +147,8 @@ def _observe(layer: Layer, network: fx.GraphModule) -> None:
         elif transposed:  # each weight meets each pixel of the input
             module.parametrizations.weight[0].pixels.add_(inputs[0][0, 0].numel())
         else:
-            module.parametrizations.weight[0].pixels.add_(output[0].numel() // len(module.weight))
+            made = output[:1].detach() if pool is None else pool(output[:1].detach())
+            module.parametrizations.weight[0].pixels.add_(made.numel() // len(module.weight))
 
     def note_gradient(parameter):
         layer.grid.fisher.lerp_(parameter.grad.square(), 0.01)

@@ -107,6 +107,8 @@ class Recipe:
     break_even    a layer whose fraction of zeros would not make hwgen's engine as fast as a dense one of its size
                   (hwgen.compress.price) is not pruned
     split         layers whose output channels are each given one of two formats first
+    reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
+                  convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -124,6 +126,7 @@ class Recipe:
     quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     break_even: bool = True
     split: Split | None = None
+    reorder_pools: bool = False
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 

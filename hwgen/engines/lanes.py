@@ -86,7 +86,9 @@ def _enough(stage: Stage, folds: list[Fold], limits: Limits) -> list[Fold]:
 
 def _cycles_alone(stage: Stage, fold: Fold, device: Device) -> int:
     """Cycles of a frame that comes in raster order."""
-    return stage.once(("cycles", fold, device), lambda: work(stage, fold, Order(stage.x.shape), device, sort=True))
+    return stage.once(
+        ("cycles", fold, device, stage.loadable), lambda: work(stage, fold, Order(stage.x.shape), device, sort=True)
+    )
 
 
 def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
@@ -95,5 +97,5 @@ def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
     def estimate() -> dict[str, float]:
         return TermLanes(stage, fold, Order(stage.x.shape), limits.device, sort=True).estimate()
 
-    takes = stage.once(("estimate", fold, limits.device), estimate)
+    takes = stage.once(("estimate", fold, limits.device, stage.loadable), estimate)
     return sum(takes.get(key, 0) / limits.have[key] for key in ("BRAM36", "URAM"))

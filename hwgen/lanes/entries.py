@@ -333,7 +333,7 @@ class TermList:
         terms = terms[np.argsort(level[terms], kind="stable")]
         for slots in np.split(terms, np.flatnonzero(np.diff(level[terms])) + 1):
             behind = (where[slots] - stand[output[slots]]) % (1 << place.all)
-            order = np.lexsort((behind, output[slots]))
+            order = np.argsort((output[slots] << place.all) | behind, kind="stable")
             behind, term[slots] = behind[order], slots[order]
             first = np.diff(output[slots], prepend=-1) != 0
             distance[slots] = np.where(first, behind, np.diff(behind, prepend=0))

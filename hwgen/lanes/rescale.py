@@ -311,7 +311,7 @@ def scaler_of(stage: Stage, bits: int, multiplier: str) -> Scaler | None:
 
     if quantize is None or stage.rounds is not None:
         return None
-    return stage.once(("scaler", bits, multiplier), made)
+    return stage.once(("scaler", bits, multiplier, stage.loadable), made)
 
 
 def _reach(stage: Stage, bits: int) -> np.ndarray:

@@ -35,7 +35,7 @@ def entries_of(stage: Stage, kind: LaneKind, order: Order) -> Entries:
     def made() -> Entries:
         return kind.program(stage).entries(place, order.places)
 
-    return stage.once(("entries", kind.name, order.channels), made)
+    return stage.once(("entries", kind.name, order.channels, stage.loadable and kind.loads), made)
 
 
 def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False, mode: int | None = None) -> int:

@@ -108,6 +108,10 @@ class Unit:
         """What the estimate is not below, told at once."""
         return self.estimate()
 
+    def about(self) -> dict[str, float]:
+        """What it may come to, told at once."""
+        return self.estimate()
+
     def needs(self, i: int = 0) -> np.ndarray:
         """For each beat of an output frame, how many beats of a frame of input i must have come."""
         raise NotImplementedError(f"{type(self).__name__}.needs")

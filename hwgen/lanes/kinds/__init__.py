@@ -25,6 +25,7 @@ class LaneKind:
     slices     whether they are in DSP slices
     sums       whether the accumulator is one of lookup tables
     immediates whether an entry may bring a number in the place of an activation
+    loads      whether the program is another where a host can replace the weights
     """
 
     name: str
@@ -34,6 +35,7 @@ class LaneKind:
     slices: bool = False
     sums: bool = True
     immediates: bool = True
+    loads: bool = False
 
     def obstacle(self, stage: Stage) -> str | None:
         """Why a stage cannot be computed by these lanes; None where it can."""
@@ -56,7 +58,7 @@ class LaneKind:
             gap_bits = 0 if alike else program.best_gap_bits(PlaceBits.of(stage.window, stage.x))
             return make(stage, gap_bits=gap_bits) if gap_bits else program
 
-        return stage.once(("program", self.name), short)
+        return stage.once(("program", self.name, stage.loadable and self.loads), short)
 
     def refuses(self, stage: Stage) -> str | None:
         """The obstacle of a stage, or of one of its modes."""

@@ -29,6 +29,7 @@ class Mac(LaneKind):
     slices = True
     sums = False
     immediates = False
+    loads = True
 
     def obstacle(self, stage):
         if not isinstance(stage.op, Conv):
