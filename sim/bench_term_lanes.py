@@ -15,6 +15,16 @@ MODES = 0, 2, 1, 1  # of the frames, modulo those that a unit has
 BEATS = Path("beats.json")  # what `prepare` leaves for the simulation: beats in and out, cycles of a frame
 
 
+def turned(op, times, step):
+    """So many times the outputs, the channels of each time turned by a step."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    parts = [np.roll(op.weight, -i * step, axis=1) for i in range(times)]
+    return replace(op, weight=np.concatenate(parts), bias=np.tile(op.bias, times))
+
+
 def units():
     """The layers of this bench at their folds, each with the order of its input stream."""
     from dataclasses import replace
@@ -72,18 +82,15 @@ def units():
 
     def modes(name, pairs, fold, order, sort=False):
         """A layer of which a frame chooses (op, x, quantize); of four bits in and less or more out."""
-        stages = [
-            Stage.alone(name, op, quantize, TensorType(x[0], QType(*x[1:3]), x[3])) for op, x, quantize in pairs
-        ]
+        stages = [Stage.alone(name, op, quantize, TensorType(x[0], QType(*x[1:3]), x[3])) for op, x, quantize in pairs]
         stage = together(stages)
         return TermLanes(stage, Fold(*fold), order(Order(stage.x.shape)), DEVICE, sort, in_flight=4)
 
-    def halves_of(op):
-        """The convolution with weights and biases half as large."""
-        return replace(op, weight=op.weight / 2, bias=op.bias / 2)
-
     padded = {"padding": (1, 1, 1, 1)}
     halves = Conv(np.array([[1, -4], [2, 6], [-1, 3.0]])[:, :, None, None], np.array([0, 3, -2.0]))
+    fine = conv(3, 2, (2, 2))
+    fine = replace(fine, weight=fine.weight / 2, bias=fine.bias / 2)
+    finer = [(conv(3, 2, (2, 2)), ((2, 3, 4), 0, 7, 0), None), (fine, ((2, 3, 4), 0, 7, 1), None)]
     sparse = Conv(np.array([[1, -1], [1, 0], [-1, 0], [0, 0], [0, 1.0]])[:, :, None, None], np.zeros(5))
     return [
         # the usual layer: four lanes, the last one short, a ReLU to 4 bits
@@ -281,17 +288,26 @@ def units():
             sort=True,
         ),
         # exact sums, in slices that add and that multiply
-        *(
-            modes(
-                f"modes_{kind}",
-                [
-                    (conv(3, 2, (2, 2)), ((2, 3, 4), 0, 7, 0), None),
-                    (halves_of(conv(3, 2, (2, 2))), ((2, 3, 4), 0, 7, 1), None),
-                ],
-                (3, 1, kind),
-                lanes(2),
-            )
-            for kind in ("dsp", "mac")
+        modes("modes_dsp", finer, (3, 1, "dsp"), lanes(2)),
+        modes("modes_mac", finer, (3, 1, "mac"), lanes(2)),
+        # outputs that share lists: in sorted groups, of three channels; with distances, of a power of two
+        unit(
+            "epitome",
+            turned(conv(4, 3, (3, 3), **padded), 3, 2),
+            ((3, 3, 5), 0, 15, 0),
+            (3, 2),
+            lanes(3),
+            Quantize(2, 0, 15),
+            sort=True,
+        ),
+        unit("epitome_far", turned(conv(12, 128, (1, 1)), 4, 37), ((128, 1, 2), 0, 15, 0), (2, 3), lanes(2), sort=True),
+        unit("epitome_mac", turned(conv(2, 5, (1, 2)), 5, 1), ((5, 2, 4), -8, 7, 0), (3, 2, "mac"), lanes(3)),
+        unit(
+            "epitome_scaled",
+            turned(conv(2, 3, (2, 2)), 2, 1),
+            ((3, 3, 5), 0, 15, 0),
+            (2, 2, "lut", "rom", "dsp"),
+            quantize=rescale(4, 9, 10, 0, 15),
         ),
         # thresholds
         unit("steps", conv(5, 2, (3, 3), **padded), ((2, 4, 6), 0, 15, 0), (3, 2), lanes(3), steps(5, 6, 9999, -3)),
@@ -303,7 +319,17 @@ def units():
 UNITS = [] if "BENCH_CONFIG" in os.environ else units()
 CONFIGS = [unit.parameters() for unit in UNITS]
 # more than half of all clocks: Verilator alone; that no distance is undefined is seen in the sequencer's own bench
-ON_VERILATOR = ("far", "far_taps", "mac_far", "scaled_groups", "scaled_mac", "scaled_shared", "serial", "steps")
+ON_VERILATOR = (
+    "epitome_far",
+    "far",
+    "far_taps",
+    "mac_far",
+    "scaled_groups",
+    "scaled_mac",
+    "scaled_shared",
+    "serial",
+    "steps",
+)
 SLOW = [unit.parameters() for unit in UNITS if unit.name in ON_VERILATOR]
 
 

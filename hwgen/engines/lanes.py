@@ -6,6 +6,7 @@ import numpy as np
 
 from hwgen.devices import Device
 from hwgen.engines import Engine, Limits, engine
+from hwgen.lanes.epitome import epitome_of
 from hwgen.lanes.fold import Fold, legal_groups, legal_lanes, takes
 from hwgen.lanes.kinds import LaneKind, lane_kinds
 from hwgen.lanes.rescale import scaler_of
@@ -43,11 +44,16 @@ class Lanes(Engine[Fold]):
             found += [replace(fold, memory=memory) for fold in found for memory in limits.memories[1:]]
         return found
 
+    def takes_any_order(self, stage):
+        return epitome_of(stage) is None  # which turns channels as they are numbered
+
     def reads(self, stage, i, choice, order):
-        return order if takes(stage, choice.lanes, order) else order.serial
+        wanted = order if takes(stage, choice.lanes, order) else order.serial
+        return wanted if self.takes_any_order(stage) else replace(wanted, channels=())
 
     def unit(self, stage, choice, orders, context):
-        return TermLanes(stage, choice, orders[0], context.device, sort=stage.result in context.free)
+        sort = stage.result in context.free
+        return TermLanes(stage, choice, orders[0], context.device, sort, context.protect)
 
 
 def _multipliers(stage: Stage, kind: LaneKind, limits: Limits) -> list[str]:
@@ -90,7 +96,7 @@ def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
     """The share of the board's memories that the stage takes, of a frame that comes in raster order."""
 
     def estimate() -> dict[str, float]:
-        return TermLanes(stage, fold, Order(stage.x.shape), limits.device, sort=True).estimate()
+        return TermLanes(stage, fold, Order(stage.x.shape), limits.device, True, limits.protect).estimate()
 
     takes = stage.once(("estimate", fold, limits.device, stage.loadable), estimate)
     return sum(takes.get(key, 0) / limits.have[key] for key in ("BRAM36", "URAM"))

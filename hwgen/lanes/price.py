@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hwgen import codes
 from hwgen.devices import Device
 from hwgen.lanes.memories import MEMORIES
 from hwgen.ops.quantize import UNBOUNDED
@@ -123,7 +124,28 @@ def _exact(unit: TermLanes) -> int:
         + fold.groups * _line_luts(unit)
         + unit.memory.luts(*unit.rom_shape, unit.device)
         + _scaler_luts(unit)
+        + _check_luts(unit)
+        + unit.control_bits * unit.protect.tmr
     )
+
+
+def _parity_luts(bits: int) -> int:
+    """LUTs of a sum of so many bits modulo 2."""
+    return -(-(bits - 1) // 5)
+
+
+def _check_luts(unit: TermLanes) -> int:
+    """LUTs that look at what memories give: of a list's check bits and, where they repair, of the turned bits; of an
+    activation's parity on either side of the line memory."""
+    if not unit.protect.memories:
+        return 0
+    code = codes.code(unit.protect, unit.rom.width)
+    words = sum(_parity_luts(1 + int(row.sum())) for row in code)
+    repairs = unit.rom.width * 2 + 2 if unit.protect.ecc else 0
+    written = sum(_parity_luts(int(row.sum())) for row in code) * unit.memory.written
+    bits, read = unit.stage.x.qtype.bits, unit.fold.groups * unit.windows.stripes
+    lines = read * _parity_luts(bits + 1) + unit.order.side * _parity_luts(bits) + _parity_luts(read + 1)
+    return words + repairs + written + lines * unit.protect.parity
 
 
 def _copies(unit: TermLanes) -> int:
@@ -154,7 +176,7 @@ def _line_luts(unit: TermLanes) -> int:
     words, _, banks = unit.line_memory
     if banks == 1:
         return 0
-    windows, bits = unit.windows, unit.stage.x.qtype.bits
+    windows, bits = unit.windows, unit.stage.x.qtype.bits + unit.protect.parity
     firsts = range(windows.first_leg, windows.first_leg + unit.fold.lanes * windows.lane_step, windows.lane_step)
     read = len({first + leg for first in firsts for leg in range(windows.legs)} & set(range(windows.stripes)))
     return read * (bits * Device.multiplexer(banks) if banks else unit.device.lut_memory(words, bits))
