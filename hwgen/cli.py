@@ -165,7 +165,7 @@ mode_option = click.option(
     "--mode",
     type=_Mode(),
     metavar="MODE",
-    help="Of a build with --modes: that of all frames, a number from 0, or random, by the seed, for each frame its own.",
+    help="Of a build with --modes: that of all frames, from 0, or random. Default: 0 to simulate, random to verify.",
 )
 edited_option = click.option(
     "--edited", is_flag=True, help="Files of the build, but for golden.*, may have been changed; else that is refused."
@@ -266,7 +266,14 @@ def target_options(command):
 
 @main.command()
 @click.argument("job", metavar="JOB")
-@click.option("--recipe", "recipe_path", required=True, type=FILE, help="JSON.")
+@click.option(
+    "--recipe",
+    "recipe_paths",
+    required=True,
+    multiple=True,
+    type=FILE,
+    help="JSON. Several: one for each mode of a build, the widest first, all trained on one set of weights.",
+)
 @click.option(
     "-o",
     "--out",
@@ -274,7 +281,7 @@ def target_options(command):
     type=FOLDER,
     help="Folder for model.pt2, recipe.json, history.json and the checkpoint; a run cut short goes on from there.",
 )
-def compress(job, recipe_path, out):
+def compress(job, recipe_paths, out):
     """Prune, quantize and train a float network until it fits the hardware: few terms.
 
     JOB is path.py:function, a function that returns (model, train, validation): a trained module, and batches of (x, y)
@@ -283,10 +290,14 @@ def compress(job, recipe_path, out):
     """
     with _imports():
         from hwgen.compress import Recipe
-        from hwgen.compress.job import load, run
+        from hwgen.compress.job import load, model_of, run, run_modes
 
-    recipe = Recipe.load(recipe_path)
-    rows, measured, before = run(*load(job), recipe, out, show=console.print)
+    recipes = [Recipe.load(path) for path in recipe_paths]
+    if len(recipes) > 1:
+        for number, measured in enumerate(run_modes(*load(job), recipes, out, show=console.print)):
+            click.echo(f"{out / model_of(number)}: accuracy {measured:.2f} % on the validation batches")
+        return
+    rows, measured, before = run(*load(job), recipes[0], out, show=console.print)
     table = _table("layer", "weights", "zeros", "terms", "terms\na frame", "term ROM,\nbits", words=["layer"])
     for row in rows:
         counts = (f"{count:,}" for count in (row.terms, row.terms_per_frame, row.memory_bits))

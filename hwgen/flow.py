@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch.export import ExportedProgram
 
 from hwgen import store
 from hwgen.alternatives import Plan, best
-from hwgen.board import CONSTRAINTS, load_board, read_board
+from hwgen.board import CONSTRAINTS, Board, load_board, read_board
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
@@ -86,25 +87,13 @@ def build(
     graphs, notes = _read_all([(model, example_inputs), *modes], config)
     with no_collector():
         progress("schedule")
-        graph = joined(graphs)
-        stages = lowered(graphs) if modes else lower(graph, config.is_loadable)
-        try:
-            name = config.name or _name(out)
-            if modes:
-                plan = Plan.of(name, graph, stages, config, board).switched(graphs)
-            else:
-                plan = best(name, graph, stages, config, board)
-        except DoesNotFit as error:
-            if modes:
-                raise
-            progress("schedule: what would fit")
-            raise advised(error, graph, stages, config, board) from None
+        plan = _planned(config.name or _name(out), graphs, config, board, progress)
         design = plan.design
         progress("emit")
-        hardware = emit(design)
+        emitted = emit(design)
         progress("lint")
-        lint(hardware)
-        files: dict[str, str | bytes] = {**hardware}
+        lint(emitted)
+        files: dict[str, str | bytes] = {**emitted}
         for number, golden in enumerate(design.graphs):
             files |= dict(zip(store.names(number), store.dump(golden), strict=True))
         files[CONSTRAINTS] = board.constraints
@@ -161,6 +150,22 @@ def read_design(folder: str | Path, edited: bool = False) -> Design:
     device, protect = read_board(folder, known).device, Protection.of(known["protect"])
     context = Context.of(graph, stages, device, known["levels"], protect)
     return switched(place(known["name"], graph, stages, choices, context), graphs)
+
+
+def _planned(
+    name: str, graphs: Sequence[Graph], config: BuildConfig, board: Board, progress: Callable[[str], None]
+) -> Plan:
+    """The network as it is built; of several modes, which are not rewritten, a design that switches between them."""
+    if len(graphs) > 1:
+        plan = Plan.of(name, joined(graphs), lowered(graphs), config, board)
+        return replace(plan, design=switched(plan.design, graphs))
+    (graph,) = graphs
+    stages = lower(graph, config.is_loadable)
+    try:
+        return best(name, graph, stages, config, board)
+    except DoesNotFit as error:
+        progress("schedule: what would fit")
+        raise advised(error, graph, stages, config, board) from None
 
 
 def _read_all(

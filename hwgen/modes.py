@@ -1,8 +1,8 @@
-"""Several networks as the modes of one: the same layers with other weights, biases and quantizers, chosen by each frame.
+"""Several networks as the modes of one: the same layers, and weights, biases and quantizers that a frame chooses.
 
 A stage that is alike in all modes is one as ever. Where weights or quantizers differ, lanes hold a list for each mode,
-one behind the other, and clamp to the ends of the mode (rtl/term_sequencer.v, rtl/mode_clamp.v). A stream holds what any
-mode sends; what an integer is worth is the mode's own, and nothing that hardware knows.
+one behind the other, and clamp to the ends of the mode (rtl/term_sequencer.v, rtl/mode_clamp.v). A stream holds what
+any mode sends; what an integer is worth is the mode's own, and nothing that hardware knows.
 """
 
 from collections.abc import Sequence
@@ -105,13 +105,13 @@ def together(stages: Sequence[Stage]) -> Stage:
 
 def _obstacle(first: Stage, stage: Stage) -> str | None:
     """What keeps a stage from being a mode of lanes; None where it can be."""
-    if not isinstance(stage.op, Conv):
+    if not isinstance(stage.op, Conv) or not isinstance(first.op, Conv):
         return f"{stage.op} is no sum of products"
-    if (
-        not _fields_equal(first.op, stage.op, {"weight", "bias", "path"})
-        or first.op.weight.shape != stage.op.weight.shape
-    ):
-        return f"it is {stage.op} with another stride, padding or dilation"
+    same = first.op.weight.shape == stage.op.weight.shape and _equal_fields(
+        first.op, stage.op, {"weight", "bias", "path"}
+    )
+    if not same:
+        return f"it is {stage.op} of another shape, stride, padding or dilation"
     stage = as_shift(stage)
     if (stage.quantize is None) != (first.quantize is None):
         return "it has a quantizer or has none"
@@ -127,9 +127,9 @@ def _alike(a: Stage, b: Stage) -> bool:
         return False
     by = up.pop()
     if isinstance(a.op, Conv) and isinstance(b.op, Conv):
-        same = _fields_equal(a.op, b.op, {"bias", "path"}) and np.array_equal(np.ldexp(a.op.bias, by), b.op.bias)
+        same = _equal_fields(a.op, b.op, {"bias", "path"}) and np.array_equal(np.ldexp(a.op.bias, by), b.op.bias)
         return same and _quantized_alike(a, b, by)
-    if not _fields_equal(a.op, b.op, {"path"}):
+    if not _equal_fields(a.op, b.op, {"path"}):
         return False
     wide = all(one.qtype == two.qtype for one, two in zip(a.types, b.types, strict=True))
     if a.op.degree is not None or isinstance(a.op, Move):
@@ -141,10 +141,10 @@ def _quantized_alike(a: Stage, b: Stage, by: int) -> bool:
     """Whether two stages round alike what is worth 2^by times as much in the second."""
     if isinstance(a.quantize, Quantize) and isinstance(b.quantize, Quantize):
         return replace(a.quantize, exponent=a.quantize.exponent + by) == b.quantize
-    return type(a.quantize) is type(b.quantize) and _fields_equal(a.quantize, b.quantize, {"path", "exponent"})
+    return type(a.quantize) is type(b.quantize) and _equal_fields(a.quantize, b.quantize, {"path", "exponent"})
 
 
-def _fields_equal(a: Op | None, b: Op | None, but: set[str]) -> bool:
+def _equal_fields(a: Op | None, b: Op | None, but: set[str]) -> bool:
     if a is None or b is None or type(a) is not type(b):
         return a is b
     names = {field.name for field in fields(cast(Any, a))} - but

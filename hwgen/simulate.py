@@ -239,8 +239,8 @@ def run_frames(
     modes: np.ndarray | None = None,
 ) -> Run:
     """Plays integers [N, channels, rows, columns] of each input into the emitted core, and reads what comes out of it
-    and, if `traced`, runs inside it; `waves` is the VCD file to write; modes -- of each frame, if there are several: with
-    a frame's other words than the first come modes at random. Runs of one kind in one folder wait for each other."""
+    and, if `traced`, runs inside it; `waves` is the VCD file to write; modes -- of each frame, where there are several:
+    with all words but a frame's first come modes at random. Runs of one kind in one folder wait for each other."""
     kind = simulator + ("-stalls" if stall else "") + ("-traced" if traced else "") + ("-waves" if waves else "")
     check_places(folder, [f"sim/{kind}/*"])
     with writing(folder / "sim" / kind), alone(folder / "sim" / kind) as work:

@@ -21,8 +21,8 @@ class Stage:
     inputs, types  the tensors of the graph that it reads, and their types
     result, y      the tensor that it sends, and its type
     loadable  whether a host can replace its weights, where its engine reads them from a memory
-    modes     of a stage whose weights or quantizers a frame chooses (hwgen/modes.py): the stage of each mode. Its own op
-              and quantizer are those of the first, its types hold what all modes have
+    modes     of a stage whose weights or quantizers a frame chooses (hwgen/modes.py): the stage of each mode. Its own
+              op and quantizer are those of the first, its types hold what all modes have
     """
 
     name: str

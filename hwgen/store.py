@@ -115,7 +115,8 @@ def border(graph: Graph) -> tuple[list[dict], list[dict], dict[str, Any]]:
 
 
 def load(folder: Path, mode: int = 0) -> Graph:
-    """The graph of the build in `folder`, of one of its modes; raises BadInput when its files are not of the form that `dump` gives."""
+    """The graph of the build in `folder`, of one of its modes; raises BadInput when its files are not of the form that
+    `dump` gives."""
     try:
         text_path, arrays_path = (folder / name for name in names(mode))
         text = _Text.model_validate_json(text_path.read_bytes())

@@ -38,10 +38,10 @@ def verify(
     mode -- of a build with several, as in `hwgen.simulate`; default: that of each frame at random
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
     wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
-    predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from one to the next, None where
-    too few followed each other; compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame
-    differs, the network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the
-    first wrong place; a run that failed is recorded as `failed`, what was wrong.
+    predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from one to the next, None
+    where too few followed each other; compile_seconds, run_seconds; accuracy; and leaves it in the build for the
+    report. When a frame differs, the network is run again with every stream recorded, up to the first wrong frame, and
+    Mismatch names the first wrong place; a run that failed is recorded as `failed`, what was wrong.
     """
     folder = Path(folder)
     known, changed = read_build(folder, edited)
@@ -147,8 +147,8 @@ def classes(graph: Graph, sent: torch.Tensor) -> np.ndarray:
 
 
 def _interval(ended: np.ndarray, chosen: np.ndarray) -> int | None:
-    """Clocks from the end of a frame to that of the next at the end of the longest block of frames that are chosen; None
-    where it has fewer than STEADY."""
+    """Clocks from the end of a frame to that of the next at the end of the longest block of frames that are chosen;
+    None where it has fewer than STEADY."""
     edges = np.flatnonzero(np.diff(np.pad(chosen.astype(int), 1)))
     begins, ends = edges[::2], edges[1::2]
     if len(begins) == 0 or (ends - begins).max() < STEADY:

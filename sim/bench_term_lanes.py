@@ -72,18 +72,15 @@ def units():
 
     def modes(name, pairs, fold, order, sort=False):
         """A layer of which a frame chooses (op, x, quantize); of four bits in and less or more out."""
-        stages = [
-            Stage.alone(name, op, quantize, TensorType(x[0], QType(*x[1:3]), x[3])) for op, x, quantize in pairs
-        ]
+        stages = [Stage.alone(name, op, quantize, TensorType(x[0], QType(*x[1:3]), x[3])) for op, x, quantize in pairs]
         stage = together(stages)
         return TermLanes(stage, Fold(*fold), order(Order(stage.x.shape)), DEVICE, sort, in_flight=4)
 
-    def halves_of(op):
-        """The convolution with weights and biases half as large."""
-        return replace(op, weight=op.weight / 2, bias=op.bias / 2)
-
     padded = {"padding": (1, 1, 1, 1)}
     halves = Conv(np.array([[1, -4], [2, 6], [-1, 3.0]])[:, :, None, None], np.array([0, 3, -2.0]))
+    fine = conv(3, 2, (2, 2))
+    fine = replace(fine, weight=fine.weight / 2, bias=fine.bias / 2)
+    finer = [(conv(3, 2, (2, 2)), ((2, 3, 4), 0, 7, 0), None), (fine, ((2, 3, 4), 0, 7, 1), None)]
     sparse = Conv(np.array([[1, -1], [1, 0], [-1, 0], [0, 0], [0, 1.0]])[:, :, None, None], np.zeros(5))
     return [
         # the usual layer: four lanes, the last one short, a ReLU to 4 bits
@@ -281,18 +278,8 @@ def units():
             sort=True,
         ),
         # exact sums, in slices that add and that multiply
-        *(
-            modes(
-                f"modes_{kind}",
-                [
-                    (conv(3, 2, (2, 2)), ((2, 3, 4), 0, 7, 0), None),
-                    (halves_of(conv(3, 2, (2, 2))), ((2, 3, 4), 0, 7, 1), None),
-                ],
-                (3, 1, kind),
-                lanes(2),
-            )
-            for kind in ("dsp", "mac")
-        ),
+        modes("modes_dsp", finer, (3, 1, "dsp"), lanes(2)),
+        modes("modes_mac", finer, (3, 1, "mac"), lanes(2)),
         # thresholds
         unit("steps", conv(5, 2, (3, 3), **padded), ((2, 4, 6), 0, 15, 0), (3, 2), lanes(3), steps(5, 6, 9999, -3)),
         unit("steps_mac", conv(3, 2, (3, 3)), ((2, 4, 6), 0, 15, 0), (2, 1, "mac"), quantize=steps(1, 15, 99, 0)),

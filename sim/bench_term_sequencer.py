@@ -142,7 +142,7 @@ def term_bits(case):
 def rom(case, count=None):
     words, bits = [], term_bits(case)
     each = [terms(case, length) for length in lengths(case)] if count is None else [terms(case, count)]
-    for last, groups in sum(each, []):
+    for last, groups in (word for own in each for word in own):
         word = int(last) << (case["GROUPS"] * bits)
         for group, (command, *_, immediate, payload) in enumerate(groups):
             word |= ((command << 1 | (immediate is not None)) << case["PAYLOAD_W"] | payload) << (group * bits)

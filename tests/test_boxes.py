@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from hwgen import build, simulate
 from hwgen.board import load_board
+from hwgen.compress import Recipe, convert, prepare
+from hwgen.compress.size import sizes
 from hwgen.config import BuildConfig
-from hwgen.errors import DoesNotFit
+from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.frontend import import_model
 from hwgen.ir import Graph, Op, Output, TensorType
@@ -267,3 +269,45 @@ def test_the_frontier_has_the_cheaper_form_at_each_rate():
     assert not forms[0] and True in forms
     intervals = [row["interval"] for row in rows]
     assert intervals == sorted(intervals)
+
+
+def averages(function: bool = False) -> nn.Module:
+    """Two blocks of a convolution, an activation and an average pool; the second pool and activation may be
+    functions."""
+
+    class Functions(nn.Module):
+        def forward(self, x):
+            return functional.avg_pool2d(functional.leaky_relu(x, 0.125), (2, 2), stride=1)
+
+    torch.manual_seed(1)
+    behind = [Functions()] if function else [nn.ReLU6(), nn.AvgPool2d(2)]
+    first = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2)]
+    return nn.Sequential(*first, nn.Conv2d(8, 16, 3, padding=1), *behind, nn.Flatten(), nn.LazyLinear(3)).eval()
+
+
+@pytest.mark.parametrize("function", [False, True])
+def test_a_recipe_moves_average_pools_before_activations(function):
+    net, x = averages(function), torch.rand(8, 1, 8, 8)
+    net(x)
+    pixels, terms = {}, {}
+    for reorder in (False, True):
+        prepared = prepare(net, Recipe(reorder_pools=reorder, quantize_from=0.0), (x[:1],))
+        prepared.quantize()
+        prepared(x)
+        pixels[reorder] = [layer.pixels for layer in prepared.layers.values()]
+        network = convert(prepared)
+        graph = run_passes(import_model(network, (x[:1],)))
+        found = of_fewer_terms(graph)
+        assert len(found) == (2 if reorder else 0)
+        want = network.double()(x.double())
+        assert torch.equal(graph.golden(x)[0], want) and torch.equal(boxed(graph, found).golden(x)[0], want)
+        terms[reorder] = sizes(network.float(), (x[:1],))
+        assert prepared.terms_per_frame() == terms[reorder][-1].terms_per_frame
+    assert pixels[False] == [64, 16, 1] and pixels[True] == [16, 9 if function else 4, 1]
+    assert [row.terms for row in terms[False]] == [row.terms for row in terms[True]]
+
+
+def test_a_recipe_says_where_no_pool_can_be_moved():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Conv2d(2, 2, 1))
+    with pytest.raises(BadInput, match="no average pool reads the activation of a convolution"):
+        prepare(net, Recipe(reorder_pools=True))

@@ -617,6 +617,13 @@ MUTANTS = {
     ),
     "a window that moves disabled": ("window", 0, "window", "step = enable && ", "step = "),
     "columns counted on from the row before": ("window", 9, "window", "row_ends || phase_q ==", "phase_q =="),
+    "no slot behind the last beat": ("window", 2, "window", "tail_q <= (", "tail_q <= 1'b0 && ("),
+    "rows above read a slot late": ("window", 0, "window", "at_q <= next_q", "at_q <= next_q + 1'b1"),
+    "windows past the last column": ("window", 11, "window", "column_q != LAST_OUT[COLUMN_W-1:0]", "1'b1"),
+    "windows past the last row": ("window", 11, "window", "row_q != LAST_ROW[ROW_W-1:0]", "1'b1"),
+    "more enters than there is room for": ("credit_fifo", 0, "credit_fifo", "count_q < FULL", "count_q <= FULL"),
+    "room for less than it holds": ("credit_fifo", 2, "credit_fifo", "FULL = DEPTH - 1", "FULL = DEPTH - 2"),
+    "no word read as one": ("credit_fifo", 0, "credit_fifo", "write_place_q != read_place_q", "1'b1"),
     "a pixel beside the window taken": ("window", 0, "window", "BACK = BEHIND +", "BACK ="),
     "neighbour's lane off by one": (
         "lane_select",

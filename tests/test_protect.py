@@ -9,11 +9,12 @@ from torch import nn
 
 from benchmarks import counting
 from hwgen import BuildConfig, build, load_words, simulate
+from hwgen.codes import check_bits, coded, hsiao
 from hwgen.errors import BadInput, ToolFailed, UnsupportedLayer
 from hwgen.flow import read_design, read_manifest
 from hwgen.lanes.unit import TermLanes
 from hwgen.nn import ActQuant
-from hwgen.protect import Protection, check_bits, hsiao
+from hwgen.protect import Protection
 from hwgen.rom import LUT_WORDS, Rom
 from hwgen.scrub import FAULTS, LOAD_CHECK, REPAIRS, STATUS, Scrubber
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
@@ -56,11 +57,11 @@ def test_a_code_has_columns_of_odd_weight_and_no_two_alike(width):
 
 def test_words_are_coded_as_the_memory_holds_them():
     rom = Rom(np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]], np.uint8))
-    assert Protection.of("parity").coded(rom).bits.tolist() == [[1, 1, 0, 0, 1, 1], [0] * 6]
-    coded = Protection.of("ecc").coded(rom)
+    assert coded(Protection.of("parity"), rom).bits.tolist() == [[1, 1, 0, 0, 1, 1], [0] * 6]
+    words = coded(Protection.of("ecc"), rom)
     checks = hsiao(5)[:, [0, 1, 4]].sum(axis=1) % 2  # bits 0, 1 and 4 of the first word
-    assert coded.bits[0].tolist() == [*checks[::-1], 1, 0, 0, 1, 1] and not coded.bits[1].any()
-    assert Protection().coded(rom).bits.tolist() == rom.bits.tolist()
+    assert words.bits[0].tolist() == [*checks[::-1], 1, 0, 0, 1, 1] and not words.bits[1].any()
+    assert coded(Protection(), rom).bits.tolist() == rom.bits.tolist()
 
 
 @pytest.mark.sim

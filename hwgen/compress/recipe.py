@@ -46,6 +46,22 @@ class Override:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Decomposition:
+    """The convolutions whose name matches `pattern` become two layers each, NAME.basis and NAME.coefficients, with
+    kernels that are sums of a few (docs/escalate.md); overrides may name these.
+
+    kernels  of the basis, at most as many as a window has taps, or the convolution kernels
+    first    of both
+    bits     of the activations between, with their sign
+    """
+
+    pattern: str
+    kernels: Annotated[int, Field(ge=1)]
+    first: Literal["basis", "coefficients"] = "basis"
+    bits: Annotated[int, Field(ge=1, le=8)] = 8
+
+
+@dataclass(frozen=True, config=STRICT)
 class Training:
     """What `fit` does: Adam with a cosine rate, once for the part before `quantize_from`, once for the rest.
 
@@ -106,9 +122,10 @@ class Recipe:
                   on their grids
     break_even    a layer whose fraction of zeros would not make hwgen's engine as fast as a dense one of its size
                   (hwgen.compress.price) is not pruned
-    split         layers whose output channels are each given one of two formats first
     reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
                   convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
+    decompose     convolutions that become two layers each; the last that matches wins
+    split         layers whose output channels are each given one of two formats first
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -125,8 +142,9 @@ class Recipe:
     prune_until: Annotated[float, Field(ge=0, le=1)] = 0.4
     quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     break_even: bool = True
-    split: Split | None = None
     reorder_pools: bool = False
+    decompose: tuple[Decomposition, ...] = ()
+    split: Split | None = None
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hwgen import codes
 from hwgen.devices import Device
 from hwgen.lanes.memories import MEMORIES
 from hwgen.ops.quantize import UNBOUNDED
@@ -138,7 +139,7 @@ def _check_luts(unit: TermLanes) -> int:
     activation's parity on either side of the line memory."""
     if not unit.protect.memories:
         return 0
-    code = unit.protect.code(unit.rom.width)
+    code = codes.code(unit.protect, unit.rom.width)
     words = sum(_parity_luts(1 + int(row.sum())) for row in code)
     repairs = unit.rom.width * 2 + 2 if unit.protect.ecc else 0
     written = sum(_parity_luts(int(row.sum())) for row in code) * unit.memory.written

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen import codes
 from hwgen.devices import Device
 from hwgen.lanes import price
 from hwgen.lanes.entries import Entries, PlaceBits, Rounds
@@ -248,7 +249,7 @@ class TermLanes(LoadableUnit):
     @cached_property
     def rows_of_rom(self) -> Rom:
         """The file of that memory."""
-        return self.protect.coded(self.rom).padded(self.depth).banked(self.rom_rows)
+        return codes.coded(self.protect, self.rom).padded(self.depth).banked(self.rom_rows)
 
     @property
     def ends(self) -> dict[str, int]:
@@ -395,7 +396,7 @@ class TermLanes(LoadableUnit):
         }
 
     def _protection(self) -> dict:
-        return {"PARITY": int(self.protect.parity), **self.protect.parameters(self.rom.width)}
+        return {"PARITY": int(self.protect.parity), **codes.parameters(self.protect, self.rom.width)}
 
     @property
     def beats(self) -> int:
@@ -463,7 +464,7 @@ class TermLanes(LoadableUnit):
         place = replace(self.place_bits, channel=0) if self.shared else self.place_bits
         groups = 1 if self.shared else self.fold.groups
         width = 1 + groups * self.program.entry_bits(place)
-        return self.depth, width + len(self.protect.code(width))
+        return self.depth, width + len(codes.code(self.protect, width))
 
     @cached_property
     def line_memory(self) -> tuple[int, float, int]:

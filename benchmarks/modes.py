@@ -1,0 +1,126 @@
+"""Switchable precision on digits: modes trained jointly against each alone, and what a second mode costs.
+
+python -m benchmarks.modes train SEED...     (results in benchmarks/modes.json; what is there is not trained again)
+python -m benchmarks.modes build             (verified in a random order of modes, counted by yosys; modes.json too)
+python -m benchmarks.modes                   (the tables into docs/modes.md)
+"""
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import nn
+
+from examples.common import Batches, train_float
+from examples.digits.model import test_data, train_data
+from examples.digits.train import shift
+from hwgen import build, verify
+from hwgen.compress import Recipe, Training, accuracy, convert, convert_modes, fit, prepare, prepare_modes
+from hwgen.compress.formats import PowerOfTwo, SignedDigits
+from hwgen.config import BuildConfig
+from hwgen.flow import read_manifest
+from hwgen.synth import yosys
+
+RESULTS = Path(__file__).with_name("modes.json")
+PAGE = Path(__file__).parents[1] / "docs" / "modes.md"
+TRAINING = Training(epochs=16, rate=2e-3, grid_rate=2e-3)
+COMMON = {"quantize_from": 0.25, "training": TRAINING}
+# of the modes: two terms a weight, one, one with two-bit activations
+RECIPES = [
+    Recipe(weights=SignedDigits(terms=2, bits=6), activation_bits=4, **COMMON),
+    Recipe(weights=PowerOfTwo(4), activation_bits=4, **COMMON),
+    Recipe(weights=PowerOfTwo(4), activation_bits=2, **COMMON),
+]
+NAMES = ["2 terms, 4-bit activations", "1 term, 4 bits", "1 term, 2 bits"]
+EXAMPLE = (torch.zeros(1, 1, 8, 8),)
+
+
+def network() -> nn.Module:
+    """16, 24 and 32 channels of 3x3, each with a batch norm, two pools, and a Linear."""
+    layers: list[nn.Module] = []
+    for number, (inputs, outputs) in enumerate(((1, 16), (16, 24), (24, 32))):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] * (number > 0)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 4, 10))
+
+
+def data(seed: int):
+    """Training batches, and the 360 test images in one."""
+    return Batches(*train_data(), 32, shift), Batches(*test_data(), 360)
+
+
+def floats(seed: int) -> nn.Module:
+    return train_float(network(), data(seed)[0], epochs=12, rate=3e-3, seed=seed)
+
+
+def recipe_of(number: int, seed: int) -> Recipe:
+    """With the seed as the training's."""
+    text = json.loads(RECIPES[number].to_json())
+    text["training"]["seed"] = seed
+    return Recipe.from_json(json.dumps(text))
+
+
+def joint(model: nn.Module, seed: int, show=lambda line: None) -> list[nn.Module]:
+    prepared = prepare_modes(model, [recipe_of(number, seed) for number in range(len(RECIPES))], EXAMPLE)
+    fit(prepared, data(seed)[0], show=show)
+    return [*convert_modes(prepared)]
+
+
+def alone(model: nn.Module, number: int, seed: int) -> nn.Module:
+    prepared = prepare(model, recipe_of(number, seed), EXAMPLE)
+    fit(prepared, data(seed)[0], show=lambda line: None)
+    return convert(prepared)
+
+
+def train(seed: int) -> dict:
+    """Accuracies on the test images, in percent, of each mode."""
+    model, (_, test) = floats(seed), data(seed)
+    together = [accuracy(each, test) for each in joint(model, seed)]
+    each = [accuracy(alone(model, number, seed), test) for number in range(len(RECIPES))]
+    return {"float": accuracy(model, test), "joint": together, "alone": each}
+
+
+def hardware() -> dict:
+    """Of seed 0: cycles of each mode, predicted and measured, and LUTs and lists of one, two and three modes."""
+    modules = joint(floats(0), 0)
+    found: dict = {"modes": [], "costs": []}
+    x, y = test_data()
+    with TemporaryDirectory() as name:
+        for count in (1, 2, 3):
+            folder, others = Path(name) / str(count), [(module, EXAMPLE) for module in modules[1:count]]
+            build(modules[0], EXAMPLE, out=folder, modes=others, config=BuildConfig(name="net", lanes=8))
+            known = read_manifest(folder)
+            lists = [rom["depth"] * rom["width"] for rom in known["roms"].values()]
+            counted = yosys.synthesize(folder, 1, whole=True)
+            rows = {row["name"]: row["resources"] for row in counted["parts"]}
+            found["costs"].append({"bits": sum(lists), "units": rows})
+            if count == 3:
+                result = verify(folder, x[:100], labels=y[:100], stall=0.0)
+                stalled = verify(folder, x[:100], stall=0.3, seed=7)
+                for number, mode in enumerate(known["modes"]):
+                    measured = result["interval_of_modes"][number]
+                    found["modes"].append({"predicted": mode["interval"], "measured": measured})
+                found["equal"] = [result["equal"], stalled["equal"], result["frames"]]
+    return found
+
+
+def main(*words: str) -> None:
+    torch.set_num_threads(1)
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"seeds": {}}
+    if words[:1] == ("train",):
+        for seed in words[1:]:
+            if seed not in known["seeds"]:
+                known["seeds"][seed] = train(int(seed))
+                print(seed, known["seeds"][seed], flush=True)
+                RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+        return
+    if words[:1] == ("build",):
+        known["hardware"] = hardware()
+        RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+        return
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
