@@ -122,10 +122,10 @@ class Recipe:
                   on their grids
     break_even    a layer whose fraction of zeros would not make hwgen's engine as fast as a dense one of its size
                   (hwgen.compress.price) is not pruned
+    split         layers whose output channels are each given one of two formats first
     reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
                   convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
     decompose     convolutions that become two layers each; the last that matches wins
-    split         layers whose output channels are each given one of two formats first
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -142,9 +142,9 @@ class Recipe:
     prune_until: Annotated[float, Field(ge=0, le=1)] = 0.4
     quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     break_even: bool = True
+    split: Split | None = None
     reorder_pools: bool = False
     decompose: tuple[Decomposition, ...] = ()
-    split: Split | None = None
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 
