@@ -100,7 +100,8 @@ def test_a_list_is_read_as_the_layer_that_it_is_of(built):
         sums = exact_sums(read[name].unit.stage)
         for channel, weights in enumerate(sums.weights):
             found = read[name]._read(channel)
-            assert found is not None and found.total() == sums.constants[channel]
+            assert found is not None and read[name]._is_layer(channel, found)
+            assert found.total() == sums.constants[channel]
             assert (found.weights(len(weights)) == weights << sums.lift).all()
             assert found.bits(len(weights), sums.reads) <= read[name].unit.program.accumulator
     fields = {one.field(one.flip(i)) for i in range(500)}
