@@ -86,7 +86,7 @@ VARIANTS = {
         Variant(2, 0.8, "coefficients"),
         Variant(2, 0.8, hybrid=True),
     ],
-    256: [*DIRECT[2:], Variant(1, 0.8), Variant(2, 0.8), Variant(2, 0.9)],
+    256: [*DIRECT[2:], Variant(0, 0.99), Variant(1, 0.8), Variant(1, 0.95), Variant(2, 0.8), Variant(2, 0.9)],
 }
 
 
