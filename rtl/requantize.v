@@ -27,8 +27,10 @@ module requantize #(
     parameter NO_HIGH = 0,               // 1: there is no greatest result, whatever HIGH
     // where it is the mode that says both ends
     parameter MODES = 1,                 // of which a load has one; 1: both ends are as above
+    /* verilator lint_off UNUSEDPARAM */
     parameter [64*MODES-1:0] LOWS = 0,   // least result of each, signed, that of mode 0 lowest
     parameter [64*MODES-1:0] HIGHS = 0,  // greatest result of each
+    /* verilator lint_on UNUSEDPARAM */
     // device
     parameter XILINX = 0,                // primitives of a device family, see clamp.v
     parameter MODE_W = (MODES > 1) ? $clog2(MODES) : 1 // bits of a mode; not to be set
