@@ -89,11 +89,12 @@ class Plan:
     def of(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> "Plan":
         """What `schedule` chooses. Raises as it does, and where the design exceeds the board."""
         choices = schedule(graph, stages, config, board)
-        context = Context.of(graph, stages, board.device, config.levels)
+        context = Context.of(graph, stages, board.device, config.levels, config.protection)
         design = place(name, graph, stages, choices, context)
         weighted = {node.name for node in graph.nodes if node.op.has_weights}
         units = [placed.unit for placed in design.placed]
         config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
+        design.check_protected()
         design.check_fits(board)
         return Plan((), graph, choices, design, board)
 

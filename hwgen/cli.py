@@ -23,6 +23,7 @@ from hwgen.collector import no_collector
 from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
+from hwgen.protect import NONE
 from hwgen.simulators import SIMULATORS
 from hwgen.target import EXACT, TARGETS
 
@@ -209,6 +210,14 @@ def hardware_options(command):
             show_default=True,
             help="Memory of the loadable layers; uram is empty until it is loaded. auto: whichever is better, layer by "
             "layer.",
+        ),
+        click.option(
+            "--protect",
+            default=NONE,
+            show_default=True,
+            metavar="KINDS",
+            help="Against flipped bits: none, or parity (lists and line memories tell of one) or ecc (lists put it "
+            "right), and tmr-control (control registers in three copies), with commas between.",
         ),
         click.option(
             "--split",
@@ -638,8 +647,15 @@ def faults(folder, sources, count, where, flips, seed, jobs, engine, edited):
     show_default=True,
     help="nextpnr only: the MHz that placement aims at.",
 )
+@click.option(
+    "--router",
+    type=click.Choice(["router1", "router2"]),
+    default="router1",
+    show_default=True,
+    help="nextpnr only: router2 for large spatial layers, with which the other does not end.",
+)
 @edited_option
-def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, edited):
+def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, router, edited):
     """Synthesize DIR for its board and count what it takes.
 
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large
@@ -665,7 +681,7 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, fre
         else:
             options = {"whole": not by_layer, "cache": cache, "memory": memory, "minutes": minutes}
             if tool == "nextpnr":
-                result = nextpnr.place_and_route(folder, jobs, stage, seeds=seeds, mhz=freq, **options)
+                result = nextpnr.place_and_route(folder, jobs, stage, seeds=seeds, mhz=freq, router=router, **options)
             else:
                 result = yosys.synthesize(folder, jobs, progress=stage, **options)
     click.echo(table(result, board))

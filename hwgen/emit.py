@@ -59,10 +59,25 @@ def render_top(design: Design, build_id: int) -> str:
         outputs=ends("out", design.outputs),
         build_id=build_id,
         layers=len(design.loadable),
+        watched=len(design.watched),
+        **_watch(design),
         modes=len(design.graphs),
         mode_bits=design.mode_bits,
         version=_version_number(),
     )
+
+
+def _watch(design: Design) -> dict[str, int]:
+    """Parameters of rtl/dataflow_controller.v with protection."""
+    if not design.watched:
+        return {"watchdog": 0, "early": 0, "tmr": 0}
+    paces = paces_of(design) if design.modes else [pace_of(design)]
+    # twice what a frame may take: whatever the host does, something moves meanwhile
+    return {
+        "watchdog": 2 * max(pace.latency + pace.interval for pace in paces),
+        "early": int(design.early),
+        "tmr": int(design.protect.tmr),
+    }
 
 
 def render_core(design: Design, core: str, stalls: bool = False) -> str:
@@ -77,6 +92,7 @@ def render_core(design: Design, core: str, stalls: bool = False) -> str:
         streams=[border_wires(stream) for stream in design.streams()],
         units=[_instance(placed, design) for placed in design.placed],
         layers=len(design.loadable),
+        watched=len(design.watched),
         modes=_ring(design) if design.modes else None,
     )
 
@@ -128,7 +144,7 @@ def manifest(
             "instance": unit.instance,
             "cycles": unit.cycles(),
             "estimate": unit.estimate(),
-            "parameters": {each.name: each.value for each in _overrides(unit)},
+            "parameters": {each.name: each.value for each in _overrides(unit, design)},
         }
         roms.update(unit.roms())
         units.append(entry | unit.facts())
@@ -144,6 +160,8 @@ def manifest(
         "choices": {name: choice.as_json() for name, choice in plan.choices.items()},
         "levels": config.levels,
         "loadable": [unit.name for unit in design.loadable],
+        "protect": config.protect,
+        "protected": [unit.name for unit in design.watched],
         "modes": [_mode(design, *each) for each in enumerate(paces_of(design))] if design.modes else [],
         "target": config.target,
         "near": config.near,
@@ -255,7 +273,7 @@ def border_wires(stream: Stream) -> dict:
 
 def _instance(placed, design: Design) -> dict:
     unit = placed.unit
-    loadable = design.loadable
+    loadable, watched = design.loadable, design.watched
     return {
         "module": unit.module,
         "instance": unit.instance,
@@ -263,16 +281,19 @@ def _instance(placed, design: Design) -> dict:
         "loads": unit.loads,
         "modes": unit.by_mode,
         "layer": loadable.index(unit) if unit in loadable else None,
-        "parameters": _overrides(unit),
+        "watches": unit.watches,
+        "watched": watched.index(unit) if unit in watched else None,
+        "parameters": _overrides(unit, design),
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],
     }
 
 
-def _overrides(unit: Unit) -> list[Override]:
+def _overrides(unit: Unit, design: Design) -> list[Override]:
     """The parameters that its instance in the core names."""
+    protection = {"TMR": 1} if design.protect.tmr and unit.votes else {}
     handed_on = {"XILINX": Name("XILINX")} if unit.primitives else {}
-    return overrides(unit.module, unit.parameters() | handed_on)
+    return overrides(unit.module, unit.parameters() | handed_on | protection)
 
 
 def _version_number() -> int:

@@ -25,6 +25,7 @@ from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.modes import MOST_MODES, joined, lowered, switched
 from hwgen.passes import run_passes
+from hwgen.protect import Protection
 from hwgen.remedies import advised
 from hwgen.requantizers import Requantization
 from hwgen.version import VERSION
@@ -41,6 +42,8 @@ KEYS = {
     "choices": dict,
     "levels": int,
     "loadable": list,
+    "protect": str,
+    "protected": list,
     "modes": list,
     "target": str,
     "requantizations": list,
@@ -143,7 +146,8 @@ def read_design(folder: str | Path, edited: bool = False) -> Design:
     choices = {name: read_choice(entry) for name, entry in known["choices"].items()}
     graph = joined(graphs)
     stages = lowered(graphs) if len(graphs) > 1 else lower(graph, lambda layer: layer in known["loadable"])
-    context = Context.of(graph, stages, read_board(folder, known).device, known["levels"])
+    device, protect = read_board(folder, known).device, Protection.of(known["protect"])
+    context = Context.of(graph, stages, device, known["levels"], protect)
     return switched(place(known["name"], graph, stages, choices, context), graphs)
 
 
@@ -169,6 +173,10 @@ def _read_all(
     if len(networks) > 1 and config.loadable is not None:
         raise BadInput(
             "modes and loadable layers", "--modes, --loadable", "give one of them: a list that is loaded is one"
+        )
+    if len(networks) > 1 and config.protection.tmr:
+        raise BadInput(
+            "modes and tmr-control", "--modes, --protect", "use --protect parity or ecc: modes are kept once"
         )
     if len(networks) > MOST_MODES:
         raise BadInput(f"{len(networks)} modes", "--modes", f"give at most {MOST_MODES}")

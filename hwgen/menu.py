@@ -87,9 +87,11 @@ class Menu:
         self.of_result = {stage.result: stage for stage in stages}
         # what a board has none of is weighed as if it had one
         self.have = {name: max(1, board.resources[name]) for name in RESOURCES}
-        self.context = Context.of(graph, stages, board.device, config.levels)
+        self.context = Context.of(graph, stages, board.device, config.levels, config.protection)
         memories = config.memories_of(board.device)
-        self.limits = Limits(None, config.most_lanes, config.pixels, dsp, memories, self.have, board.device)
+        self.limits = Limits(
+            None, config.most_lanes, config.pixels, dsp, memories, self.have, board.device, config.protection
+        )
         self.engines = self._engines()
         self.edges: list[Edge] = [
             (tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)
@@ -150,10 +152,10 @@ class Menu:
         source, result, i = edge
         if result == OUTPUT:
             kind = self.of_input[source] if source in self.of_input else self.of_result[source].y
-            units = [unit for unit, _ in leaving(source, kind, order, self.board.device)]
+            units = [unit for unit, _ in leaving(source, kind, order, self.context)]
         else:
             stage = self.of_result[result]
-            reading = arriving(stage, i, after, order, self.board.device)
+            reading = arriving(stage, i, after, order, self.context)
             units = [unit for unit, _ in reading]
             if i == 0:
                 units.append(self.unit(stage, after, i, reading[-1][1] if reading else order))

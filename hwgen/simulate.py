@@ -374,6 +374,7 @@ def _prepare(
         held=[stream.name for stream in design.streams()] if stalls else [],
         stalls=stalls,
         layers=len(design.loadable),
+        watched=len(design.watched),
         registers={"LAYER": LOAD_LAYER, "WORDS": LOAD_WORDS, "DATA": LOAD_DATA},
         mode_bits=design.mode_bits,
     )

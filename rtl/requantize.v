@@ -25,6 +25,7 @@ module requantize #(
     parameter signed [63:0] HIGH = 255,  // greatest result
     parameter NO_LOW = 0,                // 1: there is no least result, whatever LOW
     parameter NO_HIGH = 0,               // 1: there is no greatest result, whatever HIGH
+    parameter TMR = 0,                   // 1: three copies of each register of control, see voted_reg.v
     // where it is the mode that says both ends
     parameter MODES = 1,                 // of which a load has one; 1: both ends are as above
     /* verilator lint_off UNUSEDPARAM */
@@ -65,8 +66,8 @@ module requantize #(
 
     localparam ALL_W = IN_W + REST_W;
     reg  [GROUPS*LANES*ALL_W-1:0] sums_q;
-    reg                          waits_q;   // sums_q holds a load
-    reg                          sends_q;   // words_q holds one
+    wire                         waits_q;   // sums_q holds a load
+    wire                         sends_q;   // words_q holds one
     wire                         leaves;    // the last word of a load
     wire                         moves = waits_q && (!sends_q || leaves);
 
@@ -77,17 +78,24 @@ module requantize #(
         if (load) sums_q <= sums;
     end
 
-    always @(posedge clk) begin
-        if (rst) begin
-            waits_q <= 1'b0;
-            sends_q <= 1'b0;
-        end else begin
-            if (load) waits_q <= 1'b1;
-            else if (moves) waits_q <= 1'b0;
-            if (moves) sends_q <= 1'b1;
-            else if (leaves) sends_q <= 1'b0;
-        end
-    end
+    voted_reg #(
+        .TMR(TMR)
+    ) u_waits (
+        .clk(clk),
+        .rst(rst),
+        .enable(load || moves),
+        .d(load),
+        .q(waits_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_sends (
+        .clk(clk),
+        .rst(rst),
+        .enable(moves || leaves),
+        .d(moves),
+        .q(sends_q)
+    );
 
     wire [GROUPS*WORD_W-1:0] clamped;
     /* verilator lint_off UNUSEDSIGNAL */
@@ -153,13 +161,19 @@ module requantize #(
             localparam LAST = GROUPS - 1;
             localparam LAST_FINAL = FINAL - 1;
             reg  [GROUPS*WORD_W-1:0] words_q;
-            reg  [COUNT_W-1:0]       left_q;     // words behind the one that is offered
+            wire [COUNT_W-1:0]       left_q;     // words behind the one that is offered
             wire [COUNT_W-1:0]       behind;
             if (FINAL != GROUPS) begin : gen_final
-                reg final_q;
-                always @(posedge clk) begin
-                    if (load) final_q <= is_final;
-                end
+                wire final_q;
+                voted_reg #(
+                    .TMR(TMR)
+                ) u_final (
+                    .clk(clk),
+                    .rst(1'b0),
+                    .enable(load),
+                    .d(is_final),
+                    .q(final_q)
+                );
                 assign behind = final_q ? LAST_FINAL[COUNT_W-1:0] : LAST[COUNT_W-1:0];
             end else begin : gen_alike
                 assign behind = LAST[COUNT_W-1:0];
@@ -169,10 +183,17 @@ module requantize #(
             always @(posedge clk) begin
                 if (moves || m_axis_tready) words_q <= moves ? clamped : shifted;
             end
-            always @(posedge clk) begin
-                if (moves) left_q <= behind;
-                else if (m_axis_tready) left_q <= left_q - 1'b1;
-            end
+            wire [COUNT_W-1:0]       left_d = moves ? behind : left_q - 1'b1;
+            voted_reg #(
+                .W(COUNT_W),
+                .TMR(TMR)
+            ) u_left (
+                .clk(clk),
+                .rst(1'b0),
+                .enable(moves || m_axis_tready),
+                .d(left_d),
+                .q(left_q)
+            );
             assign leaves = sends_q && m_axis_tready && left_q == 0;
             assign m_axis_tdata = words_q[WORD_W-1:0];
         end

@@ -84,17 +84,13 @@ module window #(
         end
     endgenerate
 
+    // registers tell what a slot is: nothing but them decides whether it is over
     reg  [SLOT_W-1:0]   slot_q;
-    wire                takes;     // this slot takes a beat
-    generate
-        if (SLOTS > BEATS) begin : gen_tail
-            assign takes = slot_q < BEATS[SLOT_W-1:0];
-        end else begin : gen_no_tail
-            assign takes = 1'b1;
-        end
-    endgenerate
+    wire                takes;       // this slot takes a beat
+    wire                started;     // it is FIRST or later
+    wire                at_end;      // it is the frame's last
+    wire                before_end;  // it is the one before
     wire                step = enable && (s_axis_tvalid || !takes);
-    wire                at_end = slot_q == END[SLOT_W-1:0];
 
     assign s_axis_tready = enable && takes;
 
@@ -103,37 +99,88 @@ module window #(
         else if (step) slot_q <= at_end ? {SLOT_W{1'b0}} : slot_q + 1'b1;
     end
 
+    generate
+        if (SLOTS == 1) begin : gen_one_slot
+            assign at_end = 1'b1;
+            assign before_end = 1'b1;
+        end else begin : gen_slots
+            localparam BEFORE = END - 1;
+            reg at_end_q;
+            assign at_end = at_end_q;
+            assign before_end = slot_q == BEFORE[SLOT_W-1:0];
+            always @(posedge clk) begin
+                if (rst) at_end_q <= 1'b0;
+                else if (step) at_end_q <= before_end;
+            end
+        end
+        if (SLOTS > BEATS) begin : gen_tail
+            localparam LAST_TAKEN = BEATS - 1;
+            reg tail_q;
+            assign takes = !tail_q;
+            always @(posedge clk) begin
+                if (rst) tail_q <= 1'b0;
+                else if (step) tail_q <= (tail_q || slot_q == LAST_TAKEN[SLOT_W-1:0]) && !at_end;
+            end
+        end else begin : gen_no_tail
+            assign takes = 1'b1;
+        end
+        if (FIRST == 0) begin : gen_at_once
+            assign started = 1'b1;
+        end else begin : gen_first
+            localparam BEFORE = FIRST - 1;
+            reg started_q;
+            assign started = started_q;
+            always @(posedge clk) begin
+                if (rst) started_q <= 1'b0;
+                else if (step) started_q <= (started_q || slot_q == BEFORE[SLOT_W-1:0]) && !at_end;
+            end
+        end
+    endgenerate
+
     // the place of the window that ends in this slot, by its top left tap without padding: rows and columns from FIRST
-    // on
+    // on; are there windows in this row, and in this column or those behind?
+    localparam LAST_ROW = (OUT_ROWS - 1) * ROW_STEP;
+    localparam LAST_OUT = (GROUPS - 1) * OUT_SLOTS;
     reg  [ROW_W-1:0]    row_q;
     reg  [COLUMN_W-1:0] column_q;
-    reg                 started_q;
-    wire                starts = slot_q == FIRST[SLOT_W-1:0];
-    wire                started = started_q || starts;
-    wire                row_ends = column_q == LAST_BEAT[COLUMN_W-1:0];
+    reg                 in_rows_q;
+    reg                 in_columns_q;
+    wire                row_ends;
 
     always @(posedge clk) begin
         if (rst || (step && at_end)) begin
             row_q <= 0;
             column_q <= 0;
-            started_q <= 1'b0;
+            in_rows_q <= 1'b1;
+            in_columns_q <= 1'b1;
         end else if (step && started) begin
-            started_q <= 1'b1;
             column_q <= row_ends ? {COLUMN_W{1'b0}} : column_q + 1'b1;
-            if (row_ends) row_q <= row_q + 1'b1;
+            in_columns_q <= row_ends || (in_columns_q && column_q != LAST_OUT[COLUMN_W-1:0]);
+            if (row_ends) begin
+                row_q <= row_q + 1'b1;
+                in_rows_q <= in_rows_q && row_q != LAST_ROW[ROW_W-1:0];
+            end
         end
     end
 
-    // is there an output here? The last place may be a counter's greatest value
+    // is there an output here?
     wire row_counts, column_counts;
-    /* verilator lint_off CMPCONST */
     generate
+        if (ROW_BEATS == 1) begin : gen_one_beat
+            assign row_ends = 1'b1;
+        end else begin : gen_beats
+            localparam BEFORE = LAST_BEAT - 1;
+            reg row_ends_q;
+            assign row_ends = row_ends_q;
+            always @(posedge clk) begin
+                if (rst || (step && at_end)) row_ends_q <= 1'b0;
+                else if (step && started) row_ends_q <= column_q == BEFORE[COLUMN_W-1:0];
+            end
+        end
         if (ROW_STEP == 1) begin : gen_each_row
-            localparam LAST_ROW = OUT_ROWS - 1;
-            assign row_counts = row_q <= LAST_ROW[ROW_W-1:0];
+            assign row_counts = in_rows_q;
         end else begin : gen_some_rows
             localparam STEP_W = $clog2(ROW_STEP);
-            localparam LAST_ROW = (OUT_ROWS - 1) * ROW_STEP;
             localparam LAST_PHASE = ROW_STEP - 1;
             reg  [STEP_W-1:0] phase_q;
             wire              phase_ends = phase_q == LAST_PHASE[STEP_W-1:0];
@@ -141,14 +188,12 @@ module window #(
                 if (rst || (step && at_end)) phase_q <= 0;
                 else if (step && started && row_ends) phase_q <= phase_ends ? {STEP_W{1'b0}} : phase_q + 1'b1;
             end
-            assign row_counts = phase_q == 0 && row_q <= LAST_ROW[ROW_W-1:0];
+            assign row_counts = phase_q == 0 && in_rows_q;
         end
         if (OUT_SLOTS == 1) begin : gen_each_column
-            localparam LAST_OUT = GROUPS - 1;
-            assign column_counts = column_q <= LAST_OUT[COLUMN_W-1:0];
+            assign column_counts = in_columns_q;
         end else begin : gen_some_columns
             localparam STEP_W = $clog2(OUT_SLOTS);
-            localparam LAST_OUT = (GROUPS - 1) * OUT_SLOTS;
             localparam LAST_PHASE = OUT_SLOTS - 1;
             reg  [STEP_W-1:0] phase_q;
             wire              phase_ends = row_ends || phase_q == LAST_PHASE[STEP_W-1:0];
@@ -156,10 +201,9 @@ module window #(
                 if (rst || (step && at_end)) phase_q <= 0;
                 else if (step && started) phase_q <= phase_ends ? {STEP_W{1'b0}} : phase_q + 1'b1;
             end
-            assign column_counts = phase_q == 0 && column_q <= LAST_OUT[COLUMN_W-1:0];
+            assign column_counts = phase_q == 0 && in_columns_q;
         end
     endgenerate
-    /* verilator lint_on CMPCONST */
 
     reg valid_q;
     always @(posedge clk) begin
@@ -175,20 +219,25 @@ module window #(
         if (REACH_ROWS > 1 && ROW_BEATS > 1) begin : gen_lines
             localparam WORD_W = (REACH_ROWS - 1) * BEAT_W;
             reg [COLUMN_W-1:0] at_q;
+            reg [COLUMN_W-1:0] next_q;  // where the next slot is
             reg [WORD_W-1:0]   above_q;
-            wire [COLUMN_W-1:0] next = (at_q == LAST_BEAT[COLUMN_W-1:0] || at_end) ? {COLUMN_W{1'b0}} : at_q + 1'b1;
             always @(posedge clk) begin
-                if (rst) at_q <= 0;
-                else if (step) at_q <= next;
+                if (rst) begin
+                    at_q <= 0;
+                    next_q <= 1;
+                end else if (step) begin
+                    at_q <= next_q;
+                    next_q <= (before_end || next_q == LAST_BEAT[COLUMN_W-1:0]) ? {COLUMN_W{1'b0}} : next_q + 1'b1;
+                end
             end
             if (ROW_BEATS <= 64) begin : gen_lutram
                 (* ram_style = "distributed" *) reg [WORD_W-1:0] memory [0:ROW_BEATS-1];
                 always @(posedge clk) if (step) memory[at_q] <= beats[0 +: WORD_W];
-                always @(posedge clk) if (step) above_q <= memory[next];
+                always @(posedge clk) if (step) above_q <= memory[next_q];
             end else begin : gen_block
                 (* ram_style = "block" *) reg [WORD_W-1:0] memory [0:ROW_BEATS-1];
                 always @(posedge clk) if (step) memory[at_q] <= beats[0 +: WORD_W];
-                always @(posedge clk) if (step) above_q <= memory[next];
+                always @(posedge clk) if (step) above_q <= memory[next_q];
             end
             assign beats[BEAT_W +: WORD_W] = above_q;
         end else if (REACH_ROWS > 1) begin : gen_column

@@ -5,7 +5,7 @@ import random
 import cocotb
 from bench_term_rom import check_sum
 from cocotb.triggers import FallingEdge, ReadOnly
-from parts import clog2, config
+from parts import clog2, codes, config
 from parts.stream import reset, start
 
 # Input 9 x 9 on 2 lanes, 3x3 taps, stride 2, dilation 2, padding 2: output 5 x 5, the last stripe short.
@@ -150,11 +150,24 @@ def rom(case, count=None):
     return words
 
 
+def coded(case):
+    """What the memory holds, words with their check bits; in the file FLIPPED a bit of each is flipped, one that is
+    repaired or the check bit."""
+    width = 1 + case["GROUPS"] * term_bits(case)
+    code = {"WIDTH": width, "CODE_W": case.get("CODE_W", 0), "CODE": case.get("CODE", (0, 1))}
+    words, rng = [codes.stored(word, code) for word in rom(case)], random.Random(6)
+    if case.get("FILE") == FLIPPED:
+        first = 0 if code["CODE_W"] > 1 else width  # else the commands would be others
+        words = [word ^ 1 << rng.randrange(first, width + code["CODE_W"]) for word in words]
+    return words
+
+
+FLIPPED = "rom/flipped.hex"
 CONFIGS = [
     {
         "FILE": "rom/terms.hex",
         **case,
-        "CHECK": (check_sum(rom(case), 1 + case["GROUPS"] * term_bits(case)), 32),
+        "CHECK": (check_sum(coded(case), 1 + case["GROUPS"] * term_bits(case) + case.get("CODE_W", 0)), 32),
     }
     for case in (
         PADDED,
@@ -185,6 +198,12 @@ CONFIGS = [
         PADDED | {"OUT_STRIPE": 1, "FIRST_COLUMN": 3, "LEGS": 2},
         with_modes(PADDED | {"GROUPS": 2}, 9, 14),
         with_modes(PADDED | {"GAPS": 1, "PAYLOAD_W": 6, "OUT_STRIPE": 2}, 5, 29, 32),
+        # check bits: lists that have a bit of each word flipped are told of, or put right
+        PADDED | codes.parameters("parity", 12),
+        PADDED | {"FILE": FLIPPED} | codes.parameters("ecc", 12),
+        PADDED | {"FILE": FLIPPED, "TERMS": 66, "GAPS": 1, "PAYLOAD_W": 6} | codes.parameters("ecc", 10),
+        PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40} | codes.parameters("ecc", 34),
+        SMALL | {"FILE": FLIPPED} | codes.parameters("parity", 15),
     )
 ]
 
@@ -192,7 +211,7 @@ CONFIGS = [
 def prepare(folder, config):
     path = folder / config["FILE"]
     path.parent.mkdir(exist_ok=True)
-    words = rom(config)
+    words = coded(config)
     words += [0] * (config.get("DEPTH", len(words)) - len(words))
     path.write_text("".join(f"{word:x}\n" for word in words))
 
@@ -248,6 +267,7 @@ class Sequencer:
 
     def forget(self):
         self.issued, self.freed, self.written = [], 0, 0
+        self.told = [0, 0]
         self.begun, self.unknown, self.modes = 0, 2, []
         self.addresses = [[(None, True)] * config()["GROUPS"]] * config()["READ"]
         self.held = [set()] * config()["READ"]
@@ -296,6 +316,8 @@ class Sequencer:
         enabled, before = int(dut.enable.value), self.state()
         if enabled:
             self.note()
+        for i, name in enumerate(("fault", "repaired")):
+            self.told[i] += int(getattr(dut, name).value)
         if int(dut.freed.value):
             self.freed += config()["LAST_STEP" if int(dut.freed_last.value) else "ROW_STEP"]
         assert self.freed <= self.written, "a row was given back before it was written"
@@ -365,6 +387,18 @@ class Sequencer:
 async def commands_are_those_of_the_list_at_every_position(dut, enable, arrive):
     sequencer = await Sequencer(dut, enable, arrive).begin()
     await sequencer.frames(2)
+
+
+@cocotb.test()
+async def flipped_bits_are_told_of_and_no_others(dut):
+    sequencer = await Sequencer(dut).begin()
+    await sequencer.until_freed(len(frame_rows()))
+    flipped, repairs = config()["FILE"] == FLIPPED, config().get("CODE_W", 0) > 1
+    words = len(terms(config())) * config()["OUT_ROWS"] * config()["OUT_STRIPE"]
+    wrong, repaired = sequencer.told
+    assert (wrong >= words, repaired >= words) == (flipped and not repairs, flipped and repairs)
+    assert flipped or wrong == repaired == 0
+    assert not (wrong and repaired)
 
 
 @cocotb.test()

@@ -42,6 +42,7 @@ CONFIGS = [
     shape(3, (3, 12), (2, 3), step=(1, 2), before=(0, 1), after=(0, 1), pixels=4),  # fewer come out than go in
     shape(3, (4, 14), (1, 3), step=(2, 3), pixels=2),  # as many, at every third slot
     shape(2, (5, 9), (3, 3), dilation=(2, 2), before=(2, 2), after=(2, 2), pixels=9),  # whole rows
+    shape(4, (6, 5), (3, 2), after=(-2, -1)),  # the last rows and columns have no window
 ]
 
 

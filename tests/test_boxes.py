@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from hwgen import build, simulate
 from hwgen.board import load_board
+from hwgen.compress import Recipe, convert, prepare
+from hwgen.compress.size import sizes
 from hwgen.config import BuildConfig
-from hwgen.errors import DoesNotFit
+from hwgen.errors import BadInput, DoesNotFit
 from hwgen.explore import explore
 from hwgen.frontend import import_model
 from hwgen.ir import Graph, Op, Output, TensorType
@@ -92,7 +94,7 @@ def by_torch(x: torch.Tensor, weight, bias, stride, padding, dilation, groups, w
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_graphs_keep_their_numbers(seed):
-    for number in range(60):
+    for number in range(50):
         graph, torchs = random_graph(Random(f"{seed}/{number}"))
         assert averaged(graph) == {"conv": "pool"}
         after, (one,) = boxed(graph, ["conv"]), graph.inputs
@@ -188,7 +190,7 @@ def network(bits: int = 4) -> nn.Sequential:
     return net.eval()
 
 
-X = torch.rand(4, 2, 12, 14) * 1.2 - 0.1
+X = torch.rand(3, 2, 10, 12) * 1.2 - 0.1
 
 
 def test_wide_sums_before_an_average_need_no_quantizer():
@@ -199,10 +201,10 @@ def test_wide_sums_before_an_average_need_no_quantizer():
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("simulator", "engine"), [("icarus", "lanes"), ("icarus", "auto"), ("verilator", "lanes")])
+@pytest.mark.parametrize(("simulator", "engine"), [("icarus", "lanes"), ("verilator", "auto")])
 def test_the_hardware_of_box_sums_equals_pytorch(simulator, engine, tmp_path):
     """Asked for by naming them, and loadable."""
-    config = BuildConfig(engine=f"{engine},layer_1_rows=lanes,layer_5_columns=lanes", lanes=6, loadable="layer_5")
+    config = BuildConfig(engine=f"{engine},layer_1_rows=lanes,layer_5_*=lanes", lanes=6, loadable="layer_5")
     design = build(network(), (X[:1],), out=tmp_path / "net", config=config)
     names = [placed.unit.name for placed in design.placed]
     assert {"layer_1_rows", "layer_1_columns", "layer_1", "layer_5_rows", "layer_5"} <= set(names)
@@ -236,7 +238,7 @@ ONE = torch.zeros(1, 4, 12, 12)
 
 @pytest.mark.parametrize(
     ("options", "boxes"),
-    [({"lanes": 4}, True), ({"fps": 250e6 / 2000}, True), ({"fps": 250e6 / 160}, False), ({"budget": "LUT=700"}, None)],
+    [({"lanes": 4}, True), ({"fps": 250e6 / 2000}, True), ({"fps": 250e6 / 160}, False)],
 )
 def test_the_form_is_chosen_that_is_cheaper_at_what_is_asked(options, boxes, tmp_path):
     """The fastest where no rate is asked for, else the smallest that reaches it: no rate is refused for box sums."""
@@ -250,7 +252,7 @@ def test_the_form_is_chosen_that_is_cheaper_at_what_is_asked(options, boxes, tmp
 
     own = "lanes" if "lanes" in options else "auto"
     has, took, share = built(None)
-    assert boxes is None or has == boxes
+    assert has == boxes
     for other in (False, True):
         try:
             form, *costs = built("layer_1_rows" if other else "layer_2")
@@ -267,3 +269,45 @@ def test_the_frontier_has_the_cheaper_form_at_each_rate():
     assert not forms[0] and True in forms
     intervals = [row["interval"] for row in rows]
     assert intervals == sorted(intervals)
+
+
+def averages(function: bool = False) -> nn.Module:
+    """Two blocks of a convolution, an activation and an average pool; the second pool and activation may be
+    functions."""
+
+    class Functions(nn.Module):
+        def forward(self, x):
+            return functional.avg_pool2d(functional.leaky_relu(x, 0.125), (2, 2), stride=1)
+
+    torch.manual_seed(1)
+    behind = [Functions()] if function else [nn.ReLU6(), nn.AvgPool2d(2)]
+    first = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2)]
+    return nn.Sequential(*first, nn.Conv2d(8, 16, 3, padding=1), *behind, nn.Flatten(), nn.LazyLinear(3)).eval()
+
+
+@pytest.mark.parametrize("function", [False, True])
+def test_a_recipe_moves_average_pools_before_activations(function):
+    net, x = averages(function), torch.rand(8, 1, 8, 8)
+    net(x)
+    pixels, terms = {}, {}
+    for reorder in (False, True):
+        prepared = prepare(net, Recipe(reorder_pools=reorder, quantize_from=0.0), (x[:1],))
+        prepared.quantize()
+        prepared(x)
+        pixels[reorder] = [layer.pixels for layer in prepared.layers.values()]
+        network = convert(prepared)
+        graph = run_passes(import_model(network, (x[:1],)))
+        found = of_fewer_terms(graph)
+        assert len(found) == (2 if reorder else 0)
+        want = network.double()(x.double())
+        assert torch.equal(graph.golden(x)[0], want) and torch.equal(boxed(graph, found).golden(x)[0], want)
+        terms[reorder] = sizes(network.float(), (x[:1],))
+        assert prepared.terms_per_frame() == terms[reorder][-1].terms_per_frame
+    assert pixels[False] == [64, 16, 1] and pixels[True] == [16, 9 if function else 4, 1]
+    assert [row.terms for row in terms[False]] == [row.terms for row in terms[True]]
+
+
+def test_a_recipe_says_where_no_pool_can_be_moved():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Conv2d(2, 2, 1))
+    with pytest.raises(BadInput, match="no average pool reads the activation of a convolution"):
+        prepare(net, Recipe(reorder_pools=True))

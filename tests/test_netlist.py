@@ -26,6 +26,7 @@ from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
 from hwgen.synth.yosys import commands
+from hwgen.units import adder_graph
 from tests.graphs import frames_of
 from tests.networks import Fork, Greatest, only
 
@@ -149,6 +150,8 @@ def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
         only(monkeypatch, kind)
     if kind == "channels in slices":
         monkeypatch.setattr(ChannelEngine, "choices", sliced)
+    if (board, kind) == ("zcu104", "spatial"):  # adders behind which results find room; pynq-z2: held by an enable
+        monkeypatch.setattr(adder_graph, "MOST_HELD", 0)
     net, x = over_channels() if kind.startswith("channels") else small(), torch.rand(5, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
     design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))

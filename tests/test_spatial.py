@@ -180,6 +180,30 @@ def test_convolutions_and_pools_are_exact(convolved, simulator, stall):
         assert run.interval == slots <= interval_of(design) <= slots + 1
 
 
+def test_adders_that_never_stop_are_exact(tmp_path, monkeypatch):
+    """What is held by no enable: no chain of layers stops in one clock, and no frame takes longer."""
+    monkeypatch.setattr(adder_graph, "MOST_HELD", 0)
+    net, x = convolutions(), frames(9, 2, 5, 12)
+    design = build(net, x, tmp_path / "net", levels=1)
+    assert set(kinds(design).values()) == {"adder_graph"}
+    run = exact(net, x, tmp_path / "net")
+    assert 5 * 12 + 12 + 1 == run.interval <= interval_of(design)
+    assert run.latency <= pace_of(design).latency
+    exact(net, x[:4], tmp_path / "net", stall=0.5)
+
+
+def test_a_deep_pipeline_that_never_stops_takes_a_frame_every_clock(tmp_path, monkeypatch):
+    """It has more registers than the least of its memories has words."""
+    monkeypatch.setattr(adder_graph, "MOST_HELD", 0)
+    # thresholds are a search, a comparison behind the other
+    levels = nn.Linear(40, 2), nn.Sigmoid(), ActQuant(8, -8)
+    net, x = nn.Sequential(ActQuant(4, 0, signed=True), weigh(levels[0], keep=1.0), *levels[1:]), frames(100, 40)
+    design = build(net, x, tmp_path / "net", levels=1)
+    (unit,) = (placed.unit for placed in design.placed if placed.unit.kind == "adder_graph")
+    assert unit.stages + 4 > adder_graph.CREDIT_DEPTH and unit.credit == 2 * adder_graph.CREDIT_DEPTH
+    assert exact(net, x, tmp_path / "net").interval == 1
+
+
 @pytest.mark.sim
 @pytest.mark.parametrize("between", [[], [nn.Conv1d(1, 1, 1), ActQuant(3, 0)]])
 def test_a_unit_that_must_rest_holds_up_one_that_leaves_no_gap_between_frames(between, tmp_path):

@@ -107,13 +107,23 @@ class Datapath:
         # one end is what clears or sets the register; a sign passes as it is
         return bits + over if low != -UNBOUNDED and high != UNBOUNDED - 1 else 2
 
+    @cached_property
+    def registered(self) -> int:
+        """Bits in registers, the results among them."""
+        return sum(bits * clocks for bits, clocks in self._waiting) + self.y.bits * len(self.ties)
+
     def _shift_luts(self) -> int:
         """Of words that wait three clocks or more, in shift registers."""
+        return sum(bits * -(-clocks // 32) for bits, clocks in self._waiting if clocks >= 3)
+
+    @cached_property
+    def _waiting(self) -> list[tuple[int, int]]:
+        """Of each word that waits its bits, and the clocks."""
         read = [self._multiplied if n in self.slices else self.stages - 1 for n in range(len(self.ties))]
         late = self.netlist.delays(self.registers, read)
         words = dict(enumerate((kind.bits for kind in self.netlist.inputs), 1))
         words |= {row.word: row.bits for row in self.netlist.rows}
-        return sum(words[word] * -(-clocks // 32) for word, clocks in late.items() if clocks >= 3)
+        return [(words[word], clocks) for word, clocks in late.items()]
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
         """The results, int64 [N, outputs], of input integers [N, inputs]: what the hardware does, by numpy."""

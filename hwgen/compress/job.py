@@ -50,7 +50,7 @@ def run(
     _check_folder(out)
     x = next(iter(validation))[0]
     if recipe.split is not None:
-        recipe = search(model, recipe, (x[:1],), train, validation, folder=out / SEARCH, show=show)
+        recipe = search(model, recipe, (x[:1],), train, folder=out / SEARCH, show=show)
     prepared = prepare(model, recipe, (x[:1],))
     history = fit(prepared, train, validation, folder=out, show=show)
     converted = convert(prepared)

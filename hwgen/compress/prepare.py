@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from hwgen.compress import check
 from hwgen.compress.compact import depthwise
+from hwgen.compress.decompose import decompose
 from hwgen.compress.epitome import expand, shrink
 from hwgen.compress.modules import OWN_WEIGHTS, Steps
 from hwgen.compress.pools import pool_of, reorder_pools
@@ -18,7 +19,7 @@ from hwgen.compress.price import format_arguments, layer_break_even
 from hwgen.compress.prune import Layer
 from hwgen.compress.quantizers import insert_quantizers
 from hwgen.compress.recipe import LayerRecipe, Recipe, layer_recipes
-from hwgen.compress.rewrite import baked, rewrite
+from hwgen.compress.rewrite import baked, note_shapes, rewrite
 from hwgen.compress.trace import TRANSPOSED, WEIGHTED, call_counts, maker, module_of, trace
 from hwgen.compress.weights import BiasGrid, WeightGrid
 from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
@@ -43,6 +44,8 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
     if any(parameter.device.type != "cpu" for parameter in model.parameters()):
         raise BadInput("the model is not on the CPU", type(model).__name__, "model.cpu(): compression trains there")
     network, obstacles = _traced(model, recipe, example_inputs)
+    between = decompose(network, recipe.decompose)
+    note_shapes(network, example_inputs)
     if recipe.reorder_pools:
         reorder_pools(network)
     nodes = {node: name for node in network.graph.nodes if (name := _layer_of(network, node)) is not None}
@@ -53,6 +56,8 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
         )
     modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
     plan = layer_recipes(recipe, {name: len(module.weight) for name, module in modules.items()})
+    for name, bits in between.items():
+        plan[name] = replace(plan[name], input_bits=plan[name].input_bits or bits)
     insert_quantizers(network, recipe, {node: plan[name].input_bits for node, name in nodes.items()})
     if example_inputs is not None:
         top = max((f.magnitudes()[-1] for own in plan.values() for f in own.formats), default=1)

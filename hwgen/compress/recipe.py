@@ -60,6 +60,22 @@ class Override:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Decomposition:
+    """The convolutions whose name matches `pattern` become two layers each, NAME.basis and NAME.coefficients, with
+    kernels that are sums of a few (docs/escalate.md); overrides may name these.
+
+    kernels  of the basis, at most as many as a window has taps, or the convolution kernels
+    first    of both
+    bits     of the activations between, with their sign
+    """
+
+    pattern: str
+    kernels: Annotated[int, Field(ge=1)]
+    first: Literal["basis", "coefficients"] = "basis"
+    bits: Annotated[int, Field(ge=1, le=8)] = 8
+
+
+@dataclass(frozen=True, config=STRICT)
 class Training:
     """What `fit` does: Adam with a cosine rate, once for the part before `quantize_from`, once for the rest.
 
@@ -123,6 +139,7 @@ class Recipe:
     split         layers whose output channels are each given one of two formats first
     reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
                   convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
+    decompose     convolutions that become two layers each; the last that matches wins
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -141,6 +158,7 @@ class Recipe:
     break_even: bool = True
     split: Split | None = None
     reorder_pools: bool = False
+    decompose: tuple[Decomposition, ...] = ()
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 

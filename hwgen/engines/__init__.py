@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from hwgen.devices import Device
 from hwgen.ir import Graph
+from hwgen.protect import UNPROTECTED, Protection
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.unit import Unit
@@ -58,6 +59,7 @@ class Limits:
     memories for the list of a stage that can be loaded, by name
     have     what there is of each resource, to weigh what takes several
     device   the family of the board
+    protect  against flipped bits
     """
 
     cycles: float | None
@@ -67,6 +69,7 @@ class Limits:
     memories: Sequence[str]
     have: Mapping[str, float]
     device: Device
+    protect: Protection = UNPROTECTED
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,18 @@ class Context:
     device  the family that it is built for
     levels  rows of adders between two registers, in unfolded layers
     free    the tensors whose readers find channels in any order
+    protect  against flipped bits
     """
 
     device: Device
     levels: int
     free: frozenset[str] = frozenset()
+    protect: Protection = UNPROTECTED
 
     @staticmethod
-    def of(graph: Graph, stages: list[Stage], device: Device, levels: int) -> "Context":
+    def of(
+        graph: Graph, stages: list[Stage], device: Device, levels: int, protect: Protection = UNPROTECTED
+    ) -> "Context":
         readers: dict[str, list[Stage]] = {}
         for stage in stages:
             for name in stage.inputs:
@@ -99,7 +106,7 @@ class Context:
         for name, found in reversed(readers.items()):
             if not graph.is_output(name) and all(map(takes_any, found)):
                 free.add(name)
-        return Context(device, levels, frozenset(free))
+        return Context(device, levels, frozenset(free), protect)
 
 
 C = TypeVar("C", bound=Choice)

@@ -52,7 +52,8 @@ class Lanes(Engine[Fold]):
         return wanted if self.takes_any_order(stage) else replace(wanted, channels=())
 
     def unit(self, stage, choice, orders, context):
-        return TermLanes(stage, choice, orders[0], context.device, sort=stage.result in context.free)
+        sort = stage.result in context.free
+        return TermLanes(stage, choice, orders[0], context.device, sort, context.protect)
 
 
 def _multipliers(stage: Stage, kind: LaneKind, limits: Limits) -> list[str]:
@@ -95,7 +96,7 @@ def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
     """The share of the board's memories that the stage takes, of a frame that comes in raster order."""
 
     def estimate() -> dict[str, float]:
-        return TermLanes(stage, fold, Order(stage.x.shape), limits.device, sort=True).estimate()
+        return TermLanes(stage, fold, Order(stage.x.shape), limits.device, True, limits.protect).estimate()
 
     takes = stage.once(("estimate", fold, limits.device, stage.loadable), estimate)
     return sum(takes.get(key, 0) / limits.have[key] for key in ("BRAM36", "URAM"))

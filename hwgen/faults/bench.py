@@ -23,6 +23,7 @@ from hwgen.weights import lists_of
 
 HARNESS = "hwgen_flips"
 CONTROL, START, TLAST_NONE = 0x08, 1, 8  # docs/registers.md
+EVENTS, FAULTS, REPAIRS = 0x64, 0x300, 0x380
 UNTOUCHED = 100  # flips between two samples without any
 
 
@@ -48,14 +49,16 @@ class Run:
     """What came of a trial.
 
     clocks  until all samples were out, or the run was given up: it `hung`
-    faults  what the registers of faults read then
+    found   whether a register told of a flip
+    repaired  and whether one told that a flip was put right
     words   of each output int64 [frames, activations], 0 where none came; None where all are the golden ones
     """
 
     number: int
     clocks: int
     hung: bool
-    faults: int
+    found: bool
+    repaired: bool
     words: tuple[np.ndarray, ...] | None
 
 
@@ -64,7 +67,6 @@ class Bench:
     """The harness of a build, for frames in a folder of its own.
 
     golden -- the integers that each output sends
-    fault -- the offset of the first register of faults; None without
     """
 
     folder: Path
@@ -75,7 +77,6 @@ class Bench:
     golden: tuple[torch.Tensor, ...]
     work: Path
     patience: tuple[int, int] = (0, 0)
-    fault: int | None = None
 
     def __post_init__(self):
         self.count, self.sample = len(self.frames[0]), self.design.graph.frames
@@ -105,13 +106,20 @@ class Bench:
             outputs=self.outputs,
             rooms=[room * end["beats"] for end in (*self.inputs, *self.outputs)],
             sites=self.sites.all,
-            memories=[(i, site) for i, site in enumerate(self.sites.all) if site.depth],
             word_bits=max(site.width for site in self.sites.all),
             writes=loadable,
             start=(CONTROL, START | TLAST_NONE),
-            fault=self.fault,
+            found=self.registers,
         )
         write_text(self.work / "harness.v", harness)
+
+    @property
+    def registers(self) -> list[tuple[int, bool]]:
+        """The offsets of the registers that tell of flips, and whether these were put right; none if unprotected."""
+        words = -(-len(self.known.get("protected", ())) // 32)
+        if not words:
+            return []
+        return [(EVENTS, False), *((base + 4 * i, base == REPAIRS) for base in (FAULTS, REPAIRS) for i in range(words))]
 
     def measure(self) -> tuple[int, int]:
         """Clocks until the first sample is out, and until each one more."""
@@ -150,11 +158,11 @@ class Bench:
             finally:
                 stop.set()
                 runs = [run for folder in folders for run in self._read(folder)]
+                self._check(runs)
                 found([run for run in runs if run.number >= 0])
-        self._check(runs)
 
     def _check(self, runs: list[Run]) -> None:
-        if any(run.number < 0 and (run.words is not None or run.hung) for run in runs):
+        if any(run.number < 0 and (run.words is not None or run.hung or run.found) for run in runs):
             raise ToolFailed(
                 "a run without a flip does not give the golden integers: a reset does not undo a flip before it, "
                 "or the build is wrong",
@@ -203,15 +211,16 @@ class Bench:
         return [self._parsed(line.split()) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def _parsed(self, fields: list[str]) -> Run:
-        number, clocks, hung, faults, wrong = fields[:5]
-        words, at = [], 5
-        frames = (len(fields) - 5) // sum(end["beats"] for end in self.outputs)
+        number, clocks, hung, faults, repairs, wrong = fields[:6]
+        words, at = [], 6
+        frames = (len(fields) - 6) // sum(end["beats"] for end in self.outputs)
         for end in self.outputs:
             count = frames * end["beats"]
             words.append(_values(fields[at : at + count], end).reshape(frames, end["beats"] * end["side"]))
             at += count
         signed = int(number) - (1 << 32) if int(number) >> 31 else int(number)
-        return Run(signed, int(clocks), hung == "1", int(faults, 16), tuple(words) if wrong == "1" else None)
+        sent = tuple(words) if wrong == "1" else None
+        return Run(signed, int(clocks), hung == "1", int(faults, 16) > 0, int(repairs, 16) > 0, sent)
 
 
 def _between(trials: Sequence[Trial]) -> list[Trial]:

@@ -18,7 +18,7 @@ from hwgen.faults.lists import ListBits
 from hwgen.faults.sites import BORDER, KINDS, Site, sites_of
 from hwgen.faults.table import Outcome, save, summary
 from hwgen.flow import read_build, read_design
-from hwgen.folder import check_places, sources_digest, writing
+from hwgen.folder import check_places, sources_digest, write_text, writing
 from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
 from hwgen.simulate import Batch, alone, check_run
@@ -65,6 +65,8 @@ def faults(
     and fields: what came of them (hwgen.faults.table.counted). Raises BadInput, MissingTool; Mismatch where both
     engines differ.
     """
+    if flips < 1:
+        raise BadInput(f"{flips} flips", "--flips", "give 1 or more")
     campaign = Campaign(Path(folder), x, where, seed, engine, edited)
     with writing(campaign.work), alone(campaign.work):
         campaign.run(flips, jobs, progress)
@@ -134,8 +136,6 @@ class Campaign:
 
     def run(self, flips: int, jobs: int, progress: Callable[[str], None]) -> None:
         """Tries what is not known of the first `flips`."""
-        if flips < 1:
-            raise BadInput(f"{flips} flips", "--flips", "give 1 or more")
         waiting = [self.flip(i) for i in range(flips) if i not in self.outcomes]
         if not waiting:
             return
@@ -155,7 +155,7 @@ class Campaign:
         chosen = [self.flip(i) for i in range(flips)]
         rows = [(self.site(flip), self.field(flip), self.outcomes[flip.index]) for flip in chosen]
         head = {"flips": flips, "seed": self.seed, "where": list(self.where), "frames": len(self.frames[0])}
-        bits = {kind: sum(site.bits for site in self.sites.all if site.kind == kind) for kind in self.where}
+        bits = {kind: sum(site.bits for site in self.sites.chosen if site.kind == kind) for kind in self.where}
         return head | {"bits": bits} | summary(rows, self.sites)
 
     @cached_property
@@ -170,7 +170,7 @@ class Campaign:
         found = {}
         for number, site in enumerate(self.sites.all):
             unit = units.get(site.layer) if site.layer != BORDER else None
-            if site.kind == "rom" and isinstance(unit, TermLanes) and "u_term_rom" in site.path:
+            if site.kind == "rom" and isinstance(unit, TermLanes) and ".u_term_sequencer.u_term_rom." in site.path:
                 found[number] = ListBits(unit, site, self.design.graph)
         return found
 
@@ -184,7 +184,7 @@ class Campaign:
                 graph = self._graph(flip)
                 if graph is not None:
                     told[flip.index] = self._words(graph, flip)
-                    found[flip.index] = self._outcome(flip, "golden", told[flip.index], False, 0)
+                    found[flip.index] = self._outcome(flip, "golden", told[flip.index])
                     show(len(found))
                 if graph is None or flip.index % CHECKED == 0:
                     trials.append(self._trial(flip))
@@ -194,7 +194,7 @@ class Campaign:
             def judge(runs: list[Run]) -> None:
                 for run in runs:
                     flip = by_index[run.number]
-                    outcome = self._outcome(flip, "rtl", run.words, run.hung, run.faults)
+                    outcome = self._outcome(flip, "rtl", run.words, run.hung, run.found, run.repaired)
                     if run.number in told:
                         self._compare(flip, told[run.number], run)
                     else:
@@ -203,14 +203,18 @@ class Campaign:
             if trials:
                 self.bench.run(trials, jobs, lambda tried: show(min(len(flips), len(told) + tried)), judge)
         finally:
-            with self.path.open("a") as file:
-                for outcome in found.values():
-                    file.write(json.dumps(asdict(outcome)) + "\n")
-            self.outcomes.update(found)
+            self._keep(found)
+
+    def _keep(self, found: dict[int, Outcome]) -> None:
+        """Adds to the file of results, behind the last whole line."""
+        kept = self.path.read_text() if self.path.is_file() else ""
+        lines = [json.dumps(asdict(outcome)) + "\n" for outcome in found.values()]
+        write_text(self.path, kept[: kept.rfind("\n") + 1] + "".join(lines))
+        self.outcomes.update(found)
 
     def _graph(self, flip: Flip) -> Graph | None:
         """The network that a flip makes of this one; None where the RTL alone tells what it does."""
-        bits = self._lists.get(flip.site) if self.engine == "auto" and self.bench.fault is None else None
+        bits = self._lists.get(flip.site) if self.engine == "auto" and not self.bench.registers else None
         return bits.flipped(flip.word, flip.bit) if bits else None
 
     def _trial(self, flip: Flip) -> Trial:
@@ -231,10 +235,10 @@ class Campaign:
         return tuple(s.order.flatten(values) for s, values in zip(self.design.outputs, sent, strict=True))
 
     def _outcome(
-        self, flip: Flip, engine: str, words: tuple[np.ndarray, ...] | None, hung: bool, register: int
+        self, flip: Flip, engine: str, words: tuple[np.ndarray, ...] | None, hung=False, found=False, repaired=False
     ) -> Outcome:
         if hung or words is None:
-            return Outcome(flip.index, "hang" if hung else "masked", hung, register != 0, engine)
+            return Outcome(flip.index, "hang" if hung else "masked", hung, found, repaired, engine)
         outputs, sample = self.design.outputs, self.design.graph.frames
         chosen = self._following(flip, len(words[0]) // sample)
         wrong = np.zeros(len(chosen), bool)
@@ -244,7 +248,7 @@ class Campaign:
         graph = self.design.graph
         other = (classes(graph, sent) != classes(graph, self.bench.golden[0][chosen])).any()
         outcome = "class" if other else "integers" if wrong.any() else "masked"
-        return Outcome(flip.index, outcome, bool(wrong[-sample:].any()), register != 0, engine)
+        return Outcome(flip.index, outcome, bool(wrong[-sample:].any()), found, repaired, engine)
 
     def _compare(self, flip: Flip, told: tuple[np.ndarray, ...], run: Run) -> None:
         """Raises where the RTL does not send what the golden model of the flipped list does."""

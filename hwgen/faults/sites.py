@@ -23,6 +23,7 @@ KINDS = {
     "registers": "registers that no reset sets: numbers on their way",
     "control": "registers that a reset sets: counters, flags, states",
 }
+REGISTERS = ("voted_reg",)  # modules that are no more than a register
 BORDER = "border"  # the layer of what is in the top and in no unit
 
 
@@ -31,7 +32,7 @@ class Site:
     """A register, or a memory.
 
     path    in the top: instances, generate blocks, the variable
-    module  in which it is declared
+    name    the module in which it is declared, and the variable
     kind    one of KINDS
     width   bits of it, or of a word; 1 at least
     depth   words of a memory; 0 for a register
@@ -39,7 +40,7 @@ class Site:
     """
 
     path: str
-    module: str
+    name: str
     kind: str
     width: int
     depth: int
@@ -49,47 +50,50 @@ class Site:
     def bits(self) -> int:
         return self.width * max(1, self.depth)
 
-    @property
-    def name(self) -> str:
-        """Module and variable."""
-        return f"{self.module}.{self.path.rpartition('.')[2]}"
-
 
 @dataclass(frozen=True, eq=False)
 class Sites:
-    """All sites, in the order of the hierarchy, and which share of the bits each has."""
+    """All sites, in the order of the hierarchy; kinds -- of which bits are drawn."""
 
     all: list[Site]
+    kinds: tuple[str, ...]
     ends: np.ndarray = field(init=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "ends", np.cumsum([site.bits for site in self.all], dtype=np.int64))
+        bits = [site.bits if site.kind in self.kinds else 0 for site in self.all]
+        object.__setattr__(self, "ends", np.cumsum(bits, dtype=np.int64))
+
+    @property
+    def chosen(self) -> list[Site]:
+        """Those of the kinds."""
+        return [site for site in self.all if site.kind in self.kinds]
 
     @property
     def bits(self) -> int:
         return int(self.ends[-1]) if self.all else 0
 
     def place(self, bit: int) -> tuple[int, int, int]:
-        """The number of the site that has a bit of all, the word there, 0 in a register, and the bit in the word."""
+        """The number of the site that has a bit of those that are drawn, the word there, 0 in a register, and the bit
+        in the word."""
         number = int(np.searchsorted(self.ends, bit, side="right"))
         site = self.all[number]
         return number, *divmod(bit - int(self.ends[number]) + site.bits, site.width)
 
 
 def sites_of(folder: Path, known: dict, kinds: tuple[str, ...]) -> Sites:
-    """The sites of these kinds in the build in `folder`; known -- its hwgen.json. Raises BadInput if there is none."""
+    """The sites in the build in `folder`; known -- its hwgen.json. Raises BadInput if there is none of the kinds."""
     tree = _elaborated(folder, known)
     layers = {unit["instance"]: unit["name"] for unit in known["units"]}
     modules = {module["addr"]: _Module(module, tree) for module in tree["modulesp"]}
     top = next(module for module in modules.values() if module.name == known["top"])
     found = []
-    for path, module, (name, kind, width, depth) in _walk(top, modules, ""):
-        if kind in kinds:
-            layer = next((layers[part] for part in path.split(".") if part in layers), BORDER)
-            found.append(Site(path + name, module, kind, width, depth, layer))
-    if not found:
+    for path, said, (name, kind, width, depth) in _walk(top, modules, "", ""):
+        layer = next((layers[part] for part in path.split(".") if part in layers), BORDER)
+        found.append(Site(path + name, said, kind, width, depth, layer))
+    sites = Sites(found, kinds)
+    if not sites.bits:
         raise BadInput(f"the build has no {', '.join(kinds)}", "--where", f"take others of {', '.join(KINDS)}")
-    return Sites(found)
+    return sites
 
 
 def _elaborated(folder: Path, known: dict) -> dict:
@@ -163,11 +167,14 @@ class _Module:
                     self._clocked(each, reset or (resets and name == "thensp"))
 
 
-def _walk(module: _Module, modules: dict[str, _Module], path: str) -> Iterator[tuple]:
+def _walk(module: _Module, modules: dict[str, _Module], path: str, said: str) -> Iterator[tuple]:
+    """The path of what is around each site, its name, and what it is; said -- the name of this instance of a module."""
     for site in module.sites:
-        yield path, module.name, site
+        # a register that is a module has the name of its instance
+        yield path, said if module.name in REGISTERS else f"{module.name}.{site[0].rpartition('.')[2]}", site
     for name, address in module.instances:
-        yield from _walk(modules[address], modules, f"{path}{name}.")
+        said = f"{module.name}.{name.rpartition('.')[2]}"
+        yield from _walk(modules[address], modules, f"{path}{name}.", said)
 
 
 def _find(node: dict | list, kind: str) -> Iterator[dict]:

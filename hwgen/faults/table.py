@@ -19,8 +19,8 @@ OUTCOMES = {
 }
 COLOURS = ("#d9d9d9", "#fdcc8a", "#e34a33", "#7a0177")
 CONFIDENCE = 0.95
-COUNTS = ("flips", *OUTCOMES, "detected")
-HEAD = ("where", "flips", "masked", "other\nintegers", "other\nclass", "hang", "detected", "wrong, %")
+COUNTS = ("flips", *OUTCOMES, "detected", "repaired")
+HEAD = ("where", "flips", "masked", "other\nintegers", "other\nclass", "hang", "detected", "repaired", "wrong, %")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Outcome:
 
     outcome  one of OUTCOMES
     stays    whether the last sample that was looked at is wrong too
-    detected  whether a register of faults told it
+    detected  whether a register told it
+    repaired  whether one told that it was put right
     engine   golden or rtl: which told it
     """
 
@@ -37,13 +38,14 @@ class Outcome:
     outcome: str
     stays: bool
     detected: bool
+    repaired: bool
     engine: str
 
 
 def summary(rows: Sequence[tuple[Site, str, Outcome]], sites: Sites) -> dict:
     """The counts of all flips, and of each kind by layer and by field."""
     bits: dict[tuple[str, str], int] = {}
-    for site in sites.all:
+    for site in sites.chosen:
         bits[site.kind, site.layer] = bits.get((site.kind, site.layer), 0) + site.bits
     by_layer, by_field = [], []
     for (kind, layer), count in sorted(bits.items(), key=lambda item: list(KINDS).index(item[0][0])):
@@ -57,15 +59,15 @@ def summary(rows: Sequence[tuple[Site, str, Outcome]], sites: Sites) -> dict:
     kinds = [
         {"kind": kind} | counted([outcome for site, _, outcome in rows if site.kind == kind])
         for kind in KINDS
-        if any(site.kind == kind for site in sites.all)
+        if kind in sites.kinds
     ]
     engines = {name: sum(outcome.engine == name for outcome in outcomes) for name in ("golden", "rtl")}
     return {"engines": engines, "total": counted(outcomes), "kinds": kinds, "layers": by_layer, "fields": by_field}
 
 
 def counted(outcomes: Iterable[Outcome]) -> dict:
-    """How many of each outcome; stays, detected and silent (wrong and not detected); and the shares, with intervals, of
-    those that are wrong, of those that change a class or hang, and of the silent ones."""
+    """How many of each outcome; stays, detected, repaired and silent (wrong and not detected); and the shares, with
+    intervals, of those that are wrong, of those that change a class or hang, and of the silent ones."""
     outcomes = list(outcomes)
     count = len(outcomes)
     found = {name: sum(one.outcome == name for one in outcomes) for name in OUTCOMES}
@@ -76,6 +78,7 @@ def counted(outcomes: Iterable[Outcome]) -> dict:
         **found,
         "stays": sum(one.stays for one in outcomes),
         "detected": sum(one.detected for one in outcomes),
+        "repaired": sum(one.repaired for one in outcomes),
         "silent": silent,
         "wrong_share": share(wrong, count),
         "grave_share": share(found["class"] + found["hang"], count),

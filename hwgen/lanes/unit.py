@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen import codes
 from hwgen.devices import Device
 from hwgen.lanes import price
 from hwgen.lanes.entries import Entries, PlaceBits, Rounds
@@ -18,6 +19,7 @@ from hwgen.lanes.rescale import Scaler, scaler_of, shared
 from hwgen.lanes.shifts import as_shift
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
+from hwgen.protect import EVERYTHING, UNPROTECTED, Protection
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stage import Stage
@@ -65,6 +67,7 @@ class TermLanes(LoadableUnit):
     """order -- of the input
     sort -- whether the output's channels may come in an order of their own, which balances the groups; those of a layer
     that can be loaded keep theirs, whatever the weights.
+    protect -- against flipped bits
     mode -- of all frames, as far as cycles are asked for; None: the slowest
     in_flight -- frames whose modes the ring of rtl/mode_ring.v holds
     """
@@ -74,6 +77,7 @@ class TermLanes(LoadableUnit):
     order: Order
     device: Device
     sort: bool = False
+    protect: Protection = UNPROTECTED
     mode: int | None = None
     in_flight: int = 2
     given: Stage = field(init=False)
@@ -84,6 +88,8 @@ class TermLanes(LoadableUnit):
         object.__setattr__(self, "stage", as_shift(self.stage))
 
     primitives = True
+    watches = True
+    votes = True
     loads = True
     stops = False
     instant = False
@@ -95,6 +101,10 @@ class TermLanes(LoadableUnit):
         others |= set() if self.stage.modes else {"mode_reader"}
         others |= set() if self.mode_ends else {"mode_clamp"}
         return frozenset(others if self.memory.written else {*others, "term_loader"})
+
+    @property
+    def protects(self) -> frozenset[str]:
+        return frozenset() if self.scaler is not None else EVERYTHING
 
     @property
     def name(self) -> str:
@@ -131,7 +141,7 @@ class TermLanes(LoadableUnit):
     def latency(self):
         late = 0 if self.scaler is None else self.scaler.registers + self.rounds.late
         listed = self.rom_shape[0] > self.device.lut_depth or not self.memory.file
-        reads = listed + (listed and self.rom_rows < self.depth) + 2 * (self.line_memory[2] > 0)
+        reads = self.protect.ecc + listed + (listed and self.rom_rows < self.depth) + 2 * (self.line_memory[2] > 0)
         return self.kind_of_lanes.registers + self.entries.gaps + reads + late
 
     @property
@@ -252,7 +262,7 @@ class TermLanes(LoadableUnit):
     @cached_property
     def rows_of_rom(self) -> Rom:
         """The file of that memory."""
-        return self.rom.padded(self.depth).banked(self.rom_rows)
+        return codes.coded(self.protect, self.rom).padded(self.depth).banked(self.rom_rows)
 
     @property
     def ends(self) -> dict[str, int]:
@@ -288,7 +298,8 @@ class TermLanes(LoadableUnit):
         )
 
     def parameters(self):
-        return {**self._numbers(), **self._scales(), **self._list(), **self._modes(), **self._geometry()}
+        lists = {**self._list(), **self._modes()}
+        return {**self._numbers(), **self._scales(), **lists, **self._geometry(), **self._protection()}
 
     def _numbers(self) -> dict:
         """The parameters of the datapath."""
@@ -410,6 +421,9 @@ class TermLanes(LoadableUnit):
             "TABLE": (self._table(), self.beats * self.entry_bits),
         }
 
+    def _protection(self) -> dict:
+        return {"PARITY": int(self.protect.parity), **codes.parameters(self.protect, self.rom.width)}
+
     @property
     def beats(self) -> int:
         """Beats of a row's channel."""
@@ -475,7 +489,8 @@ class TermLanes(LoadableUnit):
         """Words and bits of the memory of terms."""
         place = replace(self.place_bits, channel=0) if self.shared else self.place_bits
         groups = 1 if self.shared else self.fold.groups
-        return self.depth, 1 + groups * self.program.entry_bits(place)
+        width = 1 + groups * self.program.entry_bits(place)
+        return self.depth, width + len(codes.code(self.protect, width))
 
     @cached_property
     def line_memory(self) -> tuple[int, float, int]:
@@ -484,11 +499,24 @@ class TermLanes(LoadableUnit):
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
         if words <= self.device.lut_depth:
             return words, 0.0, 0
-        stripes, bits = windows.stripes, self.stage.x.qtype.bits
+        stripes, bits = windows.stripes, self.stage.x.qtype.bits + self.protect.parity
         written = (bits,) * stripes
         if windows.phases == 1:  # together, but what lies past a row's end
             written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
         return words, *self.device.block_memory(words, stripes * bits, written)
+
+    @property
+    def control_bits(self) -> int:
+        """Registers of control, those of a copy: a vote each, where there are three."""
+        fields, rows, stripe = self.fields, self.rows, self.out_order.stripe
+        fetches = 2 + (self.depth > self.device.lut_depth) + self.protect.ecc + self.entries.gaps
+        position = ceil_log2(self.depth) + ceil_log2(rows.out_rows) + 3 * ceil_log2(stripe) + 2 * fields["ROW_BITS"]
+        command = 2 + ceil_log2(self.windows.legs) + self.program.immediate_bits + self.program.command_bits
+        written = ceil_log2(rows.rows) + 2 * fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
+        padding = min(self.stage.window.reach[0], rows.pad_top + rows.pad_bottom)
+        groups = 1 if self.shared else self.fold.groups
+        others = 20 + 3 * self.fold.groups + padding + ceil_log2(self.beats) + 2 * self.windows.phases
+        return 2 * fetches + position + groups * command + written + others
 
     def estimate(self):
         return price.estimate(self)

@@ -26,6 +26,10 @@ from hwgen.verilog import overrides
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
 BOUND = 1 / 8  # LUTs for each bit of a term at least; 0.35 to 1.3 are usual, 0.26 is the least of dense weights of +-1
 CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
+MOST_HELD = 1_000  # registers of adders that one enable holds; a pipeline of more is never stopped
+CREDIT_CLOCKS = 4  # of rtl/credit_fifo.v, from a result in it to room for another
+CREDIT_DEPTH = 16  # its results at least: what a memory of the smallest lookup tables has
+CREDIT_CONTROL = 23  # its LUTs beside the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +122,19 @@ class AdderGraph(Unit):
         return self.datapath.stages
 
     @property
+    def credit(self) -> int:
+        """Results that rtl/credit_fifo.v holds behind adders that never stop; 0: one enable holds them all."""
+        if self.maximum or self.datapath.registered * self.slots.outs <= MOST_HELD:
+            return 0
+        return max(CREDIT_DEPTH, 1 << ceil_log2(self.stages + CREDIT_CLOCKS))
+
+    @property
+    def instant(self) -> bool:  # type: ignore[override]
+        return not self.credit
+
+    @property
     def latency(self) -> int:
-        return self.stages + (not window.trivial(self.stage))
+        return self.stages + (not window.trivial(self.stage)) + (2 if self.credit else 0)
 
     @property
     def empty_slots(self) -> int:
@@ -151,6 +166,7 @@ class AdderGraph(Unit):
             signed=int(stage.x.qtype.signed),
             window=[] if window.trivial(stage) else overrides("window", window.parameters(stage, self.pixels, pad)),
             maximum=self.maximum,
+            credit=self.credit,
             **({"stages": self.stages} if self.maximum else self._graph),
         )
         return {f"rtl/{self.module}.v": text}
@@ -212,7 +228,17 @@ class AdderGraph(Unit):
         return int(terms[list(distinct.values())].sum())
 
     def estimate(self):
-        return self.stage.once(self._key, lambda: self._with(self._luts()))
+        def made() -> dict[str, float]:
+            found = self._with(self._luts())
+            return found | {"LUT": found["LUT"] + self._credit_luts()}
+
+        return self.stage.once(self._key, made)
+
+    def _credit_luts(self) -> int:
+        """Of what holds the results; where adders are too many to be made, they are too many for an enable."""
+        depth = CREDIT_DEPTH if not self.maximum and term_count(self.stage) > EXACT_TERMS else self.credit
+        bits = self.stage.y.qtype.bits * self.stage.y.shape[0] * self.slots.outs
+        return self.device.lut_memory(depth, bits) + CREDIT_CONTROL if depth else 0
 
     def _with(self, luts: float) -> dict[str, float]:
         """The estimate, with so many LUTs for each pixel that is made at once."""

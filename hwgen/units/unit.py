@@ -17,6 +17,9 @@ class Unit:
     module        the Verilog module
     takes, gives  prefixes of its stream ports: prefix p has p_tdata, p_tvalid, p_tready
     loads         whether the module has the ports load_select, load and loaded (rtl/term_lanes.v)
+    watches       whether the module has the ports fault and repaired, which tell of flipped bits (docs/protect.md)
+    votes         whether the module has the parameter TMR
+    protects      what of `Protection` reaches all that the unit has: memories, control
     primitives    whether the module has the parameter XILINX
     latency       registers from its input to its output that no line memory is part of
     empty_slots   cycles of a frame in which it takes no beat
@@ -32,6 +35,9 @@ class Unit:
     module: str
     takes: tuple[str, ...] = ("s_axis",)
     gives: tuple[str, ...] = ("m_axis",)
+    watches: bool = False
+    votes: bool = False
+    protects: frozenset[str] = frozenset()
     primitives: bool = False
     loads: bool = False
     latency: int = 1
