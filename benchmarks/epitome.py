@@ -101,21 +101,23 @@ def fitted() -> dict:
 
 def document(known: dict) -> str:
     """The tables of docs/epitome.md."""
-    seeds = known["seeds"].values()
-    rows = []
-    for name in WAYS:
-        accuracies = [seed[name][0] for seed in seeds]
-        bits = [seed[name][1] for seed in seeds]
-        each = ", ".join(f"{value:.2f}" for value in accuracies)
-        rows.append([name, f"{np.mean(bits):,.0f}", f"{np.mean(accuracies):.2f}", each])
-    trained = table(("the two convolutions", "bits of their lists", "accuracy, %", "of each seed"), rows)
+    text = _trained(known["seeds"]) + "\n" if known["seeds"] else ""
     rows = []
     for times, one in known["fit"].items():
         if "refused" in one:
-            rows.append([times, "-", "-", "-", one["refused"]])
+            rows.append((times, "-", "-", "-", one["refused"]))
         else:
-            rows.append([times, f"{one['BRAM36']:g}", f"{one['LUT']:,}", f"{one['cycles']:,}", "fits"])
-    return trained + "\n" + table(("R", "BRAM36", "LUT", "cycles a frame", f"on {BOARD}"), rows)
+            rows.append((times, f"{one['BRAM36']:g}", f"{one['LUT']:,}", f"{one['cycles']:,}", "fits"))
+    return text + table(("R", "BRAM36", "LUT", "cycles a frame", f"on {BOARD}"), rows)
+
+
+def _trained(seeds: dict) -> str:
+    rows = []
+    for name in WAYS:
+        accuracies, bits = ([seed[name][i] for seed in seeds.values()] for i in range(2))
+        each = ", ".join(f"{value:.2f}" for value in accuracies)
+        rows.append((name, f"{np.mean(bits):,.0f}", f"{np.mean(accuracies):.2f}", each))
+    return table(("the two convolutions", "bits of their lists", "accuracy, %", "of each seed"), rows)
 
 
 def main(*words: str) -> None:

@@ -49,10 +49,12 @@ module term_sequencer #(
     parameter MAC = 0,               // 1: a command is a weight; 0: shift and negate
     parameter COMMAND_W = 2,         // bits of a command; 2 without MAC
     parameter SHARED = 0,            // 1: one list for all channels
+    /* verilator lint_off UNUSEDPARAM */
     parameter REPEAT = 1,            // times that the list is walked for an output
     parameter TURN = 0,              // with REPEAT: channels from one time to the next, below CHANNELS
     parameter MODES = 1,             // lists in the ROM, up to 256
     parameter [32*MODES-1:0] LASTS = 0, // with MODES: the last word of each list, that of mode 0 lowest
+    /* verilator lint_on UNUSEDPARAM */
     parameter CHECK = 0,             // of the list's words, see term_rom.v
     parameter TAP_ROW_BITS = 2,      // bits of the tap's row in a place; 0: there is one row
     parameter TAP_COLUMN_BITS = 2,   // bits of the tap's column; 0: there is one column
