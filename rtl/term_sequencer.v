@@ -350,22 +350,25 @@ module term_sequencer #(
             localparam TIME_W = $clog2(REPEAT);
             localparam LAST_TIME = REPEAT - 1;
             localparam BACK = CHANNELS - TURN;
-            reg  [TIME_W-1:0]       time_q;
-            reg  [CHANNEL_BITS-1:0] turn_q;
+            wire [TIME_W-1:0]       time_q;
+            wire [CHANNEL_BITS-1:0] turn_q;
+            wire [TIME_W-1:0]       time_d = repeat_last ? {TIME_W{1'b0}} : time_q + 1'b1;
             // CHANNELS may be no power of two
             wire                    past = turn_q >= BACK[CHANNEL_BITS-1:0];
             wire [CHANNEL_BITS-1:0] turned = past ? turn_q - BACK[CHANNEL_BITS-1:0] : turn_q + TURN[CHANNEL_BITS-1:0];
             assign repeat_last = time_q == LAST_TIME[TIME_W-1:0];
             assign turn_1 = {{(32-CHANNEL_BITS){1'b0}}, turn_q};
-            always @(posedge clk) begin
-                if (rst) begin
-                    time_q <= {TIME_W{1'b0}};
-                    turn_q <= {CHANNEL_BITS{1'b0}};
-                end else if (enable && go_1 && wrap_q[FETCHES-1]) begin
-                    time_q <= repeat_last ? {TIME_W{1'b0}} : time_q + 1'b1;
-                    turn_q <= repeat_last ? {CHANNEL_BITS{1'b0}} : turned;
-                end
-            end
+            wire [CHANNEL_BITS-1:0] turn_d = repeat_last ? {CHANNEL_BITS{1'b0}} : turned;
+            voted_reg #(
+                .W(TIME_W + CHANNEL_BITS),
+                .TMR(TMR)
+            ) u_repeat (
+                .clk(clk),
+                .rst(rst),
+                .enable(enable && go_1 && wrap_q[FETCHES-1]),
+                .d({time_d, turn_d}),
+                .q({time_q, turn_q})
+            );
         end else begin : gen_once
             assign repeat_last = 1'b1;
             assign turn_1 = 32'd0;
