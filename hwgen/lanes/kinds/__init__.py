@@ -103,9 +103,16 @@ class LaneKind:
         """The parameters of rtl/term_lanes.v that choose the kind, those that are not 0."""
         return {}
 
-    def features(self, accumulators: int, groups: int, program: Program) -> dict[str, float]:
-        """What the LUTs of these lanes depend on beside what all lanes have (hwgen/lanes/price.py), by its FACTORS."""
-        return {}
+    def luts(self, program: Program) -> int:
+        """LUTs of an accumulator, without what is below it."""
+        return program.accumulator if self.sums else 0
+
+    def entry_luts(self, program: Program, x_bits: int, payload: int, constants: bool) -> int:
+        """LUTs of a group's registers behind a list's entry, which bubbles clear: a command, and an immediate.
+
+        payload -- bits of it; constants -- whether there may be immediates
+        """
+        return program.command_bits + (min(program.immediate_bits, payload) + 1 if constants else 0)
 
     def reloaded(self, stage: Stage, op: Conv, built: Program, payload_bits: int) -> Program:
         """The program of a built stage with other weights and biases, those of `op`, for the datapath that is there.

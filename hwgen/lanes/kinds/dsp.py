@@ -42,14 +42,15 @@ class Dsp(LaneKind):
     def widened(self, new, program, built, payload_bits, shifts):
         return super().widened(new, program, built, payload_bits, shifts | {"width": built.accumulator})
 
+    def entry_luts(self, program, x_bits, payload, constants):
+        # and what a slice is told by OPMODE and ALUMODE
+        return super().entry_luts(program, x_bits, payload, constants) + 6
+
     def per_slice(self, program, x_bits):
         return 2
 
     def parameters(self, program, x_bits):
         return {"DSP": 1}
-
-    def features(self, accumulators, groups, program):
-        return {"group, slices that add": groups}
 
 
 def _too_wide(bits: int) -> str:

@@ -24,6 +24,10 @@ class Lut(LaneKind):
     module = "pe"
     registers = 6
 
+    def entry_luts(self, program, x_bits, payload, constants):
+        # an immediate is set into the operands' registers
+        return super().entry_luts(program, x_bits, payload, constants) + constants * min(x_bits, payload)
+
     def obstacle(self, stage):
         return None if isinstance(stage.op, Conv) else "it is no sum of products"
 

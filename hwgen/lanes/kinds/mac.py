@@ -56,8 +56,9 @@ class Mac(LaneKind):
     def parameters(self, program, x_bits):
         return {"MAC": self.per_slice(program, x_bits)}
 
-    def features(self, accumulators, groups, program):
-        return {"group, lanes that multiply": groups}
+    def entry_luts(self, program, x_bits, payload, constants):
+        # an immediate's upper bits are in the place of a weight's
+        return super().entry_luts(program, x_bits, payload + program.command_bits - 1, constants)
 
     def remade(self, new: Stage, built: Program, **hardware: int):
         return super().remade(new, built, base=built.base, **hardware)
