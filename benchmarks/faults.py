@@ -72,7 +72,7 @@ def document(results: dict[str, dict]) -> str:
 @click.option(
     "--folder", type=click.Path(path_type=Path), required=True, help="Where the build and the results are kept."
 )
-@click.option("--flips", default=2500, show_default=True, help="Of each kind.")
+@click.option("--flips", default=400, show_default=True, help="Of each kind.")
 @click.option("--frames", default=400, show_default=True, help="Test images.")
 @click.option("--where", default=",".join(KINDS), show_default=True)
 @click.option("--seed", default=0, show_default=True)

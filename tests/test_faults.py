@@ -211,3 +211,31 @@ def test_intervals_hold_what_they_promise():
         assert low == pytest.approx(beta.ppf(0.025, part, count - part + 1) if part else 0)
         assert high == pytest.approx(beta.ppf(0.975, part + 1, count - part) if part < count else 1)
     assert counted([])["wrong_share"] == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.sim
+def test_protection_that_is_broken_shows(tmp_path):
+    """With parity every flip of a list that changes a word is told of, and no flip of one copy of a register does; not
+    where the comparison, or the vote, is broken."""
+    torch.manual_seed(1)
+    net = nn.Sequential(ActQuant(4, 0, True), nn.Linear(4, 5), ActQuant(6, 0, True))
+    net[1].weight.data = (torch.randint(0, 2, (5, 4)) * 2 - 1) * 2.0 ** torch.randint(-1, 2, (5, 4))
+    x = RANDOM.integers(-8, 8, (9, 4)).astype(float)
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    hwgen.build(net, (torch.zeros(1, 4),), out=good, config=BuildConfig(protect="parity,tmr-control"))
+    shutil.copytree(good, bad)
+    for name, text, broken in (
+        ("voted_reg", "assign q = (a & b) | (a & c) | (b & c);", "assign q = a & (b | 1'b1) & (c | 1'b1);"),
+        ("axil_registers", "fault_q <= fault[w] ||", "fault_q <= "),
+    ):
+        path = bad / f"rtl/{name}.v"
+        assert text in path.read_text()
+        path.write_text(path.read_text().replace(text, broken))
+    protected, unprotected = (
+        {row["kind"]: row for row in faults(folder, x, where=("rom", "control"), flips=60, edited=True)["kinds"]}
+        for folder in (good, bad)
+    )
+    assert protected["rom"]["masked"] < protected["rom"]["detected"] and protected["rom"]["silent"] == 0
+    assert protected["control"]["masked"] == protected["control"]["flips"]
+    assert unprotected["rom"]["silent"] > 0 and unprotected["rom"]["detected"] == 0
+    assert unprotected["control"]["masked"] < unprotected["control"]["flips"]
