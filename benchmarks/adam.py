@@ -2,7 +2,8 @@
 
 Compared with an exact product, and with what hwgen approximates products by: fewer terms of a weight. Written into
 docs/faults.md with --write. The netlist of LUTs is that of hwgen's own flags for UltraScale+; stuck nets are those of
-`synth -flatten -noabc`, every gate's output at 0 and at 1, over all 65,536 pairs of bytes.
+`synth -flatten -noabc`, every gate's output at 0 and at 1, over 8,192 random pairs of bytes; each eighth of them, and
+those in the sum of the mantissas, over all pairs, for the accuracy of a network.
 """
 
 import json
@@ -38,6 +39,8 @@ DESIGNS = {
     "Mitchell, T = 5, three times": (5, 2),
 }
 TERMS = (1, 2, 3)
+WORDS = 128  # of 64 pairs, that most stuck nets are tried on
+WHOLE = 8  # of so many stuck nets, one is tried on all pairs
 STUCK = (
     "multiplier",
     "stuck",
@@ -50,7 +53,7 @@ STUCK = (
 )
 COST = ("product", "MRED, uniform", "MRED, digits", "accuracy, %", "cycles a weight", "LUT a lane", "LUT x cycles")
 A, B = (grid.ravel() for grid in np.meshgrid(np.arange(256), np.arange(256), indexing="ij"))
-EXACT = A * B
+EXACT, EVERY = A * B, np.arange(len(A))
 GATES = {
     "$_NOT_": lambda a: ~a,
     "$_AND_": lambda a, b: a & b,
@@ -125,18 +128,18 @@ class Gates:
             waiting = [gate for gate in waiting if gate[2] not in known]
         return order
 
-    def products(self, stuck: tuple[int, int] | None = None) -> np.ndarray:
-        """int64 [65536]: what comes out for all pairs; stuck -- a net, and its value."""
-        ones = np.full(len(A) // 64, ~np.uint64(0))
+    def products(self, stuck: tuple[int, int] | None = None, pairs: np.ndarray = EVERY) -> np.ndarray:
+        """int64: what comes out for some pairs, by their numbers; stuck -- a net, and its value."""
+        ones = np.full(len(pairs) // 64, ~np.uint64(0))
         values = {"0": ones ^ ones, "x": ones ^ ones, "1": ones}
-        for name, numbers in (("a", A), ("b", B)):
+        for name, numbers in (("a", A[pairs]), ("b", B[pairs])):
             for i, net in enumerate(self.module["ports"][name]["bits"]):
                 values[net] = np.packbits((numbers >> i & 1).astype(np.uint8), bitorder="little").view(np.uint64)
         for kind, inputs, output in self.order:
             values[output] = GATES[kind](*(values[net] for net in inputs))
             if stuck is not None and output == stuck[0]:
                 values[output] = values[str(stuck[1])]
-        found = np.zeros(len(A), np.int64)
+        found = np.zeros(len(pairs), np.int64)
         for i, net in enumerate(self.module["ports"]["p"]["bits"]):
             found |= np.unpackbits(values[net].view(np.uint8), bitorder="little").astype(np.int64) << i
         return found
@@ -150,6 +153,18 @@ class Gates:
         """The nets of the wires whose names end so."""
         wires = self.module["netnames"].items()
         return {net for name, wire in wires for net in wire["bits"] if name.endswith(names) and isinstance(net, int)}
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A stuck net: the mean error against the products without it, of uniform pairs and of those of a network, the
+    share of the latter that are wrong, and the network's accuracy, where it was tried on all pairs."""
+
+    net: int
+    uniform: float
+    digits: float
+    wrong: float
+    accuracy: float | None
 
 
 class Network:
@@ -226,15 +241,19 @@ def redundancy(folder: Path, parameters: tuple[int, int]) -> str:
     return f"{len({drivers[net] for net in again})} cells for {len(again)} bits"
 
 
-def faults(gates: Gates, right: np.ndarray, network: Network, asked: np.ndarray) -> list[tuple[float, ...]]:
-    """Of each stuck net: the mean error against the products without it, of all pairs and of those of the network, the
-    share of its pairs that are wrong, and the accuracy."""
-    found = []
-    for net in gates.stuck:
-        products = gates.products(net)
-        error = np.abs(products - right)
-        accuracy = network.run(products)[0] if error.any() else None
-        found.append((error.mean(), (error * asked).sum(), ((error > 0) * asked).sum(), accuracy, net[0]))
+def faults(gates: Gates, right: np.ndarray, network: Network, asked: np.ndarray) -> list[Stuck]:
+    """What comes of each stuck net."""
+    found, random = [], np.random.default_rng(0)
+    some = {
+        "uniform": random.choice(len(A), 64 * WORDS, replace=False),
+        "digits": random.choice(A.size, 64 * WORDS, p=asked),
+    }
+    adder = gates.nets("gen_logarithm.sum", "gen_twice.once", "gen_twice.carry")
+    for number, net in enumerate(gates.stuck):
+        uniform, digits = (np.abs(gates.products(net, pairs) - right[pairs]) for pairs in some.values())
+        whole = number % WHOLE == 0 or net[0] in adder
+        accuracy = network.run(gates.products(net))[0] if whole else None
+        found.append(Stuck(net[0], uniform.mean(), digits.mean(), (digits > 0).mean(), accuracy))
     return found
 
 
@@ -279,7 +298,7 @@ def main(write):
             adder = gates.nets("gen_logarithm.sum")
             if adder:
                 own = gates.nets("gen_twice.once", "gen_twice.carry") or adder
-                stuck.append(stuck_row(design, "sum of the mantissas", [each for each in found if each[4] in own]))
+                stuck.append(stuck_row(design, "sum of the mantissas", [one for one in found if one.net in own]))
             click.echo(" | ".join(area[-1]))
     per_lane = lane()
     terms = []
@@ -304,13 +323,15 @@ def main(write):
         write_document("adam", text, DOCUMENT)
 
 
-def stuck_row(design: str, what: str, found: list[tuple[float, ...]]) -> tuple[str, ...]:
-    errors = np.array([each[:3] for each in found]).mean(axis=0)
-    accuracies = [each[3] for each in found if each[3] is not None]
-    least = f"{min(accuracies):.2f}" if accuracies else "-"
-    silent = sum(each[3] is None for each in found) / len(found)
-    means = (f"{errors[0]:.1f}", f"{errors[1]:.1f}", f"{errors[2]:.3f}")
-    return (design, what, str(len(found)), *means, least, f"{silent:.2f}")
+def stuck_row(design: str, what: str, found: list[Stuck]) -> tuple[str, ...]:
+    count = len(found)
+    means = (
+        f"{sum(one.uniform for one in found) / count:.1f}",
+        f"{sum(one.digits for one in found) / count:.1f}",
+        f"{sum(one.wrong for one in found) / count:.3f}",
+    )
+    accuracies = [one.accuracy for one in found if one.accuracy is not None]
+    return (design, what, str(count), *means, f"{np.mean(accuracies):.2f}", f"{min(accuracies):.2f}")
 
 
 if __name__ == "__main__":

@@ -71,10 +71,10 @@ def sources(commit: str | None) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
-def measure(folder: Path, seeds: int, jobs: int) -> dict:
+def measure(folder: Path, seeds: int, jobs: int, router: str) -> dict:
     """Of each unit of a build, and the core, by name: what the ECP5 takes, its clocks by seed, its slowest path, and
     the depths on the board's family."""
-    placed = nextpnr.place_and_route(folder, jobs, lambda text: click.echo(text, err=True), seeds=seeds)
+    placed = nextpnr.place_and_route(folder, jobs, lambda text: click.echo(text, err=True), seeds=seeds, router=router)
     depths = depth.measure(folder, whole=True, jobs=jobs)
     parts = {unit["name"]: unit for unit in placed["units"]} | {"core": placed["core"]}
     return {
@@ -134,7 +134,8 @@ def main(only, commit, seeds, jobs, again):
             key = f"{network} / {commit or NOW}"
             known = read(RESULTS).get(key, {})
             if again or any(known.get(name) != value for name, value in built.items()):
-                record(RESULTS, key, built | {"parts": measure(folder, seeds, jobs)})
+                router = nextpnr.ROUTERS["spatial" in network]
+                record(RESULTS, key, built | {"parts": measure(folder, seeds, jobs, router)})
     text = tables(read(RESULTS))
     write_document("clock", text, ROOT / "docs/clock.md")
     click.echo(text)

@@ -124,8 +124,8 @@ def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, boar
     """The network that reaches what is asked for at the least cost: none of the rewrites, all, and from the better of
     these on each place by itself.
 
-    So what the network reaches as it came is reached, and a refusal is that of the network as it came, but where the
-    config names a layer that others alone have: it so asks for one of these. Raises as `Plan.of` does.
+    So what the network reaches as it came is reached, and a refusal is that of the network as it came. Raises as
+    `Plan.of` does.
     graph, stages -- after all passes
     """
 

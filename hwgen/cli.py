@@ -647,8 +647,15 @@ def faults(folder, sources, count, where, flips, seed, jobs, engine, edited):
     show_default=True,
     help="nextpnr only: the MHz that placement aims at.",
 )
+@click.option(
+    "--router",
+    type=click.Choice(["router1", "router2"]),
+    default="router1",
+    show_default=True,
+    help="nextpnr only: router2 for large spatial layers, with which the other does not end.",
+)
 @edited_option
-def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, edited):
+def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, router, edited):
     """Synthesize DIR for its board and count what it takes.
 
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large
@@ -674,7 +681,7 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, fre
         else:
             options = {"whole": not by_layer, "cache": cache, "memory": memory, "minutes": minutes}
             if tool == "nextpnr":
-                result = nextpnr.place_and_route(folder, jobs, stage, seeds=seeds, mhz=freq, **options)
+                result = nextpnr.place_and_route(folder, jobs, stage, seeds=seeds, mhz=freq, router=router, **options)
             else:
                 result = yosys.synthesize(folder, jobs, progress=stage, **options)
     click.echo(table(result, board))

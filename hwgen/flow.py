@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -157,8 +156,7 @@ def _planned(
 ) -> Plan:
     """The network as it is built; of several modes, which are not rewritten, a design that switches between them."""
     if len(graphs) > 1:
-        plan = Plan.of(name, joined(graphs), lowered(graphs), config, board)
-        return replace(plan, design=switched(plan.design, graphs))
+        return Plan.of(name, joined(graphs), lowered(graphs), config, board).switched(graphs)
     (graph,) = graphs
     stages = lower(graph, config.is_loadable)
     try:

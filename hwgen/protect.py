@@ -16,7 +16,7 @@ class Protection:
     """Of a build.
 
     parity  a bit for each word of a list and each activation in a line memory, which tells that one was flipped
-    ecc     check bits for each word of a list, which put one flipped bit right and tell of two; lines have parity
+    ecc     check bits for each word of a list, which put one flipped bit right and tell of two
     tmr     three copies of each register of control, the majority of which counts
     """
 

@@ -320,9 +320,9 @@ module line_memory #(
     endgenerate
     wire [PHASES-1:0]    phase_q;
     /* verilator lint_off UNUSEDSIGNAL */
-    wire                 last_is_real_q;    // words that are written whole do not ask
+    reg                  last_is_real_q;    // words that are written whole do not ask
     /* verilator lint_on UNUSEDSIGNAL */
-    wire [ADDRESS_W-1:0] address_q;
+    reg  [ADDRESS_W-1:0] address_q;
     reg  [SIDE*S_W-1:0]  data_q;
     // no write before the first reset: it could hit a column that only holds padding
     voted_reg #(
@@ -336,17 +336,9 @@ module line_memory #(
         .d(phase),
         .q(phase_q)
     );
-    voted_reg #(
-        .W(1 + ADDRESS_W),
-        .TMR(TMR)
-    ) u_write_address (
-        .clk(clk),
-        .rst(1'b0),
-        .enable(1'b1),
-        .d({column_wide < LAST_STRIPE, address_wide[ADDRESS_W-1:0]}),
-        .q({last_is_real_q, address_q})
-    );
     always @(posedge clk) begin
+        last_is_real_q <= column_wide < LAST_STRIPE;
+        address_q <= address_wide[ADDRESS_W-1:0];
         data_q <= data;
     end
 

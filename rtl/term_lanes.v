@@ -68,6 +68,8 @@ module term_lanes #(
     parameter FINAL = 1,                      // groups that have a channel in a pixel's last round
     parameter GAPS = 0,                       // 1: a payload is a distance from the place before; 0: the place
     parameter SHARED = 0,                     // 1: one list for all channels (a pool)
+    parameter REPEAT = 1,                     // times that the list is walked for an output, see term_sequencer.v
+    parameter TURN = 0,                       // with REPEAT: input channels from one time to the next
     parameter MODES = 1,                      // lists, one of which a frame has, see term_sequencer.v
     parameter [32*MODES-1:0] LASTS = 0,       // with MODES: the last word of each, that of mode 0 lowest
     parameter IN_FLIGHT = 2,                  // with MODES: places of the ring that says a frame's mode, see mode_ring.v
@@ -191,6 +193,9 @@ module term_lanes #(
         if (SCALERS != 0 && DROP != 0) begin : gen_check_scaled
             term_lanes_DROP_must_be_0_with_SCALERS error_i ();
         end
+        if (REPEAT > 1 && FINAL != GROUPS) begin : gen_check_repeat
+            term_lanes_FINAL_must_be_GROUPS_with_REPEAT error_i ();
+        end
         if (MODE_ENDS != 0 && (MODES == 1 || MAXIMUM != 0 || SCALERS != 0)) begin : gen_check_modes
             term_lanes_MODE_ENDS_must_be_0_without_MODES_and_with_MAXIMUM_or_SCALERS error_i ();
         end
@@ -311,6 +316,8 @@ module term_lanes #(
         .MAC((MAC != 0) ? 1 : 0),
         .COMMAND_W(COMMAND_W),
         .SHARED(SHARED),
+        .REPEAT(REPEAT),
+        .TURN(TURN),
         .MODES(MODES),
         .LASTS(LASTS),
         .CHECK(CHECK),

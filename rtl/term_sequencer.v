@@ -21,6 +21,9 @@
 // ahead of a frame are those of the mode before; where its own is another, they are dropped: it costs as many clocks as
 // there are registers behind the ROM.
 //
+// With REPEAT the list is walked so many times for each output, whose channels are as many times more: every time the
+// places' channels lie TURN further, modulo CHANNELS.
+//
 // Positions go row by row, in a row over the columns of the output stripes. A row starts when the rows that it reads are
 // written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums). Everything but the
 // rows written and given back holds while `enable` is low. With LOAD the list can be written (term_loader.v), up to DEPTH
@@ -46,6 +49,8 @@ module term_sequencer #(
     parameter MAC = 0,               // 1: a command is a weight; 0: shift and negate
     parameter COMMAND_W = 2,         // bits of a command; 2 without MAC
     parameter SHARED = 0,            // 1: one list for all channels
+    parameter REPEAT = 1,            // times that the list is walked for an output
+    parameter TURN = 0,              // with REPEAT: channels from one time to the next, below CHANNELS
     parameter MODES = 1,             // lists in the ROM, up to 256
     parameter [32*MODES-1:0] LASTS = 0, // with MODES: the last word of each list, that of mode 0 lowest
     parameter CHECK = 0,             // of the list's words, see term_rom.v
@@ -156,6 +161,9 @@ module term_sequencer #(
         if (MODES > 1 && (SHARED != 0 || LOAD != 0)) begin : gen_check_modes
             term_sequencer_SHARED_and_LOAD_must_be_0_with_MODES error_i ();
         end
+        if (REPEAT > 1 && (SHARED != 0 || LOAD != 0 || MODES > 1 || CHANNELS < 2)) begin : gen_check_repeat
+            term_sequencer_REPEAT_must_be_1_with_SHARED_or_LOAD_or_MODES_or_one_of_CHANNELS error_i ();
+        end
         if (GAPS != 0 && SHARED != 0) begin : gen_check_gaps
             term_sequencer_GAPS_must_be_0_with_SHARED error_i ();
         end
@@ -175,7 +183,8 @@ module term_sequencer #(
     wire               one_wrong;      // and put right
     wire [WORD_W-1:0]  word_1;
     wire               valid_1 = valid_q[FETCHES-1];
-    wire               wrap_1 = wrap_q[FETCHES-1];
+    wire               repeat_last;    // the list in stage 1 is walked for the last time
+    wire               wrap_1 = wrap_q[FETCHES-1] && repeat_last;
     wire               row_ready;
     wire               stale;          // what was read ahead is of another mode, or that is not known yet
     wire               flush;          // it is dropped
@@ -329,6 +338,35 @@ module term_sequencer #(
         end else begin : gen_own
             assign round_last = 1'b1;
             assign base_1 = 32'd0;
+        end
+    endgenerate
+
+    // how far the channels in stage 1 are turned
+    wire [31:0] turn_1;
+    generate
+        if (REPEAT > 1) begin : gen_repeat
+            localparam TIME_W = $clog2(REPEAT);
+            localparam LAST_TIME = REPEAT - 1;
+            localparam BACK = CHANNELS - TURN;
+            reg  [TIME_W-1:0]       time_q;
+            reg  [CHANNEL_BITS-1:0] turn_q;
+            // CHANNELS may be no power of two
+            wire                    past = turn_q >= BACK[CHANNEL_BITS-1:0];
+            wire [CHANNEL_BITS-1:0] turned = past ? turn_q - BACK[CHANNEL_BITS-1:0] : turn_q + TURN[CHANNEL_BITS-1:0];
+            assign repeat_last = time_q == LAST_TIME[TIME_W-1:0];
+            assign turn_1 = {{(32-CHANNEL_BITS){1'b0}}, turn_q};
+            always @(posedge clk) begin
+                if (rst) begin
+                    time_q <= {TIME_W{1'b0}};
+                    turn_q <= {CHANNEL_BITS{1'b0}};
+                end else if (enable && go_1 && wrap_q[FETCHES-1]) begin
+                    time_q <= repeat_last ? {TIME_W{1'b0}} : time_q + 1'b1;
+                    turn_q <= repeat_last ? {CHANNEL_BITS{1'b0}} : turned;
+                end
+            end
+        end else begin : gen_once
+            assign repeat_last = 1'b1;
+            assign turn_1 = 32'd0;
         end
     endgenerate
 
@@ -626,7 +664,16 @@ module term_sequencer #(
             wire skip_1 = (GAPS != 0) && immediate_1 && term_1[PAYLOAD_W+1];
             wire [COMMAND_W-1:0] command_1 = term_1[PAYLOAD_W+1 +: COMMAND_W];
             wire [31:0] place = {{(32-PLACE_W){1'b0}}, place_1[g*PLACE_W +: PLACE_W]};
-            wire [31:0] channel_1 = ((SHARED != 0) ? base_1 + g : place) & ((32'd1 << CHANNEL_BITS) - 1);
+            wire [31:0] own_channel = ((SHARED != 0) ? base_1 + g : place) & ((32'd1 << CHANNEL_BITS) - 1);
+            wire [31:0] channel_1;
+            if (REPEAT > 1) begin : gen_turned
+                wire [31:0] sum = own_channel + turn_1;
+                assign channel_1 = ((CHANNELS & (CHANNELS - 1)) != 0 && sum >= CHANNELS) ? sum - CHANNELS
+                    : sum & ((32'd1 << CHANNEL_BITS) - 1);
+            end else begin : gen_own_channel
+                wire unused_turn = |turn_1;
+                assign channel_1 = own_channel;
+            end
             /* verilator lint_off UNUSEDSIGNAL */
             wire [31:0] tap_column = (place >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
             wire [31:0] tap_row = (place >> (LIST_CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
@@ -735,7 +782,7 @@ module term_sequencer #(
             // stages 2 and 3; a reset makes bubbles of them
             localparam WITH_W = LEG_W + 1 + IMMEDIATE_W + COMMAND_W;
             localparam [WITH_W-1:0] BUBBLE = {{(LEG_W+1){1'b0}}, PAD_VALUE, {COMMAND_W{1'b0}}};
-            wire [ADDRESS_W-1:0]   address_2q;
+            reg  [ADDRESS_W-1:0]   address_2q;      // a number on its way, of which there is one copy
             wire                   zero_2q;
             wire [WITH_W-1:0]      with_3q;
             wire                   zero_1 = !go_1 || immediate_1 || padding_1 || outside_1;
@@ -748,16 +795,9 @@ module term_sequencer #(
                 else immediate_2d = zero_1 ? PAD_VALUE : {IMMEDIATE_W{1'b0}};
             end
 
-            voted_reg #(
-                .W(ADDRESS_W),
-                .TMR(TMR)
-            ) u_address (
-                .clk(clk),
-                .rst(1'b0),
-                .enable(enable),
-                .d(address_1[ADDRESS_W-1:0]),
-                .q(address_2q)
-            );
+            always @(posedge clk) begin
+                if (enable) address_2q <= address_1[ADDRESS_W-1:0];
+            end
 
             voted_reg #(
                 .RESET(1'b1),

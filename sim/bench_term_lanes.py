@@ -15,6 +15,16 @@ MODES = 0, 2, 1, 1  # of the frames, modulo those that a unit has
 BEATS = Path("beats.json")  # what `prepare` leaves for the simulation: beats in and out, cycles of a frame
 
 
+def turned(op, times, step):
+    """So many times the outputs, the channels of each time turned by a step."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    parts = [np.roll(op.weight, -i * step, axis=1) for i in range(times)]
+    return replace(op, weight=np.concatenate(parts), bias=np.tile(op.bias, times))
+
+
 def units():
     """The layers of this bench at their folds, each with the order of its input stream."""
     from dataclasses import replace
@@ -280,6 +290,25 @@ def units():
         # exact sums, in slices that add and that multiply
         modes("modes_dsp", finer, (3, 1, "dsp"), lanes(2)),
         modes("modes_mac", finer, (3, 1, "mac"), lanes(2)),
+        # outputs that share lists: in sorted groups, of three channels; with distances, of a power of two
+        unit(
+            "epitome",
+            turned(conv(4, 3, (3, 3), **padded), 3, 2),
+            ((3, 3, 5), 0, 15, 0),
+            (3, 2),
+            lanes(3),
+            Quantize(2, 0, 15),
+            sort=True,
+        ),
+        unit("epitome_far", turned(conv(12, 128, (1, 1)), 4, 37), ((128, 1, 2), 0, 15, 0), (2, 3), lanes(2), sort=True),
+        unit("epitome_mac", turned(conv(2, 5, (1, 2)), 5, 1), ((5, 2, 4), -8, 7, 0), (3, 2, "mac"), lanes(3)),
+        unit(
+            "epitome_scaled",
+            turned(conv(2, 3, (2, 2)), 2, 1),
+            ((3, 3, 5), 0, 15, 0),
+            (2, 2, "lut", "rom", "dsp"),
+            quantize=rescale(4, 9, 10, 0, 15),
+        ),
         # thresholds
         unit("steps", conv(5, 2, (3, 3), **padded), ((2, 4, 6), 0, 15, 0), (3, 2), lanes(3), steps(5, 6, 9999, -3)),
         unit("steps_mac", conv(3, 2, (3, 3)), ((2, 4, 6), 0, 15, 0), (2, 1, "mac"), quantize=steps(1, 15, 99, 0)),
@@ -290,7 +319,17 @@ def units():
 UNITS = [] if "BENCH_CONFIG" in os.environ else units()
 CONFIGS = [unit.parameters() for unit in UNITS]
 # more than half of all clocks: Verilator alone; that no distance is undefined is seen in the sequencer's own bench
-ON_VERILATOR = ("far", "far_taps", "mac_far", "scaled_groups", "scaled_mac", "scaled_shared", "serial", "steps")
+ON_VERILATOR = (
+    "epitome_far",
+    "far",
+    "far_taps",
+    "mac_far",
+    "scaled_groups",
+    "scaled_mac",
+    "scaled_shared",
+    "serial",
+    "steps",
+)
 SLOW = [unit.parameters() for unit in UNITS if unit.name in ON_VERILATOR]
 
 

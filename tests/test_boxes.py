@@ -94,7 +94,7 @@ def by_torch(x: torch.Tensor, weight, bias, stride, padding, dilation, groups, w
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_graphs_keep_their_numbers(seed):
-    for number in range(60):
+    for number in range(50):
         graph, torchs = random_graph(Random(f"{seed}/{number}"))
         assert averaged(graph) == {"conv": "pool"}
         after, (one,) = boxed(graph, ["conv"]), graph.inputs
@@ -190,7 +190,7 @@ def network(bits: int = 4) -> nn.Sequential:
     return net.eval()
 
 
-X = torch.rand(4, 2, 12, 14) * 1.2 - 0.1
+X = torch.rand(3, 2, 10, 12) * 1.2 - 0.1
 
 
 def test_wide_sums_before_an_average_need_no_quantizer():
@@ -201,10 +201,10 @@ def test_wide_sums_before_an_average_need_no_quantizer():
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("simulator", "engine"), [("icarus", "lanes"), ("icarus", "auto"), ("verilator", "lanes")])
+@pytest.mark.parametrize(("simulator", "engine"), [("icarus", "lanes"), ("verilator", "auto")])
 def test_the_hardware_of_box_sums_equals_pytorch(simulator, engine, tmp_path):
     """Asked for by naming them, and loadable."""
-    config = BuildConfig(engine=f"{engine},layer_1_rows=lanes,layer_5_columns=lanes", lanes=6, loadable="layer_5")
+    config = BuildConfig(engine=f"{engine},layer_1_rows=lanes,layer_5_*=lanes", lanes=6, loadable="layer_5")
     design = build(network(), (X[:1],), out=tmp_path / "net", config=config)
     names = [placed.unit.name for placed in design.placed]
     assert {"layer_1_rows", "layer_1_columns", "layer_1", "layer_5_rows", "layer_5"} <= set(names)
@@ -238,7 +238,7 @@ ONE = torch.zeros(1, 4, 12, 12)
 
 @pytest.mark.parametrize(
     ("options", "boxes"),
-    [({"lanes": 4}, True), ({"fps": 250e6 / 2000}, True), ({"fps": 250e6 / 160}, False), ({"budget": "LUT=700"}, None)],
+    [({"lanes": 4}, True), ({"fps": 250e6 / 2000}, True), ({"fps": 250e6 / 160}, False)],
 )
 def test_the_form_is_chosen_that_is_cheaper_at_what_is_asked(options, boxes, tmp_path):
     """The fastest where no rate is asked for, else the smallest that reaches it: no rate is refused for box sums."""
@@ -252,7 +252,7 @@ def test_the_form_is_chosen_that_is_cheaper_at_what_is_asked(options, boxes, tmp
 
     own = "lanes" if "lanes" in options else "auto"
     has, took, share = built(None)
-    assert boxes is None or has == boxes
+    assert has == boxes
     for other in (False, True):
         try:
             form, *costs = built("layer_1_rows" if other else "layer_2")

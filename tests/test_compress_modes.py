@@ -46,7 +46,7 @@ def test_modes_train_one_set_of_weights_and_build_into_one_network(tmp_path):
     assert not torch.equal(before, prepared.modes[2].layers["0"].original)
     assert len({float(layer.grid.gain.sum()) for mode in prepared.modes for layer in [mode.layers["0"]]}) == 3
     modules = convert_modes(prepared)
-    x, y = batches()[0]
+    x, _ = batches()[0]
     outputs = prepared(x)
     for number, module in enumerate(modules):
         assert torch.equal(module(x), outputs[..., number])

@@ -7,6 +7,8 @@ from dataclasses import replace
 from importlib import import_module
 
 import bench_pe
+import bench_term_lanes
+import bench_term_sequencer
 import numpy as np
 import pytest
 import torch
@@ -27,9 +29,52 @@ from hwgen.verify import verify
 pytestmark = pytest.mark.sim
 
 STICKY = next(n for n, config in enumerate(bench_pe.CONFIGS) if config.get("STICKY") and config["F"] > 1)
+MODES = next(n for n, config in enumerate(bench_term_sequencer.CONFIGS) if "MODES" in config)
+MODE_ENDS = next(n for n, config in enumerate(bench_term_lanes.CONFIGS) if "MODE_ENDS" in config)
 # (bench, index into its CONFIGS, file, text, text instead)
 MUTANTS = {
+    "a frame in the mode of the one before": (
+        "term_sequencer",
+        MODES,
+        "term_sequencer",
+        "assign stale = fresh_q && !same;",
+        "assign stale = 1'b0;",
+    ),
+    "a mode that is not known yet": ("term_sequencer", MODES, "term_sequencer", "mode_known && mode ==", "mode =="),
+    "what was read ahead of another mode kept": (
+        "term_sequencer",
+        MODES + 1,
+        "term_sequencer",
+        "flush) begin\n            pc_q <= flush_pc;\n            valid_q <= {FETCHES{1'b0}};",
+        "flush) begin\n            pc_q <= flush_pc;",
+    ),
+    "a list begun a word too early": (
+        "term_sequencer",
+        MODES,
+        "term_sequencer",
+        "first_d = first_d | (LASTS[32*(n-1) +: PC_W] + 1'b1)",
+        "first_d = first_d | LASTS[32*(n-1) +: PC_W]",
+    ),
+    "sums clamped to the ends of another mode": (
+        "term_lanes",
+        MODE_ENDS,
+        "term_lanes",
+        "assign mode_4 = mode_4q[LATE*MODE_W +: MODE_W];",
+        "assign mode_4 = mode;",
+    ),
+    "an end of another mode": ("mode_clamp", 1, "mode_clamp", "mode == i && over", "over"),
+    "a mode of a frame's later word": ("mode_ring", 0, "mode_ring", "if (begins && begun_q", "if (moves && begun_q"),
+    "a frame too many inside": ("mode_ring", 0, "mode_ring", "!(first_q && |full)", "1'b1"),
+    "a frame's mode told twice": ("mode_reader", 0, "mode_reader", "!taken && begun", "begun"),
+    "a mode that there is not chosen": ("axil_registers", 2, "axil_registers", " && wdata_q < MODES;", ";"),
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
+    "a bit computed twice without its carry": (
+        "mul_adam",
+        4,
+        "mul_adam",
+        "carry_again[i+1] = (a_high[i] & b_high[i]) |",
+        "carry_again[i+1] =",
+    ),
     "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] |", "1'b0 ? below_extended[F:1] |"),
     "a bit shifted out of those below forgotten": ("pe", 5, "pe", "| (below_q & KEPT)", ""),
     "late bits cleared at once": ("pe", 6, "pe", "if (clear_q) below_q", "if (clear) below_q"),
@@ -104,7 +149,7 @@ MUTANTS = {
         "immediate_q ? constant_q",
         "immediate_q ? immediate",
     ),
-    "a sum begun a term too early": ("term_lanes", 7, "term_lanes", ".first(first_4q)", ".first(first_3q)"),
+    "a sum begun a term too early": ("term_lanes", 7, "term_lanes", ".STAGES(2)", ".STAGES(1)"),
     "no zero beside an immediate": ("term_lanes", 0, "line_memory", "(read_enable && read_zero[r])", "1'b0"),
     "no zero beside an immediate in block RAM": (
         "term_lanes",
@@ -669,8 +714,8 @@ MUTANTS = {
         "term_sequencer",
         0,
         "term_sequencer",
-        "go_1 = valid_1 && ready",
-        "go_1 = valid_1",
+        "ready = row_ready && !stale",
+        "ready = !stale",
     ),
     "operands lost while results wait": (
         "term_lanes",

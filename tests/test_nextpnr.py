@@ -118,6 +118,15 @@ def test_a_layer_that_exceeds_the_largest_device_is_refused_before_the_core_is_m
     assert "yosys core" not in started and not [name for name in started if name.startswith("nextpnr")]
 
 
+def test_what_one_router_made_is_not_taken_for_the_others(build, tmp_path):
+    keys = []
+    for router in nextpnr.ROUTERS:
+        options = nextpnr._options(nextpnr.MHZ, router)
+        assert router == nextpnr.ROUTERS[0] or options.endswith(f"--router {router}")
+        keys += nextpnr._Run.of(build, False, 1, nextpnr.MHZ, options, tmp_path).keys.values()
+    assert len(set(keys)) == len(keys)
+
+
 def test_limits_end_a_placement_and_name_it(build, tmp_path):
     names = r"nextpnr exited with 1 on \S+ \(seed 1\)"
     with pytest.raises(ToolFailed, match=rf"(?s){names}.*at:   .*seed1.log"):

@@ -137,7 +137,8 @@ class Registers:
     """Of a top, as a host sees them."""
 
     def __init__(self, checks: list[int]):
-        self.values, self.writes, self.checks = dict.fromkeys((STATUS, FAULTS, REPAIRS), 0), [], checks
+        self.values: dict[int, int] = {STATUS: 0, FAULTS: 0, REPAIRS: 0}
+        self.writes, self.checks = list[tuple[int, int]](), checks
 
     def read(self, offset: int) -> int:
         if offset == LOAD_CHECK:

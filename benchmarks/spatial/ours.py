@@ -20,6 +20,7 @@ from hwgen.frontend import import_model
 from hwgen.nn import ActQuant
 from hwgen.qtype import QType
 from hwgen.terms import term_table
+from hwgen.units.adder_graph import AdderGraph
 
 
 def to_module(net: IntNet) -> nn.Sequential:
@@ -70,7 +71,7 @@ endmodule
 
 
 def build_hwgen(net: IntNet, folder: Path) -> dict:
-    """Builds the network into `folder` and describes the core as peers/common.py says, and its `ties`.
+    """Builds the network into `folder` and describes the core as peers/common.py says, its `ties` and `reset`.
 
     cpu_seconds are from the imported graph to its Verilog and those of writing the files, as a peer's are from its
     traced arrays; build_cpu_seconds those of the whole build, with torch.export, the lint and the AXI border.
@@ -89,13 +90,14 @@ def build_hwgen(net: IntNet, folder: Path) -> dict:
     return wrapped_core(design, folder) | {
         "cpu_seconds": round(stages["lint"] - stages["schedule"] + ended - stages["write"], 2),
         "build_cpu_seconds": round(ended - started, 2),
-        **_adders([unit.netlist for unit in units]),
+        **_adders([unit.netlist for unit in units if isinstance(unit, AdderGraph)]),
         "latency": sum(unit.latency for unit in units),
         "input": "s_axis_tdata",
         "output": "m_axis_tdata",
         "input_fields": _fields(design.inputs[0]),
         "output_fields": _fields(design.outputs[0]),
-        "ties": {"rst": "1'b0", "s_axis_tvalid": "1'b1", "m_axis_tready": "1'b1"},
+        "reset": "rst",
+        "ties": {"s_axis_tvalid": "1'b1", "m_axis_tready": "1'b1"},
     }
 
 

@@ -15,9 +15,16 @@ module bench;
     wire [{output_width}-1:0] y;
     reg [{input_width}-1:0] vectors [0:{count}-1];
     integer i;
+    reg reset = 1;
     {top} dut (.clk(clk), .{input}(x), .{output}(y){tied});
     initial begin
         $readmemh("vectors.hex", vectors);
+        x = vectors[0];
+        for (i = 0; i < {before}; i = i + 1) begin
+            #1 reset = i < 2;
+            #1 clk = 1;
+            #1 clk = 0;
+        end
         for (i = 0; i < {count} + {latency}; i = i + 1) begin
             x = vectors[i < {count} ? i : 0];
             #1 if (i >= {latency}) $display("%h", y);
@@ -32,7 +39,8 @@ endmodule
 def check(design: dict, x: np.ndarray, expected: np.ndarray, work: Path) -> int:
     """Runs the vectors x (n, inputs) through a design as peers/common.py describes it; returns n.
 
-    design may have `ties`, {port: value}, ports to hold constant, and `models`, files of cells for simulation only.
+    design may have `ties`, {port: value}, ports to hold constant, `reset`, a port that is high for two clocks, behind
+    which vectors begin when the pipeline is full, and `models`, files of cells for simulation only.
     Raises ToolFailed if a result is not as expected (n, outputs), `latency` edges after its vector.
     """
     if not shutil.which("iverilog"):
@@ -41,11 +49,14 @@ def check(design: dict, x: np.ndarray, expected: np.ndarray, work: Path) -> int:
     words = pack(x, design["input_fields"])
     (work / "vectors.hex").write_text("".join(f"{word:x}\n" for word in words))
     ties = "".join(f", .{port}({value})" for port, value in design.get("ties", {}).items())
+    if "reset" in design:
+        ties += f", .{design['reset']}(reset)"
     bench = BENCH.format(
         **{key: design[key] for key in ("top", "latency", "input", "output")},
         input_width=sum(width for width, _, _ in design["input_fields"]),
         output_width=sum(width for width, _, _ in design["output_fields"]),
         count=len(x),
+        before=2 * design["latency"] + 4 if "reset" in design else 0,
         tied=ties,
     )
     (work / "bench.v").write_text(bench)

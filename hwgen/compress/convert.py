@@ -33,7 +33,7 @@ def convert(prepared: Prepared, *, compacted: bool = True) -> fx.GraphModule:
                 "call quantize() and pass a batch, or train past the recipe's quantize_from",
             )
     freeze(network)
-    if compacted:
+    if compacted and all(layer.times == 1 for layer in prepared.layers.values()):  # else channels would be counted anew
         compact(network)
     return network.eval()
 

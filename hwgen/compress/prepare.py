@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from hwgen.compress import check
 from hwgen.compress.compact import depthwise
 from hwgen.compress.decompose import decompose
+from hwgen.compress.epitome import expand, shrink
 from hwgen.compress.modules import OWN_WEIGHTS, Steps
 from hwgen.compress.pools import pool_of, reorder_pools
 from hwgen.compress.prepared import Prepared
@@ -115,7 +116,12 @@ def _compressed(name: str, module: Any, own: LayerRecipe, recipe: Recipe, names:
     """A layer, its weights and biases parametrized."""
     last = name == names[-1]
     prune = own.prune and _pays(module, own, recipe, name == names[0])
-    layer = Layer(name, module, prune, own.zeros, last, filters=not isinstance(module, TRANSPOSED))
+    whole = not isinstance(module, TRANSPOSED) and own.epitome is None
+    layer = Layer(name, module, prune, own.zeros, last, filters=whole)
+    if own.epitome is not None:
+        layer.times = own.epitome.times
+        shrink(module, own.epitome, name)
+        own = replace(own, formats=own.formats[: len(module.weight)])
     grid = WeightGrid(
         module.weight,
         list(own.formats),
@@ -126,6 +132,8 @@ def _compressed(name: str, module: Any, own: LayerRecipe, recipe: Recipe, names:
     parametrize.register_parametrization(module, "weight", grid)
     if module.bias is not None:
         parametrize.register_parametrization(module, "bias", BiasGrid(module.bias, recipe.bias_bits))
+    if own.epitome is not None:
+        expand(module, own.epitome)
     return layer
 
 

@@ -99,7 +99,9 @@ class Context:
 
         def takes_any(stage: Stage) -> bool:
             able = [engine for engine in engines().values() if engine.refuses(stage) is None]
-            return all(engine.any_order or (engine.passes_order and stage.result in free) for engine in able)
+            return all(
+                engine.takes_any_order(stage) or (engine.passes_order and stage.result in free) for engine in able
+            )
 
         for name, found in reversed(readers.items()):
             if not graph.is_output(name) and all(map(takes_any, found)):
@@ -127,6 +129,10 @@ class Engine(Generic[C]):
     any_order: bool = False
     passes_order: bool = False
     by_mode: bool = False
+
+    def takes_any_order(self, stage: Stage) -> bool:
+        """Whether it reads the channels of a stage's inputs in any order."""
+        return self.any_order
 
     def refuses(self, stage: Stage) -> str | None:
         """The `obstacle` of a stage, its modes counted."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from hwgen.devices import Device
 from hwgen.engines import Engine, Limits, engine
+from hwgen.lanes.epitome import epitome_of
 from hwgen.lanes.fold import Fold, legal_groups, legal_lanes, takes
 from hwgen.lanes.kinds import LaneKind, lane_kinds
 from hwgen.lanes.rescale import scaler_of
@@ -43,8 +44,12 @@ class Lanes(Engine[Fold]):
             found += [replace(fold, memory=memory) for fold in found for memory in limits.memories[1:]]
         return found
 
+    def takes_any_order(self, stage):
+        return epitome_of(stage) is None  # which turns channels as they are numbered
+
     def reads(self, stage, i, choice, order):
-        return order if takes(stage, choice.lanes, order) else order.serial
+        wanted = order if takes(stage, choice.lanes, order) else order.serial
+        return wanted if self.takes_any_order(stage) else replace(wanted, channels=())
 
     def unit(self, stage, choice, orders, context):
         sort = stage.result in context.free

@@ -106,7 +106,6 @@ class Bench:
             outputs=self.outputs,
             rooms=[room * end["beats"] for end in (*self.inputs, *self.outputs)],
             sites=self.sites.all,
-            memories=[(i, site) for i, site in enumerate(self.sites.all) if site.depth],
             word_bits=max(site.width for site in self.sites.all),
             writes=loadable,
             start=(CONTROL, START | TLAST_NONE),
@@ -159,8 +158,8 @@ class Bench:
             finally:
                 stop.set()
                 runs = [run for folder in folders for run in self._read(folder)]
+                self._check(runs)
                 found([run for run in runs if run.number >= 0])
-        self._check(runs)
 
     def _check(self, runs: list[Run]) -> None:
         if any(run.number < 0 and (run.words is not None or run.hung or run.found) for run in runs):

@@ -18,7 +18,7 @@ from hwgen.faults.lists import ListBits
 from hwgen.faults.sites import BORDER, KINDS, Site, sites_of
 from hwgen.faults.table import Outcome, save, summary
 from hwgen.flow import read_build, read_design
-from hwgen.folder import check_places, sources_digest, writing
+from hwgen.folder import check_places, sources_digest, write_text, writing
 from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
 from hwgen.simulate import Batch, alone, check_run
@@ -170,7 +170,7 @@ class Campaign:
         found = {}
         for number, site in enumerate(self.sites.all):
             unit = units.get(site.layer) if site.layer != BORDER else None
-            if site.kind == "rom" and isinstance(unit, TermLanes) and "u_term_rom" in site.path:
+            if site.kind == "rom" and isinstance(unit, TermLanes) and ".u_term_sequencer.u_term_rom." in site.path:
                 found[number] = ListBits(unit, site, self.design.graph)
         return found
 
@@ -203,10 +203,14 @@ class Campaign:
             if trials:
                 self.bench.run(trials, jobs, lambda tried: show(min(len(flips), len(told) + tried)), judge)
         finally:
-            with self.path.open("a") as file:
-                for outcome in found.values():
-                    file.write(json.dumps(asdict(outcome)) + "\n")
-            self.outcomes.update(found)
+            self._keep(found)
+
+    def _keep(self, found: dict[int, Outcome]) -> None:
+        """Adds to the file of results, behind the last whole line."""
+        kept = self.path.read_text() if self.path.is_file() else ""
+        lines = [json.dumps(asdict(outcome)) + "\n" for outcome in found.values()]
+        write_text(self.path, kept[: kept.rfind("\n") + 1] + "".join(lines))
+        self.outcomes.update(found)
 
     def _graph(self, flip: Flip) -> Graph | None:
         """The network that a flip makes of this one; None where the RTL alone tells what it does."""

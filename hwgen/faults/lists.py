@@ -56,7 +56,8 @@ class ListBits:
         unit = self.unit
         node = next((node for node in self.graph.nodes if node.name == unit.name), None)
         plain = node is not None and isinstance(node.op, Conv) and node.op is unit.stage.op is unit.given.op
-        return plain and not unit.shared and unit.scaler is None and unit.fold.kind == "lut" and not unit.memory.written
+        known = not (unit.shared or unit.stage.modes or unit.memory.written or unit.scaler is not None)
+        return plain and known and unit.fold.kind == "lut"
 
     def flipped(self, word: int, bit: int) -> Graph | None:
         """The graph that the network computes with that bit flipped; None where it is no such graph, or where the
@@ -74,7 +75,17 @@ class ListBits:
         if channel is None or inside >= self.unit.entries.lengths[channel]:
             return None
         before, after = self._read(channel), self._read(channel, inside, bit)
-        return None if before is None or after is None else self._graph(channel, before, after)
+        if before is None or after is None or not self._is_layer(channel, before):
+            return None
+        return self._graph(channel, before, after)
+
+    def _is_layer(self, channel: int, sum_: "_Sum") -> bool:
+        """Whether an output's entries as they are add up to its weights and constant: else they are read in a way that
+        this file knows nothing of."""
+        sums = exact_sums(self.unit.stage)
+        weights = sums.weights[channel]
+        same = (sum_.weights(len(weights)) == weights << sums.lift).all()
+        return bool(same) and sum_.total() == sums.constants[channel]
 
     def _read(self, channel: int, inside: int = -1, bit: int = 0) -> "_Sum | None":
         """What a channel's entries add up to, one of them with a bit flipped; None where they are no such sum."""

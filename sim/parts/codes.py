@@ -1,11 +1,12 @@
 """The check bits of words, for the benches of what stands around memories."""
 
+from hwgen import codes
 from hwgen.protect import Protection
 
 
 def code(kind: str, width: int) -> list[int]:
     """Of each check bit the bits of a word that it looks at, as a mask; kind -- of --protect."""
-    rows = Protection.of(kind).code(width)
+    rows = codes.code(Protection.of(kind), width)
     return [sum(int(bit) << i for i, bit in enumerate(row)) for row in rows]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hwgen.errors import DoesNotFit
 from hwgen.lanes.entries import PlaceBits
+from hwgen.lanes.epitome import first_of
 from hwgen.lanes.program import Program, one_after_another
 from hwgen.nn import limits
 from hwgen.ops.conv import Conv
@@ -45,8 +46,10 @@ class LaneKind:
         raise NotImplementedError(f"{type(self).__name__}.make")
 
     def program(self, stage: Stage) -> Program:
-        """The program of a stage in few bits; one that is alike for all channels is short as it is."""
+        """The program of a stage in few bits; one that is alike for all channels is short as it is. Of outputs that
+        share lists (hwgen/lanes/epitome.py) that of those whose lists there are."""
 
+        stage = first_of(stage)
         make = self.together if stage.modes else self.make
 
         def short() -> Program:
