@@ -11,16 +11,18 @@ from hwgen.synth import yosys
 from hwgen.synth.processes import WORKER
 
 
-def count(folder: Path, top: str, sources: list[str], boxes: tuple[str, ...] = ()) -> dict[str, float]:
+def count(folder: Path, top: str, sources: list[str], boxes: tuple[str, ...] = (), names: int = 0) -> dict[str, float]:
     """The resources of module `top`, by name.
 
     sources -- Verilog files of the folder, read behind all of rtl/; boxes -- modules of them that count nothing
+    names -- a seed of other names for all signals and cells, before they are mapped; 0: their own
     """
+    renamed = [f"{DEVICE.yosys} -run prepare:map_memory", f"rename -scramble-name -seed {names} w:* c:*"]
     script = [
         *yosys.LIBRARY,
         *(f"read_verilog -defer {path}" for path in [*sorted(share("rtl").glob("*.v")), *sources]),
         f"hierarchy -check -top {top}",
-        f"{DEVICE.yosys} -run prepare:",
+        *([*renamed, f"{DEVICE.yosys} -run map_memory:"] if names else [f"{DEVICE.yosys} -run prepare:"]),
         "tee -q -o stat.json stat -json",
     ]
     (folder / "script.ys").write_text("\n".join(script) + "\n")

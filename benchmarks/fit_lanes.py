@@ -45,6 +45,7 @@ COMMON = 86  # seeds
 MEMORIES = "rom", "bram", "uram"  # of a list that can be loaded
 MOST_BITS, MOST_WIRES = 1 << 20, 512  # of a list, which yosys reads slowly, and of a beat
 FIFTHS = 5
+OTHER_NAMES = 2
 TRUST = 0.7  # units of SMALL LUTs that what is expected of a factor is worth
 # LUTs of one of each of `features`, by the Verilog and by what was seen of a few netlists
 EXPECTED = {
@@ -289,8 +290,8 @@ def _common_layer(random: Random, numbers: np.random.Generator, lanes: str) -> S
     return Stage.alone("layer", op, quantize, x, loadable=random.random() < 0.25)
 
 
-def synthesize(chosen: TermLanes) -> dict[str, float]:
-    """LUT, BRAM36 and DSP by the flags of hwgen synth."""
+def synthesize(chosen: TermLanes, names: int = 0) -> dict[str, float]:
+    """LUT, BRAM36 and DSP by the flags of hwgen synth; names -- as in `counting.count`."""
     parameters = chosen.parameters()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -303,7 +304,7 @@ def synthesize(chosen: TermLanes) -> dict[str, float]:
             parameters=", ".join([*(f".{key}({literal(value)})" for key, value in parameters.items()), ".XILINX(1)"]),
         )
         (folder / "wrapped.v").write_text(text)
-        counts = counting.count(folder, "wrapped", ["wrapped.v"])
+        counts = counting.count(folder, "wrapped", ["wrapped.v"], names=names)
     return {key: counts[key] for key in ("LUT", "BRAM36", "DSP")}
 
 
@@ -370,8 +371,15 @@ def errors(have: np.ndarray, want: np.ndarray) -> str:
 @click.command(help=__doc__)
 @click.argument("folders", metavar="[DIR]...", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @click.option("--more", default=0, help="Random units that are counted too, and kept.")
-def main(folders, more):
+@click.option(
+    "--renamed", type=int, help="Of one unit, by its seed, LUTs under its own and under other names, no more."
+)
+def main(folders, more, renamed):
     console = Console(width=140)
+    if renamed is not None:
+        luts = [f"{synthesize(unit(renamed), names)['LUT']}" for names in range(1 + OTHER_NAMES)]
+        console.print(f"unit {renamed}: {luts[0]} LUT, under other names {', '.join(luts[1:])}", highlight=False)
+        return
     counted = dict(json.loads(line) for line in KNOWN.read_text().splitlines())
     for seed in track(range(max(counted) + 1, max(counted) + 1 + more), "yosys", console=Console(stderr=True)):
         counted[seed] = synthesize(unit(seed))
