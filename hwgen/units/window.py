@@ -78,8 +78,8 @@ def trivial(stage: Stage) -> bool:
 
 
 def parameters(stage: Stage, pixels: int, pad: int, ahead: bool) -> dict[str, Value]:
-    """Of rtl/window.v; pad -- the activation that padding is, as its bits; ahead -- whether it is decided a clock before
-    that it moves."""
+    """Of rtl/window.v; pad -- the activation that padding is, as its bits; ahead -- whether that it moves is decided a
+    clock before."""
     window, slots = stage.window, Slots.of(stage, pixels)
     channels, rows, columns = stage.x.shape
     bits = stage.x.qtype.bits
