@@ -64,6 +64,8 @@ def count(in_bits, in_side, out_bits, out_side, in_beats, out_beats, layers, inp
         outputs=sent,
         build_id=0x12345678,
         layers=layers,
+        modes=1,
+        mode_bits=0,
         version=0x100,
     )
     streams = [IN.format(**end) for end in taken] + [OUT.format(**end) for end in sent]

@@ -1,4 +1,4 @@
-"""What lanes that multiply are worth where weights are dense and of 8 bits: python -m benchmarks.dense.
+"""What lanes that multiply are worth where weights are dense and of 8 bits: the table of docs/schedule.md.
 
 An autoencoder of Linear layers and three convolutions, weights and biases random, all layers folded: for the least area
 at a rate, and for the most speed in a twentieth of the board, with more kinds of lanes allowed from row to row. Areas
@@ -7,22 +7,24 @@ are hwgen's own estimates.
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import click
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
+from benchmarks.spatial.tables import table, write_document
 from hwgen import BuildConfig, build
 from hwgen.errors import DoesNotFit
 from hwgen.lanes.kinds import lane_kinds
 from hwgen.nn import ActQuant
 from hwgen.pace import interval_of
 
-ALLOWED = {"lookup tables": ("lut",), "and DSP lanes": ("lut", "dsp"), "and MAC lanes": ("lut", "dsp", "mac")}
+DOCUMENT = Path(__file__).parents[1] / "docs/schedule.md"
+HEAD = ("network", "asked", "lanes in", "cycles a frame", "LUT", "BRAM36", "DSP")
+ALLOWED = {"LUTs": ("lut",), "and DSP lanes": ("lut", "dsp"), "and MAC lanes": ("lut", "dsp", "mac")}
 
 
 def dense(*layers: nn.Module) -> nn.Sequential:
@@ -48,27 +50,33 @@ def networks() -> dict[str, tuple[nn.Module, torch.Tensor, float]]:
     }
 
 
-@click.command()
+def cells(net: nn.Module, x: torch.Tensor, config: BuildConfig, allowed: tuple[str, ...]) -> list[str]:
+    """What a build takes whose lanes are of the kinds allowed."""
+    refused = [one for name, one in lane_kinds().items() if one.slices and name not in allowed]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as patches:
+        for one in refused:
+            patches.enter_context(patch.object(one, "obstacle", lambda stage: "not in this row"))
+        try:
+            design = build(net, (x,), out=Path(folder) / "net", config=config)
+        except DoesNotFit:
+            return ["does not fit", "", "", ""]
+    takes = design.estimate()
+    return [f"{interval_of(design):,}", f"{takes['LUT']:,.0f}", f"{takes['BRAM36']:g}", f"{takes['DSP']:g}"]
+
+
+@click.command(help=__doc__)
 def main():
-    """Print the table."""
-    table = Table("network", "asked", "lanes in", "cycles a frame", "LUT", "BRAM36", "DSP")
+    rows = []
     for name, (net, x, fps) in networks().items():
-        for asked, ask in ((f"{fps:,} frames/s", {"fps": fps}), ("5 % of the board", {"budget": "5%"})):
-            for words, allowed in ALLOWED.items():
-                refused = [one for name, one in lane_kinds().items() if one.slices and name not in allowed]
-                with tempfile.TemporaryDirectory() as folder, ExitStack() as patches:
-                    for one in refused:
-                        patches.enter_context(patch.object(one, "obstacle", lambda stage: "not in this row"))
-                    config = BuildConfig(engine="lanes", lanes=4096, **ask)
-                    try:
-                        design = build(net, (x,), out=Path(folder) / "net", config=config)
-                    except DoesNotFit:
-                        table.add_row(name, asked, words, "does not fit", "", "", "")
-                        continue
-                    takes = design.estimate()
-                    cells = [f"{takes[key]:g}" for key in ("LUT", "BRAM36", "DSP")]
-                    table.add_row(name, asked, words, f"{interval_of(design):,}", *cells)
-    Console(width=140).print(table)
+        folded = BuildConfig(engine="lanes", lanes=4096)
+        for asked, config in (
+            (f"{fps:,} frames/s", replace(folded, fps=fps)),
+            ("5 % of the board", replace(folded, budget="5%")),
+        ):
+            rows += [(name, asked, words, *cells(net, x, config, allowed)) for words, allowed in ALLOWED.items()]
+    text = table(HEAD, rows)
+    write_document("dense", text, DOCUMENT)
+    click.echo(text)
 
 
 if __name__ == "__main__":

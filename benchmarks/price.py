@@ -183,7 +183,8 @@ class Lane:
             "PARAMETERS", ", ".join(f"parameter {name} = {value}" for name, value in parameters.items())
         )
         with tempfile.TemporaryDirectory() as name:
-            folder, sources = Path(name), ["lane_select.v", "pe.v", "carry_chain.v", "requantize.v", "clamp.v"]
+            folder, used = Path(name), ("lane_select", "pe", "carry_chain", "requantize", "voted_reg", "clamp")
+            sources = [f"{module}.v" for module in used]
             for source in sources:
                 shutil.copy(share("rtl") / source, folder)
             (folder / "lanes.v").write_text(MAC_V + SHIFTER_V + text)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks import counting
 from hwgen.engines.lookup import Lookup
+from hwgen.functions import Levels
 from hwgen.ir import TensorType
 from hwgen.ops.lookup import Lookup as LookupOp
 from hwgen.ops.quantize import Quantize
@@ -46,7 +47,8 @@ def unit(name: str, bits: int, out_bits: int) -> Lookup:
     x = TensorType((4, 4, LANES), QType(-(1 << (bits - 1)), (1 << (bits - 1)) - 1), 3 - bits)
     values = function(torch.arange(x.qtype.low, x.qtype.high + 1).double() * 2.0**x.exponent).numpy()
     least, most = (-(1 << (out_bits - 1)), (1 << (out_bits - 1)) - 1) if signed else (0, (1 << out_bits) - 1)
-    op = LookupOp.of(name, values, Quantize(top - out_bits + signed, least, most), x, name)
+    exponent = top - out_bits + signed
+    op = LookupOp.of(name, values, Levels.of(Quantize(exponent, least, most)), exponent, x, name)
     return Lookup(Stage.alone("table", op, None, x), Order(x.shape).by_lanes(LANES))
 
 

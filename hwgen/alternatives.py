@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from hwgen import modes
 from hwgen.board import Board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.design import Design, place
 from hwgen.engines import Choice, Context
-from hwgen.errors import HwgenError
+from hwgen.errors import BadInput, HwgenError
 from hwgen.ir import Graph
 from hwgen.lower import lower
 from hwgen.pace import interval_of
@@ -88,13 +89,20 @@ class Plan:
     def of(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> "Plan":
         """What `schedule` chooses. Raises as it does, and where the design exceeds the board."""
         choices = schedule(graph, stages, config, board)
-        context = Context.of(graph, stages, board.device, config.levels)
+        context = Context.of(graph, stages, board.device, config.levels, config.protection)
         design = place(name, graph, stages, choices, context)
         weighted = {node.name for node in graph.nodes if node.op.has_weights}
         units = [placed.unit for placed in design.placed]
         config.check_loadable([unit.name for unit in units if unit.loads and unit.name in weighted])
+        design.check_protected()
         design.check_fits(board)
         return Plan((), graph, choices, design, board)
+
+    def switched(self, graphs: Sequence[Graph]) -> "Plan":
+        """With what switches between the modes of a network; raises DoesNotFit where that exceeds the board."""
+        design = modes.switched(self.design, graphs)
+        design.check_fits(self.board)
+        return replace(self, design=design)
 
     @cached_property
     def share(self) -> float:
@@ -123,37 +131,30 @@ def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, boar
 
     known = places(graph, stages, config)
 
-    def tried(kept: Kept) -> tuple[Plan, Kept] | None:
+    def tried(kept: Kept) -> tuple[Plan, Kept] | HwgenError:
         rewrites = tuple(one for one in kept if one is not None)
         try:
             own = rewritten(graph, rewrites)
-            plan = Plan.of(name, own, lower(own, config.is_loadable), config, board)
-        except HwgenError:
-            return None
+            plan = Plan.of(name, own, lower(own, config.is_loadable) if rewrites else stages, config, board)
+        except HwgenError as error:
+            return error
         return replace(plan, rewrites=rewrites), kept
 
     nothing, everything = (None,) * len(known), tuple(ways[0] for ways in known)
-    try:
-        found, refusal = (Plan.of(name, graph, stages, config, board), nothing), None
-    except HwgenError as error:
-        found, refusal = None, error
-    if known:
-        found = _better(found, tried(everything), config)
+    found = [tried(kept) for kept in dict.fromkeys((nothing, everything))]
+    now = _best(found, config)
     for i, ways in enumerate(known):
-        kept = everything if found is None else found[1]
         for choice in (None, *ways):
+            kept = everything if now is None else now[1]
             other = (*kept[:i], choice, *kept[i + 1 :])
             if choice != kept[i] and other not in (nothing, everything):
-                found = _better(found, tried(other), config)
-    if found is None:
-        assert refusal is not None
-        raise refusal
-    return found[0]
+                now = _best([*([now] if now else ()), tried(other)], config)
+    if now is None:
+        # a layer that the config names may be there rewritten alone
+        raise min((one for one in found if isinstance(one, HwgenError)), key=lambda error: isinstance(error, BadInput))
+    return now[0]
 
 
-def _better(
-    found: tuple[Plan, Kept] | None, other: tuple[Plan, Kept] | None, config: BuildConfig
-) -> tuple[Plan, Kept] | None:
-    if found is None or other is None:
-        return found or other
-    return min(found, other, key=lambda one: one[0].rank(config))
+def _best(found: Sequence[tuple[Plan, Kept] | HwgenError], config: BuildConfig) -> tuple[Plan, Kept] | None:
+    plans = [one for one in found if not isinstance(one, HwgenError)]
+    return min(plans, key=lambda one: one[0].rank(config), default=None)

@@ -23,6 +23,7 @@ from hwgen.collector import no_collector
 from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
+from hwgen.protect import NONE
 from hwgen.simulators import SIMULATORS
 from hwgen.target import EXACT, TARGETS
 
@@ -33,6 +34,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 LEFT = {
     "build": "the folder holds the old build or the whole new one",
     "compress": "the same command goes on after the last whole epoch",
+    "faults": "what was tried is kept; the same command does the rest",
     "synth": "what was counted or placed is kept; the same command does the rest",
 }
 LEFT_BY_OTHERS = "DIR/sim, DIR/synth or DIR/vivado may be incomplete; the next run renews what it needs"
@@ -148,6 +150,23 @@ stall_option = click.option(
     help="Chance that a stream is held up in a clock, on every stream: 0 to 0.99.",
 )
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random stalls.")
+
+
+class _Mode(click.ParamType):
+    """A number, or random."""
+
+    name = "mode"
+
+    def convert(self, value, param, ctx):
+        return int(value) if value.isdecimal() else value
+
+
+mode_option = click.option(
+    "--mode",
+    type=_Mode(),
+    metavar="MODE",
+    help="Of a build with --modes: that of all frames, from 0, or random. Default: 0 to simulate, random to verify.",
+)
 edited_option = click.option(
     "--edited", is_flag=True, help="Files of the build, but for golden.*, may have been changed; else that is refused."
 )
@@ -191,6 +210,14 @@ def hardware_options(command):
             show_default=True,
             help="Memory of the loadable layers; uram is empty until it is loaded. auto: whichever is better, layer by "
             "layer.",
+        ),
+        click.option(
+            "--protect",
+            default=NONE,
+            show_default=True,
+            metavar="KINDS",
+            help="Against flipped bits: none, or parity (lists and line memories tell of one) or ecc (lists put it "
+            "right), and tmr-control (control registers in three copies), with commas between.",
         ),
         click.option(
             "--split",
@@ -239,7 +266,14 @@ def target_options(command):
 
 @main.command()
 @click.argument("job", metavar="JOB")
-@click.option("--recipe", "recipe_path", required=True, type=FILE, help="JSON.")
+@click.option(
+    "--recipe",
+    "recipe_paths",
+    required=True,
+    multiple=True,
+    type=FILE,
+    help="JSON. Several: one for each mode of a build, the widest first, all trained on one set of weights.",
+)
 @click.option(
     "-o",
     "--out",
@@ -247,7 +281,7 @@ def target_options(command):
     type=FOLDER,
     help="Folder for model.pt2, recipe.json, history.json and the checkpoint; a run cut short goes on from there.",
 )
-def compress(job, recipe_path, out):
+def compress(job, recipe_paths, out):
     """Prune, quantize and train a float network until it fits the hardware: few terms.
 
     JOB is path.py:function, a function that returns (model, train, validation): a trained module, and batches of (x, y)
@@ -256,10 +290,14 @@ def compress(job, recipe_path, out):
     """
     with _imports():
         from hwgen.compress import Recipe
-        from hwgen.compress.job import load, run
+        from hwgen.compress.job import load, model_of, run, run_modes
 
-    recipe = Recipe.load(recipe_path)
-    rows, measured, before = run(*load(job), recipe, out, show=console.print)
+    recipes = [Recipe.load(path) for path in recipe_paths]
+    if len(recipes) > 1:
+        for number, measured in enumerate(run_modes(*load(job), recipes, out, show=console.print)):
+            click.echo(f"{out / model_of(number)}: accuracy {measured:.2f} % on the validation batches")
+        return
+    rows, measured, before = run(*load(job), recipes[0], out, show=console.print)
     table = _table("layer", "weights", "zeros", "terms", "terms\na frame", "term ROM,\nbits", words=["layer"])
     for row in rows:
         counts = (f"{count:,}" for count in (row.terms, row.terms_per_frame, row.memory_bits))
@@ -269,7 +307,12 @@ def compress(job, recipe_path, out):
 
 
 @main.command()
-@click.argument("net", metavar="NET")
+@click.argument("net", metavar="[NET]", required=False)
+@click.option(
+    "--modes",
+    metavar="NET,NET,...",
+    help="In the place of NET: networks of one structure, of which a frame runs one, as register MODE says.",
+)
 @click.option(
     "-o",
     "--out",
@@ -282,13 +325,20 @@ def compress(job, recipe_path, out):
 @click.option("--fps", type=float, help="Frames a second that the network must reach, with the least area.")
 @click.option("--budget", help="What it may take, as fast as it can be: 60%, or LUT=100000,BRAM36=50%.")
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
-def build(net, out, name, **choices):
+def build(net, modes, out, name, **choices):
     """Write the RTL of NET into a folder.
 
     NET is a file that torch.export.save wrote (net.pt2), a quantized network of another tool (net.onnx, net.tflite), or
     path.py:function, a function that returns (module, example_inputs). Weights are taken by value and must be integers
     times a scale; activations meet hwgen.nn.ActQuant, or another quantizer, before each layer.
     """
+    names = [part.strip() for part in modes.split(",")] if modes else [net]
+    if bool(net) == bool(modes) or not all(names):
+        raise BadInput(
+            "both NET and --modes" if net else "no network",
+            "NET, --modes",
+            "name NET, or with --modes one for each mode",
+        )
     config = BuildConfig(name=name, **choices)
     board = load_board(config.board)
     with _imports():
@@ -297,8 +347,8 @@ def build(net, out, name, **choices):
 
     with _stages("build", out) as stage:
         stage("load")
-        model, inputs = load(net, config.target)
-        design = flow.build(model, inputs, out=out, config=config, progress=stage)
+        (model, inputs), *others = [load(each, config.target) for each in names]
+        design = flow.build(model, inputs, out=out, modes=others, config=config, progress=stage)
     table = _table("unit", "kind", "groups\nx lanes", "terms", "cycles\na frame", *RESOURCES, words=["unit"])
     manifest = flow.read_manifest(out)
     for unit in manifest["units"]:
@@ -317,6 +367,8 @@ def build(net, out, name, **choices):
         f"{out}: {len(design.placed)} units, {manifest['interval']:,} cycles from frame to frame, "
         f"{manifest['latency']:,} for the first (predicted)"
     )
+    for number, mode in enumerate(manifest["modes"]):
+        click.echo(f"mode {number}, {names[number]}: {mode['interval']:,} cycles from frame to frame (predicted)")
     click.echo(
         f"estimated {takes} of {board.name}; {rate:,.0f} frames/s at an assumed {config.hertz(board) / 1e6:g} MHz"
     )
@@ -436,6 +488,7 @@ def explore(net, out, points, **choices):
 @simulator_option
 @stall_option
 @seed_option
+@mode_option
 @click.option(
     "--waves",
     type=FILE,
@@ -446,7 +499,7 @@ def explore(net, out, points, **choices):
     ),
 )
 @edited_option
-def simulate(folder, sources, output, count, simulator, stall, seed, waves, edited):
+def simulate(folder, sources, output, count, simulator, stall, seed, mode, waves, edited):
     """Run the emitted RTL in DIR on a batch and write what comes out.
 
     The outputs equal module.double()(x.double()) exactly. Verilog can do what a program can: simulate only a build of
@@ -465,7 +518,8 @@ def simulate(folder, sources, output, count, simulator, stall, seed, waves, edit
         raise BadInput("the network has several outputs", str(output), "name a file *.npz")
     x, _ = load_batch(sources, count)
     with _stages("simulate", folder, f" on {simulator}"):
-        y, done = run(folder, x, simulator=simulator, stall=stall, seed=seed, waves=waves, edited=edited)
+        options = {"stall": stall, "seed": seed, "mode": mode}
+        y, done = run(folder, x, simulator=simulator, waves=waves, edited=edited, **options)
     with writing(output), output.open("wb") as file:
         np.savez(file, *y) if isinstance(y, tuple) else np.save(file, y)
     shapes = ", ".join(str(list(each.shape)) for each in (y if isinstance(y, tuple) else (y,)))
@@ -479,8 +533,9 @@ def simulate(folder, sources, output, count, simulator, stall, seed, waves, edit
 @simulator_option
 @stall_option
 @seed_option
+@mode_option
 @edited_option
-def verify(folder, sources, count, simulator, stall, seed, edited):
+def verify(folder, sources, count, simulator, stall, seed, mode, edited):
     """Compare the RTL in DIR with the golden integers, frame by frame.
 
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
@@ -492,7 +547,8 @@ def verify(folder, sources, count, simulator, stall, seed, edited):
 
     x, labels = load_batch(sources, count)
     with _stages("verify", folder, f" on {simulator}"):
-        result = compare(folder, x, labels=labels, simulator=simulator, stall=stall, seed=seed, edited=edited)
+        options = {"stall": stall, "seed": seed, "mode": mode}
+        result = compare(folder, x, labels=labels, simulator=simulator, edited=edited, **options)
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
     if result["edited"]:
         click.echo(
@@ -502,7 +558,66 @@ def verify(folder, sources, count, simulator, stall, seed, edited):
         f"{folder}: bit-exact {result['equal']} of {result['frames']} frames, {result['cycles']} cycles, "
         f"the first frame after {result['latency']} (predicted {result['predicted_latency']}){accuracy}"
     )
+    for number, count in enumerate(result["modes"]):
+        share = result["accuracy_of_modes"][number] if "accuracy_of_modes" in result else None
+        click.echo(f"mode {number}: {count} frames" + ("" if share is None else f", accuracy {share:.2%}"))
     click.echo(f"compiled in {result['compile_seconds']:.1f} s, simulated in {result['run_seconds']:.1f} s")
+
+
+@main.command()
+@folder_argument
+@input_option
+@count_option
+@click.option(
+    "--where",
+    default="rom,lines,registers,control",
+    show_default=True,
+    help="What may flip: words of lists and tables; memories of activations; registers; registers that a reset sets.",
+)
+@click.option("--flips", type=int, default=1000, show_default=True, help="How many, each in a run of its own.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what flips, and when.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Simulators at once.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "rtl"]),
+    default="auto",
+    show_default=True,
+    help="auto: a list that is another network's with the bit flipped is left to the golden model, which is faster.",
+)
+@edited_option
+def faults(folder, sources, count, where, flips, seed, jobs, engine, edited):
+    """Flip bits in the running RTL of DIR, one in a run, and count what comes of it.
+
+    Bits and moments are drawn at random, uniformly. Results are kept in DIR/sim/faults: the same command goes on where
+    it was cut short, one with more flips adds to them. docs/faults.md tells what the outcomes mean.
+    """
+    with _imports():
+        from hwgen.faults import faults as run
+        from hwgen.faults.table import HEAD, percent, tables
+        from hwgen.load import load_batch
+
+    x, _ = load_batch(sources, count)
+    kinds = [kind.strip() for kind in where.split(",") if kind.strip()]
+    with _stages("faults", folder) as stage:
+        result = run(
+            folder, x, where=kinds, flips=flips, seed=seed, jobs=jobs, engine=engine, edited=edited, progress=stage
+        )
+    for title, rows in tables(result).items():
+        if title not in ("kind", "layer"):
+            continue
+        table = _table(title, *HEAD[1:], words=[title])
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    total, engines = result["total"], result["engines"]
+    shares = (percent(total[name]) for name in ("wrong_share", "grave_share", "silent_share"))
+    click.echo(f"{folder}: {flips:,} flips in {sum(result['bits'].values()):,} bits, with 95 % intervals")
+    for text, share in zip(
+        ("change an output", "change a class, or hang", "change an output untold"), shares, strict=True
+    ):
+        click.echo(f"{share} % {text}")
+    click.echo(f"{engines['rtl']:,} in the RTL, {engines['golden']:,} on the golden model")
+    click.echo(f"{folder / 'sim/faults'}: faults.md (by field too), faults.svg, faults.json")
 
 
 @main.command()

@@ -8,6 +8,7 @@ from math import inf
 from hwgen.board import Board
 from hwgen.devices import Device
 from hwgen.errors import BadInput
+from hwgen.protect import NONE, Protection
 from hwgen.target import EXACT, TARGETS, TFLITE_REFERENCE, Target
 
 MEMORIES = ("bram", "uram", "auto")  # that can be loaded
@@ -49,6 +50,8 @@ class BuildConfig:
     # one of hwgen.target.TARGETS, that tool's own
     target: str = EXACT
     near: int | None = None  # the most bits of a multiplier that requantizes, 1 to 40, where exact ones need more
+    # against flipped bits: none, or parity or ecc, and tmr-control, with commas between
+    protect: str = NONE
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
     def __post_init__(self):
@@ -70,6 +73,7 @@ class BuildConfig:
             raise BadInput(f"weights_in = {self.weights_in!r}", "--weights-in", f"use {', '.join(MEMORIES)}")
         if self.loadable is not None and (not isinstance(self.loadable, str) or not all(self._loadable())):
             raise BadInput(f"loadable = {self.loadable!r}", "--loadable", "use names or patterns of layers, or *")
+        Protection.of(self.protect)
         self._check_split()
         if self.name and not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
             raise BadInput(f"name = {self.name!r}", "--name", "use lower-case letters, digits and _, a letter first")
@@ -89,6 +93,10 @@ class BuildConfig:
     @property
     def requantization(self) -> Target:
         return Target(EXACT if self.target == TFLITE_REFERENCE else self.target, self.near)
+
+    @property
+    def protection(self) -> Protection:
+        return Protection.of(self.protect)
 
     def _check_numbers(self) -> None:
         """Raises BadInput for a number of the wrong type or outside its range."""

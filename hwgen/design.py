@@ -11,8 +11,10 @@ from hwgen.chains import registered
 from hwgen.config import RESOURCES
 from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
-from hwgen.errors import DoesNotFit
+from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph, TensorType
+from hwgen.protect import UNPROTECTED, Protection
+from hwgen.qtype import ceil_log2
 from hwgen.reorder import arriving, leaving
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -55,13 +57,30 @@ class Placed:
 
 @dataclass(eq=False)
 class Design:
-    """inputs, outputs -- the streams at the network's borders, as the graph has them"""
+    """inputs, outputs -- the streams at the network's borders, as the graph has them
+    modes -- the graph of each mode, where a frame chooses one (hwgen/modes.py): `graph` is then the first with inputs
+    that hold those of all
+    in_flight -- then the most frames inside
+    """
 
     name: str
     graph: Graph
     inputs: tuple[Stream, ...]
     outputs: tuple[Stream, ...] = ()
     placed: list[Placed] = field(default_factory=list)
+    protect: Protection = UNPROTECTED
+    modes: tuple[Graph, ...] = ()
+    in_flight: int = 0
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The golden graph of each mode."""
+        return self.modes or (self.graph,)
+
+    @property
+    def mode_bits(self) -> int:
+        """Of the number of a mode; 0 where there is one."""
+        return ceil_log2(len(self.graphs))
 
     def slowest(self) -> int:
         """Cycles between two frames that the slowest unit takes by itself."""
@@ -122,6 +141,26 @@ class Design:
                     "prune it, or narrow its weights or activations",
                 )
 
+    def check_protected(self) -> None:
+        """Raises UnsupportedLayer where a unit has something that the protection asked for does not reach."""
+        for unit in (placed.unit for placed in self.placed):
+            if missing := self.protect.reaches - unit.protects:
+                raise UnsupportedLayer(
+                    f"nothing protects the {' and '.join(sorted(missing))} of {unit.kind}",
+                    unit.name,
+                    "build it with --engine lanes, or with another --protect",
+                )
+
+    @property
+    def watched(self) -> list[Unit]:
+        """The units that tell of flipped bits, in the order of their bits in FAULTS; none without protection."""
+        return [p.unit for p in self.placed if p.unit.watches] if self.protect else []
+
+    @property
+    def early(self) -> bool:
+        """Whether an output may have words of a frame before a word of it came: some rows may be of padding alone."""
+        return any(placed.unit.needs(i)[0] == 0 for placed in self.placed for i in range(len(placed.inputs)))
+
     @property
     def loadable(self) -> list[LoadableUnit]:
         """The units whose lists a host can write, in the order of their numbers."""
@@ -135,20 +174,20 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
     """The design of `stages`, each as `choices` says by its result; inputs of the network by their own names."""
     orders = [choices[one.name].order(one.type.shape) for one in graph.inputs]
     inputs = [Stream(one.name, one.name, one.type, order) for one, order in zip(graph.inputs, orders, strict=True)]
-    design = Design(name, graph, tuple(inputs))
+    design = Design(name, graph, tuple(inputs), protect=context.protect)
     taps = {source.name: _fan_out(design, source, stages, graph) for source in inputs}
     for stage in stages:
         choice, sources = choices[stage.result], []
         for i, tensor in enumerate(stage.inputs):
             source = taps[tensor].pop()
-            sources.append(_appended(design, source, arriving(stage, i, choice, source.order, context.device)))
+            sources.append(_appended(design, source, arriving(stage, i, choice, source.order, context)))
         unit = engine_of(choice).unit(stage, choice, [source.order for source in sources], context)
         result = Stream(stage.result, stage.result, stage.y, unit.out_order)
         design.placed.append(Placed(unit, tuple(sources), (result,)))
         taps[stage.result] = _fan_out(design, result, stages, graph)
     for output in graph.outputs:
         last = taps[output.name].pop()
-        design.outputs += (_appended(design, last, leaving(last.name, last.type, last.order, context.device)),)
+        design.outputs += (_appended(design, last, leaving(last.name, last.type, last.order, context)),)
     _insert_registers(design)
     _insert_fifos(design, context.device)
     return design

@@ -13,7 +13,8 @@ from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
 from hwgen.found import record, summary
 from hwgen.ir import Input, Output
-from hwgen.pace import pace_of
+from hwgen.modes import paces_of
+from hwgen.pace import Pace, pace_of
 from hwgen.requantizers import Requantization
 from hwgen.share import share
 from hwgen.templates import render
@@ -38,7 +39,7 @@ def files_of_units(design: Design) -> dict[str, str]:
         own = placed.unit.files()
         inside = [name for path, text in own.items() if path.endswith(".v") for name in instantiated(text)]
         files |= own | library([placed.unit.module, *inside], placed.unit.leaves_out)
-    return files
+    return files | (library(["mode_ring"]) if design.modes else {})
 
 
 def fingerprint(files: dict[str, str]) -> int:
@@ -58,8 +59,25 @@ def render_top(design: Design, build_id: int) -> str:
         outputs=ends("out", design.outputs),
         build_id=build_id,
         layers=len(design.loadable),
+        watched=len(design.watched),
+        **_watch(design),
+        modes=len(design.graphs),
+        mode_bits=design.mode_bits,
         version=_version_number(),
     )
+
+
+def _watch(design: Design) -> dict[str, int]:
+    """Parameters of rtl/dataflow_controller.v with protection."""
+    if not design.watched:
+        return {"watchdog": 0, "early": 0, "tmr": 0}
+    paces = paces_of(design) if design.modes else [pace_of(design)]
+    # twice what a frame may take: whatever the host does, something moves meanwhile
+    return {
+        "watchdog": 2 * max(pace.latency + pace.interval for pace in paces),
+        "early": int(design.early),
+        "tmr": int(design.protect.tmr),
+    }
 
 
 def render_core(design: Design, core: str, stalls: bool = False) -> str:
@@ -74,7 +92,15 @@ def render_core(design: Design, core: str, stalls: bool = False) -> str:
         streams=[border_wires(stream) for stream in design.streams()],
         units=[_instance(placed, design) for placed in design.placed],
         layers=len(design.loadable),
+        watched=len(design.watched),
+        modes=_ring(design) if design.modes else None,
     )
+
+
+def _ring(design: Design) -> dict[str, int]:
+    """rtl/mode_ring.v, for the template."""
+    depth, bits = design.in_flight, design.mode_bits
+    return {"count": len(design.modes), "bits": bits, "depth": depth, "ring_bits": depth.bit_length() + depth * bits}
 
 
 def library(modules: Iterable[str], without: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -118,7 +144,7 @@ def manifest(
             "instance": unit.instance,
             "cycles": unit.cycles(),
             "estimate": unit.estimate(),
-            "parameters": {each.name: each.value for each in _overrides(unit)},
+            "parameters": {each.name: each.value for each in _overrides(unit, design)},
         }
         roms.update(unit.roms())
         units.append(entry | unit.facts())
@@ -134,6 +160,9 @@ def manifest(
         "choices": {name: choice.as_json() for name, choice in plan.choices.items()},
         "levels": config.levels,
         "loadable": [unit.name for unit in design.loadable],
+        "protect": config.protect,
+        "protected": [unit.name for unit in design.watched],
+        "modes": [_mode(design, *each) for each in enumerate(paces_of(design))] if design.modes else [],
         "target": config.target,
         "near": config.near,
         "requantizations": [record(note) for note in notes],
@@ -156,6 +185,21 @@ def manifest(
         ],
         "files": {path: _digest(content) for path, content in sorted(files.items())},
     }
+
+
+def _mode(design: Design, number: int, pace: Pace) -> dict:
+    """What hwgen.json has of a mode: its pace, what its integers are at the border, and its units' cycles."""
+    graph = design.graphs[number]
+    types = graph.types()
+    ends = [("inputs", [one.type for one in graph.inputs]), ("outputs", [types[one.name] for one in graph.outputs])]
+    borders = {
+        way: [{"low": kind.qtype.low, "high": kind.qtype.high, "exponent": kind.exponent} for kind in kinds]
+        for way, kinds in ends
+    }
+    units = [placed.unit.in_mode(number) for placed in design.placed]
+    cycles = {unit.name: unit.cycles() for unit in units if unit.by_mode}
+    entries = {unit.name: unit.facts()["entries"] for unit in units if unit.by_mode}
+    return {"interval": pace.interval, "latency": pace.latency, **borders, "cycles": cycles, "entries": entries}
 
 
 def _digest(content: str | bytes) -> str:
@@ -229,23 +273,27 @@ def border_wires(stream: Stream) -> dict:
 
 def _instance(placed, design: Design) -> dict:
     unit = placed.unit
-    loadable = design.loadable
+    loadable, watched = design.loadable, design.watched
     return {
         "module": unit.module,
         "instance": unit.instance,
         "note": unit.note(),
         "loads": unit.loads,
+        "modes": unit.by_mode,
         "layer": loadable.index(unit) if unit in loadable else None,
-        "parameters": _overrides(unit),
+        "watches": unit.watches,
+        "watched": watched.index(unit) if unit in watched else None,
+        "parameters": _overrides(unit, design),
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],
     }
 
 
-def _overrides(unit: Unit) -> list[Override]:
+def _overrides(unit: Unit, design: Design) -> list[Override]:
     """The parameters that its instance in the core names."""
+    protection = {"TMR": 1} if design.protect.tmr and unit.votes else {}
     handed_on = {"XILINX": Name("XILINX")} if unit.primitives else {}
-    return overrides(unit.module, unit.parameters() | handed_on)
+    return overrides(unit.module, unit.parameters() | handed_on | protection)
 
 
 def _version_number() -> int:

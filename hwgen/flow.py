@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -10,8 +10,8 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from hwgen import store
-from hwgen.alternatives import best
-from hwgen.board import CONSTRAINTS, load_board, read_board
+from hwgen.alternatives import Plan, best
+from hwgen.board import CONSTRAINTS, Board, load_board, read_board
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
@@ -20,10 +20,14 @@ from hwgen.engines import Context, read_choice
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
 from hwgen.frontend import read_model
+from hwgen.ir import Graph
 from hwgen.lint import lint
 from hwgen.lower import lower
+from hwgen.modes import MOST_MODES, joined, lowered, switched
 from hwgen.passes import run_passes
+from hwgen.protect import Protection
 from hwgen.remedies import advised
+from hwgen.requantizers import Requantization
 from hwgen.version import VERSION
 
 # what later commands read in hwgen.json
@@ -38,6 +42,9 @@ KEYS = {
     "choices": dict,
     "levels": int,
     "loadable": list,
+    "protect": str,
+    "protected": list,
+    "modes": list,
     "target": str,
     "requantizations": list,
     "exactness": list,
@@ -59,6 +66,7 @@ def build(
     example_inputs: tuple[torch.Tensor, ...] | None = None,
     *,
     out: str | Path,
+    modes: Sequence[tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]] = (),
     config: BuildConfig | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Design:
@@ -66,6 +74,8 @@ def build(
 
     model, example_inputs -- a module in the form that torch.export takes, and a tuple with a tensor [1, ...] for each
     input; or an exported program
+    modes -- what a frame may choose in its place, mode 1 and further: (model, example_inputs) as above, the same
+    network with other weights, biases and quantizers (docs/modes.md)
     progress -- called with the name of each stage as it starts
     Raises an HwgenError that names the layer and what to do.
     """
@@ -73,22 +83,18 @@ def build(
     check_writable(out)
     board = load_board(config.board)
     progress("import")
-    graph, notes = read_model(model, example_inputs, config.requantization)
-    graph = run_passes(graph)
+    graphs, notes = _read_all([(model, example_inputs), *modes], config)
     with no_collector():
         progress("schedule")
-        stages = lower(graph, config.is_loadable)
-        try:
-            plan = best(config.name or _name(out), graph, stages, config, board)
-        except DoesNotFit as error:
-            progress("schedule: what would fit")
-            raise advised(error, graph, stages, config, board) from None
+        plan = _planned(config.name or _name(out), graphs, config, board, progress)
         design = plan.design
         progress("emit")
-        files = emit(design)
+        emitted = emit(design)
         progress("lint")
-        lint(files)
-        files |= dict(zip(("golden.json", "golden.npz"), store.dump(design.graph), strict=True))
+        lint(emitted)
+        files: dict[str, str | bytes] = {**emitted}
+        for number, golden in enumerate(design.graphs):
+            files |= dict(zip(store.names(number), store.dump(golden), strict=True))
         files[CONSTRAINTS] = board.constraints
         files[MANIFEST] = seal(manifest(plan, board, files, config, notes))
         progress("write")
@@ -136,11 +142,50 @@ def read_build(folder: str | Path, edited: bool = False) -> tuple[dict, list[str
 def read_design(folder: str | Path, edited: bool = False) -> Design:
     """The design of a build, with its golden graph, from what the folder holds; raises as `read_build`."""
     known, _ = read_build(folder, edited)
-    graph = store.load(Path(folder))
+    graphs = [store.load(Path(folder), number) for number in range(max(1, len(known["modes"])))]
     choices = {name: read_choice(entry) for name, entry in known["choices"].items()}
-    stages = lower(graph, lambda layer: layer in known["loadable"])
-    context = Context.of(graph, stages, read_board(folder, known).device, known["levels"])
-    return place(known["name"], graph, stages, choices, context)
+    graph = joined(graphs)
+    stages = lowered(graphs) if len(graphs) > 1 else lower(graph, lambda layer: layer in known["loadable"])
+    device, protect = read_board(folder, known).device, Protection.of(known["protect"])
+    context = Context.of(graph, stages, device, known["levels"], protect)
+    return switched(place(known["name"], graph, stages, choices, context), graphs)
+
+
+def _planned(
+    name: str, graphs: Sequence[Graph], config: BuildConfig, board: Board, progress: Callable[[str], None]
+) -> Plan:
+    """The network as it is built; of several modes, which are not rewritten, a design that switches between them."""
+    if len(graphs) > 1:
+        return Plan.of(name, joined(graphs), lowered(graphs), config, board).switched(graphs)
+    (graph,) = graphs
+    stages = lower(graph, config.is_loadable)
+    try:
+        return best(name, graph, stages, config, board)
+    except DoesNotFit as error:
+        progress("schedule: what would fit")
+        raise advised(error, graph, stages, config, board) from None
+
+
+def _read_all(
+    networks: Sequence[tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]], config: BuildConfig
+) -> tuple[list[Graph], list[Requantization]]:
+    """The graph of each mode, and what the quantizers of all became."""
+    if len(networks) > 1 and config.loadable is not None:
+        raise BadInput(
+            "modes and loadable layers", "--modes, --loadable", "give one of them: a list that is loaded is one"
+        )
+    if len(networks) > 1 and config.protection.tmr:
+        raise BadInput(
+            "modes and tmr-control", "--modes, --protect", "use --protect parity or ecc: modes are kept once"
+        )
+    if len(networks) > MOST_MODES:
+        raise BadInput(f"{len(networks)} modes", "--modes", f"give at most {MOST_MODES}")
+    graphs, notes = [], []
+    for model, example_inputs in networks:
+        graph, found = read_model(model, example_inputs, config.requantization)
+        graphs.append(run_passes(graph))
+        notes += found
+    return graphs, notes
 
 
 def _name(out: Path) -> str:

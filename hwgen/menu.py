@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 
@@ -49,6 +49,16 @@ class Price:
         """What they take at least, told at once: `resources` where that is known."""
         return self.resources if self.known else _total([unit.bound() for unit in self.units])
 
+    @property
+    def about(self) -> tuple[float, ...]:
+        """What they may come to, told at once: `resources` where that is known."""
+        return self.resources if self.known else _total([unit.about() for unit in self.units])
+
+
+def _allowed(interval: float, margin: float) -> float:
+    """The most cycles of a layer at a margin."""
+    return margin * interval * (1 + 1e-9)  # 0.95 * (2 / 0.95) is below 2
+
 
 def _total(estimates: list[dict[str, float]]) -> tuple[float, ...]:
     return tuple(sum(estimate.get(name, 0) for estimate in estimates) for name in RESOURCES)
@@ -77,16 +87,19 @@ class Menu:
         self.of_result = {stage.result: stage for stage in stages}
         # what a board has none of is weighed as if it had one
         self.have = {name: max(1, board.resources[name]) for name in RESOURCES}
-        self.context = Context.of(graph, stages, board.device, config.levels)
+        self.context = Context.of(graph, stages, board.device, config.levels, config.protection)
         memories = config.memories_of(board.device)
-        self.limits = Limits(None, config.most_lanes, config.pixels, dsp, memories, self.have, board.device)
+        self.limits = Limits(
+            None, config.most_lanes, config.pixels, dsp, memories, self.have, board.device, config.protection
+        )
         self.engines = self._engines()
         self.edges: list[Edge] = [
             (tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)
         ]
         self.edges += [(output.name, OUTPUT, i) for i, output in enumerate(graph.outputs)]
-        self.price_from = cache(self.price_from)
-        self.order = cache(self.order)
+        # what was worked out, where a cache of a method would hold the menu for ever
+        self._prices: dict[tuple[Edge, Order, Choice], Price] = {}
+        self._orders: dict[tuple[str, Choice], Order] = {}
 
     def _engines(self) -> dict[str, list[Engine]]:
         """The engines that the user allows for each stage, of those that can take it."""
@@ -94,7 +107,7 @@ class Menu:
         return {stage.result: self._engines_of(stage) for stage in self.stages}
 
     def _engines_of(self, stage: Stage) -> list[Engine]:
-        obstacles = {engine: engine.obstacle(stage) for engine in engines().values()}
+        obstacles = {engine: engine.refuses(stage) for engine in engines().values()}
         able = [engine for engine, obstacle in obstacles.items() if obstacle is None]
         family = self.config.engine_of(stage.name)
         if not able:
@@ -115,8 +128,11 @@ class Menu:
         """The order of the stream that a stage, or an input of the network, sends."""
         if name in self.of_input:
             return choice.order(self.of_input[name].shape)
-        stage = self.of_result[name]
-        return self.unit(stage, choice, 0, choice.order(stage.x.shape)).out_order
+        if (found := self._orders.get((name, choice))) is None:
+            stage = self.of_result[name]
+            found = self.unit(stage, choice, 0, choice.order(stage.x.shape)).out_order
+            self._orders[name, choice] = found
+        return found
 
     def unit(self, stage: Stage, choice: Choice, i: int, order: Order) -> Unit:
         """The unit of a stage whose input i comes in `order`, and the others as if they could have it their way."""
@@ -128,13 +144,18 @@ class Menu:
 
     def price_from(self, edge: Edge, order: Order, after: Choice) -> Price:
         """The price of an edge whose source sends in `order`."""
+        if (found := self._prices.get((edge, order, after))) is None:
+            found = self._prices[edge, order, after] = self._priced(edge, order, after)
+        return found
+
+    def _priced(self, edge: Edge, order: Order, after: Choice) -> Price:
         source, result, i = edge
         if result == OUTPUT:
             kind = self.of_input[source] if source in self.of_input else self.of_result[source].y
-            units = [unit for unit, _ in leaving(source, kind, order, self.board.device)]
+            units = [unit for unit, _ in leaving(source, kind, order, self.context)]
         else:
             stage = self.of_result[result]
-            reading = arriving(stage, i, after, order, self.board.device)
+            reading = arriving(stage, i, after, order, self.context)
             units = [unit for unit, _ in reading]
             if i == 0:
                 units.append(self.unit(stage, after, i, reading[-1][1] if reading else order))
@@ -183,7 +204,7 @@ class Menu:
             chosen = self.smallest(interval, budget, margin=margin)
             if chosen is None:
                 return None, np.inf, np.inf
-            same = tuple(chosen.items())  # margins that are near each other often choose the same
+            same = tuple(chosen.items())  # margins between two steps of its folds choose the same
             if same not in weighed:
                 design = self.placed(chosen)
                 weighed[same] = interval_of(design), self.share(_total([design.estimate()]))
@@ -201,7 +222,10 @@ class Menu:
                 found = [(chosen, took, share), *map(tried, between)]
                 choices, cycles, _ = min((one for one in found if one[1] <= interval), key=lambda one: one[2])
                 return (choices, cycles) if choices else None
-            margin *= min(interval / took, STEP**-5)
+            # until the slowest layer that keeps within the margin has to be faster, the same is chosen
+            allowed = _allowed(interval, margin)
+            slowest = max((price.cycles for price in self.prices(chosen) if price.cycles <= allowed), default=allowed)
+            margin = min(margin * min(interval / took, STEP**-5), slowest / interval / STEP)
         return None
 
     def best(self, budget: Mapping[str, float]) -> dict[str, Choice] | None:
@@ -229,9 +253,13 @@ class Menu:
         return chosen
 
     def lacks(self, interval: float) -> dict[str, float]:
-        """The shares of those resources of the board of which a network of that interval needs more than there is."""
+        """The shares of those resources of the board of which a network of that interval needs more than there is, in
+        a design that needs little more."""
         board = {name: self.board.resources[name] for name in RESOURCES}
-        takes = self.placed(self.sparing(interval, board)).estimate()
+        # a refusal is worth no long search: what is not known of spatial layers is taken as it is usual
+        chosen = self._program(interval, 1.0).solve(self.have, board, exceed=True, roughly=True)
+        assert chosen is not None  # what exceeds a budget is only dear
+        takes = self.placed(chosen).estimate()
         return {name: takes[name] / self.have[name] for name, n in board.items() if takes[name] > n}
 
     def _solved(
@@ -250,7 +278,7 @@ class Menu:
         return None
 
     def _program(self, interval: float, margin: float) -> IntegerProgram:
-        allowed = margin * interval * (1 + 1e-9)  # 0.95 * (2 / 0.95) is below 2
+        allowed = _allowed(interval, margin)
         most = {edge: max(allowed, min(interval, self.least[edge[1]])) for edge in self.edges}
         options = self.options(allowed)
         program = IntegerProgram(options)

@@ -15,10 +15,13 @@ Sent = TypeVar("Sent", bound=Hashable)  # what its readers see of it
 
 
 class Priced(Protocol):
-    """least -- what it takes at least, as far as is known now, by RESOURCES"""
+    """least, about -- what it takes at least, as far as is known now, and what that may come to, by RESOURCES"""
 
     @property
     def least(self) -> Sequence[float]: ...
+
+    @property
+    def about(self) -> Sequence[float]: ...
 
 
 class IntegerProgram(Generic[C, Sent]):
@@ -66,13 +69,17 @@ class IntegerProgram(Generic[C, Sent]):
         for node, variables in of_reader.items():
             self.row(variables, 0.0, less=[node])
 
-    def solve(self, have: Mapping[str, int], budget: Mapping[str, float], exceed: bool = False) -> dict[str, C] | None:
+    def solve(
+        self, have: Mapping[str, int], budget: Mapping[str, float], exceed: bool = False, roughly: bool = False
+    ) -> dict[str, C] | None:
         """The choice of each stage, by its name, that takes the least sum of shares of what there is, by what is known
         of prices now; None where none is in the budget.
 
         exceed -- the budget may be exceeded, by the least sum of shares
+        roughly -- by what prices may come to, not by what they are at least
         """
-        costs = np.array([price.least if price else NOTHING for price in self.prices], float)
+        known = [(price.about if roughly else price.least) if price else NOTHING for price in self.prices]
+        costs = np.array(known, float)
         ones = np.array([have[name] for name in RESOURCES])
         rows, variables, factors = (np.array(column) for column in zip(*self.entries, strict=True))
         # the last variables are those shares

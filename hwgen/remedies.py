@@ -1,6 +1,5 @@
 """What would do instead: the options under which a network that is refused fits, found by trying them."""
 
-import gc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -62,12 +61,17 @@ class Remedies:
         config = replace(self.config, **change)
         try:
             if config.loadable not in self.stages:
-                self.stages[config.loadable] = lower(self.graph, config.is_loadable)
+                self.stages[config.loadable] = self._lowered(config)
             return self._fits(config, self.stages[config.loadable])
         except HwgenError:
             return False
-        finally:
-            gc.collect()  # a menu and its prices refer to each other
+
+    def _lowered(self, config: BuildConfig) -> list[Stage]:
+        """With all that is made of the weights made once, whether a host can replace them or not."""
+        known = {stage.result: stage for stages in self.stages.values() for stage in stages if not stage.loadable}
+        made = [known.get(stage.result, stage) for stage in lower(self.graph)]
+        loads = [stage.loadable for stage in lower(self.graph, config.is_loadable)]
+        return [stage.loading() if load else stage for stage, load in zip(made, loads, strict=True)]
 
     def _fits(self, config: BuildConfig, stages: list[Stage]) -> bool:
         """Less work than the schedule is, where that seeks the best rate of a budget."""

@@ -34,8 +34,8 @@ def report(folder: str | Path) -> tuple[dict, str]:
     # what a run without stalls measured on the build as it is
     is_sound = verification and not verification["stale"] and "failed" not in verification
     run = verification if verification and is_sound and verification["stall"] == 0 else {}
-    interval = run.get("interval") or known["interval"]
-    source = "measured" if run.get("interval") else "predicted"
+    measured = None if known["modes"] else run.get("interval")  # of frames of any mode it is none of these
+    interval, source = measured or known["interval"], "measured" if measured else "predicted"
     for unit in known["units"]:
         # the terms that a frame needs, over what could have been added in the network's interval
         useful = unit["useful"] / (unit["capacity"] * interval) if unit.get("capacity") else None
@@ -55,6 +55,7 @@ def report(folder: str | Path) -> tuple[dict, str]:
         },
         "build": {"interval": interval, "interval_source": source, "units": known["units"]},
         "border": _border(known),
+        "modes": _modes(known, run),
         "target": known["target"],
         "requantizations": known["requantizations"],
         "exactness": known["exactness"],
@@ -86,6 +87,22 @@ def _border(known: dict) -> list[dict]:
         does += [f"plus golden.npz: outputs.{i}.offset"] * end["offset"]
         does += [f"{end['host'][0]} over dimension {end['host'][1]}"] if end["host"] else []
         rows.append(end | {"does": does})
+    return rows
+
+
+def _modes(known: dict, run: dict) -> list[dict]:
+    """The rows of a build with several: cycles as predicted and measured, and what of the lists is each one's."""
+    rows = []
+    for number, mode in enumerate(known["modes"]):
+        measured = {
+            name: run[key][number] if run.get(key) else None
+            for name, key in (
+                ("frames", "modes"),
+                ("measured", "interval_of_modes"),
+                ("accuracy", "accuracy_of_modes"),
+            )
+        }
+        rows.append({"interval": mode["interval"], "entries": sum(mode["entries"].values()), **measured})
     return rows
 
 

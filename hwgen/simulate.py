@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +29,13 @@ HARNESS = "hwgen_harness"
 WORD = (1 << 32) - 1  # the harness counts words and clocks in 32 bits
 MOST_STALL = 0.99
 EXACT = 1 << 53  # all integers below are float64
+MOST_BLOCK = 8  # samples of one mode that begin a run of modes at random
 SLACK = 1000  # clocks without a handshake beyond what a frame can take
 
 # a user's frames: an array [N, *shape], or one for each input, in their order or by their names
 Array = np.ndarray | torch.Tensor
 Batch = Array | Sequence[Array] | Mapping[str, Array]
+Mode = int | str | Sequence[int] | np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,7 @@ class Run:
     first_word clocks from the first word in to the first word out
     latency    clocks from the first word in to the last word of the first frame out, on whatever output
     interval   clocks from one frame's last word to the next one's, the median; None for fewer than three frames
+    ended      int64 [N]: the clock of each frame's last word
     seconds    to compile the simulator, and to run it
     """
 
@@ -55,6 +58,7 @@ class Run:
     first_word: int
     latency: int
     interval: int | None
+    ended: np.ndarray
     seconds: Seconds
 
 
@@ -67,6 +71,7 @@ def simulate(
     seed: int = 1,
     waves: str | Path | None = None,
     edited: bool = False,
+    mode: Mode = None,
 ) -> tuple[np.ndarray | tuple[np.ndarray, ...], Run]:
     """Runs the build in `folder` on real numbers [N, *input shape]; returns float64 [N, *output shape] and the run.
 
@@ -74,20 +79,26 @@ def simulate(
     The result equals module.double()(x.double()). `stall` is the chance, 0 to 0.99, that a stream is held up in a
     clock: each one at both ends and, when above 0, inside too. `waves` names the VCD file to write, of all signals.
     A build that is not as hwgen wrote it is refused; with `edited` all but its golden graph may have been. Verilog
-    can do what a program can ($system): only simulate a build of one whom you trust.
+    can do what a program can ($system): only simulate a build of one whom you trust. Of a build with several modes:
+    mode -- of all frames (default: 0), of each, [N], or "random", as `random_modes`; the result is that of the mode's
+    own module.
     """
     design = read_design(folder, edited)
-    frames = check_run(Path(folder), design, x, simulator, stall)
+    frames, modes = check_run(Path(folder), design, x, simulator, stall, mode, seed)
     target = None if waves is None else _check_waves(Path(waves))
-    run = run_frames(Path(folder), design, frames, simulator, stall, seed, waves=target)
+    run = run_frames(Path(folder), design, frames, simulator, stall, seed, waves=target, modes=modes)
     sent = [stream.order.unflatten(words) for stream, words in zip(design.outputs, run.words, strict=True)]
-    results: tuple[np.ndarray, ...] = tuple(result.numpy() for result in design.graph.dequantize_outputs(*sent))
+    results = tuple(
+        result.numpy() for result in in_modes(modes, lambda i, *q: design.graphs[i].dequantize_outputs(*q), *sent)
+    )
     return (results[0] if len(results) == 1 else results), run
 
 
-def check_run(folder: Path, design: Design, x: Batch, simulator: str, stall: float) -> tuple[torch.Tensor, ...]:
-    """The integers [N, channels, rows, columns] of each input for a user's arrays; raises what can be raised before a
-    run."""
+def check_run(
+    folder: Path, design: Design, x: Batch, simulator: str, stall: float, mode: Mode = None, seed: int = 1
+) -> tuple[tuple[torch.Tensor, ...], np.ndarray]:
+    """The integers [N, channels, rows, columns] of each input for a user's arrays, and the mode of each frame; raises
+    what can be raised before a run."""
     if not 0 <= stall <= MOST_STALL:
         raise BadInput(f"stall = {stall}", "--stall", f"use a chance from 0 to {MOST_STALL}")
     graph = design.graph
@@ -101,8 +112,57 @@ def check_run(folder: Path, design: Design, x: Batch, simulator: str, stall: flo
     if count * max(stream.order.beats for stream in (*design.inputs, *design.outputs)) > WORD:
         raise BadInput(f"{count} frames are more words than one run can count", "--input", "give fewer with --count")
     floats = [_floats(array) for array in arrays]
+    modes = modes_of(design, mode, count, seed)
     check_simulator(simulator, folder)
-    return graph.quantize_inputs(*floats)
+    return in_modes(modes, lambda i, *each: design.graphs[i].quantize_inputs(*each), *floats), modes
+
+
+def modes_of(design: Design, mode: Mode, count: int, seed: int) -> np.ndarray:
+    """The mode [N] of each of `count` frames, alike within a sample; mode -- as in `simulate`."""
+    known, sample = len(design.graphs), design.graph.frames
+    hint = f"use 0 to {known - 1}, or random" if known > 1 else "the build has one: leave it out"
+    if isinstance(mode, str) and mode != "random":
+        raise BadInput(f"mode = {mode!r}", "--mode", hint)
+    if isinstance(mode, str):
+        return random_modes(known, count // sample, seed).repeat(sample)
+    modes = np.asarray(0 if mode is None else mode)
+    modes = np.full(count, modes) if modes.ndim == 0 else modes
+    if modes.dtype.kind not in "iu" or modes.shape != (count,) or modes.min() < 0 or modes.max() >= known:
+        raise BadInput(f"mode = {mode} for {count} frames", "--mode", hint)
+    if (modes.reshape(-1, sample) != modes[::sample, None]).any():
+        raise BadInput("a sample has frames of several modes", "--mode", f"give each {sample} frames one")
+    return modes.astype(np.int64)
+
+
+def random_modes(known: int, count: int, seed: int) -> np.ndarray:
+    """The modes of `count` samples: at random, behind a block of each mode, `block_of` samples long, whose pace can be
+    measured."""
+    modes = np.random.default_rng(seed).integers(known, size=count)
+    blocks = np.arange(known).repeat(block_of(known, count))
+    modes[: len(blocks)] = blocks
+    return modes
+
+
+def block_of(known: int, count: int) -> int:
+    return min(MOST_BLOCK, count // (2 * known))
+
+
+def in_modes(
+    modes: np.ndarray, function: Callable[..., Sequence[torch.Tensor]], *tensors: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """What function(mode, *tensors) gives for the frames [N] of each mode, in the order of the frames."""
+    found: dict[int, Sequence[torch.Tensor]] = {}
+    places = {int(mode): torch.from_numpy(np.flatnonzero(modes == mode)) for mode in np.unique(modes)}
+    for mode, at in places.items():
+        found[mode] = function(mode, *(tensor[at] for tensor in tensors))
+    first = next(iter(found.values()))
+    if len(found) == 1:
+        return tuple(first)
+    merged = tuple(part.new_empty((len(modes), *part.shape[1:])) for part in first)
+    for mode, at in places.items():
+        for whole, part in zip(merged, found[mode], strict=True):
+            whole[at] = part
+    return merged
 
 
 def _arrays(graph: Graph, x: Batch) -> list[np.ndarray]:
@@ -176,19 +236,21 @@ def run_frames(
     seed: int,
     traced: bool = False,
     waves: Path | None = None,
+    modes: np.ndarray | None = None,
 ) -> Run:
     """Plays integers [N, channels, rows, columns] of each input into the emitted core, and reads what comes out of it
-    and, if `traced`, runs inside it; `waves` is the VCD file to write. Runs of one kind in one folder wait for
-    each other."""
+    and, if `traced`, runs inside it; `waves` is the VCD file to write; modes -- of each frame, where there are several:
+    with all words but a frame's first come modes at random. Runs of one kind in one folder wait for each other."""
     kind = simulator + ("-stalls" if stall else "") + ("-traced" if traced else "") + ("-waves" if waves else "")
     check_places(folder, [f"sim/{kind}/*"])
-    with writing(folder / "sim" / kind), _alone(folder / "sim" / kind) as work:
+    with writing(folder / "sim" / kind), alone(folder / "sim" / kind) as work:
         sources, digest = _prepare(work, folder, design, stall > 0, traced, simulator)
         # what is read back must be of this run
         for old in [*work.glob("*.hex"), *work.glob("frames*.txt"), work / "settings.json"]:
             old.unlink(missing_ok=True)
         for i, (stream, values) in enumerate(zip(design.inputs, frames, strict=True)):
-            _write_words(work / f"input{i or ''}.hex", stream.order.flatten(values), stream)
+            tags = None if i or not design.modes else _tags(design, modes, len(values), seed)
+            _write_words(work / f"input{i or ''}.hex", stream.order.flatten(values), stream, tags)
         if design.loadable:
             np.savetxt(work / "load.hex", lists_of(design, {})[1], fmt="%x")
         patience = int((2 * sum(p.unit.cycles() for p in design.placed) + SLACK) / (1 - stall) ** 2)
@@ -217,6 +279,7 @@ def run_frames(
             first_word=result["first_out"] - result["first_in"],
             latency=int(ended[0]) - result["first_in"],
             interval=int(np.median(np.diff(ended))) if len(ended) > 2 else None,
+            ended=ended,
             seconds=seconds,
         )
 
@@ -282,7 +345,7 @@ def _run(folder: Path, work: Path, simulator: str, sources: list[str], digest: s
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[Path]:
+def alone(work: Path) -> Iterator[Path]:
     """The folder of a kind of run, for this process only."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
@@ -311,7 +374,9 @@ def _prepare(
         held=[stream.name for stream in design.streams()] if stalls else [],
         stalls=stalls,
         layers=len(design.loadable),
+        watched=len(design.watched),
         registers={"LAYER": LOAD_LAYER, "WORDS": LOAD_WORDS, "DATA": LOAD_DATA},
+        mode_bits=design.mode_bits,
     )
     texts = {"harness.v": harness}
     core_path = f"rtl/{core}.v"
@@ -333,14 +398,23 @@ def _prepare(
     return sources, hashlib.sha256(b"\0".join([tool, *texts_read])).hexdigest()
 
 
-def _write_words(path: Path, words: np.ndarray, stream: Stream) -> None:
+def _tags(design: Design, modes: np.ndarray | None, count: int, seed: int) -> np.ndarray:
+    """The bits [beats, mode_bits] above the words of the first input, the lowest first."""
+    tags = np.random.default_rng(seed).integers(len(design.modes), size=(count, design.inputs[0].order.beats))
+    tags[:, 0] = 0 if modes is None else modes
+    return (tags.reshape(-1, 1) >> np.arange(design.mode_bits) & 1).astype(np.uint8)
+
+
+def _write_words(path: Path, words: np.ndarray, stream: Stream, tags: np.ndarray | None = None) -> None:
+    """A beat a line; tags -- bits [beats, n] above them."""
     bits, side = stream.type.qtype.bits, stream.order.side
     words = words.reshape(-1, side) & ((1 << bits) - 1)
-    if side == 1:
+    if side == 1 and tags is None:
         np.savetxt(path, words, fmt="%x")
         return
     beats = (words[:, :, None] >> np.arange(bits) & 1).astype(np.uint8).reshape(len(words), -1)
-    beats = np.pad(beats, ((0, 0), (0, -side * bits % 8)))[:, ::-1]
+    beats = beats if tags is None else np.concatenate([beats, tags], axis=1)
+    beats = np.pad(beats, ((0, 0), (0, -beats.shape[1] % 8)))[:, ::-1]
     path.write_text("".join(f"{row.tobytes().hex()}\n" for row in np.packbits(beats, axis=1)))
 
 

@@ -1,7 +1,7 @@
 """A stage: what one hardware unit computes, whatever the engine that does it."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -21,6 +21,8 @@ class Stage:
     inputs, types  the tensors of the graph that it reads, and their types
     result, y      the tensor that it sends, and its type
     loadable  whether a host can replace its weights, where its engine reads them from a memory
+    modes     of a stage whose weights or quantizers a frame chooses (hwgen/modes.py): the stage of each mode. Its own
+              op and quantizer are those of the first, its types hold what all modes have
     """
 
     name: str
@@ -31,6 +33,7 @@ class Stage:
     result: str
     y: TensorType
     loadable: bool = False
+    modes: tuple["Stage", ...] = ()
 
     @staticmethod
     def alone(
@@ -73,6 +76,13 @@ class Stage:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
+
+    def loading(self) -> "Stage":
+        """The same with weights that a host can replace. What was made of the one is made of the other, so a key of
+        `once` holds `loadable` where that matters."""
+        other = replace(self, loadable=True)
+        vars(other)["_made"] = self._made
+        return other
 
     def has(self, key: Hashable) -> bool:
         """Whether `once` has made what a key stands for."""

@@ -74,6 +74,11 @@ def ops() -> dict[str, type[Op]]:
     return found
 
 
+def names(mode: int = 0) -> tuple[str, str]:
+    """The files of a mode's golden graph, JSON and npz."""
+    return f"golden{mode or ''}.json", f"golden{mode or ''}.npz"
+
+
 def dump(graph: Graph) -> tuple[str, bytes]:
     """The graph as (JSON text, npz bytes); the same graph gives the same bytes."""
     nodes = []
@@ -109,11 +114,13 @@ def border(graph: Graph) -> tuple[list[dict], list[dict], dict[str, Any]]:
     return inputs, outputs, arrays
 
 
-def load(folder: Path) -> Graph:
-    """The graph of the build in `folder`; raises BadInput when its files are not of the form that `dump` gives."""
+def load(folder: Path, mode: int = 0) -> Graph:
+    """The graph of the build in `folder`, of one of its modes; raises BadInput when its files are not of the form that
+    `dump` gives."""
     try:
-        text = _Text.model_validate_json((folder / "golden.json").read_bytes())
-        with np.load(folder / "golden.npz", allow_pickle=False) as file:
+        text_path, arrays_path = (folder / name for name in names(mode))
+        text = _Text.model_validate_json(text_path.read_bytes())
+        with np.load(arrays_path, allow_pickle=False) as file:
             arrays = dict(file)
         known = ops()
         nodes = tuple(_node(entry, known, arrays) for entry in text.nodes)

@@ -11,7 +11,7 @@ from hwgen.ops.conv import Conv, sum_ends
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 from hwgen.stage import Stage
-from hwgen.terms import TermTable, term_table
+from hwgen.terms import TermTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,14 +19,14 @@ class ExactSums:
     """A convolution as sums of integers, on the coarsest grid that gives the result:
     (weights << lift) @ inputs + constants, >> drop.
 
-    weights    int64 [outputs, inputs of one]
+    conv       with the weights
     lift       bits
     constants  of each output: the bias with the half of the rounding
     drop       bits
     reads      the range of an input, padding included
     """
 
-    weights: np.ndarray
+    conv: Conv
     lift: int
     constants: list[int]
     drop: int
@@ -41,13 +41,18 @@ class ExactSums:
         else:
             grid = min(x.exponent + conv.exponents[0], quantize.exponent) - finer
             drop = quantize.exponent - grid
-        weights, lift = conv.integers.reshape(len(conv.integers), -1), x.exponent + conv.exponents[0] - grid
-        return ExactSums(weights, lift, _constants(conv, grid, drop, quantize is not None), drop, conv.reads(x))
+        lift = x.exponent + conv.exponents[0] - grid
+        return ExactSums(conv, lift, _constants(conv, grid, drop, quantize is not None), drop, conv.reads(x))
+
+    @property
+    def weights(self) -> np.ndarray:
+        """int64 [outputs, inputs of one]."""
+        return self.conv.integers.reshape(len(self.conv.integers), -1)
 
     @cached_property
     def terms(self) -> TermTable:
-        table = term_table(self.weights)
-        return replace(table, exponent=table.exponent + self.lift)
+        table = self.conv.terms
+        return replace(table, exponent=table.exponent + self.lift) if self.lift else table
 
     @property
     def highest(self) -> int:

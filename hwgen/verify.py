@@ -1,5 +1,6 @@
 """Compares the emitted network with the golden integers, and finds the first wrong layer, channel and pixel."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -11,8 +12,10 @@ from hwgen.design import Design
 from hwgen.errors import BadInput, Mismatch, ToolFailed
 from hwgen.flow import read_build, read_design
 from hwgen.folder import VERIFICATION, sources_digest, write_record, writing
-from hwgen.simulate import Batch, check_run, remedy, run_frames
+from hwgen.ir import Graph
+from hwgen.simulate import Batch, Mode, check_run, in_modes, remedy, run_frames
 
+STEADY = 4  # frames of one mode until they follow each other at its pace
 ACTIVATIONS = 1 << 24  # of one tensor, about as many as the golden model evaluates at once
 
 
@@ -25,22 +28,26 @@ def verify(
     stall: float = 0.0,
     seed: int = 1,
     edited: bool = False,
+    mode: Mode = None,
 ) -> dict:
     """Runs the build in `folder` on real numbers [N, *input shape], of several inputs a list of these or they by name,
     and compares every integer of every output with the golden model's.
 
     labels -- int [N]: adds the accuracy of the largest value of the first output
     edited -- whether files of the build may have been changed; as in `hwgen.simulate`
+    mode -- of a build with several, as in `hwgen.simulate`; default: that of each frame at random
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
     wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
-    predicted_latency; compile_seconds, run_seconds; accuracy; and leaves it in the build for the report. When a frame
-    differs, the network is run again with every stream recorded, up to the first wrong frame, and Mismatch names the
-    first wrong place; a run that failed is recorded as `failed`, what was wrong.
+    predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from one to the next, None
+    where too few followed each other; compile_seconds, run_seconds; accuracy; and leaves it in the build for the
+    report. When a frame differs, the network is run again with every stream recorded, up to the first wrong frame, and
+    Mismatch names the first wrong place; a run that failed is recorded as `failed`, what was wrong.
     """
     folder = Path(folder)
     known, changed = read_build(folder, edited)
     design = read_design(folder, edited)
-    frames = check_run(folder, design, x, simulator, stall)
+    mode = "random" if mode is None and design.modes else mode
+    frames, modes = check_run(folder, design, x, simulator, stall, mode, seed)
     labels = None if labels is None else _check_labels(labels, len(frames[0]))
     record = folder / VERIFICATION
     with writing(record):
@@ -50,12 +57,13 @@ def verify(
         "stall": stall,
         "seed": seed,
         "sources": sources_digest(folder, known),
-        "predicted_latency": known["latency"],
+        "predicted_latency": known["modes"][modes[0]]["latency"] if design.modes else known["latency"],
         "edited": changed,
         "frames": len(frames[0]),
+        "modes": [int((modes == i).sum()) for i in range(len(design.modes))],
     }
     try:
-        result |= _compare(folder, design, frames, labels, simulator, stall, seed)
+        result |= _compare(folder, design, frames, modes, labels, simulator, stall, seed)
     except (Mismatch, ToolFailed) as error:
         write_record(record, result | {"failed": error.what})
         raise
@@ -81,19 +89,16 @@ def _compare(
     folder: Path,
     design: Design,
     frames: tuple[torch.Tensor, ...],
+    modes: np.ndarray,
     labels: np.ndarray | None,
     simulator: str,
     stall: float,
     seed: int,
 ) -> dict:
     """What a run adds to the result of `verify`."""
-    run = run_frames(folder, design, frames, simulator, stall, seed)
-    count = len(frames[0])
-    largest = max(prod(kind.shape) for kind in design.graph.types().values())
-    sample = design.graph.frames
-    at_once = sample * max(1, ACTIVATIONS // (largest * sample))
-    parts = [design.graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
-    golden = [torch.cat(values) for values in zip(*parts, strict=True)]
+    run = run_frames(folder, design, frames, simulator, stall, seed, modes=modes)
+    count, sample = len(frames[0]), design.graph.frames
+    golden = in_modes(modes, lambda mode, *q: golden_of(design.graphs[mode], q), *frames)
     wrong = np.zeros(count, bool)
     for stream, sent, want in zip(design.outputs, run.words, golden, strict=True):
         wrong |= (sent != stream.order.flatten(want)).any(axis=1)
@@ -102,7 +107,8 @@ def _compare(
         until = tuple(each[: first - first % sample + sample] for each in frames)
         raise Mismatch(
             f"{wrong.sum()} of {count} frames differ from the golden integers; frame {first}: "
-            + _locate(folder, design, until, simulator, stall, seed),
+            + (f"of mode {modes[first]}: " if design.modes else "")
+            + _locate(folder, design, until, modes[: len(until[0])], simulator, stall, seed),
             str(folder),
             remedy(folder),
         )
@@ -114,22 +120,56 @@ def _compare(
         "latency": run.latency,
         "compile_seconds": round(run.seconds.compile, 2),
         "run_seconds": round(run.seconds.run, 2),
+        "interval_of_modes": [_interval(run.ended, modes == i) for i in range(len(design.modes))],
     }
     if labels is not None:
-        output = replace(design.graph.outputs[0], host=None)
-        exponent = design.graph.types()[output.name].exponent
-        guesses = output.dequantize(golden[0], exponent).reshape(count, -1).argmax(dim=1).numpy()
-        result["accuracy"] = float((guesses == labels).mean())
+        (values,) = in_modes(modes, lambda i, q: [torch.from_numpy(classes(design.graphs[i], q))], golden[0])
+        right = values.numpy() == labels
+        result["accuracy"] = float(right.mean())
+        of_modes = [right[modes == i] for i in range(len(design.modes))]
+        result["accuracy_of_modes"] = [float(each.mean()) if len(each) else None for each in of_modes]
     return result
 
 
+def golden_of(graph: Graph, frames: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The integers of each output for those of each input, a part of the frames at a time."""
+    largest = max(prod(kind.shape) for kind in graph.types().values())
+    at_once = graph.frames * max(1, ACTIVATIONS // (largest * graph.frames))
+    parts = [graph.eval(*part) for part in zip(*(each.split(at_once) for each in frames), strict=True)]
+    return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+
+def classes(graph: Graph, sent: torch.Tensor) -> np.ndarray:
+    """int64 [N]: where the largest value is in each frame of the first output's integers."""
+    output = replace(graph.outputs[0], host=None)
+    exponent = graph.types()[output.name].exponent
+    return output.dequantize(sent, exponent).reshape(len(sent), -1).argmax(dim=1).numpy()
+
+
+def _interval(ended: np.ndarray, chosen: np.ndarray) -> int | None:
+    """Clocks from the end of a frame to that of the next at the end of the longest block of frames that are chosen;
+    None where it has fewer than STEADY."""
+    edges = np.flatnonzero(np.diff(np.pad(chosen.astype(int), 1)))
+    begins, ends = edges[::2], edges[1::2]
+    if len(begins) == 0 or (ends - begins).max() < STEADY:
+        return None
+    last = ends[np.argmax(ends - begins)] - 1
+    return int(ended[last] - ended[last - 1])
+
+
 def _locate(
-    folder: Path, design: Design, frames: tuple[torch.Tensor, ...], simulator: str, stall: float, seed: int
+    folder: Path,
+    design: Design,
+    frames: tuple[torch.Tensor, ...],
+    modes: np.ndarray,
+    simulator: str,
+    stall: float,
+    seed: int,
 ) -> str:
     """Where the last sample of `frames` first goes wrong, in the order of the graph."""
     sample, count = design.graph.frames, len(frames[0])
-    run = run_frames(folder, design, frames, simulator, stall, seed, traced=True)
-    golden = dict(design.graph.trace(*(each[-sample:] for each in frames)))
+    run = run_frames(folder, design, frames, simulator, stall, seed, traced=True, modes=modes)
+    golden = dict(design.graphs[modes[-1]].trace(*(each[-sample:] for each in frames)))
     senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
     for stream in design.streams():
         where = f"{senders.get(stream.name, 'input')} (stream {stream.name})"

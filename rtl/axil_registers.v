@@ -6,16 +6,20 @@
 //   0x1C CYCLES  0x24 INPUT_STALLS  0x2C OUTPUT_STALLS  0x34 STARVED (low word, then high word)
 //   0x3C IN_BEATS  0x40 OUT_BEATS  0x44 BUILD_ID
 //   0x48 LOAD_LAYERS  0x4C LOAD_LAYER  0x50 LOAD_WORDS  0x54 LOAD_DATA  0x58 LOAD_CHECK  0x5C LOADED
+//   0x60 WATCHED  0x64 EVENTS  0x68 LOST_FROM  0x6C LOST_TO  0x300 + 4 i FAULTS, 0x380 + 4 i REPAIRS of layers 32 i to 32 i + 31
+//   0x70 MODES  0x74 MODE
 //   0x100 + 4 i IN_BEATS of input i, 0x200 + 4 i OUT_BEATS of output i, from the second on
 //
 // Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0; bits 2 and 3 tlast_each and
 // tlast_none, which count with start) and FRAMES, byte by byte as WSTRB says, and whole, while the network stands
-// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load. Any other write, and any other read,
-// answers SLVERR and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
+// still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load, and whole, at any time, MODE, if there is
+// more than one. EVENTS, FAULTS and REPAIRS are there if a
+// layer is watched; their bits stay until a one is written over them. Any other write, and any other read, answers SLVERR
+// and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
 // a time; address and data of a write may come in either order.
 //
 // `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had
-// time to say so; meanwhile there is no start.
+// time to say so; meanwhile there is no start. `irq`, the interrupt, is high while a bit of FAULTS or EVENTS is.
 //
 // bench: sim/bench_axil_registers.py
 `default_nettype none
@@ -28,7 +32,13 @@ module axil_registers #(
     parameter [31:0] VERSION   = 0,     // of the generator
     parameter [31:0] BUILD_ID  = 0,     // of this network
     parameter        LAYERS    = 0,     // that can be loaded, up to 256
-    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1  // bits of load_select; not to be set
+    parameter        WATCHED   = 0,     // layers that tell of flipped bits, up to 1024
+    parameter        TMR       = 0,     // 1: three copies of each register of control, see voted_reg.v
+    parameter        MODES     = 1,     // sets of lists that a frame may choose from, up to 256
+    // not to be set
+    parameter        LOAD_W    = (LAYERS > 0) ? LAYERS : 1, // bits of load_select
+    parameter        MODE_W    = (MODES > 1) ? $clog2(MODES) : 1, // bits of a mode
+    parameter        WATCH_W   = (WATCHED > 0) ? WATCHED : 1 // bits of fault
 ) (
     input  wire        clk,
     input  wire        rst,             // synchronous, active high
@@ -76,7 +86,18 @@ module axil_registers #(
     output wire [LOAD_W-1:0] load_select,
     output wire [33:0]       load,      // {begins, writes, 32 bits of data}
     input  wire [LOAD_W-1:0] loaded,
-    output wire              unloaded
+    output wire              unloaded,
+
+    // flipped bits that the layers found, and put right; the watchdog of dataflow_controller
+    input  wire [WATCH_W-1:0] fault,
+    input  wire [WATCH_W-1:0] repaired,
+    input  wire               desync,
+    input  wire [31:0]        lost_from,
+    input  wire [31:0]        lost_to,
+    output wire               irq,
+
+    // of frames that are yet to enter
+    output wire [MODE_W-1:0] mode
 );
 
     localparam [31:0] ID = 32'h4857474E;  // "HWGN"
@@ -85,44 +106,55 @@ module axil_registers #(
     localparam [9:0] LOAD_LAYER = 10'h013;
     localparam [9:0] LOAD_WORDS = 10'h014;
     localparam [9:0] LOAD_DATA = 10'h015;
+    localparam [9:0] EVENTS = 10'h019;
+    localparam [9:0] MODE = 10'h01D;
     localparam [9:0] IN_BEATS_OF = 10'h040;
     localparam [9:0] OUT_BEATS_OF = 10'h080;
+    localparam [9:0] FAULTS_OF = 10'h0C0;
+    localparam [9:0] REPAIRS_OF = 10'h0E0;
+    localparam WATCH_WORDS = (WATCH_W + 31) / 32;
     localparam [1:0] OKAY = 2'b00;
     localparam [1:0] SLVERR = 2'b10;
 
-    reg         aw_held_q;
+    wire        aw_held_q;
     reg  [9:0]  awaddr_q;
-    reg         w_held_q;
+    wire        w_held_q;
     reg  [31:0] wdata_q;
     reg  [3:0]  wstrb_q;
-    reg         bvalid_q;
+    wire        bvalid_q;
     reg  [1:0]  bresp_q;
-    reg         rvalid_q;
+    wire        rvalid_q;
     reg  [1:0]  rresp_q;
     reg  [31:0] rdata_q;
-    reg         start_q;
-    reg         soft_reset_q;
-    reg         tlast_each_q;
-    reg         tlast_none_q;
-    reg  [31:0] frames_q;
+    wire        start_q;
+    wire        soft_reset_q;
+    wire        tlast_each_q;
+    wire        tlast_none_q;
+    wire [31:0] frames_q;
 
     // loading; settle_q spans the way of a write to its layer and back
-    reg  [7:0]        load_layer_q;
-    reg  [LOAD_W-1:0] load_select_q;
-    reg  [1:0]        load_move_q;      // begins, writes
+    wire [7:0]        load_layer_q;
+    wire [LOAD_W-1:0] load_select_q;
+    wire [1:0]        load_move_q;      // begins, writes
     reg  [31:0]       load_data_q;
     reg  [31:0]       load_sum_q;
     reg  [31:0]       load_check_q;
-    reg               load_added_q;
-    reg  [3:0]        settle_q;
-    reg               unloaded_q;
+    wire              load_added_q;
+    wire [3:0]        settle_q;
+    wire              unloaded_q;
 
     generate
+        if (MODES < 1 || MODES > 256) begin : gen_check_modes
+            axil_registers_MODES_must_be_1_to_256 error_i ();
+        end
         if (INPUTS < 1 || INPUTS > 64 || OUTPUTS < 1 || OUTPUTS > 64) begin : gen_check_streams
             axil_registers_INPUTS_and_OUTPUTS_must_be_1_to_64 error_i ();
         end
         if (LAYERS > 256) begin : gen_check_layers
             axil_registers_LAYERS_must_be_up_to_256 error_i ();
+        end
+        if (WATCHED > 1024) begin : gen_check_watched
+            axil_registers_WATCHED_must_be_up_to_1024 error_i ();
         end
     endgenerate
 
@@ -152,16 +184,91 @@ module axil_registers #(
     wire selects = loadable && awaddr_q == LOAD_LAYER && wdata_q < LAYERS;
     wire begins = loadable && awaddr_q == LOAD_WORDS;
     wire loads = loadable && awaddr_q == LOAD_DATA;
+    wire chooses = MODES > 1 && wstrb_q == 4'b1111 && awaddr_q == MODE && wdata_q < MODES;
     wire moves = writes && (begins || loads);
     wire selected_loaded = |(loaded & load_select_q);
 
     wire unused = &{1'b0, s_axi_awprot, s_axi_arprot, s_axi_awaddr[1:0], s_axi_araddr[1:0]};
+
+    // what was found since it was cleared, in words of 32 bits
+    wire [32*WATCH_WORDS-1:0] faults;
+    wire [32*WATCH_WORDS-1:0] repairs;
+    wire                      event_desync;
+    wire                      clears;           // a write that clears some of it
+    generate
+        if (WATCHED > 0) begin : gen_watch
+            genvar w;
+            reg event_q;
+            reg irq_q;
+            wire [2*WATCH_WORDS-1:0] of;        // the word that a write is about
+            wire whole = wstrb_q == 4'b1111;
+            for (w = 0; w < WATCH_WORDS; w = w + 1) begin : gen_word
+                assign of[w] = whole && awaddr_q == FAULTS_OF + w;
+                assign of[WATCH_WORDS+w] = whole && awaddr_q == REPAIRS_OF + w;
+            end
+            for (w = 0; w < 32 * WATCH_WORDS; w = w + 1) begin : gen_layer
+                if (w < WATCHED) begin : gen_bits
+                    reg fault_q;
+                    reg repair_q;
+                    assign faults[w] = fault_q;
+                    assign repairs[w] = repair_q;
+                    always @(posedge clk) begin
+                        if (rst) begin
+                            fault_q <= 1'b0;
+                            repair_q <= 1'b0;
+                        end else begin
+                            fault_q <= fault[w] || (fault_q && !(writes && of[w/32] && wdata_q[w%32]));
+                            repair_q <= repaired[w]
+                                || (repair_q && !(writes && of[WATCH_WORDS+w/32] && wdata_q[w%32]));
+                        end
+                    end
+                end else begin : gen_none
+                    assign faults[w] = 1'b0;
+                    assign repairs[w] = 1'b0;
+                end
+            end
+            assign event_desync = event_q;
+            assign irq = irq_q;
+            assign clears = whole && (awaddr_q == EVENTS || |of);
+            always @(posedge clk) begin
+                if (rst) begin
+                    event_q <= 1'b0;
+                    irq_q <= 1'b0;
+                end else begin
+                    event_q <= desync || (event_q && !(writes && whole && awaddr_q == EVENTS && wdata_q[0]));
+                    irq_q <= event_q || |faults;
+                end
+            end
+        end else begin : gen_no_watch
+            wire unused_watch = &{1'b0, fault, repaired, desync, lost_from, lost_to};
+            assign faults = {(32*WATCH_WORDS){1'b0}};
+            assign repairs = {(32*WATCH_WORDS){1'b0}};
+            assign event_desync = 1'b0;
+            assign irq = 1'b0;
+            assign clears = 1'b0;
+        end
+    endgenerate
+
+    generate
+        if (MODES > 1) begin : gen_mode
+            reg [MODE_W-1:0] mode_q;
+            assign mode = mode_q;
+            always @(posedge clk) begin
+                if (rst) mode_q <= {MODE_W{1'b0}};
+                else if (writes && chooses) mode_q <= wdata_q[MODE_W-1:0];
+            end
+        end else begin : gen_one_mode
+            assign mode = 1'b0;
+        end
+    endgenerate
 
     // what is read, and whether there is something to read
     reg  [31:0] value_d;
     reg         known_d;
     reg  [31:0] beats_d;                // of a stream that is not the first
     reg         has_beats_d;
+    reg  [31:0] watch_d;                // of what was found
+    reg         has_watch_d;
     integer     n;
     always @* begin
         beats_d = 32'd0;
@@ -176,6 +283,36 @@ module axil_registers #(
                 beats_d = OUT_BEATS[32*n +: 32];
                 has_beats_d = 1'b1;
             end
+        watch_d = 32'd0;
+        has_watch_d = 1'b0;
+        if (WATCHED != 0) begin
+            for (n = 0; n < WATCH_WORDS; n = n + 1) begin
+                if (s_axi_araddr[11:2] == FAULTS_OF + n[9:0]) begin
+                    watch_d = faults[32*n +: 32];
+                    has_watch_d = 1'b1;
+                end
+                if (s_axi_araddr[11:2] == REPAIRS_OF + n[9:0]) begin
+                    watch_d = repairs[32*n +: 32];
+                    has_watch_d = 1'b1;
+                end
+            end
+            if (s_axi_araddr[11:2] == 10'h018) begin
+                watch_d = WATCHED;
+                has_watch_d = 1'b1;
+            end
+            if (s_axi_araddr[11:2] == EVENTS) begin
+                watch_d = {31'd0, event_desync};
+                has_watch_d = 1'b1;
+            end
+            if (s_axi_araddr[11:2] == 10'h01A) begin
+                watch_d = lost_from;
+                has_watch_d = 1'b1;
+            end
+            if (s_axi_araddr[11:2] == 10'h01B) begin
+                watch_d = lost_to;
+                has_watch_d = 1'b1;
+            end
+        end
         known_d = 1'b1;
         case (s_axi_araddr[11:2])
             10'h000: value_d = ID;
@@ -198,7 +335,7 @@ module axil_registers #(
             10'h011: value_d = BUILD_ID;
             10'h012: value_d = LAYERS;
             default: begin
-                value_d = beats_d;
+                value_d = beats_d | watch_d;
                 known_d = LAYERS != 0;
                 case (s_axi_araddr[11:2])
                     LOAD_LAYER: value_d = {24'd0, load_layer_q};
@@ -206,53 +343,81 @@ module axil_registers #(
                     LOAD_DATA:  value_d = 32'd0;
                     10'h016:    value_d = load_check_q;
                     10'h017:    value_d = {31'd0, selected_loaded && settle_q == 4'd0};
-                    default:    known_d = has_beats_d;
+                    default:    known_d = has_beats_d || has_watch_d;
                 endcase
+                if (MODES > 1 && s_axi_araddr[11:3] == MODE[9:1]) begin
+                    value_d = s_axi_araddr[2] ? {{(32-MODE_W){1'b0}}, mode} : MODES;
+                    known_d = 1'b1;
+                end
             end
         endcase
     end
 
-    // data: no reset, counts only with its valid bit, or with start
+    // data: no reset, counts only with its valid bit
     always @(posedge clk) begin
-        tlast_each_q <= wdata_q[2];
-        tlast_none_q <= wdata_q[3];
         if (!aw_held_q) awaddr_q <= s_axi_awaddr[11:2];
         if (!w_held_q) begin
             wdata_q <= s_axi_wdata;
             wstrb_q <= s_axi_wstrb;
         end
         if (writes)
-            bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES || selects || begins || loads ? OKAY : SLVERR;
+            bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES || selects || begins || loads || clears || chooses
+                ? OKAY : SLVERR;
         if (reads) begin
             rdata_q <= value_d;
             rresp_q <= known_d ? OKAY : SLVERR;
         end
     end
 
-    always @(posedge clk) begin
-        if (rst) begin
-            aw_held_q    <= 1'b0;
-            w_held_q     <= 1'b0;
-            bvalid_q     <= 1'b0;
-            rvalid_q     <= 1'b0;
-            start_q      <= 1'b0;
-            soft_reset_q <= 1'b0;
-            frames_q     <= 32'd0;
-        end else begin
-            aw_held_q    <= !writes && (aw_held_q || s_axi_awvalid);
-            w_held_q     <= !writes && (w_held_q || s_axi_wvalid);
-            bvalid_q     <= writes || (bvalid_q && !s_axi_bready);
-            rvalid_q     <= reads || (rvalid_q && !s_axi_rready);
-            start_q      <= writes && awaddr_q == CONTROL && wstrb_q[0] && wdata_q[0] && !unloaded_q;
-            soft_reset_q <= writes && awaddr_q == CONTROL && wstrb_q[0] && wdata_q[1];
-            if (writes && awaddr_q == FRAMES) begin
-                if (wstrb_q[0]) frames_q[7:0] <= wdata_q[7:0];
-                if (wstrb_q[1]) frames_q[15:8] <= wdata_q[15:8];
-                if (wstrb_q[2]) frames_q[23:16] <= wdata_q[23:16];
-                if (wstrb_q[3]) frames_q[31:24] <= wdata_q[31:24];
-            end
+    wire controls = writes && awaddr_q == CONTROL && wstrb_q[0];
+    wire [3:0] held_d = {!writes && (aw_held_q || s_axi_awvalid), !writes && (w_held_q || s_axi_wvalid),
+                         writes || (bvalid_q && !s_axi_bready), reads || (rvalid_q && !s_axi_rready)};
+    voted_reg #(
+        .W(4),
+        .TMR(TMR)
+    ) u_held (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d(held_d),
+        .q({aw_held_q, w_held_q, bvalid_q, rvalid_q})
+    );
+    voted_reg #(
+        .W(2),
+        .TMR(TMR)
+    ) u_control (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d({controls && wdata_q[0] && !unloaded_q, controls && wdata_q[1]}),
+        .q({start_q, soft_reset_q})
+    );
+    // these count with start
+    voted_reg #(
+        .W(2),
+        .TMR(TMR)
+    ) u_tlast (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(1'b1),
+        .d(wdata_q[3:2]),
+        .q({tlast_none_q, tlast_each_q})
+    );
+    generate
+        genvar f;
+        for (f = 0; f < 4; f = f + 1) begin : gen_frames
+            voted_reg #(
+                .W(8),
+                .TMR(TMR)
+            ) u_frames (
+                .clk(clk),
+                .rst(rst),
+                .enable(writes && awaddr_q == FRAMES && wstrb_q[f]),
+                .d(wdata_q[8*f +: 8]),
+                .q(frames_q[8*f +: 8])
+            );
         end
-    end
+    endgenerate
 
     // the check sum is the sum of the sums after each write from LOAD_WORDS on
     always @(posedge clk) begin
@@ -260,29 +425,63 @@ module axil_registers #(
         if (moves) load_sum_q <= begins ? wdata_q : load_sum_q + wdata_q;
     end
 
-    integer i;
     always @(posedge clk) begin
-        if (rst) begin
-            load_added_q  <= 1'b0;
-            load_check_q  <= 32'd0;
-            load_move_q   <= 2'b00;
-            load_layer_q  <= 8'd0;
-            for (i = 0; i < LOAD_W; i = i + 1) load_select_q[i] <= i == 0;
-            settle_q      <= 4'd0;
-            unloaded_q    <= LAYERS != 0;
-        end else begin
-            load_move_q <= {writes && begins, writes && loads};
-            if (writes && selects) begin
-                load_layer_q <= wdata_q[7:0];
-                for (i = 0; i < LOAD_W; i = i + 1) load_select_q[i] <= wdata_q == i;
-            end
-            load_added_q <= moves;
-            if (moves && begins) load_check_q <= 32'd0;
-            else if (load_added_q) load_check_q <= load_check_q + load_sum_q;
-            settle_q   <= moves ? 4'b1111 : settle_q >> 1;
-            unloaded_q <= LAYERS != 0 && (moves || settle_q != 4'd0 || !(&loaded));
-        end
+        if (rst || (moves && begins)) load_check_q <= 32'd0;
+        else if (load_added_q) load_check_q <= load_check_q + load_sum_q;
     end
+
+    localparam [0:0] LOADABLE = LAYERS != 0;
+    wire [LOAD_W-1:0] load_select_d;
+    generate
+        genvar l;
+        for (l = 0; l < LOAD_W; l = l + 1) begin : gen_select
+            assign load_select_d[l] = wdata_q == l;
+        end
+    endgenerate
+    wire unloaded_d = LAYERS != 0 && (moves || settle_q != 4'd0 || !(&loaded));
+    wire [3:0] settle_d = moves ? 4'b1111 : settle_q >> 1;
+    voted_reg #(
+        .W(3),
+        .TMR(TMR)
+    ) u_move (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d({writes && begins, writes && loads, moves}),
+        .q({load_move_q, load_added_q})
+    );
+    voted_reg #(
+        .W(8),
+        .TMR(TMR)
+    ) u_layer (
+        .clk(clk),
+        .rst(rst),
+        .enable(writes && selects),
+        .d(wdata_q[7:0]),
+        .q(load_layer_q)
+    );
+    voted_reg #(
+        .W(LOAD_W),
+        .RESET(1),
+        .TMR(TMR)
+    ) u_select (
+        .clk(clk),
+        .rst(rst),
+        .enable(writes && selects),
+        .d(load_select_d),
+        .q(load_select_q)
+    );
+    voted_reg #(
+        .W(5),
+        .RESET({4'd0, LOADABLE}),
+        .TMR(TMR)
+    ) u_unloaded (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d({settle_d, unloaded_d}),
+        .q({settle_q, unloaded_q})
+    );
 
 endmodule
 `default_nettype wire

@@ -22,6 +22,15 @@
 //   output_stalls on some output the core offers a word, the sink is not ready
 //   starved       on some input the core is ready for a word, none is offered
 //
+// With a WATCHDOG the core is reset at each start, and a run goes on when the core has lost its place: when
+//   late      nothing moved for WATCHDOG cycles in which no sink and no source was waited for, or
+//   surplus   it offers a word on an output whose frames that have begun to enter have all left.
+// Then `desync` pulses and the core is reset at once. The frames that had begun to enter on any input are lost, from the
+// one that is leaving on: what is left of them is taken from the host on each input, up to the frame's border, and
+// dropped; on each output as many words as are missing are sent, of zeros (`filling`). So both sides of the host stay in
+// step, frames are counted as ever, and the core begins with the next frame. lost_from and lost_to are the first frame of
+// the run that was lost, and the first that was not. What left before, since the core lost its place, may be wrong.
+//
 // bench: sim/bench_dataflow_controller.py
 `default_nettype none
 
@@ -30,7 +39,10 @@ module dataflow_controller #(
     parameter OUTPUTS   = 1,            // streams out
     parameter [32*INPUTS-1:0]  IN_BEATS  = {INPUTS{32'd16}},   // words in a frame, of each input, the first lowest
     parameter [32*OUTPUTS-1:0] OUT_BEATS = {OUTPUTS{32'd10}},  // words in a frame, of each output
-    parameter COUNTER_W = 48            // bits in a cycle counter, up to 64
+    parameter COUNTER_W = 48,           // bits in a cycle counter, up to 64
+    parameter WATCHDOG  = 0,            // cycles after which nothing moves any more; 0: the core is not watched
+    parameter EARLY     = 0,            // 1: words may come before their frame: no surplus is looked for
+    parameter TMR       = 0             // 1: three copies of each register of control, see voted_reg.v
 ) (
     input  wire        clk,
     input  wire        rst,             // synchronous, active high
@@ -45,6 +57,10 @@ module dataflow_controller #(
     output wire        done,
     output wire        tlast_error,     // an s_axis_tlast did not come where it had to, or came elsewhere
     output wire        core_rst,        // resets the core, one cycle after rst or soft_reset
+    output wire        desync,          // one cycle: the core lost its place
+    output wire        filling,         // words out are zeros
+    output wire [31:0] lost_from,
+    output wire [31:0] lost_to,
 
     // what happened since start
     output wire [31:0] frames_in,
@@ -89,18 +105,28 @@ module dataflow_controller #(
         end
     endgenerate
 
-    reg                 core_rst_q;
-    reg                 running_q;
-    reg                 done_q;
-    reg                 tlast_error_q;
-    reg                 endless_q;
-    reg                 tlast_each_q;
-    reg                 tlast_none_q;
-    reg [31:0]          last_frame_q;
-    reg [INPUTS-1:0]    open_q;         // words may enter
-    reg [OUTPUTS-1:0]   all_out_q;
-    reg [32*INPUTS-1:0]  frames_in_q;   // of each input
-    reg [32*OUTPUTS-1:0] frames_out_q;  // of each output
+    wire                core_rst_q;
+    wire                running_q;
+    wire                done_q;
+    wire                tlast_error_q;
+    wire                endless_q;
+    wire                tlast_each_q;
+    wire                tlast_none_q;
+    wire [31:0]         last_frame_q;
+    wire [INPUTS-1:0]   open_q;         // words may enter
+    wire [OUTPUTS-1:0]  all_out_q;
+    wire [32*INPUTS-1:0]  frames_in_q;  // of each input
+    wire [32*OUTPUTS-1:0] frames_out_q; // of each output
+    wire [INPUTS-1:0]   amid;           // a frame is on its way in
+    wire                closed;         // nothing passes: the core is in reset
+    wire                resync;         // the core is out of step
+    wire                restarts;       // it is reset
+    wire [INPUTS-1:0]   drains;         // words in are dropped
+    wire [OUTPUTS-1:0]  fills;          // words out are made up
+    wire [OUTPUTS-1:0]  owed;           // there is a word to come
+    wire [31:0]         last_frame_d = frames - 32'd1;
+    wire                starts = start && !running_q;
+    wire                clears = rst || soft_reset || starts;
     reg [COUNTER_W-1:0] cycles_q;
     reg [COUNTER_W-1:0] input_stalls_q;
     reg [COUNTER_W-1:0] output_stalls_q;
@@ -122,27 +148,66 @@ module dataflow_controller #(
             localparam [31:0] BEATS = IN_BEATS[32*i +: 32];
             localparam [31:0] LAST = BEATS - 1;
             localparam W = BEATS > 1 ? $clog2(BEATS) : 1;
-            reg [W-1:0] beat_q;
+            wire [W-1:0] beat_q;
+            wire [W-1:0] beat_d = in_ends[i] ? {W{1'b0}} : beat_q + 1'b1;
 
+            assign amid[i] = beat_q != {W{1'b0}};
             assign in_ends[i] = in_moves[i] && beat_q == LAST[W-1:0];
             assign run_ends[i] = in_ends[i] && !endless_q && frames_in_q[32*i +: 32] == last_frame_q;
-            always @(posedge clk) begin
-                if (rst || soft_reset) beat_q <= {W{1'b0}};
-                else if (in_moves[i]) beat_q <= in_ends[i] ? {W{1'b0}} : beat_q + 1'b1;
-            end
+            voted_reg #(
+                .W(W),
+                .TMR(TMR)
+            ) u_beat (
+                .clk(clk),
+                .rst(rst || soft_reset),
+                .enable(in_moves[i]),
+                .d(beat_d),
+                .q(beat_q)
+            );
+            wire [31:0] count_q = frames_in_q[32*i +: 32];
+            wire [31:0] count_d = count_q + 32'd1;
+            voted_reg #(
+                .W(32),
+                .TMR(TMR)
+            ) u_frames (
+                .clk(clk),
+                .rst(clears),
+                .enable(running_q && in_ends[i]),
+                .d(count_d),
+                .q(frames_in_q[32*i +: 32])
+            );
         end
         for (i = 0; i < OUTPUTS; i = i + 1) begin : gen_out
             localparam [31:0] BEATS = OUT_BEATS[32*i +: 32];
             localparam [31:0] LAST = BEATS - 1;
             localparam W = BEATS > 1 ? $clog2(BEATS) : 1;
-            reg [W-1:0] beat_q;
+            wire [W-1:0] beat_q;
+            wire [W-1:0] beat_d = out_ends[i] ? {W{1'b0}} : beat_q + 1'b1;
 
             assign m_axis_tlast[i] = beat_q == LAST[W-1:0];
             assign all_out_d[i] = all_out_q[i] || (out_ends[i] && frames_out_q[32*i +: 32] == last_frame_q);
-            always @(posedge clk) begin
-                if (rst || soft_reset) beat_q <= {W{1'b0}};
-                else if (out_moves[i]) beat_q <= out_ends[i] ? {W{1'b0}} : beat_q + 1'b1;
-            end
+            voted_reg #(
+                .W(W),
+                .TMR(TMR)
+            ) u_beat (
+                .clk(clk),
+                .rst(rst || soft_reset),
+                .enable(out_moves[i]),
+                .d(beat_d),
+                .q(beat_q)
+            );
+            wire [31:0] count_q = frames_out_q[32*i +: 32];
+            wire [31:0] count_d = count_q + 32'd1;
+            voted_reg #(
+                .W(32),
+                .TMR(TMR)
+            ) u_frames (
+                .clk(clk),
+                .rst(clears),
+                .enable(running_q && out_ends[i]),
+                .d(count_d),
+                .q(frames_out_q[32*i +: 32])
+            );
         end
     endgenerate
 
@@ -181,66 +246,219 @@ module dataflow_controller #(
         end
     endgenerate
 
-    assign core_s_axis_tvalid = s_axis_tvalid & open_q;
-    assign s_axis_tready      = core_s_axis_tready & open_q;
-    assign m_axis_tvalid      = core_m_axis_tvalid & {OUTPUTS{running_q}};
-    assign core_m_axis_tready = m_axis_tready & {OUTPUTS{running_q}};
+    wire [INPUTS-1:0]  enters = open_q & {INPUTS{!closed}};
+    wire [OUTPUTS-1:0] leaves = owed & {OUTPUTS{running_q && !closed}};
+    assign core_s_axis_tvalid = s_axis_tvalid & enters;
+    assign s_axis_tready      = (core_s_axis_tready & enters) | (drains & open_q);
+    assign m_axis_tvalid      = (core_m_axis_tvalid & leaves) | (fills & {OUTPUTS{running_q}});
+    assign core_m_axis_tready = m_axis_tready & leaves;
+    assign filling            = resync;
 
-    always @(posedge clk) begin
-        if (start && !running_q) begin
-            endless_q    <= frames == 32'd0;
-            last_frame_q <= frames - 32'd1;
-            tlast_each_q <= tlast_each;
-            tlast_none_q <= tlast_none;
+    generate
+        if (WATCHDOG > 0) begin : gen_watchdog
+            // a count of frames modulo 2^16 tells which are on their way
+            localparam TIME_W = $clog2(WATCHDOG + 1);
+            wire              resync_q;
+            wire [31:0]       from_q;
+            wire [31:0]       to_q;
+            wire [OUTPUTS-1:0] owed_q;
+            wire [OUTPUTS-1:0] owed_d;
+            wire [OUTPUTS-1:0] filled;
+            wire [INPUTS-1:0]  drained;
+            wire [TIME_W:0]   time_q;
+            wire [TIME_W:0]   time_d = time_q + 1'b1;
+            wire              moves = |in_moves || |out_moves;
+            // a sink is waited for, or a source in mid-frame or behind another, or there is nothing to do
+            wire [INPUTS-1:0] lags;
+            wire              waits = |(leaves & core_m_axis_tvalid & ~m_axis_tready)
+                || |(enters & ~s_axis_tvalid & (amid | lags))
+                || (!(|owed_q) && !(|(enters & s_axis_tvalid)));
+            wire              late = time_q[TIME_W] && !moves && !waits;
+            wire              surplus = EARLY == 0 && |(core_m_axis_tvalid & ~owed_q);
+            wire              stray = EARLY == 0 && done_q && |core_m_axis_tvalid;    // behind a run
+            wire              trips = running_q && !closed && !tlast_error_q && (late || surplus);
+            wire              tripped_q;
+            wire              ends = &drained && &filled;
+
+            // frames that have begun to enter on any input
+            wire [32*INPUTS-1:0] entering;
+            reg  [31:0]       begun;
+            integer           b;
+            always @* begin
+                begun = entering[31:0];
+                for (b = 1; b < INPUTS; b = b + 1)
+                    if (entering[32*b +: 32] > begun) begun = entering[32*b +: 32];
+            end
+
+            for (i = 0; i < INPUTS; i = i + 1) begin : gen_drain
+                assign entering[32*i +: 32] = frames_in_q[32*i +: 32] + {31'd0, amid[i]};
+                assign lags[i] = INPUTS > 1 && entering[32*i +: 16] != begun[15:0];
+                assign drained[i] = frames_in_q[32*i +: 16] == to_q[15:0];
+            end
+            for (i = 0; i < OUTPUTS; i = i + 1) begin : gen_fill
+                wire [15:0] out = frames_out_q[32*i +: 16];
+                wire [15:0] next = out + 16'd1;
+                assign filled[i] = out == to_q[15:0];
+                assign owed_d[i] = out_ends[i] ? next != begun[15:0] : out != begun[15:0];
+            end
+            assign owed   = owed_q | {OUTPUTS{EARLY != 0}};
+            assign closed = core_rst_q;
+            assign resync = resync_q;
+            assign drains = {INPUTS{resync_q}} & ~drained;
+            assign fills  = {OUTPUTS{resync_q}} & ~filled;
+            assign desync = trips || (!running_q && !closed && stray);
+            assign restarts = starts || desync || tripped_q;
+            assign lost_from = from_q;
+            assign lost_to   = to_q;
+
+            voted_reg #(
+                .W(OUTPUTS),
+                .TMR(TMR)
+            ) u_owed (
+                .clk(clk),
+                .rst(clears),
+                .enable(1'b1),
+                .d(owed_d),
+                .q(owed_q)
+            );
+            voted_reg #(
+                .W(TIME_W + 1),
+                .TMR(TMR)
+            ) u_time (
+                .clk(clk),
+                .rst(clears || resync_q || moves || !running_q),
+                .enable(!waits && !time_q[TIME_W]),
+                .d(time_d),
+                .q(time_q)
+            );
+            voted_reg #(
+                .TMR(TMR)
+            ) u_tripped (
+                .clk(clk),
+                .rst(rst || soft_reset),
+                .enable(1'b1),
+                .d(trips),
+                .q(tripped_q)
+            );
+            voted_reg #(
+                .TMR(TMR)
+            ) u_resync (
+                .clk(clk),
+                .rst(rst || soft_reset || !running_q),
+                .enable(1'b1),
+                .d(tripped_q || (resync_q && !ends)),
+                .q(resync_q)
+            );
+            voted_reg #(
+                .W(64),
+                .TMR(TMR)
+            ) u_lost (
+                .clk(clk),
+                .rst(clears),
+                .enable(tripped_q),
+                .d({frames_out_d, begun}),
+                .q({from_q, to_q})
+            );
+        end else begin : gen_no_watchdog
+            assign owed      = {OUTPUTS{1'b1}};
+            assign closed    = 1'b0;
+            assign resync    = 1'b0;
+            assign drains    = {INPUTS{1'b0}};
+            assign fills     = {OUTPUTS{1'b0}};
+            assign desync    = 1'b0;
+            assign restarts  = 1'b0;
+            assign lost_from = 32'd0;
+            assign lost_to   = 32'd0;
+            wire unused = &{1'b0, amid};
         end
-    end
+    endgenerate
 
-    integer k;
+    voted_reg #(
+        .W(35),
+        .TMR(TMR)
+    ) u_asked (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(starts),
+        .d({frames == 32'd0, last_frame_d, tlast_each, tlast_none}),
+        .q({endless_q, last_frame_q, tlast_each_q, tlast_none_q})
+    );
+
     always @(posedge clk) begin
-        if (rst || soft_reset || (start && !running_q)) begin
-            frames_in_q     <= {INPUTS{32'd0}};
-            frames_out_q    <= {OUTPUTS{32'd0}};
+        if (clears) begin
             cycles_q        <= {COUNTER_W{1'b0}};
             input_stalls_q  <= {COUNTER_W{1'b0}};
             output_stalls_q <= {COUNTER_W{1'b0}};
             starved_q       <= {COUNTER_W{1'b0}};
         end else if (running_q) begin
             cycles_q <= cycles_q + 1'b1;
-            for (k = 0; k < INPUTS; k = k + 1)
-                if (in_ends[k]) frames_in_q[32*k +: 32] <= frames_in_q[32*k +: 32] + 32'd1;
-            for (k = 0; k < OUTPUTS; k = k + 1)
-                if (out_ends[k]) frames_out_q[32*k +: 32] <= frames_out_q[32*k +: 32] + 32'd1;
             if (|(core_s_axis_tvalid & ~core_s_axis_tready)) input_stalls_q <= input_stalls_q + 1'b1;
             if (|(m_axis_tvalid & ~m_axis_tready)) output_stalls_q <= output_stalls_q + 1'b1;
             if (|(open_q & core_s_axis_tready & ~s_axis_tvalid)) starved_q <= starved_q + 1'b1;
         end
     end
 
-    always @(posedge clk) begin
-        core_rst_q <= rst || soft_reset;
-        if (rst || soft_reset) begin
-            running_q     <= 1'b0;
-            done_q        <= 1'b0;
-            tlast_error_q <= 1'b0;
-            open_q        <= {INPUTS{1'b0}};
-            all_out_q     <= {OUTPUTS{1'b0}};
-        end else if (!running_q) begin
-            if (start) begin
-                running_q <= 1'b1;
-                done_q    <= 1'b0;
-                open_q    <= {INPUTS{1'b1}};
-                all_out_q <= {OUTPUTS{1'b0}};
-            end
-        end else begin
-            if (|tlast_wrong) tlast_error_q <= 1'b1;
-            open_q    <= |tlast_wrong ? {INPUTS{1'b0}} : open_q & ~run_ends;
-            all_out_q <= all_out_d;
-            if (&all_in_d && &all_out_d) begin
-                running_q <= 1'b0;
-                done_q    <= 1'b1;
-            end
-        end
-    end
+    // a run begins, goes on and ends
+    wire               ends_run = running_q && &all_in_d && &all_out_d;
+    wire [INPUTS-1:0]  open_d = starts ? {INPUTS{1'b1}}
+        : |tlast_wrong ? {INPUTS{1'b0}} : open_q & ~run_ends;
+    wire [OUTPUTS-1:0] all_out_now = starts ? {OUTPUTS{1'b0}} : all_out_d;
+    voted_reg #(
+        .TMR(TMR)
+    ) u_core_rst (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(1'b1),
+        .d(rst || soft_reset || resync || restarts),
+        .q(core_rst_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_running (
+        .clk(clk),
+        .rst(rst || soft_reset),
+        .enable(starts || ends_run),
+        .d(!running_q),
+        .q(running_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_done (
+        .clk(clk),
+        .rst(rst || soft_reset),
+        .enable(starts || ends_run),
+        .d(running_q),
+        .q(done_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_tlast_error (
+        .clk(clk),
+        .rst(rst || soft_reset),
+        .enable(running_q && |tlast_wrong),
+        .d(1'b1),
+        .q(tlast_error_q)
+    );
+    voted_reg #(
+        .W(INPUTS),
+        .TMR(TMR)
+    ) u_open (
+        .clk(clk),
+        .rst(rst || soft_reset),
+        .enable(starts || running_q),
+        .d(open_d),
+        .q(open_q)
+    );
+    voted_reg #(
+        .W(OUTPUTS),
+        .TMR(TMR)
+    ) u_all_out (
+        .clk(clk),
+        .rst(rst || soft_reset),
+        .enable(starts || running_q),
+        .d(all_out_now),
+        .q(all_out_q)
+    );
 
 endmodule
 `default_nettype wire

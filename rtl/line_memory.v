@@ -16,6 +16,9 @@
 // that register has no reset of its own. The word is zero for a read_zero that came with the address, and after a
 // reset. Every reader has a copy of the memory. s_axis_tready is a register.
 //
+// With PARITY a bit lies above each activation, by which the word is looked at as it is given; `fault` says a clock later
+// that some did not fit.
+//
 // bench: sim/bench_line_memory.py
 `default_nettype none
 
@@ -37,6 +40,8 @@ module line_memory #(
     parameter ROW_STEP = 1,                   // rows that are given back at a time
     parameter LAST_STEP = 1,                  // rows that are given back at a frame's end
     parameter [X_W-1:0] PAD_VALUE = 0,        // what columns outside the frame read as
+    parameter PARITY = 0,                     // 1: a parity bit for each activation
+    parameter TMR = 0,                        // 1: three copies of each register of control, see voted_reg.v
     // not to be set
     parameter BEATS = (SIDE > 1) ? PHASES * STRIPE : (STRIPES - 1) * STRIPE + LAST_STRIPE - LEAD, // of a row's channel
     parameter COLUMN_BITS = $clog2(STRIPE),   // bits of the column in an address; 0: a stripe is one column
@@ -61,9 +66,12 @@ module line_memory #(
     input  wire                 read_enable,
     input  wire [READERS-1:0]   read_zero,
     input  wire [READERS*ADDRESS_W-1:0]   read_address,
-    output wire [READERS*STRIPES*X_W-1:0] read_word
+    output wire [READERS*STRIPES*X_W-1:0] read_word,
+    output wire                 fault
 );
 
+    localparam S_W = X_W + PARITY;                                  // bits that are stored for an activation
+    localparam [S_W-1:0] STORED_PAD = {{PARITY{^PAD_VALUE}}, PAD_VALUE};
     localparam FILL = (LAST_STRIPE < STRIPE || LEAD > 0) ? 1 : 0;  // there are columns outside the frame
     localparam DEPTH = (RING << (COLUMN_BITS + CHANNEL_BITS));
     localparam VIRTUAL_ROWS = PAD_TOP + ROWS + PAD_BOTTOM;
@@ -95,6 +103,9 @@ module line_memory #(
         if ((DEPTH <= 64) ? READ != 1 : (READ != 2 && READ != 3)) begin : gen_check_read
             line_memory_READ_must_be_1_in_LUTs_and_2_or_3_in_block_RAM error_i ();
         end
+        if (PARITY != 0 && PARITY != 1) begin : gen_check_parity
+            line_memory_PARITY_must_be_0_or_1 error_i ();
+        end
         if (CHANNELS < 1) begin : gen_check_channels
             line_memory_CHANNELS_must_be_at_least_1 error_i ();
         end
@@ -116,13 +127,13 @@ module line_memory #(
     endgenerate
 
     // where the next beat goes
-    reg  [V_W-1:0]       virtual_row_q;
-    reg  [SLOT_W-1:0]    slot_q;
-    reg  [CHANNEL_W-1:0] channel_q;
-    reg                  padding_q;     // the row that comes next is one of padding
-    reg                  room_q;        // there is a slot for it
-    reg                  ready_q;       // and beats of it can come
-    reg                  written_q;
+    wire [V_W-1:0]       virtual_row_q;
+    wire [SLOT_W-1:0]    slot_q;
+    wire [CHANNEL_W-1:0] channel_q;
+    wire                 padding_q;     // the row that comes next is one of padding
+    wire                 room_q;        // there is a slot for it
+    wire                 ready_q;       // and beats of it can come
+    wire                 written_q;
 
     wire beat = s_axis_tvalid && ready_q;
     wire last_channel = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
@@ -155,7 +166,8 @@ module line_memory #(
     row_count #(
         .RING(RING),
         .STEP(ROW_STEP),
-        .LAST_STEP(LAST_STEP)
+        .LAST_STEP(LAST_STEP),
+        .TMR(TMR)
     ) u_used (
         .clk(clk),
         .rst(rst),
@@ -168,30 +180,43 @@ module line_memory #(
     wire room_d = used_d != RING[USED_W-1:0];
     wire padding_d = row_ends ? padding_next : padding_q;
 
-    always @(posedge clk) begin
-        if (rst) begin
-            virtual_row_q <= 0;
-            slot_q <= 0;
-            written_q <= 1'b0;
-            padding_q <= PAD_TOP != 0;
-            room_q <= 1'b1;
-            ready_q <= PAD_TOP == 0;
-        end else begin
-            written_q <= row_ends;
-            padding_q <= padding_d;
-            room_q <= room_d;
-            ready_q <= room_d && !padding_d;
-            if (row_ends) begin
-                virtual_row_q <= virtual_last ? {V_W{1'b0}} : virtual_row_q + 1'b1;
-                slot_q <= (slot_q == LAST_SLOT[SLOT_W-1:0]) ? {SLOT_W{1'b0}} : slot_q + 1'b1;
-            end
-        end
-    end
+    localparam [0:0] PADDED_FIRST = PAD_TOP != 0;
+    voted_reg #(
+        .W(4),
+        .RESET({1'b0, PADDED_FIRST, 1'b1, !PADDED_FIRST}),
+        .TMR(TMR)
+    ) u_turn (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d({row_ends, padding_d, room_d, room_d && !padding_d}),
+        .q({written_q, padding_q, room_q, ready_q})
+    );
 
-    always @(posedge clk) begin
-        if (rst) channel_q <= 0;
-        else if (beat && column_ends) channel_q <= last_channel ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
-    end
+    wire [V_W-1:0]       virtual_row_d = virtual_last ? {V_W{1'b0}} : virtual_row_q + 1'b1;
+    wire [SLOT_W-1:0]    slot_d = (slot_q == LAST_SLOT[SLOT_W-1:0]) ? {SLOT_W{1'b0}} : slot_q + 1'b1;
+    voted_reg #(
+        .W(V_W + SLOT_W),
+        .TMR(TMR)
+    ) u_row (
+        .clk(clk),
+        .rst(rst),
+        .enable(row_ends),
+        .d({virtual_row_d, slot_d}),
+        .q({virtual_row_q, slot_q})
+    );
+
+    wire [CHANNEL_W-1:0] channel_d = last_channel ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
+    voted_reg #(
+        .W(CHANNEL_W),
+        .TMR(TMR)
+    ) u_channel (
+        .clk(clk),
+        .rst(rst),
+        .enable(beat && column_ends),
+        .d(channel_d),
+        .q(channel_q)
+    );
 
     assign s_axis_tready = ready_q;
     assign row_written = written_q;
@@ -204,26 +229,41 @@ module line_memory #(
         if (RASTER != 0) begin : gen_raster
             localparam COLUMN_W = (STRIPE > 1) ? COLUMN_BITS : 1;
             localparam END = LAST_STRIPE - 1;
-            reg  [PHASES-1:0]   phase_one_q;
-            reg  [COLUMN_W-1:0] column_q;
+            wire [PHASES-1:0]   phase_one_q;
+            wire [COLUMN_W-1:0] column_q;
             wire stripe_ends = column_q == LAST_IN_STRIPE[COLUMN_W-1:0];
             wire row_at_end = phase_one_q[PHASES-1] && column_q == END[COLUMN_W-1:0];
             assign phase = phase_one_q;
             assign column_wide = {{(32-COLUMN_W){1'b0}}, column_q};
             assign column_ends = 1'b1;
             assign last_beat = last_channel && row_at_end;
-            always @(posedge clk) begin
-                if (rst || (beat && last_beat)) begin
-                    phase_one_q <= {{(PHASES-1){1'b0}}, 1'b1};
-                    column_q <= LEAD[COLUMN_W-1:0];
-                end else if (beat && last_channel) begin
-                    column_q <= stripe_ends ? {COLUMN_W{1'b0}} : column_q + 1'b1;
-                    if (stripe_ends) phase_one_q <= phase_one_q << 1;
-                end
-            end
+            wire [PHASES-1:0]   phase_one_d = phase_one_q << 1;
+            wire [COLUMN_W-1:0] column_d = stripe_ends ? {COLUMN_W{1'b0}} : column_q + 1'b1;
+            voted_reg #(
+                .W(COLUMN_W),
+                .RESET(LEAD[COLUMN_W-1:0]),
+                .TMR(TMR)
+            ) u_column (
+                .clk(clk),
+                .rst(rst || (beat && last_beat)),
+                .enable(beat && last_channel),
+                .d(column_d),
+                .q(column_q)
+            );
+            voted_reg #(
+                .W(PHASES),
+                .RESET({{(PHASES-1){1'b0}}, 1'b1}),
+                .TMR(TMR)
+            ) u_phase (
+                .clk(clk),
+                .rst(rst || (beat && last_beat)),
+                .enable(beat && last_channel && stripe_ends),
+                .d(phase_one_d),
+                .q(phase_one_q)
+            );
         end else begin : gen_table
-            reg  [INDEX_W-1:0] index_q;
-            reg  [INDEX_W-1:0] group_q;
+            wire [INDEX_W-1:0] index_q;
+            wire [INDEX_W-1:0] group_q;
             wire [ENTRY_W-1:0] entry = TABLE[index_q * ENTRY_W +: ENTRY_W];
             wire [31:0] phase_wide = ({{(32-ENTRY_W){1'b0}}, entry} & ((32'd1 << (ENTRY_W - 1)) - 1)) >> COLUMN_BITS;
             wire last_index = index_q == LAST_INDEX[INDEX_W-1:0];
@@ -233,21 +273,29 @@ module line_memory #(
             for (h = 0; h < PHASES; h = h + 1) begin : gen_phase
                 assign phase[h] = phase_wide == h;
             end
-            always @(posedge clk) begin
-                if (rst) begin
-                    index_q <= 0;
-                    group_q <= 0;
-                end else if (beat) begin
-                    if (!column_ends) begin
-                        index_q <= index_q + 1'b1;
-                    end else if (!last_channel) begin
-                        index_q <= group_q;
-                    end else begin
-                        index_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
-                        group_q <= last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
-                    end
-                end
-            end
+            wire [INDEX_W-1:0] next = last_index ? {INDEX_W{1'b0}} : index_q + 1'b1;
+            wire [INDEX_W-1:0] index_d = (column_ends && !last_channel) ? group_q
+                : column_ends ? next : index_q + 1'b1;
+            voted_reg #(
+                .W(INDEX_W),
+                .TMR(TMR)
+            ) u_index (
+                .clk(clk),
+                .rst(rst),
+                .enable(beat),
+                .d(index_d),
+                .q(index_q)
+            );
+            voted_reg #(
+                .W(INDEX_W),
+                .TMR(TMR)
+            ) u_group (
+                .clk(clk),
+                .rst(rst),
+                .enable(beat && column_ends && last_channel),
+                .d(next),
+                .q(group_q)
+            );
         end
     endgenerate
 
@@ -260,28 +308,45 @@ module line_memory #(
     /* verilator lint_on UNUSEDSIGNAL */
 
     // one clock later the beat is written
-    reg  [PHASES-1:0]    phase_q;
+    wire [SIDE*S_W-1:0]  data;
+    generate
+        genvar d;
+        for (d = 0; d < SIDE; d = d + 1) begin : gen_data
+            assign data[d*S_W +: X_W] = s_axis_tdata[d*X_W +: X_W];
+            if (PARITY != 0) begin : gen_parity
+                assign data[d*S_W+X_W] = ^s_axis_tdata[d*X_W +: X_W];
+            end
+        end
+    endgenerate
+    wire [PHASES-1:0]    phase_q;
     /* verilator lint_off UNUSEDSIGNAL */
     reg                  last_is_real_q;    // words that are written whole do not ask
     /* verilator lint_on UNUSEDSIGNAL */
     reg  [ADDRESS_W-1:0] address_q;
-    reg  [SIDE*X_W-1:0]  data_q;
+    reg  [SIDE*S_W-1:0]  data_q;
     // no write before the first reset: it could hit a column that only holds padding
-    initial phase_q = {PHASES{1'b0}};
-    always @(posedge clk) begin
-        if (rst || !beat) phase_q <= {PHASES{1'b0}};
-        else phase_q <= phase;
-    end
+    voted_reg #(
+        .W(PHASES),
+        .INITIAL(1),
+        .TMR(TMR)
+    ) u_write_phase (
+        .clk(clk),
+        .rst(rst || !beat),
+        .enable(1'b1),
+        .d(phase),
+        .q(phase_q)
+    );
     always @(posedge clk) begin
         last_is_real_q <= column_wide < LAST_STRIPE;
         address_q <= address_wide[ADDRESS_W-1:0];
-        data_q <= s_axis_tdata;
+        data_q <= data;
     end
 
     /* verilator lint_off UNUSEDSIGNAL */
     wire [STRIPES-1:0]     write;           // nor these
     /* verilator lint_on UNUSEDSIGNAL */
-    wire [STRIPES*X_W-1:0] word;
+    wire [STRIPES*S_W-1:0] word;
+    wire [READERS*STRIPES*S_W-1:0] stored;      // what is read, with parity bits
     generate
         genvar g, r;
         for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
@@ -290,64 +355,84 @@ module line_memory #(
             end else begin : gen_inner
                 assign write[g] = phase_q[g % PHASES];
             end
-            assign word[g*X_W +: X_W] = data_q[(g/PHASES)*X_W +: X_W];
+            assign word[g*S_W +: S_W] = data_q[(g/PHASES)*S_W +: S_W];
         end
         for (r = 0; r < READERS; r = r + 1) begin : gen_reader
             if (DEPTH <= 64) begin : gen_lutram
                 wire clear = rst || (read_enable && read_zero[r]);
                 for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
-                    (* ram_style = "distributed" *) reg [X_W-1:0] memory [0:DEPTH-1];
-                    reg [X_W-1:0] word_q;
+                    (* ram_style = "distributed" *) reg [S_W-1:0] memory [0:DEPTH-1];
+                    reg [S_W-1:0] word_q;
                     if (FILL != 0) begin : gen_fill
                         integer w;
-                        initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = PAD_VALUE;
+                        initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = STORED_PAD;
                     end
-                    always @(posedge clk) if (write[g]) memory[address_q] <= word[g*X_W +: X_W];
+                    always @(posedge clk) if (write[g]) memory[address_q] <= word[g*S_W +: S_W];
                     always @(posedge clk) begin
-                        if (clear) word_q <= {X_W{1'b0}};
+                        if (clear) word_q <= {S_W{1'b0}};
                         else if (read_enable) word_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
                     end
-                    assign read_word[(r*STRIPES+g)*X_W +: X_W] = word_q;
+                    assign stored[(r*STRIPES+g)*S_W +: S_W] = word_q;
                 end
             end else begin : gen_block
-                (* ram_style = "block" *) (* no_rw_check *) reg [STRIPES*X_W-1:0] memory [0:DEPTH-1];
-                reg [STRIPES*X_W-1:0] read_q;
-                reg [STRIPES*X_W-1:0] word_q;
-                reg  [READ-2:0]       zero_q;
-                /* verilator lint_off UNUSEDSIGNAL */
-                wire [READ-1:0]       zero_d = {zero_q, read_zero[r]};    // the oldest goes
-                /* verilator lint_on UNUSEDSIGNAL */
-                wire [STRIPES*X_W-1:0] read;
+                (* ram_style = "block" *) (* no_rw_check *) reg [STRIPES*S_W-1:0] memory [0:DEPTH-1];
+                reg [STRIPES*S_W-1:0] read_q;
+                reg [STRIPES*S_W-1:0] word_q;
+                wire                  zero_q;
+                wire [STRIPES*S_W-1:0] read;
                 if (FILL != 0) begin : gen_fill
                     integer w;
-                    initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {STRIPES{PAD_VALUE}};
+                    initial for (w = 0; w < DEPTH; w = w + 1) memory[w] = {STRIPES{STORED_PAD}};
                 end
                 if (PHASES == 1 && FILL == 0) begin : gen_whole
                     always @(posedge clk) if (phase_q[0]) memory[address_q] <= word;
                 end else begin : gen_parts
                     for (g = 0; g < STRIPES; g = g + 1) begin : gen_stripe
-                        always @(posedge clk) if (write[g]) memory[address_q][g*X_W +: X_W] <= word[g*X_W +: X_W];
+                        always @(posedge clk) if (write[g]) memory[address_q][g*S_W +: S_W] <= word[g*S_W +: S_W];
                     end
                 end
                 always @(posedge clk) if (read_enable) read_q <= memory[read_address[r*ADDRESS_W +: ADDRESS_W]];
                 if (READ == 3) begin : gen_output
-                    reg [STRIPES*X_W-1:0] output_q;
+                    reg [STRIPES*S_W-1:0] output_q;
                     assign read = output_q;
                     always @(posedge clk) if (read_enable) output_q <= read_q;
                 end else begin : gen_as_read
                     assign read = read_q;
                 end
-                wire clear = rst || (read_enable && zero_q[READ-2]);
+                wire clear = rst || (read_enable && zero_q);
+                voted_reg #(
+                    .STAGES(READ - 1),
+                    .RESET(1'b1),
+                    .TMR(TMR)
+                ) u_zero (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(read_enable),
+                    .d(read_zero[r]),
+                    .q(zero_q)
+                );
                 always @(posedge clk) begin
-                    if (rst) zero_q <= {(READ-1){1'b1}};
-                    else if (read_enable) zero_q <= zero_d[READ-2:0];
-                end
-                always @(posedge clk) begin
-                    if (clear) word_q <= {(STRIPES*X_W){1'b0}};
+                    if (clear) word_q <= {(STRIPES*S_W){1'b0}};
                     else if (read_enable) word_q <= read;
                 end
-                assign read_word[r*STRIPES*X_W +: STRIPES*X_W] = word_q;
+                assign stored[r*STRIPES*S_W +: STRIPES*S_W] = word_q;
             end
+        end
+        if (PARITY != 0) begin : gen_parity
+            wire [READERS*STRIPES-1:0] odd;
+            reg                        fault_q;
+            for (g = 0; g < READERS * STRIPES; g = g + 1) begin : gen_odd
+                assign odd[g] = ^stored[g*S_W +: S_W];
+                assign read_word[g*X_W +: X_W] = stored[g*S_W +: X_W];
+            end
+            assign fault = fault_q;
+            always @(posedge clk) begin
+                if (rst) fault_q <= 1'b0;
+                else fault_q <= |odd;
+            end
+        end else begin : gen_no_parity
+            assign read_word = stored;
+            assign fault = 1'b0;
         end
     endgenerate
 

@@ -157,6 +157,8 @@ module matmul #(
     wire [31:0] b_address = (({31'd0, b_slot_q} << $clog2(STRIPE) | s_wide) << $clog2(K)) | k_wide;
     /* verilator lint_on UNUSEDSIGNAL */
 
+    wire unused_a_fault;
+    wire unused_b_fault;
     line_memory #(
         .X_W(A_W),
         .STRIPES(1),
@@ -178,7 +180,8 @@ module matmul #(
         .read_enable(enable),
         .read_zero(1'b0),
         .read_address(a_address[A_ADDRESS_W-1:0]),
-        .read_word(a_read)
+        .read_word(a_read),
+        .fault(unused_a_fault)
     );
 
     line_memory #(
@@ -202,7 +205,8 @@ module matmul #(
         .read_enable(enable),
         .read_zero(1'b0),
         .read_address(b_address[B_ADDRESS_W-1:0]),
-        .read_word(b_read)
+        .read_word(b_read),
+        .fault(unused_b_fault)
     );
 
     // the factors
@@ -323,6 +327,7 @@ module matmul #(
         .load(ends && !full),
         .is_final(1'b0),
         .sums(sums),
+        .mode(1'b0),
         .full(full),
         .m_axis_tdata(m_axis_tdata),
         .m_axis_tvalid(m_axis_tvalid),

@@ -25,7 +25,16 @@ module requantize #(
     parameter signed [63:0] HIGH = 255,  // greatest result
     parameter NO_LOW = 0,                // 1: there is no least result, whatever LOW
     parameter NO_HIGH = 0,               // 1: there is no greatest result, whatever HIGH
-    parameter XILINX = 0                 // primitives of a device family, see clamp.v
+    parameter TMR = 0,                   // 1: three copies of each register of control, see voted_reg.v
+    // where it is the mode that says both ends
+    parameter MODES = 1,                 // of which a load has one; 1: both ends are as above
+    /* verilator lint_off UNUSEDPARAM */
+    parameter [64*MODES-1:0] LOWS = 0,   // least result of each, signed, that of mode 0 lowest
+    parameter [64*MODES-1:0] HIGHS = 0,  // greatest result of each
+    /* verilator lint_on UNUSEDPARAM */
+    // device
+    parameter XILINX = 0,                // primitives of a device family, see clamp.v
+    parameter MODE_W = (MODES > 1) ? $clog2(MODES) : 1 // bits of a mode; not to be set
 ) (
     input  wire                         clk,
     input  wire                         rst,
@@ -34,6 +43,9 @@ module requantize #(
     input  wire                         is_final, // a single group, or FINAL = GROUPS, never asks
     /* verilator lint_on UNUSEDSIGNAL */
     input  wire [GROUPS*LANES*(IN_W+REST_W)-1:0] sums,
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire [MODE_W-1:0]            mode,     // of a load
+    /* verilator lint_on UNUSEDSIGNAL */
     output wire                         full,
 
     output wire [LANES*OUT_W-1:0]       m_axis_tdata,
@@ -47,12 +59,15 @@ module requantize #(
         if (GROUPS < 1 || FINAL < 1 || FINAL > GROUPS) begin : gen_check_groups
             requantize_FINAL_must_be_1_to_GROUPS error_i ();
         end
+        if (MODES > 1 && IN_SIGNED == 0) begin : gen_check_modes
+            requantize_IN_SIGNED_must_be_1_with_MODES error_i ();
+        end
     endgenerate
 
     localparam ALL_W = IN_W + REST_W;
     reg  [GROUPS*LANES*ALL_W-1:0] sums_q;
-    reg                          waits_q;   // sums_q holds a load
-    reg                          sends_q;   // words_q holds one
+    wire                         waits_q;   // sums_q holds a load
+    wire                         sends_q;   // words_q holds one
     wire                         leaves;    // the last word of a load
     wire                         moves = waits_q && (!sends_q || leaves);
 
@@ -63,21 +78,38 @@ module requantize #(
         if (load) sums_q <= sums;
     end
 
-    always @(posedge clk) begin
-        if (rst) begin
-            waits_q <= 1'b0;
-            sends_q <= 1'b0;
-        end else begin
-            if (load) waits_q <= 1'b1;
-            else if (moves) waits_q <= 1'b0;
-            if (moves) sends_q <= 1'b1;
-            else if (leaves) sends_q <= 1'b0;
-        end
-    end
+    voted_reg #(
+        .TMR(TMR)
+    ) u_waits (
+        .clk(clk),
+        .rst(rst),
+        .enable(load || moves),
+        .d(load),
+        .q(waits_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_sends (
+        .clk(clk),
+        .rst(rst),
+        .enable(moves || leaves),
+        .d(moves),
+        .q(sends_q)
+    );
 
     wire [GROUPS*WORD_W-1:0] clamped;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [MODE_W-1:0]        of_sums;       // the mode of sums_q
+    /* verilator lint_on UNUSEDSIGNAL */
     generate
         genvar i;
+        if (MODES > 1) begin : gen_mode
+            reg [MODE_W-1:0] mode_q;
+            assign of_sums = mode_q;
+            always @(posedge clk) if (load) mode_q <= mode;
+        end else begin : gen_one_mode
+            assign of_sums = 1'b0;
+        end
         for (i = 0; i < GROUPS * LANES; i = i + 1) begin : gen_lane
             wire [IN_W-1:0] rounded;
             if (REST_W > 0) begin : gen_even
@@ -88,19 +120,33 @@ module requantize #(
             end else begin : gen_as_it_is
                 assign rounded = sums_q[i*ALL_W +: IN_W];
             end
-            clamp #(
-                .IN_W(IN_W),
-                .IN_SIGNED(IN_SIGNED),
-                .OUT_W(OUT_W),
-                .LOW(LOW),
-                .HIGH(HIGH),
-                .NO_LOW(NO_LOW),
-                .NO_HIGH(NO_HIGH),
-                .XILINX(XILINX)
-            ) u_clamp (
-                .x(rounded),
-                .y(clamped[i*OUT_W +: OUT_W])
-            );
+            if (MODES > 1) begin : gen_mode_clamp
+                mode_clamp #(
+                    .MODES(MODES),
+                    .IN_W(IN_W),
+                    .OUT_W(OUT_W),
+                    .LOWS(LOWS),
+                    .HIGHS(HIGHS)
+                ) u_mode_clamp (
+                    .x(rounded),
+                    .mode(of_sums),
+                    .y(clamped[i*OUT_W +: OUT_W])
+                );
+            end else begin : gen_clamp
+                clamp #(
+                    .IN_W(IN_W),
+                    .IN_SIGNED(IN_SIGNED),
+                    .OUT_W(OUT_W),
+                    .LOW(LOW),
+                    .HIGH(HIGH),
+                    .NO_LOW(NO_LOW),
+                    .NO_HIGH(NO_HIGH),
+                    .XILINX(XILINX)
+                ) u_clamp (
+                    .x(rounded),
+                    .y(clamped[i*OUT_W +: OUT_W])
+                );
+            end
         end
 
         if (GROUPS == 1) begin : gen_single
@@ -115,13 +161,19 @@ module requantize #(
             localparam LAST = GROUPS - 1;
             localparam LAST_FINAL = FINAL - 1;
             reg  [GROUPS*WORD_W-1:0] words_q;
-            reg  [COUNT_W-1:0]       left_q;     // words behind the one that is offered
+            wire [COUNT_W-1:0]       left_q;     // words behind the one that is offered
             wire [COUNT_W-1:0]       behind;
             if (FINAL != GROUPS) begin : gen_final
-                reg final_q;
-                always @(posedge clk) begin
-                    if (load) final_q <= is_final;
-                end
+                wire final_q;
+                voted_reg #(
+                    .TMR(TMR)
+                ) u_final (
+                    .clk(clk),
+                    .rst(1'b0),
+                    .enable(load),
+                    .d(is_final),
+                    .q(final_q)
+                );
                 assign behind = final_q ? LAST_FINAL[COUNT_W-1:0] : LAST[COUNT_W-1:0];
             end else begin : gen_alike
                 assign behind = LAST[COUNT_W-1:0];
@@ -131,10 +183,17 @@ module requantize #(
             always @(posedge clk) begin
                 if (moves || m_axis_tready) words_q <= moves ? clamped : shifted;
             end
-            always @(posedge clk) begin
-                if (moves) left_q <= behind;
-                else if (m_axis_tready) left_q <= left_q - 1'b1;
-            end
+            wire [COUNT_W-1:0]       left_d = moves ? behind : left_q - 1'b1;
+            voted_reg #(
+                .W(COUNT_W),
+                .TMR(TMR)
+            ) u_left (
+                .clk(clk),
+                .rst(1'b0),
+                .enable(moves || m_axis_tready),
+                .d(left_d),
+                .q(left_q)
+            );
             assign leaves = sends_q && m_axis_tready && left_q == 0;
             assign m_axis_tdata = words_q[WORD_W-1:0];
         end

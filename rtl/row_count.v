@@ -11,6 +11,7 @@ module row_count #(
     parameter RING = 4,              // the most rows
     parameter STEP = 1,              // rows that go at a time
     parameter LAST_STEP = 1,         // rows that go with `last`
+    parameter TMR = 0,               // 1: three copies of the count, see voted_reg.v
     // not to be set
     parameter COUNT_W = $clog2(RING + 1) // bits of a count
 ) (
@@ -25,12 +26,18 @@ module row_count #(
 
     localparam PLACES = 1 << (COUNT_W + 3);
 
-    reg [COUNT_W-1:0] count_q;
+    wire [COUNT_W-1:0] count_q;
     assign count = count_q;
-    always @(posedge clk) begin
-        if (rst) count_q <= {COUNT_W{1'b0}};
-        else count_q <= next;
-    end
+    voted_reg #(
+        .W(COUNT_W),
+        .TMR(TMR)
+    ) u_count (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d(next),
+        .q(count_q)
+    );
 
     generate
         if (STEP > RING || LAST_STEP > RING) begin : gen_check

@@ -10,7 +10,8 @@
 
 module serializer #(
     parameter LANES = 4,             // sums of a load
-    parameter W = 8                  // bits of a sum
+    parameter W = 8,                 // bits of a sum
+    parameter TMR = 0                // 1: three copies of each register of control, see voted_reg.v
 ) (
     input  wire               clk,
     input  wire               rst,
@@ -37,18 +38,22 @@ module serializer #(
     endgenerate
 
     reg [LANES*W-1:0] sums_q;
-    reg               busy_q;
+    wire              busy_q;
     wire              leaves;         // the last beat of this load
 
     always @(posedge clk) begin
         if (load) sums_q <= sums;
     end
 
-    always @(posedge clk) begin
-        if (rst) busy_q <= 1'b0;
-        else if (load) busy_q <= 1'b1;
-        else if (leaves) busy_q <= 1'b0;
-    end
+    voted_reg #(
+        .TMR(TMR)
+    ) u_busy (
+        .clk(clk),
+        .rst(rst),
+        .enable(load || leaves),
+        .d(load),
+        .q(busy_q)
+    );
 
     generate
         if (LANES == 1) begin : gen_single
@@ -58,15 +63,28 @@ module serializer #(
             localparam LANE_W = $clog2(LANES);
             localparam LAST = LANES - 1;
             localparam LAST_SHORT = LANES - 2;
-            reg [LANE_W-1:0] lane_q;
-            reg              short_q;
-            always @(posedge clk) begin
-                if (load) short_q <= is_short;
-            end
-            always @(posedge clk) begin
-                if (rst || load) lane_q <= 0;
-                else if (busy_q && m_axis_tready) lane_q <= lane_q + 1'b1;
-            end
+            wire [LANE_W-1:0] lane_q;
+            wire [LANE_W-1:0] lane_d = lane_q + 1'b1;
+            wire              short_q;
+            voted_reg #(
+                .TMR(TMR)
+            ) u_short (
+                .clk(clk),
+                .rst(1'b0),
+                .enable(load),
+                .d(is_short),
+                .q(short_q)
+            );
+            voted_reg #(
+                .W(LANE_W),
+                .TMR(TMR)
+            ) u_lane (
+                .clk(clk),
+                .rst(rst || load),
+                .enable(busy_q && m_axis_tready),
+                .d(lane_d),
+                .q(lane_q)
+            );
             assign leaves = busy_q && m_axis_tready && lane_q == (short_q ? LAST_SHORT[LANE_W-1:0] : LAST[LANE_W-1:0]);
             assign m_axis_tdata = sums_q[lane_q*W +: W];
         end

@@ -14,7 +14,8 @@
 module stream_fifo #(
     parameter DATA_W = 8,               // bits in a word
     parameter DEPTH  = 16,              // words in the memory, 2 or more
-    parameter BLOCK  = 0                // above DEPTH 64: 1 block RAM, 0 LUT RAM
+    parameter BLOCK  = 0,               // above DEPTH 64: 1 block RAM, 0 LUT RAM
+    parameter TMR    = 0                // 1: three copies of each register of control, see voted_reg.v
 ) (
     input  wire              clk,
     input  wire              rst,       // synchronous, active high
@@ -42,9 +43,9 @@ module stream_fifo #(
         end
     endgenerate
 
-    reg  [ADDR_W:0]   level_q;          // words in the memory, less one
+    wire [ADDR_W:0]   level_q;          // words in the memory, less one
     reg  [DATA_W-1:0] head_q;
-    reg               head_valid_q;
+    wire              head_valid_q;
 
     wire push = s_axis_tvalid && s_axis_tready;
     wire free = m_axis_tready || !head_valid_q;  // the head may be replaced
@@ -56,25 +57,42 @@ module stream_fifo #(
     assign m_axis_tdata  = head_q;
     assign m_axis_tvalid = head_valid_q;
 
-    always @(posedge clk) begin
-        if (rst) begin
-            level_q      <= {(ADDR_W + 1){1'b1}};
-            head_valid_q <= 1'b0;
-        end else begin
-            if (push != pop) level_q <= level_q + {{ADDR_W{pop}}, 1'b1};  // down or up
-            if (free) head_valid_q <= read_valid;
-        end
-    end
+    wire [ADDR_W:0]   level_d = level_q + {{ADDR_W{pop}}, 1'b1};  // down or up
+    voted_reg #(
+        .W(ADDR_W + 1),
+        .RESET({(ADDR_W+1){1'b1}}),
+        .TMR(TMR)
+    ) u_level (
+        .clk(clk),
+        .rst(rst),
+        .enable(push != pop),
+        .d(level_d),
+        .q(level_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_head (
+        .clk(clk),
+        .rst(rst),
+        .enable(free),
+        .d(read_valid),
+        .q(head_valid_q)
+    );
 
     generate
         if (DEPTH > 64 && BLOCK != 0) begin : gen_ahead
-            reg read_valid_q;
+            wire read_valid_q;
             assign next = free || !read_valid_q;
             assign read_valid = read_valid_q;
-            always @(posedge clk) begin
-                if (rst) read_valid_q <= 1'b0;
-                else if (next) read_valid_q <= pop;
-            end
+            voted_reg #(
+                .TMR(TMR)
+            ) u_read (
+                .clk(clk),
+                .rst(rst),
+                .enable(next),
+                .d(pop),
+                .q(read_valid_q)
+            );
         end else begin : gen_at_once
             assign next = free;
             assign read_valid = pop;
@@ -91,18 +109,31 @@ module stream_fifo #(
                 end
             end
         end else begin : gen_memory
-            reg [ADDR_W-1:0] write_q;
-            reg [ADDR_W-1:0] read_q;
+            wire [ADDR_W-1:0] write_q;
+            wire [ADDR_W-1:0] read_q;
+            wire [ADDR_W-1:0] write_d = write_q == LAST[ADDR_W-1:0] ? {ADDR_W{1'b0}} : write_q + 1'b1;
+            wire [ADDR_W-1:0] read_d = read_q == LAST[ADDR_W-1:0] ? {ADDR_W{1'b0}} : read_q + 1'b1;
 
-            always @(posedge clk) begin
-                if (rst) begin
-                    write_q <= {ADDR_W{1'b0}};
-                    read_q  <= {ADDR_W{1'b0}};
-                end else begin
-                    if (push) write_q <= write_q == LAST[ADDR_W-1:0] ? {ADDR_W{1'b0}} : write_q + 1'b1;
-                    if (pop) read_q <= read_q == LAST[ADDR_W-1:0] ? {ADDR_W{1'b0}} : read_q + 1'b1;
-                end
-            end
+            voted_reg #(
+                .W(ADDR_W),
+                .TMR(TMR)
+            ) u_write_place (
+                .clk(clk),
+                .rst(rst),
+                .enable(push),
+                .d(write_d),
+                .q(write_q)
+            );
+            voted_reg #(
+                .W(ADDR_W),
+                .TMR(TMR)
+            ) u_read_place (
+                .clk(clk),
+                .rst(rst),
+                .enable(pop),
+                .d(read_d),
+                .q(read_q)
+            );
 
             // never read and written at one address in one cycle: an empty memory is not read
             if (BLOCK != 0) begin : gen_block

@@ -9,7 +9,8 @@
 `default_nettype none
 
 module stream_fork #(
-    parameter DATA_W = 8                // bits in a word
+    parameter DATA_W = 8,               // bits in a word
+    parameter TMR = 0                   // 1: three copies of each register of control, see voted_reg.v
 ) (
     input  wire              clk,
     input  wire              rst,       // synchronous, active high
@@ -36,8 +37,8 @@ module stream_fork #(
         end
     endgenerate
 
-    reg taken0_q;
-    reg taken1_q;
+    wire taken0_q;
+    wire taken1_q;
 
     wire served0 = taken0_q || m0_axis_tready;
     wire served1 = taken1_q || m1_axis_tready;
@@ -48,15 +49,16 @@ module stream_fork #(
     assign m0_axis_tvalid = s_axis_tvalid && !taken0_q;
     assign m1_axis_tvalid = s_axis_tvalid && !taken1_q;
 
-    always @(posedge clk) begin
-        if (rst) begin
-            taken0_q <= 1'b0;
-            taken1_q <= 1'b0;
-        end else if (s_axis_tvalid) begin
-            taken0_q <= served0 && !served1;
-            taken1_q <= served1 && !served0;
-        end
-    end
+    voted_reg #(
+        .W(2),
+        .TMR(TMR)
+    ) u_taken (
+        .clk(clk),
+        .rst(rst),
+        .enable(s_axis_tvalid),
+        .d({served0 && !served1, served1 && !served0}),
+        .q({taken0_q, taken1_q})
+    );
 
 endmodule
 `default_nettype wire

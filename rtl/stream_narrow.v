@@ -14,7 +14,8 @@ module stream_narrow #(
     parameter CHANNELS = 1,          // beats of a group, one a channel
     parameter STRIPE = 1,            // groups of a row
     parameter SHORT = 4,             // words that short beats bring: N (no beat is short) or N - 1
-    parameter SHORT_FROM = 1         // first group of a row that is short
+    parameter SHORT_FROM = 1,        // first group of a row that is short
+    parameter TMR = 0                // 1: three copies of each register of control, see voted_reg.v
 ) (
     input  wire                clk,
     input  wire                rst,
@@ -41,26 +42,40 @@ module stream_narrow #(
             localparam COLUMN_W = (STRIPE > 1) ? $clog2(STRIPE) : 1;
             localparam LAST_CHANNEL = CHANNELS - 1;
             localparam LAST_COLUMN = STRIPE - 1;
-            reg  [CHANNEL_W-1:0] channel_q;
-            reg  [COLUMN_W-1:0]  column_q;
+            wire [CHANNEL_W-1:0] channel_q;
+            wire [COLUMN_W-1:0]  column_q;
             wire                 channel_last = channel_q == LAST_CHANNEL[CHANNEL_W-1:0];
             wire                 column_last = column_q == LAST_COLUMN[COLUMN_W-1:0];
-            always @(posedge clk) begin
-                if (rst) begin
-                    channel_q <= 0;
-                    column_q <= 0;
-                end else if (beat) begin
-                    channel_q <= channel_last ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
-                    if (channel_last) column_q <= column_last ? {COLUMN_W{1'b0}} : column_q + 1'b1;
-                end
-            end
+            wire [CHANNEL_W-1:0] channel_d = channel_last ? {CHANNEL_W{1'b0}} : channel_q + 1'b1;
+            wire [COLUMN_W-1:0]  column_d = column_last ? {COLUMN_W{1'b0}} : column_q + 1'b1;
+            voted_reg #(
+                .W(CHANNEL_W),
+                .TMR(TMR)
+            ) u_channel (
+                .clk(clk),
+                .rst(rst),
+                .enable(beat),
+                .d(channel_d),
+                .q(channel_q)
+            );
+            voted_reg #(
+                .W(COLUMN_W),
+                .TMR(TMR)
+            ) u_column (
+                .clk(clk),
+                .rst(rst),
+                .enable(beat && channel_last),
+                .d(column_d),
+                .q(column_q)
+            );
             assign is_short = column_q >= SHORT_FROM[COLUMN_W-1:0];
         end
     endgenerate
 
     serializer #(
         .LANES(N),
-        .W(DATA_W)
+        .W(DATA_W),
+        .TMR(TMR)
     ) u_serializer (
         .clk(clk),
         .rst(rst),

@@ -11,6 +11,7 @@
 
 module stream_reg #(
     parameter DATA_W = 8,               // bits in a word
+    parameter TMR = 0,                  // 1: three copies of each register of control, see voted_reg.v
     parameter XILINX = 0                // primitives: 1 of UltraScale+, 2 of 7 series, which are the same here
 ) (
     input  wire              clk,
@@ -35,8 +36,8 @@ module stream_reg #(
 
     reg [DATA_W-1:0] head_q;
     reg [DATA_W-1:0] skid_q;
-    reg              head_valid_q;
-    reg              skid_valid_q;
+    wire             head_valid_q;
+    wire             skid_valid_q;
 
     wire push = s_axis_tvalid && s_axis_tready;
     wire pop = m_axis_tready || !head_valid_q;  // the head may be replaced
@@ -78,17 +79,24 @@ module stream_reg #(
         if (push && !pop) skid_q <= s_axis_tdata;
     end
 
-    always @(posedge clk) begin
-        if (rst) begin
-            head_valid_q <= 1'b0;
-            skid_valid_q <= 1'b0;
-        end else if (pop) begin
-            head_valid_q <= skid_valid_q || push;
-            skid_valid_q <= 1'b0;
-        end else if (push) begin
-            skid_valid_q <= 1'b1;
-        end
-    end
+    voted_reg #(
+        .TMR(TMR)
+    ) u_head (
+        .clk(clk),
+        .rst(rst),
+        .enable(pop),
+        .d(skid_valid_q || push),
+        .q(head_valid_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_skid (
+        .clk(clk),
+        .rst(rst),
+        .enable(pop || push),
+        .d(!pop),
+        .q(skid_valid_q)
+    );
 
 endmodule
 `default_nettype wire

@@ -7,7 +7,8 @@
 
 module stream_widen #(
     parameter DATA_W = 8,            // bits of a word
-    parameter N = 4                  // words in a beat out, 2 or more
+    parameter N = 4,                 // words in a beat out, 2 or more
+    parameter TMR = 0                // 1: three copies of each register of control, see voted_reg.v
 ) (
     input  wire                clk,
     input  wire                rst,
@@ -31,8 +32,8 @@ module stream_widen #(
     endgenerate
 
     reg [N*DATA_W-1:0] words_q;
-    reg [COUNT_W-1:0]  count_q;
-    reg                full_q;
+    wire [COUNT_W-1:0] count_q;
+    wire               full_q;
     wire               beat = s_axis_tvalid && s_axis_tready;
     /* verilator lint_off UNUSEDSIGNAL */
     wire [(N+1)*DATA_W-1:0] shifted = {s_axis_tdata, words_q};
@@ -46,16 +47,27 @@ module stream_widen #(
         if (beat) words_q <= shifted[DATA_W +: N*DATA_W];
     end
 
-    always @(posedge clk) begin
-        if (rst) begin
-            count_q <= 0;
-            full_q <= 1'b0;
-        end else begin
-            if (beat) count_q <= (count_q == LAST[COUNT_W-1:0]) ? {COUNT_W{1'b0}} : count_q + 1'b1;
-            if (beat && count_q == LAST[COUNT_W-1:0]) full_q <= 1'b1;
-            else if (m_axis_tready) full_q <= 1'b0;
-        end
-    end
+    wire               last = count_q == LAST[COUNT_W-1:0];
+    wire [COUNT_W-1:0] count_d = last ? {COUNT_W{1'b0}} : count_q + 1'b1;
+    voted_reg #(
+        .W(COUNT_W),
+        .TMR(TMR)
+    ) u_count (
+        .clk(clk),
+        .rst(rst),
+        .enable(beat),
+        .d(count_d),
+        .q(count_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_full (
+        .clk(clk),
+        .rst(rst),
+        .enable((beat && last) || m_axis_tready),
+        .d(beat && last),
+        .q(full_q)
+    );
 
 endmodule
 `default_nettype wire

@@ -68,6 +68,16 @@ module term_lanes #(
     parameter FINAL = 1,                      // groups that have a channel in a pixel's last round
     parameter GAPS = 0,                       // 1: a payload is a distance from the place before; 0: the place
     parameter SHARED = 0,                     // 1: one list for all channels (a pool)
+    parameter REPEAT = 1,                     // times that the list is walked for an output, see term_sequencer.v
+    parameter TURN = 0,                       // with REPEAT: input channels from one time to the next
+    parameter MODES = 1,                      // lists, one of which a frame has, see term_sequencer.v
+    parameter [32*MODES-1:0] LASTS = 0,       // with MODES: the last word of each, that of mode 0 lowest
+    parameter IN_FLIGHT = 2,                  // with MODES: places of the ring that says a frame's mode, see mode_ring.v
+    parameter MODE_ENDS = 0,                  // 1: results lie between the ends of their mode, not LOW and HIGH
+    /* verilator lint_off UNUSEDPARAM */
+    parameter [64*MODES-1:0] LOWS = 0,        // with MODE_ENDS, which alone asks for it: least result of each mode
+    parameter [64*MODES-1:0] HIGHS = 0,       // with MODE_ENDS, which alone asks for it: greatest result of each mode
+    /* verilator lint_on UNUSEDPARAM */
     /* verilator lint_off UNUSEDPARAM */
     parameter EAGER = 0,                      // 1: sums may follow each other without a clock between, see requantize.v
     /* verilator lint_on UNUSEDPARAM */
@@ -97,8 +107,18 @@ module term_lanes #(
     parameter ENTRY_W = 1 + $clog2(PHASES) + $clog2(STRIPE), // bits of an entry in TABLE
     // where each beat of a row's channel goes
     parameter [BEATS*ENTRY_W-1:0] TABLE = 0,  // see line_memory.v
+    // protection
+    parameter PARITY = 0,                     // 1: of what the input's memory holds, see line_memory.v
+    parameter CODE_W = 0,                     // check bits of a word of the list, see word_code.v
+    parameter TMR = 0,                        // 1: three copies of each register of control, see voted_reg.v
+    // as in term_sequencer.v, not to be set
+    parameter WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * (COMMAND_W + 1 + PAYLOAD_W), // bits of a word
+    // which bits of a word the check bits look at
+    parameter [((CODE_W > 0) ? CODE_W * WORD_W : 1)-1:0] CODE = 0, // see word_code.v
     // device
-    parameter XILINX = 0                      // primitives of a device family, see pe.v and clamp.v
+    parameter XILINX = 0,                     // primitives of a device family, see pe.v and clamp.v
+    // bits of `modes`; not to be set
+    parameter MODES_W = (MODES > 1) ? $clog2(IN_FLIGHT) + 1 + IN_FLIGHT * $clog2(MODES) : 1
 ) (
     input  wire             clk,
     input  wire             rst,
@@ -111,10 +131,18 @@ module term_lanes #(
     output wire                   m_axis_tvalid,
     input  wire                   m_axis_tready,
 
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire [MODES_W-1:0]     modes,      // with MODES: see mode_ring.v
+    /* verilator lint_on UNUSEDSIGNAL */
+
     // another list for the same layer, with LOAD; load = {begins, writes, 32 bits of data}: see term_loader.v
     input  wire                   load_select,
     input  wire [33:0]            load,
-    output wire                   loaded
+    output wire                   loaded,
+
+    // protection, a clock each: what was read was wrong, or was put right
+    output wire                   fault,
+    output wire                   repaired
 );
 
     // a frame's rows, with padding rows: what an output row waits for, and the last one
@@ -140,6 +168,7 @@ module term_lanes #(
     localparam REST_W = (EVEN != 0) ? DROP : 0;
     localparam UNSENT = DROP - REST_W;
     localparam LOADED_W = SENT_W + REST_W;
+    localparam MODE_W = (MODES > 1) ? $clog2(MODES) : 1;
     localparam [IMMEDIATE_W+X_W-1:0] PAD_EXTENDED = {{X_W{1'b0}}, PAD_VALUE};
 
     generate
@@ -164,6 +193,12 @@ module term_lanes #(
         if (SCALERS != 0 && DROP != 0) begin : gen_check_scaled
             term_lanes_DROP_must_be_0_with_SCALERS error_i ();
         end
+        if (REPEAT > 1 && FINAL != GROUPS) begin : gen_check_repeat
+            term_lanes_FINAL_must_be_GROUPS_with_REPEAT error_i ();
+        end
+        if (MODE_ENDS != 0 && (MODES == 1 || MAXIMUM != 0 || SCALERS != 0)) begin : gen_check_modes
+            term_lanes_MODE_ENDS_must_be_0_without_MODES_and_with_MAXIMUM_or_SCALERS error_i ();
+        end
         if (SENT_W > 64) begin : gen_check_sent
             term_lanes_W_with_F_less_DROP_must_be_up_to_64 error_i ();
         end
@@ -187,6 +222,10 @@ module term_lanes #(
         end
     endgenerate
 
+    wire                    line_fault;
+    wire                    list_fault;
+    assign fault = line_fault || list_fault;
+
     wire                    row_written;
     wire                    freed;
     wire                    freed_last;
@@ -201,6 +240,9 @@ module term_lanes #(
     wire [GROUPS*COMMAND_W-1:0]    command_3;
     wire                          last_3;
     wire                          final_3;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [MODE_W-1:0]             mode_3;             // with MODE_ENDS alone
+    /* verilator lint_on UNUSEDSIGNAL */
     wire                          enable;
 
     line_memory #(
@@ -221,6 +263,8 @@ module term_lanes #(
         .ROW_STEP((OUT_ROWS > 1) ? ROW_STEP : LAST_STEP),
         .LAST_STEP(LAST_STEP),
         .PAD_VALUE(PAD_EXTENDED[X_W-1:0]),
+        .PARITY(PARITY),
+        .TMR(TMR),
         .TABLE(TABLE)
     ) u_line_memory (
         .clk(clk),
@@ -234,8 +278,32 @@ module term_lanes #(
         .read_enable(enable),
         .read_zero(zero_2),
         .read_address(address_2),
-        .read_word(word_3)
+        .read_word(word_3),
+        .fault(line_fault)
     );
+
+    wire [MODE_W-1:0] mode;
+    wire              mode_known;
+    wire              mode_taken;
+    generate
+        if (MODES > 1) begin : gen_modes
+            mode_reader #(
+                .MODES(MODES),
+                .DEPTH(IN_FLIGHT)
+            ) u_mode_reader (
+                .clk(clk),
+                .rst(rst),
+                .modes(modes),
+                .mode(mode),
+                .known(mode_known),
+                .taken(mode_taken)
+            );
+        end else begin : gen_mode
+            wire unused = mode_taken;
+            assign mode = {MODE_W{1'b0}};
+            assign mode_known = 1'b1;
+        end
+    endgenerate
 
     term_sequencer #(
         .FILE(FILE),
@@ -248,6 +316,10 @@ module term_lanes #(
         .MAC((MAC != 0) ? 1 : 0),
         .COMMAND_W(COMMAND_W),
         .SHARED(SHARED),
+        .REPEAT(REPEAT),
+        .TURN(TURN),
+        .MODES(MODES),
+        .LASTS(LASTS),
         .CHECK(CHECK),
         .TAP_ROW_BITS($clog2(REACH_ROWS)),
         .TAP_COLUMN_BITS($clog2(REACH_COLUMNS)),
@@ -270,7 +342,10 @@ module term_lanes #(
         .LEGS(LEGS),
         .AFTER(BEHIND - LEGS),
         .IMMEDIATE_W(IMMEDIATE_W),
-        .PAD_VALUE(PAD_VALUE)
+        .PAD_VALUE(PAD_VALUE),
+        .CODE_W(CODE_W),
+        .TMR(TMR),
+        .CODE(CODE)
     ) u_term_sequencer (
         .clk(clk),
         .rst(rst),
@@ -278,6 +353,9 @@ module term_lanes #(
         .row_written(row_written),
         .freed(freed),
         .freed_last(freed_last),
+        .mode(mode),
+        .mode_known(mode_known),
+        .mode_taken(mode_taken),
         .address_2(address_2),
         .zero_2(zero_2),
         .leg_3(leg_3),
@@ -286,32 +364,41 @@ module term_lanes #(
         .command_3(command_3),
         .last_3(last_3),
         .final_3(final_3),
+        .mode_3(mode_3),
         .load_select(load_select),
         .load(load),
-        .loaded(loaded)
+        .loaded(loaded),
+        .fault(list_fault),
+        .repaired(repaired)
     );
 
     // stage 4: operands and command at the accumulators; a DSP slice gives its sums one stage later, two if it
     // multiplies
     localparam LATE = (MAC != 0) ? 2 : (DSP != 0) ? 1 : 0;
-    reg  [LATE:0] last_4q;
-    reg  [LATE:0] final_4q;
-    /* verilator lint_off UNUSEDSIGNAL */
-    wire [LATE+1:0] last_from_3 = {last_4q, last_3};      // the oldest goes
-    wire [LATE+1:0] final_from_3 = {final_4q, final_3};
-    /* verilator lint_on UNUSEDSIGNAL */
-    wire          ends = last_4q[LATE];
-    wire          is_final = final_4q[LATE];
+    wire          ends;
+    wire          is_final;
     wire          full;
 
-    always @(posedge clk) begin
-        if (rst) last_4q <= {(LATE+1){1'b0}};
-        else if (enable) last_4q <= last_from_3[LATE:0];
-    end
-
-    always @(posedge clk) begin
-        if (enable) final_4q <= final_from_3[LATE:0];
-    end
+    voted_reg #(
+        .STAGES(1 + LATE),
+        .TMR(TMR)
+    ) u_last (
+        .clk(clk),
+        .rst(rst),
+        .enable(enable),
+        .d(last_3),
+        .q(ends)
+    );
+    voted_reg #(
+        .STAGES(1 + LATE),
+        .TMR(TMR)
+    ) u_final (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(enable),
+        .d(final_3),
+        .q(is_final)
+    );
 
     // the whole pipeline holds while finished sums find the requantizer full
     assign enable = !(ends && full);
@@ -342,22 +429,29 @@ module term_lanes #(
             if (MAC != 0) begin : gen_mac
                 // a slice has the registers of stage 4 itself, and those of stage 5 for its sum's command, which so
                 // comes from stage 4
-                reg                    first_3q;
-                reg                    first_4q;
-                reg  [IMMEDIATE_W-1:0] immediate_4q;
-                always @(posedge clk) begin
-                    if (rst) begin
-                        first_3q <= 1'b1;
-                        first_4q <= 1'b1;
-                    end else if (enable) begin
-                        first_3q <= last_3;
-                        first_4q <= first_3q;
-                    end
-                end
-                always @(posedge clk) begin
-                    if (rst) immediate_4q <= {IMMEDIATE_W{1'b0}};
-                    else if (enable) immediate_4q <= group_immediate_3;
-                end
+                wire                   first_4q;
+                wire [IMMEDIATE_W-1:0] immediate_4q;
+                voted_reg #(
+                    .STAGES(2),
+                    .RESET(1'b1),
+                    .TMR(TMR)
+                ) u_first (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(enable),
+                    .d(last_3),
+                    .q(first_4q)
+                );
+                voted_reg #(
+                    .W(IMMEDIATE_W),
+                    .TMR(TMR)
+                ) u_immediate (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(enable),
+                    .d(group_immediate_3),
+                    .q(immediate_4q)
+                );
                 for (l = 0; l < LANES; l = l + MAC) begin : gen_slice
                     localparam USED = (l + MAC <= LANES) ? MAC : 1;
                     wire [MAC*X_W-1:0] x;
@@ -392,17 +486,23 @@ module term_lanes #(
                 end
             end else if (DSP != 0) begin : gen_dsp
                 // a slice has the registers of stage 4 itself; sums begin anew behind the last term of another
-                reg  first_3q;
+                wire first_3q;
                 wire [W-1:0] wide_immediate;
                 if (W > IMMEDIATE_W) begin : gen_wide
                     assign wide_immediate = {{(W-IMMEDIATE_W){group_immediate_3[IMMEDIATE_W-1]}}, group_immediate_3};
                 end else begin : gen_whole
                     assign wide_immediate = group_immediate_3;
                 end
-                always @(posedge clk) begin
-                    if (rst) first_3q <= 1'b1;
-                    else if (enable) first_3q <= last_3;
-                end
+                voted_reg #(
+                    .RESET(1'b1),
+                    .TMR(TMR)
+                ) u_first (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(enable),
+                    .d(last_3),
+                    .q(first_3q)
+                );
                 for (l = 0; l < LANES; l = l + 2) begin : gen_pair
                     /* verilator lint_off UNUSEDSIGNAL */
                     wire [2*W-1:0] sum;         // DROP low bits of each are not sent
@@ -443,16 +543,22 @@ module term_lanes #(
                 reg  [LANES*X_W-1:0] operands_4q;
                 wire [LANES*W-1:0]   extended_4;
                 /* verilator lint_off UNUSEDSIGNAL */
-                reg                shift_4q;    // a maximum uses neither
-                reg                negate_4q;
+                wire               shift_4q;    // a maximum uses neither
+                wire               negate_4q;
                 /* verilator lint_on UNUSEDSIGNAL */
-                reg                rst_q;
+                wire               rst_q;
                 // the operand register has no reset: one clock more and its old content is gone
                 wire clear = rst || rst_q || (enable && ends);
 
-                always @(posedge clk) begin
-                    rst_q <= rst;
-                end
+                voted_reg #(
+                    .TMR(TMR)
+                ) u_rst (
+                    .clk(clk),
+                    .rst(1'b0),
+                    .enable(1'b1),
+                    .d(rst),
+                    .q(rst_q)
+                );
 
                 // an immediate comes with activations that are zero: its ones are set, bit by bit, in the registers
                 for (k = 0; k < X_W; k = k + 1) begin : gen_operand
@@ -493,15 +599,16 @@ module term_lanes #(
                     end
                 end
 
-                always @(posedge clk) begin
-                    if (rst) begin
-                        shift_4q <= 1'b0;
-                        negate_4q <= 1'b0;
-                    end else if (enable) begin
-                        shift_4q <= group_command_3[1];
-                        negate_4q <= group_command_3[0];
-                    end
-                end
+                voted_reg #(
+                    .W(2),
+                    .TMR(TMR)
+                ) u_command (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(enable),
+                    .d(group_command_3[1:0]),
+                    .q({shift_4q, negate_4q})
+                );
 
                 for (l = 0; l < LANES; l = l + 1) begin : gen_lane
                     /* verilator lint_off UNUSEDSIGNAL */
@@ -581,6 +688,19 @@ module term_lanes #(
                 .m_axis_tready(m_axis_tready)
             );
         end else begin : gen_requantize
+            localparam END_MODES = (MODE_ENDS != 0) ? MODES : 1;
+            localparam END_MODE_W = (MODE_ENDS != 0) ? MODE_W : 1;
+            wire [END_MODE_W-1:0] mode_4;
+            if (MODE_ENDS != 0) begin : gen_mode_ends
+                reg  [(LATE+1)*MODE_W-1:0] mode_4q;
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [(LATE+2)*MODE_W-1:0] mode_from_3 = {mode_4q, mode_3};     // the oldest goes
+                /* verilator lint_on UNUSEDSIGNAL */
+                assign mode_4 = mode_4q[LATE*MODE_W +: MODE_W];
+                always @(posedge clk) if (enable) mode_4q <= mode_from_3[(LATE+1)*MODE_W-1:0];
+            end else begin : gen_ends
+                assign mode_4 = 1'b0;
+            end
             requantize #(
                 .LANES(LANES),
                 .GROUPS(GROUPS),
@@ -594,6 +714,10 @@ module term_lanes #(
                 .HIGH(HIGH),
                 .NO_LOW(NO_LOW),
                 .NO_HIGH(NO_HIGH),
+                .TMR(TMR),
+                .MODES(END_MODES),
+                .LOWS(LOWS[64*END_MODES-1:0]),
+                .HIGHS(HIGHS[64*END_MODES-1:0]),
                 .XILINX(XILINX)
             ) u_requantize (
                 .clk(clk),
@@ -601,6 +725,7 @@ module term_lanes #(
                 .load(enable && ends),
                 .is_final(is_final),
                 .sums(sums),
+                .mode(mode_4),
                 .full(full),
                 .m_axis_tdata(m_axis_tdata),
                 .m_axis_tvalid(m_axis_tvalid),

@@ -15,6 +15,7 @@ module term_loader #(
     parameter WORDS = 2,             // of the list at power-up; 0: none
     parameter DEPTH = 2,             // words of the memory
     parameter WIDTH = 8,             // bits of a word
+    parameter TMR = 0,               // 1: three copies of each register of control, see voted_reg.v
     // bits of an address; not to be set
     parameter ADDRESS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
@@ -36,22 +37,16 @@ module term_loader #(
     localparam LAST_WORD = (WORDS > 1) ? WORDS - 1 : 0;
 
     // the bus comes from afar: a register here
-    reg         begins_q;
-    reg         writes_q;
+    wire        begins_q;
+    wire        writes_q;
     reg  [31:0] data_q;
 
-    reg  [ADDRESS_W-1:0] last_q;
-    reg  [ADDRESS_W-1:0] next_q;
-    reg  [PIECE_W-1:0]   piece_q;
-    reg                  open_q;       // the list wants more
-    reg                  loaded_q;
-    initial begin
-        begins_q = 1'b0;
-        writes_q = 1'b0;
-        open_q = 1'b0;
-        loaded_q = WORDS != 0;
-        last_q = LAST_WORD[ADDRESS_W-1:0];
-    end
+    wire [ADDRESS_W-1:0] last_q;
+    wire [ADDRESS_W-1:0] next_q;
+    wire [PIECE_W-1:0]   piece_q;
+    wire                 open_q;       // the list wants more
+    wire                 loaded_q;
+    localparam [0:0] FILLED = WORDS != 0;
 
     /* verilator lint_off UNUSEDSIGNAL */
     wire [31:0] last_d = data_q - 32'd1;
@@ -75,25 +70,77 @@ module term_loader #(
     endgenerate
 
     always @(posedge clk) begin
-        begins_q <= load_select && load[33];
-        writes_q <= load_select && load[32];
         data_q <= load[31:0];
     end
 
-    always @(posedge clk) begin
-        if (begins_q) begin
-            last_q <= last_d[ADDRESS_W-1:0];
-            next_q <= 0;
-            piece_q <= 0;
-            open_q <= data_q != 32'd0 && data_q <= DEPTH;
-            loaded_q <= 1'b0;
-        end else if (writes_q) begin
-            piece_q <= word_ends ? {PIECE_W{1'b0}} : piece_q + 1'b1;
-            if (word_ends) next_q <= next_q + 1'b1;
-            if (word_ends && next_q == last_q) open_q <= 1'b0;
-            loaded_q <= write && next_q == last_q;
-        end
-    end
+    wire ends = write && next_q == last_q;
+    wire [PIECE_W-1:0]   piece_d = word_ends ? {PIECE_W{1'b0}} : piece_q + 1'b1;
+    wire [ADDRESS_W-1:0] next_d = next_q + 1'b1;
+    wire                 open_d = begins_q ? data_q != 32'd0 && data_q <= DEPTH : open_q && !(word_ends && next_q == last_q);
+    voted_reg #(
+        .W(2),
+        .INITIAL(1),
+        .TMR(TMR)
+    ) u_moves (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(1'b1),
+        .d({load_select && load[33], load_select && load[32]}),
+        .q({begins_q, writes_q})
+    );
+    voted_reg #(
+        .W(ADDRESS_W),
+        .RESET(LAST_WORD[ADDRESS_W-1:0]),
+        .INITIAL(1),
+        .TMR(TMR)
+    ) u_last (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(begins_q),
+        .d(last_d[ADDRESS_W-1:0]),
+        .q(last_q)
+    );
+    voted_reg #(
+        .W(ADDRESS_W),
+        .TMR(TMR)
+    ) u_next (
+        .clk(clk),
+        .rst(begins_q),
+        .enable(writes_q && word_ends),
+        .d(next_d),
+        .q(next_q)
+    );
+    voted_reg #(
+        .W(PIECE_W),
+        .TMR(TMR)
+    ) u_piece (
+        .clk(clk),
+        .rst(begins_q),
+        .enable(writes_q),
+        .d(piece_d),
+        .q(piece_q)
+    );
+    voted_reg #(
+        .INITIAL(1),
+        .TMR(TMR)
+    ) u_open (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(begins_q || writes_q),
+        .d(open_d),
+        .q(open_q)
+    );
+    voted_reg #(
+        .RESET(FILLED),
+        .INITIAL(1),
+        .TMR(TMR)
+    ) u_loaded (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(begins_q || writes_q),
+        .d(!begins_q && ends),
+        .q(loaded_q)
+    );
 
 endmodule
 `default_nettype wire

@@ -21,6 +21,7 @@ module term_rom #(
     parameter ROWS = DEPTH,          // words of a bank; a power of two where there are several banks
     parameter REGISTERED = 0,        // 1: the output has a register of its own
     parameter CHECK = 0,             // sum of place times row, modulo 2^32
+    parameter TMR = 0,               // 1: three copies of which bank is meant, see voted_reg.v
     // bits of an address; not to be set
     parameter ADDRESS_W = (DEPTH > 1) ? $clog2(DEPTH) : 1
 ) (
@@ -110,12 +111,18 @@ module term_rom #(
         end
         if (BANKS > 1) begin : gen_banks
             localparam LATE = (REGISTERED != 0) ? 2 : 1;
-            reg  [LATE*BANK_W-1:0] banks_q;
-            wire [BANK_W-1:0]      bank = banks_q[(LATE-1)*BANK_W +: BANK_W];
-            /* verilator lint_off UNUSEDSIGNAL */
-            wire [(LATE+1)*BANK_W-1:0] banks_d = {banks_q, bank_wide[BANK_W-1:0]};     // the oldest goes
-            /* verilator lint_on UNUSEDSIGNAL */
-            always @(posedge clk) if (enable) banks_q <= banks_d[LATE*BANK_W-1:0];
+            wire [BANK_W-1:0]      bank;
+            voted_reg #(
+                .W(BANK_W),
+                .STAGES(LATE),
+                .TMR(TMR)
+            ) u_bank (
+                .clk(clk),
+                .rst(1'b0),
+                .enable(enable),
+                .d(bank_wide[BANK_W-1:0]),
+                .q(bank)
+            );
             if (REGISTERED != 0) begin : gen_chosen
                 reg [WIDTH-1:0] word_q;
                 assign word = word_q;

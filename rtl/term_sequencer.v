@@ -17,6 +17,13 @@
 //     is walked
 //   ROUNDS times, group g in round r reading the channel r * GROUPS + g.
 //
+// With MODES the ROM holds a list for each, one behind the other, and each frame is of a mode. The words that are read
+// ahead of a frame are those of the mode before; where its own is another, they are dropped: it costs as many clocks as
+// there are registers behind the ROM.
+//
+// With REPEAT the list is walked so many times for each output, whose channels are as many times more: every time the
+// places' channels lie TURN further, modulo CHANNELS.
+//
 // Positions go row by row, in a row over the columns of the output stripes. A row starts when the rows that it reads are
 // written; until then, and in every bubble, the command adds the constant PAD_VALUE (0 for sums). Everything but the
 // rows written and given back holds while `enable` is low. With LOAD the list can be written (term_loader.v), up to DEPTH
@@ -24,6 +31,9 @@
 // registers (with GAPS another, as the places must be known), stage 2 the address, stage 3, READ clocks later and beside
 // the line memory's word, the outputs of names *_3. What a tap outside the frame reads is zero, and its immediate
 // PAD_VALUE: a row is padding where pads_q says so, a column where the memory holds it or there is one lane.
+//
+// The ROM's words carry CODE_W check bits (word_code.v), which cost a register more where they repair a word. `fault` and
+// `repaired` say, a clock after a word was there, what these found.
 //
 // bench: sim/bench_term_sequencer.py
 `default_nettype none
@@ -39,6 +49,10 @@ module term_sequencer #(
     parameter MAC = 0,               // 1: a command is a weight; 0: shift and negate
     parameter COMMAND_W = 2,         // bits of a command; 2 without MAC
     parameter SHARED = 0,            // 1: one list for all channels
+    parameter REPEAT = 1,            // times that the list is walked for an output
+    parameter TURN = 0,              // with REPEAT: channels from one time to the next, below CHANNELS
+    parameter MODES = 1,             // lists in the ROM, up to 256
+    parameter [32*MODES-1:0] LASTS = 0, // with MODES: the last word of each list, that of mode 0 lowest
     parameter CHECK = 0,             // of the list's words, see term_rom.v
     parameter TAP_ROW_BITS = 2,      // bits of the tap's row in a place; 0: there is one row
     parameter TAP_COLUMN_BITS = 2,   // bits of the tap's column; 0: there is one column
@@ -62,12 +76,18 @@ module term_sequencer #(
     parameter AFTER = 0,             // and legs outside for all lanes behind them
     parameter IMMEDIATE_W = 8,       // bits of the immediate bus
     parameter [IMMEDIATE_W-1:0] PAD_VALUE = 0, // what a tap outside the frame adds
+    parameter CODE_W = 0,            // check bits of a word, see word_code.v
+    parameter TMR = 0,               // 1: three copies of each register of control, see voted_reg.v
     // not to be set
+    parameter WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * (COMMAND_W + 1 + PAYLOAD_W), // bits of a word
+    parameter MODE_W = (MODES > 1) ? $clog2(MODES) : 1, // bits of a mode
     parameter LEG_W = (LEGS > 1) ? $clog2(LEGS) : 1, // bits of a leg
     parameter COLUMN_BITS = $clog2(IN_STRIPE),   // bits of the column in a memory address; 0: a stripe is one column
     parameter CHANNEL_BITS = $clog2(CHANNELS),   // bits of the channel; 0: there is one
     parameter ADDRESS_BITS = $clog2(RING) + COLUMN_BITS + CHANNEL_BITS, // bits of a memory address that say something
-    parameter ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1         // bits of a memory address
+    parameter ADDRESS_W = (ADDRESS_BITS > 0) ? ADDRESS_BITS : 1,        // bits of a memory address
+    // which bits of a word the check bits look at
+    parameter [((CODE_W > 0) ? CODE_W * WORD_W : 1)-1:0] CODE = 0       // see word_code.v
 ) (
     input  wire                   clk,
     input  wire                   rst,
@@ -77,6 +97,13 @@ module term_sequencer #(
     input  wire                   row_written,
     output wire                   freed,
     output wire                   freed_last,
+
+    // with MODES, of the frame that is begun next, see mode_reader.v
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  wire [MODE_W-1:0]             mode,
+    input  wire                          mode_known,
+    /* verilator lint_on UNUSEDSIGNAL */
+    output wire                          mode_taken,
 
     // of each group
     output wire [GROUPS*ADDRESS_W-1:0]   address_2,
@@ -88,17 +115,21 @@ module term_sequencer #(
     // of all
     output wire                          last_3,
     output wire                          final_3,
+    output wire [MODE_W-1:0]             mode_3,
 
     // load = {begins, writes, 32 bits of data}: see term_loader.v
     input  wire                          load_select,
     input  wire [33:0]                   load,
-    output wire                          loaded
+    output wire                          loaded,
+
+    // of the list's check bits
+    output wire                          fault,
+    output wire                          repaired
 );
 
     // with SHARED: times that the list is walked for an output
     localparam ROUNDS = (CHANNELS + GROUPS - 1) / GROUPS;
     localparam TERM_W = COMMAND_W + 1 + PAYLOAD_W;
-    localparam WORD_W = 1 + ((SHARED != 0) ? 1 : GROUPS) * TERM_W;
     localparam LIST_CHANNEL_BITS = (SHARED != 0) ? 0 : CHANNEL_BITS;
     localparam FIELDS_W = (PAYLOAD_W < 31) ? PAYLOAD_W : 31;   // only an immediate is wider
     localparam HALVES = IMMEDIATE_W > COMMAND_W - 1 + PAYLOAD_W;
@@ -117,7 +148,7 @@ module term_sequencer #(
     localparam COLUMN_W = $clog2(LAST_COLUMN + (1 << TAP_COLUMN_BITS) + 1);
     localparam COUNTED_W = (OUT_STRIPE > 1) ? COLUMN_W : 0;
     // words of the ROM and what is known of them, in registers from the ROM on to stage 1
-    localparam LATE = (LOAD != 2 && DEPTH <= 64) ? 0 : (ROM_ROWS < DEPTH) ? 2 : 1;
+    localparam LATE = ((LOAD != 2 && DEPTH <= 64) ? 0 : (ROM_ROWS < DEPTH) ? 2 : 1) + ((CODE_W > 1) ? 1 : 0);
     localparam FETCHES = 1 + LATE + ((GAPS != 0) ? 1 : 0);
 
     generate
@@ -126,6 +157,12 @@ module term_sequencer #(
         end
         if (MAC != 0 && HALVES && IMMEDIATE_W > 2 * HALF_W) begin : gen_check_immediate
             term_sequencer_IMMEDIATE_W_must_be_two_halves_at_most_with_MAC error_i ();
+        end
+        if (MODES > 1 && (SHARED != 0 || LOAD != 0)) begin : gen_check_modes
+            term_sequencer_SHARED_and_LOAD_must_be_0_with_MODES error_i ();
+        end
+        if (REPEAT > 1 && (SHARED != 0 || LOAD != 0 || MODES > 1 || CHANNELS < 2)) begin : gen_check_repeat
+            term_sequencer_REPEAT_must_be_1_with_SHARED_or_LOAD_or_MODES_or_one_of_CHANNELS error_i ();
         end
         if (GAPS != 0 && SHARED != 0) begin : gen_check_gaps
             term_sequencer_GAPS_must_be_0_with_SHARED error_i ();
@@ -136,17 +173,27 @@ module term_sequencer #(
     endgenerate
 
     // to stage 1: fetch
-    reg  [PC_W-1:0]    pc_q;
-    reg  [FETCHES-1:0] valid_q;
-    reg  [FETCHES-1:0] wrap_q;
+    wire [PC_W-1:0]    pc_q;
+    wire [FETCHES-1:0] valid_q;
+    wire [FETCHES-1:0] wrap_q;
+    wire [CODE_W+WORD_W-1:0] stored;
+    wire [CODE_W+WORD_W-1:0] write_stored;
     wire [WORD_W-1:0]  rom_word;
+    wire               wrong;
+    wire               one_wrong;      // and put right
     wire [WORD_W-1:0]  word_1;
     wire               valid_1 = valid_q[FETCHES-1];
-    wire               wrap_1 = wrap_q[FETCHES-1];
+    wire               repeat_last;    // the list in stage 1 is walked for the last time
+    wire               wrap_1 = wrap_q[FETCHES-1] && repeat_last;
     wire               row_ready;
-    wire               go_1 = valid_1 && row_ready;
-    wire               fetch = enable && (row_ready || !valid_1);
+    wire               stale;          // what was read ahead is of another mode, or that is not known yet
+    wire               flush;          // it is dropped
+    wire               ready = row_ready && !stale;
+    wire               go_1 = valid_1 && ready;
+    wire               fetch = enable && (ready || !valid_1);
+    wire [PC_W-1:0]    first_pc;       // of the list
     wire [PC_W-1:0]    last_pc;
+    wire [PC_W-1:0]    flush_pc;       // the first of the list that comes after `flush`
     wire               pc_last = pc_q == last_pc;
     wire               write;
     wire [PC_W-1:0]    write_address;
@@ -162,26 +209,62 @@ module term_sequencer #(
         .LOAD(LOAD),
         .FILE(FILE),
         .DEPTH(DEPTH),
-        .WIDTH(WORD_W),
+        .WIDTH(CODE_W + WORD_W),
         .ROWS(ROM_ROWS),
-        .REGISTERED((LATE != 0) ? 1 : 0),
-        .CHECK(CHECK)
+        .REGISTERED((LOAD != 2 && DEPTH <= 64) ? 0 : 1),
+        .CHECK(CHECK),
+        .TMR(TMR)
     ) u_term_rom (
         .clk(clk),
         .enable(fetch),
         .address(pc_q),
-        .word(rom_word),
+        .word(stored),
         .write(write),
         .write_address(write_address),
-        .write_word(write_word)
+        .write_word(write_stored)
+    );
+
+    word_code #(
+        .WIDTH(WORD_W),
+        .CODE_W(CODE_W),
+        .CODE(CODE)
+    ) u_word_code (
+        .clk(clk),
+        .enable(fetch),
+        .write_word(write_word),
+        .write_stored(write_stored),
+        .stored(stored),
+        .word(rom_word),
+        .wrong(wrong),
+        .repaired(one_wrong)
     );
 
     generate
+        if (CODE_W > 0) begin : gen_fault
+            reg fault_q;
+            reg repaired_q;
+            assign fault = fault_q;
+            assign repaired = repaired_q;
+            always @(posedge clk) begin
+                if (rst) begin
+                    fault_q <= 1'b0;
+                    repaired_q <= 1'b0;
+                end else begin
+                    fault_q <= valid_q[LATE] && wrong;
+                    repaired_q <= valid_q[LATE] && one_wrong;
+                end
+            end
+        end else begin : gen_no_fault
+            wire unused = wrong || one_wrong;
+            assign fault = 1'b0;
+            assign repaired = 1'b0;
+        end
         if (LOAD != 0) begin : gen_loader
             term_loader #(
                 .WORDS((LOAD == 1) ? TERMS : 0),
                 .DEPTH(DEPTH),
-                .WIDTH(WORD_W)
+                .WIDTH(WORD_W),
+                .TMR(TMR)
             ) u_term_loader (
                 .clk(clk),
                 .load_select(load_select),
@@ -197,22 +280,26 @@ module term_sequencer #(
             assign write = 1'b0;
             assign write_address = {PC_W{1'b0}};
             assign write_word = {WORD_W{1'b0}};
-            assign last_pc = LAST_PC[PC_W-1:0];
+            if (MODES == 1) begin : gen_one_list
+                assign last_pc = LAST_PC[PC_W-1:0];
+            end
             assign loaded = 1'b1;
         end
     endgenerate
 
-    always @(posedge clk) begin
-        if (rst) begin
-            pc_q <= 0;
-            valid_q <= {FETCHES{1'b0}};
-            wrap_q <= {FETCHES{1'b0}};
-        end else if (fetch) begin
-            pc_q <= pc_last ? {PC_W{1'b0}} : pc_q + 1'b1;
-            valid_q <= valid_d[FETCHES-1:0];
-            wrap_q <= wrap_d[FETCHES-1:0];
-        end
-    end
+    wire [PC_W-1:0]    pc_d = flush ? flush_pc : pc_last ? first_pc : pc_q + 1'b1;
+    wire [FETCHES-1:0] valid_next = flush ? {FETCHES{1'b0}} : valid_d[FETCHES-1:0];
+    wire [FETCHES-1:0] wrap_next = flush ? wrap_q : wrap_d[FETCHES-1:0];
+    voted_reg #(
+        .W(PC_W + 2 * FETCHES),
+        .TMR(TMR)
+    ) u_fetch (
+        .clk(clk),
+        .rst(rst),
+        .enable(fetch || flush),
+        .d({pc_d, valid_next, wrap_next}),
+        .q({pc_q, valid_q, wrap_q})
+    );
 
     // the first channel of the round in stage 1
     wire [31:0] base_1;
@@ -220,24 +307,66 @@ module term_sequencer #(
         if (SHARED != 0) begin : gen_shared
             localparam BASE_W = $clog2(ROUNDS * GROUPS + 1);
             localparam LAST_BASE = (ROUNDS - 1) * GROUPS;
-            reg [BASE_W-1:0]           base_q;
-            reg [FETCHES*BASE_W-1:0]   bases_q;
+            wire [BASE_W-1:0]          base_q;
+            wire [FETCHES*BASE_W-1:0]  bases_q;
             /* verilator lint_off UNUSEDSIGNAL */
             wire [(FETCHES+1)*BASE_W-1:0] bases_d = {bases_q, base_q};  // the oldest goes
             /* verilator lint_on UNUSEDSIGNAL */
             assign round_last = base_q == LAST_BASE[BASE_W-1:0];
             assign base_1 = {{(32-BASE_W){1'b0}}, bases_q[(FETCHES-1)*BASE_W +: BASE_W]};
-            always @(posedge clk) begin
-                if (rst) begin
-                    base_q <= 0;
-                end else if (fetch) begin
-                    if (pc_last) base_q <= round_last ? {BASE_W{1'b0}} : base_q + GROUPS[BASE_W-1:0];
-                    bases_q <= bases_d[FETCHES*BASE_W-1:0];
-                end
-            end
+            wire [BASE_W-1:0] base_d = round_last ? {BASE_W{1'b0}} : base_q + GROUPS[BASE_W-1:0];
+            voted_reg #(
+                .W(BASE_W),
+                .TMR(TMR)
+            ) u_base (
+                .clk(clk),
+                .rst(rst),
+                .enable(fetch && pc_last),
+                .d(base_d),
+                .q(base_q)
+            );
+            voted_reg #(
+                .W(FETCHES * BASE_W),
+                .TMR(TMR)
+            ) u_bases (
+                .clk(clk),
+                .rst(1'b0),
+                .enable(fetch),
+                .d(bases_d[FETCHES*BASE_W-1:0]),
+                .q(bases_q)
+            );
         end else begin : gen_own
             assign round_last = 1'b1;
             assign base_1 = 32'd0;
+        end
+    endgenerate
+
+    // how far the channels in stage 1 are turned
+    wire [31:0] turn_1;
+    generate
+        if (REPEAT > 1) begin : gen_repeat
+            localparam TIME_W = $clog2(REPEAT);
+            localparam LAST_TIME = REPEAT - 1;
+            localparam BACK = CHANNELS - TURN;
+            reg  [TIME_W-1:0]       time_q;
+            reg  [CHANNEL_BITS-1:0] turn_q;
+            // CHANNELS may be no power of two
+            wire                    past = turn_q >= BACK[CHANNEL_BITS-1:0];
+            wire [CHANNEL_BITS-1:0] turned = past ? turn_q - BACK[CHANNEL_BITS-1:0] : turn_q + TURN[CHANNEL_BITS-1:0];
+            assign repeat_last = time_q == LAST_TIME[TIME_W-1:0];
+            assign turn_1 = {{(32-CHANNEL_BITS){1'b0}}, turn_q};
+            always @(posedge clk) begin
+                if (rst) begin
+                    time_q <= {TIME_W{1'b0}};
+                    turn_q <= {CHANNEL_BITS{1'b0}};
+                end else if (enable && go_1 && wrap_q[FETCHES-1]) begin
+                    time_q <= repeat_last ? {TIME_W{1'b0}} : time_q + 1'b1;
+                    turn_q <= repeat_last ? {CHANNEL_BITS{1'b0}} : turned;
+                end
+            end
+        end else begin : gen_once
+            assign repeat_last = 1'b1;
+            assign turn_1 = 32'd0;
         end
     endgenerate
 
@@ -276,10 +405,10 @@ module term_sequencer #(
     endgenerate
 
     // stage 1: the position of this term's output
-    reg  [COLUMN_W-1:0] column_q;       // where its window begins
-    reg  [R_W-1:0]      out_row_q;
-    reg                 row_last_q;
-    reg  [SLOT_W-1:0]   slot_q;         // of the window's first row
+    wire [COLUMN_W-1:0] column_q;       // where its window begins
+    wire [R_W-1:0]      out_row_q;
+    wire                row_last_q;
+    wire [SLOT_W-1:0]   slot_q;         // of the window's first row
     wire [SLOT_W-1:0]   next_slot;
     wire [AVAILABLE_W-1:0] available;   // written rows from the window's first on
     /* verilator lint_off UNUSEDSIGNAL */
@@ -297,7 +426,8 @@ module term_sequencer #(
     row_count #(
         .RING(RING),
         .STEP((OUT_ROWS > 1) ? ROW_STEP : LAST_STEP),
-        .LAST_STEP(LAST_STEP)
+        .LAST_STEP(LAST_STEP),
+        .TMR(TMR)
     ) u_available (
         .clk(clk),
         .rst(rst),
@@ -317,23 +447,33 @@ module term_sequencer #(
         .y(next_slot)
     );
 
-    always @(posedge clk) begin
-        if (rst) begin
-            column_q <= FIRST_COLUMN[COLUMN_W-1:0];
-            out_row_q <= 0;
-            row_last_q <= OUT_ROWS == 1;
-            slot_q <= 0;
-        end else begin
-            if (moves_1) begin
-                column_q <= stripe_last ? FIRST_COLUMN[COLUMN_W-1:0] : column + COLUMN_STEP[COLUMN_W-1:0];
-            end
-            if (row_ends) begin
-                out_row_q <= row_last_q ? {R_W{1'b0}} : out_row_q + 1'b1;
-                row_last_q <= OUT_ROWS == 1 || {{(32-R_W){1'b0}}, out_row_q} == LAST_ROW - 1;
-                slot_q <= next_slot;
-            end
-        end
-    end
+    wire [COLUMN_W-1:0] column_d = stripe_last ? FIRST_COLUMN[COLUMN_W-1:0] : column + COLUMN_STEP[COLUMN_W-1:0];
+    voted_reg #(
+        .W(COLUMN_W),
+        .RESET(FIRST_COLUMN[COLUMN_W-1:0]),
+        .TMR(TMR)
+    ) u_column (
+        .clk(clk),
+        .rst(rst),
+        .enable(moves_1),
+        .d(column_d),
+        .q(column_q)
+    );
+
+    localparam [0:0] ONE_ROW = OUT_ROWS == 1;
+    wire [R_W-1:0] out_row_d = row_last_q ? {R_W{1'b0}} : out_row_q + 1'b1;
+    wire           row_last_d = OUT_ROWS == 1 || {{(32-R_W){1'b0}}, out_row_q} == LAST_ROW - 1;
+    voted_reg #(
+        .W(R_W + 1 + SLOT_W),
+        .RESET({{R_W{1'b0}}, ONE_ROW, {SLOT_W{1'b0}}}),
+        .TMR(TMR)
+    ) u_row (
+        .clk(clk),
+        .rst(rst),
+        .enable(row_ends),
+        .d({out_row_d, row_last_d, next_slot}),
+        .q({out_row_q, row_last_q, slot_q})
+    );
 
     // which rows of the window are padding
     wire [(1<<TAP_ROW_BITS)-1:0] pads;
@@ -352,7 +492,6 @@ module term_sequencer #(
                 /* verilator lint_on UNUSEDSIGNAL */
                 wire        above;
                 wire        below;
-                reg         pad_q;
                 if (TOP > 1) begin : gen_above
                     assign above = row < TOP - 1;
                 end else begin : gen_not_above
@@ -365,59 +504,157 @@ module term_sequencer #(
                 end else begin : gen_not_below
                     assign below = 1'b0;
                 end
-                assign pads[r] = pad_q;
-                always @(posedge clk) begin
-                    if (rst) pad_q <= TOP > 0 || BOTTOM == 0;
-                    else if (row_ends) pad_q <= row_last_q ? TOP > 0 || BOTTOM == 0 : above || below;
-                end
+                localparam [0:0] AT_TOP = TOP > 0 || BOTTOM == 0;
+                voted_reg #(
+                    .RESET(AT_TOP),
+                    .TMR(TMR)
+                ) u_pad (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(row_ends),
+                    .d(row_last_q ? AT_TOP : above || below),
+                    .q(pads[r])
+                );
             end
         end
     endgenerate
 
+    // the mode of what is read, and of stages 1 to 3
+    generate
+        if (MODES > 1) begin : gen_modes
+            reg  [MODE_W-1:0]      mode_1q;
+            reg                    fresh_q;     // the frame of stage 1 has not begun
+            reg  [MODE_W-1:0]      mode_2q;
+            reg  [READ*MODE_W-1:0] mode_3q;
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [(READ+1)*MODE_W-1:0] mode_3d = {mode_3q, mode_2q};    // the oldest goes
+            /* verilator lint_on UNUSEDSIGNAL */
+            wire                   same = mode_known && mode == mode_1q;
+            reg  [PC_W-1:0]        first_d;
+            reg  [PC_W-1:0]        last_d;
+            reg  [PC_W-1:0]        flush_d;
+
+            // ORs of constants, of which one is chosen
+            integer n;
+            always @* begin
+                first_d = {PC_W{1'b0}};
+                last_d = {PC_W{1'b0}};
+                flush_d = {PC_W{1'b0}};
+                for (n = 0; n < MODES; n = n + 1) begin
+                    if (mode_1q == n[MODE_W-1:0]) last_d = last_d | LASTS[32*n +: PC_W];
+                    if (n > 0 && mode_1q == n[MODE_W-1:0]) first_d = first_d | (LASTS[32*(n-1) +: PC_W] + 1'b1);
+                    if (n > 0 && mode == n[MODE_W-1:0]) flush_d = flush_d | (LASTS[32*(n-1) +: PC_W] + 1'b1);
+                end
+            end
+
+            assign first_pc = first_d;
+            assign last_pc = last_d;
+            assign flush_pc = flush_d;
+            assign stale = fresh_q && !same;
+            assign flush = stale && mode_known;
+            assign mode_taken = fresh_q && same;
+            assign mode_3 = mode_3q[(READ-1)*MODE_W +: MODE_W];
+
+            always @(posedge clk) begin
+                if (rst) begin
+                    mode_1q <= {MODE_W{1'b0}};
+                    fresh_q <= 1'b1;
+                end else begin
+                    if (flush) mode_1q <= mode;
+                    if (row_ends && row_last_q) fresh_q <= 1'b1;
+                    else if (mode_taken) fresh_q <= 1'b0;
+                end
+            end
+
+            always @(posedge clk) begin
+                if (enable) begin
+                    mode_2q <= mode_1q;
+                    mode_3q <= mode_3d[READ*MODE_W-1:0];
+                end
+            end
+        end else begin : gen_mode
+            assign first_pc = {PC_W{1'b0}};
+            assign flush_pc = {PC_W{1'b0}};
+            assign stale = 1'b0;
+            assign flush = 1'b0;
+            assign mode_taken = 1'b0;
+            assign mode_3 = {MODE_W{1'b0}};
+        end
+    endgenerate
+
     // what all groups share; stage 2, and stage 3 beside the memory's word
-    reg             last_2q;
-    reg             final_2q;
-    reg  [READ-1:0] last_3q;
-    reg  [READ-1:0] final_3q;
-    reg             freed_2q;
-    reg             freed_last_2q;
-    /* verilator lint_off UNUSEDSIGNAL */
-    wire [READ:0]   last_3d = {last_3q, last_2q};       // the oldest goes
-    wire [READ:0]   final_3d = {final_3q, final_2q};
-    /* verilator lint_on UNUSEDSIGNAL */
+    wire            last_3q;
+    wire            final_3q;
+    wire            freed_2q;
+    wire            freed_last_2q;
 
-    always @(posedge clk) begin
-        if (rst) begin
-            last_2q <= 1'b0;
-            last_3q <= {READ{1'b0}};
-            freed_2q <= 1'b0;
-        end else if (enable) begin
-            last_2q <= word_1[WORD_W-1] && go_1;
-            last_3q <= last_3d[READ-1:0];
-            freed_2q <= go_1 && wrap_1 && stripe_last;
-        end
-    end
+    voted_reg #(
+        .STAGES(1 + READ),
+        .TMR(TMR)
+    ) u_last (
+        .clk(clk),
+        .rst(rst),
+        .enable(enable),
+        .d(word_1[WORD_W-1] && go_1),
+        .q(last_3q)
+    );
 
-    always @(posedge clk) begin
-        if (enable) begin
-            final_2q <= wrap_1;
-            final_3q <= final_3d[READ-1:0];
-            freed_last_2q <= row_last_q;
-        end
-    end
+    voted_reg #(
+        .STAGES(1 + READ),
+        .TMR(TMR)
+    ) u_final (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(enable),
+        .d(wrap_1),
+        .q(final_3q)
+    );
+
+    voted_reg #(
+        .TMR(TMR)
+    ) u_freed_2 (
+        .clk(clk),
+        .rst(rst),
+        .enable(enable),
+        .d(go_1 && wrap_1 && stripe_last),
+        .q(freed_2q)
+    );
+
+    voted_reg #(
+        .TMR(TMR)
+    ) u_freed_last_2 (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(enable),
+        .d(row_last_q),
+        .q(freed_last_2q)
+    );
 
     // a slot is free once its last read, a stage after its address, has been done; that is told a clock later
-    reg freed_q;
-    reg freed_last_q;
-    always @(posedge clk) begin
-        if (rst) freed_q <= 1'b0;
-        else freed_q <= enable && freed_2q;
-        freed_last_q <= freed_last_2q;
-    end
+    wire freed_q;
+    wire freed_last_q;
+    voted_reg #(
+        .TMR(TMR)
+    ) u_freed (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d(enable && freed_2q),
+        .q(freed_q)
+    );
+    voted_reg #(
+        .TMR(TMR)
+    ) u_freed_last (
+        .clk(clk),
+        .rst(1'b0),
+        .enable(1'b1),
+        .d(freed_last_2q),
+        .q(freed_last_q)
+    );
     assign freed = freed_q;
     assign freed_last = freed_last_q;
-    assign last_3 = last_3q[READ-1];
-    assign final_3 = final_3q[READ-1];
+    assign last_3 = last_3q;
+    assign final_3 = final_3q;
 
     generate
         genvar g, p, k;
@@ -427,7 +664,16 @@ module term_sequencer #(
             wire skip_1 = (GAPS != 0) && immediate_1 && term_1[PAYLOAD_W+1];
             wire [COMMAND_W-1:0] command_1 = term_1[PAYLOAD_W+1 +: COMMAND_W];
             wire [31:0] place = {{(32-PLACE_W){1'b0}}, place_1[g*PLACE_W +: PLACE_W]};
-            wire [31:0] channel_1 = ((SHARED != 0) ? base_1 + g : place) & ((32'd1 << CHANNEL_BITS) - 1);
+            wire [31:0] own_channel = ((SHARED != 0) ? base_1 + g : place) & ((32'd1 << CHANNEL_BITS) - 1);
+            wire [31:0] channel_1;
+            if (REPEAT > 1) begin : gen_turned
+                wire [31:0] sum = own_channel + turn_1;
+                assign channel_1 = ((CHANNELS & (CHANNELS - 1)) != 0 && sum >= CHANNELS) ? sum - CHANNELS
+                    : sum & ((32'd1 << CHANNEL_BITS) - 1);
+            end else begin : gen_own_channel
+                wire unused_turn = |turn_1;
+                assign channel_1 = own_channel;
+            end
             /* verilator lint_off UNUSEDSIGNAL */
             wire [31:0] tap_column = (place >> LIST_CHANNEL_BITS) & ((32'd1 << TAP_COLUMN_BITS) - 1);
             wire [31:0] tap_row = (place >> (LIST_CHANNEL_BITS + TAP_COLUMN_BITS)) & ((32'd1 << TAP_ROW_BITS) - 1);
@@ -536,46 +782,51 @@ module term_sequencer #(
             // stages 2 and 3; a reset makes bubbles of them
             localparam WITH_W = LEG_W + 1 + IMMEDIATE_W + COMMAND_W;
             localparam [WITH_W-1:0] BUBBLE = {{(LEG_W+1){1'b0}}, PAD_VALUE, {COMMAND_W{1'b0}}};
-            reg  [ADDRESS_W-1:0]   address_2q;
-            reg                    zero_2q;
-            reg  [LEG_W-1:0]       leg_2q;
-            reg                    use_immediate_2q;
-            reg  [IMMEDIATE_W-1:0] immediate_2q;
-            reg  [COMMAND_W-1:0]   command_2q;
-            reg  [READ*WITH_W-1:0] with_3q;
-            /* verilator lint_off UNUSEDSIGNAL */
-            wire [(READ+1)*WITH_W-1:0] with_3d = {with_3q, leg_2q, use_immediate_2q, immediate_2q, command_2q};
-            /* verilator lint_on UNUSEDSIGNAL */
+            reg  [ADDRESS_W-1:0]   address_2q;      // a number on its way, of which there is one copy
+            wire                   zero_2q;
+            wire [WITH_W-1:0]      with_3q;
             wire                   zero_1 = !go_1 || immediate_1 || padding_1 || outside_1;
+            wire [LEG_W-1:0]       leg_2d = valid_1 ? leg_of_lanes[LEG_W-1:0] : {LEG_W{1'b0}};
+            reg  [IMMEDIATE_W-1:0] immediate_2d;
+            wire [COMMAND_W-1:0]   command_2d = go_1 ? {command_1[COMMAND_W-1:1], command_1[0] && !skip_1}
+                                                     : {COMMAND_W{1'b0}};
+            always @* begin
+                if (go_1 && immediate_1 && !skip_1) immediate_2d = value_1[IMMEDIATE_W-1:0];
+                else immediate_2d = zero_1 ? PAD_VALUE : {IMMEDIATE_W{1'b0}};
+            end
 
             always @(posedge clk) begin
                 if (enable) address_2q <= address_1[ADDRESS_W-1:0];
             end
 
-            always @(posedge clk) begin
-                if (rst) begin
-                    zero_2q <= 1'b1;
-                    leg_2q <= {LEG_W{1'b0}};
-                    use_immediate_2q <= 1'b0;
-                    immediate_2q <= PAD_VALUE;
-                    command_2q <= {COMMAND_W{1'b0}};
-                    with_3q <= {READ{BUBBLE}};
-                end else if (enable) begin
-                    zero_2q <= zero_1;
-                    leg_2q <= valid_1 ? leg_of_lanes[LEG_W-1:0] : {LEG_W{1'b0}};
-                    use_immediate_2q <= go_1 && immediate_1;
-                    if (go_1 && immediate_1 && !skip_1) immediate_2q <= value_1[IMMEDIATE_W-1:0];
-                    else immediate_2q <= zero_1 ? PAD_VALUE : {IMMEDIATE_W{1'b0}};
-                    if (go_1) command_2q <= {command_1[COMMAND_W-1:1], command_1[0] && !skip_1};
-                    else command_2q <= {COMMAND_W{1'b0}};
-                    with_3q <= with_3d[READ*WITH_W-1:0];
-                end
-            end
+            voted_reg #(
+                .RESET(1'b1),
+                .TMR(TMR)
+            ) u_zero (
+                .clk(clk),
+                .rst(rst),
+                .enable(enable),
+                .d(zero_1),
+                .q(zero_2q)
+            );
+
+            voted_reg #(
+                .W(WITH_W),
+                .STAGES(1 + READ),
+                .RESET(BUBBLE),
+                .TMR(TMR)
+            ) u_command (
+                .clk(clk),
+                .rst(rst),
+                .enable(enable),
+                .d({leg_2d, go_1 && immediate_1, immediate_2d, command_2d}),
+                .q(with_3q)
+            );
 
             assign address_2[g*ADDRESS_W +: ADDRESS_W] = address_2q;
             assign zero_2[g] = zero_2q;
             assign {leg_3[g*LEG_W +: LEG_W], use_immediate_3[g], immediate_3[g*IMMEDIATE_W +: IMMEDIATE_W],
-                    command_3[g*COMMAND_W +: COMMAND_W]} = with_3q[(READ-1)*WITH_W +: WITH_W];
+                    command_3[g*COMMAND_W +: COMMAND_W]} = with_3q;
         end
     endgenerate
 

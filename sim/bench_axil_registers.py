@@ -20,6 +20,8 @@ CONFIGS = [
         "VERSION": 1,
         "BUILD_ID": 2,
         "LAYERS": 0,
+        "WATCHED": 35,
+        "MODES": 5,
     }
 ]
 
@@ -28,8 +30,10 @@ WIDE = {"cycles": 0x1C, "input_stalls": 0x24, "output_stalls": 0x2C, "starved": 
 IN_BEATS, OUT_BEATS, BUILD_ID = 0x3C, 0x40, 0x44
 LOAD_LAYERS, LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED = range(0x48, 0x60, 4)
 READ_ONLY = [address for address in range(0, 0x4C, 4) if address not in (CONTROL, FRAMES)]
+WATCHED, EVENTS, FAULTS, REPAIRS = 0x60, 0x64, 0x300, 0x380
+MODES, MODE = 0x70, 0x74
 IN_BEATS_OF, OUT_BEATS_OF = 0x100, 0x200  # of the first stream they are not
-UNMAPPED = [0x60, 0x7C, 0x80, 0x100, 0x1FC, 0x200, 0x2FC, 0x800, 0xFFC]
+UNMAPPED = [0x68, 0x7C, 0x80, 0x100, 0x1FC, 0x200, 0x2FC, 0x308, 0x37C, 0x388, 0x3FC, 0x800, 0xFFC]
 
 
 def flips(chance, seed):
@@ -82,6 +86,7 @@ async def begin(dut, pause=0.0):
     host = Host(dut)
     host.pause(pause)
     values = {"loaded": (1 << max(1, config()["LAYERS"])) - 1}
+    values |= dict.fromkeys(("fault", "repaired", "desync"), 0)
     values |= dict.fromkeys(("busy", "done", "tlast_error", "frames_in", "frames_out", *WIDE), 0)
     await start(dut, **values)
     cocotb.start_soon(host.log_pulses())
@@ -166,13 +171,37 @@ async def what_cannot_be_done_answers_slverr_and_changes_nothing(dut, pause):
     await host.write(FRAMES, 77)
     host.pulses.clear()
     unmapped = UNMAPPED + ([] if config()["LAYERS"] else [LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED])
+    unmapped = unmapped + ([] if config().get("WATCHED") else [WATCHED, EVENTS, FAULTS, FAULTS + 4, REPAIRS])
+    unmapped += [] if config().get("MODES") else [MODES, MODE]
     for address in unmapped:
         assert (await host.axi.read(address, 4)).resp == AxiResp.SLVERR
     for address in unmapped + READ_ONLY + [LOAD_CHECK, LOADED]:
         assert await host.write(address, 0xFFFFFFFF) == AxiResp.SLVERR
+    assert await host.write(MODES, 0) == AxiResp.SLVERR
     assert await host.read(FRAMES) == 77
     assert await host.read(ID) == 0x4857474E
     assert not host.pulses and not host.loads
+
+
+@cocotb.test()
+@cocotb.parametrize(pause=[0.0, 0.6])
+async def a_mode_that_there_is_can_be_chosen_at_any_time(dut, pause):
+    host = await begin(dut, pause)
+    modes = config().get("MODES")
+    if not modes:
+        assert await host.write(MODE, 0) == AxiResp.SLVERR and int(dut.mode.value) == 0
+        return
+    assert await host.read(MODES) == modes and await host.read(MODE) == 0
+    for busy, mode in enumerate((4, 0, 3)):
+        dut.busy.value = busy & 1
+        assert await host.write(MODE, mode) == AxiResp.OKAY
+        assert await host.read(MODE) == int(dut.mode.value) == mode
+        for wrong in (modes, 0x80000001):
+            assert await host.write(MODE, wrong) == AxiResp.SLVERR
+        assert await host.write(MODE, 1, 1) == AxiResp.SLVERR  # not whole
+        assert await host.read(MODE) == int(dut.mode.value) == mode
+    await reset(dut)
+    assert int(dut.mode.value) == 0
 
 
 @cocotb.test()
@@ -230,6 +259,56 @@ async def nothing_is_loaded_in_a_run_and_nothing_starts_unloaded(dut):
     assert await host.write(CONTROL, 1) == AxiResp.OKAY
     await FallingEdge(dut.clk)
     assert host.pulses == ["start"]
+
+
+@cocotb.test()
+async def flipped_bits_stay_until_they_are_cleared(dut):
+    host = await begin(dut)
+    watched = config().get("WATCHED", 0)
+    if not watched:
+        dut.desync.value = dut.fault.value = dut.repaired.value = 1
+        for _ in range(5):
+            await FallingEdge(dut.clk)
+            assert not int(dut.irq.value)
+        return
+    assert await host.read(WATCHED) == watched
+    assert await host.write(WATCHED, 0) == AxiResp.SLVERR
+
+    async def pulse(name, value):
+        await FallingEdge(dut.clk)
+        getattr(dut, name).value = value
+        await FallingEdge(dut.clk)
+        getattr(dut, name).value = 0
+
+    registers = {"fault": FAULTS, "repaired": REPAIRS}
+    for name, base in registers.items():
+        other = registers["repaired" if name == "fault" else "fault"]
+        expected = 0
+        for layer in (0, 34, 31, 32):
+            await pulse(name, 1 << layer)
+            expected |= 1 << layer
+            assert await host.read(base) | await host.read(base + 4) << 32 == expected
+            assert await host.read(other) == await host.read(other + 4) == 0
+        assert int(dut.irq.value) == (name == "fault")
+        assert await host.write(base, 0xFF, 1) == AxiResp.SLVERR  # not whole
+        assert await host.write(base, 1) == AxiResp.OKAY
+        assert await host.read(base) == 1 << 31 and await host.read(base + 4) == 5
+        assert int(dut.irq.value) == (name == "fault")
+        assert await host.write(base, 0xFFFFFFFE) == await host.write(base + 4, 0xFFFFFFFF) == AxiResp.OKAY
+        assert await host.read(base) == await host.read(base + 4) == 0
+        assert not int(dut.irq.value)
+    await pulse("desync", 1)
+    assert await host.read(EVENTS) == 1 and int(dut.irq.value)
+    assert await host.read(FAULTS) == 0
+    assert await host.write(EVENTS, 0xFFFFFFFE) == AxiResp.OKAY
+    assert await host.read(EVENTS) == 1
+    dut.fault.value = 1 << 5  # one that comes as it is cleared stays
+    assert await host.write(FAULTS, 0xFFFFFFFF) == await host.write(EVENTS, 1) == AxiResp.OKAY
+    dut.fault.value = 0
+    assert await host.read(EVENTS) == 0 and await host.read(FAULTS) == 1 << 5
+    await reset(dut)
+    await FallingEdge(dut.clk)
+    assert await host.read(FAULTS) == 0 and not int(dut.irq.value)
 
 
 @cocotb.test()

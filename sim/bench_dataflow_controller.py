@@ -1,5 +1,7 @@
 """dataflow_controller lets exactly the asked frames through, and its counters say what a cycle-by-cycle watch saw."""
 
+import json
+import os
 import random
 
 import cocotb
@@ -15,7 +17,12 @@ CONFIGS = [
     {"INPUTS": 2, "IN_BEATS": beats(2, 6), "OUT_BEATS": 1},
     {"INPUTS": 3, "OUTPUTS": 2, "IN_BEATS": beats(2, 9, 5), "OUT_BEATS": beats(7, 2), "COUNTER_W": 32},
     {"OUTPUTS": 3, "IN_BEATS": 4, "OUT_BEATS": beats(1, 8, 3), "COUNTER_W": 10},
+    # what the tests of WATCHED cores are about, the others leave these out
+    {"IN_BEATS": 5, "OUT_BEATS": 3, "WATCHDOG": 50},
+    {"IN_BEATS": 1, "OUT_BEATS": 1, "WATCHDOG": 50, "TMR": 1},
+    {"INPUTS": 2, "OUTPUTS": 2, "IN_BEATS": beats(3, 7), "OUT_BEATS": beats(4, 2), "WATCHDOG": 60},
 ]
+WATCHED = "WATCHDOG" in json.loads(os.environ.get("BENCH_CONFIG", "{}"))
 INTERNALS = True  # counters are set to what a long run would reach
 COUNTERS = ("frames_in", "frames_out", "cycles", "input_stalls", "output_stalls", "starved")
 
@@ -192,8 +199,9 @@ class World:
         """Sets the counts of frames, registers and all."""
         self.came, self.went = came, went
         self.seen["frames_in"], self.seen["frames_out"] = min(came), min(went)
-        for name, values in (("frames_in_q", came), ("frames_out_q", went)):
-            getattr(self.dut, name).value = sum(value << 32 * n for n, value in enumerate(values))
+        for side, values in ((self.dut.gen_in, came), (self.dut.gen_out, went)):
+            for n, value in enumerate(values):
+                side[n].u_frames.gen_one.one_q.value = value
 
     def skip(self, frames):
         """Puts the run so many frames on."""
@@ -226,7 +234,7 @@ async def begin(dut, seed=1, **chances):
     return world
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 @cocotb.parametrize(offer=[0.3, 1.0], accept=[0.3, 1.0], take=[0.3, 1.0], early=[False, True])
 async def exactly_the_asked_frames_pass(dut, offer, accept, take, early):
     world = await begin(dut, offer=offer, accept=accept, take=take, early=early)
@@ -239,7 +247,7 @@ async def exactly_the_asked_frames_pass(dut, offer, accept, take, early):
     assert not int(dut.tlast_error.value)
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 async def runs_follow_at_once(dut):
     world = await begin(dut, offer=1.0, accept=1.0, answer=1.0, take=1.0)
     for _ in range(3):
@@ -247,7 +255,7 @@ async def runs_follow_at_once(dut):
         assert world.seen["input_stalls"] == world.seen["output_stalls"] == world.seen["starved"] == 0
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 async def no_frame_count_means_no_end(dut):
     world = await begin(dut)
     await world.pulse("start", 0)
@@ -258,7 +266,7 @@ async def no_frame_count_means_no_end(dut):
     world.check_counters()
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 async def start_while_busy_is_ignored(dut):
     world = await begin(dut)
     await world.pulse("start", 4)
@@ -271,7 +279,7 @@ async def start_while_busy_is_ignored(dut):
     world.check_counters()
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 @cocotb.parametrize(cycles=[1, 7, 30, 31, 32, 100])
 async def soft_reset_in_mid_frame_leaves_all_clean(dut, cycles):
     world = await begin(dut, seed=cycles)
@@ -295,7 +303,7 @@ async def soft_reset_in_mid_frame_leaves_all_clean(dut, cycles):
     assert not int(dut.tlast_error.value)
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 async def hard_reset_holds_the_core_in_reset(dut):
     world = await begin(dut)
     await world.pulse("start", 0)
@@ -312,7 +320,7 @@ async def hard_reset_holds_the_core_in_reset(dut):
     await world.run(2)
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 @cocotb.parametrize(tlast=["", "each"], early=[False, True])
 async def a_tlast_before_the_end_of_a_frame_ends_the_run_until_soft_reset(dut, tlast, early):
     world = await begin(dut, early=early)
@@ -326,7 +334,7 @@ async def a_tlast_before_the_end_of_a_frame_ends_the_run_until_soft_reset(dut, t
             await world.recover()
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 @cocotb.parametrize(early=[False, True])
 async def a_run_that_does_not_end_with_a_tlast_is_never_done(dut, early):
     """Be it that its words are too many, too few, or that a word was left over from before."""
@@ -339,7 +347,7 @@ async def a_run_that_does_not_end_with_a_tlast_is_never_done(dut, early):
             await world.recover()
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 async def a_frame_without_tlast_is_an_error_if_every_frame_has_one(dut):
     world = await begin(dut)
     for i, count in enumerate(world.ins):
@@ -350,7 +358,7 @@ async def a_frame_without_tlast_is_an_error_if_every_frame_has_one(dut):
             await world.recover()
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 async def a_transfer_holds_any_number_of_frames(dut):
     world = await begin(dut)
     for transfers in ({5}, {2, 5}, {0, 1, 5}):
@@ -364,7 +372,7 @@ async def a_transfer_holds_any_number_of_frames(dut):
         await world.cycle()
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 async def without_tlast_words_are_counted_alone(dut):
     world = await begin(dut)
     for mark in (lambda word: False, lambda word: word % 3 == 1, lambda word: True):
@@ -374,7 +382,7 @@ async def without_tlast_words_are_counted_alone(dut):
     await world.run(3, "each")
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 async def counters_carry_through_all_their_bits(dut):
     """From all ones below the highest bit to that bit alone."""
     world = await begin(dut)
@@ -392,7 +400,7 @@ async def counters_carry_through_all_their_bits(dut):
     world.check_counters()
 
 
-@cocotb.test()
+@cocotb.test(skip=WATCHED)
 @cocotb.parametrize(early=[False, True])
 async def a_long_run_ends_with_its_last_frame_and_not_before(dut, early):
     """Runs of 2^bit and 2^bit + 2 frames, most of them skipped: each bit of the number counts."""
@@ -411,3 +419,220 @@ async def a_long_run_ends_with_its_last_frame_and_not_before(dut, early):
                 await world.cycle()
             assert {*world.came, *world.went} == {frames}
             world.check_counters()
+
+
+class Lost:
+    """Plays the host, and a core that may lose its place: it answers each frame that came on all inputs with the
+    frame's number and the word's, up to ten cycles later.
+
+    chance -- by name, as World has it, of a cycle in which a side moves
+    """
+
+    def __init__(self, dut, seed, offer=0.8, accept=0.8, answer=0.8, take=0.8):
+        self.dut, self.random = dut, random.Random(seed)
+        self.chance = {"offer": offer, "accept": accept, "answer": answer, "take": take}
+        self.ins, self.outs = counts("IN_BEATS"), counts("OUT_BEATS")
+        self.sent, self.got = [0] * len(self.ins), [[] for _ in self.outs]
+        self.offering, self.answering = [False] * len(self.ins), [False] * len(self.outs)
+        self.clock = self.desyncs = 0
+        self.restart()
+
+    def restart(self):
+        """The core after a reset."""
+        self.hangs, self.came = False, [[] for _ in self.ins]
+        self.queues = [[] for _ in self.outs]  # (clock from which it is offered, frame, word)
+        self.answering = [False] * len(self.outs)
+
+    def flip(self, what):
+        return self.random.random() < self.chance[what]
+
+    async def start(self, frames):
+        dut, self.frames = self.dut, frames
+        dut.frames.value, dut.tlast_each.value, dut.tlast_none.value, dut.start.value = frames, 1, 0, 1
+        await self.cycle()
+        dut.start.value = 0
+
+    def ready(self, j):
+        return bool(self.queues[j]) and self.queues[j][0][0] <= self.clock and not self.hangs
+
+    async def cycle(self):
+        dut = self.dut
+        self.offering = [
+            on or (sent < self.frames * count and self.flip("offer"))
+            for on, sent, count in zip(self.offering, self.sent, self.ins, strict=True)
+        ]
+        self.answering = [on or (self.ready(j) and self.flip("answer")) for j, on in enumerate(self.answering)]
+        dut.s_axis_tvalid.value = word(self.offering)
+        dut.s_axis_tlast.value = word((sent + 1) % n == 0 for sent, n in zip(self.sent, self.ins, strict=True))
+        accepts = [not self.hangs and self.flip("accept") for _ in self.ins]
+        dut.core_s_axis_tready.value, dut.core_m_axis_tvalid.value = word(accepts), word(self.answering)
+        takes = [self.flip("take") for _ in self.outs]
+        dut.m_axis_tready.value = word(takes)
+        await ReadOnly()
+        self.note(takes)
+        await FallingEdge(dut.clk)
+        self.clock += 1
+
+    def note(self, takes):
+        dut = self.dut
+        self.desyncs += int(dut.desync.value)
+        entering, taken = bits(dut.core_s_axis_tvalid.value), bits(dut.s_axis_tready.value)
+        accepts, leaving = bits(dut.core_s_axis_tready.value), bits(dut.core_m_axis_tready.value)
+        valid, last = bits(dut.m_axis_tvalid.value), bits(dut.m_axis_tlast.value)
+        resets, fills = int(dut.core_rst.value), int(dut.filling.value)
+        for i, offered in enumerate(self.offering):
+            if entering[i] and accepts[i]:
+                assert offered and taken[i] and not resets
+                self.came[i].append(self.sent[i] // self.ins[i])
+            if offered and taken[i]:
+                self.sent[i] += 1
+                self.offering[i] = False
+        for j in range(len(self.outs)):
+            if valid[j] and takes[j]:
+                if not fills:
+                    assert self.answering[j] and leaving[j], "a word that the core did not give"
+                self.got[j].append(None if fills else self.queues[j][0][1:])
+                assert last[j] == (len(self.got[j]) % self.outs[j] == 0)
+            if self.answering[j] and leaving[j]:
+                assert valid[j] and not fills and not resets
+                self.queues[j].pop(0)
+                self.answering[j] = False
+        if resets:
+            self.restart()
+        self.compute()
+
+    def compute(self):
+        while all(len(came) >= n for came, n in zip(self.came, self.ins, strict=True)):
+            frame = self.came[0][self.ins[0] - 1]
+            self.came = [came[n:] for came, n in zip(self.came, self.ins, strict=True)]
+            for j, n in enumerate(self.outs):
+                late = self.clock + 2 + self.random.randrange(10)  # there is a register on either side of a core
+                self.queues[j] += [(late, frame, k) for k in range(n)]
+
+    def lose(self, how):
+        """The core loses its place; False: there is nothing yet that it could lose."""
+        j = self.random.randrange(len(self.outs))
+        if how == "hangs":
+            self.hangs = True
+        elif how == "a word out too few" and len(self.queues[j]) > 1:
+            del self.queues[j][1]
+        elif how == "a word out too many" and self.queues[j]:
+            self.queues[j].append((self.clock, -1, -1))
+        elif how == "a word in too few" and self.came[0]:
+            self.came[0].pop(0)
+        else:
+            return False
+        return True
+
+    async def run(self, frames, how="", at=0):
+        """From start to done; the core loses its place once `at` frames have left. Returns how many had left then, None
+        if it never did."""
+        self.sent, self.got = [0] * len(self.ins), [[] for _ in self.outs]
+        await self.start(frames)
+        lost, left = not how, 0
+        for _ in range(4000):
+            if int(self.dut.done.value):
+                break
+            if not lost and min(len(got) // n for got, n in zip(self.got, self.outs, strict=True)) >= at:
+                lost = self.lose(how)
+                left = min(len(got) // n for got, n in zip(self.got, self.outs, strict=True))
+            await self.cycle()
+        assert int(self.dut.done.value) and not int(self.dut.busy.value), "the run came to no end"
+        assert self.sent == [frames * n for n in self.ins]
+        assert [len(got) for got in self.got] == [frames * n for n in self.outs]
+        return left if lost else None
+
+    def right(self, frames):
+        """Whether so many frames, numbers, came as they are."""
+        return all(
+            self.got[j][frame * n : (frame + 1) * n] == [(frame, k) for k in range(n)]
+            for frame in frames
+            for j, n in enumerate(self.outs)
+        )
+
+
+async def watched(dut, seed=1, **chances):
+    lost = Lost(dut, seed, **chances)
+    names = "start soft_reset frames tlast_each tlast_none s_axis_tvalid s_axis_tlast"
+    names += " core_s_axis_tready core_m_axis_tvalid m_axis_tready"
+    await start(dut, **dict.fromkeys(names.split(), 0))
+    return lost
+
+
+@cocotb.test(skip=not WATCHED)
+@cocotb.parametrize(offer=[0.02, 1.0], take=[0.02, 1.0], accept=[0.3, 1.0])
+async def a_core_that_keeps_its_place_is_left_alone(dut, offer, take, accept):
+    """However long a source or a sink is waited for."""
+    lost = await watched(dut, offer=offer, take=take, accept=accept)
+    for frames in (1, 4):
+        await lost.run(frames)
+        assert lost.desyncs == 0 and lost.right(range(frames))
+        assert int(dut.frames_in.value) == int(dut.frames_out.value) == frames
+
+
+@cocotb.test(skip=not WATCHED)
+@cocotb.parametrize(
+    how=["hangs", "a word out too few", "a word out too many", "a word in too few"],
+    pause=[0.0, 0.5],
+    seed=[1, 2, 3],
+)
+async def a_run_goes_on_with_the_next_frame_when_the_core_lost_its_place(dut, how, pause, seed):
+    chances = {"offer": 1 - pause, "take": 1 - pause, "accept": 1 - pause}
+    lost = await watched(dut, seed, **chances)
+    left = await lost.run(12, how, at=3)
+    if left is None:
+        assert how == "a word in too few" and lost.ins == [1], "nothing that could be lost"
+        return
+    for _ in range(15):  # a word too many may come behind the run
+        await lost.cycle()
+    assert lost.desyncs >= 1
+    assert lost.right(range(left)), "frames before"
+    if how != "a word out too many":  # which may be one of frames that all left
+        lost_from, lost_to = int(dut.lost_from.value), int(dut.lost_to.value)
+        assert left <= lost_from < lost_to <= 12
+        assert lost.right(range(lost_to, 12)), "frames behind"
+    assert not int(dut.tlast_error.value)
+    before = lost.desyncs
+    await lost.run(3)
+    assert lost.desyncs == before and lost.right(range(3)), "the next run"
+
+
+@cocotb.test(skip=not WATCHED)
+async def a_lone_frame_that_never_comes_is_made_up(dut):
+    """Also where the host sends no other before it has the first."""
+    lost = await watched(dut)
+    await lost.start(0)
+    lost.frames = 1
+    lost.hangs = False
+    while lost.sent != lost.ins:
+        await lost.cycle()
+    lost.restart()
+    lost.hangs = True
+    for _ in range(300):
+        await lost.cycle()
+    assert lost.desyncs == 1
+    assert lost.got == [[None] * n for n in lost.outs]
+    assert int(dut.frames_out.value) == 1 and int(dut.busy.value)
+    lost.frames = 4
+    while min(len(got) // n for got, n in zip(lost.got, lost.outs, strict=True)) < 4:
+        await lost.cycle()
+    assert lost.right(range(1, 4)) and lost.desyncs == 1
+
+
+@cocotb.test(skip=not WATCHED)
+async def soft_reset_ends_what_is_made_up(dut):
+    lost = await watched(dut, take=0.05)
+    await lost.start(8)
+    while not lost.sent[0]:
+        await lost.cycle()
+    lost.hangs = True
+    while not int(dut.filling.value):
+        await lost.cycle()
+    dut.soft_reset.value = 1
+    await FallingEdge(dut.clk)
+    dut.soft_reset.value = 0
+    assert not int(dut.busy.value) and not int(dut.filling.value)
+    again = Lost(dut, 5)
+    await FallingEdge(dut.clk)
+    await again.run(3)
+    assert again.right(range(3)) and again.desyncs == 0

@@ -140,6 +140,19 @@ CASES = [
         Rows(columns=9, lanes=1, stripe=4, lead=2),
         {"X_W": 3, "CHANNELS": 3, "RING": 9, "ROWS": 4, "PAD_TOP": 2, "PAD_BOTTOM": 1, "LAST_STEP": 4},
     ),
+    # parity: lookup-table memory and block memory, columns outside the frame of an odd value
+    (
+        Rows(columns=7, lanes=2, stripe=2, wide=True),
+        {"X_W": 4, "CHANNELS": 2, "RING": 4, "ROWS": 3, "PAD_VALUE": (7, 4), "PARITY": 1},
+    ),
+    (
+        Rows(columns=9, lanes=1, stripe=4, lead=2),
+        {"X_W": 3, "READERS": 2, "CHANNELS": 3, "RING": 9, "ROWS": 4, "PAD_VALUE": (1, 3), "PARITY": 1},
+    ),
+    (
+        Rows(columns=8, lanes=2, stripe=4, wide=True),
+        {"X_W": 4, "CHANNELS": 5, "RING": 3, "ROWS": 3, "PARITY": 1},
+    ),
 ]
 CONFIGS = [rows.parameters(**parameters) for rows, parameters in CASES]
 
@@ -152,7 +165,7 @@ class Memory:
         self.cut, _ = CASES[json.loads(json.dumps(CONFIGS)).index(self.c)]
         self.source = Source(dut, "s_axis", stall, seed=1)
         self.rows = []  # all that were announced to come: None for padding, else {(column, channel): value}
-        self.written = self.read = self.freed = 0
+        self.written = self.read = self.freed = self.faults = 0
 
     async def begin(self):
         await start(self.dut, s_axis_tvalid=0, s_axis_tdata=0, freed=0, freed_last=0, read_enable=0)
@@ -165,6 +178,7 @@ class Memory:
             await FallingEdge(self.dut.clk)
             await ReadOnly()
             self.written += int(self.dut.row_written.value) and not int(self.dut.rst.value)
+            self.faults += int(self.dut.fault.value)
 
     def frame(self):
         """The beats of one more frame; where a wide one has no pixel, it brings anything."""
@@ -282,7 +296,33 @@ async def rows_are_read_as_they_were_written(dut, stall, pause, wait):
     beats = [beat for _ in range(4) for beat in memory.frame()]
     sending = cocotb.start_soon(memory.source.send(beats))
     await memory.reads_all(pause, wait)
-    assert sending.done()
+    assert sending.done() and not memory.faults
+
+
+@cocotb.test()
+async def an_activation_of_which_a_bit_was_flipped_is_told_of(dut):
+    """On Icarus, where Python reaches a memory without the compiled model being another one."""
+    if not (config().get("PARITY") and cocotb.SIM_NAME.startswith("Icarus")):
+        return
+    memory = await Memory(dut).begin()
+    await memory.source.send(memory.frame())
+    await memory.row(0)
+    reader = dut.gen_reader[0]
+    block = hasattr(reader, "gen_block")
+    for stripe in range(memory.cut.stripes):
+        for bit in range(memory.c["X_W"] + 1):
+            address = memory.address(0, min(memory.cut.stripe - 1, memory.cut.lead + 1), 0)
+            words = reader.gen_block.memory if block else reader.gen_lutram.gen_stripe[stripe].memory
+            flip = 1 << (bit + stripe * (memory.c["X_W"] + 1) * block)
+            for faults in (True, False):
+                words[address].value = int(words[address].value) ^ flip
+                dut.read_address.value, dut.read_zero.value, dut.read_enable.value = address, 0, 1
+                for _ in range(5):  # until what was read before is gone
+                    await FallingEdge(dut.clk)
+                memory.faults = 0
+                await FallingEdge(dut.clk)
+                await FallingEdge(dut.clk)
+                assert (memory.faults > 0) == faults, (stripe, bit)
 
 
 @cocotb.test()

@@ -7,20 +7,35 @@ from pathlib import Path
 import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
+from parts import clog2, config
 from parts.stream import Sink, Source, reset, start, watch
 
 FRAMES = 4
+MODES = 0, 2, 1, 1  # of the frames, modulo those that a unit has
 BEATS = Path("beats.json")  # what `prepare` leaves for the simulation: beats in and out, cycles of a frame
+
+
+def turned(op, times, step):
+    """So many times the outputs, the channels of each time turned by a step."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    parts = [np.roll(op.weight, -i * step, axis=1) for i in range(times)]
+    return replace(op, weight=np.concatenate(parts), bias=np.tile(op.bias, times))
 
 
 def units():
     """The layers of this bench at their folds, each with the order of its input stream."""
+    from dataclasses import replace
+
     import numpy as np
 
     from hwgen.devices.ultrascale_plus import DEVICE
     from hwgen.ir import TensorType
     from hwgen.lanes.fold import Fold
     from hwgen.lanes.unit import TermLanes
+    from hwgen.modes import together
     from hwgen.ops.conv import Conv
     from hwgen.ops.maxpool import MaxPool
     from hwgen.ops.quantize import Quantize
@@ -65,8 +80,17 @@ def units():
     def even(multiplier, shift, low, high):
         return Rescale(np.array([multiplier]), np.array([1 << shift >> 1]), np.array([1]), shift, low, high)
 
+    def modes(name, pairs, fold, order, sort=False):
+        """A layer of which a frame chooses (op, x, quantize); of four bits in and less or more out."""
+        stages = [Stage.alone(name, op, quantize, TensorType(x[0], QType(*x[1:3]), x[3])) for op, x, quantize in pairs]
+        stage = together(stages)
+        return TermLanes(stage, Fold(*fold), order(Order(stage.x.shape)), DEVICE, sort, in_flight=4)
+
     padded = {"padding": (1, 1, 1, 1)}
     halves = Conv(np.array([[1, -4], [2, 6], [-1, 3.0]])[:, :, None, None], np.array([0, 3, -2.0]))
+    fine = conv(3, 2, (2, 2))
+    fine = replace(fine, weight=fine.weight / 2, bias=fine.bias / 2)
+    finer = [(conv(3, 2, (2, 2)), ((2, 3, 4), 0, 7, 0), None), (fine, ((2, 3, 4), 0, 7, 1), None)]
     sparse = Conv(np.array([[1, -1], [1, 0], [-1, 0], [0, 0], [0, 1.0]])[:, :, None, None], np.zeros(5))
     return [
         # the usual layer: four lanes, the last one short, a ReLU to 4 bits
@@ -251,6 +275,40 @@ def units():
         unit("even_fine", halves, ((2, 3, 5), -8, 7, 0), (5,), lanes(5), even(1, 1, -32, 31)),
         unit("even_dsp", halves, ((2, 3, 5), -8, 7, 0), (5, 2, "dsp"), lanes(5), even(1, 3, -8, 7)),
         unit("even_mac", halves, ((2, 3, 5), -8, 7, 0), (5, 1, "mac"), lanes(5), even(1, 3, -8, 7)),
+        # lists of three modes: other exponents, ends and widths in, one order of channels
+        modes(
+            "modes",
+            [
+                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), 0, 15, 0), Quantize(2, 0, 15)),
+                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), 0, 3, 2), Quantize(5, -2, 3)),
+                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), -8, 7, -1), Quantize(1, 0, 3)),
+            ],
+            (3, 2),
+            lanes(3),
+            sort=True,
+        ),
+        # exact sums, in slices that add and that multiply
+        modes("modes_dsp", finer, (3, 1, "dsp"), lanes(2)),
+        modes("modes_mac", finer, (3, 1, "mac"), lanes(2)),
+        # outputs that share lists: in sorted groups, of three channels; with distances, of a power of two
+        unit(
+            "epitome",
+            turned(conv(4, 3, (3, 3), **padded), 3, 2),
+            ((3, 3, 5), 0, 15, 0),
+            (3, 2),
+            lanes(3),
+            Quantize(2, 0, 15),
+            sort=True,
+        ),
+        unit("epitome_far", turned(conv(12, 128, (1, 1)), 4, 37), ((128, 1, 2), 0, 15, 0), (2, 3), lanes(2), sort=True),
+        unit("epitome_mac", turned(conv(2, 5, (1, 2)), 5, 1), ((5, 2, 4), -8, 7, 0), (3, 2, "mac"), lanes(3)),
+        unit(
+            "epitome_scaled",
+            turned(conv(2, 3, (2, 2)), 2, 1),
+            ((3, 3, 5), 0, 15, 0),
+            (2, 2, "lut", "rom", "dsp"),
+            quantize=rescale(4, 9, 10, 0, 15),
+        ),
         # thresholds
         unit("steps", conv(5, 2, (3, 3), **padded), ((2, 4, 6), 0, 15, 0), (3, 2), lanes(3), steps(5, 6, 9999, -3)),
         unit("steps_mac", conv(3, 2, (3, 3)), ((2, 4, 6), 0, 15, 0), (2, 1, "mac"), quantize=steps(1, 15, 99, 0)),
@@ -261,7 +319,17 @@ def units():
 UNITS = [] if "BENCH_CONFIG" in os.environ else units()
 CONFIGS = [unit.parameters() for unit in UNITS]
 # more than half of all clocks: Verilator alone; that no distance is undefined is seen in the sequencer's own bench
-ON_VERILATOR = ("far", "far_taps", "mac_far", "scaled_groups", "scaled_mac", "scaled_shared", "serial", "steps")
+ON_VERILATOR = (
+    "epitome_far",
+    "far",
+    "far_taps",
+    "mac_far",
+    "scaled_groups",
+    "scaled_mac",
+    "scaled_shared",
+    "serial",
+    "steps",
+)
 SLOW = [unit.parameters() for unit in UNITS if unit.name in ON_VERILATOR]
 
 
@@ -269,6 +337,11 @@ def beats(activations, order, bits):
     """[frames, activations] -> the beats of each frame, the first activation in the lowest bits."""
     sides = (activations % (1 << bits)).reshape(len(activations), -1, order.side)
     return [[sum(value << (i * bits) for i, value in enumerate(side)) for side in frame] for frame in sides.tolist()]
+
+
+def evaluated(stage, x):
+    y = stage.op.eval([stage.x], x)
+    return stage.quantize.eval([stage.op.infer(stage.x)], y) if stage.quantize else y
 
 
 def prepare(folder, config):
@@ -282,11 +355,13 @@ def prepare(folder, config):
     stage = unit.stage
     generator = torch.Generator().manual_seed(10)
     low, high = stage.x.qtype.low, stage.x.qtype.high
-    x = torch.randint(low, high + 1, (FRAMES, *stage.x.shape), generator=generator)
-    x[0], x[1] = low, high
-    y = stage.op.eval([stage.x], x)
-    if stage.quantize:
-        y = stage.quantize.eval([stage.op.infer(stage.x)], y)
+    count = len(stage.modes) or 1
+    of_frames = [mode % count for mode in MODES]
+    each = [(stage.modes or (stage,))[mode] for mode in of_frames]
+    ends = [(own.x.qtype.low, own.x.qtype.high) for own in each]
+    x = torch.stack([torch.randint(a, b + 1, stage.x.shape, generator=generator) for a, b in ends])
+    x[0], x[1] = ends[0][0], ends[1][1]
+    y = torch.cat([evaluated(own, frame[None]) for own, frame in zip(each, x, strict=True)])
     taken, sent = unit.order.flatten(x), unit.out_order.flatten(y)
     # a lane without a pixel brings anything, and may send anything
     nowhere = np.broadcast_to(unit.order.indices() < 0, taken.shape)
@@ -297,7 +372,8 @@ def prepare(folder, config):
         "x": beats(taken, unit.order, bits[0]),
         "y": beats(sent, unit.out_order, bits[1]),
         "mask": beats(somewhere, unit.out_order, bits[1])[0],
-        "cycles": unit.cycles(),
+        "cycles": unit.in_mode(of_frames[-1]).cycles(),
+        "modes": sum(mode << i * clog2(count) for i, mode in enumerate(of_frames)) | FRAMES << FRAMES * clog2(count),
     }
     (folder / BEATS).write_text(json.dumps(known))
 
@@ -305,9 +381,11 @@ def prepare(folder, config):
 async def begin(dut, source_stall=0.0, sink_stall=0.0):
     source = Source(dut, "s_axis", source_stall, seed=1)
     sink = Sink(dut, "m_axis", sink_stall, seed=2)
-    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
+    known = json.loads(BEATS.read_text())
+    modes = known["modes"] if "MODES" in config() else 0
+    await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0, modes=modes)
     cocotb.start_soon(watch(dut, "m_axis"))
-    return source, sink, json.loads(BEATS.read_text())
+    return source, sink, known
 
 
 def flat(frames):

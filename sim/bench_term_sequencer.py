@@ -5,7 +5,7 @@ import random
 import cocotb
 from bench_term_rom import check_sum
 from cocotb.triggers import FallingEdge, ReadOnly
-from parts import clog2, config
+from parts import clog2, codes, config
 from parts.stream import reset, start
 
 # Input 9 x 9 on 2 lanes, 3x3 taps, stride 2, dilation 2, padding 2: output 5 x 5, the last stripe short.
@@ -116,13 +116,33 @@ def terms(case, count=None):
     return words
 
 
+def lengths(case):
+    """Words of the list of each mode."""
+    if "MODES" not in case:
+        return [None]
+    lasts = [case["LASTS"][0] >> 32 * mode & 0xFFFFFFFF for mode in range(case["MODES"])]
+    return [last - before for last, before in zip(lasts, [-1, *lasts], strict=False)]
+
+
+def with_modes(case, *counts):
+    """A case whose lists have so many words each."""
+    ends = [sum(counts[: i + 1]) - 1 for i in range(len(counts))]
+    lasts = (sum(end << 32 * i for i, end in enumerate(ends)), 32 * len(counts))
+    return case | {"TERMS": sum(counts), "MODES": len(counts), "LASTS": lasts}
+
+
+def mode_of(frame):
+    return (0, 1, 1, 2, 0, 1, 2, 2)[frame % 8] % config().get("MODES", 1)
+
+
 def term_bits(case):
     return case.get("COMMAND_W", 2) + 1 + case["PAYLOAD_W"]
 
 
 def rom(case, count=None):
     words, bits = [], term_bits(case)
-    for last, groups in terms(case, count):
+    each = [terms(case, length) for length in lengths(case)] if count is None else [terms(case, count)]
+    for last, groups in (word for own in each for word in own):
         word = int(last) << (case["GROUPS"] * bits)
         for group, (command, *_, immediate, payload) in enumerate(groups):
             word |= ((command << 1 | (immediate is not None)) << case["PAYLOAD_W"] | payload) << (group * bits)
@@ -130,11 +150,24 @@ def rom(case, count=None):
     return words
 
 
+def coded(case):
+    """What the memory holds, words with their check bits; in the file FLIPPED a bit of each is flipped, one that is
+    repaired or the check bit."""
+    width = 1 + case["GROUPS"] * term_bits(case)
+    code = {"WIDTH": width, "CODE_W": case.get("CODE_W", 0), "CODE": case.get("CODE", (0, 1))}
+    words, rng = [codes.stored(word, code) for word in rom(case)], random.Random(6)
+    if case.get("FILE") == FLIPPED:
+        first = 0 if code["CODE_W"] > 1 else width  # else the commands would be others
+        words = [word ^ 1 << rng.randrange(first, width + code["CODE_W"]) for word in words]
+    return words
+
+
+FLIPPED = "rom/flipped.hex"
 CONFIGS = [
     {
         "FILE": "rom/terms.hex",
         **case,
-        "CHECK": (check_sum(rom(case), 1 + case["GROUPS"] * term_bits(case)), 32),
+        "CHECK": (check_sum(coded(case), 1 + case["GROUPS"] * term_bits(case) + case.get("CODE_W", 0)), 32),
     }
     for case in (
         PADDED,
@@ -163,6 +196,14 @@ CONFIGS = [
             "READ": 1,
         },
         PADDED | {"OUT_STRIPE": 1, "FIRST_COLUMN": 3, "LEGS": 2},
+        with_modes(PADDED | {"GROUPS": 2}, 9, 14),
+        with_modes(PADDED | {"GAPS": 1, "PAYLOAD_W": 6, "OUT_STRIPE": 2}, 5, 29, 32),
+        # check bits: lists that have a bit of each word flipped are told of, or put right
+        PADDED | codes.parameters("parity", 12),
+        PADDED | {"FILE": FLIPPED} | codes.parameters("ecc", 12),
+        PADDED | {"FILE": FLIPPED, "TERMS": 66, "GAPS": 1, "PAYLOAD_W": 6} | codes.parameters("ecc", 10),
+        PADDED | {"GROUPS": 3, "LOAD": 1, "DEPTH": 40} | codes.parameters("ecc", 34),
+        SMALL | {"FILE": FLIPPED} | codes.parameters("parity", 15),
     )
 ]
 
@@ -170,7 +211,7 @@ CONFIGS = [
 def prepare(folder, config):
     path = folder / config["FILE"]
     path.parent.mkdir(exist_ok=True)
-    words = rom(config)
+    words = coded(config)
     words += [0] * (config.get("DEPTH", len(words)) - len(words))
     path.write_text("".join(f"{word:x}\n" for word in words))
 
@@ -202,8 +243,8 @@ def commands(frames, count=None):
         skips = c.get("GAPS") and immediate is not None
         return (command & ~1 if skips else command, *source)
 
-    words = terms(c, count)
     for frame in range(frames):
+        words = terms(c, count or lengths(c)[mode_of(frame)])
         for out_row in range(c["OUT_ROWS"]):
             for s in range(c["OUT_STRIPE"]):
                 for i, (last, groups) in enumerate(words):
@@ -226,11 +267,13 @@ class Sequencer:
 
     def forget(self):
         self.issued, self.freed, self.written = [], 0, 0
+        self.told = [0, 0]
+        self.begun, self.unknown, self.modes = 0, 2, []
         self.addresses = [[(None, True)] * config()["GROUPS"]] * config()["READ"]
         self.held = [set()] * config()["READ"]
 
     async def begin(self):
-        await start(self.dut, enable=0, row_written=0, load_select=0, load=0)
+        await start(self.dut, enable=0, row_written=0, load_select=0, load=0, mode=0, mode_known=0)
         return self
 
     async def load(self, words):
@@ -262,10 +305,19 @@ class Sequencer:
         arrives = room and self.rng.random() < self.arrive
         dut.row_written.value = int(arrives)
         dut.enable.value = int(self.rng.random() < self.enable)
+        # the next frame's mode is known some clocks after the one before was begun
+        self.unknown = max(0, self.unknown - 1)
+        dut.mode_known.value = int(not self.unknown)
+        dut.mode.value = self.rng.randrange(config().get("MODES", 1)) if self.unknown else mode_of(self.begun)
         await ReadOnly()
+        if int(dut.mode_taken.value):
+            assert not self.unknown, "a frame began in a mode that is not known"
+            self.begun, self.unknown = self.begun + 1, self.rng.choice([2, 2, 40])
         enabled, before = int(dut.enable.value), self.state()
         if enabled:
             self.note()
+        for i, name in enumerate(("fault", "repaired")):
+            self.told[i] += int(getattr(dut, name).value)
         if int(dut.freed.value):
             self.freed += config()["LAST_STEP" if int(dut.freed_last.value) else "ROW_STEP"]
         assert self.freed <= self.written, "a row was given back before it was written"
@@ -279,6 +331,8 @@ class Sequencer:
         dut, c = self.dut, config()
         last = bool(int(dut.last_3.value))
         each = []
+        if last:
+            self.modes.append(int(dut.mode_3.value))
         held, addresses = self.held.pop(0), self.addresses.pop(0)
         for group, (address, zero) in enumerate(addresses):
             command = int(self.of(group, "command_3", c.get("COMMAND_W", 2)), 2)
@@ -333,6 +387,32 @@ class Sequencer:
 async def commands_are_those_of_the_list_at_every_position(dut, enable, arrive):
     sequencer = await Sequencer(dut, enable, arrive).begin()
     await sequencer.frames(2)
+
+
+@cocotb.test()
+async def flipped_bits_are_told_of_and_no_others(dut):
+    sequencer = await Sequencer(dut).begin()
+    await sequencer.until_freed(len(frame_rows()))
+    flipped, repairs = config()["FILE"] == FLIPPED, config().get("CODE_W", 0) > 1
+    words = len(terms(config())) * config()["OUT_ROWS"] * config()["OUT_STRIPE"]
+    wrong, repaired = sequencer.told
+    assert (wrong >= words, repaired >= words) == (flipped and not repairs, flipped and repairs)
+    assert flipped or wrong == repaired == 0
+    assert not (wrong and repaired)
+
+
+@cocotb.test()
+@cocotb.parametrize(enable=[1.0, 0.6], arrive=[1.0, 0.3])
+async def each_frame_has_the_list_of_its_mode(dut, enable, arrive):
+    if "MODES" not in config():
+        return
+    sequencer = await Sequencer(dut, enable, arrive).begin()
+    await sequencer.frames(5)
+    wanted = []
+    for frame in range(5):
+        lists = [word for word in terms(config(), lengths(config())[mode_of(frame)]) if word[0]]
+        wanted += [mode_of(frame)] * len(lists) * config()["OUT_ROWS"] * config()["OUT_STRIPE"]
+    assert sequencer.modes == wanted
 
 
 @cocotb.test()

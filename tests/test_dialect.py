@@ -299,7 +299,7 @@ def test_yosys_infers_no_latch_at_the_border(module, tmp_path):
         (tmp_path / str(n)).mkdir()
         done = yosys(
             tmp_path / str(n),
-            f"read_verilog -defer {share('rtl')}/{module}.v",
+            *(f"read_verilog -defer {share('rtl')}/{name}.v" for name in (module, "voted_reg")),
             f"hierarchy -check -top {module} {given}",
             "proc",
         )

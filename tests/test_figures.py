@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks import lanes, lenet5
 from benchmarks.netlist import synthesize
+from benchmarks.pot_vs_uniform import tables
+from benchmarks.pot_vs_uniform.__main__ import read_results
 from hwgen import BuildConfig, build
 from hwgen.load import load
 
@@ -35,3 +37,13 @@ def test_the_core_of_lenet5_is_what_it_takes(tmp_path):
     have = [f"{counts[key]:g}" for key in lenet5.COUNTS]
     names = lenet5.HEAD[1 : 1 + len(have)]
     assert dict(zip(names, have, strict=True)) == dict(zip(names, row("lenet5", "16")[: len(have)], strict=True))
+
+
+def test_powers_of_two_against_uniform_are_the_results_of_the_command():
+    """The tables are those of results.json, whose PoT-4 engines are those of README.md, counted above."""
+    _, _, rest = tables.DOCUMENT.read_text().partition("<!-- made by benchmarks.pot_vs_uniform -->\n")
+    assert rest.partition("<!-- end of pot_vs_uniform -->")[0] == tables.text(read_results())
+    for kind in ("lut", "dsp"):
+        found = read_results()[f"convolution-50-a8 / {kind} / fold / pot4"]
+        have = [*(f"{found['counted'][key]:g}" for key in lanes.COUNTS), str(found["cycles"])]
+        assert have == row("lanes", lanes.words_of(f"{kind}-8"))[: len(have)]

@@ -7,6 +7,8 @@ from dataclasses import replace
 from importlib import import_module
 
 import bench_pe
+import bench_term_lanes
+import bench_term_sequencer
 import numpy as np
 import pytest
 import torch
@@ -27,9 +29,52 @@ from hwgen.verify import verify
 pytestmark = pytest.mark.sim
 
 STICKY = next(n for n, config in enumerate(bench_pe.CONFIGS) if config.get("STICKY") and config["F"] > 1)
+MODES = next(n for n, config in enumerate(bench_term_sequencer.CONFIGS) if "MODES" in config)
+MODE_ENDS = next(n for n, config in enumerate(bench_term_lanes.CONFIGS) if "MODE_ENDS" in config)
 # (bench, index into its CONFIGS, file, text, text instead)
 MUTANTS = {
+    "a frame in the mode of the one before": (
+        "term_sequencer",
+        MODES,
+        "term_sequencer",
+        "assign stale = fresh_q && !same;",
+        "assign stale = 1'b0;",
+    ),
+    "a mode that is not known yet": ("term_sequencer", MODES, "term_sequencer", "mode_known && mode ==", "mode =="),
+    "what was read ahead of another mode kept": (
+        "term_sequencer",
+        MODES + 1,
+        "term_sequencer",
+        "flush) begin\n            pc_q <= flush_pc;\n            valid_q <= {FETCHES{1'b0}};",
+        "flush) begin\n            pc_q <= flush_pc;",
+    ),
+    "a list begun a word too early": (
+        "term_sequencer",
+        MODES,
+        "term_sequencer",
+        "first_d = first_d | (LASTS[32*(n-1) +: PC_W] + 1'b1)",
+        "first_d = first_d | LASTS[32*(n-1) +: PC_W]",
+    ),
+    "sums clamped to the ends of another mode": (
+        "term_lanes",
+        MODE_ENDS,
+        "term_lanes",
+        "assign mode_4 = mode_4q[LATE*MODE_W +: MODE_W];",
+        "assign mode_4 = mode;",
+    ),
+    "an end of another mode": ("mode_clamp", 1, "mode_clamp", "mode == i && over", "over"),
+    "a mode of a frame's later word": ("mode_ring", 0, "mode_ring", "if (begins && begun_q", "if (moves && begun_q"),
+    "a frame too many inside": ("mode_ring", 0, "mode_ring", "!(first_q && |full)", "1'b1"),
+    "a frame's mode told twice": ("mode_reader", 0, "mode_reader", "!taken && begun", "begun"),
+    "a mode that there is not chosen": ("axil_registers", 2, "axil_registers", " && wdata_q < MODES;", ";"),
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
+    "a bit computed twice without its carry": (
+        "mul_adam",
+        4,
+        "mul_adam",
+        "carry_again[i+1] = (a_high[i] & b_high[i]) |",
+        "carry_again[i+1] =",
+    ),
     "bits below lost": ("pe", 1, "pe", "shift ? below_extended[F:1] |", "1'b0 ? below_extended[F:1] |"),
     "a bit shifted out of those below forgotten": ("pe", 5, "pe", "| (below_q & KEPT)", ""),
     "late bits cleared at once": ("pe", 6, "pe", "if (clear_q) below_q", "if (clear) below_q"),
@@ -104,13 +149,13 @@ MUTANTS = {
         "immediate_q ? constant_q",
         "immediate_q ? immediate",
     ),
-    "a sum begun a term too early": ("term_lanes", 7, "term_lanes", ".first(first_4q)", ".first(first_3q)"),
+    "a sum begun a term too early": ("term_lanes", 7, "term_lanes", ".STAGES(2)", ".STAGES(1)"),
     "no zero beside an immediate": ("term_lanes", 0, "line_memory", "(read_enable && read_zero[r])", "1'b0"),
     "no zero beside an immediate in block RAM": (
         "term_lanes",
         10,
         "line_memory",
-        "(read_enable && zero_q[READ-2])",
+        "(read_enable && zero_q)",
         "1'b0",
     ),
     "an immediate's ones not set": ("term_lanes", 0, "term_lanes", "if (group_immediate_3[k]) op", "if (1'b0) op"),
@@ -453,7 +498,7 @@ MUTANTS = {
     "full too long": ("requantize", 0, "requantize", "? !moves :", "? 1'b1 :"),
     "full too short": ("requantize", 4, "requantize", ": sends_q);", ": 1'b0);"),
     "a load that waits overwritten": ("requantize", 0, "requantize", "if (load) sums_q <= sums", "sums_q <= sums"),
-    "final ignored": ("requantize", 0, "requantize", "final_q <= is_final", "final_q <= 1'b0"),
+    "final ignored": ("requantize", 0, "requantize", ".d(is_final)", ".d(1'b0)"),
     "a gap between loads of groups": ("requantize", 0, "requantize", "(!sends_q || leaves)", "!sends_q"),
     "another group's word first": (
         "requantize",
@@ -496,8 +541,8 @@ MUTANTS = {
         "axil_registers",
         0,
         "axil_registers",
-        "tlast_each_q <= wdata_q[2]",
-        "tlast_each_q <= 1'b0",
+        ".d(wdata_q[3:2])",
+        ".d({wdata_q[3], 1'b0})",
     ),
     "a run of 65,536 frames taken as one without end": (
         "dataflow_controller",
@@ -510,8 +555,8 @@ MUTANTS = {
         "dataflow_controller",
         0,
         "dataflow_controller",
-        "frames_in_q[32*k +: 32] <= frames_in_q[32*k +: 32] + 32'd1",
-        "frames_in_q[32*k +: 16] <= frames_in_q[32*k +: 16] + 16'd1",
+        "count_q = frames_in_q[32*i +: 32];",
+        "count_q = {16'd0, frames_in_q[32*i +: 16]};",
     ),
     "frames out compared in 16 bits": (
         "dataflow_controller",
@@ -538,8 +583,8 @@ MUTANTS = {
         "dataflow_controller",
         4,
         "dataflow_controller",
-        "|tlast_wrong) tlast_error_q",
-        "tlast_wrong[0]) tlast_error_q",
+        "running_q && |tlast_wrong",
+        "running_q && tlast_wrong[0]",
     ),
     "the other inputs go on after a framing error": (
         "dataflow_controller",
@@ -645,7 +690,7 @@ MUTANTS = {
     "ring never full": ("line_memory", 0, "line_memory", "used_d != RING[USED_W-1:0]", "1'b1"),
     "columns past the end not filled": ("line_memory", 0, "line_memory", "if (FILL != 0)", "if (0)"),
     "phases swapped": ("line_memory", 4, "line_memory", "phase_wide == h;", "phase_wide == PHASES - 1 - h;"),
-    "a pixel of another stripe": ("line_memory", 4, "line_memory", "data_q[(g/PHASES)*X_W", "data_q[(g%SIDE)*X_W"),
+    "a pixel of another stripe": ("line_memory", 4, "line_memory", "data_q[(g/PHASES)*S_W", "data_q[(g%SIDE)*S_W"),
     "the last stripe overwritten": ("line_memory", 3, "line_memory", " && last_is_real_q", ""),
     "one address for all readers": ("line_memory", 3, "line_memory", "read_address[r*ADDRESS_W", "read_address[0"),
     "one address for all readers of blocks": (
@@ -656,7 +701,7 @@ MUTANTS = {
         "read_address[0",
     ),
     "short beats sent whole": ("stream_narrow", 0, "stream_narrow", "if (SHORT == N)", "if (1)"),
-    "short ignored": ("serializer", 1, "serializer", "short_q <= is_short", "short_q <= 1'b0"),
+    "short ignored": ("serializer", 1, "serializer", ".d(is_short)", ".d(1'b0)"),
     "a gap between loads": ("serializer", 1, "serializer", "full = busy_q && !leaves", "full = busy_q"),
     "another group's term": (
         "term_sequencer",
@@ -665,21 +710,21 @@ MUTANTS = {
         "word_1[((SHARED != 0) ? 0 : g)*TERM_W",
         "word_1[(GROUPS-1-g)*TERM_W",
     ),
-    "final never": ("term_sequencer", 2, "term_sequencer", "final_2q <= wrap_1", "final_2q <= 1'b0"),
+    "final never": ("term_sequencer", 2, "term_sequencer", ".d(wrap_1)", ".d(1'b0)"),
     "padding rows read": ("term_sequencer", 0, "term_sequencer", " || padding_1", ""),
     "rows given back too early": (
         "term_sequencer",
         0,
         "term_sequencer",
-        "freed_2q <= go_1 && wrap_1 && stripe_last;",
-        "freed_2q <= go_1 && wrap_1 && column_q == FIRST_COLUMN;",
+        ".d(go_1 && wrap_1 && stripe_last)",
+        ".d(go_1 && wrap_1 && column_q == FIRST_COLUMN)",
     ),
     "a row started too early": (
         "term_sequencer",
         0,
         "term_sequencer",
-        "go_1 = valid_1 && row_ready",
-        "go_1 = valid_1",
+        "ready = row_ready && !stale",
+        "ready = !stale",
     ),
     "operands lost while results wait": (
         "term_lanes",
@@ -703,13 +748,39 @@ MUTANTS = {
     "a slot past a large ring": ("ring_sum", 3, "ring_sum", "wrapped[SUM_W-1] ? near", "1'b1 ? near"),
     "rows lost at a frame's end": ("row_count", 1, "row_count", "? STEP : LAST_STEP", "? STEP : STEP"),
     "rows of a large ring lost at a frame's end": ("row_count", 3, "row_count", "step = last ?", "step = 1'b0 ?"),
-    "a lead written": ("line_memory", 0, "line_memory", "column_q <= LEAD[COLUMN_W-1:0]", "column_q <= 0"),
+    "two flips not told of": ("secded", 3, "secded", "= |syndrome && !repaired", "= 1'b0"),
+    "a bit beside the flipped one turned": (
+        "secded",
+        3,
+        "secded",
+        "(syndrome == column)",
+        "(syndrome + 1'b1 == column)",
+    ),
+    "parity without its bit": ("word_code", 2, "word_code", "parity != stored[WIDTH]", "parity"),
+    "one copy counts alone": ("voted_reg", 2, "voted_reg", "q = (a & b) | (a & c) | (b & c)", "q = a"),
+    "a fault forgotten": ("axil_registers", 2, "axil_registers", "fault[w] || (fault_q", "fault[w] && (!fault_q"),
+    "an activation's parity not looked at": ("line_memory", 10, "line_memory", "fault_q <= |odd", "fault_q <= 1'b0"),
+    "a word too many taken for the next frame's": (
+        "dataflow_controller",
+        7,
+        "dataflow_controller",
+        "out_ends[i] ? next != begun[15:0] : out != begun[15:0]",
+        "1'b1",
+    ),
+    "what is left of a lost frame taken for the next": (
+        "dataflow_controller",
+        7,
+        "dataflow_controller",
+        "{INPUTS{resync_q}} & ~drained",
+        "{INPUTS{1'b0}}",
+    ),
+    "a lead written": ("line_memory", 0, "line_memory", ".RESET(LEAD[COLUMN_W-1:0])", ".RESET(0)"),
     "a bank of the row before": (
         "term_rom",
         6,
         "term_rom",
-        "banks_q[(LATE-1)*BANK_W +: BANK_W]",
-        "banks_q[0 +: BANK_W]",
+        ".STAGES(LATE)",
+        ".STAGES(1)",
     ),
     "a register that does not wait": ("term_rom", 2, "term_rom", "if (enable) row_q <= read", "row_q <= read"),
     "old operand kept after reset": ("term_lanes", 3, "term_lanes", "rst || rst_q ||", "rst ||"),

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 
 import pytest
 import torch
@@ -98,6 +99,23 @@ def test_what_exceeds_the_device_is_named_and_nothing_is_written(build, tmp_path
         nextpnr.place_and_route(build, seeds=1, cache=tmp_path)
     assert not (build / "synth/nextpnr.json").exists()
     assert not [name for name in started if name.startswith("nextpnr")]
+
+
+def test_a_layer_that_exceeds_the_largest_device_is_refused_before_the_core_is_mapped(tmp_path, started):
+    """Rows of 64 channels and 1,024 columns of 8 bits, eight of them: 4 Mbit of the 3.7 that there are."""
+    conv = nn.Conv2d(64, 1, (4, 1), bias=False)
+    conv.weight.data.fill_(0.5)
+    module = nn.Sequential(ActQuant(8, 0), conv, ActQuant(8, 0)).eval()
+    folder = tmp_path / "net"
+    hwgen.build(module, (torch.zeros(1, 64, 8, 1024),), out=folder, config=BuildConfig(lanes=1))
+    said = CliRunner().invoke(main, ["synth", str(folder), "--tool", "nextpnr", "--cache", str(tmp_path / "cache")])
+    assert said.exit_code == 1 and "Traceback" not in said.output
+    error = (
+        r"does not fit LFE5U-85F, the largest ECP5: 257 of 208 DP16KD\n  at: +synth/\S+\.log\n  try: +its lists or rows"
+    )
+    assert re.search(error, said.output)
+    assert not (folder / "synth/nextpnr.json").exists() and not list(folder.glob("synth/ecp5_*.json"))
+    assert "yosys core" not in started and not [name for name in started if name.startswith("nextpnr")]
 
 
 def test_what_one_router_made_is_not_taken_for_the_others(build, tmp_path):

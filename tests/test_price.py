@@ -108,7 +108,8 @@ def test_a_term_lane_costs_what_the_unit_says_of_one_more(legs, bits):
         Stage.alone("layer", op, quantize, x), Fold(32), Order(x.shape), DEVICE
     )  # a column a lane: as many legs as taps
     assert unit.windows.legs == legs and unit.program.drop == unit.program.below == 0
-    expected = (lanes_price.features(unit)["exact"] - lanes_price._line_luts(unit)) / 32
+    lanes = lanes_price._exact(unit) - lanes_price._line_luts(unit) + lanes_price._requantize_luts(unit)
+    expected = lanes / 32
     assert price.lane_luts(bits, unit.program.accumulator, legs) == expected
 
 

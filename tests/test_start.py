@@ -22,7 +22,7 @@ def python(program: str) -> str:
     [
         ("--version", 0, VERSION),
         ("-h", 0, "Usage: hwgen [OPTIONS]"),
-        ("build -h", 0, "Usage: hwgen build [OPTIONS] NET"),
+        ("build -h", 0, "Usage: hwgen build [OPTIONS] [NET]"),
         ("compress --help", 0, "Usage: hwgen compress [OPTIONS] JOB"),
         ("built x.pt2", 2, "No such command 'built'"),
         ("verify DIR", 2, "Missing option '--input'"),

@@ -103,6 +103,10 @@ def toy(request, tmp_path):
         outputs=ends("out", [stream("y", out_bits, out_side, IN_BEATS // 2, signed)]),
         build_id=0xDEADBEEF,
         layers=0,
+        watched=0,
+        tmr=0,
+        modes=1,
+        mode_bits=0,
         version=1,
     )
     (tmp_path / "toy_top.v").write_text(top)

@@ -9,6 +9,7 @@ import fnmatch
 import json
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from benchmarks.pot_vs_uniform.tables import write
 from benchmarks.pot_vs_uniform.toggles import measure
 from hwgen import BuildConfig, build
 from hwgen.flow import read_manifest
+from hwgen.synth import yosys
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
@@ -34,9 +36,9 @@ FRAMES = 4  # whose toggles are counted
 
 @dataclass(frozen=True)
 class Case:
-    """engine -- the kind of lanes, or spatial
+    """engine -- the kind of lanes, spatial, or own: whichever hwgen takes by itself
     rate -- equal frames/s, not equal folding
-    counted -- by yosys, not hwgen's estimate"""
+    counted -- by yosys, the "whole" flattened or its "parts" one by one; else it is hwgen's estimate"""
 
     network: str
     percent: int
@@ -44,7 +46,7 @@ class Case:
     engine: str
     format: str
     rate: bool = False
-    counted: bool = True
+    counted: str = "whole"
     toggles: bool = False
 
     def __str__(self) -> str:
@@ -59,16 +61,26 @@ KINDS = ("lut", "dsp", "mac")
 def cases() -> list[Case]:
     """In the order in which they are done: PoT-4, whose folds the others take, before them."""
     layer, lenet, resnet = ("convolution", 50, 8), ("lenet5", 90, 4), ("resnet8", 50, 4)
-    found = [(layer, engine, False, True, engine != "spatial") for engine in (*KINDS, "spatial")]
-    found.append((("convolution8", 50, 8), "spatial", False, True, True))  # the other takes Verilator minutes
-    found += [(lenet, engine, False, True, engine == "lut") for engine in KINDS]
-    for other in (("convolution", 0, 8), ("convolution", 50, 4)):
-        found += [(other, engine, False, engine != "spatial", False) for engine in ("lut", "dsp", "spatial")]
-    found += [(network, engine, True, True, False) for network in (layer, lenet) for engine in KINDS]
-    found += [(resnet, engine, False, engine == "lut", False) for engine in (*KINDS, "spatial")]
-    found += [(resnet, engine, True, False, False) for engine in KINDS]
-    found.append((lenet, "spatial", False, False, False))
-    return [Case(*network, engine, format, *rest) for network, engine, *rest in found for format in FORMATS]
+    found: list[tuple[tuple[str, int, int], str, bool, str, bool]]  # network, and what a Case says behind the format
+    found = [(layer, engine, False, "whole", engine != "spatial") for engine in (*KINDS, "spatial")]
+    found.append((("convolution8", 50, 8), "spatial", False, "whole", True))  # the other takes Verilator minutes
+    found += [(lenet, engine, False, "whole", engine == "lut") for engine in KINDS]
+    found += [(network, engine, True, "whole", False) for network in (layer, lenet) for engine in (*KINDS, "own")]
+    found += [(("convolution", 50, 4), engine, False, "whole", False) for engine in (*KINDS, "spatial")]
+    found += [(("convolution", 0, 8), engine, False, "whole", False) for engine in KINDS]
+    found += [(resnet, engine, False, "parts", False) for engine in KINDS]
+    found.append((lenet, "spatial", False, "parts", False))
+    found += [(resnet, engine, True, "", False) for engine in (*KINDS, "own")]
+    found += [(network, "spatial", False, "", False) for network in (("convolution", 0, 8), resnet)]
+    return [
+        Case(*network, engine, format, rate, counted, toggles)
+        for network, engine, rate, counted, toggles in found
+        for format in FORMATS
+    ]
+
+
+def read_results() -> dict[str, dict]:
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
 
 
 def folds_of(manifest: dict) -> dict[str, tuple[int, int]]:
@@ -80,13 +92,13 @@ def folds_of(manifest: dict) -> dict[str, tuple[int, int]]:
 def run(case: Case, folder: Path, folds: dict | None) -> dict:
     """Builds a case and counts it; folds -- by stage, those of the powers of two, for the others."""
     spatial = case.engine == "spatial"
-    config = BuildConfig(name="net", engine="spatial" if spatial else "lanes")
+    config = BuildConfig(name="net", engine={"spatial": "spatial", "own": None}.get(case.engine, "lanes"))
     if case.rate:
         config = replace(config, fps=FPS[case.network], clock=CLOCK)
     elif not spatial:
         config = replace(config, lanes=LANES)
     network, example = model(case.network, case.format, case.percent, case.bits)
-    with lanes_of(case.engine, folds):
+    with lanes_of(case.engine, folds) if case.engine in KINDS else nullcontext():
         build(network, example, out=folder, config=config)
     manifest = read_manifest(folder)
     units = manifest["units"]
@@ -98,7 +110,10 @@ def run(case: Case, folder: Path, folds: dict | None) -> dict:
         "estimate": {key: round(number, 1) for key, number in estimate.items()},
         "folds": {} if spatial else folds_of(manifest),
     }
-    if case.counted:
+    if case.counted == "parts":
+        found = yosys.synthesize(folder, top=manifest["core"], whole=False)["sum"]
+        result["counted"] = {key: found[key] for key in COUNTS}
+    elif case.counted:
         unit = units[0]["name"] if len(units) == 1 else None
         netlist = synthesize(folder, unit)
         result["counted"] = {key: netlist.counts[key] for key in COUNTS}
@@ -112,7 +127,7 @@ def run(case: Case, folder: Path, folds: dict | None) -> dict:
 @click.option("--again", is_flag=True, help="Also those that are in results.json.")
 def main(only, again):
     console = Console(stderr=True)
-    known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    known = read_results()
     for case in cases():
         name = str(case)
         if not fnmatch.fnmatchcase(name, only) or (name in known and not again):
@@ -122,11 +137,11 @@ def main(only, again):
         if not case.rate and case.engine != "spatial" and case.format != FORMATS[0]:
             folds = known[name.replace(case.format, FORMATS[0])]["folds"]
         with tempfile.TemporaryDirectory() as folder:
-            known[name] = run(case, Path(folder) / "net", folds)
+            result = run(case, Path(folder) / "net", folds)
+        known = read_results() | {name: result}
+        known = {str(one): known[str(one)] for one in cases() if str(one) in known}
         RESULTS.write_text(json.dumps(known, indent=1) + "\n")
-        console.print(
-            f"{name}: {known[name].get('counted', known[name]['estimate'])}, {time.monotonic() - start:.0f} s"
-        )
+        console.print(f"{name}: {result.get('counted', result['estimate'])}, {time.monotonic() - start:.0f} s")
     click.echo(write(known))
 
 

@@ -8,8 +8,17 @@ from benchmarks.pot_vs_uniform.lenet5 import RESULTS as ACCURACY
 from benchmarks.pot_vs_uniform.networks import FORMATS, NAMES
 from benchmarks.spatial.tables import table, write_document
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "pot_vs_uniform.md"
-ENGINES = {"lut": "LUT lanes", "dsp": "DSP lanes", "mac": "MAC lanes", "spatial": "spatial"}
+README = Path(__file__).parents[2] / "README.md"
+DOCUMENT = README.parent / "docs" / "pot_vs_uniform.md"
+ENGINES = {
+    "lut": "LUT lanes",
+    "dsp": "DSP lanes",
+    "mac": "MAC lanes",
+    "spatial": "spatial",
+    "own": "hwgen's own choice",
+}
+SLICES = "DSP or MAC lanes, the less for each"
+WAYS = {"fold": "equal folding", "rate": "equal rate"}
 GOAL = 1.4
 COUNTED = ("weights", "LUT", "DSP", "BRAM36", "cycles a frame", "LUT x cycles, million", "to PoT-4")
 
@@ -55,22 +64,37 @@ def counts(known: dict, how: str) -> str:
     return table(("network", "engine", *COUNTED), rows)
 
 
+def compared(known: dict, how: str, engine: str) -> list[dict[str, dict]]:
+    """The results of all formats on an engine, or on SLICES, of each network where all are counted."""
+    found = {key: of for key, of in groups(known, how).items() if all("counted" in one for one in of.values())}
+    if engine != SLICES:
+        return [of for (_, other), of in found.items() if other == engine]
+    both = [(of, found[network, "mac"]) for (network, other), of in found.items() if other == "dsp"]
+    return [{format: min(dsp[format], mac[format], key=lut_cycles) for format in FORMATS} for dsp, mac in both]
+
+
+def span(ratios: list[float]) -> str:
+    """Of some comparisons, least and greatest."""
+    if not ratios:
+        return "-"
+    return f"{ratios[0]:.2f}x" if len(ratios) == 1 else f"{min(ratios):.2f}x to {max(ratios):.2f}x"
+
+
+def met(ratios: list[float]) -> str:
+    reached = [ratio >= GOAL for ratio in ratios]
+    return "yes" if all(reached) else "in some" if any(reached) else "no"
+
+
 def where(known: dict) -> str:
-    """Whether PoT-4 is GOAL times better, by engine, over all that is counted."""
+    """LUT x cycles of the other formats, those of PoT-4 being 1, by engine, over all that is counted."""
     rows = []
-    for engine, words in ENGINES.items():
-        for format in FORMATS[1:]:
-            ratios = [
-                ratio(of, format)
-                for how in ("fold", "rate")
-                for (_, other), of in groups(known, how).items()
-                if other == engine and all("counted" in result for result in of.values())
-            ]
-            if ratios:
-                least, most = round(min(ratios), 2), round(max(ratios), 2)
-                met = "yes" if least >= GOAL else "no" if most < GOAL else "in some"
-                rows.append((words, NAMES[format], f"{least:.2f}x to {most:.2f}x", str(len(ratios)), met))
-    return table(("engine", "against", "LUT x cycles", "comparisons", f"{GOAL}x or more"), rows)
+    for engine, words in (ENGINES | {SLICES: SLICES}).items():
+        for how, way in WAYS.items():
+            if found := compared(known, how, engine):
+                ratios = [[round(ratio(of, format), 2) for of in found] for format in FORMATS[1:]]
+                rows.append((words, way, str(len(found)), *map(span, ratios), " / ".join(map(met, ratios))))
+    others = [NAMES[format] for format in FORMATS[1:]]
+    return table(("engine", "at", "networks", *others, f"{GOAL}x or more, against {' / '.join(others)}"), rows)
 
 
 def toggles(known: dict) -> str:
@@ -101,15 +125,19 @@ def accuracy() -> str:
     return table(head, rows)
 
 
-def write(known: dict) -> str:
-    """Writes the tables into the document, and returns them."""
+def text(known: dict) -> str:
+    """All tables of the document."""
     parts = [
         ("Where it holds", where(known)),
-        ("At equal folding", counts(known, "fold")),
-        ("At an equal rate", counts(known, "rate")),
+        *((f"At {how}", counts(known, way)) for way, how in WAYS.items()),
         ("Toggles", toggles(known)),
         ("Accuracy", accuracy()),
     ]
-    text = "\n".join(f"### {title}\n\n{part}" for title, part in parts)
-    write_document("pot_vs_uniform", text, DOCUMENT)
-    return text
+    return "\n".join(f"### {title}\n\n{part}" for title, part in parts)
+
+
+def write(known: dict) -> str:
+    """Writes the tables into the document, the first one into the README too, and returns them."""
+    write_document("pot_vs_uniform", text(known), DOCUMENT)
+    write_document("pot_vs_uniform", where(known), README)
+    return text(known)

@@ -22,7 +22,7 @@ from hwgen.share import share
 from hwgen.simulators.verilator import verilator_root
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
-LARGE = 1 << 20  # bytes of netlist above which the C++ compiler's optimizing takes longer than the run saves
+LARGE = 1 << 20  # bytes of a unit's netlist above which the C++ compiler's optimizing takes longer than the run saves
 
 HARNESS = """
 `timescale 1ns/1ps
@@ -94,7 +94,7 @@ def measure(folder: Path, unit: str | None, netlist: Path, frames: np.ndarray) -
         ports=", ".join(f".{port}({_wire(port)})" for port in _ports(netlist.read_text())),
     )
     (work / "harness.v").write_text(text)
-    _simulate(work)
+    _simulate(work, optimized=unit is not None and netlist.stat().st_size < LARGE)
     rows = [line.split() for line in (work / "out.hex").read_text().splitlines()]
     _check(rows, sink, golden[sink.tensor])
     ended = [int(rows[sink.order.beats * (i + 1) - 1][1]) for i in range(len(frames))]
@@ -145,13 +145,12 @@ def _check(rows: list[list[str]], stream: Stream, golden: torch.Tensor) -> None:
     assert (have[:, inside] == want[:, inside] & ((1 << bits) - 1)).all()
 
 
-def _simulate(work: Path) -> None:
+def _simulate(work: Path, optimized: bool) -> None:
     """Compiles netlist, models and harness, and runs them."""
     texts = CELLS.read_text(), (share("sim") / "DSP48E2.v").read_text(), models()
     text = "\n".join(["/* verilator tracing_off */", "`default_nettype wire", *texts])
     (work / "models.v").write_text(text + "\n/* verilator tracing_on */\n")
     root = verilator_root()
-    optimize = "-O1" if (work / "netlist.v").stat().st_size < LARGE else "-O0"
     quiet = ("-fatal", "-lint", "-style", "-TIMESCALEMOD", "-INITIALDLY")
     command = [
         str(root / "bin" / "verilator"),
@@ -160,7 +159,7 @@ def _simulate(work: Path) -> None:
         "--trace-saif",
         *(f"-Wno{one}" for one in quiet),
     ]
-    command += ["--top-module", "harness", "-Mdir", "obj", "-MAKEFLAGS", f"OPT_FAST={optimize}"]
+    command += ["--top-module", "harness", "-Mdir", "obj", "-MAKEFLAGS", f"OPT_FAST=-O{int(optimized)}"]
     command += ["models.v", "netlist.v", "harness.v"]
     environment = os.environ | {"VERILATOR_ROOT": str(root)}
     for one in (command, ["obj/Vharness"]):

@@ -5,8 +5,21 @@
 
 from hwgen.compress.convert import convert
 from hwgen.compress.fit import Diverged, accuracy, fit
+from hwgen.compress.modes import PreparedModes, convert_modes, prepare_modes
 from hwgen.compress.prepare import prepare
 from hwgen.compress.prepared import Prepared
 from hwgen.compress.recipe import Recipe, Training
 
-__all__ = ["Diverged", "Prepared", "Recipe", "Training", "accuracy", "convert", "fit", "prepare"]
+__all__ = [
+    "Diverged",
+    "Prepared",
+    "PreparedModes",
+    "Recipe",
+    "Training",
+    "accuracy",
+    "convert",
+    "convert_modes",
+    "fit",
+    "prepare",
+    "prepare_modes",
+]

@@ -53,6 +53,7 @@ class LearnedActQuant(nn.Module):
         self.may_be_signed = signed
         self.least = -MAX_EXPONENT
         self.partners: list[LearnedActQuant] = []
+        self.leader: list[LearnedActQuant] = []  # not a part of this module
         self.register_buffer("started", torch.tensor(False))
         self.register_buffer("calibrated", torch.tensor(False))
         self.register_buffer("signed", torch.tensor(bool(signed)))
@@ -60,7 +61,8 @@ class LearnedActQuant(nn.Module):
 
     @property
     def exponent(self) -> int:
-        return max(self.least, min(MAX_EXPONENT, round(self.log2_scale.item())))
+        up = self.leader[0].bits - self.bits if self.leader else 0
+        return max(self.least, min(MAX_EXPONENT, round(self.log2_scale.item()) + up))
 
     def share(self, other: "LearnedActQuant") -> None:
         """One exponent for both from now on: their results are joined in one tensor."""
@@ -69,11 +71,19 @@ class LearnedActQuant(nn.Module):
             one.partners = [q for q in group if q is not one]
             one.log2_scale = self.log2_scale
 
+    def follow(self, leader: "LearnedActQuant") -> None:
+        """Clips where `leader` does from now on, in levels of the bits of its own; the leader is calibrated first."""
+        self.leader, self.log2_scale = [leader], leader.log2_scale
+
     def start(self) -> None:
         self.started.fill_(True)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
+        if self.leader:
+            self.signed.copy_(self.leader[0].signed)
+            self.calibrated.fill_(True)
+            return
         if self.may_be_signed is None:
             self.signed.fill_(bool((x < 0).any()))
         high = limits(self.bits, bool(self.signed))[1]

@@ -96,9 +96,7 @@ class Searching(Prepared):
         return split.strength * cost / all_on_one
 
 
-def search(
-    model: nn.Module, recipe: Recipe, example_inputs: tuple[Tensor, ...], train: Batches, validation: Batches, **how
-) -> Recipe:
+def search(model: nn.Module, recipe: Recipe, example_inputs: tuple[Tensor, ...], train: Batches, **how) -> Recipe:
     """The recipe without `split`, with the format that each channel of the layers it names was found to have.
 
     how -- as `fit` takes it: folder, show. Nothing is pruned meanwhile. Raises BadInput for a pattern that matches no
@@ -114,7 +112,7 @@ def search(
             raise BadInput(f"{layer.name} has one output channel", "split", "leave it out")
         grid = TwoFormats(layer.original.detach(), split, recipe.gradient)
         layer.module.parametrizations.weight[0] = grid
-    fit(searching, train, validation, **how)
+    fit(searching, train, **how)
     found = list(recipe.overrides)
     for name, grid in searching.mixed.items():
         found.append(Override(name, weights=split.first))

@@ -14,11 +14,12 @@ from hwgen.compress.trace import WEIGHTED, plain
 from hwgen.errors import BadInput
 
 
-def convert(prepared: Prepared) -> fx.GraphModule:
+def convert(prepared: Prepared, *, compacted: bool = True) -> fx.GraphModule:
     """A plain module in eval mode: its weights and biases lie on their grids, its activations meet ActQuants.
 
     What the recipe still owes is done first: pruning to the full, projection. Filters that are pruned whole, and that
-    nothing needs, are taken out; the numbers that come out stay the same. `prepared` itself is not changed.
+    nothing needs, are taken out, unless `compacted` is False; the numbers that come out stay the same. `prepared`
+    itself is not changed.
     Raises BadInput if no batch has passed since the activations were put on their grids.
     """
     prepared = copy.deepcopy(prepared)
@@ -32,7 +33,8 @@ def convert(prepared: Prepared) -> fx.GraphModule:
                 "call quantize() and pass a batch, or train past the recipe's quantize_from",
             )
     freeze(network)
-    compact(network)
+    if compacted and all(layer.times == 1 for layer in prepared.layers.values()):  # else channels would be counted anew
+        compact(network)
     return network.eval()
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from hwgen.compress.modes import PreparedModes
 from hwgen.compress.prepared import Prepared
 from hwgen.errors import BadInput, HwgenError
 
@@ -24,19 +25,21 @@ class Diverged(HwgenError):
 
 @torch.no_grad()
 def accuracy(model: nn.Module, batches: Batches) -> float:
-    """Percent of the samples whose greatest output is the label; the model is left in its mode."""
+    """Percent of the samples whose greatest output is the label, of several modes (hwgen.compress.modes) on an average;
+    the model is left in its mode."""
     training = model.training
     model.eval()
     right = count = 0
     for x, y in batches:
-        right += int((model(x).argmax(1) == y).sum())
-        count += len(y)
+        found = model(x).argmax(1)
+        right += int((found == (y if found.ndim == y.ndim else y[..., None])).sum())
+        count += found.numel()
     model.train(training)
     return 100 * right / count
 
 
 def fit(
-    prepared: Prepared,
+    prepared: Prepared | PreparedModes,
     train: Batches,
     validation: Batches | None = None,
     *,
@@ -117,7 +120,7 @@ class _Run:
                 rate = rate_at(index / steps)
                 for group, factor in zip(self.optimizer.param_groups, (1.0, self.training.scale_rate), strict=True):
                     group["lr"] = rate * factor
-                value = self.loss(self.prepared(x), y) + self.prepared.penalty()
+                value = self.prepared.loss(self.loss, self.prepared(x), y) + self.prepared.penalty()
                 if not math.isfinite(value.item()):
                     self._diverged(x, index, good)
                 self.optimizer.zero_grad()

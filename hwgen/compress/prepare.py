@@ -1,5 +1,7 @@
 """From a float network to one that trains under a recipe: rewritten, quantizers put in, weights parametrized."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,13 +10,16 @@ from torch.nn.utils import parametrize
 
 from hwgen.compress import check
 from hwgen.compress.compact import depthwise
+from hwgen.compress.decompose import decompose
+from hwgen.compress.epitome import expand, shrink
 from hwgen.compress.modules import OWN_WEIGHTS, Steps
+from hwgen.compress.pools import pool_of, reorder_pools
 from hwgen.compress.prepared import Prepared
 from hwgen.compress.price import format_arguments, layer_break_even
 from hwgen.compress.prune import Layer
 from hwgen.compress.quantizers import insert_quantizers
 from hwgen.compress.recipe import LayerRecipe, Recipe, layer_recipes
-from hwgen.compress.rewrite import baked, rewrite
+from hwgen.compress.rewrite import baked, note_shapes, rewrite
 from hwgen.compress.trace import TRANSPOSED, WEIGHTED, call_counts, maker, module_of, trace
 from hwgen.compress.weights import BiasGrid, WeightGrid
 from hwgen.errors import BadInput, HwgenError, Obstacles, UnsupportedLayer
@@ -39,6 +44,10 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
     if any(parameter.device.type != "cpu" for parameter in model.parameters()):
         raise BadInput("the model is not on the CPU", type(model).__name__, "model.cpu(): compression trains there")
     network, obstacles = _traced(model, recipe, example_inputs)
+    between = decompose(network, recipe.decompose)
+    note_shapes(network, example_inputs)
+    if recipe.reorder_pools:
+        reorder_pools(network)
     nodes = {node: name for node in network.graph.nodes if (name := _layer_of(network, node)) is not None}
     names = list(dict.fromkeys(nodes.values()))
     if not names and not obstacles:
@@ -47,6 +56,8 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
         )
     modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
     plan = layer_recipes(recipe, {name: len(module.weight) for name, module in modules.items()})
+    for name, bits in between.items():
+        plan[name] = replace(plan[name], input_bits=plan[name].input_bits or bits)
     insert_quantizers(network, recipe, {node: plan[name].input_bits for node, name in nodes.items()})
     if example_inputs is not None:
         top = max((f.magnitudes()[-1] for own in plan.values() for f in own.formats), default=1)
@@ -60,7 +71,8 @@ def prepare(model: nn.Module, recipe: Recipe, example_inputs: tuple[torch.Tensor
             layers[names.index(name)].follows = maker(network, node)
     for layer in layers:
         layer.filters &= not isinstance(_parent(network, layer.name), Steps)
-        _observe(layer, network)
+        (node,) = [node for node, name in nodes.items() if name == layer.name][:1]
+        _observe(layer, network, pool_of(network, node))
     return Prepared(network, layers, recipe)
 
 
@@ -104,7 +116,12 @@ def _compressed(name: str, module: Any, own: LayerRecipe, recipe: Recipe, names:
     """A layer, its weights and biases parametrized."""
     last = name == names[-1]
     prune = own.prune and _pays(module, own, recipe, name == names[0])
-    layer = Layer(name, module, prune, own.zeros, last, filters=not isinstance(module, TRANSPOSED))
+    whole = not isinstance(module, TRANSPOSED) and own.epitome is None
+    layer = Layer(name, module, prune, own.zeros, last, filters=whole)
+    if own.epitome is not None:
+        layer.times = own.epitome.times
+        shrink(module, own.epitome, name)
+        own = replace(own, formats=own.formats[: len(module.weight)])
     grid = WeightGrid(
         module.weight,
         list(own.formats),
@@ -115,6 +132,8 @@ def _compressed(name: str, module: Any, own: LayerRecipe, recipe: Recipe, names:
     parametrize.register_parametrization(module, "weight", grid)
     if module.bias is not None:
         parametrize.register_parametrization(module, "bias", BiasGrid(module.bias, recipe.bias_bits))
+    if own.epitome is not None:
+        expand(module, own.epitome)
     return layer
 
 
@@ -128,8 +147,11 @@ def _pays(module: nn.Module, own: LayerRecipe, recipe: Recipe, first: bool) -> b
     return all(zeros >= layer_break_even(module, input_bits=bits, **f).throughput for f in formats)
 
 
-def _observe(layer: Layer, network: fx.GraphModule) -> None:
-    """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients."""
+def _observe(layer: Layer, network: fx.GraphModule, pool: Callable[[torch.Tensor], torch.Tensor] | None) -> None:
+    """Notes the layer's pixels when a batch passes, and the squares of its weights' gradients.
+
+    pool -- where it alone reads the layer's sums, and so the weights' terms are of its pixels
+    """
     steps = _parent(network, layer.name)
     recurrent, transposed = isinstance(steps, Steps), isinstance(layer.module, TRANSPOSED)
 
@@ -139,7 +161,8 @@ def _observe(layer: Layer, network: fx.GraphModule) -> None:
         elif transposed:  # each weight meets each pixel of the input
             module.parametrizations.weight[0].pixels.add_(inputs[0][0, 0].numel())
         else:
-            module.parametrizations.weight[0].pixels.add_(output[0].numel() // len(module.weight))
+            made = output[:1].detach() if pool is None else pool(output[:1].detach())
+            module.parametrizations.weight[0].pixels.add_(made.numel() // len(module.weight))
 
     def note_gradient(parameter):
         layer.grid.fisher.lerp_(parameter.grad.square(), 0.01)

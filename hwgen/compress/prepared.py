@@ -1,5 +1,6 @@
 """A network under compression: when it prunes, when it quantizes, what it still owes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -134,6 +135,10 @@ class Prepared(nn.Module):
         left = (budget - fixed) if part == 1 else most * ((budget - fixed) / most) ** part
         for name, caps in prune.allocate_terms(layers, left).items():
             self.layers[name].grid.cap(caps)
+
+    def loss(self, own: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], outputs, y) -> torch.Tensor:
+        """What `fit` lowers, beside the penalty: own(outputs, y)."""
+        return own(outputs, y)
 
     def penalty(self) -> torch.Tensor:
         """What a training loop adds to its loss: ADMM's rho/2 |W - Z + U|^2 until `prune_until`, else 0."""

@@ -21,6 +21,7 @@ class Layer:
     last   whether it is the network's last
     filters  whether each index of the weight's dimension 0 makes an output of its own
     follows  a depthwise layer's layer before it, with which its filters go
+    times  that its weights are used, for as many parts of the outputs (hwgen.compress.epitome)
     """
 
     name: str
@@ -30,6 +31,7 @@ class Layer:
     last: bool
     filters: bool = True
     follows: str | None = None
+    times: int = 1
 
     @property
     def pixels(self) -> int:
@@ -180,6 +182,6 @@ def layer_terms(layer: Layer) -> int:
     """Terms of the layer's weights as they are; on no grid yet, one for each that is not pruned."""
     grid = layer.grid
     if not grid.on_grid:
-        return int(grid.keeps().sum())
+        return layer.times * int(grid.keeps().sum())
     level = grid.level(layer.original / torch.exp2(grid.exponent))
-    return int(digits(level.cpu().numpy().astype("int64")).sum())
+    return layer.times * int(digits(level.cpu().numpy().astype("int64")).sum())

@@ -10,6 +10,7 @@ from torch import fx, nn
 import hwgen.nn
 from hwgen.compress.activations import LearnedActQuant
 from hwgen.compress.modules import Affine, Normalize, Shares, Steps
+from hwgen.compress.pools import takes_sums
 from hwgen.compress.recipe import Recipe
 from hwgen.compress.rewrite import of_host
 from hwgen.compress.trace import (
@@ -166,7 +167,8 @@ class _Plan:
         if isinstance(module, (*WEIGHTED, Affine, Normalize, Shares, Steps)):
             return operands(node)
         if isinstance(module, hwgen.nn.AvgPool2d) or self._is(node, SUMS):
-            return [*operands(node), *([node] if self._averages_oddly(node) else [])]
+            reads = [] if takes_sums(self.network, node) else operands(node)
+            return [*reads, *([node] if self._averages_oddly(node) else [])]
         if self._is(node, SCALARS) and not of_host(self.network, node) and not self._covered(node):
             return [*operands(node), *([node] if self._scales(node) else [])]
         return []

@@ -16,6 +16,19 @@ from hwgen.errors import BadInput
 
 
 @dataclass(frozen=True, config=STRICT)
+class Epitome:
+    """Outputs that share weights: those of output o + r * outputs / times are those of o, turned by r * step input
+    channels (hwgen/lanes/epitome.py). The list of the layer is then `times` times shorter.
+
+    times   divides the layer's outputs
+    step    below its input channels
+    """
+
+    times: Annotated[int, Field(ge=2)]
+    step: Annotated[int, Field(ge=1)] = 1
+
+
+@dataclass(frozen=True, config=STRICT)
 class Override:
     """Other choices for the layers whose name matches `pattern`: fnmatch on the layers' names ("features.*").
 
@@ -30,6 +43,7 @@ class Override:
     zeros: Fraction | None = None
     prune: bool | None = None
     input_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    epitome: Epitome | None = None
 
     def split(self) -> tuple[str, slice | None]:
         """The pattern of names, and the channels or None."""
@@ -40,9 +54,25 @@ class Override:
         return found[1], slice(first, first + 1 if found[3] is None else int(found[3]))
 
     def __post_init__(self):
-        others = (self.granularity, self.scale, self.zeros, self.prune, self.input_bits)
+        others = (self.granularity, self.scale, self.zeros, self.prune, self.input_bits, self.epitome)
         if self.split()[1] is not None and (self.weights is None or any(other is not None for other in others)):
             raise BadInput("channels take another format, and nothing else", self.pattern, "give `weights` alone")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Decomposition:
+    """The convolutions whose name matches `pattern` become two layers each, NAME.basis and NAME.coefficients, with
+    kernels that are sums of a few (docs/escalate.md); overrides may name these.
+
+    kernels  of the basis, at most as many as a window has taps, or the convolution kernels
+    first    of both
+    bits     of the activations between, with their sign
+    """
+
+    pattern: str
+    kernels: Annotated[int, Field(ge=1)]
+    first: Literal["basis", "coefficients"] = "basis"
+    bits: Annotated[int, Field(ge=1, le=8)] = 8
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -107,6 +137,9 @@ class Recipe:
     break_even    a layer whose fraction of zeros would not make hwgen's engine as fast as a dense one of its size
                   (hwgen.compress.price) is not pruned
     split         layers whose output channels are each given one of two formats first
+    reorder_pools  average pools go before the activations that they read of convolutions: another network, whose
+                  convolutions hwgen computes for fewer pixels, by the area of a pool's stride (docs/mlcnn.md)
+    decompose     convolutions that become two layers each; the last that matches wins
     overrides     for some layers or channels; the last that matches wins
     """
 
@@ -124,6 +157,8 @@ class Recipe:
     quantize_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     break_even: bool = True
     split: Split | None = None
+    reorder_pools: bool = False
+    decompose: tuple[Decomposition, ...] = ()
     overrides: tuple[Override, ...] = ()
     training: Training = Training()
 
@@ -215,6 +250,7 @@ class LayerRecipe:
     zeros: float | None
     prune: bool
     input_bits: int | None
+    epitome: Epitome | None = None
 
 
 def layer_recipes(recipe: Recipe, channels: dict[str, int]) -> dict[str, LayerRecipe]:
@@ -255,7 +291,7 @@ def layer_recipes(recipe: Recipe, channels: dict[str, int]) -> dict[str, LayerRe
                 formats[whole] = [override.weights] * (whole.stop - whole.start)
             given = {
                 key: getattr(override, key)
-                for key in ("granularity", "scale", "zeros", "prune", "input_bits")
+                for key in ("granularity", "scale", "zeros", "prune", "input_bits", "epitome")
                 if getattr(override, key) is not None
             }
             result[name] = replace(own, formats=tuple(formats), **given)

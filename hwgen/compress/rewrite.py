@@ -51,7 +51,7 @@ def baked(model: nn.Module) -> nn.Module:
 def rewrite(network: fx.GraphModule, bits: int, example_inputs: tuple[torch.Tensor, ...] | None) -> list[HwgenError]:
     """Rewrites the network in place; what cannot be is told. bits -- of the results of norms and softmaxes."""
     obstacles: list[HwgenError] = []
-    _note_shapes(network, example_inputs)
+    note_shapes(network, example_inputs)
     _fold_constants(network)
     known: set[fx.Node] = set()
     while left := [node for node in network.graph.nodes if node not in known]:
@@ -62,7 +62,7 @@ def rewrite(network: fx.GraphModule, bits: int, example_inputs: tuple[torch.Tens
             except HwgenError as error:
                 obstacles.append(type(error)(error.what, str(node.target), error.hint))
     _hold_constants(network)
-    _note_shapes(network, example_inputs)
+    note_shapes(network, example_inputs)
     obstacles += fold_batch_norms(network)
     network.graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
@@ -81,7 +81,7 @@ def _drop_unread(network: fx.GraphModule) -> None:
             delattr(network.get_submodule(path), name)
 
 
-def _note_shapes(network: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...] | None) -> None:
+def note_shapes(network: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...] | None) -> None:
     """Leaves the shape of every tensor that one node makes in its meta, if there is an example to look at."""
 
     class Looking(fx.Interpreter):
@@ -99,9 +99,9 @@ def _note_shapes(network: fx.GraphModule, example_inputs: tuple[torch.Tensor, ..
 def _rewrite(network: fx.GraphModule, node: fx.Node, bits: int) -> None:
     call, module = call_of(network, node), module_of(network, node)
     if isinstance(module, modules.PARTS):  # called a second time
-        _inline(network, node, module)
+        inline(network, node, module)
     elif call in PARTS and (parts := PARTS[call](network, node, bits)) is not None:
-        _inline(network, node, parts)
+        inline(network, node, parts)
     elif call in ("max", "min") and _values_only(node):
         _greatest(network, node, call)
     elif call == "softmax" and not _is_last(network, node):
@@ -167,7 +167,7 @@ class _Call(nn.Module):
         return self.parts(*args, **kwargs)
 
 
-def _inline(network: fx.GraphModule, node: fx.Node, parts: nn.Module) -> None:
+def inline(network: fx.GraphModule, node: fx.Node, parts: nn.Module) -> None:
     """The graph of `parts`, a module that computes the same, in the place of `node`; under its name, if it has one."""
     if node.op == "call_module":
         name, given, arguments = str(node.target), node.all_input_nodes, (node.args, node.kwargs)

@@ -28,7 +28,7 @@ class WeightGrid(nn.Module):
     Buffers: caps uint8 [C, ...]; fisher [C, ...], a running mean of the squared gradients; pixels, the layer's output
     positions of a frame. With scale "learned", log2_scale is a parameter of the exponent's shape, rounded to the
     nearest integer; its gradient is that of learned step size quantization (Esser et al., ICLR 2020), which is
-    APoT's too.
+    APoT's too. `gain`, if there is one, is a factor of each output channel before all that.
     """
 
     caps: Tensor
@@ -54,6 +54,11 @@ class WeightGrid(nn.Module):
         learnt = max(own.learnt for own in self.formats)
         self.register_buffer("codebook", torch.zeros(len(self.formats), learnt, dtype=torch.int64))
         self.log2_scale = nn.Parameter(torch.zeros(shape), requires_grad=scale == "learned")
+        self.register_parameter("gain", None)
+
+    def scaled_by_channel(self, w: Tensor) -> None:
+        """Gives each output channel of w [C, ...] a factor of its own, 1 for now."""
+        self.gain = nn.Parameter(torch.ones(w.shape[0], *[1] * (w.ndim - 1)))
 
     @property
     def exponent(self) -> Tensor:
@@ -86,6 +91,7 @@ class WeightGrid(nn.Module):
     @torch.no_grad()
     def to_grid(self, w: Tensor) -> None:
         """Chooses codebook and exponents from the weights before this parametrization, and stays on the grid."""
+        w = w if self.gain is None else w * self.gain
         kept = torch.where(self.keeps(), w, 0)
         for which, own in enumerate(self.formats):
             if own.learnt:
@@ -129,6 +135,7 @@ class WeightGrid(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         keep = self.keeps()
+        w = w if self.gain is None else w * self.gain
         if not self.on_grid:
             kept = w * keep
             return w + (kept - w).detach() if self.regrow else kept

@@ -91,8 +91,9 @@ class Device:
 
     @staticmethod
     def multiplexer(inputs: int) -> int:
-        """LUTs of a bit of a multiplexer: one up to four inputs, then one for every two more."""
-        return max(int(inputs > 1), (inputs - 1) // 2)
+        """LUTs of a bit of a multiplexer: one up to four inputs, then one for each two more, up to four for sixteen."""
+        whole = 4 * -(-inputs // 16) + (inputs > 16)
+        return max(int(inputs > 1), min((inputs - 1) // 2, whole))
 
 
 @functools.cache

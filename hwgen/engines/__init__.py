@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from hwgen.devices import Device
 from hwgen.ir import Graph
+from hwgen.protect import UNPROTECTED, Protection
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.unit import Unit
@@ -58,6 +59,7 @@ class Limits:
     memories for the list of a stage that can be loaded, by name
     have     what there is of each resource, to weigh what takes several
     device   the family of the board
+    protect  against flipped bits
     """
 
     cycles: float | None
@@ -67,6 +69,7 @@ class Limits:
     memories: Sequence[str]
     have: Mapping[str, float]
     device: Device
+    protect: Protection = UNPROTECTED
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,18 @@ class Context:
     device  the family that it is built for
     levels  rows of adders between two registers, in unfolded layers
     free    the tensors whose readers find channels in any order
+    protect  against flipped bits
     """
 
     device: Device
     levels: int
     free: frozenset[str] = frozenset()
+    protect: Protection = UNPROTECTED
 
     @staticmethod
-    def of(graph: Graph, stages: list[Stage], device: Device, levels: int) -> "Context":
+    def of(
+        graph: Graph, stages: list[Stage], device: Device, levels: int, protect: Protection = UNPROTECTED
+    ) -> "Context":
         readers: dict[str, list[Stage]] = {}
         for stage in stages:
             for name in stage.inputs:
@@ -91,13 +98,15 @@ class Context:
         free: set[str] = set()
 
         def takes_any(stage: Stage) -> bool:
-            able = [engine for engine in engines().values() if engine.obstacle(stage) is None]
-            return all(engine.any_order or (engine.passes_order and stage.result in free) for engine in able)
+            able = [engine for engine in engines().values() if engine.refuses(stage) is None]
+            return all(
+                engine.takes_any_order(stage) or (engine.passes_order and stage.result in free) for engine in able
+            )
 
         for name, found in reversed(readers.items()):
             if not graph.is_output(name) and all(map(takes_any, found)):
                 free.add(name)
-        return Context(device, levels, frozenset(free))
+        return Context(device, levels, frozenset(free), protect)
 
 
 C = TypeVar("C", bound=Choice)
@@ -111,6 +120,7 @@ class Engine(Generic[C]):
     choice     the class of its choices
     any_order  whether it reads the channels of its inputs in any order
     passes_order  whether it reads them in any order, and sends them in that same order
+    by_mode    whether it can compute a stage whose weights or quantizers a frame chooses
     """
 
     name: str
@@ -118,6 +128,17 @@ class Engine(Generic[C]):
     choice: type[C]
     any_order: bool = False
     passes_order: bool = False
+    by_mode: bool = False
+
+    def takes_any_order(self, stage: Stage) -> bool:
+        """Whether it reads the channels of a stage's inputs in any order."""
+        return self.any_order
+
+    def refuses(self, stage: Stage) -> str | None:
+        """The `obstacle` of a stage, its modes counted."""
+        if stage.modes and not self.by_mode:
+            return "its weights or quantizers are another in each mode, which lanes alone can have"
+        return self.obstacle(stage)
 
     def obstacle(self, stage: Stage) -> str | None:
         """Why it cannot compute a stage; None where it can."""

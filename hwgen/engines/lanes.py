@@ -6,6 +6,7 @@ import numpy as np
 
 from hwgen.devices import Device
 from hwgen.engines import Engine, Limits, engine
+from hwgen.lanes.epitome import epitome_of
 from hwgen.lanes.fold import Fold, legal_groups, legal_lanes, takes
 from hwgen.lanes.kinds import LaneKind, lane_kinds
 from hwgen.lanes.rescale import scaler_of
@@ -23,18 +24,19 @@ class Lanes(Engine[Fold]):
     families = ("lanes",)
     choice = Fold
     any_order = True
+    by_mode = True
 
     def obstacle(self, stage):
         stage = as_shift(stage)
         if stage.op.window is None:
             return "it is neither a sum nor a maximum over a window"
-        obstacles = [kind.obstacle(stage) for kind in lane_kinds().values()]
+        obstacles = [kind.refuses(stage) for kind in lane_kinds().values()]
         return None if None in obstacles else obstacles[0]
 
     def choices(self, stage, limits, sides):
         stage, found = as_shift(stage), list[Fold]()
         for kind in lane_kinds().values():
-            if (not kind.slices or (limits.dsp and kind.name in limits.device.lanes)) and kind.obstacle(stage) is None:
+            if (not kind.slices or (limits.dsp and kind.name in limits.device.lanes)) and kind.refuses(stage) is None:
                 for multiplier in _multipliers(stage, kind, limits):
                     folds = _all_folds(stage, kind, multiplier, limits)
                     found += folds if limits.cycles is None else _enough(stage, folds, limits)
@@ -42,11 +44,16 @@ class Lanes(Engine[Fold]):
             found += [replace(fold, memory=memory) for fold in found for memory in limits.memories[1:]]
         return found
 
+    def takes_any_order(self, stage):
+        return epitome_of(stage) is None  # which turns channels as they are numbered
+
     def reads(self, stage, i, choice, order):
-        return order if takes(stage, choice.lanes, order) else order.serial
+        wanted = order if takes(stage, choice.lanes, order) else order.serial
+        return wanted if self.takes_any_order(stage) else replace(wanted, channels=())
 
     def unit(self, stage, choice, orders, context):
-        return TermLanes(stage, choice, orders[0], context.device, sort=stage.result in context.free)
+        sort = stage.result in context.free
+        return TermLanes(stage, choice, orders[0], context.device, sort, context.protect)
 
 
 def _multipliers(stage: Stage, kind: LaneKind, limits: Limits) -> list[str]:
@@ -80,14 +87,16 @@ def _enough(stage: Stage, folds: list[Fold], limits: Limits) -> list[Fold]:
 
 def _cycles_alone(stage: Stage, fold: Fold, device: Device) -> int:
     """Cycles of a frame that comes in raster order."""
-    return stage.once(("cycles", fold, device), lambda: work(stage, fold, Order(stage.x.shape), device, sort=True))
+    return stage.once(
+        ("cycles", fold, device, stage.loadable), lambda: work(stage, fold, Order(stage.x.shape), device, sort=True)
+    )
 
 
 def _share_of_memories(stage: Stage, fold: Fold, limits: Limits) -> float:
     """The share of the board's memories that the stage takes, of a frame that comes in raster order."""
 
     def estimate() -> dict[str, float]:
-        return TermLanes(stage, fold, Order(stage.x.shape), limits.device, sort=True).estimate()
+        return TermLanes(stage, fold, Order(stage.x.shape), limits.device, True, limits.protect).estimate()
 
-    takes = stage.once(("estimate", fold, limits.device), estimate)
+    takes = stage.once(("estimate", fold, limits.device, stage.loadable), estimate)
     return sum(takes.get(key, 0) / limits.have[key] for key in ("BRAM36", "URAM"))

@@ -29,6 +29,8 @@ class Rounds:
     groups
     word_cycles  that a group's results take before they are sent (rtl/rescale.v); 0: none (rtl/requantize.v)
     late      cycles, 0 or 1, from finished sums to their low bits
+    modes     lists one behind the other, each with `places` and `lengths` of its own
+    pressed   whether it is EAGER for the sake of another mode
     """
 
     channels: tuple[int, ...]
@@ -37,20 +39,49 @@ class Rounds:
     groups: int
     word_cycles: int = 0
     late: int = 0
+    modes: int = 1
+    pressed: bool = False
 
     @staticmethod
-    def of(lengths: np.ndarray, groups: int, sort: bool) -> "Rounds":
-        """Rounds of channels that have `lengths` entries; sort -- channels of like length together, which is
-        shortest."""
-        order = np.argsort(-lengths, kind="stable") if sort and groups > 1 else np.arange(len(lengths))
-        rounds = np.pad(lengths[order], (0, -len(lengths) % groups)).reshape(-1, groups).max(axis=1)
+    def of(lengths: np.ndarray, groups: int, sort: bool, modes: int = 1) -> "Rounds":
+        """Rounds of channels that have `lengths` entries, those of each mode one after the other; sort -- channels of
+        like length together, which is shortest: one order for all modes, by what a channel has in all of them."""
+        lengths = lengths.reshape(modes, -1)
+        whole = lengths.sum(axis=0)
+        order = np.argsort(-whole, kind="stable") if sort and groups > 1 else np.arange(len(whole))
+        padded = np.pad(lengths[:, order], ((0, 0), (0, -len(whole) % groups)))
+        rounds = padded.reshape(modes, -1, groups).max(axis=2)
         own = bool((np.diff(order) > 0).all())
-        return Rounds(() if own else tuple(order.tolist()), rounds, np.argsort(order), groups)
+        places = np.argsort(order) + np.arange(modes)[:, None] * rounds.shape[1] * groups
+        return Rounds(() if own else tuple(order.tolist()), rounds.ravel(), places.ravel(), groups, modes=modes)
+
+    def repeated(self, times: int) -> "Rounds":
+        """Those of a list that is walked so many times for outputs of as many times more channels; all groups have one
+        in the last round."""
+        if times == 1:
+            return self
+        count = len(self.places)
+        assert count % self.groups == 0, "a group has no channel in the last round"
+        first = count * np.arange(times)[:, None]
+        channels = (first + np.array(self.channels)).ravel().tolist() if self.channels else ()
+        lengths = np.tile(self.lengths, times)
+        return replace(self, channels=tuple(channels), lengths=lengths, places=(first + self.places).ravel())
+
+    def in_mode(self, mode: int) -> "Rounds":
+        """Those of one mode."""
+        if self.modes == 1:
+            return self
+        return replace(self._alone(mode), pressed=self.eager)
+
+    def _alone(self, mode: int) -> "Rounds":
+        """As if there were no other mode."""
+        lengths, places = self.lengths.reshape(self.modes, -1)[mode], self.places.reshape(self.modes, -1)[0]
+        return replace(self, lengths=lengths, places=places, modes=1)
 
     @property
     def final(self) -> int:
         """Groups that have a channel in the last round."""
-        return len(self.places) - (len(self.lengths) - 1) * self.groups
+        return (len(self.places) - (len(self.lengths) - self.modes) * self.groups) // self.modes
 
     @property
     def short(self) -> int:
@@ -60,11 +91,16 @@ class Rounds:
     @property
     def eager(self) -> bool:
         """Whether a clock lost at each short round would be more than one in a hundred: EAGER of rtl/requantize.v."""
-        return 100 * self.short > self.lengths.sum()
+        if self.modes > 1:
+            return any(self._alone(mode).eager for mode in range(self.modes))
+        return self.pressed or 100 * self.short > self.lengths.sum()
 
     @cached_property
     def cycles(self) -> int:
-        """From a position's end to the next one's: a cycle an entry, and more where results wait to be sent."""
+        """From a position's end to the next one's: a cycle an entry, and more where results wait to be sent; in the
+        slowest mode."""
+        if self.modes > 1:
+            return max(self.in_mode(mode).cycles for mode in range(self.modes))
         return self._walked + (0 if self.word_cycles or self.eager else self.short)
 
     @property
@@ -297,7 +333,7 @@ class TermList:
         terms = terms[np.argsort(level[terms], kind="stable")]
         for slots in np.split(terms, np.flatnonzero(np.diff(level[terms])) + 1):
             behind = (where[slots] - stand[output[slots]]) % (1 << place.all)
-            order = np.lexsort((behind, output[slots]))
+            order = np.argsort((output[slots] << place.all) | behind, kind="stable")
             behind, term[slots] = behind[order], slots[order]
             first = np.diff(output[slots], prepend=-1) != 0
             distance[slots] = np.where(first, behind, np.diff(behind, prepend=0))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.engines import Choice
+from hwgen.lanes.epitome import epitome_of
 from hwgen.lanes.geometry import Windows
 from hwgen.lanes.kinds import lane_kinds
 from hwgen.stage import Stage
@@ -54,5 +55,7 @@ def legal_lanes(stage: Stage, limit: int) -> list[int]:
 def legal_groups(stage: Stage, limit: int) -> list[int]:
     """Groups up to `limit`, of those that make the same number of rounds the fewest."""
     channels = stage.y.shape[0]
+    if epitome := epitome_of(stage):  # all groups have a channel in each round
+        return [n for n in range(1, limit + 1) if channels // epitome.times % n == 0]
     counts = sorted({-(-channels // rounds) for rounds in range(1, channels + 1)})
     return [n for n in counts if n <= limit]

@@ -36,8 +36,11 @@ class ListMemory:
         raise NotImplementedError(f"{type(self).__name__}.blocks")
 
     def luts(self, words: int, width: int, device: Device) -> int:
-        """LUTs of its multiplexers, which a register is behind, or of a LUT RAM."""
-        return width * device.multiplexer(self.blocks(words, width, device)[1])
+        """LUTs of its multiplexers, which a register is behind, or of a LUT RAM: of a choice among blocks that hold a
+        bank, and of a bank."""
+        side = -(-words // self.rows(words, device))
+        banks = self.blocks(words, width, device)[1] // side
+        return side * width * device.multiplexer(banks) + width * device.multiplexer(side)
 
 
 class Rom(ListMemory):

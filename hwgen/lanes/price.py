@@ -4,35 +4,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from hwgen import codes
 from hwgen.devices import Device
+from hwgen.lanes.entries import IMMEDIATE
 from hwgen.lanes.memories import MEMORIES
 from hwgen.ops.quantize import UNBOUNDED
 from hwgen.qtype import ceil_log2
+from hwgen.rom import Rom
 
 if TYPE_CHECKING:
     from hwgen.lanes.unit import TermLanes
 
-# LUTs for each count of `features`: the least relative error on random units and on those of networks
-# (python -m benchmarks.fit_lanes)
+# LUTs for each count of `features` (python -m benchmarks.fit_lanes): exact are what the Verilog says
 FACTORS = {
     "exact": 1.0,
-    "unit": 18.03,
-    "counters": 0.95,
-    "position table": 0.07,
-    "group": 10.29,
-    "group, column of the window": 0.48,
-    "group, row of the window": 1.23,
-    "slot": 0.69,
-    "group, bit of an immediate": 1.39,
-    "row of padding": 5.15,
-    "phases": 5.38,
-    "group, gaps": 2.02,
-    "group, lanes that multiply": 9.40,
-    "group, slices that add": 7.34,
-    "lane, maximum": 0.58,
-    "list of LUTs": 2.37,
-    "loader": 4.24,
+    "sequencer": 8,
+    "short list, counter": 2,
+    "long list, counter": 0.7,
+    "list of up to 4": 1,
+    "list of up to 16": 0.75,
+    "list of up to 64": 2,
+    "list that is loaded": 1.73,
+    "list that is loaded, counter": 4,
+    "list of all channels": 1.6,
+    "column": 1.29,
+    "row": 1.89,
+    "row of padding": 0.5,
+    "slot": 1,
+    "group": 2.13,
+    "group, column": 1,
+    "group, column that is a sum": 0.48,
+    "group, slot": 1.11,
+    "group, padding": 1,
+    "group, columns of padding": 7.41,
+    "group, distance": 1.94,
+    "line memory": 8,
+    "padding above or below": 2.33,
+    "channels": 1.57,
+    "banks": 3.07,
+    "columns one by one": 0.95,
+    "phases": 0.3,
+    "beats": 0.5,
+    "phases of a table": 1.5,
+    "copies": 0.6,
+    "results of several groups": 0.84,
 }
+MOST_INPUTS = 6  # of a lookup table
 
 
 def lane_luts(x_bits: int, accumulator: int, legs: int) -> int:
@@ -72,58 +91,184 @@ def estimate(unit: TermLanes) -> dict[str, float]:
 
 def features(unit: TermLanes) -> dict[str, float]:
     """What the LUTs of the unit depend on, by the names in FACTORS."""
-    stage, window, windows, rows = unit.stage, unit.stage.window, unit.windows, unit.rows
-    fields, (words, width) = unit.fields, unit.rom_shape
-    stripe, beats = unit.out_order.stripe, unit.beats
-    column = ceil_log2(stripe * window.stride[1] + (1 << fields["TAP_COLUMN_BITS"]) + 1) * (stripe > 1)
-    kind = unit.kind_of_lanes
-    groups = 1 if unit.shared else unit.fold.groups  # groups of a shared list differ in the channel alone
+    exact = _exact(unit) + _requantize_luts(unit) + _entry_luts(unit) + 2 * _count_luts(unit.rows.ring)
     return {
-        "exact": _exact(unit),
-        "unit": 1,
-        "counters": ceil_log2(words)
-        + ceil_log2(rows.out_rows)
-        + ceil_log2(stripe)
-        + column
-        + 2 * ceil_log2(rows.ring + 1)
-        + ceil_log2(rows.pad_top + rows.rows + rows.pad_bottom)
-        + ceil_log2(stage.x.shape[0])
-        + 2 * ceil_log2(beats),
-        "position table": unit.entry_bits * max(1, beats / 64) * (beats > 1 and not unit.raster),
-        "phases": windows.phases * (windows.phases > 1 and not unit.raster),
-        "group": groups,
-        "group, column of the window": groups * column * (window.reach[1] > 1),
-        "group, row of the window": groups * fields["ROW_BITS"] * (window.reach[0] > 1),
-        "slot": rows.ring,
-        "group, bit of an immediate": unit.fold.groups * stage.x.qtype.bits * (kind.sums and kind.immediates),
-        "row of padding": min(window.reach[0], rows.pad_top + rows.pad_bottom),
-        "group, gaps": groups * unit.place_bits.all * (unit.program.gap_bits > 0),
-        "list of LUTs": words * width / 64 * (words <= unit.device.lut_depth and not unit.memory.written),
-        "loader": ceil_log2(words) * unit.memory.written,
-        **kind.features(unit.fold.size, unit.fold.groups, unit.program),
+        "exact": exact,
+        **_sequencer(unit),
+        **_groups(unit),
+        **_line_writer(unit),
+        "results of several groups": unit.scaler is None and unit.fold.groups > 1,
     }
 
 
 def _exact(unit: TermLanes) -> int:
-    """LUTs of accumulators, clamps, words that wait to be sent, multiplexers before the lanes and behind banks of
-    memory, and LUT RAMs."""
-    stage, program, kind, fold = unit.stage, unit.program, unit.kind_of_lanes, unit.fold
-    bits, out_bits, legs = stage.x.qtype.bits, stage.y.qtype.bits, unit.windows.legs
-    low, high = unit.ends.values()
-    below, even = program.below, stage.rounds is not None and stage.rounds.even
-    clamp = clamp_luts(program.sum_bits, out_bits, low, high) + 2 * even - (even and program.below > 0)
-    # a choice of both ends is part of that of the word to send, but for the last group's
-    chosen = fold.groups - 1 + (-UNBOUNDED < low < 0 and high < UNBOUNDED - 1)
-    if unit.scaler is not None:  # one after the other
-        clamp = chosen = below = 0
-    lane = lane_luts(bits, program.accumulator + below if kind.sums else 0, legs)
+    """LUTs of accumulators, multiplexers before the lanes and behind banks of memory, and LUT RAMs; of what protects
+    them."""
+    program, kind, fold = unit.program, unit.kind_of_lanes, unit.fold
+    below = program.below if unit.scaler is None else 0  # one after the other
+    lane = lane_luts(unit.stage.x.qtype.bits, kind.luts(program) + below, unit.windows.legs)
     return (
-        fold.size * (lane + clamp)
-        + chosen * fold.lanes * out_bits
+        fold.size * lane
         + fold.groups * _line_luts(unit)
         + unit.memory.luts(*unit.rom_shape, unit.device)
         + _scaler_luts(unit)
+        + _check_luts(unit)
+        + unit.control_bits * unit.protect.tmr
     )
+
+
+def _requantize_luts(unit: TermLanes) -> int:
+    """Of rtl/requantize.v: clamps, and the words that wait to be sent."""
+    if unit.scaler is not None:
+        return 0
+    stage, program, fold = unit.stage, unit.program, unit.fold
+    out_bits, (low, high) = stage.y.qtype.bits, unit.ends.values()
+    even = stage.rounds is not None and stage.rounds.even
+    clamp = clamp_luts(program.sum_bits, out_bits, low, high) + 2 * even - (even and program.below > 0)
+    # a choice of both ends is part of that of the word to send, but for the last group's
+    chosen = fold.groups - 1 + (-UNBOUNDED < low < 0 and high < UNBOUNDED - 1)
+    # below zero a word is reset, where no primitives do it
+    resets = low == 0 and not (high == (1 << out_bits) - 1 and program.sum_bits > out_bits)
+    return fold.size * clamp + chosen * fold.lanes * out_bits + resets * fold.lanes
+
+
+def _entry_luts(unit: TermLanes) -> int:
+    """Of the registers of rtl/term_sequencer.v behind a list's entry. A word that is the only one is wires, and a short
+    list's immediates may be none."""
+    program, (words, width) = unit.program, unit.rom_shape
+    if words == 1:
+        return 0
+    constants = not _short(unit) or bool((program.flags & IMMEDIATE).any())
+    payload = (width - 1) // (1 if unit.shared else unit.fold.groups) - 1 - program.command_bits
+    return unit.fold.groups * unit.kind_of_lanes.entry_luts(program, unit.stage.x.qtype.bits, payload, constants)
+
+
+def _short(unit: TermLanes) -> bool:
+    """Whether the list is made of LUTs."""
+    return unit.rom_shape[0] <= unit.device.lut_depth and not unit.memory.written
+
+
+def _count_luts(ring: int) -> int:
+    """Of rtl/row_count.v."""
+    bits = ceil_log2(ring + 1)
+    return bits if bits + 3 <= MOST_INPUTS else 2 * bits
+
+
+def _slot_luts(ring: int, bits: int) -> int:
+    """Of rtl/ring_sum.v, for a number of so many bits."""
+    slot = ceil_log2(ring)
+    return slot if slot + bits <= MOST_INPUTS or ring == 1 << slot else 3 * max(slot, bits) + 2
+
+
+def _sequencer(unit: TermLanes) -> dict[str, float]:
+    """What all groups share in rtl/term_sequencer.v: counters, and the list."""
+    rows, words, kinds = unit.rows, unit.rom_shape[0], _different(unit.rom) if _short(unit) else 0
+    bits, written = ceil_log2(words), unit.memory.written
+    pads = _padded_rows(unit)
+    alike = rows.out_rows == 1 or rows.last_step == rows.step == rows.need
+    return {
+        "sequencer": 1,
+        "short list, counter": bits * (0 < bits <= MOST_INPUTS),
+        "long list, counter": bits * (bits > MOST_INPUTS),
+        "list of up to 4": kinds * (bits <= 2),
+        "list of up to 16": kinds * (2 < bits <= 4),
+        "list of up to 64": kinds * (bits > 4),
+        "list that is loaded": written,
+        "list that is loaded, counter": bits * written,
+        "list of all channels": unit.shared and unit.stage.x.shape[0] > unit.fold.groups,
+        "column": _column_bits(unit),
+        "row": (ceil_log2(rows.out_rows) + 1) * (pads > 0 or not alike),
+        "row of padding": pads,
+        "slot": _slot_luts(rows.ring, ceil_log2(rows.ring + 1)) * (rows.out_rows > 1),
+    }
+
+
+def _different(rom: Rom) -> int:
+    """Columns of a list that are neither constant nor a bit of the address, those that are alike counted once."""
+    columns = rom.bits.T
+    wires = {(np.arange(rom.depth) >> k & 1).astype(np.uint8).tobytes() for k in range(ceil_log2(rom.depth))}
+    return len({column.tobytes() for column in columns if column.any() and not column.all()} - wires)
+
+
+def _column_bits(unit: TermLanes) -> int:
+    """Of the column where a window begins; none is counted where an output stripe is one column."""
+    stripe, taps = unit.out_order.stripe, 1 << unit.fields["TAP_COLUMN_BITS"]
+    return ceil_log2(stripe * unit.stage.window.stride[1] + taps + 1) if stripe > 1 else 0
+
+
+def _padded_rows(unit: TermLanes) -> int:
+    """Rows of the window that lie in the padding for some output rows, and what is compared for each."""
+    rows, found = unit.rows, 0
+    step = rows.step if rows.out_rows > 1 else 1
+    for row in range(unit.stage.window.reach[0]):
+        top = max(0, -(-(rows.pad_top - row) // step))
+        bottom = max(0, -(-(rows.pad_top + rows.rows - row) // step))
+        if top or bottom < rows.out_rows:
+            found += 1 + (top > 1) + (1 < bottom < rows.out_rows)
+    return found
+
+
+def _reaches_out(unit: TermLanes) -> bool:
+    """Whether a lane that is alone has columns of padding that its memory does not hold."""
+    window, windows, stripe = unit.stage.window, unit.windows, unit.out_order.stripe
+    right = (stripe - 1) * window.stride[1] + window.reach[1] - 1 - window.left + windows.lead
+    return unit.fold.lanes == 1 and (windows.lead < window.left or right >= windows.stripe * windows.stripes)
+
+
+def _groups(unit: TermLanes) -> dict[str, float]:
+    """What each group has of its own in rtl/term_sequencer.v: an address. Groups of a shared list differ in the channel
+    alone."""
+    groups = 1 if unit.shared else unit.fold.groups
+    fields, rows, legs = unit.fields, unit.rows, ceil_log2(unit.windows.legs)
+    taps, column = fields["TAP_COLUMN_BITS"], _column_bits(unit)
+    places = fields["COLUMN_BITS"] + 2 * legs if taps or legs else 0
+    table = column + taps <= MOST_INPUTS
+    slot = _slot_luts(rows.ring, fields["TAP_ROW_BITS"]) if fields["TAP_ROW_BITS"] else 0
+    return {
+        "group": groups,
+        "group, column": groups * places * table,
+        "group, column that is a sum": groups * (column + 2 * legs) * (places > 0 and not table),
+        "group, slot": groups * slot,
+        "group, padding": groups * (_padded_rows(unit) > 0),
+        "group, columns of padding": groups * _reaches_out(unit),
+        "group, distance": unit.fold.groups * unit.place_bits.all * (unit.program.gap_bits > 0),
+    }
+
+
+def _line_writer(unit: TermLanes) -> dict[str, float]:
+    """Of rtl/line_memory.v what writes."""
+    rows, windows, beats = unit.rows, unit.windows, unit.beats
+    banks, phases = unit.line_memory[2], windows.phases * (windows.phases > 1)
+    return {
+        "line memory": 1,
+        "padding above or below": (rows.pad_top > 0) + (rows.pad_bottom > 0),
+        "channels": ceil_log2(unit.stage.x.shape[0]),
+        "banks": banks * max(1, phases) * (banks > 1),
+        "columns one by one": unit.fields["COLUMN_BITS"] * unit.raster,
+        "phases": phases * unit.raster,
+        "beats": 2 * ceil_log2(beats) * (not unit.raster),
+        "phases of a table": phases * (not unit.raster),
+        "copies": unit.fold.groups,
+    }
+
+
+def _parity_luts(bits: int) -> int:
+    """LUTs of a sum of so many bits modulo 2."""
+    return -(-(bits - 1) // 5)
+
+
+def _check_luts(unit: TermLanes) -> int:
+    """LUTs that look at what memories give: of a list's check bits and, where they repair, of the turned bits; of an
+    activation's parity on either side of the line memory."""
+    if not unit.protect.memories:
+        return 0
+    code = codes.code(unit.protect, unit.rom.width)
+    words = sum(_parity_luts(1 + int(row.sum())) for row in code)
+    repairs = unit.rom.width * 2 + 2 if unit.protect.ecc else 0
+    written = sum(_parity_luts(int(row.sum())) for row in code) * unit.memory.written
+    bits, read = unit.stage.x.qtype.bits, unit.fold.groups * unit.windows.stripes
+    lines = read * _parity_luts(bits + 1) + unit.order.side * _parity_luts(bits) + _parity_luts(read + 1)
+    return words + repairs + written + lines * unit.protect.parity
 
 
 def _copies(unit: TermLanes) -> int:
@@ -143,7 +288,8 @@ def _scaler_luts(unit: TermLanes) -> int:
     used = unit.fold.groups * chunks
     choice = int(places > 1) if places <= 4 else 3 if places == 8 else 4 * -(-used // 16) + (places > 16)
     each = unit.program.sum_bits * choice + scaler.luts(unit.program.sum_bits, unit.stage.y.qtype.bits)
-    numbers = rom.width * (2 < rom.depth <= unit.device.lut_depth)
+    # up to 16 words most columns are functions of two bits, or of one another
+    numbers = _different(rom) / (1 + (rom.depth <= 16)) * (2 < rom.depth <= unit.device.lut_depth)
     depth = scaler.depth(unit.channels)
     counters = sum(ceil_log2(count) for count in (scaler.pace, chunks, unit.fold.groups, depth))
     return round(8 + counters + unit.scalers * each + _copies(unit) * numbers)
@@ -154,7 +300,7 @@ def _line_luts(unit: TermLanes) -> int:
     words, _, banks = unit.line_memory
     if banks == 1:
         return 0
-    windows, bits = unit.windows, unit.stage.x.qtype.bits
+    windows, bits = unit.windows, unit.stage.x.qtype.bits + unit.protect.parity
     firsts = range(windows.first_leg, windows.first_leg + unit.fold.lanes * windows.lane_step, windows.lane_step)
     read = len({first + leg for first in firsts for leg in range(windows.legs)} & set(range(windows.stripes)))
     return read * (bits * Device.multiplexer(banks) if banks else unit.device.lut_memory(words, bits))

@@ -278,7 +278,8 @@ class Thresholds(Scaler):
         return {"SCALER": self.number, "PACE": self.pace, "SCALED_W": self.sum_bits}
 
     def luts(self, bits, out_bits):
-        return bits + 3 * self.steps
+        # a comparison, three bits in two LUTs, a count, and the level
+        return 2 * -(-bits // 3) + self.steps + out_bits
 
     def depth(self, channels):
         return 1 if len(self.quantize.thresholds) == 1 else len(channels)
@@ -311,7 +312,7 @@ def scaler_of(stage: Stage, bits: int, multiplier: str) -> Scaler | None:
 
     if quantize is None or stage.rounds is not None:
         return None
-    return stage.once(("scaler", bits, multiplier), made)
+    return stage.once(("scaler", bits, multiplier, stage.loadable), made)
 
 
 def _reach(stage: Stage, bits: int) -> np.ndarray:

@@ -35,7 +35,7 @@ def as_shift(stage: Stage) -> Stage:
     if not isinstance(stage.quantize, Rescale) or not isinstance(stage.op, Conv):
         return stage
     quantize, conv = stage.quantize, stage.op
-    return stage.once("shift", lambda: _as_shift(stage, conv, quantize) or stage)
+    return stage.once(("shift", stage.loadable), lambda: _as_shift(stage, conv, quantize) or stage)
 
 
 def _as_shift(stage: Stage, conv: Conv, quantize: Rescale) -> Stage | None:

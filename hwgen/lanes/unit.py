@@ -5,9 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen import codes
 from hwgen.devices import Device
 from hwgen.lanes import price
 from hwgen.lanes.entries import Entries, PlaceBits, Rounds
+from hwgen.lanes.epitome import Epitome, epitome_of
 from hwgen.lanes.fold import Fold
 from hwgen.lanes.geometry import Windows, rows_of
 from hwgen.lanes.kinds import LaneKind, lane_kinds, too_much
@@ -17,6 +19,7 @@ from hwgen.lanes.rescale import Scaler, scaler_of, shared
 from hwgen.lanes.shifts import as_shift
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, clamp_ends, end_parameters
+from hwgen.protect import EVERYTHING, UNPROTECTED, Protection
 from hwgen.qtype import ceil_log2
 from hwgen.rom import Rom
 from hwgen.stage import Stage
@@ -34,20 +37,26 @@ def entries_of(stage: Stage, kind: LaneKind, order: Order) -> Entries:
     def made() -> Entries:
         return kind.program(stage).entries(place, order.places)
 
-    return stage.once(("entries", kind.name, order.channels), made)
+    return stage.once(("entries", kind.name, order.channels, stage.loadable and kind.loads), made)
 
 
-def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False) -> int:
-    """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds."""
+def work(stage: Stage, fold: Fold, order: Order, device: Device, sort: bool = False, mode: int | None = None) -> int:
+    """Cycles of a frame at this fold when its input is there and its output taken; `sort` as in Rounds; mode -- of the
+    frame, None: the slowest."""
     stripe = -(-stage.y.shape[2] // fold.lanes)
     late = rows_of(stage, Windows.of(stage, fold.lanes, order), device).late(order.beats // stage.x.shape[1])
-    return late + stage.y.shape[1] * stripe * walked(stage, fold, order, sort)[1].cycles
+    rounds = walked(stage, fold, order, sort)[1]
+    rounds = rounds if mode is None else rounds.in_mode(mode)
+    return late + stage.y.shape[1] * stripe * rounds.cycles
 
 
 def walked(stage: Stage, fold: Fold, order: Order, sort: bool) -> tuple[int, Rounds]:
     """The scalers of rtl/rescale.v, 0 where there is none, and how the groups walk the list."""
     kind = lane_kinds()[fold.kind]
-    rounds = Rounds.of(entries_of(stage, kind, order).lengths, fold.groups, sort and not MEMORIES[fold.memory].written)
+    sort = sort and not MEMORIES[fold.memory].written
+    rounds = Rounds.of(entries_of(stage, kind, order).lengths, fold.groups, sort, len(stage.modes) or 1)
+    epitome = epitome_of(stage)
+    rounds = rounds.repeated(epitome.times if epitome else 1)
     program = kind.program(stage)
     scaler = scaler_of(stage, program.sum_bits, fold.multiplier)
     return (0, rounds) if scaler is None else shared(rounds, fold.lanes, scaler.pace, int(program.below > 0))
@@ -58,6 +67,9 @@ class TermLanes(LoadableUnit):
     """order -- of the input
     sort -- whether the output's channels may come in an order of their own, which balances the groups; those of a layer
     that can be loaded keep theirs, whatever the weights.
+    protect -- against flipped bits
+    mode -- of all frames, as far as cycles are asked for; None: the slowest
+    in_flight -- frames whose modes the ring of rtl/mode_ring.v holds
     """
 
     stage: Stage
@@ -65,6 +77,9 @@ class TermLanes(LoadableUnit):
     order: Order
     device: Device
     sort: bool = False
+    protect: Protection = UNPROTECTED
+    mode: int | None = None
+    in_flight: int = 2
     given: Stage = field(init=False)
     module = "term_lanes"
 
@@ -73,6 +88,8 @@ class TermLanes(LoadableUnit):
         object.__setattr__(self, "stage", as_shift(self.stage))
 
     primitives = True
+    watches = True
+    votes = True
     loads = True
     stops = False
     instant = False
@@ -81,7 +98,13 @@ class TermLanes(LoadableUnit):
     def leaves_out(self) -> frozenset[str]:
         others = {kind.module for kind in lane_kinds().values()} - {self.kind_of_lanes.module}
         others = (others | {"rescale"}) if self.scaler is None else (others | {"requantize"}) - {"pe_mac"}
+        others |= set() if self.stage.modes else {"mode_reader"}
+        others |= set() if self.mode_ends else {"mode_clamp"}
         return frozenset(others if self.memory.written else {*others, "term_loader"})
+
+    @property
+    def protects(self) -> frozenset[str]:
+        return frozenset() if self.scaler is not None else EVERYTHING
 
     @property
     def name(self) -> str:
@@ -100,6 +123,16 @@ class TermLanes(LoadableUnit):
         return self.memory.written
 
     @property
+    def by_mode(self) -> bool:
+        return bool(self.stage.modes)
+
+    def in_mode(self, mode):
+        return replace(self, mode=mode) if self.by_mode else self
+
+    def with_ring(self, depth):
+        return replace(self, in_flight=depth) if self.by_mode else self
+
+    @property
     def out_order(self) -> Order:
         channels = self.order.channels if self.shared else self.rounds.channels
         return Order(self.stage.y.shape).by_lanes(self.fold.lanes, channels)
@@ -108,12 +141,12 @@ class TermLanes(LoadableUnit):
     def latency(self):
         late = 0 if self.scaler is None else self.scaler.registers + self.rounds.late
         listed = self.rom_shape[0] > self.device.lut_depth or not self.memory.file
-        reads = listed + (listed and self.rom_rows < self.depth) + 2 * (self.line_memory[2] > 0)
+        reads = self.protect.ecc + listed + (listed and self.rom_rows < self.depth) + 2 * (self.line_memory[2] > 0)
         return self.kind_of_lanes.registers + self.entries.gaps + reads + late
 
     @property
     def delay(self):
-        return self.latency + self.out_order.stripe * self.rounds.cycles + self._last_word
+        return self.latency + self.out_order.stripe * self.paced.cycles + self._last_word
 
     @property
     def _last_word(self) -> int:
@@ -124,7 +157,8 @@ class TermLanes(LoadableUnit):
     def shared(self) -> bool:
         """Whether the ROM holds one list for all channels. They leave in the order in which they came."""
         # other weights may not be alike
-        alike = self.program.shared and self.stage.x.shape[0] == self.stage.y.shape[0] and not self.memory.written
+        alike = self.program.shared and self.stage.x.shape[0] == self.stage.y.shape[0]
+        alike = alike and not self.memory.written and not self.stage.modes and self.epitome is None
         return alike and (self.sort or not self.order.channels)
 
     @property
@@ -159,6 +193,13 @@ class TermLanes(LoadableUnit):
     def rounds(self) -> Rounds:
         return self._walked[1]
 
+    @cached_property
+    def paced(self) -> Rounds:
+        """The rounds of the mode whose cycles are asked for."""
+        if self.mode is not None or not self.stage.modes:
+            return self.rounds.in_mode(self.mode or 0)
+        return max((self.rounds.in_mode(i) for i in range(self.rounds.modes)), key=lambda rounds: rounds.cycles)
+
     @property
     def scalers(self) -> int:
         """How many work through the sums; 0: these are clamped as they are."""
@@ -185,7 +226,19 @@ class TermLanes(LoadableUnit):
         if self.shared:
             one, place = self.program.one_channel, replace(self.place_bits, channel=0)
             return one.entries(place, np.zeros(1, np.int64)).rom(Rounds.of(one.lengths, 1, False))
-        return self.entries.rom(self.rounds)
+        return self.entries.rom(self.once)
+
+    @property
+    def epitome(self) -> Epitome | None:
+        """How its outputs share lists, if they do."""
+        return epitome_of(self.stage)
+
+    @cached_property
+    def once(self) -> Rounds:
+        """The rounds of the lists that there are, walked once."""
+        if self.epitome is None:
+            return self.rounds
+        return Rounds.of(self.entries.lengths, self.fold.groups, self.sort and not self.memory.written)
 
     def reloaded(self, op: Conv) -> Rom:
         new = as_shift(replace(self.given, op=op))
@@ -199,9 +252,7 @@ class TermLanes(LoadableUnit):
     @property
     def depth(self) -> int:
         """Words of the memory of terms."""
-        return self.memory.depth(
-            int(self.program.lengths[0] if self.shared else self.rounds.lengths.sum()), self.device
-        )
+        return self.memory.depth(int(self.program.lengths[0] if self.shared else self.once.lengths.sum()), self.device)
 
     @property
     def rom_rows(self) -> int:
@@ -211,7 +262,7 @@ class TermLanes(LoadableUnit):
     @cached_property
     def rows_of_rom(self) -> Rom:
         """The file of that memory."""
-        return self.rom.padded(self.depth).banked(self.rom_rows)
+        return codes.coded(self.protect, self.rom).padded(self.depth).banked(self.rom_rows)
 
     @property
     def ends(self) -> dict[str, int]:
@@ -219,22 +270,36 @@ class TermLanes(LoadableUnit):
         if self.scaler is not None:
             return self.scaler.ends
         quantize = self.stage.rounds
+        if self.stage.modes and quantize is not None:
+            each = [clamp_ends(mode.unclamped, mode.quantize) for mode in self.stage.modes]
+            return {"LOW": max(ends["LOW"] for ends in each), "HIGH": min(ends["HIGH"] for ends in each)}
         if not self.memory.written or quantize is None:
             return clamp_ends(self.stage.unclamped, quantize)
         return {"LOW": max(quantize.low, -UNBOUNDED), "HIGH": min(quantize.high, UNBOUNDED - 1)}
 
+    @cached_property
+    def mode_ends(self) -> list[tuple[int, int]]:
+        """The ends of the results of each mode, where these differ; else none."""
+        y = self.stage.y.qtype
+        quantizers = [mode.quantize for mode in self.stage.modes if mode.quantize is not None]
+        ends = [(max(one.low, y.low), min(one.high, y.high)) for one in quantizers]
+        return ends if len(set(ends)) > 1 else []
+
     def note(self):
         stage = self.stage
+        modes = f", {len(stage.modes)} modes" if stage.modes else ""
+        modes += f", walked {self.times} times" if self.times > 1 else ""
         loadable = f", loadable, up to {self.depth}" if self.memory.written else ""
         groups = f"{self.fold.groups} groups of " if self.fold.groups > 1 else ""
         return (
             f"{self.name}: {stage.op}, {stage.x} -> {stage.y}: {term_count(stage)} terms, "
-            f"{self.rom.depth} entries{loadable}, {groups}{replace(self.fold, groups=1)}, "
+            f"{self.rom.depth} entries{loadable}{modes}, {groups}{replace(self.fold, groups=1)}, "
             f"{self.cycles()} cycles a frame"
         )
 
     def parameters(self):
-        return {**self._numbers(), **self._scales(), **self._list(), **self._geometry()}
+        lists = {**self._list(), **self._modes()}
+        return {**self._numbers(), **self._scales(), **lists, **self._geometry(), **self._protection()}
 
     def _numbers(self) -> dict:
         """The parameters of the datapath."""
@@ -299,8 +364,36 @@ class TermLanes(LoadableUnit):
             "FINAL": self.rounds.final,
             "GAPS": int(self.entries.gaps),
             "SHARED": int(self.shared),
+            **self._repeats(),
             "EAGER": int(self.memory.written or self.rounds.eager),
         }
+
+    @property
+    def times(self) -> int:
+        """That the list is walked for an output."""
+        return self.epitome.times if self.epitome else 1
+
+    def _repeats(self) -> dict[str, int]:
+        if self.epitome is None:
+            return {}
+        # an entry of channel c reads c - step the second time
+        return {"REPEAT": self.times, "TURN": self.stage.x.shape[0] - self.epitome.step}
+
+    def _modes(self) -> dict:
+        """The parameters of what a frame's mode decides."""
+        count, ends = len(self.stage.modes), self.mode_ends
+        if not count:
+            return {}
+        lasts = np.cumsum(self.rounds.lengths.reshape(count, -1).sum(axis=1)) - 1
+        of_modes: dict = {
+            "MODES": count,
+            "LASTS": (sum(int(last) << 32 * i for i, last in enumerate(lasts)), 32 * count),
+            "IN_FLIGHT": self.in_flight,
+        }
+        if not ends:
+            return of_modes
+        packed = [sum((end[i] % (1 << 64)) << 64 * n for n, end in enumerate(ends)) for i in range(2)]
+        return of_modes | {"MODE_ENDS": 1, "LOWS": (packed[0], 64 * count), "HIGHS": (packed[1], 64 * count)}
 
     def _geometry(self) -> dict:
         """The parameters of the window, the output and the input's memory."""
@@ -327,6 +420,9 @@ class TermLanes(LoadableUnit):
             "RING": rows.ring,
             "TABLE": (self._table(), self.beats * self.entry_bits),
         }
+
+    def _protection(self) -> dict:
+        return {"PARITY": int(self.protect.parity), **codes.parameters(self.protect, self.rom.width)}
 
     @property
     def beats(self) -> int:
@@ -378,22 +474,23 @@ class TermLanes(LoadableUnit):
             "lanes": self.fold.lanes,
             "groups": self.fold.groups,
             "terms": term_count(self.stage),
-            "entries": self.rom.depth,
-            "useful": self.program.terms * rows * columns,
+            "entries": self.rom.depth if self.mode is None else int(self.paced.lengths.sum()),
+            "useful": self.program.terms // self.rounds.modes * self.times * rows * columns,
             "capacity": self.fold.size,
         }
 
     def cycles(self):
         # the work, or taking the input, where a padding row takes one, if that is more
         taking = self.order.beats + self.rows.pad_top + self.rows.pad_bottom
-        return max(work(self.stage, self.fold, self.order, self.device, self.sort), taking)
+        return max(work(self.stage, self.fold, self.order, self.device, self.sort, self.mode), taking)
 
     @property
     def rom_shape(self) -> tuple[int, int]:
         """Words and bits of the memory of terms."""
         place = replace(self.place_bits, channel=0) if self.shared else self.place_bits
         groups = 1 if self.shared else self.fold.groups
-        return self.depth, 1 + groups * self.program.entry_bits(place)
+        width = 1 + groups * self.program.entry_bits(place)
+        return self.depth, width + len(codes.code(self.protect, width))
 
     @cached_property
     def line_memory(self) -> tuple[int, float, int]:
@@ -402,11 +499,24 @@ class TermLanes(LoadableUnit):
         words = self.rows.ring << (fields["COLUMN_BITS"] + fields["CHANNEL_BITS"])
         if words <= self.device.lut_depth:
             return words, 0.0, 0
-        stripes, bits = windows.stripes, self.stage.x.qtype.bits
+        stripes, bits = windows.stripes, self.stage.x.qtype.bits + self.protect.parity
         written = (bits,) * stripes
         if windows.phases == 1:  # together, but what lies past a row's end
             written = (bits * stripes,) if windows.last_stripe == windows.stripe else (bits * (stripes - 1), bits)
         return words, *self.device.block_memory(words, stripes * bits, written)
+
+    @property
+    def control_bits(self) -> int:
+        """Registers of control, those of a copy: a vote each, where there are three."""
+        fields, rows, stripe = self.fields, self.rows, self.out_order.stripe
+        fetches = 2 + (self.depth > self.device.lut_depth) + self.protect.ecc + self.entries.gaps
+        position = ceil_log2(self.depth) + ceil_log2(rows.out_rows) + 3 * ceil_log2(stripe) + 2 * fields["ROW_BITS"]
+        command = 2 + ceil_log2(self.windows.legs) + self.program.immediate_bits + self.program.command_bits
+        written = ceil_log2(rows.rows) + 2 * fields["ROW_BITS"] + fields["COLUMN_BITS"] + fields["CHANNEL_BITS"]
+        padding = min(self.stage.window.reach[0], rows.pad_top + rows.pad_bottom)
+        groups = 1 if self.shared else self.fold.groups
+        others = 20 + 3 * self.fold.groups + padding + ceil_log2(self.beats) + 2 * self.windows.phases
+        return 2 * fetches + position + groups * command + written + others
 
     def estimate(self):
         return price.estimate(self)
@@ -421,7 +531,7 @@ class TermLanes(LoadableUnit):
     def walks(self, rows, taken, sent):
         ring, padding = Ring(self.rows, HANDOVER), Step(False, False, 1)
         fill = [padding] * self.rows.pad_top + [Step(True, False, taken)] * rows + [padding] * self.rows.pad_bottom
-        cycles = self.out_order.stripe * self.rounds.cycles
-        first = max(0, int(self.rounds.lengths[0]) - self.fold.groups)  # cycles before the first result
+        cycles = self.out_order.stripe * self.paced.cycles
+        first = max(0, int(self.paced.lengths[0]) - self.fold.groups)  # cycles before the first result
         empty = [Step(False, False, first), Step(False, True, cycles - first, sent)] * self.rows.out_rows
         return [Walk(fill, fills=ring), Walk(empty, empties=ring, lanes=True)]

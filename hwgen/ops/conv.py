@@ -13,7 +13,7 @@ from hwgen.errors import DoesNotFit, MissingActQuant, OffGrid, UnsupportedLayer
 from hwgen.ir import Op, TensorType, Window
 from hwgen.ops import imports
 from hwgen.qtype import QType
-from hwgen.terms import significant_bits, trailing_exponent
+from hwgen.terms import TermTable, significant_bits, term_table, trailing_exponent
 
 ACCUMULATOR_BITS = 48
 ACTIVATION_BITS = 16
@@ -128,6 +128,11 @@ class Conv(Op):
     def integers(self) -> np.ndarray:
         """The weights as int64, each worth 2^exponents[0]."""
         return self._scaled(self.weight, self.exponents[0])
+
+    @cached_property
+    def terms(self) -> TermTable:
+        """Of the integers, [outputs, inputs of one]: made once, whatever lanes they are for."""
+        return term_table(self.integers.reshape(len(self.integers), -1))
 
     @staticmethod
     def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:

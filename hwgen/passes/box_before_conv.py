@@ -16,12 +16,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from math import gcd
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 
 from hwgen.errors import HwgenError
-from hwgen.ir import Graph, Node, TensorType
+from hwgen.ir import Graph, Node, Op, TensorType
 from hwgen.ops.conv import Conv
 from hwgen.terms import term_table
 
@@ -46,10 +46,14 @@ def averaged(graph: Graph) -> dict[str, str]:
     types, found = graph.types(), {}
     for conv in graph.nodes:
         pool = graph.only_consumer(conv.name)
-        if pool is None or not isinstance(conv.op, Conv) or not _is_average(pool) or _is_average(conv):
-            continue
-        assert isinstance(pool.op, Conv)
-        if _bias(conv.op, pool.op) is not None and _is_possible(_rewritten(graph, conv, pool), types[conv.inputs[0]]):
+        if (
+            pool is not None
+            and isinstance(conv.op, Conv)
+            and not _is_average(conv.op)
+            and _is_average(pool.op)
+            and _bias(conv.op, pool.op) is not None
+            and _is_possible(_rewritten(graph, conv, pool), types[conv.inputs[0]])
+        ):
             found[conv.name] = pool.name
     return found
 
@@ -65,9 +69,8 @@ def of_fewer_terms(graph: Graph) -> list[str]:
     return found
 
 
-def _is_average(node: Node) -> bool:
+def _is_average(op: Op) -> TypeGuard[Conv]:
     """Whether each channel is a number times the sums of windows of the same channel, plus a number."""
-    op = node.op
     return (
         isinstance(op, Conv)
         and op.weight.shape == (op.groups, 1, *op.kernel)
@@ -102,11 +105,12 @@ def _rewritten(graph: Graph, conv: Node, pool: Node) -> tuple[Node, ...]:
             continue
         # the sums that the convolution reads are so far apart
         every = stride[axis] if op.kernel[axis] == 1 else gcd(stride[axis], dilation[axis])
+        rows, columns = _on(axis, sides[axis], (0, 0))
         box = Conv(
             np.ones((channels, 1, *_on(axis, taps, 1))),
             np.zeros(channels),
             _on(axis, every, 1),
-            (*sides[0], 0, 0) if axis == 0 else (0, 0, *sides[1]),
+            (*rows, *columns),
             _on(axis, op.stride[axis], 1),
             channels,
             f"{op.path}, sums along its {along}",

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -15,6 +17,7 @@ from hwgen.share import share
 from hwgen.simulators import models
 from hwgen.simulators.simulator import Simulator, literal, simulator_of
 
+STEP = 0.5  # seconds between two looks at a run
 TAIL = 40  # lines of a tool's log that an error repeats
 
 # The cocotb runner reads os.environ and ends with sys.exit, so it works in a process of its own.
@@ -55,6 +58,7 @@ def run_cocotb(
     internals: bool = False,
     cwd: str | Path | None = None,
     timeout: float | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Seconds:
     """Build `toplevel` and run every cocotb test of the importable `module` on it; return when all passed.
 
@@ -66,6 +70,7 @@ def run_cocotb(
     internals   -- Python sees all signals, not only the top module's; Verilator runs half as fast (Icarus: no matter)
     cwd         -- where the simulation runs, and so where $readmemh finds its files; default build_dir
     timeout     -- seconds until the run is ended
+    stopped     -- asked now and then, where a run is one of several threads: True ends it
     Logs: build.log, run.log and results.xml in build_dir.
     """
     build_dir = Path(build_dir).resolve()
@@ -106,7 +111,7 @@ def run_cocotb(
         "log_file": str(logs["run.log"]),
     }
     job = {"simulator": simulator, "build": build, "test": test, "seconds": str(logs["seconds.json"])}
-    code = _run(job, environ, logs["runner.log"], timeout)
+    code = _run(job, environ, logs["runner.log"], timeout, stopped)
     _judge(code, logs, f"{module} on {toplevel}, {simulator}", timeout)
     if key and build:
         models.keep(key, model)
@@ -135,8 +140,11 @@ def _environment(simulator: Simulator, build_dir: Path) -> dict[str, str]:
     return environ
 
 
-def _run(job: dict, environ: dict[str, str], log: Path, timeout: float | None) -> int | None:
-    """The runner's exit code, or None after `timeout` seconds; whatever happens no process stays behind."""
+def _run(
+    job: dict, environ: dict[str, str], log: Path, timeout: float | None, stopped: Callable[[], bool]
+) -> int | None:
+    """The runner's exit code, or None after `timeout` seconds or where it was stopped; whatever happens no process
+    stays behind."""
     with log.open("w") as out:
         child = subprocess.Popen(
             [sys.executable, "-P", "-c", _RUNNER],
@@ -147,11 +155,17 @@ def _run(job: dict, environ: dict[str, str], log: Path, timeout: float | None) -
             text=True,
             start_new_session=True,
         )
+        assert child.stdin is not None
         try:
-            child.communicate(json.dumps(job), timeout=timeout)
+            with suppress(BrokenPipeError), child.stdin as given:
+                given.write(json.dumps(job))
+            end = None if timeout is None else time.monotonic() + timeout
+            while child.poll() is None:
+                if stopped() or (end is not None and time.monotonic() > end):
+                    return None
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(STEP)
             return child.returncode
-        except subprocess.TimeoutExpired:
-            return None
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)

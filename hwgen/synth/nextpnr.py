@@ -99,8 +99,9 @@ def place_and_route(
         tell(run.progress(names))
 
     at_work([])
-    run_all(run.build_dir, run.unmapped(), jobs, run.mapped, at_work, memory, minutes)
     try:
+        for tasks in run.unmapped():
+            run_all(run.build_dir, tasks, jobs, run.mapped, at_work, memory, minutes)
         run_all(run.build_dir, run.unplaced(), jobs, run.placed, at_work, memory, minutes)
     finally:
         for part in run.parts:
@@ -170,8 +171,13 @@ class _Run:
         }
         return sorted(of.values(), key=lambda work: (sum(map(len, work[0].texts.values())), work[0].stem, work[1]))
 
-    def unmapped(self) -> list[Task]:
-        return [yosys_task(part, _mapping(part)) for part in dict.fromkeys(part for part, _ in self._missing())]
+    def unmapped(self) -> list[list[Task]]:
+        """The units, then the core, which has no room where a unit has none."""
+        parts = dict.fromkeys(part for part, _ in self._missing())
+        return [
+            [yosys_task(part, _mapping(part)) for part in parts if (part.name == "core") == core]
+            for core in (False, True)
+        ]
 
     def mapped(self, task: Task, seconds: float) -> None:
         """Checks what yosys made of a part, moves its registers into block RAMs, and sees that the device has room."""
@@ -192,9 +198,7 @@ class _Run:
             raise DoesNotFit(
                 f"{part.name} does not fit {DEVICE}, the largest ECP5: {exceeded}",
                 at=task.log,
-                hint="fold further, or place units alone with --by-layer"
-                if part.name == "core"
-                else "fold this layer further: a lower --fps, or fewer lanes",
+                hint=_smaller(part, over),
             )
 
     def unplaced(self) -> list[Task]:
@@ -272,6 +276,15 @@ class _Run:
             "seconds": round(sum(one["seconds"] for one in found), 1),
             "cached": set(keys) <= self.cached,
         }
+
+
+def _smaller(part: Part, over: dict[str, int]) -> str:
+    """What to do about a part that exceeds the device by these cells."""
+    if part.name == "core":
+        return "fold further, or place units alone with --by-layer"
+    if set(over) == {"DP16KD"}:
+        return "its lists or rows are too much for block RAM: prune it, or use fewer bits"
+    return "fold this layer further: a lower --fps, or fewer lanes"
 
 
 def _mapping(part: Part | None) -> list[str]:

@@ -218,10 +218,15 @@ class AdderGraph(Unit):
 
     def bound(self):
         """Of adders that are not made yet BOUND for each bit of a term, outputs of equal weights counted once."""
-        if self.counted:
-            return self.estimate()
+        return self.estimate() if self.counted else self._by_terms(BOUND)
+
+    def about(self):
+        return self.estimate() if self.counted else self._by_terms(LUT_PER_BIT)
+
+    def _by_terms(self, luts: float) -> dict[str, float]:
+        """The estimate at so many LUTs for each bit of a term."""
         terms = self.stage.once("distinct terms", self._distinct_terms)
-        return self._with(BOUND * self.stage.x.qtype.bits * terms)
+        return self._with(luts * self.stage.x.qtype.bits * terms)
 
     def _distinct_terms(self) -> int:
         weights = conv_of(self.stage).weight

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.devices import Device
+from hwgen.protect import CONTROL
 from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
 from hwgen.units.unit import BeatByBeat
@@ -17,6 +18,8 @@ class StreamFifo(BeatByBeat):
     order: Order
     device: Device
     module = "stream_fifo"
+    votes = True
+    protects = frozenset({CONTROL})
     instant = False
 
     @property

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hwgen.protect import EVERYTHING
 from hwgen.stream import Order
 from hwgen.units.unit import BeatByBeat
 
@@ -12,6 +13,8 @@ class StreamFork(BeatByBeat):
     bits: int
     order: Order
     module = "stream_fork"
+    votes = True
+    protects = EVERYTHING
     gives = ("m0_axis", "m1_axis")
     latency = 0
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hwgen.protect import EVERYTHING
 from hwgen.stream import Order
 from hwgen.units.unit import BeatByBeat
 
@@ -14,6 +15,8 @@ class StreamReg(BeatByBeat):
     bits: int
     order: Order
     module = "stream_reg"
+    votes = True
+    protects = EVERYTHING
     instant = False
     primitives = True
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwgen.protect import EVERYTHING
 from hwgen.qtype import ceil_log2
 from hwgen.stream import Order
 from hwgen.units.unit import Unit
@@ -18,6 +19,8 @@ class StreamWiden(Unit):
     taken: Order
     sent: Order
     module = "stream_widen"
+    votes = True
+    protects = EVERYTHING
     rigid = True
 
     @property
@@ -54,6 +57,8 @@ class StreamNarrow(Unit):
     taken: Order
     sent: Order
     module = "stream_narrow"
+    votes = True
+    protects = EVERYTHING
     instant = False
     rigid = True
 

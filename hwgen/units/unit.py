@@ -17,6 +17,9 @@ class Unit:
     module        the Verilog module
     takes, gives  prefixes of its stream ports: prefix p has p_tdata, p_tvalid, p_tready
     loads         whether the module has the ports load_select, load and loaded (rtl/term_lanes.v)
+    watches       whether the module has the ports fault and repaired, which tell of flipped bits (docs/protect.md)
+    votes         whether the module has the parameter TMR
+    protects      what of `Protection` reaches all that the unit has: memories, control
     primitives    whether the module has the parameter XILINX
     latency       registers from its input to its output that no line memory is part of
     empty_slots   cycles of a frame in which it takes no beat
@@ -24,6 +27,7 @@ class Unit:
     stops         whether a beat that waits behind it stops what comes before it: not where rows are held
     instant       whether it takes a beat only where what it sends is taken in that clock: its tready is no register's
     loadable      whether a host writes its list: then it is a LoadableUnit
+    by_mode       whether it is another in each mode of a frame, and has `modes` of rtl/mode_ring.v at a port
     leaves_out    modules of rtl/ that its parameters keep out of what is below it
     """
 
@@ -31,6 +35,9 @@ class Unit:
     module: str
     takes: tuple[str, ...] = ("s_axis",)
     gives: tuple[str, ...] = ("m_axis",)
+    watches: bool = False
+    votes: bool = False
+    protects: frozenset[str] = frozenset()
     primitives: bool = False
     loads: bool = False
     latency: int = 1
@@ -39,6 +46,7 @@ class Unit:
     stops: bool = True
     instant: bool = True
     loadable: bool = False
+    by_mode: bool = False
     leaves_out: frozenset[str] = frozenset()
 
     @property
@@ -81,6 +89,14 @@ class Unit:
         frame needs, and capacity, how many it can add in a cycle."""
         return {}
 
+    def in_mode(self, mode: int) -> "Unit":
+        """The unit whose cycles, walks and delay are those of frames of one mode."""
+        return self
+
+    def with_ring(self, depth: int) -> "Unit":
+        """The unit that reads the modes of so many frames."""
+        return self
+
     def cycles(self) -> int:
         """Cycles between two frames when nothing else holds the unit up; the most, where they depend on the data."""
         raise NotImplementedError(f"{type(self).__name__}.cycles")
@@ -96,6 +112,10 @@ class Unit:
 
     def bound(self) -> dict[str, float]:
         """What the estimate is not below, told at once."""
+        return self.estimate()
+
+    def about(self) -> dict[str, float]:
+        """What it may come to, told at once."""
         return self.estimate()
 
     def needs(self, i: int = 0) -> np.ndarray:

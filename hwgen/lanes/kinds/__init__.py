@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from hwgen.errors import DoesNotFit
 from hwgen.lanes.entries import PlaceBits
-from hwgen.lanes.program import Program
+from hwgen.lanes.epitome import first_of
+from hwgen.lanes.program import Program, one_after_another
 from hwgen.nn import limits
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import UNBOUNDED, Quantize
@@ -24,6 +25,7 @@ class LaneKind:
     slices     whether they are in DSP slices
     sums       whether the accumulator is one of lookup tables
     immediates whether an entry may bring a number in the place of an activation
+    loads      whether the program is another where a host can replace the weights
     """
 
     name: str
@@ -33,6 +35,7 @@ class LaneKind:
     slices: bool = False
     sums: bool = True
     immediates: bool = True
+    loads: bool = False
 
     def obstacle(self, stage: Stage) -> str | None:
         """Why a stage cannot be computed by these lanes; None where it can."""
@@ -43,14 +46,54 @@ class LaneKind:
         raise NotImplementedError(f"{type(self).__name__}.make")
 
     def program(self, stage: Stage) -> Program:
-        """The program of a stage in few bits; one that is alike for all channels is short as it is."""
+        """The program of a stage in few bits; one that is alike for all channels is short as it is. Of outputs that
+        share lists (hwgen/lanes/epitome.py) that of those whose lists there are."""
+
+        stage = first_of(stage)
+        make = self.together if stage.modes else self.make
 
         def short() -> Program:
-            program = self.make(stage)
-            gap_bits = 0 if program.shared else program.best_gap_bits(PlaceBits.of(stage.window, stage.x))
-            return self.make(stage, gap_bits=gap_bits) if gap_bits else program
+            program = make(stage)
+            alike = program.shared and not stage.modes
+            gap_bits = 0 if alike else program.best_gap_bits(PlaceBits.of(stage.window, stage.x))
+            return make(stage, gap_bits=gap_bits) if gap_bits else program
 
-        return stage.once(("program", self.name), short)
+        return stage.once(("program", self.name, stage.loadable and self.loads), short)
+
+    def refuses(self, stage: Stage) -> str | None:
+        """The obstacle of a stage, or of one of its modes."""
+        found = [self.obstacle(each) for each in stage.modes or (stage,)]
+        return next((obstacle for obstacle in found if obstacle is not None), None)
+
+    def together(self, stage: Stage, *, gap_bits: int = 0) -> Program:
+        """The lists of all modes of a stage, one behind the other, for one datapath: results stand at the same bits."""
+        programs = [self.make(mode, gap_bits=gap_bits) for mode in stage.modes]
+        built = self.reference(programs)
+        wired = built.below - built.drop
+        shifts = [
+            {} if program.below - program.drop == wired else self.shifts(mode, program, built)
+            for mode, program in zip(stage.modes, programs, strict=True)
+        ]
+
+        def made(**common: int) -> list[Program]:
+            pairs = zip(stage.modes, shifts, strict=True)
+            return [self.make(mode, gap_bits=gap_bits, **own, **common) for mode, own in pairs]
+
+        if common := self.common(made()):
+            return self.joined(made(**common), stage.x.qtype.bits, gap_bits)
+        return self.joined(made(), stage.x.qtype.bits, gap_bits)
+
+    def reference(self, programs: list[Program]) -> Program:
+        """Of the programs of several modes that to whose results the others are shifted."""
+        return min(programs, key=lambda program: program.below - program.drop)
+
+    def common(self, programs: list[Program]) -> dict[str, int]:
+        """What `make` must be given in all modes alike, for programs whose results stand at the same bits."""
+        return {}
+
+    def joined(self, programs: list[Program], x_bits: int, gap_bits: int) -> Program:
+        """Programs one behind the other, as one of all their channels; x_bits -- of an activation of any mode."""
+        return one_after_another(programs, x_bits if self.immediates else 0)
 
     def per_slice(self, program: Program, x_bits: int) -> int:
         """Lanes of a DSP slice; x_bits -- of an activation."""
@@ -60,9 +103,16 @@ class LaneKind:
         """The parameters of rtl/term_lanes.v that choose the kind, those that are not 0."""
         return {}
 
-    def features(self, accumulators: int, groups: int, program: Program) -> dict[str, float]:
-        """What the LUTs of these lanes depend on beside what all lanes have (hwgen/lanes/price.py), by its FACTORS."""
-        return {}
+    def luts(self, program: Program) -> int:
+        """LUTs of an accumulator, without what is below it."""
+        return program.accumulator if self.sums else 0
+
+    def entry_luts(self, program: Program, x_bits: int, payload: int, constants: bool) -> int:
+        """LUTs of a group's registers behind a list's entry, which bubbles clear: a command, and an immediate.
+
+        payload -- bits of it; constants -- whether there may be immediates
+        """
+        return program.command_bits + (min(program.immediate_bits, payload) + 1 if constants else 0)
 
     def reloaded(self, stage: Stage, op: Conv, built: Program, payload_bits: int) -> Program:
         """The program of a built stage with other weights and biases, those of `op`, for the datapath that is there.

@@ -36,14 +36,21 @@ class Dsp(LaneKind):
     def make(self, stage, **hardware):
         return dsp_program(stage.op, stage.x, stage.rounds, **hardware)
 
+    def common(self, programs):
+        return {"width": max(program.accumulator for program in programs)}
+
+    def widened(self, new, program, built, payload_bits, shifts):
+        return super().widened(new, program, built, payload_bits, shifts | {"width": built.accumulator})
+
+    def entry_luts(self, program, x_bits, payload, constants):
+        # and what a slice is told by OPMODE and ALUMODE
+        return super().entry_luts(program, x_bits, payload, constants) + 6
+
     def per_slice(self, program, x_bits):
         return 2
 
     def parameters(self, program, x_bits):
         return {"DSP": 1}
-
-    def features(self, accumulators, groups, program):
-        return {"group, slices that add": groups}
 
 
 def _too_wide(bits: int) -> str:
@@ -67,12 +74,13 @@ def dsp_program(
     quantize: Quantize | None,
     *,
     finer: int = 0,
+    width: int = 0,
     constant_bits: int | None = None,
     gap_bits: int = 0,
 ) -> Program:
     """As sum_program, for the lanes of DSP slices: from the highest exponent to the lowest, SHIFT doubling the sum.
 
-    finer -- for hardware that is there: as in ExactSums
+    finer, width -- for hardware that is there: as in ExactSums; bits of its accumulator
     A negative term adds -x - 1 there: the ones of all negative terms are part of the constants. Raises DoesNotFit where
     dsp_accumulator is above DSP_LANE_BITS.
     """
@@ -82,6 +90,7 @@ def dsp_program(
     sums = ExactSums.of(conv, x, quantize, finer)
     ones = np.zeros(len(sums.constants), np.int64)
     np.add.at(ones, sums.terms.output, sums.terms.negative << sums.terms.exponent)
+    bits = max(bits, width)
     half = 1 << (bits - 1)
     constants = [
         (constant + one + half) % (2 * half) - half for constant, one in zip(sums.constants, ones.tolist(), strict=True)

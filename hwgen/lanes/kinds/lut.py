@@ -24,11 +24,18 @@ class Lut(LaneKind):
     module = "pe"
     registers = 6
 
+    def entry_luts(self, program, x_bits, payload, constants):
+        # an immediate is set into the operands' registers
+        return super().entry_luts(program, x_bits, payload, constants) + constants * min(x_bits, payload)
+
     def obstacle(self, stage):
         return None if isinstance(stage.op, Conv) else "it is no sum of products"
 
     def make(self, stage, **hardware):
         return sum_program(stage.op, stage.x, stage.rounds, **hardware)
+
+    def reference(self, programs):
+        return max(programs, key=lambda program: program.below - program.drop)
 
     def shifts(self, new: Stage, program: Program, built: Program):
         above, built_above = program.below - program.drop, built.below - built.drop

@@ -29,6 +29,7 @@ class Mac(LaneKind):
     slices = True
     sums = False
     immediates = False
+    loads = True
 
     def obstacle(self, stage):
         if not isinstance(stage.op, Conv):
@@ -40,6 +41,14 @@ class Mac(LaneKind):
             base = mac_base(stage.op, stage.x, stage.rounds)
         return mac_program(stage.op, stage.x, stage.rounds, base=base, **hardware)
 
+    def common(self, programs):
+        return {"base": min(program.base for program in programs)}
+
+    def joined(self, programs, x_bits, gap_bits):
+        program = super().joined(programs, x_bits, gap_bits)
+        bits = _constant_bits(program.immediate_bits, program.weight_bits, gap_bits)
+        return replace(program, constant_bits=bits)
+
     def per_slice(self, program, x_bits):
         """Two where the sum of the lower one leaves the upper one's product room."""
         return 2 if program.accumulator <= min(24, 26 - x_bits) else 1
@@ -47,8 +56,9 @@ class Mac(LaneKind):
     def parameters(self, program, x_bits):
         return {"MAC": self.per_slice(program, x_bits)}
 
-    def features(self, accumulators, groups, program):
-        return {"group, lanes that multiply": groups}
+    def entry_luts(self, program, x_bits, payload, constants):
+        # an immediate's upper bits are in the place of a weight's
+        return super().entry_luts(program, x_bits, payload + program.command_bits - 1, constants)
 
     def remade(self, new: Stage, built: Program, **hardware: int):
         return super().remade(new, built, base=built.base, **hardware)
@@ -89,6 +99,11 @@ def _mac_bits(conv: Conv, x: TensorType, quantize: Quantize | None, finer: int =
     # a constant may be beyond the sums where no activation is zero
     whole = max(dsp_accumulator(conv, x, quantize, finer), signed_width(min(sums.constants), max(sums.constants)))
     return weights, whole, x.qtype.bits
+
+
+def _constant_bits(immediate_bits: int, weight_bits: int, gap_bits: int) -> int:
+    """Bits of a payload that, with an entry's weight, hold an immediate; with distances half of one."""
+    return half_payload(immediate_bits, weight_bits) if gap_bits else max(1, immediate_bits - (weight_bits - 1))
 
 
 def mac_base(conv: Conv, x: TensorType, quantize: Quantize | None) -> int:
@@ -138,9 +153,7 @@ def mac_program(
         below=0,
         drop=sums.drop,
         immediate_bits=immediate_bits,
-        constant_bits=half_payload(immediate_bits, weight_bits)
-        if gap_bits
-        else max(1, immediate_bits - (weight_bits - 1)),
+        constant_bits=_constant_bits(immediate_bits, weight_bits, gap_bits),
         gap_bits=gap_bits,
         weight=weight,
         weight_bits=weight_bits,

@@ -18,6 +18,13 @@ class Max(LaneKind):
     def obstacle(self, stage):
         return None if stage.op.maximum else "it is no maximum"
 
+    def luts(self, program):
+        # of a choice, and of a comparison, of which two bits are a part of it
+        return program.accumulator + max(0, program.accumulator - 2)
+
+    def entry_luts(self, program, x_bits, payload, constants):
+        return 0
+
     def make(self, stage, *, gap_bits: int = 0):
         return max_program(stage.window, stage.x)
 
@@ -26,9 +33,6 @@ class Max(LaneKind):
 
     def parameters(self, program, x_bits):
         return {"MAXIMUM": 1}
-
-    def features(self, accumulators, groups, program):
-        return {"lane, maximum": accumulators * program.accumulator}
 
 
 def max_program(window: Window, x: TensorType) -> Program:
