@@ -5,21 +5,22 @@
 // What is in the pipeline and what waits behind it is DEPTH results at most, so that each finds room when it is done. The
 // pipeline needs no enable, which would be one signal for all of its registers, and `room` is a register: what stands
 // still here stops nothing in the same clock. A result is sent two clocks after it came. One enters each clock if DEPTH is
-// at least four more than the clocks from `enters` to `result_valid`.
+// at least four more than the clocks from `room` to `result_valid`.
 //
 // bench: sim/bench_credit_fifo.py
 `default_nettype none
 
 module credit_fifo #(
     parameter DATA_W = 8,               // bits of a result
-    parameter DEPTH = 16                // results in the pipeline and behind it: a power of two, 4 or more
+    parameter DEPTH = 16,               // results in the pipeline and behind it: a power of two, 4 or more
+    parameter AHEAD = 0                 // clocks from `room` to what enters by it, below DEPTH - 1
 ) (
     input  wire              clk,
     input  wire              rst,       // synchronous, active high
 
     // the pipeline's ends
-    output wire              room,      // something may enter in this clock
-    input  wire              enters,    // it does: only where there is room
+    output wire              room,      // something may enter, AHEAD clocks later
+    input  wire              enters,    // it does: only where there was room
     input  wire [DATA_W-1:0] result,
     input  wire              result_valid,
 
@@ -30,11 +31,14 @@ module credit_fifo #(
 );
 
     localparam ADDR_W = $clog2(DEPTH);
-    localparam FULL = DEPTH - 1;        // with one that enters now there is no room in the next clock
+    localparam FULL = DEPTH - 1 - AHEAD;  // with those that are to enter, and one that does now, there is no room
 
     generate
         if (DATA_W < 1) begin : gen_check_data
             credit_fifo_DATA_W_must_be_at_least_1 error_i ();
+        end
+        if (AHEAD > DEPTH - 2) begin : gen_check_ahead
+            credit_fifo_AHEAD_must_be_below_DEPTH_less_one error_i ();
         end
         if (DEPTH < 4 || DEPTH != 1 << ADDR_W) begin : gen_check_depth
             credit_fifo_DEPTH_must_be_a_power_of_two_from_4_on error_i ();

@@ -8,6 +8,9 @@
 // row, each tap a whole pixel: tap (i, j) of output k lies at [((k * TAP_ROWS + i) * TAP_COLUMNS + j) * DATA_W +:
 // DATA_W]. A tap outside the frame holds PAD. Nothing moves without `enable`.
 //
+// With AHEAD a register says whether the window moves, as many registers wait for it: `enable` in the clock before. Then
+// `valid` is high for one clock, two after the `enable` that it is owed to, whether `enable` is there or not.
+//
 // The frame is walked in slots, one a clock: slot n takes beat n, and the slots past the last beat, which the padding
 // at the bottom and on the right asks for, take none. The windows of a row's outputs end OUT_SLOTS apart, so OUT_SLOTS
 // * PIXELS is OUTS * COLUMN_STEP, if there are more than OUTS. Rows above the beat come from a memory of REACH_ROWS - 1
@@ -33,7 +36,8 @@ module window #(
     parameter PAD_TOP = 1,           // rows of padding above the frame
     parameter PAD_LEFT = 1,          // columns of padding to the left of it
     parameter OUT_ROWS = 8,          // rows of windows
-    parameter OUT_COLUMNS = 8        // windows of a row
+    parameter OUT_COLUMNS = 8,       // windows of a row
+    parameter AHEAD = 0              // 1: whether it moves is decided a clock before
 ) (
     input  wire                                        clk,
     input  wire                                        rst,
@@ -90,9 +94,39 @@ module window #(
     wire                started;     // it is FIRST or later
     wire                at_end;      // it is the frame's last
     wire                before_end;  // it is the one before
-    wire                step = enable && (s_axis_tvalid || !takes);
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire                tail_next;   // the slot behind it takes none: asked with AHEAD
+    /* verilator lint_on UNUSEDSIGNAL */
+    wire                step;
+    wire [BEAT_W-1:0]   beat;
 
-    assign s_axis_tready = enable && takes;
+    generate
+        if (AHEAD != 0) begin : gen_ahead
+            reg               step_q;
+            reg               waits_q;
+            reg  [BEAT_W-1:0] beat_q;
+            wire              leaves = step_q && takes;
+            wire              comes = s_axis_tvalid && s_axis_tready;
+            wire              waits = comes || (waits_q && !leaves);
+            assign s_axis_tready = !waits_q || leaves;
+            assign step = step_q;
+            assign beat = beat_q;
+            always @(posedge clk) begin
+                if (comes) beat_q <= s_axis_tdata;
+                if (rst) begin
+                    step_q <= 1'b0;
+                    waits_q <= 1'b0;
+                end else begin
+                    step_q <= enable && (waits || (step_q ? tail_next : !takes));
+                    waits_q <= waits;
+                end
+            end
+        end else begin : gen_enabled
+            assign step = enable && (s_axis_tvalid || !takes);
+            assign s_axis_tready = enable && takes;
+            assign beat = s_axis_tdata;
+        end
+    endgenerate
 
     always @(posedge clk) begin
         if (rst) slot_q <= 0;
@@ -117,12 +151,14 @@ module window #(
             localparam LAST_TAKEN = BEATS - 1;
             reg tail_q;
             assign takes = !tail_q;
+            assign tail_next = (tail_q || slot_q == LAST_TAKEN[SLOT_W-1:0]) && !at_end;
             always @(posedge clk) begin
                 if (rst) tail_q <= 1'b0;
-                else if (step) tail_q <= (tail_q || slot_q == LAST_TAKEN[SLOT_W-1:0]) && !at_end;
+                else if (step) tail_q <= tail_next;
             end
         end else begin : gen_no_tail
             assign takes = 1'b1;
+            assign tail_next = 1'b0;
         end
         if (FIRST == 0) begin : gen_at_once
             assign started = 1'b1;
@@ -208,13 +244,13 @@ module window #(
     reg valid_q;
     always @(posedge clk) begin
         if (rst) valid_q <= 1'b0;
-        else if (enable) valid_q <= step && started && row_counts && column_counts;
+        else if (AHEAD != 0 || enable) valid_q <= step && started && row_counts && column_counts;
     end
     assign valid = valid_q;
 
     // the beat of this slot and those above it, lowest row first
     wire [REACH_ROWS*BEAT_W-1:0] beats;
-    assign beats[0 +: BEAT_W] = s_axis_tdata;
+    assign beats[0 +: BEAT_W] = beat;
     generate
         if (REACH_ROWS > 1 && ROW_BEATS > 1) begin : gen_lines
             localparam WORD_W = (REACH_ROWS - 1) * BEAT_W;

@@ -11,7 +11,7 @@ from parts.stream import Sink, reset, start, watch
 CONFIGS = [
     {"DATA_W": 9, "DEPTH": 4},
     {"DATA_W": 1, "DEPTH": 8},
-    {"DATA_W": 40, "DEPTH": 16},
+    {"DATA_W": 40, "DEPTH": 16, "AHEAD": 2},
     {"DATA_W": 5, "DEPTH": 64},
 ]
 
@@ -22,10 +22,12 @@ class Pipeline:
     def __init__(self, dut, clocks: int, idle: float):
         self.dut, self.idle, self.random = dut, idle, random.Random(clocks)
         self.inside: list[int | None] = [None] * clocks
+        self.rooms = [0] * config().get("AHEAD", 0)
         self.entered: list[int] = []
 
     def forget(self):
         self.inside = [None] * len(self.inside)
+        self.rooms = [0] * len(self.rooms)
         self.entered = []
 
     async def run(self):
@@ -34,7 +36,8 @@ class Pipeline:
             done, bits = self.inside.pop(), config()["DATA_W"]
             self.dut.result_valid.value = done is not None
             self.dut.result.value = self.random.getrandbits(bits) if done is None else done
-            offered = int(self.dut.room.value) and not int(self.dut.rst.value) and self.random.random() >= self.idle
+            self.rooms.append(int(self.dut.room.value) and not int(self.dut.rst.value))
+            offered = self.rooms.pop(0) and self.random.random() >= self.idle
             self.dut.enters.value = offered
             self.inside.insert(0, self.random.getrandbits(bits) if offered else None)
             self.entered += [self.inside[0]] if offered else []
@@ -58,14 +61,14 @@ async def results_cross_once_and_in_order(dut, clocks, idle, stall):
 
 @cocotb.test()
 async def a_result_crosses_every_cycle(dut):
-    clocks = max(1, config()["DEPTH"] - 4)
+    clocks = max(1, config()["DEPTH"] - 4 - config().get("AHEAD", 0))
     pipeline, sink = await begin(dut, clocks)
     taken = await sink.take(50)
     before = get_sim_time("ns")
     taken += await sink.take(100 + 2 * config()["DEPTH"])
     assert taken == pipeline.entered[: len(taken)]
     late = 0 if config()["DEPTH"] - 4 >= clocks else len(taken)
-    assert get_sim_time("ns") - before <= (len(taken) - 50 + late + 2) * 10
+    assert get_sim_time("ns") - before <= (len(taken) - 50 + late + 2 + config().get("AHEAD", 0)) * 10
 
 
 @cocotb.test()

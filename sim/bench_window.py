@@ -43,6 +43,8 @@ CONFIGS = [
     shape(3, (4, 14), (1, 3), step=(2, 3), pixels=2),  # as many, at every third slot
     shape(2, (5, 9), (3, 3), dilation=(2, 2), before=(2, 2), after=(2, 2), pixels=9),  # whole rows
     shape(4, (6, 5), (3, 2), after=(-2, -1)),  # the last rows and columns have no window
+    shape(5, (5, 6), (3, 3), step=(1, 2), before=(1, 1), after=(2, 1)) | {"AHEAD": 1},
+    shape(5, (4, 5), (2, 2)) | {"AHEAD": 1},  # a slot for each beat
 ]
 
 
@@ -97,8 +99,8 @@ class Window:
         return max(self.c["ROWS"] * self.c["COLUMNS"] // self.c["PIXELS"], last + 1)
 
     async def take(self, count):
-        """The next windows; what is valid must hold while the device is disabled."""
-        windows, waited, held = [], 0, None
+        """The next windows; what is valid must hold while the device is disabled, if it does not know that before."""
+        windows, waited, held, ahead = [], 0, None, self.c.get("AHEAD", 0)
         while len(windows) < count:
             await FallingEdge(self.dut.clk)
             enable = self.rng.random() >= self.disabled
@@ -107,10 +109,10 @@ class Window:
             valid = int(self.dut.valid.value)
             seen = (valid, int(self.dut.taps.value) if valid else None)
             assert held in (None, seen), "it moved without enable"
-            held = None if enable else seen
-            if not enable:
+            held = None if enable or ahead else seen
+            if not enable and not ahead:
                 assert int(self.dut.s_axis_tready.value) == 0
-            if enable and valid:
+            if valid and (enable or ahead):
                 windows.append(seen[1])
                 waited = 0
             waited += 1

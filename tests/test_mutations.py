@@ -667,7 +667,16 @@ MUTANTS = {
     "windows past the last column": ("window", 11, "window", "column_q != LAST_OUT[COLUMN_W-1:0]", "1'b1"),
     "windows past the last row": ("window", 11, "window", "row_q != LAST_ROW[ROW_W-1:0]", "1'b1"),
     "more enters than there is room for": ("credit_fifo", 0, "credit_fifo", "count_q < FULL", "count_q <= FULL"),
-    "room for less than it holds": ("credit_fifo", 2, "credit_fifo", "FULL = DEPTH - 1", "FULL = DEPTH - 2"),
+    "room for less than it holds": ("credit_fifo", 2, "credit_fifo", "FULL = DEPTH - 1", "FULL = DEPTH - 3"),
+    "room for those that are to enter forgotten": (
+        "credit_fifo",
+        2,
+        "credit_fifo",
+        "DEPTH - 1 - AHEAD",
+        "DEPTH - 1",
+    ),
+    "a beat that waits forgotten": ("window", 12, "window", "(waits_q && !leaves)", "1'b0"),
+    "a slot without a beat asks for one": ("window", 12, "window", "(step_q ? tail_next : !takes)", "1'b0"),
     "no word read as one": ("credit_fifo", 0, "credit_fifo", "write_place_q != read_place_q", "1'b1"),
     "a pixel beside the window taken": ("window", 0, "window", "BACK = BEHIND +", "BACK ="),
     "neighbour's lane off by one": (

@@ -29,7 +29,7 @@ def mapped(net: IntNet, levels: int) -> dict:
 
 
 @click.command(help=__doc__)
-@click.option("--only", default="*_p80", show_default=True, help="Networks that match this pattern.")
+@click.option("--only", default="digits_*_p80", show_default=True, help="Networks that match this pattern.")
 def main(only):
     rows = []
     for name in fnmatch.filter(names(), only):

@@ -126,7 +126,7 @@ class AdderGraph(Unit):
         """Results that rtl/credit_fifo.v holds behind adders that never stop; 0: one enable holds them all."""
         if self.maximum or self.datapath.registered * self.slots.outs <= MOST_HELD:
             return 0
-        return max(CREDIT_DEPTH, 1 << ceil_log2(self.stages + CREDIT_CLOCKS))
+        return max(CREDIT_DEPTH, 1 << ceil_log2(self.stages + 2 * self._windows + CREDIT_CLOCKS))
 
     @property
     def instant(self) -> bool:  # type: ignore[override]
@@ -134,7 +134,12 @@ class AdderGraph(Unit):
 
     @property
     def latency(self) -> int:
-        return self.stages + (not window.trivial(self.stage)) + (2 if self.credit else 0)
+        return self.stages + self._windows + (2 + self._windows if self.credit else 0)
+
+    @property
+    def _windows(self) -> bool:
+        """Whether its input becomes windows of more than a pixel."""
+        return not window.trivial(self.stage)
 
     @property
     def empty_slots(self) -> int:
@@ -164,7 +169,9 @@ class AdderGraph(Unit):
             outs=self.slots.outs,
             pixel_bits=stage.y.qtype.bits * stage.y.shape[0],
             signed=int(stage.x.qtype.signed),
-            window=[] if window.trivial(stage) else overrides("window", window.parameters(stage, self.pixels, pad)),
+            window=overrides("window", window.parameters(stage, self.pixels, pad, self.credit > 0))
+            if self._windows
+            else [],
             maximum=self.maximum,
             credit=self.credit,
             **({"stages": self.stages} if self.maximum else self._graph),

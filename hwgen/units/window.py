@@ -77,8 +77,9 @@ def trivial(stage: Stage) -> bool:
     return window.kernel == (1, 1) and window.stride == (1, 1) and stage.x.shape[1:] == stage.y.shape[1:]
 
 
-def parameters(stage: Stage, pixels: int, pad: int) -> dict[str, Value]:
-    """Of rtl/window.v; pad -- the activation that padding is, as its bits."""
+def parameters(stage: Stage, pixels: int, pad: int, ahead: bool) -> dict[str, Value]:
+    """Of rtl/window.v; pad -- the activation that padding is, as its bits; ahead -- whether that it moves is decided a
+    clock before."""
     window, slots = stage.window, Slots.of(stage, pixels)
     channels, rows, columns = stage.x.shape
     bits = stage.x.qtype.bits
@@ -100,4 +101,5 @@ def parameters(stage: Stage, pixels: int, pad: int) -> dict[str, Value]:
         "PAD_LEFT": window.left,
         "OUT_ROWS": stage.y.shape[1],
         "OUT_COLUMNS": stage.y.shape[2],
+        "AHEAD": int(ahead),
     }
