@@ -77,10 +77,10 @@ def test_sites_are_the_registers_and_memories_of_the_build(built):
     lists = [site for site in sites.all if site.kind == "rom"]
     assert sum(site.bits for site in lists) == sum(rom["depth"] * rom["width"] for rom in known["roms"].values())
     assert {site.layer for site in lists} == {"long", "loaded", "last"}
-    pc = next(site for path, site in paths.items() if "_last.u_term_sequencer.pc_q" in path)
-    assert (pc.kind, pc.depth, pc.layer) == ("control", 0, "last")
+    pc = next(site for path, site in paths.items() if "_last.u_term_sequencer.u_fetch." in path)
+    assert (pc.name, pc.kind, pc.depth, pc.layer) == ("term_sequencer.u_fetch", "control", 0, "last")
     names = {site.name: site.kind for site in sites.all}
-    assert names["pe.acc_q"] == "registers" and names["row_count.count_q"] == "control"
+    assert names["pe.acc_q"] == "registers" and names["row_count.u_count"] == "control"
     assert names["line_memory.memory"] == "lines" and "term_rom.check_memory" not in names
     assert {site.layer for site in sites.all} == {unit["name"] for unit in known["units"]} | {"border"}
     # every bit is found once
@@ -121,7 +121,7 @@ def test_the_golden_model_gives_what_the_rtl_gives(own, monkeypatch):
     # what a reset leaves is set right
     one = Campaign(own, FRAMES, ("control", "registers"), 0, "rtl", False)
     loader = [number for number, site in enumerate(one.sites.all) if site.name.startswith("term_loader.")]
-    assert any("last_q" in one.sites.all[number].path for number in loader)
+    assert any(one.sites.all[number].name == "term_loader.u_last" for number in loader)
     one.clocks, tried = one.bench.measure(), []
     one.bench.run([Trial(i, 0, site, 0, 0, 9, 1) for i, site in enumerate(loader)], 1, lambda n: None, tried.extend)
     assert len(tried) == len(loader) and any(run.hung or run.words is not None for run in tried)
