@@ -1,6 +1,7 @@
 """Several networks as modes of one: each frame equals its own mode's module, whatever came before it."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def units_of(design) -> dict[str, Any]:
 
 def golden(modes, x):
     with torch.no_grad():
-        each = [net.double()(x.double()) for net in NETWORKS]
+        each = [deepcopy(net).double()(x.double()) for net in NETWORKS]
     return torch.stack([each[mode][i] for i, mode in enumerate(modes)]).numpy()
 
 
