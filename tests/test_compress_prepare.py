@@ -236,7 +236,7 @@ def test_what_was_never_calibrated_cannot_be_converted():
         ("calls", [None, False, True, False, False, False]),
         ("residual", [None, False, False, True, False, False]),
         ("twice", [None, False, False]),
-        ("depthwise", [None, False, False, True]),
+        ("depthwise", [None, False, False]),  # none between a convolution and an average pool
         ("linear", [None, False]),
         ("signed", [None, True]),
     ],
@@ -539,7 +539,7 @@ def test_a_wrong_recipe_is_refused_by_the_name_of_its_field(text, names):
         (
             '{"epochs": 4}',
             "no field epochs \\(here 4\\)",
-            "the fields of Recipe are weights, granularity, .*, training$",
+            "the fields of Recipe are decompose, weights, granularity, .*, training$",
         ),
         ('{"activation_bit": 4}', "no field activation_bit ", "the fields of Recipe are activation_bits, .*weights"),
         (

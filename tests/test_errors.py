@@ -354,7 +354,8 @@ def test_an_accumulator_above_48_bits(refused):
 
 def test_a_network_that_exceeds_the_board(refused):
     net = nn.Sequential(ActQuant(4, 0), nn.Linear(2048, 1024, bias=False))
-    net[1].weight.data.fill_(1.0)
+    signs = torch.randint(0, 2, (1024, 2048), generator=torch.Generator().manual_seed(0))
+    net[1].weight.data = 2.0 * signs - 1  # no two outputs share a list
     refused(DoesNotFit, (net, (torch.zeros(1, 2048),)), "BRAM", "zcu104", "prune")
 
 
