@@ -10,11 +10,12 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from hwgen import build, simulate, verify
+from hwgen import build, export, simulate, verify
 from hwgen.cli import main
 from hwgen.config import BuildConfig
 from hwgen.emit import emit
 from hwgen.errors import BadInput, HwgenError, UnsupportedLayer
+from hwgen.faults import faults
 from hwgen.flow import read_design, read_manifest
 from hwgen.ir import Graph
 from hwgen.modes import joined
@@ -235,3 +236,11 @@ def test_the_verb_takes_a_network_for_each_mode(tmp_path):
     for wrong in (["--modes", names, str(tmp_path / "net0.pt2")], [], ["--modes", f"{names},"]):
         run = CliRunner().invoke(main, ["build", *wrong, "-o", str(tmp_path / "other")])
         assert run.exit_code == 1 and "NET" in run.output and not (tmp_path / "other").exists()
+
+
+def test_what_works_on_one_network_refuses_modes(folder, tmp_path):
+    with pytest.raises(HwgenError, match="several modes"):
+        export(folder, tmp_path / "net.qonnx")
+    with pytest.raises(HwgenError, match="several modes"):
+        faults(folder, np.zeros((1, *EXAMPLE[0].shape[1:])), flips=1)
+    assert not (tmp_path / "net.qonnx").exists()

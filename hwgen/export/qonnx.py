@@ -63,7 +63,8 @@ def export(folder: str | Path, out: str | Path) -> list[str]:
         raise BadInput(f"the suffix {out.suffix!r}", str(out), f"name it net{SUFFIXES[0]} or net{SUFFIXES[1]}")
     if out.exists():
         raise BadInput("the file is there already", str(out), "remove it, or give another name")
-    read_build(folder)
+    if read_build(folder)[0]["modes"]:
+        raise BadInput("the build has several modes, which QONNX has not", str(folder), "build one alone and export it")
     model, notes = model_of(store.load(Path(folder)), Path(folder).resolve().name)
     with writing(out):
         out.write_bytes(model.SerializeToString(deterministic=True))

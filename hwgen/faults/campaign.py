@@ -89,6 +89,8 @@ class Campaign:
             raise BadInput(f"seed = {seed}", "--seed", "give 0 or more")
         self.folder, self.seed, self.engine = folder, seed, engine
         self.known, _ = read_build(folder, edited)
+        if self.known["modes"]:
+            raise BadInput("the build has several modes", str(folder), "build one alone: flips of modes are not tried")
         self.where = tuple(kind for kind in KINDS if kind in where)
         self.design: Design = read_design(folder, edited)
         self.frames = check_run(folder, self.design, x, "verilator", 0.0)[0]
