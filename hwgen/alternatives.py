@@ -157,4 +157,6 @@ def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, boar
 
 def _best(found: Sequence[tuple[Plan, Kept] | HwgenError], config: BuildConfig) -> tuple[Plan, Kept] | None:
     plans = [one for one in found if not isinstance(one, HwgenError)]
-    return min(plans, key=lambda one: one[0].rank(config), default=None)
+    if len(plans) < 2:  # nothing to compare: the pace need not be known
+        return plans[0] if plans else None
+    return min(plans, key=lambda one: one[0].rank(config))

@@ -5,13 +5,13 @@ import pytest
 from hwgen.share import share
 from tests.proofs import both_forms, yosys
 
-STREAM_REG = (share("rtl") / "stream_reg.v").read_text()
+STREAM_REG, VOTED_REG = ((share("rtl") / f"{name}.v").read_text() for name in ("stream_reg", "voted_reg"))
 INIT = "FF00F0F0_CCCCAAAA"
 
 
 def prove(folder, width, gate=STREAM_REG):
     """With the registers of both forms equal, their outputs and their next registers are."""
-    forms = "stream_reg", STREAM_REG, gate, {"DATA_W": width}, 1, ("lut_i", -(-width // 2))
+    forms = "stream_reg", STREAM_REG + VOTED_REG, gate + VOTED_REG, {"DATA_W": width}, 1, ("lut_i", -(-width // 2))
     script = both_forms(folder, *forms)
     script += ["equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean"]
     return yosys(folder, *script, "equiv_simple", "equiv_induct", "equiv_status -assert")

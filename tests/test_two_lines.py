@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
@@ -43,6 +43,7 @@ def results(unit: TwoLines) -> np.ndarray:
     st.integers(-130, 0),
     st.integers(1, 130),
 )
+@example((-3, -1, -1), (0, -1, 0), -12, 10, -1, 1)  # one level between both ends, for long
 def test_clamped_lines_are_found_and_give_the_table(below, above, low, count, least, most):
     """Slopes that are powers of two, or zero, rounded half up, with any start and clamp."""
     x = np.arange(low, low + count)
