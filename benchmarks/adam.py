@@ -30,7 +30,7 @@ from hwgen.synth.processes import WORKER
 from hwgen.terms import term_table
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs/faults.md"
-# T and PROTECT of rtl/mul_adam.v; None: a * b
+# T and PROTECT of rtl/mul_adam.v, 2 being rtl/mul_adam_tmr.v; None: a * b
 DESIGNS = {
     "exact": None,
     "Mitchell, T = 7": (7, 0),
@@ -82,8 +82,10 @@ def wrapper(parameters: tuple[int, int] | None) -> str:
     ports = "(input wire [7:0] a, input wire [7:0] b, output wire [15:0] p);"
     if parameters is None:
         return f"module product_top {ports} assign p = a * b; endmodule\n"
-    values = f".T({parameters[0]}), .PROTECT({parameters[1]})"
-    return f"module product_top {ports} mul_adam #({values}) u (.a(a), .b(b), .p(p)); endmodule\n"
+    module = f"mul_adam_tmr #(.T({parameters[0]}))"
+    if parameters[1] < 2:
+        module = f"mul_adam #(.T({parameters[0]}), .PROTECT({parameters[1]}))"
+    return f"module product_top {ports} {module} u (.a(a), .b(b), .p(p)); endmodule\n"
 
 
 def run_yosys(folder: Path, script: list[str]) -> None:
@@ -97,7 +99,8 @@ def read(folder: Path, parameters: tuple[int, int] | None, map_: list[str], unit
     again."""
     (folder / "top.v").write_text(wrapper(parameters))
     united = ["setattr -mod -unset keep_hierarchy *", "setattr -unset keep_hierarchy */c:*", "flatten"] if unite else []
-    sources = [f"read_verilog {share('rtl') / 'mul_adam.v'}", "read_verilog top.v", "hierarchy -check -top product_top"]
+    sources = [f"read_verilog {share('rtl')}/mul_adam.v {share('rtl')}/mul_adam_tmr.v top.v"]
+    sources += ["hierarchy -check -top product_top"]
     run_yosys(folder, [*sources, *map_, *united, "write_json net.json"])
     return json.loads((folder / "net.json").read_text())["modules"]["product_top"]
 
@@ -248,7 +251,7 @@ def faults(gates: Gates, right: np.ndarray, network: Network, asked: np.ndarray)
         "uniform": random.choice(len(A), 64 * WORDS, replace=False),
         "digits": random.choice(A.size, 64 * WORDS, p=asked),
     }
-    adder = gates.nets("gen_logarithm.sum", "gen_twice.once", "gen_twice.carry")
+    adder = gates.nets(".sum", "gen_twice.once", "gen_twice.carry")
     for number, net in enumerate(gates.stuck):
         uniform, digits = (np.abs(gates.products(net, pairs) - right[pairs]) for pairs in some.values())
         whole = number % WHOLE == 0 or net[0] in adder
@@ -295,7 +298,7 @@ def main(write):
             area.append((design, f"{count:g}", *errors, f"{network.run(products)[0]:.2f}", there))
             found = faults(gates, products, network, asked)
             stuck.append(stuck_row(design, "every gate", found))
-            adder = gates.nets("gen_logarithm.sum")
+            adder = gates.nets(".sum")
             if adder:
                 own = gates.nets("gen_twice.once", "gen_twice.carry") or adder
                 stuck.append(stuck_row(design, "sum of the mantissas", [one for one in found if one.net in own]))

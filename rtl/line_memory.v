@@ -323,7 +323,9 @@ module line_memory #(
     reg                  last_is_real_q;    // words that are written whole do not ask
     /* verilator lint_on UNUSEDSIGNAL */
     reg  [ADDRESS_W-1:0] address_q;
-    reg  [SIDE*S_W-1:0]  data_q;
+    /* verilator lint_off UNUSEDSIGNAL */
+    reg  [SIDE*S_W-1:0]  data_q;            // a place of a beat may be one without a stripe
+    /* verilator lint_on UNUSEDSIGNAL */
     // no write before the first reset: it could hit a column that only holds padding
     voted_reg #(
         .W(PHASES),

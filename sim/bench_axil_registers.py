@@ -172,7 +172,9 @@ async def what_cannot_be_done_answers_slverr_and_changes_nothing(dut, pause):
     await host.write(FRAMES, 77)
     host.pulses.clear()
     unmapped = UNMAPPED + ([] if config()["LAYERS"] else [LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED])
-    unmapped = unmapped + ([] if config().get("WATCHED") else [WATCHED, EVENTS, *LOST.values(), FAULTS, FAULTS + 4, REPAIRS])
+    unmapped = unmapped + (
+        [] if config().get("WATCHED") else [WATCHED, EVENTS, *LOST.values(), FAULTS, FAULTS + 4, REPAIRS]
+    )
     unmapped += [] if config().get("MODES") else [MODES, MODE]
     for address in unmapped:
         assert (await host.axi.read(address, 4)).resp == AxiResp.SLVERR

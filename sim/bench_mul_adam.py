@@ -10,7 +10,6 @@ CONFIGS = [
     {"T": 5, "PROTECT": 1},  # every pair
     {"T": 7, "PROTECT": 0},
     {"T": 5, "PROTECT": 0},
-    {"T": 5, "PROTECT": 2},
     {"T": 7, "PROTECT": 1},
     {"T": 2, "PROTECT": 1},
     {"T": 1, "PROTECT": 1},

@@ -45,8 +45,8 @@ MUTANTS = {
         "term_sequencer",
         MODES + 1,
         "term_sequencer",
-        "flush) begin\n            pc_q <= flush_pc;\n            valid_q <= {FETCHES{1'b0}};",
-        "flush) begin\n            pc_q <= flush_pc;",
+        "flush ? {FETCHES{1'b0}} : valid_d",
+        "flush ? valid_q : valid_d",
     ),
     "a list begun a word too early": (
         "term_sequencer",
@@ -70,7 +70,7 @@ MUTANTS = {
     "subtraction one too little": ("pe", 1, "pe", "result = result - x", "result = result + ~x"),
     "a bit computed twice without its carry": (
         "mul_adam",
-        4,
+        3,
         "mul_adam",
         "carry_again[i+1] = (a_high[i] & b_high[i]) |",
         "carry_again[i+1] =",
@@ -662,7 +662,7 @@ MUTANTS = {
     ),
     "a window that moves disabled": ("window", 0, "window", "step = enable && ", "step = "),
     "columns counted on from the row before": ("window", 9, "window", "row_ends || phase_q ==", "phase_q =="),
-    "no slot behind the last beat": ("window", 2, "window", "tail_q <= (", "tail_q <= 1'b0 && ("),
+    "no slot behind the last beat": ("window", 2, "window", "tail_q <= tail_next", "tail_q <= 1'b0"),
     "rows above read a slot late": ("window", 0, "window", "at_q <= next_q", "at_q <= next_q + 1'b1"),
     "windows past the last column": ("window", 11, "window", "column_q != LAST_OUT[COLUMN_W-1:0]", "1'b1"),
     "windows past the last row": ("window", 11, "window", "row_q != LAST_ROW[ROW_W-1:0]", "1'b1"),
