@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import matplotlib.ft2font  # noqa: F401 -- after cocotb.simulator, with its own C++ runtime, its exceptions may be lost
 import pytest
 import torch
 from pyverilog.vparser.parser import VerilogParser

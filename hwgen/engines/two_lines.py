@@ -87,7 +87,7 @@ def fit(x: np.ndarray, levels: np.ndarray, low: int, high: int) -> tuple[int, in
     inside = np.flatnonzero((levels > low) & (levels < high))
     if len(inside) > 1 and levels[inside[-1]] != levels[inside[0]]:
         rise = float(levels[inside[-1]] - levels[inside[0]]) / int(inside[-1] - inside[0])
-    else:  # nearly from one end to the other at once, or never; a level that stays for n activations rises 1 / n in each
+    else:  # nearly from one end to the other at once, or never; a level that stays n long rises 1 / n each time
         steps = np.diff(levels)
         rise = float(steps[np.argmax(np.abs(steps))]) / max(1, len(inside))
     near = frexp(abs(rise))[1]
