@@ -23,8 +23,6 @@ module mul_adam #(
     output wire [15:0] p
 );
 
-    localparam [3:0] BITS = T[3:0];
-
     generate
         if (T < 1 || T > 7) begin : gen_check_t
             mul_adam_T_must_be_1_to_7 error_i ();
@@ -62,8 +60,11 @@ module mul_adam #(
         end else begin : gen_twice
             localparam MOST = T / 2;     // bits that are ever computed twice
             wire [2:0]   highest = (ka > kb) ? ka : kb;
-            wire [3:0]   place = {1'b0, highest};
-            wire [3:0]   twice = (place >= BITS) ? 4'd0 : (BITS - place < place) ? BITS - place : place;
+            wire [31:0]  place = {29'd0, highest};
+            /* verilator lint_off UNUSEDSIGNAL */
+            wire [31:0]  idle = (place >= T) ? 32'd0 : (T - place < place) ? T - place : place;
+            /* verilator lint_on UNUSEDSIGNAL */
+            wire [3:0]   twice = idle[3:0];
             wire [T:0]   carry;
             wire [T-1:0] once;
             assign carry[0] = 1'b0;
@@ -77,11 +78,11 @@ module mul_adam #(
                 assign sum = {carry[T], once};
             end else begin : gen_some
                 // the highest bits once more, in adders that synthesis must not take for those above
-                wire [T-1:0] a_high = xa >> (BITS - twice);
-                wire [T-1:0] b_high = xb >> (BITS - twice);
+                wire [T-1:0] a_high = xa >> (T - {28'd0, twice});
+                wire [T-1:0] b_high = xb >> (T - {28'd0, twice});
                 (* keep = "true" *) wire [MOST-1:0] again;
                 (* keep = "true" *) wire [MOST:0]   carry_again;
-                wire [T:0]   carries = carry >> (BITS - twice);
+                wire [T:0]   carries = carry >> (T - {28'd0, twice});
                 assign carry_again[0] = carries[0];
                 for (i = 0; i < MOST; i = i + 1) begin : gen_again
                     assign again[i] = a_high[i] ^ b_high[i] ^ carry_again[i];
@@ -89,7 +90,7 @@ module mul_adam #(
                 end
                 // ones where a bit is computed once
                 wire [T-1:0] again_wide = {{(T-MOST){1'b0}}, again};
-                wire [T-1:0] same = (again_wide << (BITS - twice)) | ~({T{1'b1}} << (BITS - twice));
+                wire [T-1:0] same = (again_wide << (T - {28'd0, twice})) | ~({T{1'b1}} << (T - {28'd0, twice}));
                 wire [MOST:0] carry_at = carry_again >> twice;
                 assign sum = {carry[T] & (carry_at[0] | twice == 4'd0), once & same};
                 wire unused = &{1'b0, a_high[T-1:MOST], b_high[T-1:MOST], carries[T:1], carry_at[MOST:1]};

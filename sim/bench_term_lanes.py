@@ -279,9 +279,9 @@ def units():
         modes(
             "modes",
             [
-                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), 0, 15, 0), Quantize(2, 0, 15)),
-                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), 0, 3, 2), Quantize(5, -2, 3)),
-                (conv(5, 3, (3, 3), **padded), ((3, 3, 5), -8, 7, -1), Quantize(1, 0, 3)),
+                (conv(3, 2, (3, 3), **padded), ((2, 3, 5), 0, 15, 0), Quantize(2, 0, 15)),
+                (conv(3, 2, (3, 3), **padded), ((2, 3, 5), 0, 3, 2), Quantize(5, -2, 3)),
+                (conv(3, 2, (3, 3), **padded), ((2, 3, 5), -8, 7, -1), Quantize(1, 0, 3)),
             ],
             (3, 2),
             lanes(3),
@@ -290,17 +290,17 @@ def units():
         # exact sums, in slices that add and that multiply
         modes("modes_dsp", finer, (3, 1, "dsp"), lanes(2)),
         modes("modes_mac", finer, (3, 1, "mac"), lanes(2)),
-        # outputs that share lists: in sorted groups, of three channels; with distances, of a power of two
+        # outputs that share lists: in sorted groups, of three channels; in block RAM, of a power of two
         unit(
             "epitome",
-            turned(conv(4, 3, (3, 3), **padded), 3, 2),
-            ((3, 3, 5), 0, 15, 0),
+            turned(conv(2, 3, (2, 2), padding=(1, 0, 0, 0)), 3, 2),
+            ((3, 2, 5), 0, 15, 0),
             (3, 2),
             lanes(3),
             Quantize(2, 0, 15),
             sort=True,
         ),
-        unit("epitome_far", turned(conv(12, 128, (1, 1)), 4, 37), ((128, 1, 2), 0, 15, 0), (2, 3), lanes(2), sort=True),
+        unit("epitome_far", turned(conv(3, 128, (1, 1)), 3, 37), ((128, 1, 2), 0, 15, 0), (2, 3), lanes(2), sort=True),
         unit("epitome_mac", turned(conv(2, 5, (1, 2)), 5, 1), ((5, 2, 4), -8, 7, 0), (3, 2, "mac"), lanes(3)),
         unit(
             "epitome_scaled",
