@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.modes import EXAMPLE, data, floats
+from benchmarks.modes import EXAMPLE, data, floats, trained
 from benchmarks.spatial.tables import table, write_document
 from hwgen import build
 from hwgen.compress import Recipe, Training, accuracy, convert, fit, prepare
@@ -122,14 +122,10 @@ def _trained(seeds: dict) -> str:
 
 def main(*words: str) -> None:
     torch.set_num_threads(1)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"seeds": {}}
+    known = trained(RESULTS, words[1:] if words[:1] == ("train",) else (), train)
     if words[:1] == ("train",):
-        for seed in words[1:]:
-            if seed not in known["seeds"]:
-                known["seeds"][seed] = train(int(seed))
-                print(seed, known["seeds"][seed], flush=True)
-                RESULTS.write_text(json.dumps(known, indent=1) + "\n")
-    elif words[:1] == ("fit",):
+        return
+    if words[:1] == ("fit",):
         known["fit"] = fitted()
         print(known["fit"])
         RESULTS.write_text(json.dumps(known, indent=1) + "\n")

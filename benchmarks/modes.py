@@ -7,6 +7,7 @@ python -m benchmarks.modes                   (the tables into docs/modes.md)
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -137,15 +138,21 @@ def _hardware(made: dict) -> str:
     return f"\n{cycles}\n{text}\n{table(('modes', 'LUT', 'FF', 'BRAM36', 'bits of lists'), costs)}"
 
 
+def trained(results: Path, seeds: Sequence[str], one: Callable[[int], dict]) -> dict:
+    """What a file of results holds, with what `one` gives of each seed that was not in it, kept there as it comes."""
+    known = json.loads(results.read_text()) if results.exists() else {"seeds": {}}
+    for seed in seeds:
+        if seed not in known["seeds"]:
+            known["seeds"][seed] = one(int(seed))
+            print(seed, known["seeds"][seed], flush=True)
+            results.write_text(json.dumps(known, indent=1) + "\n")
+    return known
+
+
 def main(*words: str) -> None:
     torch.set_num_threads(1)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"seeds": {}}
+    known = trained(RESULTS, words[1:] if words[:1] == ("train",) else (), train)
     if words[:1] == ("train",):
-        for seed in words[1:]:
-            if seed not in known["seeds"]:
-                known["seeds"][seed] = train(int(seed))
-                print(seed, known["seeds"][seed], flush=True)
-                RESULTS.write_text(json.dumps(known, indent=1) + "\n")
         return
     if words[:1] == ("build",):
         known["hardware"] = hardware()

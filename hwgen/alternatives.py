@@ -6,7 +6,7 @@ from functools import cached_property
 
 from hwgen import modes
 from hwgen.board import Board
-from hwgen.config import RESOURCES, BuildConfig
+from hwgen.config import BuildConfig
 from hwgen.design import Design, place
 from hwgen.engines import Choice, Context
 from hwgen.errors import BadInput, HwgenError
@@ -107,8 +107,7 @@ class Plan:
     @cached_property
     def share(self) -> float:
         """What it takes of the board, summed over the resources."""
-        takes = self.design.estimate()
-        return sum(takes[name] / max(1, self.board.resources[name]) for name in RESOURCES)
+        return self.board.weight(self.design.estimate())
 
     @cached_property
     def interval(self) -> int:
@@ -128,7 +127,6 @@ def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, boar
     `Plan.of` does.
     graph, stages -- after all passes
     """
-
     known = places(graph, stages, config)
 
     def tried(kept: Kept) -> tuple[Plan, Kept] | HwgenError:

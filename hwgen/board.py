@@ -4,6 +4,7 @@ names."""
 import math
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,11 @@ class Board:
         """What part of the board's `resource` so many are: 0 for none, infinite for some where the board has none."""
         have = self.resources[resource]
         return count / have if have else math.inf if count else 0.0
+
+    def weight(self, takes: Mapping[str, float]) -> float:
+        """The shares of all that is taken, summed; a resource that the board has none of is weighed as if it had
+        one."""
+        return sum(count / max(1, self.resources[name]) for name, count in takes.items())
 
     def record(self) -> dict:
         """What the manifest of a build says of it; `read_board` reads it, and CONSTRAINTS."""

@@ -53,7 +53,7 @@ def explore(
         if not found:
             continue
         each = [_row(menu, chosen, config.hertz(board)) for menu, chosen in found]
-        row = min(each, key=lambda one: (max(one["interval"], interval), _share(one, board)))
+        row = min(each, key=lambda one: (max(one["interval"], interval), board.weight(_takes(one))))
         if row["interval"] not in [known["interval"] for known in rows]:
             rows.append(row)
     return rows
@@ -80,8 +80,8 @@ def _ends(menu: Menu, whole: dict[str, int]) -> tuple[float, float] | None:
     return None if fastest is None or smallest is None else (fastest, menu.slowest(smallest))
 
 
-def _share(row: dict, board: Board) -> float:
-    return sum(row[name] / max(1, board.resources[name]) for name in RESOURCES)
+def _takes(row: dict) -> dict[str, float]:
+    return {name: row[name] for name in RESOURCES}
 
 
 def _row(menu: Menu, chosen: dict[str, Choice], hertz: float) -> dict:

@@ -352,4 +352,4 @@ class Menu:
 
     def share(self, resources: tuple[float, ...]) -> float:
         """Of the board: the sum over the resources."""
-        return sum(n / self.have[name] for n, name in zip(resources, RESOURCES, strict=True))
+        return self.board.weight(dict(zip(RESOURCES, resources, strict=True)))

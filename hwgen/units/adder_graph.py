@@ -12,7 +12,6 @@ from hwgen.adders.netlist import AdderNetlist, adder_netlist
 from hwgen.adders.scaled import Requantized, requantized
 from hwgen.adders.subexpressions import LUT_PER_BIT
 from hwgen.devices import Device
-from hwgen.ops.rescale import Quantizer, Rescale, Steps
 from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -275,7 +274,8 @@ class AdderGraph(Unit):
         for outputs in samples:
             some = replace(op, weight=op.weight[:outputs], bias=op.bias[:outputs])
             y = replace(stage.y, shape=(outputs, *stage.y.shape[1:]))
-            part = replace(self, stage=replace(stage, op=some, quantize=_first(stage.quantize, outputs), y=y))
+            quantize = stage.quantize and stage.quantize.only(list(range(outputs)))
+            part = replace(self, stage=replace(stage, op=some, quantize=quantize, y=y))
             points.append((log2(terms[outputs - 1]), part.datapath.luts / terms[outputs - 1]))
         (few, first), (many, second) = points
         falls = (first - second) / (many - few) if many > few else 0.0
@@ -286,14 +286,6 @@ class AdderGraph(Unit):
 
     def sends(self):
         return self.slots.of_outputs()
-
-
-def _first(quantize: Quantizer | None, outputs: int) -> Quantizer | None:
-    """The requantization of the first outputs."""
-    if isinstance(quantize, Rescale):
-        kinds = (values[:outputs] for values in (quantize.multipliers, quantize.biases, quantize.ties))
-        return replace(quantize, **dict(zip(("multipliers", "biases", "ties"), kinds, strict=True)))
-    return replace(quantize, thresholds=quantize.thresholds[:outputs]) if isinstance(quantize, Steps) else quantize
 
 
 def _lines(stage: Stage, pixels: int, device: Device) -> dict[str, float]:
