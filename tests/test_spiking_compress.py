@@ -199,7 +199,7 @@ def test_prepared_is_refused():
 
 
 def test_spiking_network_trains():
-    """Through prepare, fit and convert as any network: weights on their grids and pruned, leak and threshold learned."""
+    """Through prepare, fit and convert: weights on their grids and pruned, leak and threshold learned."""
     torch.manual_seed(0)
     x = torch.rand(512, 16)
     y = (x[:, :8].sum(1) > x[:, 8:].sum(1)).long()

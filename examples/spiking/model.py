@@ -28,11 +28,10 @@ def network(hidden: int = 128, steps: int = 5, coding: str = "direct", leak: tup
 
 
 def encode(x: np.ndarray, coding: str, steps: int, seed: int = SEED) -> np.ndarray:
-    """Frames of pixels [n, 1, 28, 28] for a network of that coding: the pixels, or spikes [n * steps, 1, 28, 28]."""
+    """What pixels [n, 1, 28, 28] become for a network of that coding: themselves, or uint8 [n * steps, 1, 28, 28]."""
     if coding == "direct":
         return x
-    made = spikes.rate(x, steps, seed) if coding == "rate" else spikes.latency(x, steps, least=1 / 8)
-    return made.astype(np.float32)
+    return spikes.rate(x, steps, seed) if coding == "rate" else spikes.latency(x, steps, least=1 / 8)
 
 
 def test_data() -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ class Coded:
     def __iter__(self):
         for x, y in self.batches:
             seed = int(torch.randint(1 << 31, (1,)))
-            yield torch.from_numpy(encode(x.numpy(), self.coding, self.steps, seed)), y
+            yield torch.from_numpy(encode(x.numpy(), self.coding, self.steps, seed)).float(), y
 
 
 def data(folder: Path, coding: str = "direct", steps: int = 5) -> tuple[Coded, Coded]:

@@ -9,7 +9,7 @@ does that networks for few steps are trained with (Bu et al., ICLR 2022): hwgen.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -311,3 +311,37 @@ def _grid(values: Tensor, bits: int) -> int:
 def _round(values: Tensor | None, exponent: int | None) -> None:
     if values is not None and exponent is not None:
         values.copy_(torch.round(values * 2.0**-exponent) * 2.0**exponent)
+
+
+class SpikeLoss:
+    """A loss for `fit` that also pays for spikes: loss(outputs, y) + strength * the mean spikes of a neuron and sample.
+
+    network   the `Prepared` whose neurons are looked at, as they compute
+    strength  of the spikes in the loss
+    Call `close()` before `convert`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        strength: float,
+        loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
+    ):
+        self.strength, self.loss = strength, loss
+        self.counts: list[tuple[Tensor, int]] = []  # of each layer: all spikes, and its neurons and samples
+        neurons = [module for module in network.modules() if isinstance(module, hwgen.nn.LIF)]
+        if not neurons:
+            raise BadInput("there are no neurons that spike", type(network).__name__, "use another loss")
+        self.hooks = [network.register_forward_pre_hook(lambda module, inputs: self.counts.clear())]
+        self.hooks += [module.register_forward_hook(self._count) for module in neurons]
+
+    def _count(self, module: Any, inputs, output: Tensor) -> None:
+        self.counts.append((output.sum(), output.numel() // module.steps))
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        spikes = sum(count for count, _ in self.counts) / sum(neurons for _, neurons in self.counts)
+        return self.loss(outputs, y) + self.strength * spikes
+
+    def close(self) -> None:
+        for hook in self.hooks:
+            hook.remove()
