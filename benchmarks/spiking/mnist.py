@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -57,42 +56,37 @@ NETS = {
 }
 
 
-def loss(steps: int, outputs: Tensor, y: Tensor) -> Tensor:
-    """Cross entropy of the mean over the steps."""
-    return nn.functional.cross_entropy(outputs / steps, y)
-
-
 def run(name: str, seed: int, folder: Path) -> dict:
     """Trains one, and looks once at the test images. FOLDER holds MNIST's training images."""
     torch.set_num_threads(1)
     own = NETS[name]
     torch.manual_seed(seed)
     model = own.network(own.steps)
-    for layer in (model.linear1, model.linear2):  # so that neurons fire before training
-        layer.weight.data *= 2
     prepared = prepare(model, own.recipe(seed))
     train, validation = data(folder, own.coding, own.steps)
-    history = fit(prepared, train, validation, loss=partial(loss, own.steps))
+    history = fit(prepared, train, validation)
     trained = convert(prepared)
     TRAINED.mkdir(parents=True, exist_ok=True)
-    torch.save(trained.state_dict(), TRAINED / f"{name}, {seed}.pt")
-    _, y = test_data()
+    x, y = test_data()
+    program = torch.export.export(trained, (torch.from_numpy(encode(x[:1], own.coding, own.steps)).float(),))
+    torch.export.save(program, TRAINED / f"{name}, {seed}.pt2")
     found = {"validation": max(epoch["accuracy"] for epoch in history), "images": len(y)}
     weights = {layer: trained.get_submodule(layer).weight for layer in ("linear1", "linear2")}
     found["zeros"] = {layer: (w == 0).double().mean().item() for layer, w in weights.items()}
     found["nonzero"] = {layer: int(w.count_nonzero()) for layer, w in weights.items()}
     labels, digest, fired = torch.from_numpy(y), hashlib.sha256(), 0.0
-    right, by_steps = 0, torch.zeros(CURVE[-1])
+    most = own.steps if own.coding == "latency" else CURVE[-1]  # a spike's time is relative to the steps
+    right, by_steps = 0, torch.zeros(most)
     with torch.no_grad():
         for part, frames in _frames(own, own.steps, digest):
             right += int((trained(frames).argmax(1) == labels[part]).sum())
         state = trained.state_dict()
-        for part, frames in _frames(own, CURVE[-1]):
-            scores, spiked = _each_step(own, state, frames)
+        for part, frames in _frames(own, most):
+            scores, spiked = _each_step(own, most, state, frames)
             fired += spiked * (part.stop - part.start) / len(y)
-            by_steps += (spikes.running(scores, CURVE[-1]).argmax(2) == labels[part, None]).sum(0)
+            by_steps += (spikes.running(scores, most).argmax(2) == labels[part, None]).sum(0)
     found["accuracy"] = 100 * right / len(y)
-    found["by steps"] = {steps: 100 * by_steps[steps - 1].item() / len(y) for steps in CURVE}
+    found["by steps"] = {steps: 100 * by_steps[steps - 1].item() / len(y) for steps in CURVE if steps <= most}
     found["spikes a neuron and step"] = fired
     return found | ({} if own.coding == "direct" else {"sha256 of the spikes": digest.hexdigest()})
 
@@ -109,9 +103,10 @@ def _frames(own: Net, steps: int, digest=None) -> Iterator[tuple[slice, Tensor]]
         yield slice(start, start + 500), torch.from_numpy(frames).float()
 
 
-def _each_step(own: Net, state: dict, frames: Tensor) -> tuple[Tensor, float]:
-    """What the last layer gives at each of 25 steps, by the weights of a network for fewer; and its neurons' spikes."""
-    model = own.network(CURVE[-1]).eval()
+def _each_step(own: Net, steps: int, state: dict, frames: Tensor) -> tuple[Tensor, float]:
+    """What the last layer gives at each of so many steps, by the weights of a network for others; and the share of its
+    neurons that spike in a step."""
+    model = own.network(steps).eval()
     model.load_state_dict(state)
     bits = 8 if own.coding == "direct" else 1
     hidden = nn.Sequential(ActQuant(bits, -bits if bits > 1 else 0), *list(model)[:-2])(frames)
@@ -123,7 +118,7 @@ def tables(results: dict) -> str:
     for name, own in NETS.items():
         runs = [found for seed in range(own.seeds) if (found := results.get(f"mnist / {name} / {seed}"))]
         if runs:
-            curve = (f"{mean(run['by steps'][str(steps)] for run in runs):.2f}" for steps in CURVE)
+            curve = (_mean([run["by steps"].get(str(steps)) for run in runs]) for steps in CURVE)
             values = [run["accuracy"] for run in runs]
             each = ", ".join(f"{value:.2f}" for value in values)
             zeros = f"{mean(run['zeros']['linear1'] for run in runs):.1%}"
@@ -132,3 +127,8 @@ def tables(results: dict) -> str:
     curve = (f"T = {steps}" for steps in CURVE)
     head = ("network", "T", "zeros, layer 1", "accuracy, %", "by seed", "spikes a neuron and step", *curve)
     return table(head, rows)
+
+
+def _mean(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{mean(known):.2f}" if known else "-"

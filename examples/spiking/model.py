@@ -24,7 +24,10 @@ def network(hidden: int = 128, steps: int = 5, coding: str = "direct", leak: tup
     first = OrderedDict(flatten=nn.Flatten(), linear1=nn.Linear(784, hidden))
     steps_in = OrderedDict(steps_in=StepsIn(steps)) if coding == "direct" else OrderedDict()
     neurons = OrderedDict(lif1=LIF(steps, EXPONENT, leak=leak), linear2=nn.Linear(hidden, 10))
-    return nn.Sequential(OrderedDict(**first, **steps_in, **neurons, steps_out=StepsOut(steps)))
+    model = nn.Sequential(OrderedDict(**first, **steps_in, **neurons, steps_out=StepsOut(steps)))
+    model.linear1.weight.data *= 2  # so that neurons fire before training
+    model.linear2.weight.data *= 2 / steps
+    return model
 
 
 def encode(x: np.ndarray, coding: str, steps: int, seed: int = SEED) -> np.ndarray:
