@@ -31,8 +31,9 @@ def runs(folder: Path | None) -> dict[str, Callable[[], dict]]:
     for name in series.SERIES:
         for seed in series.SEEDS:
             found[f"series / {name} / {seed}"] = partial(series.run, name, seed)
-    for seed in cubes.SEEDS:
-        found[f"cubes / {seed}"] = partial(cubes.run, seed)
+    for kind in cubes.KINDS:
+        for seed in cubes.SEEDS:
+            found[f"cubes / {kind} / {seed}"] = partial(cubes.run, kind, seed)
     return found
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.spatial.tables import table
+from benchmarks.spiking import programs
 from examples.spiking.model import encode, network, test_data
 from examples.spiking.train import data
 from hwgen import spikes
@@ -18,7 +19,6 @@ from hwgen.compress.methods import Magnitude
 from hwgen.compress.recipe import Override
 from hwgen.nn import ActQuant
 
-TRAINED = Path(__file__).parents[2] / "build" / "spiking"  # networks, made anew where they are missing
 CURVE = (1, 2, 3, 5, 10, 15, 25)
 
 
@@ -48,11 +48,11 @@ class Net:
 
 
 NETS = {
-    "784-128-10, direct": Net(128, "direct", 5, 0.85, 12, 5),
-    "784-128-10, direct, T = 1": Net(128, "direct", 1, 0.85, 12, 1),
-    "784-128-10, rate": Net(128, "rate", 10, 0.8, 5, 1),
-    "784-128-10, latency": Net(128, "latency", 10, 0.8, 5, 1),
-    "784-400-10, direct": Net(400, "direct", 5, 0.9, 8, 1),
+    "784-128-10, direct": Net(128, "direct", 5, 0.85, 8, 5),
+    "784-128-10, direct, T = 1": Net(128, "direct", 1, 0.85, 8, 1),
+    "784-128-10, rate": Net(128, "rate", 10, 0.8, 3, 1),
+    "784-128-10, latency": Net(128, "latency", 10, 0.8, 3, 1),
+    "784-400-10, direct": Net(400, "direct", 5, 0.9, 6, 1),
 }
 
 
@@ -66,10 +66,8 @@ def run(name: str, seed: int, folder: Path) -> dict:
     train, validation = data(folder, own.coding, own.steps)
     history = fit(prepared, train, validation)
     trained = convert(prepared)
-    TRAINED.mkdir(parents=True, exist_ok=True)
     x, y = test_data()
-    program = torch.export.export(trained, (torch.from_numpy(encode(x[:1], own.coding, own.steps)).float(),))
-    torch.export.save(program, TRAINED / f"{name}, {seed}.pt2")
+    programs.save(f"mnist / {name} / {seed}", trained, torch.from_numpy(encode(x[:1], own.coding, own.steps)).float())
     found = {"validation": max(epoch["accuracy"] for epoch in history), "images": len(y)}
     weights = {layer: trained.get_submodule(layer).weight for layer in ("linear1", "linear2")}
     found["zeros"] = {layer: (w == 0).double().mean().item() for layer, w in weights.items()}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.spatial.tables import table
+from benchmarks.spiking import programs
 from benchmarks.spiking.counts import operations
 from examples.common import Batches, train_float
 from examples.spiking import respiration
@@ -21,8 +22,6 @@ from hwgen import spikes
 from hwgen.compress import Recipe, Training, accuracy, convert, fit, prepare, to_spiking
 from hwgen.compress.formats import Uniform
 
-HERE = Path(__file__).parent
-DOWNLOADS = HERE.parents[1] / "build" / "spiking"
 WHEEL = "aeon==1.6.0"  # holds both public series; nothing of it is installed
 SEEDS = range(5)
 STEPS = (1, 2, 4, 8, 16, 32, 64)
@@ -64,11 +63,11 @@ Data = tuple[np.ndarray, np.ndarray]
 
 @functools.cache
 def _wheel() -> Path:
-    if not (found := sorted(DOWNLOADS.glob("aeon-*.whl"))):
-        DOWNLOADS.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(DOWNLOADS), WHEEL]
+    if not (found := sorted(programs.FOLDER.glob("aeon-*.whl"))):
+        programs.FOLDER.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(programs.FOLDER), WHEEL]
         subprocess.run(command, check=True)
-        found = sorted(DOWNLOADS.glob("aeon-*.whl"))
+        found = sorted(programs.FOLDER.glob("aeon-*.whl"))
     return found[0]
 
 
@@ -125,6 +124,10 @@ def run(name: str, seed: int) -> dict:
         result = _spiking(network, batches, validation, test)
         result["one pass"] = accuracy(network, checked)
         found[f"for {steps} steps"] = result
+        if seed == 0:
+            sample = torch.from_numpy(test[0][:1])
+            programs.save(f"series / {name} / {steps} steps", to_spiking(network, batches, steps), sample)
+            programs.save(f"series / {name} / one pass, {bits} bits", network, sample)
     return found
 
 
