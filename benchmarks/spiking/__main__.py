@@ -16,7 +16,7 @@ import click
 
 from benchmarks.spatial.__main__ import read, record
 from benchmarks.spatial.tables import write_document
-from benchmarks.spiking import cubes, mnist, series
+from benchmarks.spiking import cubes, hardware, mnist, series
 
 HERE = Path(__file__).parent
 RESULTS, DOCUMENT = HERE / "results.json", HERE.parents[1] / "docs" / "spiking.md"
@@ -34,6 +34,8 @@ def runs(folder: Path | None) -> dict[str, Callable[[], dict]]:
     for kind in cubes.KINDS:
         for seed in cubes.SEEDS:
             found[f"cubes / {kind} / {seed}"] = partial(cubes.run, kind, seed)
+    for name in hardware.BUILDS:
+        found[f"hardware / {name}"] = partial(hardware.run, name)
     return found
 
 
@@ -46,7 +48,7 @@ def main(only, folder):
             click.echo(key, err=True)
             record(RESULTS, key, run())
     results = read(RESULTS)
-    for name, part in (("mnist", mnist), ("series", series), ("cubes", cubes)):
+    for name, part in (("mnist", mnist), ("series", series), ("cubes", cubes), ("hardware", hardware)):
         text = part.tables(results)
         write_document(f"spiking.{name}", text, DOCUMENT)
         click.echo(text)

@@ -48,7 +48,7 @@ class Net:
 
 
 NETS = {
-    "784-128-10, direct": Net(128, "direct", 5, 0.85, 8, 5),
+    "784-128-10, direct": Net(128, "direct", 5, 0.85, 8, 3),
     "784-128-10, direct, T = 1": Net(128, "direct", 1, 0.85, 8, 1),
     "784-128-10, rate": Net(128, "rate", 10, 0.8, 3, 1),
     "784-128-10, latency": Net(128, "latency", 10, 0.8, 3, 1),

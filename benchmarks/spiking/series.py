@@ -54,7 +54,7 @@ class Series:
 
 
 SERIES = {
-    "respiration": Series(256, 5, 15, 2, 4, (20, 10), 100, 0.0),
+    "respiration": Series(256, 5, 15, 2, 4, (20, 8), 50, 0.0),
     "GunPoint": Series(150, 2, 15, 2, 4, (300, 150), 20, 0.02),
     "ItalyPowerDemand": Series(24, 2, 5, 1, 4, (200, 100), 18, 0.03),
 }
@@ -86,9 +86,9 @@ def data(name: str, seed: int) -> tuple[Data, Data, Data]:
     few training records is validation; their test records are the publisher's."""
     if name == "respiration":
         return (
-            respiration.records(5000, 100 + seed),
-            respiration.records(1000, 200 + seed),
-            respiration.records(2000, 1),
+            respiration.records(3000, 100 + seed),
+            respiration.records(300, 200 + seed),
+            respiration.records(1000, 1),
         )
     (x, y), (xt, yt) = _read(name, "TRAIN"), _read(name, "TEST")
     low, high = x.min(), x.max()
