@@ -18,7 +18,7 @@ from hwgen.nn import LIF
 
 SEEDS = range(5)
 STEPS = 5
-RECORDS = (3000, 500, 2000)  # to train with, for validation, for the test
+RECORDS = (2400, 400, 1500)  # to train with, for validation, for the test
 KINDS = ("3-D", "hybrid")
 EPOCHS = {"CNN": 16, "6 bits": 5, "SNN": 10}
 PENALTY = 0.05
@@ -35,11 +35,11 @@ MAC, ADDITION = 4.6, 0.9
 def network(kind: str) -> nn.Sequential:
     """Patches [N, 1, 20, 11, 11] -> [N, 9]: two 3-D convolutions, or one and a 2-D one, with batch norms, and
     two Linear layers."""
-    first = nn.Conv3d(1, 4, (7, 3, 3), stride=(3, 1, 1))
+    first = nn.Conv3d(1, 4, (7, 3, 3), stride=(3, 2, 2))
     if kind == "3-D":
-        second, features = [nn.Conv3d(4, 8, 3, stride=(1, 2, 2)), nn.BatchNorm3d(8)], 8 * 3 * 4 * 4
+        second, features = [nn.Conv3d(4, 8, 3), nn.BatchNorm3d(8)], 8 * 3 * 3 * 3
     else:
-        second, features = [nn.Flatten(1, 2), nn.Conv2d(20, 16, 3, stride=2), nn.BatchNorm2d(16)], 16 * 4 * 4
+        second, features = [nn.Flatten(1, 2), nn.Conv2d(20, 16, 3), nn.BatchNorm2d(16)], 16 * 3 * 3
     last = (nn.Flatten(), nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, CLASSES))
     return nn.Sequential(first, nn.BatchNorm3d(4), nn.ReLU(), *second, nn.ReLU(), *last)
 
