@@ -20,8 +20,8 @@ SEEDS = range(5)
 STEPS = 5
 RECORDS = (2400, 400, 1500)  # to train with, for validation, for the test
 KINDS = ("3-D", "hybrid")
-EPOCHS = {"CNN": 16, "6 bits": 5, "SNN": 10}
-PENALTY = 0.05
+EPOCHS = {"CNN": 16, "6 bits": 5, "SNN": 14}
+PENALTY = 0.02
 # which numbers of a neuron learn, and what spikes cost
 VARIANTS: dict[str, tuple[tuple[str, ...], float]] = {
     "SNN": (("leak", "threshold"), 0.0),
@@ -63,7 +63,7 @@ def leaking(network: fx.GraphModule, trainable: tuple[str, ...]) -> fx.GraphModu
 
 def _trained(model: nn.Module, train: Batches, validation: Batches, epochs: int, seed: int, penalty: float = 0.0):
     """On 6-bit weights from the start; the best epoch on the validation records."""
-    training = Training(epochs=epochs, rate=2e-3, grid_rate=2e-3, seed=seed)
+    training = Training(epochs=epochs, rate=4e-3, grid_rate=4e-3, seed=seed)
     recipe = Recipe(weights=Uniform(6), granularity="channel", activation_bits=6, quantize_from=0.0, training=training)
     prepared: Prepared = prepare(model, recipe)
     spiking = any(isinstance(module, LIF) for module in prepared.modules())
@@ -83,7 +83,7 @@ def run(kind: str, seed: int) -> dict:
     torch.set_num_threads(1)
     moved = (nn.Identity(), None, None)
     train, validation, test = (
-        Batches(*patches(count, 10 * part + seed), 500 if move is None else 100, move)
+        Batches(*patches(count, 10 * part + seed), 500 if move is None else 50, move)
         for part, (count, move) in enumerate(zip(RECORDS, moved, strict=True), 1)
     )
     cnn = train_float(network(kind), train, epochs=EPOCHS["CNN"], rate=3e-3, seed=seed)

@@ -55,9 +55,9 @@ class Series:
 
 
 SERIES = {
-    "respiration": Series(256, 5, 15, 2, 4, (20, 12, 4), 50, 0.0),
-    "GunPoint": Series(150, 2, 15, 2, 4, (300, 150, 50), 20, 0.02),
-    "ItalyPowerDemand": Series(24, 2, 5, 1, 4, (200, 100, 40), 18, 0.03),
+    "respiration": Series(256, 5, 15, 2, 4, (15, 8, 3), 50, 0.0),
+    "GunPoint": Series(150, 2, 15, 2, 4, (200, 100, 30), 20, 0.02),
+    "ItalyPowerDemand": Series(24, 2, 5, 1, 4, (150, 80, 25), 18, 0.03),
 }
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -88,8 +88,8 @@ def data(name: str, seed: int) -> tuple[Data, Data, Data]:
     if name == "respiration":
         return (
             respiration.records(3000, 100 + seed),
-            respiration.records(300, 200 + seed),
-            respiration.records(1000, 1),
+            respiration.records(200, 200 + seed),
+            respiration.records(500, 1),
         )
     (x, y), (xt, yt) = _read(name, "TRAIN"), _read(name, "TEST")
     low, high = x.min(), x.max()
