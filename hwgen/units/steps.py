@@ -1,5 +1,8 @@
-"""Where time begins and ends: a frame sent once for each step, and one for the steps of a sample. A frame is kept in
-rtl/gather.v, a beat in rtl/resample.v; steps are summed in rtl/lif.v, or all but the last left out in rtl/resample.v."""
+"""Where time begins and ends: a frame sent once for each step, and one for the steps of a sample.
+
+A frame is kept in rtl/gather.v, a beat in rtl/resample.v; steps are summed in rtl/lif.v, or all but the last are left
+out in rtl/resample.v.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
