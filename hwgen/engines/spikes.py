@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from hwgen.engines import Choice, Engine, engine
 from hwgen.lanes.fold import legal_groups
+from hwgen.lanes.shifts import as_shift
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
@@ -36,6 +37,7 @@ class Spikes(Engine[Banks]):
     any_order = True
 
     def obstacle(self, stage):
+        stage = as_shift(stage)
         op, x = stage.op, stage.x
         if not isinstance(op, Conv) or op.groups != 1:
             return "it is no matrix of weights"
@@ -49,6 +51,7 @@ class Spikes(Engine[Banks]):
 
     def choices(self, stage, limits, sides):
         """All that make fewer rounds than fewer accumulators do; at a limit the least that are fast enough."""
+        stage = as_shift(stage)
         found = [Banks(n, side_of(stage)) for n in legal_groups(stage, limits.lanes)]
         if limits.cycles is None:
             return found
@@ -68,4 +71,4 @@ class Spikes(Engine[Banks]):
 
     def unit(self, stage, choice, orders, context):
         sort = stage.result in context.free
-        return SpikeLanes(stage, choice.banks, orders[0], context.device, sort)
+        return SpikeLanes(as_shift(stage), choice.banks, orders[0], context.device, sort)
