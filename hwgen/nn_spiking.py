@@ -8,6 +8,7 @@ operator (`hwgen::lif`, `hwgen::li`, `hwgen::steps_in`, `hwgen::steps_out`), so 
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class Neuron:
     at: bool = False
     order: str = "now"
 
-    def leaked(self, v, shifts: tuple[int, ...]):
+    def leaked(self, v: Any, shifts: tuple[int, ...]) -> Any:
         """What a leak leaves of v: integers, int64 or in floats."""
         left = v
         for shift in shifts:

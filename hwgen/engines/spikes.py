@@ -66,6 +66,7 @@ class Spikes(Engine[Banks]):
     def reads(self, stage, i, choice, order):
         if order.lanes == 1:
             return replace(order, side=side_of(stage, order))
+        assert isinstance(stage.op, Conv)
         whole = is_whole(stage.op, stage.x.shape)
         return order.serial if whole else Order(order.shape)
 
