@@ -309,6 +309,12 @@ def steps_out(x: Tensor, steps: int, how: str) -> Tensor:
 
 @steps_out.register_fake
 def _(x, steps, how):
+    if isinstance(x.shape[0], int) and x.shape[0] % steps:
+        raise BadInput(
+            f"an example of {x.shape[0]} frames is no whole samples of {steps} steps",
+            "StepsOut",
+            f"give {steps} frames, or hwgen.nn.StepsIn({steps}) before the first neuron",
+        )
     return x.new_empty(x.shape[0] // steps, *x.shape[1:])
 
 
