@@ -17,8 +17,9 @@ module spike_bank #(
     parameter CONSTANT_W = 8,        // bits of a constant, two's complement
     parameter W = 12,                // bits of a sum, WEIGHT_W + LIFT and CONSTANT_W at least
     parameter XILINX = 0,            // primitives: 1 of UltraScale+, 2 of 7 series; see carry_chain.v
-    // bits of a slot, and of those that a payload has above the weight; not to be set
+    // bits of a slot; not to be set
     parameter SLOT_W = (SLOTS > 1) ? $clog2(SLOTS) : 1,
+    // those that a payload has above the weight; not to be set
     parameter NAMED_W = (SLOTS > 1) ? SLOT_W : 0,
     // bits of a payload; not to be set
     parameter PAYLOAD_W = (CONSTANT_W > WEIGHT_W + NAMED_W) ? CONSTANT_W : WEIGHT_W + NAMED_W

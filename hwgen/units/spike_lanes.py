@@ -54,7 +54,6 @@ class SpikeLanes(Unit):
     primitives = True
     stops = False
     instant = False
-    varies = True
 
     @property
     def name(self) -> str:
@@ -237,12 +236,13 @@ class SpikeLanes(Unit):
             "lanes": self.banks,
             "useful": weights * self.vectors,
             "capacity": self.banks,
+            "varies": True,
         }
 
     @property
     def drain(self) -> int:
         """Cycles in which the sums of a vector are read out and sent, when they are taken."""
-        return self.slots * max(self.banks, self.reads + 2)
+        return self.slots * max(self.banks, self.reads + 1)
 
     @property
     def vector(self) -> int:
