@@ -21,7 +21,16 @@ from hwgen.stream import Order
 from hwgen.units.spike_lanes import SpikeLanes
 
 
-def unit(name, outputs, shape, banks, quantize, density=0.4, side=1, sort=True, whole=True, even=False):
+class Coded(SpikeLanes):
+    """Whose lists have the numbers of weights, though that saves no memory."""
+
+    @property
+    def values(self):
+        values = np.unique(self.weights)
+        return np.append(0, values[values != 0])
+
+
+def unit(name, outputs, shape, banks, quantize, density=0.4, side=1, sort=True, whole=True, even=False, coded=False):
     """A layer of random weights; quantize -- exponent, least and greatest level, or None; some inputs have none."""
     rng = np.random.default_rng(outputs)
     kernel = shape[1:] if whole else (1, 1)
@@ -30,7 +39,7 @@ def unit(name, outputs, shape, banks, quantize, density=0.4, side=1, sort=True, 
     op = Conv(weight * 1.0, rng.integers(-20, 21, outputs) / (1.0 if even else 4.0))
     found = None if quantize is None else (HalfEven if even else Quantize)(*quantize)
     stage = Stage.alone(name, op, found, TensorType(shape, QType(0, 1), 0))
-    return SpikeLanes(stage, banks, Order(shape, 1, side), load_board("zcu104").device, sort)
+    return (Coded if coded else SpikeLanes)(stage, banks, Order(shape, 1, side), load_board("zcu104").device, sort)
 
 
 UNITS = [
@@ -38,7 +47,7 @@ UNITS = [
     unit("exact", 6, (2, 3, 5), 6, None, side=5),
     unit("even", 5, (7, 1, 1), 2, (1, -4, 3), sort=False, even=True),
     unit("deep", 20, (15, 1, 6), 4, (2, -8, 7), side=3),
-    unit("pixels", 9, (6, 2, 3), 3, (0, -3, 90), side=2, whole=False),
+    unit("pixels", 9, (6, 2, 3), 3, (0, -3, 90), side=2, whole=False, coded=True),
     unit("one", 1, (1, 1, 1), 1, (-3, -30, 30), density=1.0),
 ]
 CONFIGS = [one.parameters() for one in UNITS]
