@@ -26,7 +26,7 @@ def _integers(job: Job, x: Value) -> tuple[torch.Tensor, torch.Tensor, Value]:
         job.note(f"weights are integers times {job.scale:.6g}; the worst is off by {missed:.2%} of the greatest")
     if (off := np.abs(rounded * job.scale - bias).max()) > 0:
         job.note(f"biases are multiples of {unit:.6g}; the worst is off by {off:.3g}")
-    result = replace(x, scale=job.scale, spikes=False)
+    result = replace(x, scale=job.scale)
     return torch.from_numpy(np.rint(weight / job.scale)), torch.from_numpy(rounded.copy()), result
 
 
@@ -65,7 +65,7 @@ def convolution(job: Job, x: Value) -> tuple[nn.Module, Value]:
 
 @builds("SumPool2d", "AvgPool2d")
 def pool(job: Job, x: Value) -> tuple[nn.Module, Value]:
-    """The sum of each window; of an average the divisor becomes part of what is behind it."""
+    """The sum of each window; a divisor that is no power of two becomes part of what is behind it."""
     kernel, padding = job.integers("kernel_size", 2, 1), job.integers("padding", 2, 0, 0)
     stride = job.integers("stride", 2, 1)
     if len(x.shape) != 3 or any(2 * pad > size for pad, size in zip(padding, kernel, strict=True)):
@@ -74,13 +74,14 @@ def pool(job: Job, x: Value) -> tuple[nn.Module, Value]:
             job.node.name,
             "give frames [channels, rows, columns], and padding of at most half a window",
         )
-    scale = x.scale
-    if job.node.kind == "AvgPool2d":
-        scale = x.scale / prod(kernel)
-        job.note(f"sums of windows; 1/{prod(kernel)} is in the weights or thresholds behind it")
-    return Call(lambda x: functional.avg_pool2d(x, kernel, stride, padding, divisor_override=1)), replace(
-        x, scale=scale, spikes=False
-    )
+    count = 1 if job.node.kind == "SumPool2d" else prod(kernel)
+    if count & (count - 1):
+        job.note(f"sums of windows; 1/{count} is in the weights or thresholds behind it")
+        count, result = 1, replace(x, scale=x.scale / count)
+    else:
+        result = replace(x, exponent=x.exponent - count.bit_length() + 1)
+    divisor = prod(kernel) if count > 1 else 1
+    return Call(lambda x: functional.avg_pool2d(x, kernel, stride, padding, divisor_override=divisor)), result
 
 
 @builds("Flatten")

@@ -13,7 +13,7 @@ from torch import nn
 from hwgen.errors import BadInput, UnsupportedLayer
 from hwgen.formats import Call
 from hwgen.formats.nir import leaks
-from hwgen.formats.nir.value import Job, Value, builds
+from hwgen.formats.nir.value import Job, Value, builds, rounded
 from hwgen.formats.nir.weights import error
 from hwgen.nn_spiking import LI, LIF
 from hwgen.nn_spiking_recurrent import RecurrentLIF
@@ -75,12 +75,12 @@ def _dynamics(job: Job, reset: np.ndarray) -> Dynamics:
         gain = gain * job.array("w_in", 1.0) * dt / tau
     if not np.isfinite(gain).all() or (gain <= 0).any():
         raise BadInput(f"r, or w_in, makes a gain of {gain.min():.6g}", job.node.name, "give it above 0")
-    return Dynamics(leak, synapse, gain, rest)
+    return Dynamics(leak, synapse, rounded(gain), rest)
 
 
 def _shifts(job: Job, tau: np.ndarray, dt: float, name: str, what: str) -> tuple[int, ...]:
     one = _one(tau, name, job)
-    share = dt / one if one > 0 else float("inf")
+    share = float(rounded(dt / one)) if one > 0 else float("inf")
     found = leaks.shifts(share, job.asked.leak_tolerance, job.node.name, f"dt / {name}")
     if abs(leaks.worth(found) - share) > 1e-6:
         job.note(
@@ -116,7 +116,7 @@ def neuron(job: Job, x: Value) -> tuple[nn.Module, Value]:
     # a membrane that no leak and no threshold is taken from is on the grid of its currents
     guard = asked.guard if dynamics.leak or dynamics.synapse or how == "subtract" else 0
     grid = x.exponent - guard
-    exact = (job.array("v_threshold") - reset) / (dynamics.gain * x.scale)
+    exact = rounded((job.array("v_threshold") - reset) / (dynamics.gain * x.scale))
     exact = _by_channel(np.asarray(exact), x, "v_threshold, v_reset, r or w_in", job)
     threshold = _rounded(how, asked.fire)(exact * 2.0**-grid) * 2.0**grid
     if not (threshold > 0).all():
@@ -137,7 +137,7 @@ def neuron(job: Job, x: Value) -> tuple[nn.Module, Value]:
         "synapse": dynamics.synapse,
     }
     made = _recurrent(job, x, steps, options) if job.recurrent else LIF(steps, x.exponent, **options)
-    return _with(_lifted(job, x, dynamics), made), Value(x.shape, 0, 1.0, True)
+    return _with(_lifted(job, x, dynamics), made), Value(x.shape)
 
 
 def _rounded(how: str, fire: str):
@@ -150,7 +150,7 @@ def _rounded(how: str, fire: str):
 def _recurrent(job: Job, x: Value, steps: int, options: dict) -> nn.Module:
     """A neuron with weights from the spikes of the step before, on the grid of its currents."""
     assert job.recurrent is not None
-    node, scale = job.recurrent
+    node, scale = job.recurrent, x.scale
     weight = node.values.get("weight")
     size = int(np.prod(x.shape))
     if not isinstance(weight, np.ndarray) or weight.shape != (size, size) or len(x.shape) != 1:
@@ -162,6 +162,12 @@ def _recurrent(job: Job, x: Value, steps: int, options: dict) -> nn.Module:
             f"recurrent weights with a bias, {node.name}", job.node.name, "add it to the bias of the layer before"
         )
     if missed := error(weight, scale):
+        if missed > 0.5:
+            raise UnsupportedLayer(
+                f"recurrent weights of {node.name} without others before the neuron",
+                job.node.name,
+                "put a Linear before",
+            )
         job.note(f"recurrent weights are integers times {scale:.6g}; the worst is off by {missed:.2%} of the greatest")
     return RecurrentLIF(torch.from_numpy(np.rint(weight / scale)), steps, x.exponent, **options)
 
@@ -175,5 +181,5 @@ def integrator(job: Job, x: Value) -> tuple[nn.Module, Value]:
     made = LI(
         steps, x.exponent, leak=dynamics.leak, guard=job.asked.guard, rounding="half_up", synapse=dynamics.synapse
     )
-    result = replace(x, exponent=x.exponent - job.asked.guard, scale=x.scale * gain, spikes=False)
+    result = replace(x, exponent=x.exponent - job.asked.guard, scale=x.scale * gain)
     return _with(_lifted(job, x, dynamics), made), result

@@ -11,18 +11,29 @@ from hwgen.formats.nir.asked import Asked
 from hwgen.formats.nir.file import Node
 
 
+WEIGHTS = ("Affine", "Linear", "Conv1d", "Conv2d")
+SPIKING = ("IF", "LIF", "CubaLIF")
+INTEGRATING = ("LI", "CubaLI", "I")
+SIGNIFICANT = 20
+
+
+def rounded(number):
+    """A number of the file, or of several of them, to 20 significant bits: files are float32, in which r * dt / tau is
+    seldom the 1 that it was made of."""
+    fraction, exponent = np.frexp(number)
+    return np.ldexp(np.rint(np.ldexp(fraction, SIGNIFICANT)), exponent - SIGNIFICANT)
+
+
 @dataclass(frozen=True)
 class Value:
     """A tensor: its numbers are multiples of 2^exponent, and a number x stands for the file's x * scale.
 
     shape   of a frame, without the batch
-    spikes  whether it holds nothing but 0 and 1
     """
 
     shape: tuple[int, ...]
     exponent: int = 0
     scale: float = 1.0
-    spikes: bool = False
 
 
 @dataclass(eq=False)
@@ -31,14 +42,14 @@ class Job:
 
     node       of the file
     scale      what an integer of its weights is worth
-    recurrent  None, or the node of weights that lead from its spikes back to it, and their scale
+    recurrent  None, or the node of weights that lead from its spikes back to it
     notes      what was put in the place of the file's numbers, which it adds to
     """
 
     node: Node
     asked: Asked
     scale: float = 1.0
-    recurrent: tuple[Node, float] | None = None
+    recurrent: Node | None = None
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -64,7 +75,6 @@ class Job:
 # of each kind of node: what makes a module of it, and of its input's value the output's, whose shape is found by a run
 Builder = Callable[[Job, Value], tuple[nn.Module, Value]]
 BUILDERS: dict[str, Builder] = {}
-WEIGHTS = ("Affine", "Linear", "Conv1d", "Conv2d")
 
 
 def builds(*kinds: str):

@@ -14,7 +14,7 @@ def scale_of(layers: list[tuple[Node, np.ndarray]], bits: int | None) -> float:
 
     bits -- of a weight, two's complement; None: only the former will do, within 16 bits
     """
-    weights = np.concatenate([weight.reshape(-1) for _, weight in layers])
+    weights = np.concatenate([np.zeros(0), *(weight.reshape(-1) for _, weight in layers)])
     at = ", ".join(node.name for node, _ in layers)
     if not np.isfinite(weights).all():
         raise OffGrid("a weight is not finite", at, "look for a diverged training run")
