@@ -62,7 +62,7 @@ def snntorch_networks() -> None:
         nir.write(FOLDER / f"snntorch_{reset}.nir", export)
         net = net.double()
         # small: where a membrane less the threshold is still above it, snnTorch compares less another threshold
-        x = inputs(7, seed=11, levels=4)
+        x = inputs(7, seed=9, levels=4)
         leaky.mem = synaptic.mem = synaptic.syn = torch.zeros(0, dtype=torch.float64)
         save(f"snntorch_{reset}", x, torch.stack([_snntorch_step(net, frame) for frame in x]))
 
