@@ -751,6 +751,25 @@ def export(folder, out):
 
 @main.command()
 @folder_argument
+@click.option("--board", help="Of the build's device family; default: the board of the build.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write; new, empty, or an earlier kit.",
+)
+def deploy(folder, board, out):
+    """Write all that a board needs to run the build in DIR into one folder, its kit."""
+    with _imports():
+        from hwgen import deploy as deploying
+
+    known = deploying.deploy(folder, out, board)
+    click.echo(f"{out}: {len(known['files'])} files for {known['board']['name']}, BUILD_ID {known['build_id']:#010x}")
+
+
+@main.command()
+@folder_argument
 def report(folder):
     """Gather what is known of the build in DIR into report.md and report.json, and show it."""
     with _imports():

@@ -44,6 +44,7 @@ class Unit:
     empty_slots: int = 0
     rigid: bool = False
     stops: bool = True
+    varies: bool = False
     instant: bool = True
     loadable: bool = False
     by_mode: bool = False
