@@ -27,8 +27,9 @@ def _one(values: np.ndarray, what: str, job: Job) -> float:
     return float(values.reshape(-1)[0])
 
 
-def _by_channel(values: np.ndarray, x: Value, what: str, job: Job) -> np.ndarray:
+def _by_channel(values, x: Value, what: str, job: Job) -> np.ndarray:
     """[channels], or [] where all are alike."""
+    values = np.asarray(values)
     if values.size == 1 or (values == values.reshape(-1)[0]).all():
         return values.reshape(-1)[0]
     if (
@@ -89,21 +90,19 @@ def _shifts(job: Job, tau: np.ndarray, dt: float, name: str, what: str) -> tuple
     return found
 
 
-def _lifted(job: Job, x: Value, dynamics: Dynamics) -> torch.Tensor | None:
-    """What flows besides the currents, so that a membrane rests at v_leak: on their grid, for each neuron or all."""
+def _lifted(job: Job, x: Value, dynamics: Dynamics, guard: int) -> tuple[list[nn.Module], int, int]:
+    """Where a membrane rests at another v_leak than v_reset: a step that adds what flows besides the currents, for each
+    channel or all, on the membrane's grid. (that step, exponent of the currents, guard bits below them)"""
     if not dynamics.rest.any():
-        return None
+        return [], x.exponent, guard
     if dynamics.synapse is not None:
         raise UnsupportedLayer("a v_leak that is not v_reset, behind a synapse", job.node.name, "give both the same")
-    share = leaks.worth(dynamics.leak)
-    extra = np.rint(share * dynamics.rest / (dynamics.gain * x.scale) * 2.0**-x.exponent) * 2.0**x.exponent
-    extra = _by_channel(np.asarray(extra), x, "v_leak", job)
-    job.note(f"towards v_leak flows a current of {np.asarray(extra).reshape(-1)[0] * x.scale:.6g}")
-    return torch.from_numpy(extra.reshape(-1, *[1] * (len(x.shape) - 1)))
-
-
-def _with(extra: torch.Tensor | None, neuron: nn.Module) -> nn.Module:
-    return neuron if extra is None else nn.Sequential(Call(lambda x, c: x + c, extra), neuron)
+    grid = x.exponent - guard
+    exact = leaks.worth(dynamics.leak) * dynamics.rest / (dynamics.gain * x.scale)
+    extra = _by_channel(np.rint(exact * 2.0**-grid) * 2.0**grid, x, "v_leak", job)
+    job.note(f"towards v_leak flows a current of {extra.reshape(-1)[0] * x.scale:.6g}")
+    each = torch.from_numpy(extra.reshape(-1, *[1] * (len(x.shape) - 1)))
+    return [Call(lambda x, c: x + c, each)], grid, 0
 
 
 @builds("IF", "LIF", "CubaLIF")
@@ -117,7 +116,7 @@ def neuron(job: Job, x: Value) -> tuple[nn.Module, Value]:
     guard = asked.guard if dynamics.leak or dynamics.synapse or how == "subtract" else 0
     grid = x.exponent - guard
     exact = rounded((job.array("v_threshold") - reset) / (dynamics.gain * x.scale))
-    exact = _by_channel(np.asarray(exact), x, "v_threshold, v_reset, r or w_in", job)
+    exact = _by_channel(exact, x, "v_threshold, v_reset, r or w_in", job)
     threshold = _rounded(how, asked.fire)(exact * 2.0**-grid) * 2.0**grid
     if not (threshold > 0).all():
         raise BadInput(
@@ -126,18 +125,18 @@ def neuron(job: Job, x: Value) -> tuple[nn.Module, Value]:
     if how == "subtract" and (off := np.abs(threshold / exact - 1).max()) > 0:
         job.note(f"the threshold is {threshold.reshape(-1)[0]:.8g} of the currents' units, off by {off:.2g} of itself")
     start = -_one(reset, "v_reset", job) / _one(dynamics.gain, "gain", job) / x.scale if reset.any() else 0.0
-    options = {
+    options: dict = {
         "leak": dynamics.leak,
         "threshold": torch.from_numpy(threshold) if threshold.ndim else float(threshold),
         "reset": how,
         "fire": asked.fire,
-        "guard": guard,
         "rounding": "half_up",
         "start": start,
         "synapse": dynamics.synapse,
     }
-    made = _recurrent(job, x, steps, options) if job.recurrent else LIF(steps, x.exponent, **options)
-    return _with(_lifted(job, x, dynamics), made), Value(x.shape)
+    lifted, exponent, options["guard"] = _lifted(job, x, dynamics, guard)
+    made = _recurrent(job, x, steps, exponent, options) if job.recurrent else LIF(steps, exponent, **options)
+    return nn.Sequential(*lifted, made) if lifted else made, Value(x.shape)
 
 
 def _rounded(how: str, fire: str):
@@ -147,7 +146,7 @@ def _rounded(how: str, fire: str):
     return np.floor if fire == ">" else np.ceil
 
 
-def _recurrent(job: Job, x: Value, steps: int, options: dict) -> nn.Module:
+def _recurrent(job: Job, x: Value, steps: int, exponent: int, options: dict) -> nn.Module:
     """A neuron with weights from the spikes of the step before, on the grid of its currents."""
     assert job.recurrent is not None
     node, scale = job.recurrent, x.scale
@@ -169,7 +168,7 @@ def _recurrent(job: Job, x: Value, steps: int, options: dict) -> nn.Module:
                 "put a Linear before",
             )
         job.note(f"recurrent weights are integers times {scale:.6g}; the worst is off by {missed:.2%} of the greatest")
-    return RecurrentLIF(torch.from_numpy(np.rint(weight / scale)), steps, x.exponent, **options)
+    return RecurrentLIF(torch.from_numpy(np.rint(weight / scale)), steps, exponent, **options)
 
 
 @builds("LI", "CubaLI", "I")
@@ -178,8 +177,7 @@ def integrator(job: Job, x: Value) -> tuple[nn.Module, Value]:
     steps = job.asked.the_steps()
     dynamics = _dynamics(job, np.zeros(()))
     gain = _one(dynamics.gain, "gain", job)
-    made = LI(
-        steps, x.exponent, leak=dynamics.leak, guard=job.asked.guard, rounding="half_up", synapse=dynamics.synapse
-    )
-    result = replace(x, exponent=x.exponent - job.asked.guard, scale=x.scale * gain)
-    return _with(_lifted(job, x, dynamics), made), result
+    lifted, exponent, guard = _lifted(job, x, dynamics, job.asked.guard)
+    made = LI(steps, exponent, leak=dynamics.leak, guard=guard, rounding="half_up", synapse=dynamics.synapse)
+    result = replace(x, exponent=exponent - guard, scale=x.scale * gain)
+    return nn.Sequential(*lifted, made) if lifted else made, result

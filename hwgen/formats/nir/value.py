@@ -10,7 +10,6 @@ from hwgen.errors import BadInput
 from hwgen.formats.nir.asked import Asked
 from hwgen.formats.nir.file import Node
 
-
 WEIGHTS = ("Affine", "Linear", "Conv1d", "Conv2d")
 SPIKING = ("IF", "LIF", "CubaLIF")
 INTEGRATING = ("LI", "CubaLI", "I")
