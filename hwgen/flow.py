@@ -190,6 +190,8 @@ def _read_all(
         graph, found = read_model(model, example_inputs, config.requantization)
         graphs.append(run_passes(graph))
         notes += found
+    if len(networks) > 1 and any(count > 1 for graph in graphs for count in graph.turns.values()):
+        raise BadInput("modes, and time steps that begin or end inside", "--modes", "leave StepsIn and StepsOut out")
     return graphs, notes
 
 

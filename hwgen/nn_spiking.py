@@ -8,6 +8,7 @@ operator (`hwgen::lif`, `hwgen::li`, `hwgen::steps_in`, `hwgen::steps_out`), so 
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class Neuron:
     at: bool = False
     order: str = "now"
 
-    def leaked(self, v, shifts: tuple[int, ...]):
+    def leaked(self, v: Any, shifts: tuple[int, ...]) -> Any:
         """What a leak leaves of v: integers, int64 or in floats."""
         left = v
         for shift in shifts:
@@ -327,6 +328,12 @@ def steps_out(x: Tensor, steps: int, how: str) -> Tensor:
 
 @steps_out.register_fake
 def _(x, steps, how):
+    if isinstance(x.shape[0], int) and x.shape[0] % steps:
+        raise BadInput(
+            f"an example of {x.shape[0]} frames is no whole samples of {steps} steps",
+            "StepsOut",
+            f"give {steps} frames, or hwgen.nn.StepsIn({steps}) before the first neuron",
+        )
     return x.new_empty(x.shape[0] // steps, *x.shape[1:])
 
 
