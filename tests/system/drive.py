@@ -1,4 +1,4 @@
-"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover]: runs all arrays of X, in their order."""
+"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] runs all arrays of X, in their order."""
 
 import sys
 
