@@ -38,14 +38,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Border(Choice):
-    """What the network's input sends: so many pixels a beat; 0: an activation a beat."""
+    """What the network's input sends: so many activations a beat, in raster order."""
 
-    pixels: int = 0
+    side: int = 1
     engine = "border"
 
     def order(self, shape):
-        raster = Order(shape)
-        return raster.by_pixels(self.pixels) if self.pixels else raster
+        return Order(shape, 1, self.side)
 
 
 @dataclass(frozen=True)
