@@ -65,10 +65,10 @@ BUILDS = {
         programs.path("series / respiration / one pass, 4 bits"), _records, {"lanes": 16}
     ),
     "patches, hybrid, T = 5, --lanes 16": Hardware(
-        programs.path("cubes / hybrid / SNN, spikes cost"), _patches, {"lanes": 16}, 20
+        programs.path("cubes / hybrid / SNN"), _patches, {"lanes": 16}, 20
     ),
     "patches, 3-D, T = 5, --lanes 16": Hardware(
-        programs.path("cubes / 3-D / SNN, spikes cost"), _patches, {"lanes": 16}, 20
+        programs.path("cubes / 3-D / SNN"), _patches, {"lanes": 16}, 20
     ),
 }
 
