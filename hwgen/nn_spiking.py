@@ -191,6 +191,7 @@ def run(
         raise BadInput(
             f"{len(x)} frames are no whole samples of {neuron.steps} steps", "LIF", f"give a multiple of {neuron.steps}"
         )
+    share = share + (share.clamp(0, 1) - share).detach()  # training may carry it beyond
     neuron = replace(neuron, leak=shifts_of(float(share.detach()), terms))
     currents = _Round.apply(x * 2.0**-exponent, -float("inf")) * 2.0**neuron.guard
     level = None if threshold is None else _levels(threshold, exponent - neuron.guard, x.dim())
@@ -411,7 +412,7 @@ class LI(nn.Module):
         if "leak" in self.trainable and (not shifts or 0 in shifts):
             raise BadInput(f"leak = {leak!r} that is trained", at, "give (a,) or (a, b), above 0, where it starts")
         self._first = _on_grid("start", start, exponent - guard, at)
-        self._number("share", torch.tensor(sum(2.0**-shift for shift in shifts)), "leak" in self.trainable)
+        self._number("share", torch.tensor(sum((2.0**-shift for shift in shifts), 0.0)), "leak" in self.trainable)
 
     may_train: tuple[str, ...] = ("leak",)
     share: Tensor
