@@ -74,6 +74,7 @@ def report(folder: str | Path) -> tuple[dict, str]:
         "target": known["target"],
         "requantizations": known["requantizations"],
         "exactness": known["exactness"],
+        "substitutions": known["substitutions"],
         "verification": verification,
         "synthesis": synthesis,
         "rates": _rates(known, board, run, interval, source, bool(varies)),
