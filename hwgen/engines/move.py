@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.beatmap import BeatMap
-from hwgen.engines import Choice, Engine, engine
+from hwgen.engines import EVERY, Choice, Engine, engine
 from hwgen.ops.move import Move
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -40,7 +40,7 @@ class MoveBeats(Choice):
 @engine
 class MoveEngine(Engine[MoveBeats]):
     name = "move"
-    families = ("lanes", "spatial", "spikes")
+    families = EVERY
     choice = MoveBeats
 
     def obstacle(self, stage):
