@@ -136,11 +136,10 @@ def layer(inputs: int, outputs: int, banks: int, bits: int, density: float, leve
 def convolution() -> nn.Sequential:
     """Random spikes and weights of 4-bit powers of two, of which one in five is kept."""
     torch.manual_seed(2)
-    layer = nn.Conv2d(16, 32, 3, padding=1)
+    layer = nn.Conv2d(16, 32, 3, padding=1, bias=False)
     kept = torch.rand(layer.weight.shape) < 0.2
     sizes = 2.0 ** torch.randint(-3, 4, layer.weight.shape) * (2 * torch.randint(0, 2, layer.weight.shape) - 1)
     layer.weight.data = sizes * kept
-    nn.init.zeros_(layer.bias)
     return nn.Sequential(ActQuant(1, 0), layer, ActQuant(1, 1)).eval()
 
 
@@ -170,7 +169,7 @@ def walks(used: np.ndarray, banks: int) -> dict[str, Callable[[np.ndarray], int]
 
 
 def counted(used: np.ndarray, spikes: np.ndarray) -> dict[str, dict[str, list[int]]]:
-    """By `walks` and by accumulators: the mean cycles of frames of spikes, bool [frames, inputs], and the most of any."""
+    """By `walks` and accumulators: the mean cycles of frames of spikes, bool [frames, inputs], and the most of any."""
     found: dict[str, dict[str, list[int]]] = {}
     for banks in (8, 16, 32):
         for name, cycles in walks(used, banks).items():
