@@ -271,7 +271,7 @@ class SpikeLanes(Unit):
     @property
     def drain(self) -> int:
         """Cycles in which the sums of a vector are read out and sent, when they are taken."""
-        return self.slots * max(self.banks, self.reads + 1)
+        return self.slots * max(self.banks, self.reads + 2)
 
     @property
     def vector(self) -> int:
