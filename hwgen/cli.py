@@ -194,9 +194,9 @@ def hardware_options(command):
         ),
         click.option(
             "--engine",
-            help="lanes (folded), spatial (a pixel a cycle), auto (the smaller one at the rate), or PATTERN=ENGINE "
-            "for layers by name; several with commas between, the last that matches counts. Default: lanes; auto with "
-            "a rate or a budget.",
+            help="lanes (folded), spatial (a pixel a cycle), spikes (folded, of one-bit activations only those that "
+            "are 1 take time), auto (the smaller one at the rate), or PATTERN=ENGINE for layers by name; several with "
+            "commas between, the last that matches counts. Default: lanes; auto with a rate or a budget.",
         ),
         click.option(
             "--loadable",
@@ -404,8 +404,9 @@ def build(net, modes, out, name, asked, **choices):
     if manifest["requantizations"]:
         for line in manifest["exactness"]:
             click.echo(line)
+    most = "at most " if any(unit.get("varies") for unit in manifest["units"]) else ""
     click.echo(
-        f"{out}: {len(design.placed)} units, {manifest['interval']:,} cycles from frame to frame, "
+        f"{out}: {len(design.placed)} units, {most}{manifest['interval']:,} cycles from frame to frame, "
         f"{manifest['latency']:,} for the first (predicted)"
     )
     for number, mode in enumerate(manifest["modes"]):

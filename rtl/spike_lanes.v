@@ -10,9 +10,9 @@
 // The list of an input has the weights of all outputs: a word brings each bank one of its own, zero where it has none
 // left. So an input takes as many clocks as its longest bank has weights, at least one, and beats without a spike one.
 // Behind the last spike of a vector both halves of the banks change places: the sums of the one are read out, a slot
-// whenever requantize.v has room, a clock of the sequencer each, and begin anew with their constants, which are the
-// first SLOTS words of the memory; the other half takes the next vector meanwhile. After a reset both halves begin anew
-// before a spike is taken.
+// whenever requantize.v has room, a clock of the sequencer each, and begin anew with their constants, a word of a
+// memory of their own for each slot; the other half takes the next vector meanwhile. After a reset both halves begin
+// anew before a spike is taken.
 //
 // bench: sim/bench_spike_lanes.py
 `default_nettype none
@@ -24,17 +24,23 @@ module spike_lanes #(
     parameter SLOTS = 2,             // sums of each
     parameter FINAL = 4,             // banks that the last slot uses
     // lists
-    parameter FILE = "",             // constants and lists, see term_rom.v
+    parameter FILE = "",             // the lists, see term_rom.v
     parameter WORDS = 16,            // of it
     parameter ROM_ROWS = WORDS,      // words of a bank of that memory
     parameter CHECK = 0,             // of it
     parameter TABLE_FILE = "",       // of each place, beat * 2^clog2(SIDE) + lane: {first word, words less one}
     parameter TABLE_CHECK = 0,       // of it
+    parameter CONSTANT_FILE = "",    // what the sums of each slot begin with
+    parameter CONSTANT_CHECK = 0,    // of it
     parameter COUNT_W = 1,           // bits of the words less one
     parameter QUEUE = 32,            // spikes that may wait
     // sums
     parameter WEIGHT_W = 4,          // bits of a weight, two's complement
     parameter LIFT = 0,              // low bits of a sum in which a weight has none
+    parameter CODED = 0,             // 1: a list has the numbers of weights in VALUES
+    parameter CODE_W = WEIGHT_W,     // bits of that number, or of a weight
+    parameter VALUES_W = (CODED != 0) ? WEIGHT_W << CODE_W : 1, // not to be set
+    parameter [VALUES_W-1:0] VALUES = 0, // the weights by number, the first lowest
     parameter CONSTANT_W = 8,        // bits of a constant, two's complement
     parameter W = 12,                // bits of a sum
     parameter DROP = 0,              // low bits of it that are rounded away, fewer than W
@@ -63,8 +69,7 @@ module spike_lanes #(
     localparam PLACES = BEATS << LANE_W;
     localparam PLACE_W = (PLACES > 1) ? $clog2(PLACES) : 1;
     localparam SLOT_W = (SLOTS > 1) ? $clog2(SLOTS) : 1;
-    localparam NAMED_W = (SLOTS > 1) ? SLOT_W : 0;
-    localparam PAYLOAD_W = (CONSTANT_W > WEIGHT_W + NAMED_W) ? CONSTANT_W : WEIGHT_W + NAMED_W;
+    localparam PAYLOAD_W = (SLOTS > 1) ? SLOT_W + CODE_W : CODE_W;
     localparam ADDRESS_W = (WORDS > 1) ? $clog2(WORDS) : 1;
     localparam LAST_BEAT = BEATS - 1;
     localparam LAST_SLOT = SLOTS - 1;
@@ -197,7 +202,7 @@ module spike_lanes #(
         if (look) ends_q <= ends_d[LOOKS-1:0];
     end
 
-    // the sequencer: a word of a list in each clock, or one of the constants
+    // the sequencer: a word of a list in each clock, or a slot that is read out
     reg                  active_q;           // a list is read
     reg  [ADDRESS_W-1:0] address_q;
     reg  [COUNT_W-1:0]   left_q;             // words behind the one at address_q
@@ -216,7 +221,6 @@ module spike_lanes #(
     wire                 word = active_q && !drain;
     wire                 done = word && left_q == 0;
     wire                 take = item && (done || !active_q) && (!ends || !drains_q) && !fresh;
-    wire [ADDRESS_W-1:0] address;
 
     assign look = take || !item;
 
@@ -249,14 +253,6 @@ module spike_lanes #(
         end
     end
 
-    generate
-        if (ADDRESS_W > SLOT_W) begin : gen_address
-            assign address = drain ? {{(ADDRESS_W-SLOT_W){1'b0}}, slot_q} : address_q;
-        end else begin : gen_short_address
-            assign address = drain ? slot_q[ADDRESS_W-1:0] : address_q;
-        end
-    endgenerate
-
     wire [BANKS*PAYLOAD_W-1:0] payloads;
     term_rom #(
         .FILE(FILE),
@@ -268,7 +264,7 @@ module spike_lanes #(
     ) u_rom (
         .clk(clk),
         .enable(1'b1),
-        .address(address),
+        .address(address_q),
         .word(payloads),
         .write(1'b0),
         .write_address({ADDRESS_W{1'b0}}),
@@ -277,7 +273,7 @@ module spike_lanes #(
 
     // beside the memory's registers
     reg  [READS-1:0]          words_q;       // a word was read
-    reg  [READS-1:0]          drain_q;       // it is one of the constants
+    reg  [READS-1:0]          drain_q;       // in its place a slot is read out
     reg  [READS-1:0]          sends_q;       // whose sums before are sent
     reg  [READS-1:0]          of_half_q;
     reg  [READS*SLOT_W-1:0]   of_slot_q;
@@ -292,6 +288,22 @@ module spike_lanes #(
     wire [SLOT_W-1:0]         slot = of_slot_q[(READS-1)*SLOT_W +: SLOT_W];
 
     assign sending = |sends_q;
+
+    wire [BANKS*CONSTANT_W-1:0] constants;
+    term_rom #(
+        .FILE(CONSTANT_FILE),
+        .DEPTH(SLOTS),
+        .WIDTH(BANKS * CONSTANT_W),
+        .CHECK(CONSTANT_CHECK)
+    ) u_constants (
+        .clk(clk),
+        .enable(1'b1),
+        .address(of_slot_d[(READS-1)*SLOT_W +: SLOT_W]),
+        .word(constants),
+        .write(1'b0),
+        .write_address({SLOT_W{1'b0}}),
+        .write_word({BANKS*CONSTANT_W{1'b0}})
+    );
 
     always @(posedge clk) begin
         if (rst) begin
@@ -320,6 +332,9 @@ module spike_lanes #(
                 .SLOTS(SLOTS),
                 .WEIGHT_W(WEIGHT_W),
                 .LIFT(LIFT),
+                .CODED(CODED),
+                .CODE_W(CODE_W),
+                .VALUES(VALUES),
                 .CONSTANT_W(CONSTANT_W),
                 .W(W),
                 .XILINX(XILINX)
@@ -329,6 +344,7 @@ module spike_lanes #(
                 .drain(drain_q[READS-1]),
                 .half(of_half_q[READS-1]),
                 .drain_slot(slot),
+                .constant(constants[b*CONSTANT_W +: CONSTANT_W]),
                 .payload(payloads[b*PAYLOAD_W +: PAYLOAD_W]),
                 .sum(sum)
             );

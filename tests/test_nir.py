@@ -4,24 +4,23 @@ hold is asked for; hostile files are refused."""
 from itertools import pairwise
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
 
-h5py = pytest.importorskip("h5py")
-
-import hwgen  # noqa: E402
-from hwgen.cli import main  # noqa: E402
-from hwgen.errors import BadInput, HwgenError, OffGrid, UnsupportedLayer  # noqa: E402
-from hwgen.flow import read_manifest  # noqa: E402
-from hwgen.formats import read_network  # noqa: E402
-from hwgen.formats.nir.asked import Asked  # noqa: E402
-from hwgen.formats.nir.file import parse  # noqa: E402
-from hwgen.formats.nir.reference import tensors  # noqa: E402
-from hwgen.frontend import import_model  # noqa: E402
-from hwgen.verify import verify  # noqa: E402
+import hwgen
+from hwgen.cli import main
+from hwgen.errors import BadInput, HwgenError, OffGrid, UnsupportedLayer
+from hwgen.flow import read_manifest
+from hwgen.formats import read_network
+from hwgen.formats.nir.asked import Asked
+from hwgen.formats.nir.file import parse
+from hwgen.formats.nir.reference import tensors
+from hwgen.frontend import import_model
+from hwgen.verify import verify
 
 FOLDER = Path(__file__).parent / "data" / "nir"
 STEPS = 8

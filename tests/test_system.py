@@ -4,17 +4,20 @@ with random latency that is not coherent, and interrupts, behind the files that 
 import fcntl
 import re
 import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from hwgen import build
+from hwgen import BuildConfig, build
 from hwgen.deploy import deploy
 from hwgen.deploy.system import compile_system, environment_of
 from hwgen.flow import read_design
 from hwgen.load import call
 from hwgen.share import share
+from tests.test_borders import built, frames_for, several
 
 EXAMPLES = share("rtl").parent / "examples"
 HERE = share("rtl").parent / "tests/system"
@@ -25,19 +28,12 @@ FEW = 60
 
 
 class Board:
-    """A kit of LeNet-5, its driver's programs with sanitizers, and its hardware, simulated."""
+    """The kit of a build, its driver's programs with sanitizers, and its hardware, simulated."""
 
     def __init__(self, folder):
         self.folder, self.kit = folder, folder / "kit"
-        program = torch.export.load(EXAMPLES / "lenet5/lenet5.pt2")
-        build(program, out=folder / "lenet5")
-        deploy(folder / "lenet5", self.kit)
+        deploy(folder / "build", self.kit)
         self.library = compile_system(self.kit, folder / "system")
-        self.x = np.asarray(call(f"{EXAMPLES / 'lenet5/model.py'}:test_data")[0], np.float32)[:1000]
-        golden = read_design(folder / "lenet5").graph.golden(torch.from_numpy(self.x).double())
-        self.y = golden[0].numpy()
-        np.save(folder / "x.npy", self.x)
-        (folder / "few.raw").write_bytes(self.x[:FEW].tobytes())
 
     def compiled(self, name, *more):
         """A program of the driver and another file."""
@@ -51,10 +47,29 @@ class Board:
         names = environment_of(self.kit, self.library, self.folder / "devices", **environment)
         return subprocess.run([*map(str, command)], env=names, capture_output=True, text=True, check=False)
 
+    def python(self, x, *more, **environment):
+        """What the Python driver gives for arrays x, and what it said; `more`: platform, recover."""
+        np.savez(self.folder / "x.npz", *x)
+        (self.folder / "y.npz").unlink(missing_ok=True)
+        names = {"PYTHONPATH": str(HERE / "pynq_standin"), "PYTHONDONTWRITEBYTECODE": "1"}
+        arguments = (HERE / "drive.py", self.kit, self.folder / "x.npz", self.folder / "y.npz", *more)
+        done = self.run(sys.executable, *arguments, **names, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        with np.load(self.folder / "y.npz") as y:
+            return [*y.values()], done.stdout
+
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
-    return Board(tmp_path_factory.mktemp("system"))
+    """LeNet-5, with 1,000 images x and their results y."""
+    folder = tmp_path_factory.mktemp("system")
+    build(torch.export.load(EXAMPLES / "lenet5/lenet5.pt2"), out=folder / "build", config=BuildConfig(name="lenet5"))
+    made = Board(folder)
+    made.x = np.asarray(call(f"{EXAMPLES / 'lenet5/model.py'}:test_data")[0], np.float32)[:1000]
+    made.y = read_design(folder / "build").graph.golden(torch.from_numpy(made.x).double())[0].numpy()
+    np.save(folder / "x.npy", made.x)
+    (folder / "few.raw").write_bytes(made.x[:FEW].tobytes())
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +128,51 @@ def test_a_fault_is_told_and_a_reset_mends_it(board, recover, fault):
     assert np.array_equal(np.fromfile(board.folder / "y.raw").reshape(FEW, 10), board.y[:FEW])
 
 
+TOLD = {
+    "slave_error=20": "DmaFailed: hwgen-dma0, from memory, stopped .*: the memory answered with an error",
+    "hang=20": r"TimedOut: no result in 0\.02 s: \d+ frames went in, \d+ came out",
+    "early_in=12000": "TlastError: a transfer to the network ended amid a frame, after 15 whole ones",
+    "early_out=53": "ShortTransfer: frame 5 of a transfer came back with 8 bytes, not 20",
+}
+
+
+@pytest.mark.sim
+def test_python_driver_runs_lenet5_on_a_thousand_images(board):
+    (y,), _ = board.python([board.x], "uio")
+    assert np.array_equal(y, board.y)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("fault", TOLD)
+def test_a_fault_is_told_by_the_python_driver_and_a_reset_mends_it(board, fault):
+    (y,), said = board.python([board.x[:FEW]], "uio", "recover", HWGEN_FAULTS=fault)
+    assert re.fullmatch(f"{TOLD[fault]}\n\\d+\n", said), said
+    assert np.array_equal(y, board.y[:FEW])
+
+
+@pytest.mark.sim
+def test_the_driver_for_pynq_keeps_to_its_calls(board):
+    for name in ("lenet5.bit", "lenet5.hwh"):
+        (board.folder / name).touch()
+    (y,), _ = board.python([board.x[:FEW]], str(board.folder / "lenet5.bit"))
+    assert np.array_equal(y, board.y[:FEW])
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("function", ["for_device", "for_cpu"])
+def test_a_cache_that_is_not_synchronized_is_seen(board, tmp_path, function):
+    source = (board.kit / "driver/linux.c").read_text()
+    call = f"return synchronize(region->sync_{function}, offset, size);"
+    assert call in source
+    (tmp_path / "linux.c").write_text(source.replace(call, "return region && offset + size ? 0 : 0;"))
+    own = [board.kit / "driver" / name for name in ("hwgen.c", "pack.c", "network.c", "hwgen_run.c")]
+    command = ["gcc", "-std=c11", f"-I{board.kit / 'driver'}", *own, tmp_path / "linux.c", "-lm"]
+    subprocess.run([*map(str, command), "-o", str(tmp_path / "other")], check=True)
+    np.save(tmp_path / "few.npy", board.x[:4])
+    done = board.run(tmp_path / "other", "--input", tmp_path / "few.npy", "--output", tmp_path / "y.npy")
+    assert done.returncode == 0 and not np.array_equal(np.load(tmp_path / "y.npy"), board.y[:4])
+
+
 @pytest.mark.sim
 def test_a_run_that_is_left_amid_its_frames_leaves_nothing_behind(board, recover):
     done = board.run(recover, FEW, board.folder / "few.raw", board.folder / "y.raw", "leave")
@@ -146,3 +206,24 @@ def test_a_second_process_is_refused(board, hwgen_run):
 def test_without_a_device_its_name_is_told(board, hwgen_run):
     done = subprocess.run([hwgen_run, "--benchmark", "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "no UIO device is called hwgen-net: load the device-tree overlay" in done.stderr
+
+
+@pytest.mark.sim
+def test_several_streams_of_a_build_have_an_engine_each(tmp_path, monkeypatch):
+    whole = several()
+    graph = replace(whole, outputs=tuple(replace(output, host=None) for output in whole.outputs))
+    built(graph, tmp_path / "build", monkeypatch)
+    made, x = Board(tmp_path), [each.numpy() for each in frames_for(graph, 300)]
+    want = [each.numpy() for each in graph.golden(*map(torch.from_numpy, x))]
+    y, _ = made.python(x, "uio")
+    assert all(np.array_equal(*both) for both in zip(y, want, strict=True))
+    program, arguments = made.compiled("hwgen-run", made.kit / "driver/hwgen_run.c"), []
+    for i, each in enumerate(x):
+        np.save(tmp_path / f"x{i}.npy", each)
+        arguments += ["--input", tmp_path / f"x{i}.npy"]
+    for i in range(len(want)):
+        arguments += ["--output", tmp_path / f"y{i}.npy"]
+    done = made.run(program, *arguments)
+    assert done.returncode == 0, done.stderr
+    for i, each in enumerate(want):
+        assert np.array_equal(np.load(tmp_path / f"y{i}.npy"), each.reshape(len(each), -1))

@@ -18,10 +18,10 @@ from hwgen.nn import LIF
 
 SEEDS = range(5)
 STEPS = 5
-RECORDS = (3000, 500, 2000)  # to train with, for validation, for the test
+RECORDS = (2400, 400, 1500)  # to train with, for validation, for the test
 KINDS = ("3-D", "hybrid")
-EPOCHS = {"CNN": 16, "6 bits": 5, "SNN": 10}
-PENALTY = 0.05
+EPOCHS = {"CNN": 16, "6 bits": 5, "SNN": 14}
+PENALTY = 0.02
 # which numbers of a neuron learn, and what spikes cost
 VARIANTS: dict[str, tuple[tuple[str, ...], float]] = {
     "SNN": (("leak", "threshold"), 0.0),
@@ -35,11 +35,11 @@ MAC, ADDITION = 4.6, 0.9
 def network(kind: str) -> nn.Sequential:
     """Patches [N, 1, 20, 11, 11] -> [N, 9]: two 3-D convolutions, or one and a 2-D one, with batch norms, and
     two Linear layers."""
-    first = nn.Conv3d(1, 4, (7, 3, 3), stride=(3, 1, 1))
+    first = nn.Conv3d(1, 4, (7, 3, 3), stride=(3, 2, 2))
     if kind == "3-D":
-        second, features = [nn.Conv3d(4, 8, 3, stride=(1, 2, 2)), nn.BatchNorm3d(8)], 8 * 3 * 4 * 4
+        second, features = [nn.Conv3d(4, 8, 3), nn.BatchNorm3d(8)], 8 * 3 * 3 * 3
     else:
-        second, features = [nn.Flatten(1, 2), nn.Conv2d(20, 16, 3, stride=2), nn.BatchNorm2d(16)], 16 * 4 * 4
+        second, features = [nn.Flatten(1, 2), nn.Conv2d(20, 16, 3), nn.BatchNorm2d(16)], 16 * 3 * 3
     last = (nn.Flatten(), nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, CLASSES))
     return nn.Sequential(first, nn.BatchNorm3d(4), nn.ReLU(), *second, nn.ReLU(), *last)
 
@@ -63,7 +63,7 @@ def leaking(network: fx.GraphModule, trainable: tuple[str, ...]) -> fx.GraphModu
 
 def _trained(model: nn.Module, train: Batches, validation: Batches, epochs: int, seed: int, penalty: float = 0.0):
     """On 6-bit weights from the start; the best epoch on the validation records."""
-    training = Training(epochs=epochs, rate=2e-3, grid_rate=2e-3, seed=seed)
+    training = Training(epochs=epochs, rate=4e-3, grid_rate=4e-3, seed=seed)
     recipe = Recipe(weights=Uniform(6), granularity="channel", activation_bits=6, quantize_from=0.0, training=training)
     prepared: Prepared = prepare(model, recipe)
     spiking = any(isinstance(module, LIF) for module in prepared.modules())
@@ -83,7 +83,7 @@ def run(kind: str, seed: int) -> dict:
     torch.set_num_threads(1)
     moved = (nn.Identity(), None, None)
     train, validation, test = (
-        Batches(*patches(count, 10 * part + seed), 500 if move is None else 100, move)
+        Batches(*patches(count, 10 * part + seed), 500 if move is None else 50, move)
         for part, (count, move) in enumerate(zip(RECORDS, moved, strict=True), 1)
     )
     cnn = train_float(network(kind), train, epochs=EPOCHS["CNN"], rate=3e-3, seed=seed)

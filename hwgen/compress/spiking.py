@@ -53,6 +53,7 @@ def to_spiking(
     a spike stands for the threshold of its layer, which divides the thresholds and biases behind. So the result is
     steps / threshold times the network's, where the neurons are exact. A quantizer of T = 2^b - 1 levels becomes
     neurons that, for a current that is the same at each of T steps and on their grid, spike as often as its level says.
+    `prepare` and `fit` train the result on, with surrogate gradients.
 
     Raises UnsupportedLayer for what has no spiking form (a max pool of spikes: use average pools and train again), and
     BadInput for arguments outside these, activations that are all zero, and the like.
@@ -74,7 +75,7 @@ def to_spiking(
         raise UnsupportedLayer("there is no ReLU behind a layer", type(model).__name__, "use ReLU as the activation")
     greatest = _greatest(network, neurons, data, percentile)
     _Conversion(network, steps, bits, greatest).run(every_step)
-    return network
+    return network.requires_grad_()  # for those who train on
 
 
 def _weighted(network: fx.GraphModule, name) -> bool:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from hwgen.board import Board, load_board, read_board
-from hwgen.deploy.network import describe, network_c, registers_h
+from hwgen.deploy.network import describe, network_c, registers_h, registers_py
 from hwgen.errors import BadInput
 from hwgen.flow import read_build, read_design
 from hwgen.folder import read_record, writing
@@ -31,14 +31,18 @@ def deploy(folder: str | Path, out: str | Path, board: str | None = None) -> dic
     described = describe(design, manifest, target.clock_mhz)
     for stream in (*described["inputs"], *described["outputs"]):
         _check_width(stream)
-    files = _sources(folder, manifest) | _driver(described)
+    files = _sources(folder, manifest) | _drivers(described)
     known = {
         "hwgen": VERSION,
         "name": manifest["name"],
         "top": manifest["top"],
         "build_id": manifest["build_id"],
         "board": target.record(),
-        "network": _plain(described),
+        "network": {
+            "clock_mhz": target.clock_mhz,
+            "inputs": [{"port": each["port"], "beat_bits": each["beat_bits"]} for each in described["inputs"]],
+            "outputs": [{"port": each["port"], "beat_bits": each["beat_bits"]} for each in described["outputs"]],
+        },
         "files": sorted(files),
     }
     _write(out, files | {KIT: json.dumps(known, indent=1) + "\n"})
@@ -88,17 +92,24 @@ def _sources(folder: Path, manifest: dict) -> dict[str, str]:
     return files | {f"ip/src/{name}": (folder / path).read_text() for path, name in names.items()}
 
 
-def _driver(described: dict) -> dict[str, str]:
-    files = {f"driver/{path.name}": path.read_text() for path in sorted((share("kit") / "driver").iterdir())}
-    return files | {"driver/network.c": network_c(described), "driver/hwgen_registers.h": registers_h()}
+def _drivers(described: dict) -> dict[str, str]:
+    files = {}
+    for way in ("driver", "python"):
+        files |= {f"{way}/{path.name}": path.read_text() for path in sorted((share("kit") / way).glob("*.*"))}
+    return files | {
+        "driver/network.c": network_c(described),
+        "driver/hwgen_registers.h": registers_h(),
+        "python/network.json": json.dumps(plain(described), indent=1) + "\n",
+        "python/hwgen_registers.py": registers_py(),
+    }
 
 
-def _plain(value):
+def plain(value):
     """For JSON: arrays as lists."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return value.tolist() if hasattr(value, "tolist") else value
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from hwgen.design import Design
 from hwgen.emit import ends
 from hwgen.ir import Input, Output
-from hwgen.registers import c_header
+from hwgen.registers import c_header, python_constants
 
 MOST = 1 << 63  # C's int64_t ends there
 
@@ -110,6 +110,12 @@ def registers_h() -> str:
     """hwgen_registers.h of the kit."""
     head = "/* SPDX-License-Identifier: Apache-2.0\n *\n * Offsets and bits of docs/registers.md. */\n"
     return f"{head}#ifndef HWGEN_REGISTERS_H\n#define HWGEN_REGISTERS_H\n\n{c_header()}\n#endif\n"
+
+
+def registers_py() -> str:
+    """hwgen_registers.py of the kit."""
+    head = '# SPDX-License-Identifier: Apache-2.0\n"""Offsets and bits of docs/registers.md."""\n\n'
+    return head + python_constants()
 
 
 def _numbers(kind: str, name: str, values: list[str]) -> list[str]:

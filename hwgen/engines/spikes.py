@@ -9,6 +9,7 @@ from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 from hwgen.stream import Order
+from hwgen.sums import conv_of
 from hwgen.units.spike_lanes import MOST_SIDE, SpikeLanes, is_whole, side_of
 
 NEIGHBOURS = 2  # choices of a stage that are more than it needs
@@ -50,7 +51,8 @@ class Spikes(Engine[Banks]):
         return None if isinstance(stage.quantize, Quantize | None) else "its sums are multiplied or compared"
 
     def choices(self, stage, limits, sides):
-        """All that make fewer rounds than fewer accumulators do; at a limit the least that are fast enough."""
+        """All that make fewer rounds than fewer accumulators do; at a limit the least that are fast enough, and the
+        fastest."""
         stage = as_shift(stage)
         found = [Banks(n, side_of(stage)) for n in legal_groups(stage, limits.lanes)]
         if limits.cycles is None:
@@ -61,12 +63,13 @@ class Spikes(Engine[Banks]):
             unit = SpikeLanes(stage, choice.banks, order, limits.device)
             return stage.once(("spike cycles", choice.banks), unit.cycles)
 
-        return [*[choice for choice in found if alone(choice) <= cycles][:NEIGHBOURS], found[-1]]
+        enough = [choice for choice in found if alone(choice) <= cycles]
+        return list(dict.fromkeys([*enough[:NEIGHBOURS], min(found, key=alone)]))
 
     def reads(self, stage, i, choice, order):
         if order.lanes == 1:
             return replace(order, side=side_of(stage, order))
-        whole = is_whole(stage.op, stage.x.shape)
+        whole = is_whole(conv_of(stage), stage.x.shape)
         return order.serial if whole else Order(order.shape)
 
     def unit(self, stage, choice, orders, context):

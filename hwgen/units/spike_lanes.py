@@ -18,10 +18,12 @@ from hwgen.stream import Order
 from hwgen.sums import conv_of, exact_sums, term_count
 from hwgen.units.spike_banks import balanced
 from hwgen.units.unit import Unit
+from hwgen.verilog import Value
 from hwgen.walks import Blocks, Rows, Step, Walk
 
 MOST_SIDE = 8  # activations of a beat that it asks for
 QUEUE = 32  # spikes that wait for their lists
+MOST_CODE = 6  # bits of the number of a weight: its bits are a lookup table each
 HELD = 2  # vectors inside: one that fills, one that is read out
 
 
@@ -54,7 +56,6 @@ class SpikeLanes(Unit):
     primitives = True
     stops = False
     instant = False
-    varies = True
 
     @property
     def name(self) -> str:
@@ -93,11 +94,11 @@ class SpikeLanes(Unit):
     @property
     def reads(self) -> int:
         """Clocks from an address of the list to its word."""
-        return 1 if self.rom.depth <= LUT_WORDS else 2 + (self.rom_rows < self.rom.depth)
+        return 1 if self.depth <= LUT_WORDS else 2 + (self.rom_rows < self.depth)
 
     @property
     def rom_rows(self) -> int:
-        return MEMORIES["rom"].rows(self.rom.depth, self.device)
+        return MEMORIES["rom"].rows(self.depth, self.device)
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -143,110 +144,142 @@ class SpikeLanes(Unit):
         return ceil_log2(self.slots)
 
     @cached_property
-    def lists(self) -> tuple[Rom, Rom]:
-        """The constants and lists, and where each place's list is."""
+    def values(self) -> np.ndarray:
+        """The weights that the lists' numbers stand for, zero first; none where the lists have the weights: where that
+        is the smaller share of a device."""
+        values = np.unique(exact_sums(self.stage).weights)
+        values = np.append(0, values[values != 0])
+        bits, plain = max(1, ceil_log2(len(values))), self.sums["WEIGHT_W"]
+        blocks = [self.list_memory(width)["BRAM36"] for width in (bits, plain)]
+        short = bits <= MOST_CODE and bits < plain
+        pays = short and (blocks[1] - blocks[0]) * self.device.block_luts > plain * self.banks
+        return values if pays else values[:0]
+
+    @property
+    def code_bits(self) -> int:
+        """Of a weight in a list."""
+        return max(1, ceil_log2(len(self.values))) if len(self.values) else self.sums["WEIGHT_W"]
+
+    @cached_property
+    def depth(self) -> int:
+        """Words of the lists; one that adds nothing is the list of all places without a weight."""
+        empty = ~self.weights.any(axis=0)
+        return int(self.words[~empty].sum()) + int(empty.any())
+
+    def list_memory(self, code_bits: int) -> dict[str, float]:
+        """What the memory of the lists takes where a weight has so many bits."""
+        width = self.banks * (self.slot_bits + code_bits)
+        return MEMORIES["rom"].blocks(self.depth, width, self.device)[0]
+
+    @cached_property
+    def lists(self) -> dict[str, Rom]:
+        """The memories by the parameters that name their files."""
         return self.stage.once(("lists", self.banks, self.order, self.sort), self._lists)
 
-    def _lists(self) -> tuple[Rom, Rom]:
-        widths, words = self.sums, self.words
-        payload = max(widths["CONSTANT_W"], widths["WEIGHT_W"] + self.slot_bits)
-        # a place without a weight is given the word behind the constants, which adds nothing
+    def _lists(self) -> dict[str, Rom]:
         empty = ~self.weights.any(axis=0)
-        first = self.slots + int(empty.any()) + np.cumsum(np.where(empty, 0, words)) - np.where(empty, 0, words)
-        first[empty] = self.slots
-        depth = self.slots + int(empty.any()) + int(words[~empty].sum())
-        fields = np.zeros((depth, self.banks), np.int64)
-        constants = np.append(exact_sums(self.stage).constants, 0).astype(np.int64)
-        fields[: self.slots] = constants[self.outputs] % (1 << payload)
+        own = np.where(empty, 0, self.words)
+        first = np.where(empty, 0, int(empty.any()) + np.cumsum(own) - own)
+        fields = np.zeros((self.depth, self.banks), np.int64)
+        codes = {int(value): code for code, value in enumerate(self.values)}
         for bank in range(self.banks):
             chosen = self.outputs[:, bank]
-            used = self.weights[chosen[chosen >= 0]]  # the last of a bank alone may be none
+            used = self.weights[chosen[chosen >= 0]]
             place, slot = np.nonzero(used.T)
             rank = np.arange(len(place)) - np.searchsorted(place, place)
-            named = slot << widths["WEIGHT_W"]
-            fields[first[place] + rank, bank] = named | used[slot, place] % (1 << widths["WEIGHT_W"])
-        rom = Rom.of_fields([(fields[:, bank], payload) for bank in reversed(range(self.banks))])
-        table = np.zeros((self.beats, self.side), np.int64)
-        counts = np.zeros_like(table)
-        table[:, : self.order.side] = first.reshape(self.beats, -1)
-        counts[:, : self.order.side] = (words - 1).reshape(self.beats, -1)
-        address = max(1, ceil_log2(depth))
-        return rom, Rom.of_fields([(table.reshape(-1), address), (counts.reshape(-1), self.count_bits)])
+            weights = used[slot, place]
+            if codes:
+                weights = np.array([codes[int(weight)] for weight in weights], np.int64)
+            fields[first[place] + rank, bank] = slot << self.code_bits | weights % (1 << self.code_bits)
+        table = np.zeros((self.beats, self.side, 2), np.int64)
+        table[:, : self.order.side, 0] = first.reshape(self.beats, -1)
+        table[:, : self.order.side, 1] = (self.words - 1).reshape(self.beats, -1)
+        places = table.reshape(-1, 2)
+        constants = np.append(exact_sums(self.stage).constants, 0).astype(np.int64)[self.outputs]
+        return {
+            "FILE": self._rom(fields, self.slot_bits + self.code_bits),
+            "TABLE_FILE": Rom.of_fields(
+                [(places[:, 0], max(1, ceil_log2(self.depth))), (places[:, 1], self.count_bits)]
+            ),
+            "CONSTANT_FILE": self._rom(constants, self.sums["CONSTANT_W"]),
+        }
+
+    def _rom(self, fields: np.ndarray, width: int) -> Rom:
+        """Words of a field for each bank, the first in the lowest bits."""
+        return Rom.of_fields([(fields[:, bank], width) for bank in reversed(range(self.banks))])
 
     @property
     def count_bits(self) -> int:
         """Of the words of a list less one."""
         return max(1, int(self.words.max() - 1).bit_length())
 
-    @property
-    def rom(self) -> Rom:
-        return self.lists[0]
-
     def note(self):
         return (
             f"{self.name}: {self.stage.op}, {self.stage.x} -> {self.stage.y}: {term_count(self.stage)} terms, "
-            f"{self.rom.depth} words, {self.banks} accumulators, at most {self.cycles()} cycles a frame, as many as "
-            f"there are spikes"
+            f"{self.depth} words, {self.banks} accumulators, at most {self.cycles()} cycles a frame, if all spike"
         )
 
     @property
-    def rom_paths(self) -> tuple[str, str]:
-        return f"rom/{self.name}.hex", f"rom/{self.name}_places.hex"
+    def files_of(self) -> dict[str, tuple[str, Rom]]:
+        """Path and contents of each file, by the parameter that names it; of the lists the banks side by side."""
+        names = {"FILE": "", "TABLE_FILE": "_places", "CONSTANT_FILE": "_constants"}
+        roms = self.lists | {"FILE": self.lists["FILE"].banked(self.rom_rows)}
+        return {key: (f"rom/{self.name}{name}.hex", roms[key]) for key, name in names.items()}
 
     def parameters(self):
-        stage, (rom, table), (file, table_file) = self.stage, self.lists, self.rom_paths
-        even = stage.rounds is not None and stage.rounds.even and self.sums["DROP"] > 0
+        stage, sums, coded = self.stage, self.sums, len(self.values) > 0
+        even = stage.rounds is not None and stage.rounds.even and sums["DROP"] > 0
+        files: dict[str, Value] = {}
+        for key, (path, rom) in self.files_of.items():
+            files |= {key: path, key.replace("FILE", "CHECK"): (rom.check, 32)}
+        packed = sum(
+            int(value) % (1 << sums["WEIGHT_W"]) << n * sums["WEIGHT_W"] for n, value in enumerate(self.values)
+        )
+        codes = {"CODED": 1, "CODE_W": self.code_bits, "VALUES": (packed, sums["WEIGHT_W"] << self.code_bits)}
         return {
             "SIDE": self.order.side,
             "BEATS": self.beats,
             "BANKS": self.banks,
             "SLOTS": self.slots,
             "FINAL": stage.y.shape[0] - (self.slots - 1) * self.banks,
-            "FILE": file,
-            "WORDS": rom.depth,
+            **files,
+            "WORDS": self.depth,
             "ROM_ROWS": self.rom_rows,
-            "CHECK": (self.banked.check, 32),
-            "TABLE_FILE": table_file,
-            "TABLE_CHECK": (table.check, 32),
             "COUNT_W": self.count_bits,
             "QUEUE": QUEUE,
-            **self.sums,
+            **sums,
+            **(codes if coded else {}),
             "EVEN": int(even),
             "OUT_W": stage.y.qtype.bits,
             **end_parameters(clamp_ends(stage.unclamped, stage.quantize)),
         }
 
-    @property
-    def banked(self) -> Rom:
-        """The file of the lists."""
-        return self.rom.banked(self.rom_rows)
-
     def files(self):
-        return dict(zip(self.rom_paths, (self.banked.text(), self.lists[1].text()), strict=True))
+        return {path: rom.text() for path, rom in self.files_of.values()}
 
     def roms(self):
-        roms = zip(self.rom_paths, (self.banked, self.lists[1]), strict=True)
-        return {path: {"depth": rom.depth, "width": rom.width} for path, rom in roms}
+        return {path: {"depth": rom.depth, "width": rom.width} for path, rom in self.files_of.values()}
 
     def facts(self):
         weights = int(np.count_nonzero(self.weights))
         return {
             "terms": weights,
-            "entries": self.rom.depth,
+            "entries": self.depth,
             "groups": 1,
             "lanes": self.banks,
             "useful": weights * self.vectors,
             "capacity": self.banks,
+            "varies": True,
         }
 
     @property
     def drain(self) -> int:
         """Cycles in which the sums of a vector are read out and sent, when they are taken."""
-        return self.slots * max(self.banks, self.reads + 2)
+        return self.slots * max(self.banks, self.reads + 1)
 
     @property
     def vector(self) -> int:
-        """Cycles of a vector of spikes alone: those of all lists, of its end, and of the constants."""
+        """Cycles of a vector of spikes alone: those of all lists, of its end, and of what is read out."""
         return max(int(self.words.sum()) + 1 + self.slots, self.drain)
 
     def cycles(self):
@@ -272,14 +305,15 @@ class SpikeLanes(Unit):
 
     def estimate(self):
         widths, place = self.sums, ceil_log2(self.beats * self.side)
-        bits, sent, address = widths["W"], self.stage.y.qtype.bits, ceil_log2(self.rom.depth)
+        bits, sent, address = widths["W"], self.stage.y.qtype.bits, ceil_log2(self.depth)
         ends = clamp_ends(self.stage.unclamped, self.stage.quantize)
         bank = self.device.lut_memory(2 << max(1, self.slot_bits), bits) + bits + self.slot_bits
         bank += clamp_luts(bits - widths["DROP"], sent, ends["LOW"], ends["HIGH"]) + sent
+        bank += widths["WEIGHT_W"] * (len(self.values) > 0)
         luts = 30 + self.banks * bank + 3 * self.order.side + 2 * place + 3 * address
-        blocks = 0.0
-        for rom, rows in ((self.rom, self.rom_rows), (self.lists[1], self.lists[1].depth)):
-            memory = MEMORIES["rom"]
+        blocks, memory = 0.0, MEMORIES["rom"]
+        for rom in self.lists.values():
             blocks += memory.blocks(rom.depth, rom.width, self.device)[0]["BRAM36"]
-            luts += memory.luts(rom.depth, rom.width, self.device) if rom.depth > LUT_WORDS else rom.width * rows / 64
+            listed = rom.depth > LUT_WORDS
+            luts += memory.luts(rom.depth, rom.width, self.device) if listed else rom.width * (rom.depth > 1)
         return {"LUT": round(luts), "BRAM36": blocks}
