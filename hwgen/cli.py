@@ -760,24 +760,33 @@ def export(folder, out):
     type=click.Path(path_type=Path),
     help="Folder to write; new, empty, or an earlier kit.",
 )
-def deploy(folder, board, out):
-    """Write all that a board needs to run the build in DIR into one folder, its kit."""
+@click.option("--clock", "clock_mhz", type=float, metavar="MHZ", help="Of the network; default: that of the board.")
+def deploy(folder, board, out, clock_mhz):
+    """Write all that a board needs to run the build in DIR into one folder, its kit: see docs/board.md."""
     with _imports():
         from hwgen import deploy as deploying
 
-    known = deploying.deploy(folder, out, board)
-    click.echo(f"{out}: {len(known['files'])} files for {known['board']['name']}, BUILD_ID {known['build_id']:#010x}")
+    known = deploying.deploy(folder, out, board, clock_mhz)
+    click.echo(
+        f"{out}: {len(known['files'])} files for {known['board']['name']} at {known['clock_mhz']:g} MHz, BUILD_ID "
+        f"{known['build_id']:#010x}"
+    )
 
 
 @main.command()
 @folder_argument
 def report(folder):
-    """Gather what is known of the build in DIR into report.md and report.json, and show it."""
+    """Gather what is known of the build in DIR into report.md and report.json, and show it; or of a kit what Vivado
+    reported."""
     with _imports():
         from rich.markdown import Markdown
 
+        from hwgen import deploy as deploying
         from hwgen.report import report as gather
 
+    if deploying.is_kit(folder):
+        click.echo(deploying.report_kit(folder)[1])
+        return
     _, text = gather(folder)
     if sys.stdout.isatty():
         Console().print(Markdown(text))

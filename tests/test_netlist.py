@@ -22,6 +22,7 @@ from hwgen.flow import read_manifest
 from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
 from hwgen.nn import GRU, LSTM, ActQuant, LayerNorm, Softmax
+from hwgen.nn_spiking_recurrent import RecurrentLIF
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
@@ -246,6 +247,22 @@ def test_netlist_over_a_sequence_equals_the_module(kind, board, tmp_path, monkey
     with torch.no_grad():
         want = net.double()(x.double()).numpy()
     assert np.array_equal(y, want) and len(np.unique(want)) > 5
+
+
+@pytest.mark.sim
+def test_netlist_of_spikes_that_come_back_equals_the_module(tmp_path):
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randint(-3, 4, (4, 4), generator=generator, dtype=torch.float64)
+    options = {"leak": (1, 3), "threshold": 5.0, "guard": 3, "rounding": "half_up", "synapse": (1,)}
+    net = nn.Sequential(ActQuant(4, 0, signed=True), RecurrentLIF(weight, 3, 0, **options)).double().eval()
+    x = torch.randint(-5, 8, (15, 4), generator=generator).double()
+    folder = tmp_path / "small_net"
+    hwgen.build(net, (x[:1],), out=folder)
+    replace_core(folder)
+    y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True)
+    with torch.no_grad():
+        want = net(x).numpy()
+    assert np.array_equal(y, want) and 0.2 < want.mean() < 0.8
 
 
 class Turned(nn.Module):

@@ -75,6 +75,20 @@ def test_a_branch_that_may_be_late_or_early_starves_no_other(tmp_path):
         assert verify(tmp_path / "net", x, simulator="icarus", stall=stall)["equal"] == len(x)
 
 
+@pytest.mark.sim
+def test_windows_that_overlap_are_laid_side_by_side(tmp_path):
+    """Of convolutions with padding, strides and dilation; the graph that is built is equal, and has their names."""
+    layers = nn.Conv2d(2, 6, 3, padding=1), ActQuant(1, 0), nn.Conv2d(6, 4, (3, 2), (2, 1), (1, 2), (1, 2))
+    net = on_grid(nn.Sequential(ActQuant(1, 0), *layers, ActQuant(1, 0)))
+    x = spikes(2, 4, 5, chances=(0.0, 1.0, 0.1, 0.2, 0.5))
+    design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(engine="spikes", lanes=3))
+    assert [unit.name for unit in units(design)] == ["layer_1", "layer_3"]
+    gathers = [placed for placed in design.placed if placed.unit.module == "gather"]
+    assert [placed.inputs[0].order.side for placed in gathers] == [2, 6]  # whole pixels
+    for stall in (0.0, 0.5):
+        assert verify(tmp_path / "net", x, simulator="icarus", stall=stall)["equal"] == len(x)
+
+
 def test_lanes_stay_the_default_and_a_rate_takes_what_is_smaller_at_its_worst(tmp_path):
     """Dense weights of several terms take lanes a cycle for each term, this engine one for each weight."""
     net, x = on_grid(nn.Sequential(ActQuant(1, 0), nn.Linear(64, 16)), 1.0, 127), spikes(64)
@@ -91,7 +105,6 @@ def test_lanes_stay_the_default_and_a_rate_takes_what_is_smaller_at_its_worst(tm
     ("net", "x", "options", "says"),
     [
         (nn.Sequential(ActQuant(2, 0), nn.Linear(4, 2)), torch.zeros(1, 4), {}, "its activations are u2, not of one"),
-        (nn.Sequential(ActQuant(1, 0), nn.Conv2d(1, 2, 3)), torch.zeros(1, 1, 5, 5), {}, "over several pixels"),
         (nn.Sequential(ActQuant(1, 0), nn.Conv2d(2, 2, 1, groups=2)), torch.zeros(1, 2, 5, 5), {}, "no matrix"),
         (nn.Sequential(ActQuant(1, 0), nn.Linear(4, 2)), torch.zeros(1, 4), {"loadable": "*"}, "to be loaded"),
     ],

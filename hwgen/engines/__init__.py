@@ -108,6 +108,9 @@ class Context:
         return Context(device, levels, frozenset(free), protect)
 
 
+EVERY = ("lanes", "spatial", "spikes")  # the families of what has no other form
+
+
 C = TypeVar("C", bound=Choice)
 
 
@@ -115,7 +118,7 @@ class Engine(Generic[C]):
     """A way to compute stages.
 
     name       of the engine, as hwgen.json has it
-    families   the words of --engine that allow it: lanes, folded; spatial, unfolded
+    families   the words of --engine that allow it: lanes, folded; spatial, unfolded; spikes, folded by what spiked
     choice     the class of its choices
     any_order  whether it reads the channels of its inputs in any order
     passes_order  whether it reads them in any order, and sends them in that same order

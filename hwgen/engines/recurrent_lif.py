@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hwgen.engines import Choice, Engine, engine
+from hwgen.engines import EVERY, Choice, Engine, engine
 from hwgen.ops.recurrent_lif import RecurrentLif as RecurrentLifOp
 from hwgen.stream import Order
 from hwgen.units.recurrent_lif import RecurrentLif
@@ -25,7 +25,7 @@ class Rows(Choice):
 @engine
 class RecurrentLifEngine(Engine[Rows]):
     name = "recurrent_lif"
-    families = ("lanes", "spatial")
+    families = EVERY
     choice = Rows
 
     def obstacle(self, stage):

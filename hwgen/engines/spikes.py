@@ -9,8 +9,8 @@ from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 from hwgen.stream import Order
-from hwgen.sums import conv_of
-from hwgen.units.spike_lanes import MOST_SIDE, SpikeLanes, is_whole, side_of
+from hwgen.tiles import vector_of
+from hwgen.units.spike_lanes import MOST_SIDE, SpikeLanes, side_of
 
 NEIGHBOURS = 2  # choices of a stage that are more than it needs
 
@@ -44,8 +44,8 @@ class Spikes(Engine[Banks]):
             return "it is no matrix of weights"
         if x.qtype != QType(0, 1):
             return f"its activations are {x.qtype}, not of one bit"
-        if not (is_whole(op, x.shape) or op.pixelwise):
-            return "it is a convolution over several pixels"
+        if not vector_of(op, x.shape):
+            return "its windows overlap"
         if stage.loadable:
             return "its weights are to be loaded, which lanes alone can"
         return None if isinstance(stage.quantize, Quantize | None) else "its sums are multiplied or compared"
@@ -69,8 +69,7 @@ class Spikes(Engine[Banks]):
     def reads(self, stage, i, choice, order):
         if order.lanes == 1:
             return replace(order, side=side_of(stage, order))
-        whole = is_whole(conv_of(stage), stage.x.shape)
-        return order.serial if whole else Order(order.shape)
+        return order.serial if stage.y.shape[1:] == (1, 1) else Order(order.shape)
 
     def unit(self, stage, choice, orders, context):
         sort = stage.result in context.free

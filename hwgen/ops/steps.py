@@ -71,9 +71,8 @@ class StepsOut(Op):
 
 def _stepped(importer, op, x):
     """The result of an op after which the batch has another number of frames."""
-    result = importer.add(op, x)
     importer.batch = importer.node.meta["val"].shape[0]
-    return result
+    return importer.add(op, x)
 
 
 @imports("hwgen.steps_in.default")

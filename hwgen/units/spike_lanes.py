@@ -9,13 +9,13 @@ import numpy as np
 from hwgen.devices import Device
 from hwgen.lanes.memories import MEMORIES
 from hwgen.lanes.price import clamp_luts
-from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import clamp_ends, end_parameters
 from hwgen.qtype import ceil_log2, signed_width
 from hwgen.rom import LUT_WORDS, Rom
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import conv_of, exact_sums, term_count
+from hwgen.tiles import vector_of
 from hwgen.units.spike_banks import balanced
 from hwgen.units.unit import Unit
 from hwgen.verilog import Value
@@ -27,15 +27,10 @@ MOST_CODE = 6  # bits of the number of a weight: its bits are a lookup table eac
 HELD = 2  # vectors inside: one that fills, one that is read out
 
 
-def is_whole(conv: Conv, shape: tuple[int, int, int]) -> bool:
-    """Whether an output reads the whole of a frame of this shape, and so there is one pixel of them."""
-    return conv.kernel == tuple(shape[1:]) and not any(conv.padding)
-
-
 def side_of(stage: Stage, order: Order | None = None) -> int:
     """How many activations of a beat it takes: all that its source brings in `order`, or the most that part them."""
     channels, _, columns = stage.x.shape
-    unit = channels * (columns if is_whole(conv_of(stage), stage.x.shape) else 1)
+    unit = channels * min(columns, vector_of(conv_of(stage), stage.x.shape))  # a row's, where a vector has several
     unit = unit if order is None else gcd(unit, order.side)
     return max(n for n in range(1, MOST_SIDE + 1) if unit % n == 0)
 
@@ -104,9 +99,10 @@ class SpikeLanes(Unit):
     def weights(self) -> np.ndarray:
         """int64 [outputs, places of a vector as they come]: each worth 2^lift."""
         weights, order = exact_sums(self.stage).weights, self.order
-        if is_whole(conv_of(self.stage), order.shape):
+        if self.vectors == 1:
             return weights[:, order.indices()]
-        return weights[:, list(order.channels) or slice(None)]
+        taps = weights.reshape(len(weights), order.shape[0], -1)
+        return taps[:, list(order.channels) or slice(None)].transpose(0, 2, 1).reshape(weights.shape)
 
     @cached_property
     def outputs(self) -> np.ndarray:
@@ -275,7 +271,7 @@ class SpikeLanes(Unit):
     @property
     def drain(self) -> int:
         """Cycles in which the sums of a vector are read out and sent, when they are taken."""
-        return self.slots * max(self.banks, self.reads + 1)
+        return self.slots * max(self.banks, self.reads + 2)
 
     @property
     def vector(self) -> int:
@@ -290,9 +286,7 @@ class SpikeLanes(Unit):
 
     def walks(self, rows, taken, sent):
         drain = self.drain * self.stage.y.shape[2]
-        if self.vectors > 1 or rows == 1:
-            pass
-        if not is_whole(conv_of(self.stage), self.order.shape):
+        if self.vectors > 1:
             work = self.vector * self.stage.y.shape[2]
             return [Walk([Step(True, True, work, sent, max(0, work - drain))] * rows, gap=0.0)]
         ring = Blocks(Rows(rows, 0, 0, 1, 1, 1, 1, HELD * rows), taken=rows, sent=1)
