@@ -58,6 +58,12 @@ BUILDS = {
     "MNIST 784-128-10, rate, T = 10, --lanes 16": Hardware(
         programs.path("mnist / 784-128-10, rate / 0"), _images("rate", 10), {"lanes": 16}, 20
     ),
+    "MNIST 784-128-10, rate, T = 10, linear1=spikes": Hardware(
+        programs.path("mnist / 784-128-10, rate / 0"),
+        _images("rate", 10),
+        {"lanes": 16, "engine": "lanes,linear1=spikes"},
+        20,
+    ),
     "respiration, T = 16, --lanes 16": Hardware(
         programs.path("series / respiration / 16 steps"), _records, {"lanes": 16}
     ),
