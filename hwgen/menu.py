@@ -178,8 +178,7 @@ class Menu:
         for source, kind in self.of_input.items():
             readers = [stage.result for stage in self.stages if source in stage.inputs]
             wanted = [choice.order(kind.shape) for name in readers for choice in found[name]] or [Order(kind.shape)]
-            by_pixels = [order.pixels if order != Order(kind.shape) else 0 for order in wanted]
-            found[source] = [Border(pixels) for pixels in sorted(set(by_pixels))]
+            found[source] = [Border(n) for n in sorted({order.side if order.lanes == 1 else 1 for order in wanted})]
         found[OUTPUT] = [Border()]
         return found
 

@@ -70,18 +70,23 @@ Leaked = Callable[[Tensor, tuple[int, ...]], Tensor]
 Fires = Callable[[Tensor], Tensor]
 
 
-def integrate(x: Tensor, neuron: Neuron, level: Tensor | None, leaked: Leaked, fires: Fires) -> tuple[Tensor, Tensor]:
+def integrate(
+    x: Tensor, neuron: Neuron, level: Tensor | None, leaked: Leaked, fires: Fires, back: Fires | None = None
+) -> tuple[Tensor, Tensor]:
     """The definition of `LIF` and, without a level, of `LI`: (what is sent, the membranes behind each step), both
     [samples, steps, ...].
 
     x       currents [samples, steps, ...], integers on the membrane's grid
     level   threshold, on the same grid; broadcasts against a step's currents
     leaked  what a leak leaves of a state; fires -- 1 for each membrane that fires, 0 for others
+    back    None, or what the spikes of a step add to the currents of the next one
     """
     v = torch.full_like(x[:, 0], neuron.start)
     current = torch.zeros_like(v)
     sent, membranes = [], []
     for step in x.unbind(1):
+        if back is not None and sent:
+            step = step + back(sent[-1])
         current = step if neuron.synapse is None else leaked(current, neuron.synapse) + step
         if level is None:
             out = v = leaked(v, neuron.leak) + current
@@ -169,14 +174,24 @@ def _levels(threshold: Tensor, grid: int, rank: int) -> Tensor:
     return level.reshape(-1, *[1] * (rank - 2)) if level.dim() else level
 
 
-def _run(
-    x: Tensor, share: Tensor, threshold: Tensor | None, terms: int, exponent: int, neuron: Neuron
+def run(
+    x: Tensor,
+    share: Tensor,
+    threshold: Tensor | None,
+    terms: int,
+    exponent: int,
+    neuron: Neuron,
+    weight: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`integrate` of floats [samples * steps, ...], the leak read of its share; differentiable."""
+    """`integrate` of floats [samples * steps, ...], the leak read of its share; differentiable.
+
+    weight -- None, or [neurons, neurons]: of the spikes of a step, for the currents of the next one
+    """
     if len(x) % neuron.steps:
         raise BadInput(
             f"{len(x)} frames are no whole samples of {neuron.steps} steps", "LIF", f"give a multiple of {neuron.steps}"
         )
+    share = share + (share.clamp(0, 1) - share).detach()  # training may carry it beyond
     neuron = replace(neuron, leak=shifts_of(float(share.detach()), terms))
     currents = _Round.apply(x * 2.0**-exponent, -float("inf")) * 2.0**neuron.guard
     level = None if threshold is None else _levels(threshold, exponent - neuron.guard, x.dim())
@@ -189,11 +204,16 @@ def _run(
         assert level is not None
         return _Fire.apply(v / level - 1, neuron.fires(v.detach(), level.detach()).to(v.dtype))
 
-    sent, membranes = integrate(currents.unflatten(0, (-1, neuron.steps)), neuron, level, leaked, fires)
+    def back(spikes: Tensor) -> Tensor:
+        assert weight is not None
+        return spikes @ (weight * 2.0 ** (neuron.guard - exponent)).T
+
+    currents = currents.unflatten(0, (-1, neuron.steps))
+    sent, membranes = integrate(currents, neuron, level, leaked, fires, None if weight is None else back)
     return sent.flatten(0, 1), membranes.flatten(0, 1)
 
 
-def _neuron(numbers: list[int], words: list[str], synapse: list[int] | None) -> tuple[int, int, Neuron]:
+def neuron_of(numbers: list[int], words: list[str], synapse: list[int] | None) -> tuple[int, int, Neuron]:
     """(terms of the leak, exponent, neuron) from what an operator was given."""
     steps, exponent, guard, start, terms = numbers
     rounding, reset, fire, order = words
@@ -226,8 +246,8 @@ def lif(
     synapse  shifts
     """
     require_float(x, "lif")
-    terms, exponent, neuron = _neuron(numbers, words.split(), synapse)
-    return _run(x, share, threshold, terms, exponent, neuron)[0]
+    terms, exponent, neuron = neuron_of(numbers, words.split(), synapse)
+    return run(x, share, threshold, terms, exponent, neuron)[0]
 
 
 @lif.register_fake
@@ -240,8 +260,8 @@ def _(x, share, threshold, numbers, words, synapse=None):
 def li(x: Tensor, share: Tensor, numbers: list[int], words: str, synapse: list[int] | None = None) -> Tensor:
     """Membranes [samples * steps, ...]; see `LI`. The arguments are those of `lif`."""
     require_float(x, "li")
-    terms, exponent, neuron = _neuron(numbers, words.split(), synapse)
-    return _run(x, share, None, terms, exponent, neuron)[0] * 2.0 ** (exponent - neuron.guard)
+    terms, exponent, neuron = neuron_of(numbers, words.split(), synapse)
+    return run(x, share, None, terms, exponent, neuron)[0] * 2.0 ** (exponent - neuron.guard)
 
 
 @li.register_fake
@@ -261,10 +281,10 @@ def _backward(ctx, grad):
     """Through the steps once more, with surrogates for what has no gradient."""
     values = [value.detach().requires_grad_() for value in ctx.saved_tensors]
     numbers, words, synapse = ctx.rest
-    terms, exponent, neuron = _neuron(numbers, words.split(), synapse)
+    terms, exponent, neuron = neuron_of(numbers, words.split(), synapse)
     x, share, threshold = values if len(values) == 3 else (*values, None)
     with torch.enable_grad():
-        y = _run(x, share, threshold, terms, exponent, neuron)[0]
+        y = run(x, share, threshold, terms, exponent, neuron)[0]
         y = y if threshold is not None else y * 2.0 ** (exponent - neuron.guard)
     found = torch.autograd.grad(y, values, grad, allow_unused=True)
     return *found, None, None, None
@@ -420,7 +440,7 @@ class LI(nn.Module):
         if "leak" in self.trainable and (not shifts or 0 in shifts):
             raise BadInput(f"leak = {leak!r} that is trained", at, "give (a,) or (a, b), above 0, where it starts")
         self._first = _on_grid("start", start, exponent - guard, at)
-        self._number("share", torch.tensor(sum(2.0**-shift for shift in shifts)), "leak" in self.trainable)
+        self._number("share", torch.tensor(sum((2.0**-shift for shift in shifts), 0.0)), "leak" in self.trainable)
 
     may_train: tuple[str, ...] = ("leak",)
     share: Tensor
@@ -538,9 +558,9 @@ class LIF(LI):
     def membranes(self, x: Tensor) -> Tensor:
         """The membranes [samples * steps, ...] behind each step, as floats worth what they are; no gradient."""
         words = [self.rounding, self.reset, self.fire, self.order]
-        terms, exponent, neuron = _neuron(self._numbers, words, self._synapse)
+        terms, exponent, neuron = neuron_of(self._numbers, words, self._synapse)
         with torch.no_grad():
-            found = _run(x, self.share, self.threshold, terms, exponent, neuron)[1]
+            found = run(x, self.share, self.threshold, terms, exponent, neuron)[1]
         return found * 2.0 ** (exponent - neuron.guard)
 
     def extra_repr(self) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 
 from hwgen.errors import BadInput, ToolFailed
 from hwgen.flow import read_manifest
+from hwgen.registers import BIT, OFFSET
 from hwgen.weights import LOAD_LAYER, Weights, load_words
 
-STATUS, LOAD_CHECK, FAULTS, REPAIRS = 0x0C, 0x58, 0x300, 0x380  # docs/registers.md
-BUSY = 1
+STATUS, LOAD_CHECK, FAULTS, REPAIRS = (OFFSET[name] for name in ("STATUS", "LOAD_CHECK", "FAULTS", "REPAIRS"))
+BUSY = BIT["STATUS_BUSY"]
 
 
 class Scrubber:

@@ -1,4 +1,4 @@
-"""Where the shipped folders (rtl, templates, boards, sim) lie: beside the package in a checkout, inside it in a
+"""Where the shipped folders (rtl, templates, boards, sim, kit) lie: beside the package in a checkout, inside it in a
 wheel."""
 
 import os
@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def share(folder: str) -> Path:
-    """The absolute path of a shipped folder: 'rtl', 'templates', 'boards' or 'sim'."""
+    """The absolute path of a shipped folder: 'rtl', 'templates', 'boards', 'sim' or 'kit'."""
     inside = _PACKAGE / "share" / folder
     return inside if inside.is_dir() else _PACKAGE.parent / folder
 

@@ -22,8 +22,9 @@ from hwgen.flow import read_design, read_manifest
 from hwgen.frontend import read_model
 from hwgen.ir import Graph, Op
 from hwgen.passes import run_passes
+from hwgen.registers import OFFSET
 
-LOAD_LAYER, LOAD_WORDS, LOAD_DATA = 0x4C, 0x50, 0x54  # docs/registers.md
+LOAD_LAYER, LOAD_WORDS, LOAD_DATA = (OFFSET[name] for name in ("LOAD_LAYER", "LOAD_WORDS", "LOAD_DATA"))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from parts import beats, config, counts
 from parts.stream import reset, start
 
+from hwgen.registers import OFFSET, READ, REGISTERS, WRITE
+
 CONFIGS = [
     {"IN_BEATS": 784, "OUT_BEATS": 10, "VERSION": 0x00010203, "BUILD_ID": 0xDEADBEEF, "LAYERS": layers}
     for layers in (0, 3)
@@ -25,16 +27,15 @@ CONFIGS = [
     }
 ]
 
-ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT = range(0x00, 0x1C, 4)
-WIDE = {"cycles": 0x1C, "input_stalls": 0x24, "output_stalls": 0x2C, "starved": 0x34}
-IN_BEATS, OUT_BEATS, BUILD_ID = 0x3C, 0x40, 0x44
-LOAD_LAYERS, LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED = range(0x48, 0x60, 4)
-READ_ONLY = [address for address in range(0, 0x4C, 4) if address not in (CONTROL, FRAMES)]
-WATCHED, EVENTS, FAULTS, REPAIRS = 0x60, 0x64, 0x300, 0x380
-LOST = {"lost_from": 0x68, "lost_to": 0x6C}
-MODES, MODE = 0x70, 0x74
-IN_BEATS_OF, OUT_BEATS_OF = 0x100, 0x200  # of the first stream they are not
-UNMAPPED = [0x78, 0x7C, 0x80, 0x100, 0x1FC, 0x200, 0x2FC, 0x308, 0x37C, 0x388, 0x3FC, 0x800, 0xFFC]
+NAMES = "ID VERSION CONTROL STATUS FRAMES FRAMES_IN FRAMES_OUT IN_BEATS OUT_BEATS BUILD_ID LOAD_LAYERS LOAD_LAYER"
+ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT, IN_BEATS, OUT_BEATS, BUILD_ID, LOAD_LAYERS, LOAD_LAYER = (
+    OFFSET[name] for name in NAMES.split()
+)
+LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED = (OFFSET[f"LOAD{name}"] for name in ("_WORDS", "_DATA", "_CHECK", "ED"))
+WATCHED, EVENTS, FAULTS, REPAIRS = (OFFSET[name] for name in ("WATCHED", "EVENTS", "FAULTS", "REPAIRS"))
+MODES, MODE, IN_BEATS_OF, OUT_BEATS_OF = (OFFSET[name] for name in ("MODES", "MODE", "IN_BEATS_OF", "OUT_BEATS_OF"))
+WIDE = {name: OFFSET[name.upper()] for name in ("cycles", "input_stalls", "output_stalls", "starved")}
+LOST = {name: OFFSET[name.upper()] for name in ("lost_from", "lost_to")}
 
 
 def flips(chance, seed):
@@ -166,19 +167,39 @@ async def control_gives_one_pulse_a_write(dut, pause):
 
 
 @cocotb.test()
+async def every_address_answers_as_the_table_of_registers_says(dut):
+    """Of the window's 1,024 words those up to the last register, and some behind."""
+    host = await begin(dut)
+    await host.write(FRAMES, 77)
+    host.pulses.clear()
+    access = {offset: one.access for one in REGISTERS for offset in one.at(config())}
+    for address in (*range(0, max(access) + 16, 4), 0x800, 0xFFC):
+        known = access.get(address)
+        read = await host.axi.read(address, 4)
+        assert (read.resp == AxiResp.OKAY) == (known is not None), hex(address)
+        if known == WRITE:
+            assert not any(read.data), hex(address)
+        if known in (None, READ):
+            assert await host.write(address, 0xFFFFFFFF) == AxiResp.SLVERR, hex(address)
+        elif address not in (CONTROL, FRAMES):
+            assert await host.write(address, 0) == AxiResp.OKAY, hex(address)
+    assert await host.read(FRAMES) == 77
+    assert await host.read(ID) == 0x4857474E
+    assert not host.pulses and len(host.loads) == (2 if config()["LAYERS"] else 0)
+
+
+@cocotb.test()
 @cocotb.parametrize(pause=[0.0, 0.6])
 async def what_cannot_be_done_answers_slverr_and_changes_nothing(dut, pause):
     host = await begin(dut, pause)
     await host.write(FRAMES, 77)
     host.pulses.clear()
-    unmapped = UNMAPPED + ([] if config()["LAYERS"] else [LOAD_LAYER, LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED])
-    unmapped = unmapped + (
-        [] if config().get("WATCHED") else [WATCHED, EVENTS, *LOST.values(), FAULTS, FAULTS + 4, REPAIRS]
-    )
-    unmapped += [] if config().get("MODES") else [MODES, MODE]
+    access = {offset: one.access for one in REGISTERS for offset in one.at(config())}
+    unmapped = [offset for one in REGISTERS for offset in range(one.offset, one.offset + 4 * one.words, 4)]
+    unmapped = [offset for offset in (*unmapped, 0x7C, 0x308, 0xFFC) if offset not in access]
     for address in unmapped:
         assert (await host.axi.read(address, 4)).resp == AxiResp.SLVERR
-    for address in unmapped + READ_ONLY + [LOAD_CHECK, LOADED, WATCHED, *LOST.values(), MODES]:
+    for address in unmapped + [offset for offset, kind in access.items() if kind == READ]:
         assert await host.write(address, 0xFFFFFFFF) == AxiResp.SLVERR
     assert await host.read(FRAMES) == 77
     assert await host.read(ID) == 0x4857474E

@@ -15,7 +15,9 @@ import numpy as np
 from bench_top import CONTROL, DONE, SOFT_RESET, Board
 from cocotb.triggers import ClockCycles, FallingEdge
 
-WATCHED, EVENTS, FAULTS, REPAIRS = 0x60, 0x64, 0x300, 0x380
+from hwgen.registers import OFFSET
+
+WATCHED, EVENTS, FAULTS, REPAIRS = (OFFSET[name] for name in ("WATCHED", "EVENTS", "FAULTS", "REPAIRS"))
 
 
 class Host(Board):

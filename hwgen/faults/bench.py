@@ -17,13 +17,14 @@ from hwgen.emit import ends
 from hwgen.errors import ToolFailed
 from hwgen.faults.sites import Sites
 from hwgen.folder import write_text
+from hwgen.registers import BIT, OFFSET
 from hwgen.simulators import run_cocotb
 from hwgen.templates import render
 from hwgen.weights import lists_of
 
 HARNESS = "hwgen_flips"
-CONTROL, START, TLAST_NONE = 0x08, 1, 8  # docs/registers.md
-EVENTS, FAULTS, REPAIRS = 0x64, 0x300, 0x380
+CONTROL, EVENTS, FAULTS, REPAIRS = (OFFSET[name] for name in ("CONTROL", "EVENTS", "FAULTS", "REPAIRS"))
+START, TLAST_NONE = BIT["CONTROL_START"], BIT["CONTROL_TLAST_NONE"]
 UNTOUCHED = 100  # flips between two samples without any
 
 

@@ -244,7 +244,12 @@ def _hull(some: list[Ends]) -> Ends:
     return min(low for low, _ in some), max(high for _, high in some)
 
 
-def _currents(importer, x, exponent: int, guard: int):
+def thresholds(threshold, grid: int) -> np.ndarray:
+    """Thresholds as a module has them, int64 on the membrane's grid."""
+    return np.asarray(np.floor(np.asarray(threshold, np.float64) * 2.0**-grid + 0.5).clip(min=1), np.int64)
+
+
+def currents_on(importer, x, exponent: int):
     """The input on a grid that holds no more than the currents': rounded where it is finer."""
     if importer.is_floats(x) or importer.type(x).exponent < exponent:
         x = importer.add(Quantize(exponent, -UNBOUNDED, UNBOUNDED), x)
@@ -264,11 +269,11 @@ def lif(importer, x, share, threshold, numbers, words, synapse=None):
     rounding, reset, fire, order = words.split()
     leak, grid = shifts_of(float(share), terms), exponent - guard
     common = {"leak": leak, "guard": guard, "rounding": rounding, "start": start * 2.0**grid, "synapse": synapse}
-    levels = np.floor(np.asarray(threshold, np.float64) * 2.0**-grid + 0.5).clip(min=1)
+    levels = thresholds(threshold, grid)
     # the module's limits hold for a program that calls the op itself, too
-    LIF(steps, exponent, threshold=torch.tensor(levels * 2.0**grid), reset=reset, fire=fire, order=order, **common)
+    LIF(steps, exponent, threshold=torch.as_tensor(levels * 2.0**grid), reset=reset, fire=fire, order=order, **common)
     half_up = rounding == "half_up"
-    x = _synapse(importer, _currents(importer, x, exponent, guard), steps, grid, synapse, half_up)
+    x = _synapse(importer, currents_on(importer, x, exponent), steps, grid, synapse, half_up)
     op = Lif(
         steps,
         grid,
@@ -276,7 +281,7 @@ def lif(importer, x, share, threshold, numbers, words, synapse=None):
         start,
         half_up,
         importer.path,
-        levels=levels.reshape(-1).astype(np.int64),
+        levels=levels.reshape(-1),
         reset=reset,
         at=fire == ">=",
         order=order,
@@ -290,5 +295,5 @@ def li(importer, x, share, numbers, words, synapse=None):
     leak, grid, rounding = shifts_of(float(share), terms), exponent - guard, words.split()[0]
     LI(steps, exponent, leak=leak, guard=guard, rounding=rounding, start=start * 2.0**grid, synapse=synapse)
     half_up = rounding == "half_up"
-    x = _synapse(importer, _currents(importer, x, exponent, guard), steps, grid, synapse, half_up)
+    x = _synapse(importer, currents_on(importer, x, exponent), steps, grid, synapse, half_up)
     return importer.add(Li(steps, grid, leak, start, half_up, importer.path), x)

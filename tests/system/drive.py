@@ -1,0 +1,27 @@
+"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] runs all arrays of X, in their order."""
+
+import sys
+
+import numpy as np
+
+kit, given, out, platform, *recover = sys.argv[1:]
+sys.path.insert(0, f"{kit}/python")
+
+from hwgen_driver import HwgenError, Network, Pynq, Uio  # noqa: E402
+
+x = [*np.load(given).values()]
+options = {"batch": 8, "timeout": 0.02} if recover else {}
+try:
+    net = Network(Uio() if platform == "uio" else Pynq(platform), **options)
+except HwgenError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+with net:
+    if recover:
+        try:
+            net.run(*x)
+        except HwgenError as error:
+            print(f"{type(error).__name__}: {error}")
+            net.reset()
+    y = net.run(*x)
+    print(net.counters()["cycles"])
+np.savez(out, *(y if isinstance(y, tuple) else (y,)))
