@@ -37,20 +37,11 @@ def verify(
     edited -- whether files of the build may have been changed; as in `hwgen.simulate`
     mode -- of a build with several, as in `hwgen.simulate`; default: that of each frame at random
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
-<<<<<<< HEAD
-    wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
-    mean_interval, where the interval depends on the data;
-    predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from one to the next, None
-    where too few followed each other; compile_seconds, run_seconds; accuracy; and leaves it in the build for the
-    report. When a frame differs, the network is run again with every stream recorded, up to the first wrong frame, and
-    Mismatch names the first wrong place; a run that failed is recorded as `failed`, what was wrong.
-=======
     wrote them), frames, equal (frames); cycles, interval, mean_interval, first_word, latency as in
     `hwgen.simulate.Run`; predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from
     one to the next, None where too few followed each other; compile_seconds, run_seconds; accuracy; and leaves it in
     the build for the report. When a frame differs, the network is run again with every stream recorded, up to the first
     wrong frame, and Mismatch names the first wrong place; a run that failed is recorded as `failed`, what was wrong.
->>>>>>> main
     """
     folder = Path(folder)
     known, changed = read_build(folder, edited)
@@ -130,11 +121,7 @@ def _compare(
         "equal": count,
         "cycles": run.cycles,
         "interval": run.interval,
-<<<<<<< HEAD
-        "mean_interval": round(float(np.diff(run.ended).mean()), 1) if len(run.ended) > 1 else None,
-=======
         "mean_interval": run.mean_interval,
->>>>>>> main
         "first_word": run.first_word,
         "latency": run.latency,
         "compile_seconds": round(run.seconds.compile, 2),

@@ -308,7 +308,7 @@ def test_a_sample_ends_where_the_greatest_sum_is_far_enough_ahead(engine, tmp_pa
     assert np.array_equal(sent, wanted) and np.diff(run.ended).mean() < np.diff(run.ended).max() <= interval_of(design)
     path = tmp_path / "net/rtl/steps_out.v"
     path.write_text(path.read_text().replace("apart_q > $signed", "apart_q >= $signed"))
-    with pytest.raises(Mismatch, match="stream layer_7"):
+    with pytest.raises(Mismatch, match="stream layer_6"):
         hwgen.verify(tmp_path / "net", x, simulator="icarus", edited=True)
 
 
