@@ -48,7 +48,7 @@ RECIPE = Recipe(
     pruning=Magnitude(zeros=0.8),
     overrides=(Override("out", zeros=0.0),),
     quantize_from=0.25,
-    training=Training(epochs=4, rate=2e-3, grid_rate=2e-3, seed=0),
+    training=Training(epochs=3, rate=2e-3, grid_rate=2e-3, seed=0),
 )
 BLOCK = 4  # inputs
 STEPS = 400  # frames that are verified
@@ -95,7 +95,7 @@ def trained(folder: Path) -> nn.Module:
         return torch.load(NET, weights_only=False)
     x, y = read_mnist(folder, "train")
     batches = Batches(x, y, 128, spiked)
-    model = train_float(network(), batches, epochs=2, rate=2e-3, seed=0)
+    model = train_float(network(), batches, epochs=1, rate=2e-3, seed=0)
     prepared = prepare(model, RECIPE, (torch.zeros(1, 1, 28, 28),))
     fit(prepared, batches, show=print)
     net = convert(prepared)
@@ -200,9 +200,9 @@ def run(folder: Path, known: dict) -> None:
     hidden = next(layer for layer in net.modules() if isinstance(layer, nn.Linear))
     kept = float((hidden.weight != 0).float().mean())
     one("facts", lambda: {"spikes": float(x.mean()), "kept": kept, "frames": STEPS})
+    one("counts", lambda: counted((hidden.weight != 0).numpy(), x.flatten(1).numpy() > 0))
     for name, config in BUILDS.items():
         one(f"build {name}", lambda config=config: measured(net, x, y, config))
-    one("counts", lambda: counted((hidden.weight != 0).numpy(), x.flatten(1).numpy() > 0))
     still = torch.rand(STEPS // 8, 16, 14, 14)
     still = (still < 0.12).float()
     for name, config in CONVOLUTIONS.items():
