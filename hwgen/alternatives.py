@@ -18,6 +18,7 @@ from hwgen.passes.box_before_conv import of_fewer_terms
 from hwgen.schedule import schedule
 from hwgen.split import parted, split_channels
 from hwgen.stage import Stage
+from hwgen.tiles import asked, tiled
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ KINDS = {
     "boxes": Kind(
         lambda graph, layer, _: boxed(graph, [layer]),
         lambda graph, stages, config: ((layer, [[]]) for layer in of_fewer_terms(graph)),
+    ),
+    "tiles": Kind(
+        lambda graph, layer, _: tiled(graph, layer),
+        lambda graph, stages, config: asked(stages, config),
     ),
     "split": Kind(split_channels, lambda graph, stages, config: parted(stages, config)),
 }

@@ -1,6 +1,7 @@
 """The command line: one verb per stage."""
 
 import atexit
+import functools
 import gc
 import logging
 import os
@@ -193,9 +194,9 @@ def hardware_options(command):
         ),
         click.option(
             "--engine",
-            help="lanes (folded), spatial (a pixel a cycle), auto (the smaller one at the rate), or PATTERN=ENGINE "
-            "for layers by name; several with commas between, the last that matches counts. Default: lanes; auto with "
-            "a rate or a budget.",
+            help="lanes (folded), spatial (a pixel a cycle), spikes (folded, of one-bit activations only those that "
+            "are 1 take time), auto (the smaller one at the rate), or PATTERN=ENGINE for layers by name; several with "
+            "commas between, the last that matches counts. Default: lanes; auto with a rate or a budget.",
         ),
         click.option(
             "--loadable",
@@ -264,6 +265,42 @@ def target_options(command):
     return command
 
 
+def asked_options(command):
+    """What a NET may not hold itself: of a .nir file. Given to the command as one dict, `asked`."""
+    options = (
+        click.option("--steps", type=int, help=".nir: time steps of a sample."),
+        click.option("--dt", type=float, help=".nir: seconds of a step; 1 where a neuron's r is that of a step."),
+        click.option("--reset", metavar="HOW", help=".nir: what a spike does: subtract, zero or none."),
+        click.option(
+            "--input-grid",
+            metavar="BITS[,EXPONENT[,signed]]",
+            help=".nir: what numbers the input is: 1 for spikes, 8,-8 for 8 bits worth 2^-8.",
+        ),
+        click.option(
+            "--weight-bits",
+            type=int,
+            help=".nir: bits of a weight, an integer times a scale of its layer. Default: multiples of a power of two, "
+            "or it is refused.",
+        ),
+        click.option("--guard", type=int, help=".nir: bits of a membrane below the grid of its currents. Default: 8."),
+        click.option(
+            "--leak-tolerance",
+            type=float,
+            help=".nir: how far a leak, of one or two powers of two, may be from dt / tau. Default: 2^-12.",
+        ),
+        click.option("--fire", metavar="WHEN", help=".nir: > (default: the format's) or >= the threshold."),
+    )
+    names = [option(lambda: None).__click_params__[0].name for option in options]
+
+    @functools.wraps(command)
+    def gathered(**values):
+        return command(asked={name: values.pop(name) for name in names}, **values)
+
+    for option in reversed(options):
+        gathered = option(gathered)
+    return gathered
+
+
 @main.command()
 @click.argument("job", metavar="JOB")
 @click.option(
@@ -322,15 +359,17 @@ def compress(job, recipe_paths, out):
 )
 @hardware_options
 @target_options
+@asked_options
 @click.option("--fps", type=float, help="Frames a second that the network must reach, with the least area.")
 @click.option("--budget", help="What it may take, as fast as it can be: 60%, or LUT=100000,BRAM36=50%.")
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
-def build(net, modes, out, name, **choices):
+def build(net, modes, out, name, asked, **choices):
     """Write the RTL of NET into a folder.
 
-    NET is a file that torch.export.save wrote (net.pt2), a quantized network of another tool (net.onnx, net.tflite), or
-    path.py:function, a function that returns (module, example_inputs). Weights are taken by value and must be integers
-    times a scale; activations meet hwgen.nn.ActQuant, or another quantizer, before each layer.
+    NET is a file that torch.export.save wrote (net.pt2), a quantized network of another tool (net.onnx, net.tflite), a
+    spiking one (net.nir, and what it does not hold as options), or path.py:function, a function that returns (module,
+    example_inputs). Weights are taken by value and must be integers times a scale; activations meet hwgen.nn.ActQuant,
+    or another quantizer, before each layer.
     """
     names = [part.strip() for part in modes.split(",")] if modes else [net]
     if bool(net) == bool(modes) or not all(names):
@@ -347,7 +386,7 @@ def build(net, modes, out, name, **choices):
 
     with _stages("build", out) as stage:
         stage("load")
-        (model, inputs), *others = [load(each, config.target) for each in names]
+        (model, inputs), *others = [load(each, config.target, **asked) for each in names]
         design = flow.build(model, inputs, out=out, modes=others, config=config, progress=stage)
     table = _table("unit", "kind", "groups\nx lanes", "terms", "cycles\na frame", *RESOURCES, words=["unit"])
     manifest = flow.read_manifest(out)
@@ -360,11 +399,14 @@ def build(net, modes, out, name, **choices):
     console.print(table)
     takes = ", ".join(f"{n:,.10g} {name} ({board.share(name, n):.1%})" for name, n in design.estimate().items())
     rate = config.hertz(board) / manifest["interval"]
+    for line in manifest["substitutions"]:
+        click.echo(line)
     if manifest["requantizations"]:
         for line in manifest["exactness"]:
             click.echo(line)
+    most = "at most " if any(unit.get("varies") for unit in manifest["units"]) else ""
     click.echo(
-        f"{out}: {len(design.placed)} units, {manifest['interval']:,} cycles from frame to frame, "
+        f"{out}: {len(design.placed)} units, {most}{manifest['interval']:,} cycles from frame to frame, "
         f"{manifest['latency']:,} for the first (predicted)"
     )
     for number, mode in enumerate(manifest["modes"]):
@@ -377,7 +419,8 @@ def build(net, modes, out, name, **choices):
 @main.command("import")
 @click.argument("net", metavar="NET")
 @target_options
-def import_(net, target, near):
+@asked_options
+def import_(net, target, near, asked):
     """Show what hwgen finds in NET, a network that another tool quantized: layers, widths, scales, what is exact.
 
     NET is as for hwgen build, which makes what is shown. All that stands in the way is told at once; nothing is
@@ -391,7 +434,8 @@ def import_(net, target, near):
         from hwgen.passes import run_passes
 
     with console.status(f"import {net}"):
-        graph, notes = read_model(*load(net, target), config.requantization)
+        model, example_inputs = load(net, target, **asked)
+        graph, notes = read_model(model, example_inputs, config.requantization)
         graph = run_passes(graph)
     words = ["layer", "op", "requantized by"]
     table = _table(
@@ -400,7 +444,7 @@ def import_(net, target, near):
     for row in found.layers(graph, notes):
         table.add_row(*astuple(row))
     console.print(table)
-    for line in found.summary(notes, target):
+    for line in [*getattr(model, "notes", []), *found.summary(notes, target)]:
         click.echo(line)
 
 
@@ -414,7 +458,8 @@ def import_(net, target, near):
     type=FILE,
     help="File to write; what it holds is told in a .json file beside it.",
 )
-def weights(folder, net, out):
+@asked_options
+def weights(folder, net, out, asked):
     """Write what a host must write to the registers of the build in DIR to load the weights of NET.
 
     NET is the network of DIR with other weights, as hwgen build takes it; without it, the build's own weights are
@@ -427,7 +472,7 @@ def weights(folder, net, out):
         from hwgen.load import load
         from hwgen.weights import load_words
 
-    made = load_words(folder, *(load(net, read_manifest(folder)["target"]) if net else (None, None)))
+    made = load_words(folder, *(load(net, read_manifest(folder)["target"], **asked) if net else (None, None)))
     made.save(out)
     for layer in made.layers:
         click.echo(f"{layer.name}: {layer.words:,} of {layer.capacity:,} words of {layer.bits} bits")
@@ -439,8 +484,9 @@ def weights(folder, net, out):
 @click.option("-o", "--out", required=True, type=FOLDER, help="Folder for the picture and tables.")
 @hardware_options
 @target_options
+@asked_options
 @click.option("--points", type=click.IntRange(2, 100), default=12, show_default=True, help="Rates to look at.")
-def explore(net, out, points, **choices):
+def explore(net, out, points, asked, **choices):
     """What NET costs at every rate: the frontier, and which layer stands in the way.
 
     Writes frontier.svg and frontier.json into a folder, from estimates: nothing is built. The least interval comes
@@ -456,7 +502,7 @@ def explore(net, out, points, **choices):
 
     with _stages("explore", out) as stage:
         stage("load")
-        model, inputs = load(net, config.target)
+        model, inputs = load(net, config.target, **asked)
         rows = run(model, inputs, config=config, points=points, progress=stage)
         save(rows, out, config, str(net))
     words = ["slowest", "its next step"]

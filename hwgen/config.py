@@ -14,7 +14,7 @@ from hwgen.target import EXACT, TARGETS, TFLITE_REFERENCE, Target
 MEMORIES = ("bram", "uram", "auto")  # that can be loaded
 MOST_LOADABLE = 256
 MOST_NEAR = 40  # bits of a multiplier
-ENGINES = ("auto", "lanes", "spatial")
+ENGINES = ("auto", "lanes", "spatial", "spikes")
 RESOURCES = ("LUT", "BRAM36", "URAM", "DSP")  # what units are priced in, and a budget may limit
 MOST_LANES = 4096
 

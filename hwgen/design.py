@@ -28,17 +28,24 @@ from hwgen.walks import Step, Walk
 
 @dataclass(frozen=True)
 class Stream:
-    """Wires between two units. `tensor` is the tensor of the graph whose values it carries."""
+    """Wires between two units. `tensor` is the tensor of the graph whose values it carries; `frames` -- of it in a turn
+    of the network's border (hwgen.ir.Graph.turn)."""
 
     name: str
     tensor: str
     type: TensorType
     order: Order
+    frames: int = 1
 
     @property
     def bits(self) -> int:
         """Bits of a beat."""
         return self.type.qtype.bits * self.order.side
+
+    @property
+    def beats(self) -> int:
+        """Beats of a turn."""
+        return self.order.beats * self.frames
 
     @property
     def row_beats(self) -> int:
@@ -53,6 +60,28 @@ class Placed:
     unit: Unit
     inputs: tuple[Stream, ...]
     outputs: tuple[Stream, ...]
+
+    @property
+    def times(self) -> int:
+        """How often in a turn the unit is as at first: what it tells of a frame is of the fewer, on either side."""
+        return min(stream.frames for stream in (*self.inputs, *self.outputs))
+
+    @property
+    def cycles(self) -> int:
+        """Cycles that it takes for a turn by itself."""
+        return self.unit.cycles() * self.times
+
+    def needs(self, i: int) -> np.ndarray:
+        """`Unit.needs` of a turn."""
+        return self._each_time(self.unit.needs(i), i)
+
+    def holds(self, i: int) -> np.ndarray:
+        """`Unit.holds` of a turn."""
+        return self._each_time(self.unit.holds(i), i)
+
+    def _each_time(self, beats: np.ndarray, i: int) -> np.ndarray:
+        taken = self.inputs[i].beats // self.times
+        return (beats[None, :] + taken * np.arange(self.times)[:, None]).reshape(-1)
 
 
 @dataclass(eq=False)
@@ -83,8 +112,8 @@ class Design:
         return ceil_log2(len(self.graphs))
 
     def slowest(self) -> int:
-        """Cycles between two frames that the slowest unit takes by itself."""
-        return max(placed.unit.cycles() for placed in self.placed)
+        """Cycles between two turns that the slowest unit takes by itself."""
+        return max(placed.cycles for placed in self.placed)
 
     def registers(self) -> int:
         """Registers on the longest way from an input of the network to an output, memories left out."""
@@ -105,6 +134,8 @@ class Design:
             before = {i: senders[stream.name] for i, stream in enumerate(placed.inputs)}
             taken, sent = placed.inputs[0], placed.outputs[0]
             own = placed.unit.walks(taken.order.shape[1], taken.row_beats, sent.row_beats)
+            for walk in own:
+                walk.turn = placed.times
             for walk in reversed(own):  # the first takes what no other does
                 sides = walk.sides if walk.sides is not None else tuple(before) if walk is own[0] else ()
                 if sides:
@@ -173,7 +204,11 @@ class Design:
 def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Choice], context: Context) -> Design:
     """The design of `stages`, each as `choices` says by its result; inputs of the network by their own names."""
     orders = [choices[one.name].order(one.type.shape) for one in graph.inputs]
-    inputs = [Stream(one.name, one.name, one.type, order) for one, order in zip(graph.inputs, orders, strict=True)]
+    turns = graph.turns
+    inputs = [
+        Stream(one.name, one.name, one.type, order, turns[one.name])
+        for one, order in zip(graph.inputs, orders, strict=True)
+    ]
     design = Design(name, graph, tuple(inputs), protect=context.protect)
     taps = {source.name: _fan_out(design, source, stages, graph) for source in inputs}
     for stage in stages:
@@ -182,7 +217,7 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
             source = taps[tensor].pop()
             sources.append(_appended(design, source, arriving(stage, i, choice, source.order, context)))
         unit = engine_of(choice).unit(stage, choice, [source.order for source in sources], context)
-        result = Stream(stage.result, stage.result, stage.y, unit.out_order)
+        result = Stream(stage.result, stage.result, stage.y, unit.out_order, turns[stage.result])
         design.placed.append(Placed(unit, tuple(sources), (result,)))
         taps[stage.result] = _fan_out(design, result, stages, graph)
     for output in graph.outputs:
@@ -196,7 +231,7 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
 def _appended(design: Design, source: Stream, units: list[tuple[Unit, Order]]) -> Stream:
     """The stream behind `units`, one after the other, of which each sends in its order."""
     for unit, order in units:
-        result = Stream(unit.name, source.tensor, source.type, order)
+        result = Stream(unit.name, source.tensor, source.type, order, source.frames)
         design.placed.append(Placed(unit, (source,), (result,)))
         source = result
     return source
@@ -208,9 +243,7 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
     readers += sum(output.name == stream.name for output in graph.outputs)
     ends = []
     for i in range(readers - 1):
-        pair = tuple(
-            Stream(f"{stream.tensor}_fork{i}_{side}", stream.tensor, stream.type, stream.order) for side in "ab"
-        )
+        pair = tuple(replace(stream, name=f"{stream.tensor}_fork{i}_{side}") for side in "ab")
         unit = StreamFork(f"{stream.tensor}_fork{i}", stream.bits, stream.order)
         design.placed.append(Placed(unit, (stream,), pair))
         ends.append(pair[0])
@@ -289,7 +322,7 @@ def _insert_fifos(design: Design, device: Device) -> None:
         return
     slowest = design.slowest()
     inputs = design.inputs
-    reached = {stream.name: _Reached(stream.name, np.arange(1, stream.order.beats + 1)) for stream in inputs}
+    reached = {stream.name: _Reached(stream.name, np.arange(1, stream.beats + 1)) for stream in inputs}
     result = []
     for placed in design.placed:
         unit, bases = placed.unit, [reached[stream.name].base for stream in placed.inputs]
@@ -297,7 +330,7 @@ def _insert_fifos(design: Design, device: Device) -> None:
             if base != bases[0]:
                 _make_one(bases[0], base, placed, reached)
         progress = np.maximum.reduce(
-            [reached[stream.name].when(unit.needs(i)) for i, stream in enumerate(placed.inputs)]
+            [reached[stream.name].when(placed.needs(i)) for i, stream in enumerate(placed.inputs)]
         )
         if len(placed.inputs) > 1:
             placed = _queued(placed, bases, reached, result, device, slowest)
@@ -315,8 +348,7 @@ def _make_one(base: str, other: str, placed: Placed, reached: dict[str, _Reached
     """The time of what comes from input `other` becomes that of `base`, at the first unit that reads of both."""
     sides = [(i, reached[stream.name]) for i, stream in enumerate(placed.inputs)]
     ours, theirs = (
-        np.maximum.reduce([side.when(placed.unit.needs(i)) for i, side in sides if side.base == of])
-        for of in (base, other)
+        np.maximum.reduce([side.when(placed.needs(i)) for i, side in sides if side.base == of]) for of in (base, other)
     )
     end, last = (max(side.progress[-1] for side in reached.values() if side.base == of) for of in (base, other))
     times = np.append(ours, end)[np.searchsorted(theirs, np.arange(last + 1))]  # a beat no longer needed: at the end
@@ -340,7 +372,7 @@ def _queued(
         depth = _depth(placed, i, [reached[stream.name] for stream in placed.inputs], bases, slowest)
         if depth:
             fifo = StreamFifo(f"{placed.unit.name}_{i}", stream.bits, depth, stream.order, device)
-            behind = Stream(f"{stream.name}_queued{i}", stream.tensor, stream.type, stream.order)
+            behind = replace(stream, name=f"{stream.name}_queued{i}")
             result.append(Placed(fifo, (stream,), (behind,)))
             reached[behind.name] = reached[stream.name].behind(fifo)
             stream = behind
@@ -353,17 +385,17 @@ def _depth(placed: Placed, i: int, sides: list[_Reached], bases: list[str], slow
     unit, stream, side = placed.unit, placed.inputs[i], sides[i]
     if bases.count(bases[i]) == 1:  # nothing that it could starve
         return 2 + unit.pauses(i) if unit.pauses(i) else 0
-    ready = [other.when(unit.needs(j)) for j, other in enumerate(sides)]
+    ready = [other.when(placed.needs(j)) for j, other in enumerate(sides)]
 
     def ahead_at(progress: np.ndarray) -> int:
-        return max(1, int((side.come(progress) - unit.holds(i)).max()))
+        return max(1, int((side.come(progress) - placed.holds(i)).max()))
 
     ahead, pauses, late = ahead_at(np.maximum.reduce(ready)), unit.pauses(i), 0
     inside = max(1, *(unit.pauses(j) for j in range(len(sides)) if j != i))  # what it takes in one go
-    if ahead >= stream.order.beats:  # the whole frame: not of the side that is waited for
+    if ahead >= stream.beats:  # the whole turn: not of the side that is waited for
         ahead = ahead_at(np.maximum.reduce(ready[:i] + ready[i + 1 :]))
         latest = max(other.delay for other in sides) - side.delay
-        late = -(-latest * stream.order.beats // slowest) if ahead > 1 else 0
+        late = -(-latest * stream.beats // slowest) if ahead > 1 else 0
     registers = [other.registers for other, base in zip(sides, bases, strict=True) if base == bases[i]]
     uneven = max(registers) - min(registers)
     if not (ahead > 1 or uneven or side.stops or pauses):

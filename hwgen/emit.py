@@ -142,7 +142,7 @@ def manifest(
             "kind": unit.kind,
             "module": unit.module,
             "instance": unit.instance,
-            "cycles": unit.cycles(),
+            "cycles": placed.cycles,
             "estimate": unit.estimate(),
             "parameters": {each.name: each.value for each in _overrides(unit, design)},
         }
@@ -263,9 +263,10 @@ def border_wires(stream: Stream) -> dict:
         "name": stream.name,
         "bits": side * bits,
         "range": f"[{side * bits - 1}:0] ",
-        "beats": stream.order.beats,
+        "beats": stream.beats,
         "words": f"{bits} bits, {'signed' if stream.type.qtype.signed else 'unsigned'}, worth 2^{stream.type.exponent}"
         f"; {stream.order.beats * side} words a frame, by row, then column, then channel"
+        + (f"; {stream.frames} frames a turn" if stream.frames > 1 else "")
         + (f"; {side} a beat, the first in the lowest bits" if side > 1 else ""),
         "note": f"{stream.tensor}: {stream.type}{lanes}{together}",
     }

@@ -48,6 +48,7 @@ KEYS = {
     "target": str,
     "requantizations": list,
     "exactness": list,
+    "substitutions": list,
     "build_id": int,
     "sources": list,
     "roms": dict,
@@ -83,7 +84,8 @@ def build(
     check_writable(out)
     board = load_board(config.board)
     progress("import")
-    graphs, notes = _read_all([(model, example_inputs), *modes], config)
+    networks = [(model, example_inputs), *modes]
+    graphs, notes = _read_all(networks, config)
     with no_collector():
         progress("schedule")
         plan = _planned(config.name or _name(out), graphs, config, board, progress)
@@ -96,7 +98,10 @@ def build(
         for number, golden in enumerate(design.graphs):
             files |= dict(zip(store.names(number), store.dump(golden), strict=True))
         files[CONSTRAINTS] = board.constraints
-        files[MANIFEST] = seal(manifest(plan, board, files, config, notes))
+        # what a reader of another tool's file put in the place of its numbers
+        substitutions = [line for network, _ in networks for line in getattr(network, "notes", [])]
+        known = manifest(plan, board, files, config, notes) | {"substitutions": substitutions}
+        files[MANIFEST] = seal(known)
         progress("write")
         write(out, files)
     return design
@@ -185,6 +190,8 @@ def _read_all(
         graph, found = read_model(model, example_inputs, config.requantization)
         graphs.append(run_passes(graph))
         notes += found
+    if len(networks) > 1 and any(count > 1 for graph in graphs for count in graph.turns.values()):
+        raise BadInput("modes, and time steps that begin or end inside", "--modes", "leave StepsIn and StepsOut out")
     return graphs, notes
 
 

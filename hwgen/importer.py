@@ -178,6 +178,7 @@ class Importer(Tensors):
         if unknown:
             return self._stand_in(node.meta.get("val"))
         self.args, self.kwargs = args, kwargs
+        self.batch = self._batch_of(node, values)
         if found is None:
             result = self.pointwise()
         else:
@@ -193,6 +194,11 @@ class Importer(Tensors):
                 ) from None
             result = found.function(self, *args, **kwargs)
         return self._shaped(result, node.meta.get("val"))
+
+    def _batch_of(self, node, values: dict[str, object]):
+        """The frames of what a call takes, as torch has them."""
+        read = [n.meta["val"] for n in node.all_input_nodes if isinstance(values.get(n.name), Tensor)]
+        return read[0].shape[0] if read and read[0].dim() else self.batch
 
     def _constant(self, node, args: list, kwargs: dict):
         """The value of a call of constants alone, in float64; memory is shared as in torch."""

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
 from math import lcm
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 
+from hwgen.errors import UnsupportedLayer
 from hwgen.nn_affine import ROUNDINGS
 from hwgen.qtype import QType
 
@@ -67,6 +70,7 @@ class Op:
     of_integers  whether its result depends on the integers of its one input, not on what they are worth
     frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that
                  follow each other
+    multiple     frames of its result for each that it takes
     """
 
     window: "Window | None" = None
@@ -76,6 +80,7 @@ class Op:
     of_integers: ClassVar[bool] = False
     pixelwise: bool = False
     frames: int = 1
+    multiple: Fraction = Fraction(1)
 
     @property
     def has_weights(self) -> bool:
@@ -216,10 +221,38 @@ class Graph:
             types[node.name] = node.op.infer(*(types[name] for name in node.inputs))
         return types
 
+    @cached_property
+    def rates(self) -> dict[str, Fraction]:
+        """Frames of each tensor for one of an input."""
+        rates = {one.name: Fraction(1) for one in self.inputs}
+        for node in self.nodes:
+            of = {name: rates[name] for name in node.inputs}
+            if len(set(of.values())) > 1:
+                raise UnsupportedLayer(
+                    "it joins " + " and ".join(f"{rate} frames of {name}" for name, rate in of.items()),
+                    node.name,
+                    "let all that it reads pass as many time steps: hwgen.nn.StepsIn and StepsOut",
+                )
+            rates[node.name] = rates[node.inputs[0]] * node.op.multiple
+        return rates
+
+    @property
+    def turn(self) -> int:
+        """Frames of an input for which each tensor has whole frames; 1 unless some leave time steps out."""
+        return lcm(*(rate.denominator for rate in self.rates.values()))
+
     @property
     def frames(self) -> int:
-        """Frames of a sample: before and behind each so many, no op holds anything of frames before."""
-        return lcm(*(node.op.frames for node in self.nodes))
+        """Frames of a sample at the inputs: before and behind each so many, no op holds anything of frames before."""
+        rates = self.rates
+        samples = (Fraction(node.op.frames) / rates[node.inputs[0]] for node in self.nodes)
+        return lcm(self.turn, *(sample.numerator for sample in samples))
+
+    @property
+    def turns(self) -> dict[str, int]:
+        """Frames of each tensor in a turn."""
+        turn = self.turn
+        return {name: int(rate * turn) for name, rate in self.rates.items()}
 
     def sending(self, renamed: Mapping[str, str]) -> tuple[Output, ...]:
         """The outputs, where those of the tensors of `renamed` are of others."""

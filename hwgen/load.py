@@ -22,14 +22,16 @@ import hwgen.nn  # registers the custom ops that a program may hold
 import hwgen.nn_affine  # noqa: F401
 from hwgen.collector import no_collector
 from hwgen.errors import BadInput, HwgenError
-from hwgen.formats import read_network, readers
+from hwgen.formats import check_asked, read_network, readers
 from hwgen.simulate import Array, Batch
 
 
-def load(net: str, target: str = "exact") -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]:
+def load(
+    net: str, target: str = "exact", **asked
+) -> tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]:
     """What NET on the command line names, as hwgen.build takes it: the program of `file.pt2` and None, or the
     (module, example_inputs) that `file.py:function` returns, or that a reader of hwgen/formats/ makes of another file,
-    for a target of BuildConfig.
+    for a target of BuildConfig and with what it is asked beyond.
 
     A `.py` file is the user's own program and is run; a `.pt2` file is data, and nothing in it is executed.
     """
@@ -37,10 +39,11 @@ def load(net: str, target: str = "exact") -> tuple[nn.Module | ExportedProgram, 
     path = Path(name)
     if not path.is_file():
         raise BadInput(f"there is no file {name}", net, "name a .pt2 file, or path.py:function")
+    if path.suffix in readers() and not function:
+        return read_network(name, target, **asked)
+    check_asked([option for option, value in asked.items() if value is not None], (), name)
     if path.suffix == ".pt2":
         return _load_program(path), None
-    if path.suffix in readers() and not function:
-        return read_network(name, target)
     if path.suffix != ".py" or not function:
         raise BadInput(
             f"{net} is neither a .pt2 file nor path.py:function, nor a file of {', '.join(readers())}",

@@ -30,7 +30,8 @@ Edge = tuple[str, str, int]  # from a stage or an input, to a stage, as its inpu
 
 @dataclass(frozen=True, eq=False)
 class Price:
-    """What units cost, as those between two stages' results: cycles of the slowest, and what all take, by RESOURCES."""
+    """What units cost, as those between two stages' results: cycles of the slowest for a turn of the border, which is a
+    frame unless time steps begin or end there, and what all take, by RESOURCES."""
 
     cycles: int
     units: tuple[Unit, ...]
@@ -92,6 +93,7 @@ class Menu:
         self.limits = Limits(
             None, config.most_lanes, config.pixels, dsp, memories, self.have, board.device, config.protection
         )
+        self.turns = graph.turns
         self.engines = self._engines()
         self.edges: list[Edge] = [
             (tensor, stage.result, i) for stage in stages for i, tensor in enumerate(stage.inputs)
@@ -153,13 +155,20 @@ class Menu:
         if result == OUTPUT:
             kind = self.of_input[source] if source in self.of_input else self.of_result[source].y
             units = [unit for unit, _ in leaving(source, kind, order, self.context)]
+            cycles = [unit.cycles() * self.turns[source] for unit in units]
         else:
             stage = self.of_result[result]
             reading = arriving(stage, i, after, order, self.context)
             units = [unit for unit, _ in reading]
+            cycles = [unit.cycles() * self.turns[source] for unit in units]
             if i == 0:
                 units.append(self.unit(stage, after, i, reading[-1][1] if reading else order))
-        return Price(max((unit.cycles() for unit in units), default=0), tuple(units))
+                cycles.append(units[-1].cycles() * self.times(stage))
+        return Price(max(cycles, default=0), tuple(units))
+
+    def times(self, stage: Stage) -> int:
+        """How often in a turn of the border its unit is as at first (hwgen.design.Placed.times)."""
+        return min(self.turns[stage.result], *(self.turns[name] for name in stage.inputs))
 
     def options(self, limit: float) -> dict[str, list[Choice]]:
         """What is worth considering where no layer may take more cycles than `limit`, of each stage."""
@@ -169,8 +178,7 @@ class Menu:
         for source, kind in self.of_input.items():
             readers = [stage.result for stage in self.stages if source in stage.inputs]
             wanted = [choice.order(kind.shape) for name in readers for choice in found[name]] or [Order(kind.shape)]
-            by_pixels = [order.pixels if order != Order(kind.shape) else 0 for order in wanted]
-            found[source] = [Border(pixels) for pixels in sorted(set(by_pixels))]
+            found[source] = [Border(n) for n in sorted({order.side if order.lanes == 1 else 1 for order in wanted})]
         found[OUTPUT] = [Border()]
         return found
 
@@ -183,7 +191,7 @@ class Menu:
         def sides() -> list[Order]:
             return [self.order(name, choice) for name in stage.inputs for choice in (known or {}).get(name, [])]
 
-        limits = replace(self.limits, cycles=limit)
+        limits = replace(self.limits, cycles=None if limit is None else limit / self.times(stage))
         return [choice for engine in self.engines[stage.result] for choice in engine.choices(stage, limits, sides)]
 
     def meeting(self, interval: float, budget: Mapping[str, float]) -> tuple[dict[str, Choice] | None, float]:

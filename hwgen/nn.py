@@ -16,6 +16,10 @@ from hwgen.nn_recurrent import LSTM as LSTM
 from hwgen.nn_recurrent import RNN as RNN
 from hwgen.nn_sequence import LayerNorm as LayerNorm
 from hwgen.nn_sequence import Softmax as Softmax
+from hwgen.nn_spiking import LI as LI
+from hwgen.nn_spiking import LIF as LIF
+from hwgen.nn_spiking import StepsIn as StepsIn
+from hwgen.nn_spiking import StepsOut as StepsOut
 
 
 def reciprocal(count: int, bits: int) -> tuple[int, int]:

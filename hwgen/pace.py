@@ -38,9 +38,9 @@ class Walkable(Protocol):
 
 @dataclass(frozen=True)
 class Pace:
-    """interval -- predicted cycles between two frames in the long run: the slowest unit's, and what units add by
-    waiting for each other; latency -- those from the first word of a frame into the empty network to the last word of
-    its result"""
+    """interval -- predicted cycles between two turns of the border in the long run, which are frames unless the network
+    leaves time steps out: the slowest unit's, and what units add by waiting for each other; latency -- those from the
+    first word of a turn into the empty network to the last word of its result"""
 
     interval: int
     latency: int
@@ -81,7 +81,7 @@ def _ends(walks: list[Walk]) -> list[float]:
             walk = walks[heapq.heappop(events)[1]]
             walk.finish(now)
             moved += walk.around
-        if len(ends) < min(walk.frame for walk in sending):
+        if len(ends) < min(walk.frame // walk.turn for walk in sending):
             ends.append(now)
     return ends
 

@@ -1,5 +1,6 @@
 """What turns a stream from one order of beats into another."""
 
+from dataclasses import replace
 from math import gcd
 
 from hwgen.engines import Choice, Context, engine_of
@@ -38,7 +39,7 @@ def _turned(name: str, kind: TensorType, order: Order, wanted: Order, context: C
         units.append((TermLanes(stage, Fold(wanted.lanes), order, context.device, protect=context.protect), fold))
         order = fold
     if order.side % wanted.side and wanted.side % order.side:
-        one = order.by_pixels(gcd(order.pixels, wanted.pixels))
+        one = replace(order, side=gcd(order.side, wanted.side))
         units.append((StreamNarrow(f"{name}_apart", kind.qtype.bits, order, one), one))
         order = one
     if order.side > wanted.side:

@@ -16,11 +16,24 @@ SYNTHESIS = {
     "vivado implement": "vivado/implement.json",
 }
 
+FROM_TO = "cycles from frame to frame"
+MOST = "cycles from frame to frame, the most that any data take"
+MEAN = "cycles from frame to frame, the mean of those verified"
 LATENCY = "cycles from the first word in to the last word of the first frame out"
 FIRST_WORD = "cycles from the first word in to the first word out"
 # what a record of verify holds
 RUN = {"simulator", "stall", "seed", "sources"}
-RESULT = {"edited", "frames", "equal", "interval", "first_word", "latency", "compile_seconds", "run_seconds"}
+RESULT = {
+    "edited",
+    "frames",
+    "equal",
+    "interval",
+    "mean_interval",
+    "first_word",
+    "latency",
+    "compile_seconds",
+    "run_seconds",
+}
 
 
 def report(folder: str | Path) -> tuple[dict, str]:
@@ -35,6 +48,8 @@ def report(folder: str | Path) -> tuple[dict, str]:
     is_sound = verification and not verification["stale"] and "failed" not in verification
     run = verification if verification and is_sound and verification["stall"] == 0 else {}
     measured = None if known["modes"] else run.get("interval")  # of frames of any mode it is none of these
+    varies = [unit["name"] for unit in known["units"] if unit.get("varies")]
+    measured = run.get("mean_interval") if varies else measured
     interval, source = measured or known["interval"], "measured" if measured else "predicted"
     for unit in known["units"]:
         # the terms that a frame needs, over what could have been added in the network's interval
@@ -53,15 +68,16 @@ def report(folder: str | Path) -> tuple[dict, str]:
             "clock_mhz": board.clock_mhz,
             "resources": board.resources,
         },
-        "build": {"interval": interval, "interval_source": source, "units": known["units"]},
+        "build": {"interval": interval, "interval_source": source, "units": known["units"], "varies": varies},
         "border": _border(known),
         "modes": _modes(known, run),
         "target": known["target"],
         "requantizations": known["requantizations"],
         "exactness": known["exactness"],
+        "substitutions": known["substitutions"],
         "verification": verification,
         "synthesis": synthesis,
-        "rates": _rates(known, board, run, interval, source),
+        "rates": _rates(known, board, run, interval, source, bool(varies)),
         "changed": changed,
         "seconds": read_record(folder / SECONDS) or {},
     }
@@ -114,9 +130,11 @@ def _verification(folder: Path, known: dict) -> dict | None:
     return record | {"stale": record["sources"] != sources_digest(folder, known)}
 
 
-def _rates(known: dict, board: Board, run: dict, interval: int, source: str) -> list[dict]:
+def _rates(known: dict, board: Board, run: dict, interval: float, source: str, varies: bool) -> list[dict]:
+    most = [{"what": MOST, "value": known["interval"], "source": "predicted"}] if varies else []
     return [
-        {"what": "cycles from frame to frame", "value": interval, "source": source},
+        *most,
+        {"what": MEAN if varies and source == "measured" else FROM_TO, "value": interval, "source": source},
         {
             "what": f"frames/s at an assumed {board.clock_mhz:g} MHz",
             "value": f"{board.clock_mhz * 1e6 / interval:,.0f}",

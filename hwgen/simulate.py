@@ -46,9 +46,10 @@ class Run:
     traces     stream name -> int64 [N, activations], for the streams inside, if traced
     cycles     clocks in which the network was busy: from that of the first word in to that of the last word out
     first_word clocks from the first word in to the first word out
-    latency    clocks from the first word in to the last word of the first frame out, on whatever output
-    interval   clocks from one frame's last word to the next one's, the median; None for fewer than three frames
-    ended      int64 [N]: the clock of each frame's last word
+    latency    clocks from the first word in to the last word of the first turn out, on whatever output
+    interval   clocks from one turn's last word to the next one's, the median; None for fewer than three turns
+    ended      int64 [turns]: the clock of each turn's last word; a turn is a frame unless the network leaves time steps
+               out (hwgen.ir.Graph.turn)
     seconds    to compile the simulator, and to run it
     """
 
@@ -60,6 +61,11 @@ class Run:
     interval: int | None
     ended: np.ndarray
     seconds: Seconds
+
+    @property
+    def mean_interval(self) -> float | None:
+        """The mean of what `interval` is the median of, to a tenth of a clock."""
+        return round(float(np.diff(self.ended).mean()), 1) if len(self.ended) > 2 else None
 
 
 def simulate(
@@ -109,7 +115,7 @@ def check_run(
         raise BadInput(f"the inputs have different numbers of frames: {each}", "--input", "give as many of each")
     if count % graph.frames:
         raise BadInput(f"{count} frames are no whole samples", "--input", f"give a multiple of {graph.frames} frames")
-    if count * max(stream.order.beats for stream in (*design.inputs, *design.outputs)) > WORD:
+    if count * max(stream.beats for stream in (*design.inputs, *design.outputs)) > WORD:
         raise BadInput(f"{count} frames are more words than one run can count", "--input", "give fewer with --count")
     floats = [_floats(array) for array in arrays]
     modes = modes_of(design, mode, count, seed)
@@ -151,13 +157,13 @@ def in_modes(
     modes: np.ndarray, function: Callable[..., Sequence[torch.Tensor]], *tensors: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
     """What function(mode, *tensors) gives for the frames [N] of each mode, in the order of the frames."""
+    if (modes == modes[0]).all():
+        return tuple(function(int(modes[0]), *tensors))
     found: dict[int, Sequence[torch.Tensor]] = {}
     places = {int(mode): torch.from_numpy(np.flatnonzero(modes == mode)) for mode in np.unique(modes)}
     for mode, at in places.items():
         found[mode] = function(mode, *(tensor[at] for tensor in tensors))
     first = next(iter(found.values()))
-    if len(found) == 1:
-        return tuple(first)
     merged = tuple(part.new_empty((len(modes), *part.shape[1:])) for part in first)
     for mode, at in places.items():
         for whole, part in zip(merged, found[mode], strict=True):
@@ -253,11 +259,12 @@ def run_frames(
             _write_words(work / f"input{i or ''}.hex", stream.order.flatten(values), stream, tags)
         if design.loadable:
             np.savetxt(work / "load.hex", lists_of(design, {})[1], fmt="%x")
-        patience = int((2 * sum(p.unit.cycles() for p in design.placed) + SLACK) / (1 - stall) ** 2)
+        patience = int((2 * sum(p.cycles for p in design.placed) + SLACK) / (1 - stall) ** 2)
+        turns = len(frames[0]) // design.graph.turn
         settings = {
             "chance": max(round(stall * 65536), 1) if stall else 0,
             "seed": seed % (1 << 32) or 1,
-            "frames": len(frames[0]),
+            "frames": turns,
             "patience": min(patience, WORD - 1),  # the counter must be able to exceed it
         }
         (work / "settings.json").write_text(json.dumps(settings))
@@ -267,11 +274,11 @@ def run_frames(
             raise ToolFailed(
                 f"the network stopped: no word moved for {settings['patience']} clocks", str(work), remedy(folder)
             )
-        words, ended = _outputs(work, folder, design, len(frames[0]))
+        words, ended = _outputs(work, folder, design, turns)
         traces = {}
         if traced:
             files = {stream: work / f"trace_{stream.name}.hex" for stream in design.streams()}
-            traces = {s.name: _read_words(path, s, folder, len(frames[0])) for s, path in files.items()}
+            traces = {s.name: _read_words(path, s, folder, turns) for s, path in files.items()}
         return Run(
             words=words,
             traces=traces,
@@ -285,14 +292,16 @@ def run_frames(
 
 
 def _outputs(work: Path, folder: Path, design: Design, count: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """The first `count` frames of each output, and the clocks [count] at which they had ended on all."""
+    """The frames of the first `count` turns of each output, and the clocks [count] at which these had ended on all."""
     words, ended = [], []
     for i, stream in enumerate(design.outputs):
         n = i or ""
         out = _read_words(work / f"output{n}.hex", stream, folder, count)
         at = np.loadtxt(work / f"frames{n}.txt", dtype=np.int64, ndmin=1)
-        if len(out) < count or len(at) < count:
-            raise ToolFailed(f"the simulation left {len(out)} of {count} frames", str(work), "look for a full disk")
+        if len(out) < count * stream.frames or len(at) < count:
+            raise ToolFailed(
+                f"the simulation left {len(out)} of {count * stream.frames} frames", str(work), "look for a full disk"
+            )
         words.append(out)
         ended.append(at[:count])
     return tuple(words), np.max(ended, axis=0)
@@ -418,15 +427,15 @@ def _write_words(path: Path, words: np.ndarray, stream: Stream, tags: np.ndarray
     path.write_text("".join(f"{row.tobytes().hex()}\n" for row in np.packbits(beats, axis=1)))
 
 
-def _read_words(path: Path, stream: Stream, folder: Path, frames: int | None = None) -> np.ndarray:
-    """int64 [N, activations] of a stream's file; `frames` leaves out what was sent after the last frame wanted."""
+def _read_words(path: Path, stream: Stream, folder: Path, turns: int | None = None) -> np.ndarray:
+    """int64 [N, activations] of a stream's file; `turns` leaves out what was sent after the last one wanted."""
     qtype, side = stream.type.qtype, stream.order.side
     text = path.read_text().split()
     unknown = [word for word in text if not set(word) <= set("0123456789abcdef")]
     if unknown:
         raise ToolFailed(f"the network sent a word that is not known: {unknown[0]}", str(path), remedy(folder))
-    if frames is not None:
-        text = text[: frames * stream.order.beats]
+    if turns is not None:
+        text = text[: turns * stream.beats]
     if side == 1:
         words = np.array([int(word, 16) for word in text], np.int64)
     else:

@@ -13,7 +13,7 @@ class Order:
 
     A beat carries `side` activations that follow each other, the first in its lowest bits: one; or with several lanes
     all lanes of a channel, where a lane without a pixel carries anything; or with one lane all channels of one or more
-    pixels.
+    pixels, or of a row so many that whole beats are a row.
 
     channels -- which channel comes at each place; empty: in their own order
     """
@@ -37,7 +37,7 @@ class Order:
 
     @property
     def pixels(self) -> int:
-        """Whole pixels in a beat; 0 where it is one activation of several channels, or several lanes."""
+        """Whole pixels in a beat; 0 where it has some activations of a pixel only, or several lanes."""
         return self.side // self.shape[0] if self.lanes == 1 else 0
 
     def by_pixels(self, pixels: int) -> "Order":

@@ -33,22 +33,26 @@ def verify(
     """Runs the build in `folder` on real numbers [N, *input shape], of several inputs a list of these or they by name,
     and compares every integer of every output with the golden model's.
 
-    labels -- int [N]: adds the accuracy of the largest value of the first output
+    labels -- int [N], one for each frame of the first output: adds the accuracy of its largest value
     edited -- whether files of the build may have been changed; as in `hwgen.simulate`
     mode -- of a build with several, as in `hwgen.simulate`; default: that of each frame at random
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
-    wrote them), frames, equal (frames); cycles, interval, first_word, latency as in `hwgen.simulate.Run`;
-    predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from one to the next, None
-    where too few followed each other; compile_seconds, run_seconds; accuracy; and leaves it in the build for the
-    report. When a frame differs, the network is run again with every stream recorded, up to the first wrong frame, and
-    Mismatch names the first wrong place; a run that failed is recorded as `failed`, what was wrong.
+    wrote them), frames, equal (frames); cycles, interval, mean_interval, first_word, latency as in
+    `hwgen.simulate.Run`; predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from
+    one to the next, None where too few followed each other; compile_seconds, run_seconds; accuracy; and leaves it in
+    the build for the report. When a frame differs, the network is run again with every stream recorded, up to the first
+    wrong frame, and Mismatch names the first wrong place; a run that failed is recorded as `failed`, what was wrong.
     """
     folder = Path(folder)
     known, changed = read_build(folder, edited)
     design = read_design(folder, edited)
     mode = "random" if mode is None and design.modes else mode
     frames, modes = check_run(folder, design, x, simulator, stall, mode, seed)
-    labels = None if labels is None else _check_labels(labels, len(frames[0]))
+    labels = (
+        None
+        if labels is None
+        else _check_labels(labels, len(frames[0]) // design.graph.turn * design.outputs[0].frames)
+    )
     record = folder / VERIFICATION
     with writing(record):
         record.unlink(missing_ok=True)
@@ -101,7 +105,8 @@ def _compare(
     golden = in_modes(modes, lambda mode, *q: golden_of(design.graphs[mode], q), *frames)
     wrong = np.zeros(count, bool)
     for stream, sent, want in zip(design.outputs, run.words, golden, strict=True):
-        wrong |= (sent != stream.order.flatten(want)).any(axis=1)
+        of_turns = (sent != stream.order.flatten(want)).reshape(count // design.graph.turn, -1).any(axis=1)
+        wrong |= of_turns.repeat(design.graph.turn)
     if wrong.any():
         first = int(np.argmax(wrong))
         until = tuple(each[: first - first % sample + sample] for each in frames)
@@ -116,6 +121,7 @@ def _compare(
         "equal": count,
         "cycles": run.cycles,
         "interval": run.interval,
+        "mean_interval": run.mean_interval,
         "first_word": run.first_word,
         "latency": run.latency,
         "compile_seconds": round(run.seconds.compile, 2),
@@ -167,14 +173,16 @@ def _locate(
     seed: int,
 ) -> str:
     """Where the last sample of `frames` first goes wrong, in the order of the graph."""
-    sample, count = design.graph.frames, len(frames[0])
+    turn = design.graph.turn
+    samples = design.graph.frames // turn, len(frames[0]) // turn
     run = run_frames(folder, design, frames, simulator, stall, seed, traced=True, modes=modes)
-    golden = dict(design.graphs[modes[-1]].trace(*(each[-sample:] for each in frames)))
+    golden = dict(design.graphs[modes[-1]].trace(*(each[-design.graph.frames :] for each in frames)))
     senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
     for stream in design.streams():
         where = f"{senders.get(stream.name, 'input')} (stream {stream.name})"
         want = golden[stream.tensor]
         sent = run.traces[stream.name]
+        sample, count = (turns * stream.frames for turns in samples)
         if len(sent) < count:
             return f"{where} sent {len(sent)} of {count} frames"
         got = stream.order.unflatten(sent[count - sample :][:sample])

@@ -138,6 +138,7 @@ class Walk:
     sides -- the inputs of its unit that it takes; None: of the first walk, those that no other takes
     before, behind -- by its sides whose rows it takes, and who takes its own
     last -- whether it sends the network's output
+    turn -- its frames in a turn of the network's border
     gap -- cycles at least from the last beat that it sends of a frame to the first of the next one, in which a reader
     may rest; behind a memory that goes on filling no reader's rest is in the way
     """
@@ -152,6 +153,7 @@ class Walk:
     last: bool = False
     gap: float = inf
     number: int = 0
+    turn: int = 1
     frame: int = 0
     at: int = 0  # the step
     row: int = 0  # the next one to send

@@ -207,7 +207,41 @@ def make_network(random: Random) -> Network:
     mixed = tuple(random.choice(("lanes", "spatial", "auto")) for _ in range(5))
     engines = random.choice((("lanes",), ("lanes",), ("spatial",), ("spatial",), ("auto",), mixed, mixed))
     pixels, levels = random.choice((1, 1, 2, 3, 4, 6, 16)), random.choice((1, 1, 2, 3, 5, 64))
+    if random.random() < 0.06:
+        x, module, engines = _spiking(random)
     return Network(module.eval(), x, lanes, stall, engines, pixels, levels)
+
+
+def _spiking(random: Random) -> tuple[torch.Tensor, nn.Module, tuple[str, ...]]:
+    """A batch and a network of activations of one bit, between linear layers and pointwise convolutions, and its
+    engines: some frames have no spike, others nothing else."""
+    shape = random.choice(
+        ((random.randint(1, 90),), (random.randint(1, 9), random.randint(1, 5), random.randint(1, 5)))
+    )
+    rng = np.random.default_rng(random.getrandbits(32))
+    chance = np.array([0.0, 1.0, 1.0, *(random.choice((0.05, 0.2, 0.6)) for _ in range(3))])
+    x = torch.from_numpy((rng.random((6, *shape)) < chance.reshape(-1, *[1] * len(shape))).astype(np.float64))
+    here = Here((), x, 0.0, 0).then(ActQuant(1, 0), 1.0, 0)
+    for last in [False] * random.randint(0, 2) + [True]:
+        if len(here.shape) > 1 and (last or random.random() < 0.5):
+            here = here.then(nn.Flatten(), work=0)
+        channels, outputs = here.shape[0], random.randint(1, 30)
+        layer = nn.Linear(channels, outputs) if len(here.shape) == 1 else nn.Conv2d(channels, outputs, 1)
+        weight, exponent = _weights(random, tuple(layer.weight.shape))
+        exponent += here.exponent
+        bias, finer = _bias(random, outputs, exponent)
+        _set(layer.weight, weight)
+        _set(layer.bias, np.zeros(outputs) if bias is None else bias)
+        bound = float(np.abs(weight).reshape(outputs, -1).sum(axis=1).max()) * here.reach
+        here = here.then(layer, bound + (0.0 if bias is None else float(np.abs(bias).max())), min(exponent, finer))
+        if last and random.random() < 0.3:
+            break
+        met = math.floor(math.log2(max(float(here.values.abs().max()), 2.0**here.exponent)))
+        bits = random.choice((2, 8)) if last else 1
+        grid = min(max(met + random.randint(-3, 1), -64), 64)
+        here = here.then(ActQuant(bits, grid, bits > 1), 2.0 ** (grid + bits), grid)
+    engines = random.choice((("spikes", "spikes"), ("spikes", "lanes"), ("auto", "spikes")))
+    return x, nn.Sequential(*here.modules).float(), engines
 
 
 class TooMuch(Exception):

@@ -22,6 +22,7 @@ from hwgen.flow import read_manifest
 from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
 from hwgen.nn import GRU, LSTM, ActQuant, LayerNorm, Softmax
+from hwgen.nn_spiking_recurrent import RecurrentLIF
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
@@ -246,3 +247,57 @@ def test_netlist_over_a_sequence_equals_the_module(kind, board, tmp_path, monkey
     with torch.no_grad():
         want = net.double()(x.double()).numpy()
     assert np.array_equal(y, want) and len(np.unique(want)) > 5
+
+
+@pytest.mark.sim
+def test_netlist_of_spikes_that_come_back_equals_the_module(tmp_path):
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randint(-3, 4, (4, 4), generator=generator, dtype=torch.float64)
+    options = {"leak": (1, 3), "threshold": 5.0, "guard": 3, "rounding": "half_up", "synapse": (1,)}
+    net = nn.Sequential(ActQuant(4, 0, signed=True), RecurrentLIF(weight, 3, 0, **options)).double().eval()
+    x = torch.randint(-5, 8, (15, 4), generator=generator).double()
+    folder = tmp_path / "small_net"
+    hwgen.build(net, (x[:1],), out=folder)
+    replace_core(folder)
+    y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True)
+    with torch.no_grad():
+        want = net(x).numpy()
+    assert np.array_equal(y, want) and 0.2 < want.mean() < 0.8
+
+
+class Turned(nn.Module):
+    """Two 1x1 convolutions; outputs of the second share lists. Of a seed its weights and where its quantizer clamps."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.quantize, self.act = ActQuant(3, -2), ActQuant(4 - seed, -1)
+        self.first, self.second = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1)
+        part = torch.randint(-2, 3, (2, 4, 1, 1), generator=generator) / 2
+        for layer, weight in (
+            (self.first, torch.randint(-1, 3, (4, 2, 1, 1), generator=generator) / 2),
+            (self.second, torch.cat([part, part.roll(-2, 1)])),
+        ):
+            layer.weight.data = weight
+            layer.bias.data = torch.randint(-3, 4, (len(weight) // 2,), generator=generator).repeat(2) / 8
+
+    def forward(self, x):
+        return self.second(self.act(self.first(self.quantize(x))))
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(("protect", "modes"), [("ecc,tmr-control", 1), ("ecc", 2)])
+def test_netlist_of_shared_lists_protected_and_chosen_equals_the_module(protect, modes, tmp_path, monkeypatch):
+    only(monkeypatch, "lut")
+    nets, x = [Turned(seed).eval() for seed in range(modes)], torch.rand(8, 2, 3, 4) * 2
+    folder, config = tmp_path / "small_net", BuildConfig(engine="lanes", lanes=4, protect=protect)
+    design = hwgen.build(nets[0], (x[:1],), out=folder, config=config, modes=[(net, (x[:1],)) for net in nets[1:]])
+    units = {placed.unit.name: placed.unit for placed in design.placed}
+    assert units["second"].times == (2 if modes == 1 else 1)  # a list that a mode chooses is not shared
+    replace_core(folder)
+    chosen = np.array([0, 1, 1, 0, 1, 0, 0, 1]) % modes
+    y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True, **({"mode": chosen} if modes > 1 else {}))
+    with torch.no_grad():
+        want = [net.double()(x.double()).numpy() for net in nets]
+    assert np.array_equal(y, np.stack([want[mode][i] for i, mode in enumerate(chosen)]))
+    assert modes == 1 or not np.array_equal(want[0], want[1])

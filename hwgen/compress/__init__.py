@@ -9,6 +9,7 @@ from hwgen.compress.modes import PreparedModes, convert_modes, prepare_modes
 from hwgen.compress.prepare import prepare
 from hwgen.compress.prepared import Prepared
 from hwgen.compress.recipe import Recipe, Training
+from hwgen.compress.spiking import to_spiking
 
 __all__ = [
     "Diverged",
@@ -22,4 +23,5 @@ __all__ = [
     "fit",
     "prepare",
     "prepare_modes",
+    "to_spiking",
 ]

@@ -8,7 +8,7 @@ from torch import fx, nn
 
 from hwgen.compress.convert import freeze
 from hwgen.compress.modules import OWN_WEIGHTS
-from hwgen.compress.trace import BATCH_NORMS, module_of, plain
+from hwgen.compress.trace import BATCH_NORMS, NEURONS, module_of, plain
 from hwgen.errors import HwgenError, UnsupportedLayer
 from hwgen.frontend import import_model
 from hwgen.lower import lower
@@ -22,7 +22,7 @@ def left_out(network: fx.GraphModule) -> list[HwgenError]:
     found: list[HwgenError] = []
     for node in network.graph.nodes:
         module = module_of(network, node)
-        if module is None or plain(module) or isinstance(module, (*BATCH_NORMS, *OWN_WEIGHTS)):
+        if module is None or plain(module) or isinstance(module, (*BATCH_NORMS, *OWN_WEIGHTS, *NEURONS)):
             continue
         if isinstance(module, nn.PReLU) and module.num_parameters == 1:
             continue  # in a table

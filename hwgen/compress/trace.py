@@ -21,8 +21,9 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 # what is on a grid whatever it reads
-ON_GRID = (hwgen.nn.ActQuant, LearnedActQuant, Constant, Normalize, Shares, Steps)
-OWN = (*ON_GRID, Affine, hwgen.nn.AvgPool2d)
+NEURONS = (hwgen.nn.LIF, hwgen.nn.LI)
+ON_GRID = (hwgen.nn.ActQuant, LearnedActQuant, Constant, Normalize, Shares, Steps, *NEURONS)
+OWN = (*ON_GRID, Affine, hwgen.nn.AvgPool2d, hwgen.nn.StepsIn, hwgen.nn.StepsOut)
 
 
 def _names(text: str) -> frozenset[str]:
@@ -33,8 +34,8 @@ def _names(text: str) -> frozenset[str]:
 MOVES = _names("""
     cat chunk clone concat concatenate constantpad contiguous detach double expand expandas flatten flip float getattr
     getitem identity movedim narrow pad permute pixelshuffle pixelunshuffle channelshuffle repeat repeatinterleave
-    reshape reshapeas roll rot90 select slice split squeeze stack stochasticdepth swapaxes swapdims t tensorsplit tile
-    to transpose typeas unbind unflatten unfold unsqueeze upsamplenearest view viewas zeropad
+    reshape reshapeas roll rot90 select slice split squeeze stack stepsin stepsout stochasticdepth swapaxes swapdims t
+    tensorsplit tile to transpose typeas unbind unflatten unfold unsqueeze upsamplenearest view viewas zeropad
     alphadropout dropout featurealphadropout featuredropout
 """)
 # each result is one of the numbers that were read

@@ -38,14 +38,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Border(Choice):
-    """What the network's input sends: so many pixels a beat; 0: an activation a beat."""
+    """What the network's input sends: so many activations a beat, in raster order."""
 
-    pixels: int = 0
+    side: int = 1
     engine = "border"
 
     def order(self, shape):
-        raster = Order(shape)
-        return raster.by_pixels(self.pixels) if self.pixels else raster
+        return Order(shape, 1, self.side)
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,9 @@ class Context:
         return Context(device, levels, frozenset(free), protect)
 
 
+EVERY = ("lanes", "spatial", "spikes")  # the families of what has no other form
+
+
 C = TypeVar("C", bound=Choice)
 
 
@@ -116,7 +118,7 @@ class Engine(Generic[C]):
     """A way to compute stages.
 
     name       of the engine, as hwgen.json has it
-    families   the words of --engine that allow it: lanes, folded; spatial, unfolded
+    families   the words of --engine that allow it: lanes, folded; spatial, unfolded; spikes, folded by what spiked
     choice     the class of its choices
     any_order  whether it reads the channels of its inputs in any order
     passes_order  whether it reads them in any order, and sends them in that same order

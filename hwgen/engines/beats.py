@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import lcm
 from typing import TypeVar
 
-from hwgen.engines import Choice, Engine
+from hwgen.engines import EVERY, Choice, Engine
 from hwgen.stream import Order
 
 
@@ -31,7 +31,7 @@ B = TypeVar("B", bound=Beats)
 class BeatEngine(Engine[B]):
     """An engine of units that are as fast as the streams that they join."""
 
-    families = ("lanes", "spatial")
+    families = EVERY
 
     def choices(self, stage, limits, sides):
         """As one of the sides sends, an activation a beat, or so many pixels that neither side brings more."""

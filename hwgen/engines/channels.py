@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwgen.engines import Choice, Engine
+from hwgen.engines import EVERY, Choice, Engine
 from hwgen.ir import Op
 from hwgen.stream import Order
 from hwgen.units.channels import ChannelUnit
@@ -25,7 +25,7 @@ class Serial(Choice):
 class ChannelEngine(Engine[Serial]):
     """op -- the class of the ops that it computes; unit_of -- of their units"""
 
-    families = ("lanes", "spatial")
+    families = EVERY
     op: ClassVar[type[Op]]
     unit_of: ClassVar[type[ChannelUnit]]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hwgen.engines import Choice, Engine, engine
+from hwgen.engines import EVERY, Choice, Engine, engine
 from hwgen.ops.matmul import MatMul as MatMulOp
 from hwgen.stream import Order
 from hwgen.units.matmul import MatMul
@@ -27,7 +27,7 @@ class Columns(Choice):
 @engine
 class MatMulEngine(Engine[Columns]):
     name = "matmul"
-    families = ("lanes", "spatial")
+    families = EVERY
     choice = Columns
 
     def obstacle(self, stage):

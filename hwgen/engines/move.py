@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.beatmap import BeatMap
-from hwgen.engines import Choice, Engine, engine
+from hwgen.engines import EVERY, Choice, Engine, engine
 from hwgen.ops.move import Move
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -40,7 +40,7 @@ class MoveBeats(Choice):
 @engine
 class MoveEngine(Engine[MoveBeats]):
     name = "move"
-    families = ("lanes", "spatial")
+    families = EVERY
     choice = MoveBeats
 
     def obstacle(self, stage):
@@ -48,6 +48,8 @@ class MoveEngine(Engine[MoveBeats]):
 
     def choices(self, stage, limits, sides):
         """An activation a beat, and as the source sends, where the result is whole beats of that."""
+        if _op(stage).whole:
+            return [MoveBeats(1, 1, 1)]
         columns, out_columns = stage.x.shape[2], stage.y.shape[2]
         found = set()
         for order in sides():
@@ -78,7 +80,10 @@ def _all_used(lanes: int, columns: int) -> bool:
 
 def beat_map(stage: Stage, choice: MoveBeats) -> BeatMap | None:
     """Which beats become which; None where a beat that leaves would be of several that come."""
-    op = stage.op
-    assert isinstance(op, Move)
-    taken, sent = choice.order(stage.x.shape), choice.sends(stage.y.shape)
+    op, taken, sent = _op(stage), choice.order(stage.x.shape), choice.sends(stage.y.shape)
     return stage.once(("beats", taken, sent), lambda: BeatMap.of(op.index, taken, sent))
+
+
+def _op(stage: Stage) -> Move:
+    assert isinstance(stage.op, Move)
+    return stage.op

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hwgen.engines import Choice, Engine, engine
+from hwgen.engines import EVERY, Choice, Engine, engine
 from hwgen.ops.recurrent import Recurrent as RecurrentOp
 from hwgen.stream import Order
 from hwgen.units.recurrent import Recurrent
@@ -27,7 +27,7 @@ class Sums(Choice):
 @engine
 class RecurrentEngine(Engine[Sums]):
     name = "recurrent"
-    families = ("lanes", "spatial")
+    families = EVERY
     choice = Sums
 
     def obstacle(self, stage):

@@ -1,11 +1,12 @@
 """One file per format of other tools. A file says which SUFFIXES it reads, and its `read(path, target)` gives a module
-of torch operations and the inputs of an example; it is found by being here."""
+of torch operations and the inputs of an example; it is found by being here. What a format does not hold and `read`
+takes beyond that is in its ASKS."""
 
 import functools
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -18,28 +19,39 @@ Read = tuple[nn.Module, tuple[Tensor, ...]]
 
 
 @functools.cache
-def readers() -> dict[str, Callable[[str, str], Read]]:
-    """The reader of each suffix, every file of this folder read."""
+def readers() -> dict[str, ModuleType]:
+    """The module that reads each suffix, every file of this folder read."""
     found = {}
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
-        found.update(dict.fromkeys(module.SUFFIXES, module.read))
+        found.update(dict.fromkeys(module.SUFFIXES, module))
     return found
 
 
-def read_network(path: str, target: str = "exact") -> Read:
+def read_network(path: str, target: str = "exact", **asked) -> Read:
     """The network of a file as (module, example_inputs), which hwgen.build takes.
 
     The module computes in float64 what the file says, with a submodule for each of its nodes; `target` is that of
-    BuildConfig. Raises BadInput where no reader knows the suffix, an extra is not installed or the file is broken, and
-    UnsupportedLayer, or Obstacles, for what it holds.
+    BuildConfig, `asked` what a format does not hold and its ASKS names, None standing for what is not given. Raises
+    BadInput where no reader knows the suffix, an extra is not installed, the file is broken or something is asked that
+    its format holds, and UnsupportedLayer, or Obstacles, for what it holds.
     """
     file = Path(path)
     if file.suffix not in readers():
         raise BadInput(f"no reader of {file.suffix or 'files without a suffix'}", path, f"use {', '.join(readers())}")
     if not file.is_file():
         raise BadInput(f"there is no file {path}", path, "name a file that is there")
-    return readers()[file.suffix](path, target)
+    reader = readers()[file.suffix]
+    given = {name: value for name, value in asked.items() if value is not None}
+    check_asked(given, getattr(reader, "ASKS", ()), path)
+    return reader.read(path, target, **given)
+
+
+def check_asked(given: Iterable[str], known: Sequence[str], path: str) -> None:
+    """Raises BadInput for an option that says what a network of this kind tells itself."""
+    if others := [name for name in given if name not in known]:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise BadInput(f"{names} for a {Path(path).suffix} file, which tells that itself", path, "leave it out")
 
 
 def needs(module: str, path: str, extra: str) -> ModuleType:
@@ -54,11 +66,13 @@ class Network(nn.Module):
     """A network as a list of named steps, each a submodule, on tensors that have names.
 
     inputs, outputs  names of tensors: those of forward's arguments, and of its result, a tensor or a tuple of them
+    notes            what was put in the place of the file's numbers, to be told to the user
     """
 
     def __init__(self, inputs: Sequence[str], outputs: Sequence[str]):
         super().__init__()
         self.inputs, self.outputs = list(inputs), list(outputs)
+        self.notes: list[str] = []
         self.calls: list[tuple[str, list[str], list[str]]] = []  # submodule, tensors that it takes, tensors it gives
 
     def step(self, name: str, module: nn.Module, takes: Sequence[str], gives: Sequence[str]) -> str:

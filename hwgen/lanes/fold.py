@@ -40,7 +40,7 @@ class Fold(Choice):
 
 def takes(stage: Stage, lanes: int, order: Order) -> bool:
     """Whether so many lanes can read a stream of this order: a lane reaches at most MOST_LEGS stripes."""
-    if order.pixels and order.side > 1:
+    if order.lanes == 1 and order.side > 1:
         return False
     return (lanes == 1 and order.side == 1) or Windows.of(stage, lanes, order).legs <= MOST_LEGS
 

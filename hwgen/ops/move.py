@@ -18,10 +18,12 @@ class Move(Op):
 
     index  int64 [channels, rows, columns] of the result: places in the input's flattened (channels, rows, columns)
     path   the layer's path in the module, for messages
+    whole  whether all channels of a pixel are to be moved side by side
     """
 
     index: np.ndarray = field(repr=False)
     path: str = ""
+    whole: bool = False
 
     def __post_init__(self):
         # torch takes no view that runs backwards, nor what may not be written

@@ -10,6 +10,7 @@ from hwgen.passes.box_before_conv import box_before_conv
 from hwgen.passes.compose_moves import compose_moves
 from hwgen.passes.concat_moves import concat_moves
 from hwgen.passes.crop_layers import crop_layers
+from hwgen.passes.delay_steps import delay_steps
 from hwgen.passes.drop_dead import drop_dead
 from hwgen.passes.fold_moves import fold_moves
 from hwgen.passes.fold_pad import fold_pad
@@ -22,6 +23,7 @@ from hwgen.passes.sink_moves import sink_moves
 
 MOVES = (drop_dead, compose_moves, concat_moves, sink_moves, compose_moves, crop_layers)
 PASSES = (
+    delay_steps,
     fold_scale,
     fold_pad,
     *MOVES * 2,

@@ -53,7 +53,7 @@ def _index_behind(node: Node, above: list[Node], types: dict[str, TensorType]) -
 def _of_zeros(node: Node, types: dict[str, TensorType]) -> bool:
     """Whether an elementwise op makes anything of zeros."""
     kinds = [types[name] for name in node.inputs]
-    return bool(node.op.eval(kinds, *(torch.zeros(1, 1, 1, 1, dtype=torch.int64) for _ in kinds)).any())
+    return bool(node.op.eval(kinds, *(torch.zeros(node.op.frames, 1, 1, 1, dtype=torch.int64) for _ in kinds)).any())
 
 
 def _sunk(graph: Graph, node: Node, above: list[Node], index: np.ndarray) -> Graph:

@@ -86,7 +86,8 @@ class Unit:
 
     def facts(self) -> dict:
         """What the manifest says of it beside its cycles: of a layer its lanes and terms; useful, the terms that a
-        frame needs, and capacity, how many it can add in a cycle."""
+        frame needs, and capacity, how many it can add in a cycle; varies, where its cycles are the most, as they depend
+        on the data."""
         return {}
 
     def in_mode(self, mode: int) -> "Unit":

@@ -1,0 +1,64 @@
+"""Operations of a spiking network a sample: multiplications where numbers come in, additions where spikes do."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwgen.nn import LIF, ActQuant
+
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def operations(network: nn.Module, x: Tensor) -> dict[str, Any]:
+    """A sample's, on an average of x; a weight that is zero is none:
+
+    macs       of the network as a CNN, every layer once
+    first      of the layers before the first neurons, each once
+    additions  of weights, one for each that a spike reaches, over all steps; where spikes were averaged, for each
+    spikes     of each neuron over all steps, by layer
+    """
+    found: dict[str, Any] = {"macs": 0.0, "first": 0.0, "additions": 0.0, "spikes": []}
+    worth: list[int] = []  # spikes that 1 of the tensor at hand stands for, behind the first neurons
+
+    def layer(module, inputs, output):
+        reaches = _weights_of(module, inputs[0])
+        found["macs"] += reaches.sum().item()
+        if worth:
+            found["additions"] += (inputs[0] * reaches).sum().item() * worth[-1] / len(x)
+        else:
+            found["first"] += reaches.sum().item()
+
+    def neurons(module, inputs, output):
+        worth.append(1)
+        found["spikes"].append(output.mean().item() * module.steps)
+
+    def counts(module, inputs, output):
+        if worth:
+            worth.append(1 << -module.exponent)
+
+    hooks = []
+    for kinds, hook in ((LAYERS, layer), (LIF, neurons), (ActQuant, counts)):
+        hooks += [m.register_forward_hook(hook) for m in network.modules() if isinstance(m, kinds)]
+    with torch.no_grad():
+        network(x)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def _weights_of(module: Any, read: Tensor) -> Tensor:
+    """How many weights each number of a frame [1, ...] meets: the gradient of the layer with ones for its weights."""
+    frame = torch.ones_like(read[:1]).requires_grad_()
+    ones = {"weight": (module.weight != 0).to(read.dtype)}
+    ones |= {} if module.bias is None else {"bias": torch.zeros_like(module.bias)}
+    with torch.enable_grad():
+        made = torch.func.functional_call(_plain(module), ones, (frame,))
+        return torch.autograd.grad(made.sum(), frame)[0]
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """The module without its hooks."""
+    other = module.__new__(type(module))
+    other.__dict__ = {**module.__dict__, "_forward_hooks": {}}
+    return other

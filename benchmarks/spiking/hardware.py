@@ -1,0 +1,132 @@
+"""Trained spiking networks as hardware: cycles a sample, what yosys counts, and every integer against PyTorch."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.netlist import synthesize
+from benchmarks.spatial.tables import table
+from benchmarks.spiking import programs
+from examples.spiking import cubes, respiration
+from examples.spiking.model import HERE, encode, test_data
+from hwgen import build, simulate, verify
+from hwgen.config import BuildConfig
+from hwgen.errors import BadInput
+from hwgen.flow import read_design, read_manifest
+from hwgen.load import load
+from hwgen.simulate import check_run, run_frames
+
+COUNTS = ("LUT", "LUTRAM", "FF", "BRAM36", "DSP")
+STALL = 0.3
+
+
+def _images(coding: str, steps: int) -> Callable[[int], np.ndarray]:
+    """Frames of so many test images."""
+    return lambda count: encode(test_data()[0][:count], coding, steps).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """program -- a file; frames -- of so many samples; goal -- what is asked of the build; samples -- simulated"""
+
+    program: Path
+    frames: Callable[[int], np.ndarray]
+    goal: dict[str, Any]
+    samples: int = 100
+
+
+def _records(count: int) -> np.ndarray:
+    return respiration.records(count, 1)[0]
+
+
+def _patches(count: int) -> np.ndarray:
+    return cubes.patches(count, 30)[0]
+
+
+DIRECT = HERE / "mnist_128.pt2"
+BUILDS = {
+    "MNIST 784-128-10, direct, T = 5, --lanes 16": Hardware(DIRECT, _images("direct", 5), {"lanes": 16}),
+    "MNIST 784-128-10, direct, T = 5, --lanes 8": Hardware(DIRECT, _images("direct", 5), {"lanes": 8}),
+    "MNIST 784-400-10, direct, T = 5, --lanes 16": Hardware(
+        programs.path("mnist / 784-400-10, direct / 0"), _images("direct", 5), {"lanes": 16}
+    ),
+    "MNIST 784-128-10, rate, T = 10, --lanes 16": Hardware(
+        programs.path("mnist / 784-128-10, rate / 0"), _images("rate", 10), {"lanes": 16}, 20
+    ),
+    "respiration, T = 16, --lanes 16": Hardware(
+        programs.path("series / respiration / 16 steps"), _records, {"lanes": 16}
+    ),
+    "respiration, one pass, 4 bits, --lanes 16": Hardware(
+        programs.path("series / respiration / one pass, 4 bits"), _records, {"lanes": 16}
+    ),
+    "patches, hybrid, T = 5, --lanes 16": Hardware(
+        programs.path("cubes / hybrid / SNN"), _patches, {"lanes": 16}, 20
+    ),
+    "patches, 3-D, T = 5, --lanes 16": Hardware(
+        programs.path("cubes / 3-D / SNN"), _patches, {"lanes": 16}, 20
+    ),
+}
+
+
+def run(name: str) -> dict:
+    """What a build takes, as yosys counts it, its cycles, and how many frames equal PyTorch's, with stalls."""
+    torch.set_num_threads(1)
+    own = BUILDS[name]
+    if not own.program.is_file():
+        raise BadInput("the network is not trained yet", str(own.program), "do the run that trains it first")
+    program, _ = load(str(own.program))
+    x = own.frames(own.samples)
+    with tempfile.TemporaryDirectory(prefix="hwgen-spiking-") as work:
+        folder = Path(work) / "net"
+        build(program, out=folder, config=BuildConfig(name="net", **own.goal))
+        y, _ = simulate(folder, x, simulator="verilator", stall=STALL)
+        module, each = program.module().double(), len(x) // own.samples
+        with torch.no_grad():
+            want = torch.cat([module(sample) for sample in torch.from_numpy(x).double().split(each)]).numpy()
+        icarus = verify(folder, x[: 2 * each], simulator="icarus", stall=STALL)
+        interval, spikes = _steady(folder, x)
+        predicted = read_manifest(folder)["interval"]
+        core, whole = synthesize(folder), synthesize(folder, border=True)
+    return {
+        "samples": own.samples,
+        "frames out": len(y),
+        "equal": int((y == want).reshape(len(y), -1).all(1).sum()),
+        "icarus": icarus["equal"],
+        "interval": interval,
+        "predicted": predicted,
+        "spikes": spikes,
+        "core": core.counts,
+        "total": whole.counts,
+        "tool": core.tool,
+    }
+
+
+def _steady(folder: Path, x: np.ndarray) -> tuple[int, dict[str, float]]:
+    """Cycles from sample to sample without stalls; and spikes a number of each stream of spikes, by its tensor, counted
+    in what moved in the running RTL."""
+    design = read_design(folder)
+    frames, modes = check_run(folder, design, x, "verilator", 0.0)
+    run = run_frames(folder, design, frames, "verilator", 0.0, 1, traced=True, modes=modes)
+    kinds = design.graph.types()
+    found = {}
+    for stream in design.streams():
+        if (kinds[stream.tensor].qtype.low, kinds[stream.tensor].qtype.high) == (0, 1):
+            found[stream.tensor] = float(stream.order.unflatten(run.traces[stream.name]).double().mean())
+    return run.interval or run.cycles, found
+
+
+def tables(results: dict) -> str:
+    rows = []
+    for name in BUILDS:
+        if found := results.get(f"hardware / {name}"):
+            sizes = [f"{found['core'][key]:,g}" for key in COUNTS]
+            equal = f"{found['equal']} of {found['frames out']}"
+            cycles = f"{found['interval']:,}"
+            rows.append((name, cycles, f"{found['interval'] / 100:.1f}", *sizes, f"{found['total']['LUT']:,g}", equal))
+    head = ("build", "cycles a sample", "us at an assumed 100 MHz", *COUNTS, "LUT with the AXI border", "samples equal")
+    return table(head, rows)

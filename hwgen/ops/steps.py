@@ -1,0 +1,87 @@
+"""StepsIn and StepsOut: a frame as several time steps, and one frame of the steps of a sample."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+
+from hwgen.errors import DoesNotFit
+from hwgen.ir import Op, TensorType
+from hwgen.nn_spiking import StepsIn as StepsInModule
+from hwgen.nn_spiking import StepsOut as StepsOutModule
+from hwgen.ops import imports
+from hwgen.ops.quantize import RESULT_BITS
+from hwgen.qtype import QType
+
+
+@dataclass(frozen=True)
+class StepsIn(Op):
+    """Each frame `steps` times, one after the other."""
+
+    steps: int
+    elementwise = True
+    degree = 1
+
+    @property
+    def multiple(self) -> Fraction:  # type: ignore[override]
+        return Fraction(self.steps)
+
+    def infer(self, x: TensorType) -> TensorType:
+        return x
+
+    def eval(self, types, x):
+        return x.repeat_interleave(self.steps, 0)
+
+
+@dataclass(frozen=True)
+class StepsOut(Op):
+    """The sum of each `steps` frames; `last`: the last of them. path -- the layer's path in the module, for
+    messages"""
+
+    steps: int
+    last: bool = False
+    path: str = ""
+    elementwise = True
+    degree = 1
+
+    @property
+    def frames(self) -> int:  # type: ignore[override]
+        return self.steps
+
+    @property
+    def multiple(self) -> Fraction:  # type: ignore[override]
+        return Fraction(1, self.steps)
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.last:
+            return x
+        qtype = QType(x.qtype.low * self.steps, x.qtype.high * self.steps)
+        if qtype.bits > RESULT_BITS:
+            raise DoesNotFit(
+                f"the sum over {self.steps} steps needs {qtype.bits} bits, above {RESULT_BITS}",
+                self.path,
+                "put hwgen.nn.ActQuant before it",
+            )
+        return TensorType(x.shape, qtype, x.exponent)
+
+    def eval(self, types, x):
+        each = x.reshape(-1, self.steps, *x.shape[1:])
+        return each[:, -1] if self.last else torch.sum(each, 1)
+
+
+def _stepped(importer, op, x):
+    """The result of an op after which the batch has another number of frames."""
+    importer.batch = importer.node.meta["val"].shape[0]
+    return importer.add(op, x)
+
+
+@imports("hwgen.steps_in.default")
+def steps_in(importer, x, steps):
+    StepsInModule(steps)  # its limits hold for a program that calls the op itself, too
+    return _stepped(importer, StepsIn(steps), x)
+
+
+@imports("hwgen.steps_out.default")
+def steps_out(importer, x, steps, how):
+    StepsOutModule(steps, how)
+    return _stepped(importer, StepsOut(steps, how == "last", importer.path), x)
