@@ -736,12 +736,27 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, fre
 @main.command()
 @folder_argument
 @click.option("-o", "--out", required=True, type=FILE, help="File to write: net.qonnx. There must be none yet.")
-def export(folder, out):
+@click.option("--nir", is_flag=True, help="A spiking network as NIR instead: net.nir, the extra hwgen[nir].")
+@click.option(
+    "--dt", type=float, help="With --nir: seconds of a time step, of which the file's time constants are made."
+)
+def export(folder, out, nir, dt):
     """Write the network of DIR as QONNX, for FINN, qonnx and others: the extra hwgen[onnx].
 
     Weights are floats behind Quant nodes, activations Quant or MultiThreshold nodes; each tensor has its name in
-    golden.json and the same values.
+    golden.json and the same values. With --nir a spiking one is written for snnTorch, Norse, spikingjelly and others,
+    and what that format does not hold is told.
     """
+    if nir != (dt is not None):
+        raise BadInput("--nir without --dt, or --dt alone", "--nir, --dt", "give both, as --nir --dt 1e-4")
+    if nir:
+        with _imports():
+            from hwgen.export.nir import export as write_nir
+
+        for note in write_nir(folder, out, dt):
+            click.echo(f"not in the file: {note}")
+        click.echo(f"{out}: NIR, {out.stat().st_size:,} bytes")
+        return
     with _imports():
         from hwgen.export.qonnx import export as write
 
@@ -760,24 +775,33 @@ def export(folder, out):
     type=click.Path(path_type=Path),
     help="Folder to write; new, empty, or an earlier kit.",
 )
-def deploy(folder, board, out):
-    """Write all that a board needs to run the build in DIR into one folder, its kit."""
+@click.option("--clock", "clock_mhz", type=float, metavar="MHZ", help="Of the network; default: that of the board.")
+def deploy(folder, board, out, clock_mhz):
+    """Write all that a board needs to run the build in DIR into one folder, its kit: see docs/board.md."""
     with _imports():
         from hwgen import deploy as deploying
 
-    known = deploying.deploy(folder, out, board)
-    click.echo(f"{out}: {len(known['files'])} files for {known['board']['name']}, BUILD_ID {known['build_id']:#010x}")
+    known = deploying.deploy(folder, out, board, clock_mhz)
+    click.echo(
+        f"{out}: {len(known['files'])} files for {known['board']['name']} at {known['clock_mhz']:g} MHz, BUILD_ID "
+        f"{known['build_id']:#010x}"
+    )
 
 
 @main.command()
 @folder_argument
 def report(folder):
-    """Gather what is known of the build in DIR into report.md and report.json, and show it."""
+    """Gather what is known of the build in DIR into report.md and report.json, and show it; or of a kit what Vivado
+    reported."""
     with _imports():
         from rich.markdown import Markdown
 
+        from hwgen import deploy as deploying
         from hwgen.report import report as gather
 
+    if deploying.is_kit(folder):
+        click.echo(deploying.report_kit(folder)[1])
+        return
     _, text = gather(folder)
     if sys.stdout.isatty():
         Console().print(Markdown(text))

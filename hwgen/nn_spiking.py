@@ -191,6 +191,7 @@ def run(
         raise BadInput(
             f"{len(x)} frames are no whole samples of {neuron.steps} steps", "LIF", f"give a multiple of {neuron.steps}"
         )
+    share = share + (share.clamp(0, 1) - share).detach()  # training may carry it beyond
     neuron = replace(neuron, leak=shifts_of(float(share.detach()), terms))
     currents = _Round.apply(x * 2.0**-exponent, -float("inf")) * 2.0**neuron.guard
     level = None if threshold is None else _levels(threshold, exponent - neuron.guard, x.dim())
@@ -315,19 +316,39 @@ def _steps_in_backward(ctx, grad):
 steps_in.register_autograd(_steps_in_backward, setup_context=_steps_in_setup)
 
 
+def ended(sums: Tensor, margin: float) -> Tensor:
+    """The step, from 0, with which each sample ends: the first whose greatest sum exceeds the second one by more than a
+    margin, else the last.
+
+    sums -- [samples, steps, ...], of the steps so far
+    """
+    best, second = sums.flatten(2).topk(2, 2).values.unbind(2)
+    enough = best - second > margin
+    enough[:, -1] = True
+    return enough.long().argmax(1)
+
+
+def until(x: Tensor, margin: float) -> Tensor:
+    """The sums [samples, ...] of the steps of each sample until it ends; x -- [samples, steps, ...]."""
+    sums = x.cumsum(1)
+    return sums[torch.arange(len(x)), ended(sums, margin)]
+
+
 @torch.library.custom_op("hwgen::steps_out", mutates_args=())
-def steps_out(x: Tensor, steps: int, how: str) -> Tensor:
-    """The sum of each `steps` frames, or the last of them."""
+def steps_out(x: Tensor, steps: int, how: str, margin: float | None = None) -> Tensor:
+    """The sum of each `steps` frames, with a margin of the first of them until it is reached; or the last of them."""
     if len(x) % steps:
         raise BadInput(
             f"{len(x)} frames are no whole samples of {steps} steps", "StepsOut", f"give a multiple of {steps}"
         )
     x = x.unflatten(0, (-1, steps))
+    if margin is not None:
+        return until(x, margin)
     return x.sum(1) if how == "sum" else x[:, -1].clone()
 
 
 @steps_out.register_fake
-def _(x, steps, how):
+def _(x, steps, how, margin=None):
     if isinstance(x.shape[0], int) and x.shape[0] % steps:
         raise BadInput(
             f"an example of {x.shape[0]} frames is no whole samples of {steps} steps",
@@ -338,15 +359,23 @@ def _(x, steps, how):
 
 
 def _steps_out_setup(ctx, inputs, output):
-    _, ctx.steps, ctx.how = inputs
+    x, ctx.steps, ctx.how, margin = inputs
+    taken = None
+    if margin is not None:
+        last = ended(x.unflatten(0, (-1, ctx.steps)).cumsum(1), margin)
+        taken = (torch.arange(ctx.steps, device=x.device) <= last[:, None]).flatten()
+    ctx.save_for_backward(taken)
 
 
 def _steps_out_backward(ctx, grad):
+    (taken,) = ctx.saved_tensors
     if ctx.how == "sum":
-        return grad.repeat_interleave(ctx.steps, 0), None, None
+        each = grad.repeat_interleave(ctx.steps, 0)
+        each = each if taken is None else each * taken.reshape(-1, *[1] * (each.dim() - 1))
+        return each, None, None, None
     found = grad.new_zeros(len(grad), ctx.steps, *grad.shape[1:])
     found[:, -1] = grad
-    return found.flatten(0, 1), None, None
+    return found.flatten(0, 1), None, None, None
 
 
 steps_out.register_autograd(_steps_out_backward, setup_context=_steps_out_setup)
@@ -411,7 +440,7 @@ class LI(nn.Module):
         if "leak" in self.trainable and (not shifts or 0 in shifts):
             raise BadInput(f"leak = {leak!r} that is trained", at, "give (a,) or (a, b), above 0, where it starts")
         self._first = _on_grid("start", start, exponent - guard, at)
-        self._number("share", torch.tensor(sum(2.0**-shift for shift in shifts)), "leak" in self.trainable)
+        self._number("share", torch.tensor(sum((2.0**-shift for shift in shifts), 0.0)), "leak" in self.trainable)
 
     may_train: tuple[str, ...] = ("leak",)
     share: Tensor
@@ -563,17 +592,22 @@ class StepsIn(nn.Module):
 class StepsOut(nn.Module):
     """One frame of the `steps` of a sample: their sum (spike counts, summed scores), or the last.
 
-    x is [N * steps, ...]; the result is [N, ...]. Gradient: as of the sum, or of the last step alone.
-    Raises BadInput for steps outside 1 to 65,536, another `how`, or a batch of no whole samples.
+    margin  None, or with a sum how far the greatest number of a frame must exceed the second one, for a sample to end:
+            it is then the sum of the steps until this is so, and hardware leaves out the others (early exit)
+
+    x is [N * steps, ...]; the result is [N, ...]. Gradient: as of the sum of the steps that are taken, or of the last
+    step alone. Raises BadInput for steps outside 1 to 65,536, another `how` or margin, or a batch of no whole samples.
     """
 
-    def __init__(self, steps: int, how: str = "sum"):
+    def __init__(self, steps: int, how: str = "sum", margin: float | None = None):
         super().__init__()
         require_int("steps", steps, 1, MAX_STEPS, "StepsOut")
-        self.steps, self.how = steps, _word("how", how, HOWS, "StepsOut")
+        self.steps, self.how, self.margin = steps, _word("how", how, HOWS, "StepsOut"), margin
+        if margin is not None and (how != "sum" or not 0 <= margin < MAX_MARGIN):
+            raise BadInput(f"margin = {margin!r} with how = {how!r}", "StepsOut", "give 0 or more, with a sum")
 
     def forward(self, x: Tensor) -> Tensor:
-        return steps_out(x, self.steps, self.how)
+        return steps_out(x, self.steps, self.how, self.margin)
 
     def extra_repr(self) -> str:
-        return f"steps={self.steps}, how={self.how}"
+        return f"steps={self.steps}, how={self.how}, margin={self.margin}"

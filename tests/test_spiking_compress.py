@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from examples.spiking import cubes, respiration
-from hwgen import spikes
+from hwgen import build, simulate, spikes
 from hwgen.compress import Recipe, Training, accuracy, convert, fit, prepare, to_spiking
 from hwgen.compress.methods import Magnitude
+from hwgen.compress.spiking import SpikeLoss
 from hwgen.errors import BadInput, UnsupportedLayer
 from hwgen.nn import LI, LIF, ActQuant, StepsIn, StepsOut
 
@@ -217,3 +218,33 @@ def test_spiking_network_trains():
     assert trained.share != neurons.share and trained.threshold != neurons.threshold
     weights = network.get_submodule("0").weight
     assert weights.count_nonzero() <= 16 * 24 // 2 + 24 and (torch.log2(weights[weights != 0].abs()) % 1 == 0).all()
+
+
+def test_converted_network_trains_on():
+    torch.manual_seed(0)
+    x = torch.rand(256, 16)
+    y = (x[:, :8].sum(1) > x[:, 8:].sum(1)).long()
+    model = nn.Sequential(nn.Linear(16, 24), nn.ReLU(), nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, 2))
+    batches = [(x[i : i + 64], y[i : i + 64]) for i in range(0, 256, 64)]
+    recipe = Recipe(quantize_from=0.0, training=Training(epochs=8, rate=1e-2, grid_rate=1e-2))
+    prepared = prepare(to_spiking(model, batches, 4), recipe)
+    fit(prepared, batches, loss=(loss := SpikeLoss(prepared, 0.01)), show=lambda line: None)
+    assert loss.counts and all(0 < count < neurons * 4 for count, neurons in loss.counts)
+    loss.close()
+    assert accuracy(convert(prepared), batches) > 85
+    with pytest.raises(BadInput, match="no neurons"):
+        SpikeLoss(model, 0.01)
+
+
+@pytest.mark.sim
+def test_rtl_counts_to_the_level(tmp_path):
+    """The hardware of 7 steps sends the levels of the network with activations of 3 bits, stalled on all streams."""
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 6)
+    layer.weight.data = torch.randint(-4, 5, (6, 8)) / 4
+    layer.bias.data = torch.randint(-8, 9, (6,)) / 16
+    model = nn.Sequential(ActQuant(4, -4), layer, nn.ReLU(), ActQuant(3, -2))
+    spiking, x = to_spiking(model, [], 7), torch.rand(30, 8)
+    build(spiking, (x[:1],), out=tmp_path / "net")
+    y, _ = simulate(tmp_path / "net", x, simulator="icarus", stall=0.3)
+    assert (torch.from_numpy(y) == model(x) * 4).all() and np.unique(y).tolist() == list(range(8))

@@ -91,6 +91,13 @@ def test_c_driver_runs_lenet5_on_a_thousand_images(board, hwgen_run):
 
 
 @pytest.mark.sim
+def test_benchmark_tells_rate_and_latency(board, hwgen_run):
+    done = board.run(hwgen_run, "--benchmark", 5)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"5 frames in .*\n.*\nlatency of 1, us: median [\d.]+, 90 % [\d.]+, 99 %", done.stdout)
+
+
+@pytest.mark.sim
 @pytest.mark.parametrize("batch", [7, 64])
 def test_results_do_not_depend_on_latency_or_batch(board, hwgen_run, batch):
     np.save(board.folder / "few.npy", board.x[:FEW].astype(np.float64))

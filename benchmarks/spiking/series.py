@@ -55,8 +55,8 @@ class Series:
 
 
 SERIES = {
-    "respiration": Series(256, 5, 15, 2, 4, (15, 8, 3), 50, 0.0),
-    "GunPoint": Series(150, 2, 15, 2, 4, (200, 100, 30), 20, 0.02),
+    "respiration": Series(256, 5, 15, 2, 4, (20, 8, 3), 50, 0.0),
+    "GunPoint": Series(150, 2, 15, 2, 4, (800, 300, 60), 20, 0.02),
     "ItalyPowerDemand": Series(24, 2, 5, 1, 4, (150, 80, 25), 18, 0.03),
 }
 Data = tuple[np.ndarray, np.ndarray]

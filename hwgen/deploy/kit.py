@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 
 from hwgen.board import Board, load_board, read_board
+from hwgen.deploy.block_design import scripts
+from hwgen.deploy.ipxact import component
 from hwgen.deploy.network import describe, network_c, registers_h, registers_py
 from hwgen.errors import BadInput
 from hwgen.flow import read_build, read_design
@@ -18,35 +20,50 @@ KIT = "kit.json"
 WIDTHS = tuple(8 << i for i in range(8))  # bits of a stream that AXI DMA takes: PG021
 
 
-def deploy(folder: str | Path, out: str | Path, board: str | None = None) -> dict:
+def deploy(folder: str | Path, out: str | Path, board: str | None = None, clock_mhz: float | None = None) -> dict:
     """Writes the kit of the build in `folder` into `out`, whole or not at all; returns kit.json.
 
     board  as hwgen.build takes it, of the build's own device family; None: that of the build
-    Raises BadInput where the build is none, the board is of another family, a stream is none that a DMA takes, or `out`
-    is neither new, empty nor an earlier kit.
+    clock_mhz  of the network and all that is around it; None: the board's
+    Raises BadInput where the build is none, the board is of another family, a stream is none that a DMA takes, the
+    clock none that can be made, or `out` is neither new, empty nor an earlier kit.
     """
     folder, out = Path(folder), Path(out)
     design, (manifest, _) = read_design(folder), read_build(folder)
     target = _board(folder, manifest, board)
-    described = describe(design, manifest, target.clock_mhz)
+    described = describe(design, manifest, clock_mhz or target.clock_mhz)
     for stream in (*described["inputs"], *described["outputs"]):
         _check_width(stream)
-    files = _sources(folder, manifest) | _drivers(described)
+    sources = _sources(folder, manifest, target)
     known = {
         "hwgen": VERSION,
         "name": manifest["name"],
         "top": manifest["top"],
         "build_id": manifest["build_id"],
         "board": target.record(),
-        "network": {
-            "clock_mhz": target.clock_mhz,
-            "inputs": [{"port": each["port"], "beat_bits": each["beat_bits"]} for each in described["inputs"]],
-            "outputs": [{"port": each["port"], "beat_bits": each["beat_bits"]} for each in described["outputs"]],
+        "clock_mhz": described["clock_mhz"],
+        "parameters": {
+            "INPUTS": len(design.inputs),
+            "OUTPUTS": len(design.outputs),
+            "LAYERS": len(design.loadable),
+            "WATCHED": len(design.watched),
+            "MODES": max(1, len(design.modes)),
         },
-        "files": sorted(files),
+        "irq": bool(design.watched),
+        "network": {
+            way: [{"port": each["port"], "beat_bits": each["beat_bits"]} for each in described[way]]
+            for way in ("inputs", "outputs")
+        },
+        "sources": sorted(sources),
     }
-    _write(out, files | {KIT: json.dumps(known, indent=1) + "\n"})
-    return known
+    files = {f"ip/src/{name}": text for name, text in sources.items()} | _drivers(described)
+    files |= scripts(known, target) | {"ip/component.xml": component(known, known["sources"])}
+    _write(out, files | {KIT: json.dumps(known | {"files": sorted(files)}, indent=1) + "\n"})
+    return known | {"files": sorted(files)}
+
+
+def is_kit(folder: str | Path) -> bool:
+    return (Path(folder) / KIT).is_file()
 
 
 def read_kit(kit: str | Path) -> dict:
@@ -79,17 +96,18 @@ def _check_width(stream: dict) -> None:
         )
 
 
-def _sources(folder: Path, manifest: dict) -> dict[str, str]:
-    """The Verilog and the contents of its memories in one folder, named so that Vivado finds them wherever it runs: a
-    memory file by its name alone, which no other IP has."""
+def _sources(folder: Path, manifest: dict, board: Board) -> dict[str, str]:
+    """The Verilog and the contents of its memories by name, to be in one folder, so that Vivado finds them wherever it
+    runs: a memory file by its name alone, which no other IP has. The top's parameters are those of the family."""
     names = {path: f"{manifest['name']}_{Path(path).stem}.mem" for path in manifest["roms"]}
     files = {}
     for path in manifest["sources"]:
         text = (folder / path).read_text()
-        files[f"ip/src/{Path(path).name}"] = re.sub(
-            r'"(rom/[^"]+)"', lambda found: f'"{names.get(found[1], found[1])}"', text
-        )
-    return files | {f"ip/src/{name}": (folder / path).read_text() for path, name in names.items()}
+        files[Path(path).name] = re.sub(r'"(rom/[^"]+)"', lambda found: f'"{names.get(found[1], found[1])}"', text)
+    top = f"{manifest['top']}.v"
+    for name, value in board.device.synthesis.items():
+        files[top] = re.sub(rf"(parameter {name} = )\d+", rf"\g<1>{value}", files[top], count=1)
+    return files | {name: (folder / path).read_text() for path, name in names.items()}
 
 
 def _drivers(described: dict) -> dict[str, str]:
@@ -117,7 +135,7 @@ def _write(out: Path, files: dict[str, str]) -> None:
     with writing(out):
         if out.exists() and not out.is_dir():
             raise BadInput("it is a file", str(out), "name a new folder")
-        if out.is_dir() and any(out.iterdir()) and not (out / KIT).is_file():
+        if out.is_dir() and any(out.iterdir()) and not is_kit(out):
             raise BadInput("the folder is not empty and is no kit", str(out), "name a new or an empty folder")
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".hwgen-kit-") as aside:

@@ -79,12 +79,14 @@ class Context:
     levels  rows of adders between two registers, in unfolded layers
     free    the tensors whose readers find channels in any order
     protect  against flipped bits
+    aborts   whether samples may end before their time
     """
 
     device: Device
     levels: int
     free: frozenset[str] = frozenset()
     protect: Protection = UNPROTECTED
+    aborts: bool = False
 
     @staticmethod
     def of(
@@ -105,7 +107,7 @@ class Context:
         for name, found in reversed(readers.items()):
             if not graph.is_output(name) and all(map(takes_any, found)):
                 free.add(name)
-        return Context(device, levels, frozenset(free), protect)
+        return Context(device, levels, frozenset(free), protect, any(node.op.aborts for node in graph.nodes))
 
 
 EVERY = ("lanes", "spatial", "spikes")  # the families of what has no other form

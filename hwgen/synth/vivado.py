@@ -194,23 +194,40 @@ def parse_hierarchy(text: str) -> list[dict]:
 
 
 def parse_timing(text: str) -> dict[str, float | None]:
-    """period_ns, wns_ns, tns_ns, whs_ns, ths_ns, fmax_mhz = 1 / (period - wns) of a `report_timing_summary`.
+    """What `parse_slacks` gives, period_ns and fmax_mhz = 1 / (period - wns) of a `report_timing_summary`.
 
     A figure that the report gives as NA is None. ToolFailed unless there is a summary and exactly one clock.
     """
+    slacks = parse_slacks(text)
+    clocks = re.findall(r"^\S+ +\{[\d. ]+\} +([\d.]+) +[\d.]+ *$", text, re.MULTILINE)
+    if len(clocks) != 1:
+        raise ToolFailed("not a timing summary of a design with one clock", hint="see the report's Clock Summary")
+    period, wns = float(clocks[0]), slacks["wns_ns"]
+    fmax = None if wns is None else round(1000 / (period - wns), 1)
+    return slacks | {"period_ns": period, "fmax_mhz": fmax}
+
+
+def parse_slacks(text: str) -> dict[str, float | None]:
+    """wns_ns, tns_ns, whs_ns, ths_ns of a `report_timing_summary`, over all clocks; NA is None. ToolFailed unless there
+    is a summary."""
     lines = [line.split() for line in text.splitlines()]
     start = next((i for i, words in enumerate(lines) if words[:2] == ["WNS(ns)", "TNS(ns)"]), None)
-    clocks = re.findall(r"^\S+ +\{[\d. ]+\} +([\d.]+) +[\d.]+ *$", text, re.MULTILINE)
-    if start is None or len(lines) < start + 3 or len(clocks) != 1:
-        raise ToolFailed("not a timing summary of a design with one clock", hint="see the report's Clock Summary")
+    if start is None or len(lines) < start + 3:
+        raise ToolFailed("not a timing summary", hint="see the report's Design Timing Summary")
     figures = [None if word == "NA" else float(word) for word in lines[start + 2]]
     if len(figures) < 6:
         raise ToolFailed(f"a timing summary of {len(figures)} figures, not at least 6")
     # of setup, then of hold: slack, total slack, failing endpoints, endpoints
     wns, tns, _, _, whs, ths = figures[:6]
-    period = float(clocks[0])
-    fmax = None if wns is None else round(1000 / (period - wns), 1)
-    return {"wns_ns": wns, "tns_ns": tns, "whs_ns": whs, "ths_ns": ths, "period_ns": period, "fmax_mhz": fmax}
+    return {"wns_ns": wns, "tns_ns": tns, "whs_ns": whs, "ths_ns": ths}
+
+
+def parse_power(text: str) -> float:
+    """Watts on the chip of a `report_power`; ToolFailed unless it says so."""
+    for cells in _table_rows(text):
+        if cells[0] == "Total On-Chip Power (W)":
+            return _number(cells[1])
+    raise ToolFailed("no row Total On-Chip Power (W) in the text: not a power report")
 
 
 def _table_rows(text: str) -> list[list[str]]:

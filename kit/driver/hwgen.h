@@ -122,12 +122,13 @@ uint32_t hwgen_read(hwgen *net, uint32_t offset);
 void hwgen_write(hwgen *net, uint32_t offset, uint32_t value);
 
 /* Without a copy: a run of `frames` frames (0: until hwgen_reset) of transfers that the caller fills and reads in place,
- * `hwgen_batch` frames each at most, slot after slot. hwgen_submit(slot, n) sends what hwgen_input(slot) holds of n
+ * `hwgen_batch` frames each at most, slot after slot from hwgen_next on. hwgen_submit(slot, n) sends what hwgen_input(slot) holds of n
  * frames; hwgen_wait(slot) waits for their results, which then are at hwgen_output(slot), each frame `*stride` bytes
  * behind the one before; hwgen_finish waits for the end of the run. */
 int hwgen_start(hwgen *net, uint32_t frames);
 size_t hwgen_batch(const hwgen *net);
 unsigned hwgen_slots(const hwgen *net);
+unsigned hwgen_next(const hwgen *net);
 void *hwgen_input(hwgen *net, unsigned slot, size_t input);
 const void *hwgen_output(hwgen *net, unsigned slot, size_t output, size_t *stride);
 int hwgen_submit(hwgen *net, unsigned slot, size_t frames);

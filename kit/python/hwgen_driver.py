@@ -322,9 +322,17 @@ class Channel:
                 raise TimedOut(f"{self.name} does not come out of its reset: load the bitstream again")
 
     def begin(self):
-        """From the ring's start; of a slot that is not full the delay interrupt tells."""
+        """From the ring's start."""
         self.write_address(CURRENT, self.bus)
-        self.write(CONTROL, RUN | INTERRUPTS | min(self.count, 255) << 16 | 255 << 24)
+        self.told = 0
+        self.run(self.count)
+
+    def run(self, frames):
+        """An interrupt after so many frames, or, as slots under way may be of others, when none came for a while."""
+        frames = min(frames, 255)
+        if self.told != frames:
+            self.told = frames
+            self.write(CONTROL, RUN | INTERRUPTS | frames << 16 | 255 << 24)
 
 
 class Network:
@@ -344,7 +352,7 @@ class Network:
         self.outputs = [Stream(each, False) for each in described["outputs"]]
         if slots < 2:
             raise ValueError(f"{slots} slots: use at least 2")
-        self.sent, self.broken = {}, False
+        self.next, self.broken = 0, False  # slots go round from run to run
         try:
             self._open(batch)
         except BaseException:
@@ -423,7 +431,7 @@ class Network:
         self._publish()
         for channel in (*self.ins, *self.outs):
             channel.begin()
-        self.sent, self.broken = {}, False
+        self.next, self.broken = 0, False
 
     def _publish(self):
         if self.descriptors.always:
@@ -443,12 +451,13 @@ class Network:
         self._start(frames)
         y = [np.empty((frames, *stream.shape)) for stream in self.outputs]
         parts = [(first, min(self.batch, frames - first)) for first in range(0, frames, self.batch)]
+        slots = [(self.next + number) % self.slots for number in range(len(parts))]
         try:
             for number in range(len(parts) + self.slots):
-                if number >= self.slots and number - self.slots < len(parts):
-                    self._receive((number - self.slots) % self.slots, y, *parts[number - self.slots])
+                if 0 <= number - self.slots < len(parts):
+                    self._receive(slots[number - self.slots], y, *parts[number - self.slots])
                 if number < len(parts):
-                    self._send(number % self.slots, x, *parts[number])
+                    self._send(slots[number], x, *parts[number])
             self._finish()
         except BaseException:
             self.broken = True
@@ -481,8 +490,9 @@ class Network:
         self._publish()
         for channel in (*self.outs, *self.ins):
             last = slot * channel.count + (1 if channel.sends else frames) - 1
+            channel.run(1 if channel.sends else frames)
             channel.write_address(TAIL, channel.bus + last * DESCRIPTOR)
-        self.sent[slot] = frames
+        self.next = (slot + 1) % self.slots
 
     def _link(self, channel, slot, frames):
         """The first descriptor of the next slot follows that of the last frame."""
@@ -500,7 +510,6 @@ class Network:
             self.data.for_cpu(slot * self.slot_bytes + channel.data, frames * channel.stride)
             words = self._words(slot, channel, frames)[:, : channel.stream.bytes]
             each[first : first + frames] = channel.stream.unpack(np.ascontiguousarray(words).view(channel.stream.dtype))
-        del self.sent[slot]
 
     def _is_complete(self, channel, last):
         if self.descriptors.always:
