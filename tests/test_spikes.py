@@ -1,11 +1,14 @@
 """Layers in which only what spiked takes time equal the module, and take no longer than was said."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import hwgen
+from benchmarks.spikes import PRICES, RESULTS, layer
 from hwgen import BuildConfig, build, simulate, verify
 from hwgen.errors import UnsupportedLayer
 from hwgen.nn import ActQuant
@@ -19,11 +22,11 @@ from tests.proofs import yosys
 
 def on_grid(net: nn.Sequential, density: float = 0.4, most: int = 7) -> nn.Sequential:
     torch.manual_seed(1)
-    for layer in net.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            kept = torch.rand(layer.weight.shape) < density
-            layer.weight.data = torch.randint(-most, most + 1, layer.weight.shape) * kept / 4
-            layer.bias.data = torch.randint(-20, 21, layer.bias.shape) / 8
+    for each in net.modules():
+        if isinstance(each, nn.Linear | nn.Conv2d):
+            kept = torch.rand(each.weight.shape) < density
+            each.weight.data = torch.randint(-most, most + 1, each.weight.shape) * kept / 4
+            each.bias.data = torch.randint(-20, 21, each.bias.shape) / 8
     return net.eval()
 
 
@@ -134,6 +137,14 @@ def test_outputs_that_change_places_shorten_the_lists(outputs, banks):
     alike = np.append(np.arange(outputs), np.full(-outputs % banks, -1)).reshape(-1, banks)
     before, after = words(weights, alike), words(weights, places)
     assert after < 0.93 * before if 1 < banks < outputs else after == before
+
+
+@pytest.mark.parametrize("case", PRICES, ids=str)
+def test_prices_are_near_what_yosys_counted(case):
+    """python -m benchmarks.spikes counted it."""
+    found, says = json.loads(RESULTS.read_text())[f"price {case}"], layer(*case).estimate()
+    assert says["BRAM36"] == found["BRAM36 yosys"]
+    assert abs(says["LUT"] / found["LUT yosys"] - 1) < 0.1
 
 
 @pytest.mark.parametrize("primitives", [1, 2])
