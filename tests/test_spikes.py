@@ -62,7 +62,6 @@ def test_a_network_equals_the_module_and_its_report_says_what_it_took(tmp_path):
     values, text = hwgen.report(out)
     assert f"| {result['mean_interval']} | measured |" in text and "they depend on the data" in text
     assert values["build"]["varies"] == [unit.name for unit in units(design)]
-    assert verify(out, x, simulator="icarus", stall=0.4)["equal"] == len(x)
 
 
 @pytest.mark.sim
@@ -74,8 +73,7 @@ def test_a_branch_that_may_be_late_or_early_starves_no_other(tmp_path):
     design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(engine="lanes,*branches*=spikes", lanes=2))
     assert len(units(design)) == 2
     assert any(placed.unit.module == "stream_fifo" for placed in design.placed)
-    for stall in (0.0, 0.5):
-        assert verify(tmp_path / "net", x, simulator="icarus", stall=stall)["equal"] == len(x)
+    assert verify(tmp_path / "net", x, simulator="icarus", stall=0.5)["equal"] == len(x)
 
 
 @pytest.mark.sim
@@ -88,8 +86,7 @@ def test_windows_that_overlap_are_laid_side_by_side(tmp_path):
     assert [unit.name for unit in units(design)] == ["layer_1", "layer_3"]
     gathers = [placed for placed in design.placed if placed.unit.module == "gather"]
     assert [placed.inputs[0].order.side for placed in gathers] == [2, 6]  # whole pixels
-    for stall in (0.0, 0.5):
-        assert verify(tmp_path / "net", x, simulator="icarus", stall=stall)["equal"] == len(x)
+    assert verify(tmp_path / "net", x, simulator="icarus", stall=0.5)["equal"] == len(x)
 
 
 def test_lanes_stay_the_default_and_a_rate_takes_what_is_smaller_at_its_worst(tmp_path):
