@@ -735,13 +735,6 @@ MUTANTS = {
     "spikes in the half that is read out": ("spike_lanes", 0, "spike_lanes", "half_q ^ drain", "half_q"),
     "sums of before a reset": ("spike_lanes", 0, "spike_lanes", "fresh_q <= 2'd2", "fresh_q <= 2'd1"),
     "sums that find no room": ("spike_lanes", 0, "spike_lanes", "(!full && !sending)", "!sending"),
-    "a spike lost behind another": (
-        "spike_lanes",
-        0,
-        "spike_lanes",
-        "(room && left == 0 && !last_q)",
-        "(room && !last_q)",
-    ),
     "signed pool taken as unsigned": ("max_graph", 0, "max_graph", "$signed(a) > $signed(b)", "a > b"),
     "last word of a beat first": (
         "stream_widen",
