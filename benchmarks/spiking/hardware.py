@@ -64,12 +64,8 @@ BUILDS = {
     "respiration, one pass, 4 bits, --lanes 16": Hardware(
         programs.path("series / respiration / one pass, 4 bits"), _records, {"lanes": 16}
     ),
-    "patches, hybrid, T = 5, --lanes 16": Hardware(
-        programs.path("cubes / hybrid / SNN"), _patches, {"lanes": 16}, 20
-    ),
-    "patches, 3-D, T = 5, --lanes 16": Hardware(
-        programs.path("cubes / 3-D / SNN"), _patches, {"lanes": 16}, 20
-    ),
+    "patches, hybrid, T = 5, --lanes 16": Hardware(programs.path("cubes / hybrid / SNN"), _patches, {"lanes": 16}, 20),
+    "patches, 3-D, T = 5, --lanes 16": Hardware(programs.path("cubes / 3-D / SNN"), _patches, {"lanes": 16}, 20),
 }
 
 
