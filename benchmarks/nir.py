@@ -35,12 +35,19 @@ from hwgen.verify import verify
 INPUTS = Path(__file__).with_name("nir_inputs.npz")
 CNN, BRAILLE = "cnn_sinabs.nir", "braille_noDelay_noBias_subtract.nir"
 RECORDINGS = ("snntorch", "norse")
-TOLERANCE = 0.02  # of the Braille network's leaks
-BITS = (4, 6, 8, 12)
+TOLERANCES = {"2 powers": 0.02, "4 powers": 0.001}  # of the Braille network's leaks
+BITS = (4, 6, 8, 12, 16)
 OPTIONS = {
     CNN: {"steps": 30, "dt": 1.0, "reset": "subtract", "input_grid": "2"},
-    BRAILLE: {"steps": 256, "dt": 1e-4, "reset": "subtract", "input_grid": "1", "leak_tolerance": TOLERANCE},
+    BRAILLE: {
+        "steps": 256,
+        "dt": 1e-4,
+        "reset": "subtract",
+        "input_grid": "1",
+        "leak_tolerance": TOLERANCES["4 powers"],
+    },
 }
+LEAKS = [f"leaks of {name} alone" for name in TOLERANCES]
 SAMPLES = {CNN: 2, BRAILLE: 8}
 WINDOW, KEPT = 14, 7  # steps that are solved at once, and of these kept
 MARGIN = 1e-6  # of a membrane from the threshold
@@ -70,8 +77,8 @@ def _spikes(module) -> bool:
     return isinstance(module, LI) or any(isinstance(part, LI) for part in module.children())
 
 
-def on_leaks(path: str) -> Topology:
-    """The file's network with the leaks that are built, everything else as it is."""
+def on_leaks(path: str, tolerance: float) -> Topology:
+    """The file's network with leaks that can be built, everything else as it is."""
     topology = Topology.of(path)
     dt, nodes = OPTIONS[Path(path).name]["dt"], dict(topology.graph.nodes)
     for name, node in nodes.items():
@@ -79,7 +86,7 @@ def on_leaks(path: str) -> Topology:
         for tau, factor in (("tau", "r"), ("tau_mem", "r"), ("tau_syn", "w_in")):
             if tau in values:
                 share = dt / float(values[tau].flat[0])
-                other = leaks.worth(leaks.shifts(share, TOLERANCE, name, tau))
+                other = leaks.worth(leaks.shifts(share, tolerance, name, tau))
                 values |= {tau: values[tau] * share / other, factor: values[factor] * share / other}
         nodes[name] = replace(node, values=values)
     return Topology(Graph(nodes, topology.graph.edges), path)
@@ -94,15 +101,17 @@ def layers(path: str) -> Table:
     """Of each layer, how many spikes are others than in float64."""
     name = Path(path).name
     x, asked = events(name), Asked(**OPTIONS[name])
-    exact, leaking = tensors(path, asked, x), tensors(on_leaks(path), asked, x)
+    exact = tensors(path, asked, x)
+    leaking = [tensors(on_leaks(path, tolerance), asked, x) for tolerance in TOLERANCES.values()]
     found = {bits: built(path, bits, x) for bits in BITS}
-    shown = Table("layer", "neurons x steps", "spikes", "others by leaks alone", box=MARKDOWN)
+    shown = Table("layer", "neurons x steps", "spikes", *LEAKS, box=MARKDOWN)
     for bits in BITS:
         shown.add_column(f"built, {bits} bits", justify="right")
     for layer in found[BITS[0]]:
         spikes = exact[layer]
-        others = [share(found[bits][layer], spikes) for bits in BITS]
-        shown.add_row(layer, f"{spikes.numel():,}", f"{int(spikes.sum()):,}", share(leaking[layer], spikes), *others)
+        others = [*(each[layer] for each in leaking), *(found[bits][layer] for bits in BITS)]
+        counts = f"{spikes.numel():,}", f"{int(spikes.sum()):,}"
+        shown.add_row(layer, *counts, *(share(other, spikes) for other in others))
     return shown
 
 
@@ -115,13 +124,14 @@ def recordings(folder: Path) -> Table:
     """Of each recording, how many spikes are others under the input that was found for it."""
     path = str(folder / BRAILLE)
     asked, inputs = Asked(**OPTIONS[BRAILLE]), np.load(INPUTS)
-    shown = Table("recording", "spikes", "of the input", "others in float64", "by leaks alone", box=MARKDOWN)
+    shown = Table("recording", "spikes", "of the input", "others in float64", *LEAKS, box=MARKDOWN)
     for bits in BITS:
         shown.add_column(f"built, {bits} bits", justify="right")
     for tool in RECORDINGS:
         spikes = torch.from_numpy(recorded(folder, tool))
         x = torch.from_numpy(np.unpackbits(inputs[tool])[: len(spikes) * 12].reshape(-1, 12)).double()
-        others = [tensors(network, asked, x)["lif1.lif"] for network in (path, on_leaks(path))]
+        networks = [path, *(on_leaks(path, tolerance) for tolerance in TOLERANCES.values())]
+        others = [tensors(network, asked, x)["lif1.lif"] for network in networks]
         others += [built(path, bits, x)["lif1.lif"] for bits in BITS]
         differ = [share(other, spikes) for other in others]
         shown.add_row(tool, f"{int(spikes.sum())}", f"{int(x.sum())}", *differ)
@@ -190,10 +200,10 @@ def _window(weight: np.ndarray, spikes: np.ndarray, base: np.ndarray, keeps: tup
     return np.rint(solved.x).astype(np.uint8).reshape(count, inputs)
 
 
-def hardware(path: str, out: Path, frames: int) -> str:
+def hardware(path: str, out: Path, frames: int, bits: int) -> str:
     """A build, its cycles, and its RTL on the first frames against the golden integers."""
     name, x = Path(path).name, events(Path(path).name)
-    network, example = read_network(path, **OPTIONS[name] | {"steps": frames}, weight_bits=8)
+    network, example = read_network(path, **OPTIONS[name] | {"steps": frames}, weight_bits=bits)
     hwgen.build(network, example, out=out / Path(path).stem)
     run = verify(out / Path(path).stem, x[:frames], simulator="verilator")
     known = read_manifest(out / Path(path).stem)
@@ -201,7 +211,7 @@ def hardware(path: str, out: Path, frames: int) -> str:
     luts = sum(unit["estimate"].get("LUT", 0) for unit in known["units"])
     blocks = sum(unit["estimate"].get("BRAM36", 0) for unit in known["units"])
     return (
-        f"{name}, 8-bit weights, {frames} steps: RTL equal to golden in {run['equal']} of {run['frames']} steps; "
+        f"{name}, {bits}-bit weights, {frames} steps: RTL equal to golden in {run['equal']} of {run['frames']} steps; "
         f"{run['cycles'] / frames:,.0f} cycles a step measured, at most {known['interval']:,}; "
         f"about {luts:,.0f} LUT and {blocks:g} BRAM36 in {len(known['units'])} units ({kinds})"
     )
@@ -228,8 +238,8 @@ def main(folder, find, rtl):
         f"\nThe recordings of lif1 differ from each other in {int((first != second).sum())} of {first.size:,}\n"
     )
     console.print(recordings(folder))
-    for name, frames in ((CNN, 10), (BRAILLE, 256)) if rtl else ():
-        console.print(hardware(str(folder / name), rtl, frames), highlight=False)
+    for name, frames, bits in ((CNN, 10, 8), (BRAILLE, 256, 12)) if rtl else ():
+        console.print(hardware(str(folder / name), rtl, frames, bits), highlight=False)
 
 
 if __name__ == "__main__":

@@ -286,7 +286,7 @@ def asked_options(command):
         click.option(
             "--leak-tolerance",
             type=float,
-            help=".nir: how far a leak, of one or two powers of two, may be from dt / tau. Default: 2^-12.",
+            help=".nir: how far a leak, a sum of at most four powers of two, may be from dt / tau. Default: 2^-12.",
         ),
         click.option("--fire", metavar="WHEN", help=".nir: > (default: the format's) or >= the threshold."),
     )

@@ -208,6 +208,7 @@ MUTANTS = {
     "a reset not to zero": ("lif", 2, "lif", "(RESET == 1) ? u_n & {W{!s}} : u_n;", "u_n;"),
     "a spike that nobody waits for": ("lif", 0, "lif", "go = !m_axis_tvalid || m_axis_tready", "go = 1'b1"),
     "the half of a leak lost": ("lif", 2, "lif", "rest_a = from[LEAK_A-1]", "rest_a = 1'b0"),
+    "a fourth leak lost": ("lif", 9, "lif", "(LEAKS > 3) ? less_d[W:1] : less_c[W:1]", "less_c[W:1]"),
     "a second leak lost": ("lif", 2, "lif", "(LEAKS > 1) ? less_b[W:1] : left_a", "left_a"),
     "currents on the membrane's grid": ("lif", 3, "lif", "x_in} << SHIFT", "x_in}"),
     "a leak of what is reset late": (
@@ -735,13 +736,6 @@ MUTANTS = {
     "spikes in the half that is read out": ("spike_lanes", 0, "spike_lanes", "half_q ^ drain", "half_q"),
     "sums of before a reset": ("spike_lanes", 0, "spike_lanes", "fresh_q <= 2'd2", "fresh_q <= 2'd1"),
     "sums that find no room": ("spike_lanes", 0, "spike_lanes", "(!full && !sending)", "!sending"),
-    "a spike lost behind another": (
-        "spike_lanes",
-        0,
-        "spike_lanes",
-        "(room && left == 0 && !last_q)",
-        "(room && !last_q)",
-    ),
     "signed pool taken as unsigned": ("max_graph", 0, "max_graph", "$signed(a) > $signed(b)", "a > b"),
     "last word of a beat first": (
         "stream_widen",

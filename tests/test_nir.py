@@ -271,7 +271,7 @@ REFUSED = [
     ((LINEAR, LIF), {"fire": "="}, "--fire"),
     ((LINEAR, LIF), {"target": "tflite-reference"}, "target"),
     ((one("Linear", weight=np.full((2, 3), 0.1)), LIF), {"weight_bits": None}, "--weight-bits"),
-    ((LINEAR, lif(tau=1e-4 / 0.15)), {}, "--leak-tolerance 0.00626"),
+    ((LINEAR, lif(tau=1e-4 / 0.15)), {}, "--leak-tolerance 0.000391"),
     ((LINEAR, lif(tau=5e-5)), {}, "check --dt"),
     ((LINEAR, lif(tau=[4e-4, 2e-4])), {}, "several tau"),
     ((LINEAR, lif(r=-1.0)), {}, "above 0"),
@@ -437,5 +437,5 @@ def test_damaged_files_are_refused_or_read(tmp_path):
 def test_a_leak_off_the_grid_names_the_nearest(tmp_path):
     with pytest.raises(OffGrid) as caught:
         read(tmp_path, chain(LINEAR, lif(tau=1e-4 / 0.15)))
-    assert "0.84375" in str(caught.value)
-    read(tmp_path, chain(LINEAR, lif(tau=1e-4 / 0.15)), leak_tolerance=0.00626)
+    assert "0.849609, 1 - 2^-3 - 2^-6 - 2^-7 - 2^-9" in str(caught.value)
+    read(tmp_path, chain(LINEAR, lif(tau=1e-4 / 0.15)), leak_tolerance=0.000391)
