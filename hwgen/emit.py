@@ -222,6 +222,7 @@ def _border(end: dict, one: Input | Output) -> dict:
         "signed": end["signed"],
         "exponent": end["exponent"],
         "beats": end["beats"],
+        "frames": end["frames"],
         "words_a_beat": end["side"],
         "order": "row, column, channel",
         "view": one.view is not None,
@@ -248,6 +249,7 @@ def ends(way: str, streams: Sequence[Stream]) -> list[dict]:
             "each": qtype.bits,
             "width": next(width for width in (8, 16, 32, 64) if width >= qtype.bits),  # a DMA engine takes no others
             "side": stream.order.side,
+            "frames": stream.frames,
             "signed": qtype.signed,
             "exponent": stream.type.exponent,
         }
