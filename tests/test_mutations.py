@@ -205,6 +205,7 @@ MUTANTS = {
     "a reset that takes nothing": ("lif", 0, "lif", "LESS = -THRESHOLD", "LESS = 64'sd0"),
     "a spike that nobody waits for": ("lif", 0, "lif", "go = !m_axis_tvalid || m_axis_tready", "go = 1'b1"),
     "the half of a leak lost": ("lif", 2, "lif", "rest_a = from[LEAK_A-1]", "rest_a = 1'b0"),
+    "a fourth leak lost": ("lif", 9, "lif", "(LEAKS > 3) ? less_d[W:1] : less_c[W:1]", "less_c[W:1]"),
     "a leak of what is reset late": (
         "lif",
         3,
@@ -743,13 +744,6 @@ MUTANTS = {
     "spikes in the half that is read out": ("spike_lanes", 0, "spike_lanes", "half_q ^ drain", "half_q"),
     "sums of before a reset": ("spike_lanes", 0, "spike_lanes", "fresh_q <= 2'd2", "fresh_q <= 2'd1"),
     "sums that find no room": ("spike_lanes", 0, "spike_lanes", "(!full && !sending)", "!sending"),
-    "a spike lost behind another": (
-        "spike_lanes",
-        0,
-        "spike_lanes",
-        "(room && left == 0 && !last_q)",
-        "(room && !last_q)",
-    ),
     "signed pool taken as unsigned": ("max_graph", 0, "max_graph", "$signed(a) > $signed(b)", "a > b"),
     "last word of a beat first": (
         "stream_widen",

@@ -322,3 +322,21 @@ def test_netlist_of_shared_lists_protected_and_chosen_equals_the_module(protect,
         want = [net.double()(x.double()).numpy() for net in nets]
     assert np.array_equal(y, np.stack([want[mode][i] for i, mode in enumerate(chosen)]))
     assert modes == 1 or not np.array_equal(want[0], want[1])
+
+
+@pytest.mark.sim
+def test_netlist_for_spikes_equals_the_module(tmp_path):
+    torch.manual_seed(4)
+    net = nn.Sequential(ActQuant(1, 0), nn.Linear(12, 7), ActQuant(1, -1), nn.Linear(7, 4), ActQuant(3, 0, True)).eval()
+    for layer in (net[1], net[3]):
+        layer.weight.data = torch.randint(-3, 4, layer.weight.shape) / 2
+        layer.bias.data = torch.randint(-4, 5, layer.bias.shape) / 4
+    x, folder = (torch.rand(12, 12) < 0.4).float(), tmp_path / "small_net"
+    design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(engine="spikes", lanes=3))
+    assert [placed.unit.kind for placed in design.placed] == ["spike_lanes"] * 2
+    netlist = replace_core(folder)
+    assert all(cell in netlist for cell in ("LUT6_2", "RAM32", "CARRY8"))
+    y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True)
+    with torch.no_grad():
+        want = net.double()(x.double()).numpy()
+    assert np.array_equal(y, want) and len(np.unique(want)) > 3

@@ -366,7 +366,8 @@ def imported(layer: nn.Module):
     ("make", "what"),
     [
         (lambda: LIF(0, 0), "steps = 0"),
-        (lambda: LIF(2, 0, leak=(1, 2, 3)), "leak = "),
+        (lambda: LIF(2, 0, leak=(1, 2, 3)), "more than two shifts"),
+        (lambda: LIF(2, 0, leak=(1, 2, 3, 4, 5), rounding="half_up"), "leak = "),
         (lambda: LIF(2, 0, leak=(2, 2)), "leak = "),
         (lambda: LIF(2, 0, leak=(17,)), "leak = 17"),
         (lambda: LIF(2, 0, threshold=0.3), "not on the grid"),

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from hwgen import BuildConfig, build
-from hwgen.deploy import deploy
+from hwgen.deploy import deploy, read_kit
 from hwgen.deploy.system import compile_system, environment_of
 from hwgen.flow import read_design
 from hwgen.load import call
 from hwgen.share import share
 from tests.test_borders import built, frames_for, several
+from tests.test_deploy import tiny
 
 EXAMPLES = share("rtl").parent / "examples"
 HERE = share("rtl").parent / "tests/system"
@@ -88,6 +89,13 @@ def test_c_driver_runs_lenet5_on_a_thousand_images(board, hwgen_run):
     assert done.returncode == 0, done.stderr
     assert np.array_equal(np.load(board.folder / "y.npy"), board.y)
     assert done.stdout.startswith("1000 frames in ")
+
+
+@pytest.mark.sim
+def test_benchmark_tells_rate_and_latency(board, hwgen_run):
+    done = board.run(hwgen_run, "--benchmark", 5)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"5 frames in .*\n.*\nlatency of 1, us: median [\d.]+, 90 % [\d.]+, 99 %", done.stdout)
 
 
 @pytest.mark.sim
@@ -206,6 +214,22 @@ def test_a_second_process_is_refused(board, hwgen_run):
 def test_without_a_device_its_name_is_told(board, hwgen_run):
     done = subprocess.run([hwgen_run, "--benchmark", "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "no UIO device is called hwgen-net: load the device-tree overlay" in done.stderr
+
+
+@pytest.mark.sim
+def test_a_beat_of_three_activations_takes_four_words(tmp_path):
+    build(*tiny(channels=3), out=tmp_path / "build", config=BuildConfig(fps=3.5e6))
+    made, graph = Board(tmp_path), read_design(tmp_path / "build").graph
+    assert [each["beat_bits"] for each in read_kit(made.kit)["network"]["inputs"]] == [32]
+    x = np.random.default_rng(1).uniform(-1.2, 1.2, (200, 3, 8, 8)).astype(np.float32)
+    want = graph.golden(torch.from_numpy(x).double())[0].numpy()
+    (y,), _ = made.python([x], "uio")
+    assert np.array_equal(y, want)
+    np.save(tmp_path / "x.npy", x)
+    program = made.compiled("hwgen-run", made.kit / "driver/hwgen_run.c")
+    done = made.run(program, "--input", tmp_path / "x.npy", "--output", tmp_path / "got.npy")
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.load(tmp_path / "got.npy"), want.reshape(len(want), -1))
 
 
 @pytest.mark.sim

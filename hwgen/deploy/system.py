@@ -3,10 +3,14 @@
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from hwgen.deploy.kit import read_kit
-from hwgen.errors import ToolFailed
+from hwgen.errors import HwgenError, ToolFailed
 from hwgen.share import share
 from hwgen.simulators.verilator import verilator_root
 from hwgen.templates import render
@@ -59,3 +63,20 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-TAIL:])
         raise ToolFailed(f"{shutil.which(command[0]) or command[0]} failed", tail)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("kit", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def main(kit: Path, command: Sequence[str]):
+    """Run COMMAND as on a board that the kit KIT is loaded on; the simulated system is kept in KIT/output/system."""
+    work = kit / "output/system"
+    try:
+        library = work / LIBRARY if (work / LIBRARY).is_file() else compile_system(kit, work)
+    except HwgenError as error:
+        sys.exit(str(error))
+    sys.exit(subprocess.run(command, env=environment_of(kit, library, work / "devices"), check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

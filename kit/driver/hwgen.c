@@ -35,6 +35,7 @@ struct channel {
     size_t data;        /* of slot 0 in the region of data */
     size_t frame;       /* bytes of a frame */
     size_t stride;      /* from frame to frame */
+    size_t told;        /* after so many frames an interrupt comes */
     size_t parted[MOST_SLOTS]; /* 0, or how many of a slot's descriptors were last used, being fewer than all */
     uint32_t *order;
 };
@@ -44,7 +45,7 @@ struct hwgen {
     struct region descriptors, data;
     struct channel in[MOST_ENGINES], out[MOST_ENGINES];
     size_t batch, slot_bytes, sent[MOST_SLOTS]; /* frames under way in each slot */
-    unsigned slots;
+    unsigned slots, next; /* the ring goes on from run to run */
     int timeout_ms;
     bool broken;
     char name[MOST_ENGINES][16];
@@ -56,6 +57,7 @@ uint32_t hwgen_read(hwgen *net, uint32_t offset) { return load32(net->registers.
 void hwgen_write(hwgen *net, uint32_t offset, uint32_t value) { store32(net->registers.at + offset / 4, value); }
 size_t hwgen_batch(const hwgen *net) { return net->batch; }
 unsigned hwgen_slots(const hwgen *net) { return net->slots; }
+unsigned hwgen_next(const hwgen *net) { return net->next; }
 
 static uint32_t get(const struct channel *c, uint32_t offset) { return load32(c->engine->at + (c->base + offset) / 4); }
 static void set(const struct channel *c, uint32_t offset, uint32_t value) {
@@ -71,7 +73,7 @@ static uint64_t bus_of(const hwgen *net, const struct channel *c, size_t at) {
 }
 
 static size_t up(size_t size) { return (size + ALIGN - 1) / ALIGN * ALIGN; }
-static size_t bytes(const struct hwgen_stream *s) { return s->size * (s->width / 8); }
+static size_t bytes(const struct hwgen_stream *s) { return words_of(s) * (s->width / 8); }
 
 /* Bytes in and out of so many frames in one slot. */
 static size_t slot_of(size_t frames) {
@@ -126,13 +128,20 @@ static void link_slot(hwgen *net, const struct channel *c, unsigned slot, size_t
     descriptor(net, c, at)[NEXT_MSB] = (uint32_t)(bus >> 32);
 }
 
-static void begin_channel(hwgen *net, const struct channel *c) {
+/* An interrupt after so many frames, or, as slots that are under way may be of others, when none came for a while. */
+static void run_channel(struct channel *c, size_t frames) {
+    frames = frames < MOST_COUNT ? frames : MOST_COUNT;
+    if (c->told == frames) return;
+    c->told = frames;
+    set(c, CONTROL, RUN | ON_COUNT | ON_DELAY | ON_ERROR | (uint32_t)frames << 16 | (uint32_t)LONGEST_DELAY << 24);
+}
+
+static void begin_channel(hwgen *net, struct channel *c) {
     uint64_t first = bus_of(net, c, 0);
-    uint32_t count = (uint32_t)(c->count < MOST_COUNT ? c->count : MOST_COUNT);
     set(c, CURRENT, (uint32_t)first);
     set(c, CURRENT_MSB, (uint32_t)(first >> 32));
-    /* of a slot that is not full the delay tells */
-    set(c, CONTROL, RUN | ON_COUNT | ON_DELAY | ON_ERROR | count << 16 | (uint32_t)LONGEST_DELAY << 24);
+    c->told = 0;
+    run_channel(c, c->count);
 }
 
 static void push(hwgen *net, const struct channel *c, unsigned slot, size_t count) {
@@ -163,6 +172,7 @@ int hwgen_reset(hwgen *net) {
     for (size_t i = 0; i < built->inputs; i++) begin_channel(net, &net->in[i]);
     for (size_t i = 0; i < built->outputs; i++) begin_channel(net, &net->out[i]);
     memset(net->sent, 0, sizeof net->sent);
+    net->next = 0;
     net->broken = false;
     return HWGEN_OK;
 }
@@ -284,9 +294,9 @@ static void arm_output(hwgen *net, struct channel *c, unsigned slot, size_t fram
 }
 
 int hwgen_submit(hwgen *net, unsigned slot, size_t frames) {
-    if (frames < 1 || frames > net->batch || slot >= net->slots || net->sent[slot])
-        return failed(HWGEN_BAD_CALL, "%zu frames in slot %u: give 1 to %zu in a slot that was waited for", frames, slot,
-                      net->batch);
+    if (frames < 1 || frames > net->batch || slot != net->next || net->sent[slot])
+        return failed(HWGEN_BAD_CALL, "%zu frames in slot %u: give 1 to %zu in slot %u, once it was waited for", frames,
+                      slot, net->batch, net->next);
     int status = for_device(&net->data, slot * net->slot_bytes, net->slot_bytes);
     if (status) return status;
     for (size_t i = 0; i < built->outputs; i++) arm_output(net, &net->out[i], slot, frames);
@@ -296,9 +306,13 @@ int hwgen_submit(hwgen *net, unsigned slot, size_t frames) {
         at[RESULT] = 0;
     }
     barrier();
-    for (size_t i = 0; i < built->outputs; i++) push(net, &net->out[i], slot, frames);
+    for (size_t i = 0; i < built->outputs; i++) {
+        run_channel(&net->out[i], frames);
+        push(net, &net->out[i], slot, frames);
+    }
     for (size_t i = 0; i < built->inputs; i++) push(net, &net->in[i], slot, 1);
     net->sent[slot] = frames;
+    net->next = (slot + 1) % net->slots;
     return HWGEN_OK;
 }
 
@@ -421,10 +435,10 @@ int hwgen_run(hwgen *net, const void *const *x, enum hwgen_type type, double *co
         return failed(HWGEN_BAD_CALL, "%zu frames: give whole samples of %zu, at least one", frames, built->sample);
     int status = hwgen_start(net, (uint32_t)frames);
     size_t sent = 0, came = 0;
-    for (unsigned next = 0, oldest = 0; !status && came < frames; oldest = (oldest + 1) % net->slots) {
-        for (; !status && sent < frames && !net->sent[next]; next = (next + 1) % net->slots) {
+    for (unsigned oldest = net->next; !status && came < frames; oldest = (oldest + 1) % net->slots) {
+        while (!status && sent < frames && !net->sent[net->next]) {
             size_t many = frames - sent < net->batch ? frames - sent : net->batch;
-            status = send(net, next, x, type, sent, many);
+            status = send(net, net->next, x, type, sent, many);
             sent += many;
         }
         size_t many = net->sent[oldest];

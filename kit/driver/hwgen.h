@@ -56,12 +56,13 @@ struct hwgen_step {
     const double *value;
 };
 
-/* What goes over one stream: `size` integers from low to high, each worth 2^exponent, in words of `width` bits. */
+/* What goes over one stream: `size` integers from low to high, each worth 2^exponent. */
 struct hwgen_stream {
     const char *name;
     size_t size;                       /* activations in a frame, and numbers in the user's */
     size_t channels, rows, columns;    /* which the stream has as row, column, channel */
-    unsigned width;                    /* 8, 16, 32 or 64 */
+    size_t side, beat;                 /* activations in a beat, and words that it takes: the last may be empty */
+    unsigned width;                    /* of a word: 8, 16, 32 or 64 bits */
     int64_t low, high;
     int exponent;
     const uint32_t *view;              /* NULL, or of an input where each activation [channel][row][column] lies in the
@@ -122,12 +123,13 @@ uint32_t hwgen_read(hwgen *net, uint32_t offset);
 void hwgen_write(hwgen *net, uint32_t offset, uint32_t value);
 
 /* Without a copy: a run of `frames` frames (0: until hwgen_reset) of transfers that the caller fills and reads in place,
- * `hwgen_batch` frames each at most, slot after slot. hwgen_submit(slot, n) sends what hwgen_input(slot) holds of n
+ * `hwgen_batch` frames each at most, slot after slot from hwgen_next on. hwgen_submit(slot, n) sends what hwgen_input(slot) holds of n
  * frames; hwgen_wait(slot) waits for their results, which then are at hwgen_output(slot), each frame `*stride` bytes
  * behind the one before; hwgen_finish waits for the end of the run. */
 int hwgen_start(hwgen *net, uint32_t frames);
 size_t hwgen_batch(const hwgen *net);
 unsigned hwgen_slots(const hwgen *net);
+unsigned hwgen_next(const hwgen *net);
 void *hwgen_input(hwgen *net, unsigned slot, size_t input);
 const void *hwgen_output(hwgen *net, unsigned slot, size_t output, size_t *stride);
 int hwgen_submit(hwgen *net, unsigned slot, size_t frames);

@@ -93,7 +93,7 @@ OPERATIONS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.d
 
 
 class Stream:
-    """One input or output: the user's numbers [N, *shape] to words [N, size] in the order of the stream, and back."""
+    """One input or output: the user's numbers [N, *shape] to words [N, words] in the order of the stream, and back."""
 
     def __init__(self, described, sends):
         self.name, self.shape = described["name"], tuple(described["shape"])
@@ -102,7 +102,9 @@ class Stream:
         self.size = channels * rows * columns
         kind = "i" if self.low < 0 else "u"
         self.dtype = np.dtype(f"<{kind}{described['width'] // 8}")
-        self.bytes = self.size * self.dtype.itemsize
+        self.side, self.beat = described["side"], described["beat_bits"] // described["width"]  # activations, words
+        self.words = self.size // self.side * self.beat
+        self.bytes = self.words * self.dtype.itemsize
         self.round = ROUNDINGS[described["rounding"]]
         self.steps = [
             (
@@ -114,18 +116,20 @@ class Stream:
         self.softmax = described["softmax"]
         places = np.arange(self.size).reshape(channels, rows, columns)
         view = np.arange(self.size) if described["view"] is None else np.array(described["view"])
+        at = places // self.side * self.beat + places % self.side  # the word of an activation of the stream
         if sends:
-            order = view[places.transpose(1, 2, 0).reshape(-1)]
+            order = np.full(self.words, self.size)  # an empty word
+            order[at.reshape(-1)] = view[places.transpose(1, 2, 0).reshape(-1)]
         else:
-            order = places.reshape(rows, columns, channels).transpose(2, 0, 1).reshape(-1)[view]
+            order = at.reshape(rows, columns, channels).transpose(2, 0, 1).reshape(-1)[view]
         self.order = None if np.array_equal(order, np.arange(self.size)) else order
 
     def pack(self, x):
-        """Words [N, size]; raises ValueError where a number is not finite."""
+        """Words [N, words]; raises ValueError where a number is not finite."""
         x = x.reshape(len(x), -1)
-        words = np.empty(x.shape, self.dtype)
+        words = np.zeros((len(x), self.size + (self.words > self.size)), self.dtype)
         for first in range(0, len(x), BLOCK):
-            words[first : first + BLOCK] = self._quantized(x[first : first + BLOCK])
+            words[first : first + BLOCK, : self.size] = self._quantized(x[first : first + BLOCK])
         return words if self.order is None else words[:, self.order]
 
     def _quantized(self, x):
@@ -322,9 +326,17 @@ class Channel:
                 raise TimedOut(f"{self.name} does not come out of its reset: load the bitstream again")
 
     def begin(self):
-        """From the ring's start; of a slot that is not full the delay interrupt tells."""
+        """From the ring's start."""
         self.write_address(CURRENT, self.bus)
-        self.write(CONTROL, RUN | INTERRUPTS | min(self.count, 255) << 16 | 255 << 24)
+        self.told = 0
+        self.run(self.count)
+
+    def run(self, frames):
+        """An interrupt after so many frames, or, as slots under way may be of others, when none came for a while."""
+        frames = min(frames, 255)
+        if self.told != frames:
+            self.told = frames
+            self.write(CONTROL, RUN | INTERRUPTS | frames << 16 | 255 << 24)
 
 
 class Network:
@@ -344,7 +356,7 @@ class Network:
         self.outputs = [Stream(each, False) for each in described["outputs"]]
         if slots < 2:
             raise ValueError(f"{slots} slots: use at least 2")
-        self.sent, self.broken = {}, False
+        self.next, self.broken = 0, False  # slots go round from run to run
         try:
             self._open(batch)
         except BaseException:
@@ -423,7 +435,7 @@ class Network:
         self._publish()
         for channel in (*self.ins, *self.outs):
             channel.begin()
-        self.sent, self.broken = {}, False
+        self.next, self.broken = 0, False
 
     def _publish(self):
         if self.descriptors.always:
@@ -443,12 +455,13 @@ class Network:
         self._start(frames)
         y = [np.empty((frames, *stream.shape)) for stream in self.outputs]
         parts = [(first, min(self.batch, frames - first)) for first in range(0, frames, self.batch)]
+        slots = [(self.next + number) % self.slots for number in range(len(parts))]
         try:
             for number in range(len(parts) + self.slots):
-                if number >= self.slots and number - self.slots < len(parts):
-                    self._receive((number - self.slots) % self.slots, y, *parts[number - self.slots])
+                if 0 <= number - self.slots < len(parts):
+                    self._receive(slots[number - self.slots], y, *parts[number - self.slots])
                 if number < len(parts):
-                    self._send(number % self.slots, x, *parts[number])
+                    self._send(slots[number], x, *parts[number])
             self._finish()
         except BaseException:
             self.broken = True
@@ -481,8 +494,9 @@ class Network:
         self._publish()
         for channel in (*self.outs, *self.ins):
             last = slot * channel.count + (1 if channel.sends else frames) - 1
+            channel.run(1 if channel.sends else frames)
             channel.write_address(TAIL, channel.bus + last * DESCRIPTOR)
-        self.sent[slot] = frames
+        self.next = (slot + 1) % self.slots
 
     def _link(self, channel, slot, frames):
         """The first descriptor of the next slot follows that of the last frame."""
@@ -500,7 +514,6 @@ class Network:
             self.data.for_cpu(slot * self.slot_bytes + channel.data, frames * channel.stride)
             words = self._words(slot, channel, frames)[:, : channel.stream.bytes]
             each[first : first + frames] = channel.stream.unpack(np.ascontiguousarray(words).view(channel.stream.dtype))
-        del self.sent[slot]
 
     def _is_complete(self, channel, last):
         if self.descriptors.always:
