@@ -20,6 +20,7 @@ from hwgen.ops.lif import Lif
 from hwgen.pace import interval_of
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
+from hwgen.report import report
 from hwgen.simulators import run_cocotb
 from tests.networks import Fork
 from tests.test_top import packed
@@ -246,6 +247,7 @@ def test_networks_of_time_steps_in_hardware(module, frame, engine, tmp_path):
     assert result["equal"] == 12 * steps and result["interval"] <= interval_of(design)
     beats = {end["name"]: end["beats"] for end in (*_manifest(tmp_path)["inputs"], *_manifest(tmp_path)["outputs"])}
     assert beats["input"] == (32 if module is direct else steps)  # unfolded, a frame is one beat
+    assert ("3 frames at a time" in report(tmp_path / "net")[1]) == (module is coded)
 
 
 def _manifest(folder) -> dict:
