@@ -5,6 +5,7 @@ python -m benchmarks.spikes FOLDER   trains, builds, verifies and counts, where 
 python -m benchmarks.spikes          the tables into docs/spikes.md
 """
 
+import copy
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -29,7 +30,7 @@ from hwgen.config import BuildConfig
 from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.flow import read_manifest
 from hwgen.ir import TensorType
-from hwgen.nn import ActQuant
+from hwgen.nn import LIF, ActQuant, StepsOut
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
@@ -48,7 +49,7 @@ RECIPE = Recipe(
     pruning=Magnitude(zeros=0.8),
     overrides=(Override("out", zeros=0.0),),
     quantize_from=0.25,
-    training=Training(epochs=4, rate=2e-3, grid_rate=2e-3, seed=0),
+    training=Training(epochs=3, rate=2e-3, grid_rate=2e-3, seed=0),
 )
 BLOCK = 4  # inputs
 STEPS = 400  # frames that are verified
@@ -56,12 +57,12 @@ BUILDS = {
     "lanes, 16 accumulators": BuildConfig(name="net", lanes=16),
     "for spikes, 16": BuildConfig(name="net", lanes=16, engine="spikes"),
     "for spikes, 32": BuildConfig(name="net", lanes=32, engine="spikes"),
-    "lanes, 64": BuildConfig(name="net", lanes=64),
 }
+NEURONS = {name: BUILDS[name] for name in ("lanes, 16 accumulators", "for spikes, 16")}
+TIME = 10  # steps of an image, where hidden units are neurons
 CONVOLUTIONS = {
     "lanes, 14 accumulators": BuildConfig(name="net", lanes=14),
     "for spikes, 14": BuildConfig(name="net", lanes=14, engine="spikes"),
-    "for spikes, 32": BuildConfig(name="net", lanes=32, engine="spikes"),
 }
 # inputs, outputs, accumulators, bits and density of weights, quantizer, activations a beat
 PRICES = (
@@ -95,7 +96,7 @@ def trained(folder: Path) -> nn.Module:
         return torch.load(NET, weights_only=False)
     x, y = read_mnist(folder, "train")
     batches = Batches(x, y, 128, spiked)
-    model = train_float(network(), batches, epochs=2, rate=2e-3, seed=0)
+    model = train_float(network(), batches, epochs=1, rate=2e-3, seed=0)
     prepared = prepare(model, RECIPE, (torch.zeros(1, 1, 28, 28),))
     fit(prepared, batches, show=print)
     net = convert(prepared)
@@ -104,14 +105,24 @@ def trained(folder: Path) -> nn.Module:
     return net
 
 
-def measured(net: nn.Module, x: Tensor, y: np.ndarray | None, config: BuildConfig) -> dict:
-    """A build, verified on time steps x without stalls and with them, and counted by yosys."""
+def over_time(net: nn.Module, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy on the first 2,000 test images, of one step, and of neurons over TIME steps."""
+    torch.manual_seed(3)
+    x, y = spiked(torch.from_numpy(images[:2000]).repeat_interleave(TIME, 0)), torch.from_numpy(labels[:2000])
+    with torch.no_grad():
+        scores = {"one step": net(x[::TIME]), "neurons": copy.deepcopy(spiking(net)).double()(x.double())}
+    return {name: float((each.argmax(1) == y).double().mean()) for name, each in scores.items()}
+
+
+def measured(net: nn.Module, x: Tensor, y: np.ndarray | None, config: BuildConfig, area: bool = True) -> dict:
+    """A build, verified on time steps x without stalls and with them; area -- whether yosys counts it."""
     with TemporaryDirectory() as name:
         folder = Path(name) / "net"
-        build(net, (x[:1],), out=folder, config=config)
+        steps = TIME if any(isinstance(layer, LIF) for layer in net.modules()) else 1
+        build(net, (x[:steps],), out=folder, config=config)
         result = verify(folder, x, labels=y, stall=0.0)
-        stalled = verify(folder, x[:50], stall=0.3, seed=7)
-        known, counts = read_manifest(folder), synthesize(folder).counts
+        stalled = verify(folder, x[:20], simulator="icarus", stall=0.3, seed=7)
+        known, counts = read_manifest(folder), synthesize(folder).counts if area else {}
     return {
         "most": known["interval"],
         "mean": result["mean_interval"],
@@ -119,7 +130,7 @@ def measured(net: nn.Module, x: Tensor, y: np.ndarray | None, config: BuildConfi
         "accuracy": result.get("accuracy"),
         "units": {unit["name"]: unit["cycles"] for unit in known["units"]},
         "bits": sum(rom["depth"] * rom["width"] for rom in known["roms"].values()),
-        **{what: counts[what] for what in ("LUT", "FF", "BRAM36")},
+        **{what: counts[what] for what in ("LUT", "FF", "BRAM36") if area},
     }
 
 
@@ -131,6 +142,14 @@ def layer(inputs: int, outputs: int, banks: int, bits: int, density: float, leve
     kind = TensorType((inputs, 1, 1), QType(0, 1), 0)
     stage = Stage.alone("layer", op, None if levels is None else Quantize(*levels), kind)
     return SpikeLanes(stage, banks, Order(kind.shape, 1, side), DEVICE)
+
+
+def spiking(net: nn.Module) -> nn.Sequential:
+    """The network with leaking neurons in the place of the hidden quantizer, and scores summed over TIME steps; its
+    weights are as they were trained for one step."""
+    hidden, out = (layer for layer in net.modules() if isinstance(layer, nn.Linear))
+    neurons = LIF(TIME, -6, leak=(2,), threshold=2.0, fire=">=")
+    return nn.Sequential(ActQuant(1, 0), nn.Flatten(), hidden, neurons, out, StepsOut(TIME)).eval()
 
 
 def convolution() -> nn.Sequential:
@@ -200,9 +219,14 @@ def run(folder: Path, known: dict) -> None:
     hidden = next(layer for layer in net.modules() if isinstance(layer, nn.Linear))
     kept = float((hidden.weight != 0).float().mean())
     one("facts", lambda: {"spikes": float(x.mean()), "kept": kept, "frames": STEPS})
+    one("counts", lambda: counted((hidden.weight != 0).numpy(), x.flatten(1).numpy() > 0))
     for name, config in BUILDS.items():
         one(f"build {name}", lambda config=config: measured(net, x, y, config))
-    one("counts", lambda: counted((hidden.weight != 0).numpy(), x.flatten(1).numpy() > 0))
+    images_of = torch.from_numpy(images[: STEPS // TIME]).repeat_interleave(TIME, 0)
+    steps = spiked(images_of)
+    one("accuracy", lambda: over_time(net, images, labels))
+    for name, config in NEURONS.items():
+        one(f"neurons {name}", lambda config=config: measured(spiking(net), steps, None, config, area=False))
     still = torch.rand(STEPS // 8, 16, 14, 14)
     still = (still < 0.12).float()
     for name, config in CONVOLUTIONS.items():
@@ -216,8 +240,8 @@ def _rows(known: dict, kind: str, names: Iterable[str]) -> list[tuple[str, ...]]
     for name in names:
         made = known[f"{kind} {name}"]
         equal, frames = made["equal"]
-        row = (f"{made['most']:,}", f"{made['mean']:,}", f"{made['LUT']:,}", f"{made['FF']:,}", f"{made['BRAM36']:g}")
-        rows.append((name, *row, f"{equal} of {frames}"))
+        counts = [f"{made[what]:,.10g}" for what in ("LUT", "FF", "BRAM36") if what in made]
+        rows.append((name, f"{made['most']:,}", f"{made['mean']:,}", *counts, f"{equal} of {frames}"))
     return rows
 
 
@@ -226,6 +250,11 @@ def document(known: dict) -> str:
     facts, head = known["facts"], ("cycles a step, at most", "mean", "LUT", "FF", "BRAM36", "steps equal, some stalled")
     text = f"{facts['spikes']:.1%} of the pixels spike, {facts['kept']:.1%} of the hidden layer's weights are kept.\n\n"
     text += table(("784-128-10, both layers on", *head), _rows(known, "build", BUILDS))
+    head = ("cycles an image, at most", head[1], "steps equal, some stalled")
+    text += "\n" + table((f"784-128-10, neurons, {TIME} steps", *head), _rows(known, "neurons", NEURONS))
+    accuracy = ", ".join(f"{name} {value:.1%}" for name, value in known["accuracy"].items())
+    text += f"\nAccuracy on 2,000 test images: {accuracy}, the weights being those that were trained for one step.\n"
+    head = ("cycles a frame, at most", "mean", "LUT", "FF", "BRAM36", "frames equal, some stalled")
     text += "\n" + table(("3x3, 16 to 32 channels, on", *head), _rows(known, "convolution", CONVOLUTIONS))
     prices = []
     for case in PRICES:

@@ -23,7 +23,7 @@ from hwgen.units.stream_fifo import StreamFifo
 from hwgen.units.stream_fork import StreamFork
 from hwgen.units.stream_reg import StreamReg
 from hwgen.units.unit import LoadableUnit, Unit
-from hwgen.walks import Step, Walk
+from hwgen.walks import Rows, Step, Turns, Walk
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class Placed:
     def cycles(self) -> int:
         """Cycles that it takes for a turn by itself."""
         return self.unit.cycles() * self.times
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether it is where a frame of the border is several time steps, between their beginning and their end."""
+        return self.times > 1
 
     def needs(self, i: int) -> np.ndarray:
         """`Unit.needs` of a turn."""
@@ -130,6 +135,7 @@ class Design:
             beats = stream.row_beats
             senders[stream.name] = Walk([Step(False, True, beats, beats)] * stream.order.shape[1], gap=0)
         walks = list(senders.values())
+        of_units: dict[str, list[Walk]] = {}
         for placed in self.placed:
             before = {i: senders[stream.name] for i, stream in enumerate(placed.inputs)}
             taken, sent = placed.inputs[0], placed.outputs[0]
@@ -144,11 +150,51 @@ class Design:
                 (stream.name for stream in placed.outputs), own[-1] if own else senders[taken.name]
             )
             walks += own
+            of_units[placed.unit.name] = own
+        self._begin_when_over(of_units)
         for stream in self.outputs:
             senders[stream.name].last = True
         for number, walk in enumerate(walks):
             walk.number = number
         return walks
+
+    @property
+    def aborts(self) -> bool:
+        """Whether samples may end before their time: then what is between is reset with each."""
+        return any(placed.unit.over for placed in self.placed)
+
+    def _begin_when_over(self, of_units: Mapping[str, list[Walk]]) -> None:
+        """Where samples may end before their time, one is begun when that before has ended."""
+        for first in (placed for placed in self.placed if placed.unit.over == "input"):
+            for last in (placed for placed in self.placed if placed.unit.over == "output"):
+                begins, ends = of_units[first.unit.name][-1], of_units[last.unit.name][0]
+                sent, rows = (sum(step.sends for step in walk.steps) for walk in (begins, ends))
+                inside = 4 + sum(p.unit.latency for p in self.placed if p.in_steps or p is first)
+                ring = Turns(Rows(sent, 0, 0, rows, 1, 1, 1, sent), inside, filler=begins, reader=ends)
+                begins.fills = ends.empties = ring
+
+    def check_aborts(self) -> None:
+        """Raises UnsupportedLayer where samples may end before their time, but not all of what they are in can be
+        reset."""
+        if not self.aborts:
+            return
+        ways = sorted(str(placed.unit.over) for placed in self.placed if placed.unit.over)
+        inside = [placed.unit for placed in self.placed if placed.in_steps]
+        held = [unit.name for unit in inside if unit.loadable or (self.protect and unit.watches)]
+        (last,) = [placed.unit for placed in self.placed if placed.unit.over == "output"][:1]
+        whole = all(stream.frames == 1 for stream in (*self.inputs, *self.outputs))
+        if ways != ["input", "output"] or not whole:
+            raise UnsupportedLayer(
+                "a sum with a margin, but its time steps do not begin and end with one StepsIn and one StepsOut",
+                last.name,
+                "put one hwgen.nn.StepsIn before all neurons and no other StepsOut, or leave the margin out",
+            )
+        if held:
+            raise UnsupportedLayer(
+                f"a sum with a margin resets {', '.join(held)}, which is loadable or protected",
+                last.name,
+                "leave the margin out",
+            )
 
     def estimate(self) -> dict[str, float]:
         """What all units and the AXI border take, by RESOURCES."""
@@ -225,6 +271,7 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
         design.outputs += (_appended(design, last, leaving(last.name, last.type, last.order, context)),)
     _insert_registers(design)
     _insert_fifos(design, context.device)
+    design.check_aborts()
     return design
 
 

@@ -92,6 +92,7 @@ def render_core(design: Design, core: str, stalls: bool = False) -> str:
         streams=[border_wires(stream) for stream in design.streams()],
         units=[_instance(placed, design) for placed in design.placed],
         layers=len(design.loadable),
+        aborts=design.aborts,
         watched=len(design.watched),
         modes=_ring(design) if design.modes else None,
     )
@@ -282,6 +283,8 @@ def _instance(placed, design: Design) -> dict:
         "module": unit.module,
         "instance": unit.instance,
         "note": unit.note(),
+        "in_steps": placed.in_steps,
+        "over": unit.over,
         "loads": unit.loads,
         "modes": unit.by_mode,
         "layer": loadable.index(unit) if unit in loadable else None,

@@ -71,6 +71,7 @@ class Op:
     frames       after so many frames it is as at the first one: 1, it has no state; T, samples are T frames that
                  follow each other
     multiple     frames of its result for each that it takes
+    aborts       whether it may end a sample before all frames have come that it takes
     """
 
     window: "Window | None" = None
@@ -81,6 +82,7 @@ class Op:
     pixelwise: bool = False
     frames: int = 1
     multiple: Fraction = Fraction(1)
+    aborts: bool = False
 
     @property
     def has_weights(self) -> bool:

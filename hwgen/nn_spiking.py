@@ -18,6 +18,7 @@ from hwgen.grids import MAX_EXPONENT, require_float, require_int, round_half_up
 
 MAX_STEPS = 1 << 16
 MAX_SHIFT = 16  # of a leak
+MAX_TERMS = 4  # of it
 MAX_GUARD = 16
 MAX_LEVEL = 1 << 40  # of a threshold, or a first membrane, on its grid
 MAX_MARGIN = 1 << 40
@@ -34,7 +35,7 @@ class Neuron:
     """What is fixed of a neuron, in integers on its membrane's grid; see `LIF`.
 
     steps    of a sample
-    leak     shifts of the membrane's leak, at most two; () does not leak
+    leak     shifts of the membrane's leak, at most four; () does not leak
     synapse  None, or the shifts of a leaking current before the membrane
     start    the membrane before the first step
     guard    bits of that grid below the currents'
@@ -316,19 +317,39 @@ def _steps_in_backward(ctx, grad):
 steps_in.register_autograd(_steps_in_backward, setup_context=_steps_in_setup)
 
 
+def ended(sums: Tensor, margin: float) -> Tensor:
+    """The step, from 0, with which each sample ends: the first whose greatest sum exceeds the second one by more than a
+    margin, else the last.
+
+    sums -- [samples, steps, ...], of the steps so far
+    """
+    best, second = sums.flatten(2).topk(2, 2).values.unbind(2)
+    enough = best - second > margin
+    enough[:, -1] = True
+    return enough.long().argmax(1)
+
+
+def until(x: Tensor, margin: float) -> Tensor:
+    """The sums [samples, ...] of the steps of each sample until it ends; x -- [samples, steps, ...]."""
+    sums = x.cumsum(1)
+    return sums[torch.arange(len(x)), ended(sums, margin)]
+
+
 @torch.library.custom_op("hwgen::steps_out", mutates_args=())
-def steps_out(x: Tensor, steps: int, how: str) -> Tensor:
-    """The sum of each `steps` frames, or the last of them."""
+def steps_out(x: Tensor, steps: int, how: str, margin: float | None = None) -> Tensor:
+    """The sum of each `steps` frames, with a margin of the first of them until it is reached; or the last of them."""
     if len(x) % steps:
         raise BadInput(
             f"{len(x)} frames are no whole samples of {steps} steps", "StepsOut", f"give a multiple of {steps}"
         )
     x = x.unflatten(0, (-1, steps))
+    if margin is not None:
+        return until(x, margin)
     return x.sum(1) if how == "sum" else x[:, -1].clone()
 
 
 @steps_out.register_fake
-def _(x, steps, how):
+def _(x, steps, how, margin=None):
     if isinstance(x.shape[0], int) and x.shape[0] % steps:
         raise BadInput(
             f"an example of {x.shape[0]} frames is no whole samples of {steps} steps",
@@ -339,15 +360,23 @@ def _(x, steps, how):
 
 
 def _steps_out_setup(ctx, inputs, output):
-    _, ctx.steps, ctx.how = inputs
+    x, ctx.steps, ctx.how, margin = inputs
+    taken = None
+    if margin is not None:
+        last = ended(x.unflatten(0, (-1, ctx.steps)).cumsum(1), margin)
+        taken = (torch.arange(ctx.steps, device=x.device) <= last[:, None]).flatten()
+    ctx.save_for_backward(taken)
 
 
 def _steps_out_backward(ctx, grad):
+    (taken,) = ctx.saved_tensors
     if ctx.how == "sum":
-        return grad.repeat_interleave(ctx.steps, 0), None, None
+        each = grad.repeat_interleave(ctx.steps, 0)
+        each = each if taken is None else each * taken.reshape(-1, *[1] * (each.dim() - 1))
+        return each, None, None, None
     found = grad.new_zeros(len(grad), ctx.steps, *grad.shape[1:])
     found[:, -1] = grad
-    return found.flatten(0, 1), None, None
+    return found.flatten(0, 1), None, None, None
 
 
 steps_out.register_autograd(_steps_out_backward, setup_context=_steps_out_setup)
@@ -356,8 +385,9 @@ steps_out.register_autograd(_steps_out_backward, setup_context=_steps_out_setup)
 def _shifts(what: str, shifts: Sequence[int], at: str) -> tuple[int, ...]:
     """A leak's shifts, the lesser first; raises BadInput for others."""
     found = tuple(shifts)
-    if len(found) > 2 or (len(found) == 2 and (found[0] == found[1] or 0 in found)):
-        raise BadInput(f"{what} = {shifts!r}", at, "give (), (a,) or (a, b): v - v / 2^a - v / 2^b, a and b different")
+    several = len(found) > 1 and (len({*found}) < len(found) or 0 in found)
+    if len(found) > MAX_TERMS or several:
+        raise BadInput(f"{what} = {shifts!r}", at, "give (), (a,), (a, b) ...: v - v / 2^a - v / 2^b, all different")
     for shift in found:
         require_int(what, shift, 0, MAX_SHIFT, at)
     return tuple(sorted(found))
@@ -408,6 +438,8 @@ class LI(nn.Module):
         for one in self.trainable:
             _word("trainable", one, self.may_train, at)
         shifts = _shifts("leak", leak, at)
+        if max(len(shifts), len(self.synapse or ())) > 2 and rounding != "half_up":
+            raise BadInput(f"a leak of more than two shifts, rounded {rounding}", at, 'use rounding="half_up"')
         self.terms = len(shifts)
         if "leak" in self.trainable and (not shifts or 0 in shifts):
             raise BadInput(f"leak = {leak!r} that is trained", at, "give (a,) or (a, b), above 0, where it starts")
@@ -451,7 +483,7 @@ class LIF(LI):
 
     A time step is a frame: `steps` frames that follow each other in the batch are a sample, at whose first step the
     membrane v is `start`. The input is rounded half up to currents I worth 2^exponent; membrane and threshold are
-    integers worth 2^(exponent - guard). leak(v) = v - r(v / 2^a) - r(v / 2^b), as many terms as `leak` has shifts,
+    integers worth 2^(exponent - guard). leak(v) = v - r(v / 2^a) - r(v / 2^b) ..., as many terms as `leak` has shifts,
     where r is `rounding`: floor, or floor(. + 1/2). With s(v) = v > threshold (or >=) a step is
 
         order "now":     u = leak(v) + I; send s(u); v = reset(u) where s(u), else u
@@ -465,7 +497,7 @@ class LIF(LI):
 
     steps      1 to 65,536 frames of a sample
     exponent   -64 to 64, of the currents
-    leak       (), (a,) or (a, b), each 0 to 16, a pair of different ones above 0
+    leak       (), (a,), (a, b), or three or four with half_up: each 0 to 16, several different ones above 0
     threshold  above 0, on the membrane's grid: a number, or a tensor [channels] of dimension 1 of the input
     guard      0 to 16 bits of the membrane below the grid of the currents
     start      rounded half up to the membrane's grid
@@ -564,17 +596,22 @@ class StepsIn(nn.Module):
 class StepsOut(nn.Module):
     """One frame of the `steps` of a sample: their sum (spike counts, summed scores), or the last.
 
-    x is [N * steps, ...]; the result is [N, ...]. Gradient: as of the sum, or of the last step alone.
-    Raises BadInput for steps outside 1 to 65,536, another `how`, or a batch of no whole samples.
+    margin  None, or with a sum how far the greatest number of a frame must exceed the second one, for a sample to end:
+            it is then the sum of the steps until this is so, and hardware leaves out the others (early exit)
+
+    x is [N * steps, ...]; the result is [N, ...]. Gradient: as of the sum of the steps that are taken, or of the last
+    step alone. Raises BadInput for steps outside 1 to 65,536, another `how` or margin, or a batch of no whole samples.
     """
 
-    def __init__(self, steps: int, how: str = "sum"):
+    def __init__(self, steps: int, how: str = "sum", margin: float | None = None):
         super().__init__()
         require_int("steps", steps, 1, MAX_STEPS, "StepsOut")
-        self.steps, self.how = steps, _word("how", how, HOWS, "StepsOut")
+        self.steps, self.how, self.margin = steps, _word("how", how, HOWS, "StepsOut"), margin
+        if margin is not None and (how != "sum" or not 0 <= margin < MAX_MARGIN):
+            raise BadInput(f"margin = {margin!r} with how = {how!r}", "StepsOut", "give 0 or more, with a sum")
 
     def forward(self, x: Tensor) -> Tensor:
-        return steps_out(x, self.steps, self.how)
+        return steps_out(x, self.steps, self.how, self.margin)
 
     def extra_repr(self) -> str:
-        return f"steps={self.steps}, how={self.how}"
+        return f"steps={self.steps}, how={self.how}, margin={self.margin}"

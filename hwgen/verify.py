@@ -178,7 +178,8 @@ def _locate(
     run = run_frames(folder, design, frames, simulator, stall, seed, traced=True, modes=modes)
     golden = dict(design.graphs[modes[-1]].trace(*(each[-design.graph.frames :] for each in frames)))
     senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
-    for stream in design.streams():
+    # what is in time steps that may be left out, others than the golden ones, is not compared
+    for stream in (stream for stream in design.streams() if stream.frames == 1 or not design.aborts):
         where = f"{senders.get(stream.name, 'input')} (stream {stream.name})"
         want = golden[stream.tensor]
         sent = run.traces[stream.name]

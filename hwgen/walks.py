@@ -105,6 +105,19 @@ class Blocks(Ring):
 
 
 @dataclass(eq=False)
+class Turns(Ring):
+    """No memory: rows of the next sample are begun when the sample before has ended, with its last row; rows.ring --
+    rows of a sample."""
+
+    def holds(self, frame: int, row: int) -> bool:
+        return True
+
+    def give(self, row: int, now: float) -> None:
+        if row == self.rows.out_rows - 1:
+            self.free.extend([now + self.handover] * self.rows.ring)
+
+
+@dataclass(eq=False)
 class Rings:
     """Two memories that are read together, a row of each for a row that is sent; the second passes rows on as a FIFO
     does."""

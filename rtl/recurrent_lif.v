@@ -33,12 +33,16 @@ module recurrent_lif #(
     parameter SYNAPSE_LEAKS = 1,
     parameter SYNAPSE_LEAK_A = 2,
     parameter SYNAPSE_LEAK_B = 0,
+    parameter SYNAPSE_LEAK_C = 0,
+    parameter SYNAPSE_LEAK_D = 0,
     // of a neuron, see lif.v
     parameter SHIFT = 0,                       // bits of a membrane below those of what it adds
     parameter W = 14,                          // bits of a membrane
     parameter LEAKS = 1,
     parameter LEAK_A = 3,
     parameter LEAK_B = 4,
+    parameter LEAK_C = 0,
+    parameter LEAK_D = 0,
     parameter signed [63:0] START = 0,
     parameter ORDER = 0,
     parameter RESET = 0,
@@ -120,6 +124,8 @@ module recurrent_lif #(
                 .LEAKS(SYNAPSE_LEAKS),
                 .LEAK_A(SYNAPSE_LEAK_A),
                 .LEAK_B(SYNAPSE_LEAK_B),
+                .LEAK_C(SYNAPSE_LEAK_C),
+                .LEAK_D(SYNAPSE_LEAK_D),
                 .HALF_UP(HALF_UP),
                 .SPIKES(0)
             ) u_synapse (
@@ -149,6 +155,8 @@ module recurrent_lif #(
         .LEAKS(LEAKS),
         .LEAK_A(LEAK_A),
         .LEAK_B(LEAK_B),
+        .LEAK_C(LEAK_C),
+        .LEAK_D(LEAK_D),
         .HALF_UP(HALF_UP),
         .START(START),
         .ORDER(ORDER),

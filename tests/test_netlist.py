@@ -21,7 +21,7 @@ from hwgen.engines.recurrent import Sums
 from hwgen.flow import read_manifest
 from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
-from hwgen.nn import GRU, LSTM, ActQuant, LayerNorm, Softmax
+from hwgen.nn import GRU, LIF, LSTM, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
 from hwgen.nn_spiking_recurrent import RecurrentLIF
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
@@ -250,6 +250,27 @@ def test_netlist_over_a_sequence_equals_the_module(kind, board, tmp_path, monkey
 
 
 @pytest.mark.sim
+def test_netlist_of_time_steps(tmp_path):
+    """Neurons of either threshold, frames kept and beats summed, their memories of 64 words at most."""
+    torch.manual_seed(4)
+    net = nn.Sequential(
+        ActQuant(3, -2, True),
+        nn.Linear(3, 5),
+        StepsIn(3),
+        LIF(3, -2, leak=(2,), order="late", guard=1, rounding="half_up"),
+        LIF(3, -2, leak=(1, 3), order="spiker", threshold=torch.tensor([0.5, 0.25, 1.0, 0.5, 0.75]), reset="zero"),
+        StepsOut(3),
+    )
+    net[1].weight.data = torch.randint(-3, 4, net[1].weight.shape) / 4
+    net[1].bias.data = torch.randint(0, 4, net[1].bias.shape) / 4
+    hwgen.build(net, (torch.zeros(1, 3),), out=tmp_path / "net")
+    replace_core(tmp_path / "net")
+    x = torch.rand(12, 3) * 4 - 2
+    y, _ = hwgen.simulate(tmp_path / "net", x, simulator="icarus", edited=True)
+    assert y.any() and np.array_equal(y, net.double()(x.double()).detach().numpy())
+
+
+@pytest.mark.sim
 def test_netlist_of_spikes_that_come_back_equals_the_module(tmp_path):
     generator = torch.Generator().manual_seed(3)
     weight = torch.randint(-3, 4, (4, 4), generator=generator, dtype=torch.float64)
@@ -301,3 +322,21 @@ def test_netlist_of_shared_lists_protected_and_chosen_equals_the_module(protect,
         want = [net.double()(x.double()).numpy() for net in nets]
     assert np.array_equal(y, np.stack([want[mode][i] for i, mode in enumerate(chosen)]))
     assert modes == 1 or not np.array_equal(want[0], want[1])
+
+
+@pytest.mark.sim
+def test_netlist_for_spikes_equals_the_module(tmp_path):
+    torch.manual_seed(4)
+    net = nn.Sequential(ActQuant(1, 0), nn.Linear(12, 7), ActQuant(1, -1), nn.Linear(7, 4), ActQuant(3, 0, True)).eval()
+    for layer in (net[1], net[3]):
+        layer.weight.data = torch.randint(-3, 4, layer.weight.shape) / 2
+        layer.bias.data = torch.randint(-4, 5, layer.bias.shape) / 4
+    x, folder = (torch.rand(12, 12) < 0.4).float(), tmp_path / "small_net"
+    design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(engine="spikes", lanes=3))
+    assert [placed.unit.kind for placed in design.placed] == ["spike_lanes"] * 2
+    netlist = replace_core(folder)
+    assert all(cell in netlist for cell in ("LUT6_2", "RAM32", "CARRY8"))
+    y, _ = hwgen.simulate(folder, x.numpy(), simulator="icarus", edited=True)
+    with torch.no_grad():
+        want = net.double()(x.double()).numpy()
+    assert np.array_equal(y, want) and len(np.unique(want)) > 3

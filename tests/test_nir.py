@@ -14,12 +14,15 @@ from torch import nn
 import hwgen
 from hwgen.cli import main
 from hwgen.errors import BadInput, HwgenError, OffGrid, UnsupportedLayer
+from hwgen.export.nir import Writer
 from hwgen.flow import read_manifest
 from hwgen.formats import read_network
 from hwgen.formats.nir.asked import Asked
 from hwgen.formats.nir.file import parse
 from hwgen.formats.nir.reference import tensors
 from hwgen.frontend import import_model
+from hwgen.nn import ActQuant
+from hwgen.passes import run_passes
 from hwgen.verify import verify
 
 FOLDER = Path(__file__).parent / "data" / "nir"
@@ -68,6 +71,24 @@ def test_a_file_built_gives_them_too(tmp_path):
     x, _ = recorded(name)
     hwgen.build(*read_network(str(FOLDER / f"{name}.nir"), **options(name)), out=out)
     assert verify(out, x[: 3 * STEPS], simulator="icarus", stall=0.3)["equal"] == 3 * STEPS
+
+
+@pytest.mark.parametrize("name", ["norse_recurrent", "norse_if", "spikingjelly", "snntorch_zero"])
+def test_an_export_read_again_gives_the_same_spikes(name, tmp_path):
+    x, y = recorded(name)
+    module, example = read_network(str(FOLDER / f"{name}.nir"), **options(name))
+    writer = Writer(run_passes(import_model(module, example)), options(name)["dt"])
+    (tmp_path / "net.nir").write_bytes(writer.content())
+    again, _ = read_network(str(tmp_path / "net.nir"), **options(name))
+    assert torch.equal(again(x), y)
+    told = " ".join(writer.notes)
+    assert f"--steps {STEPS}" in told and f"--reset {options(name)['reset']}" in told and "--input-grid" in told
+
+
+def test_an_export_of_what_nir_has_not():
+    net = nn.Sequential(ActQuant(4, 0), nn.ReLU(), nn.MaxPool1d(2))
+    with pytest.raises(HwgenError, match="NIR has no"):
+        Writer(import_model(net, (torch.zeros(1, 2, 4),)), 1e-4)
 
 
 # files made here
@@ -250,7 +271,7 @@ REFUSED = [
     ((LINEAR, LIF), {"fire": "="}, "--fire"),
     ((LINEAR, LIF), {"target": "tflite-reference"}, "target"),
     ((one("Linear", weight=np.full((2, 3), 0.1)), LIF), {"weight_bits": None}, "--weight-bits"),
-    ((LINEAR, lif(tau=1e-4 / 0.15)), {}, "--leak-tolerance 0.00626"),
+    ((LINEAR, lif(tau=1e-4 / 0.15)), {}, "--leak-tolerance 0.000391"),
     ((LINEAR, lif(tau=5e-5)), {}, "check --dt"),
     ((LINEAR, lif(tau=[4e-4, 2e-4])), {}, "several tau"),
     ((LINEAR, lif(r=-1.0)), {}, "above 0"),
@@ -416,5 +437,5 @@ def test_damaged_files_are_refused_or_read(tmp_path):
 def test_a_leak_off_the_grid_names_the_nearest(tmp_path):
     with pytest.raises(OffGrid) as caught:
         read(tmp_path, chain(LINEAR, lif(tau=1e-4 / 0.15)))
-    assert "0.84375" in str(caught.value)
-    read(tmp_path, chain(LINEAR, lif(tau=1e-4 / 0.15)), leak_tolerance=0.00626)
+    assert "0.849609, 1 - 2^-3 - 2^-6 - 2^-7 - 2^-9" in str(caught.value)
+    read(tmp_path, chain(LINEAR, lif(tau=1e-4 / 0.15)), leak_tolerance=0.000391)

@@ -10,7 +10,7 @@ from torch import nn
 
 import hwgen
 from hwgen.config import BuildConfig
-from hwgen.errors import BadInput, HwgenError, UnsupportedLayer
+from hwgen.errors import BadInput, HwgenError, Mismatch, UnsupportedLayer
 from hwgen.flow import read_manifest
 from hwgen.frontend import import_model
 from hwgen.ir import TensorType
@@ -284,6 +284,41 @@ def test_a_constant_current_spikes_as_often_as_a_quantizer_rounds_down(tmp_path)
     assert np.array_equal(sent.reshape(-1), (3 * a).floor().clamp(0, 3).numpy())
 
 
+@pytest.mark.sim
+@pytest.mark.parametrize("engine", ["lanes", "spatial"])
+def test_a_sample_ends_where_the_greatest_sum_is_far_enough_ahead(engine, tmp_path):
+    torch.manual_seed(5)
+    model = nn.Sequential(
+        ActQuant(4, -3),
+        on_grid(nn.Linear(5, 7)),
+        StepsIn(6),
+        LIF(6, -3, leak=(3,), order="late"),
+        on_grid(nn.Linear(7, 4)),
+        LIF(6, -3),
+        StepsOut(6, margin=1.0),
+    )
+    design = hwgen.build(model, (torch.zeros(1, 5),), out=tmp_path / "net", config=BuildConfig(engine=engine))
+    x = torch.rand(40, 5).double() * 2
+    with torch.no_grad():
+        wanted, whole = model.double()(x).numpy(), model[:-1](x).unflatten(0, (40, 6)).sum(1).numpy()
+    assert 2 < (wanted == whole).all(1).sum() < 38
+    sent, _ = hwgen.simulate(tmp_path / "net", x, simulator="icarus", stall=0.3)
+    assert np.array_equal(sent, wanted)
+    sent, run = hwgen.simulate(tmp_path / "net", x, simulator="icarus")
+    assert np.array_equal(sent, wanted) and np.diff(run.ended).mean() < np.diff(run.ended).max() <= interval_of(design)
+    path = tmp_path / "net/rtl/steps_out.v"
+    path.write_text(path.read_text().replace("apart_q > $signed", "apart_q >= $signed"))
+    with pytest.raises(Mismatch, match="stream layer_6"):
+        hwgen.verify(tmp_path / "net", x, simulator="icarus", edited=True)
+
+
+def test_the_gradient_of_a_sum_that_ends_early_is_that_of_its_steps():
+    x = torch.tensor([[1.0, 0], [2, 0], [5, 0], [0, 0], [0, 1], [0, 1]], requires_grad=True)
+    y = StepsOut(3, margin=2.0)(x)
+    y.sum().backward()
+    assert y.tolist() == [[3, 0], [0, 2]] and x.grad.tolist() == [[1, 1]] * 2 + [[0, 0]] + [[1, 1]] * 3
+
+
 def test_one_step_is_a_threshold_and_samples_do_not_see_each_other():
     x = torch.randn(9, 4).double()
     assert torch.equal(LIF(1, -4, leak=(2,), threshold=0.5)(x), (x.mul(16).add(0.5).floor() > 8).double())
@@ -332,7 +367,8 @@ def imported(layer: nn.Module):
     ("make", "what"),
     [
         (lambda: LIF(0, 0), "steps = 0"),
-        (lambda: LIF(2, 0, leak=(1, 2, 3)), "leak = "),
+        (lambda: LIF(2, 0, leak=(1, 2, 3)), "more than two shifts"),
+        (lambda: LIF(2, 0, leak=(1, 2, 3, 4, 5), rounding="half_up"), "leak = "),
         (lambda: LIF(2, 0, leak=(2, 2)), "leak = "),
         (lambda: LIF(2, 0, leak=(17,)), "leak = 17"),
         (lambda: LIF(2, 0, threshold=0.3), "not on the grid"),
@@ -346,6 +382,8 @@ def imported(layer: nn.Module):
         (lambda: LIF(3, 0)(torch.zeros(3, 2, dtype=torch.int64)), "dtype torch.int64"),
         (lambda: StepsOut(3)(torch.zeros(4, 2)), "4 frames are no whole samples of 3 steps"),
         (lambda: StepsOut(3, "mean"), "how = 'mean'"),
+        (lambda: StepsOut(3, "last", 1.0), "margin = 1.0"),
+        (lambda: StepsOut(3, margin=-1.0), "margin = -1.0"),
         (lambda: import_model(coded(), (torch.zeros(1, 6),)), "an example of 1 frames"),
         (lambda: imported(LIF(2, 0, start=2.0, order="late")), "start = 2 fires"),
         (lambda: imported(LIF(2, 0, threshold=torch.ones(3))), "3 thresholds"),
@@ -362,6 +400,13 @@ def test_joins_and_batches_of_time_steps_are_checked(tmp_path):
     joined = nn.Sequential(ActQuant(4, 0), Fork(StepsIn(2), nn.Identity()))
     with pytest.raises(UnsupportedLayer, match="it joins 2 frames of layer_1_branches_0 and 1 frames of input"):
         hwgen.build(joined, (torch.zeros(1, 2),), out=tmp_path / "joined")
+    for ends in ([StepsOut(3, margin=1.0)], [StepsIn(3), StepsIn(2), StepsOut(6, margin=1.0)]):
+        with pytest.raises(UnsupportedLayer, match="do not begin and end with one StepsIn and one StepsOut"):
+            hwgen.build(nn.Sequential(ActQuant(4, 0), *ends), (torch.zeros(3, 2),), out=tmp_path / "joined")
+    inside = nn.Sequential(ActQuant(4, 0), StepsIn(2), LIF(2, 0), on_grid(nn.Linear(2, 2)), StepsOut(2, margin=1.0))
+    config = BuildConfig(loadable="*")
+    with pytest.raises(UnsupportedLayer, match="resets layer_3, which is loadable"):
+        hwgen.build(inside, (torch.zeros(1, 2),), out=tmp_path / "joined", config=config)
     hwgen.build(coded(), (torch.zeros(3, 6),), out=tmp_path / "net")
     for call in (hwgen.simulate, hwgen.verify):
         with pytest.raises(BadInput, match="4 frames are no whole samples"):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from examples.spiking import cubes, respiration
-from hwgen import spikes
+from hwgen import build, simulate, spikes
 from hwgen.compress import Recipe, Training, accuracy, convert, fit, prepare, to_spiking
 from hwgen.compress.methods import Magnitude
 from hwgen.compress.spiking import SpikeLoss
@@ -234,3 +234,17 @@ def test_converted_network_trains_on():
     assert accuracy(convert(prepared), batches) > 85
     with pytest.raises(BadInput, match="no neurons"):
         SpikeLoss(model, 0.01)
+
+
+@pytest.mark.sim
+def test_rtl_counts_to_the_level(tmp_path):
+    """The hardware of 7 steps sends the levels of the network with activations of 3 bits, stalled on all streams."""
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 6)
+    layer.weight.data = torch.randint(-4, 5, (6, 8)) / 4
+    layer.bias.data = torch.randint(-8, 9, (6,)) / 16
+    model = nn.Sequential(ActQuant(4, -4), layer, nn.ReLU(), ActQuant(3, -2))
+    spiking, x = to_spiking(model, [], 7), torch.rand(30, 8)
+    build(spiking, (x[:1],), out=tmp_path / "net")
+    y, _ = simulate(tmp_path / "net", x, simulator="icarus", stall=0.3)
+    assert (torch.from_numpy(y) == model(x) * 4).all() and np.unique(y).tolist() == list(range(8))

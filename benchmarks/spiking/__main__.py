@@ -48,8 +48,9 @@ def main(only, folder):
             click.echo(key, err=True)
             record(RESULTS, key, run())
     results = read(RESULTS)
-    for name, part in (("mnist", mnist), ("series", series), ("cubes", cubes), ("hardware", hardware)):
-        text = part.tables(results)
+    made = {"mnist": mnist.tables, "series": series.tables, "cubes": cubes.tables, "hardware": hardware.tables}
+    for name, make in (made | {"others": hardware.others}).items():
+        text = make(results)
         write_document(f"spiking.{name}", text, DOCUMENT)
         click.echo(text)
 

@@ -58,6 +58,12 @@ BUILDS = {
     "MNIST 784-128-10, rate, T = 10, --lanes 16": Hardware(
         programs.path("mnist / 784-128-10, rate / 0"), _images("rate", 10), {"lanes": 16}, 20
     ),
+    "MNIST 784-128-10, rate, T = 10, linear1=spikes": Hardware(
+        programs.path("mnist / 784-128-10, rate / 0"),
+        _images("rate", 10),
+        {"lanes": 16, "engine": "lanes,linear1=spikes"},
+        20,
+    ),
     "respiration, T = 16, --lanes 16": Hardware(
         programs.path("series / respiration / 16 steps"), _records, {"lanes": 16}
     ),
@@ -126,3 +132,25 @@ def tables(results: dict) -> str:
             rows.append((name, cycles, f"{found['interval'] / 100:.1f}", *sizes, f"{found['total']['LUT']:,g}", equal))
     head = ("build", "cycles a sample", "us at an assumed 100 MHz", *COUNTS, "LUT with the AXI border", "samples equal")
     return table(head, rows)
+
+
+# what abstracts say: the network on MNIST, accuracy, time an image, size
+OTHERS = (
+    ("Spiker+ (Carpegna et al., arXiv 2401.01141)", "-", "-", "780 us", "7,612 logic cells, 18 BRAM"),
+    ("Flexi-NeurA (arXiv 2602.18140)", "256-128-10", "97.23", "1.1 ms", "1,623 logic cells, 7 BRAM"),
+    ("Fan and Levy (arXiv 2507.07284)", "-", "-", "0.52 ms at 100 MHz", "6,358 LUT, 40.5 BRAM"),
+    ("Han et al. (Tsinghua Science and Technology 25(4), 2020)", "-", "97.06", "161 frames/s", "-"),
+)
+
+
+def others(results: dict) -> str:
+    """Ours beside what others publish of MNIST."""
+    rows = list(OTHERS)
+    for name in BUILDS:
+        trained = results.get(f"mnist / {name.removeprefix('MNIST ').partition(', T')[0]} / 0")
+        if (found := results.get(f"hardware / {name}")) and trained:
+            size = f"{found['total']['LUT']:,g} LUT, {found['total']['BRAM36']:g} BRAM36"
+            net, coding, *goal = name.removeprefix("MNIST ").split(", ")
+            time = f"{found['interval'] / 100:.1f} us"
+            rows.append((f"hwgen, {coding}, {', '.join(goal)}", net, f"{trained['accuracy']:.2f}", time, size))
+    return table(("system", "network", "accuracy, %", "time an image", "size"), rows)

@@ -59,6 +59,7 @@ class Limits:
     have     what there is of each resource, to weigh what takes several
     device   the family of the board
     protect  against flipped bits
+    targets  whether a rate or a budget is asked for
     """
 
     cycles: float | None
@@ -69,6 +70,7 @@ class Limits:
     have: Mapping[str, float]
     device: Device
     protect: Protection = UNPROTECTED
+    targets: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,14 @@ class Context:
     levels  rows of adders between two registers, in unfolded layers
     free    the tensors whose readers find channels in any order
     protect  against flipped bits
+    aborts   whether samples may end before their time
     """
 
     device: Device
     levels: int
     free: frozenset[str] = frozenset()
     protect: Protection = UNPROTECTED
+    aborts: bool = False
 
     @staticmethod
     def of(
@@ -105,7 +109,7 @@ class Context:
         for name, found in reversed(readers.items()):
             if not graph.is_output(name) and all(map(takes_any, found)):
                 free.add(name)
-        return Context(device, levels, frozenset(free), protect)
+        return Context(device, levels, frozenset(free), protect, any(node.op.aborts for node in graph.nodes))
 
 
 EVERY = ("lanes", "spatial", "spikes")  # the families of what has no other form

@@ -22,5 +22,8 @@ class StepsEngine(BeatEngine[StepsBeats]):
     def obstacle(self, stage):
         return None if isinstance(stage.op, StepsIn | StepsOut) else "it begins and ends no time steps"
 
+    def choices(self, stage, limits, sides):
+        return [StepsBeats()] if stage.op.aborts else super().choices(stage, limits, sides)
+
     def unit(self, stage, choice, orders, context):
-        return steps_unit(stage, orders[0], context.device)
+        return steps_unit(stage, orders[0], context.device, context.aborts)

@@ -162,7 +162,7 @@ def _slot_luts(ring: int, bits: int) -> int:
 
 def _sequencer(unit: TermLanes) -> dict[str, float]:
     """What all groups share in rtl/term_sequencer.v: counters, and the list."""
-    rows, words, kinds = unit.rows, unit.rom_shape[0], _different(unit.rom) if _short(unit) else 0
+    rows, words, kinds = unit.rows, unit.rom_shape[0], different(unit.rom) if _short(unit) else 0
     bits, written = ceil_log2(words), unit.memory.written
     pads = _padded_rows(unit)
     alike = rows.out_rows == 1 or rows.last_step == rows.step == rows.need
@@ -183,7 +183,7 @@ def _sequencer(unit: TermLanes) -> dict[str, float]:
     }
 
 
-def _different(rom: Rom) -> int:
+def different(rom: Rom) -> int:
     """Columns of a list that are neither constant nor a bit of the address, those that are alike counted once."""
     columns = rom.bits.T
     wires = {(np.arange(rom.depth) >> k & 1).astype(np.uint8).tobytes() for k in range(ceil_log2(rom.depth))}
@@ -289,7 +289,7 @@ def _scaler_luts(unit: TermLanes) -> int:
     choice = int(places > 1) if places <= 4 else 3 if places == 8 else 4 * -(-used // 16) + (places > 16)
     each = unit.program.sum_bits * choice + scaler.luts(unit.program.sum_bits, unit.stage.y.qtype.bits)
     # up to 16 words most columns are functions of two bits, or of one another
-    numbers = _different(rom) / (1 + (rom.depth <= 16)) * (2 < rom.depth <= unit.device.lut_depth)
+    numbers = different(rom) / (1 + (rom.depth <= 16)) * (2 < rom.depth <= unit.device.lut_depth)
     depth = scaler.depth(unit.channels)
     counters = sum(ceil_log2(count) for count in (scaler.pace, chunks, unit.fold.groups, depth))
     return round(8 + counters + unit.scalers * each + _copies(unit) * numbers)

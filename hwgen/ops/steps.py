@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor, prod
 
 import torch
 
-from hwgen.errors import DoesNotFit
+from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.nn_spiking import StepsIn as StepsInModule
 from hwgen.nn_spiking import StepsOut as StepsOutModule
+from hwgen.nn_spiking import until
 from hwgen.ops import imports
 from hwgen.ops.quantize import RESULT_BITS
 from hwgen.qtype import QType
@@ -35,14 +37,25 @@ class StepsIn(Op):
 
 @dataclass(frozen=True)
 class StepsOut(Op):
-    """The sum of each `steps` frames; `last`: the last of them. path -- the layer's path in the module, for
-    messages"""
+    """The sum of each `steps` frames; `last`: the last of them.
+
+    margin  None, or how far the greatest number of a sum must exceed the second one, for the steps behind to be left
+            out: a float
+    path    the layer's path in the module, for messages
+    """
 
     steps: int
     last: bool = False
     path: str = ""
-    elementwise = True
-    degree = 1
+    margin: float | None = None
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        return self.margin is None
+
+    @property
+    def degree(self) -> int | None:  # type: ignore[override]
+        return 1 if self.margin is None else None
 
     @property
     def frames(self) -> int:  # type: ignore[override]
@@ -55,7 +68,9 @@ class StepsOut(Op):
     def infer(self, x: TensorType) -> TensorType:
         if self.last:
             return x
-        qtype = QType(x.qtype.low * self.steps, x.qtype.high * self.steps)
+        if self.margin is not None and prod(x.shape) < 2:
+            raise UnsupportedLayer("a margin between the numbers of a frame of one", self.path, "leave the margin out")
+        qtype = QType(min(x.qtype.low, x.qtype.low * self.steps), max(x.qtype.high, x.qtype.high * self.steps))
         if qtype.bits > RESULT_BITS:
             raise DoesNotFit(
                 f"the sum over {self.steps} steps needs {qtype.bits} bits, above {RESULT_BITS}",
@@ -64,8 +79,19 @@ class StepsOut(Op):
             )
         return TensorType(x.shape, qtype, x.exponent)
 
+    @property
+    def aborts(self) -> bool:  # type: ignore[override]
+        return self.margin is not None and self.steps > 1
+
+    def level(self, x: TensorType) -> int:
+        """The margin on x's grid: integers are apart by more than it where they are by more than this."""
+        assert self.margin is not None
+        return floor(self.margin * 2.0**-x.exponent)
+
     def eval(self, types, x):
         each = x.reshape(-1, self.steps, *x.shape[1:])
+        if self.margin is not None:
+            return until(each, self.level(types[0]))
         return each[:, -1] if self.last else torch.sum(each, 1)
 
 
@@ -82,6 +108,6 @@ def steps_in(importer, x, steps):
 
 
 @imports("hwgen.steps_out.default")
-def steps_out(importer, x, steps, how):
-    StepsOutModule(steps, how)
-    return _stepped(importer, StepsOut(steps, how == "last", importer.path), x)
+def steps_out(importer, x, steps, how, margin=None):
+    StepsOutModule(steps, how, margin)
+    return _stepped(importer, StepsOut(steps, how == "last", importer.path, margin), x)

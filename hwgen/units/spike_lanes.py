@@ -8,7 +8,7 @@ import numpy as np
 
 from hwgen.devices import Device
 from hwgen.lanes.memories import MEMORIES
-from hwgen.lanes.price import clamp_luts
+from hwgen.lanes.price import clamp_luts, different
 from hwgen.ops.quantize import clamp_ends, end_parameters
 from hwgen.qtype import ceil_log2, signed_width
 from hwgen.rom import LUT_WORDS, Rom
@@ -298,16 +298,22 @@ class SpikeLanes(Unit):
         ]
 
     def estimate(self):
-        widths, place = self.sums, ceil_log2(self.beats * self.side)
-        bits, sent, address = widths["W"], self.stage.y.qtype.bits, ceil_log2(self.depth)
-        ends = clamp_ends(self.stage.unclamped, self.stage.quantize)
-        bank = self.device.lut_memory(2 << max(1, self.slot_bits), bits) + bits + self.slot_bits
-        bank += clamp_luts(bits - widths["DROP"], sent, ends["LOW"], ends["HIGH"]) + sent
+        """Fitted to python -m benchmarks.spikes."""
+        widths, sent = self.sums, self.stage.y.qtype.bits
+        ends, bits = clamp_ends(self.stage.unclamped, self.stage.quantize), self.sums["W"]
+        words, shallow = 2 << max(1, self.slot_bits), self.device.lut_depth
+        memory = (self.device.lut_memory if words <= shallow else self.device.lut_banks)(words, bits)
+        bank = memory + bits + self.slot_bits
+        bank += clamp_luts(bits - widths["DROP"], sent, ends["LOW"], ends["HIGH"])
         bank += widths["WEIGHT_W"] * (len(self.values) > 0)
-        luts = 30 + self.banks * bank + 3 * self.order.side + 2 * place + 3 * address
-        blocks, memory = 0.0, MEMORIES["rom"]
-        for rom in self.lists.values():
-            blocks += memory.blocks(rom.depth, rom.width, self.device)[0]["BRAM36"]
-            listed = rom.depth > LUT_WORDS
-            luts += memory.luts(rom.depth, rom.width, self.device) if listed else rom.width * (rom.depth > 1)
-        return {"LUT": round(luts), "BRAM36": blocks}
+        luts = 46 + ceil_log2(self.depth) + ceil_log2(self.beats * self.side) + 2 * self.order.side
+        luts += self.banks * bank + (self.banks - 1) * sent
+        memories = [MEMORIES["rom"].blocks(rom.depth, rom.width, self.device)[0] for rom in self.lists.values()]
+        luts += sum(map(self._memory_luts, self.lists.values()))
+        return {"LUT": round(luts), "BRAM36": sum(memory["BRAM36"] for memory in memories)}
+
+    def _memory_luts(self, rom: Rom) -> int:
+        """Of a table of lookup tables, or of the choice among a deep memory's words."""
+        if rom.depth > LUT_WORDS:
+            return MEMORIES["rom"].luts(rom.depth, rom.width, self.device)
+        return different(rom) * (2 if rom.depth > 16 else 1)

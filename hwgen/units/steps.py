@@ -13,12 +13,13 @@ from hwgen.devices import Device
 from hwgen.ops.lif import Li
 from hwgen.ops.steps import StepsIn as StepsInOp
 from hwgen.ops.steps import StepsOut as StepsOutOp
-from hwgen.qtype import ceil_log2
+from hwgen.qtype import ceil_log2, signed_width
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.units.lif import Neurons
 from hwgen.units.resample import buffered
 from hwgen.units.unit import Unit
+from hwgen.verilog import signed64
 from hwgen.walks import Step, Walk
 
 
@@ -155,7 +156,102 @@ class SumOfSteps(_Out):
         return self.integrator.estimate()
 
 
-def steps_unit(stage: Stage, order: Order, device: Device) -> Unit:
+class FrameIn(_Steps):
+    """rtl/steps_in.v: a frame is sent until its sample has ended."""
+
+    module = "steps_in"
+    stops = False
+    instant = False
+    over = "input"
+
+    @property
+    def _bits(self) -> int:
+        return self.order.side * self.stage.x.qtype.bits
+
+    @property
+    def block_ram(self) -> bool:
+        """Whether the frames are in a block RAM."""
+        return self.device.prefers_block(2 * self.order.beats, self._bits)
+
+    @property
+    def latency(self) -> int:  # type: ignore[override]
+        return 2 + self.block_ram
+
+    def parameters(self):
+        return {"W": self._bits, "BEATS": self.order.beats, "STEPS": self.steps, "RAM": int(self.block_ram)}
+
+    def needs(self, i=0):
+        return np.full(self.steps * self.order.beats, self.order.beats)
+
+    def walks(self, rows, taken, sent):
+        return buffered(taken, sent, (rows, self.steps * rows), 1, 2)
+
+    def estimate(self):
+        beats, address = self.order.beats, ceil_log2(2 * self.order.beats)
+        luts = 8 + 4 * address + ceil_log2(self.steps + 1)
+        if self.block_ram:
+            return {"LUT": luts + 2, "BRAM36": self.device.block_memory(2 * beats, self._bits)[0]}
+        deep = 2 * beats > self.device.lut_depth
+        memory = self.device.lut_banks(2 * beats, self._bits) if deep else self.device.lut_memory(2 * beats, self._bits)
+        return {"LUT": luts + memory, "BRAM36": 0}
+
+
+class SumUntil(_Steps):
+    """rtl/steps_out.v: a sum that may end before its time."""
+
+    module = "steps_out"
+    over = "output"
+    instant = False
+    rigid = True
+    decides = 3  # cycles behind a frame
+
+    @property
+    def _bits(self) -> int:
+        """Of a sum; the margin has one more."""
+        x, op = self.stage.x.qtype, self.stage.op
+        assert isinstance(op, StepsOutOp)
+        total = self.stage.y.qtype
+        reach = min(op.level(self.stage.x), total.high - total.low)
+        return max(signed_width(total.low, total.high), x.bits + 1, signed_width(0, reach) - 1)
+
+    def parameters(self):
+        x, op = self.stage.x, self.stage.op
+        assert isinstance(op, StepsOutOp)
+        total = self.stage.y.qtype
+        return {
+            "X_W": x.qtype.bits,
+            "X_SIGNED": int(x.qtype.signed),
+            "W": self._bits,
+            "OUT_W": total.bits,
+            "BEATS": self.order.beats,
+            "STEPS": self.steps,
+            "MARGIN": signed64(min(op.level(x), total.high - total.low)),
+        }
+
+    def cycles(self):
+        return self.steps * (self.order.beats + self.decides) + self.order.beats + 1
+
+    def needs(self, i=0):
+        return np.full(self.order.beats, self.steps * self.order.beats)
+
+    def walks(self, rows, taken, sent):
+        frame = [*[Step(True, False, taken)] * (rows - 1), Step(True, False, taken + self.decides)]
+        steps = frame * self.steps
+        return [Walk([*steps, *[Step(False, True, sent, sent)] * rows], gap=float(len(steps) * taken))]
+
+    def estimate(self):
+        beats, bits = self.order.beats, self._bits
+        deep = beats > self.device.lut_depth
+        memory = self.device.lut_banks(beats, bits) if deep else self.device.lut_memory(beats, bits)
+        return {"LUT": 12 + ceil_log2(beats) + ceil_log2(self.steps) + 5 * bits + memory, "BRAM36": 0}
+
+
+def steps_unit(stage: Stage, order: Order, device: Device, aborts: bool) -> Unit:
+    """aborts -- whether samples may end before their time."""
+    if aborts and isinstance(stage.op, StepsInOp):
+        return FrameIn(stage, order, device)
+    if stage.op.aborts:
+        return SumUntil(stage, order, device)
     if isinstance(stage.op, StepsInOp):
         return (StepsIn if order.beats > 1 else BeatIn)(stage, order, device)
     assert isinstance(stage.op, StepsOutOp)

@@ -29,6 +29,7 @@ class Unit:
     loadable      whether a host writes its list: then it is a LoadableUnit
     by_mode       whether it is another in each mode of a frame, and has `modes` of rtl/mode_ring.v at a port
     leaves_out    modules of rtl/ that its parameters keep out of what is below it
+    over          None, or what its port `over` is, which tells that a sample of time steps has ended: input or output
     """
 
     name: str
@@ -48,6 +49,7 @@ class Unit:
     loadable: bool = False
     by_mode: bool = False
     leaves_out: frozenset[str] = frozenset()
+    over: str | None = None
 
     @property
     def out_order(self) -> Order:

@@ -13,9 +13,12 @@ from hwgen.formats.nir.topology import Topology
 from hwgen.formats.nir.value import INTEGRATING, SPIKING, rounded
 
 
-def tensors(path: str, asked: Asked, *inputs: Tensor) -> dict[str, Tensor]:
-    """What each node gives for frames [samples * steps, ...] of each input, float64, by the nodes' names."""
-    topology = Topology.of(path)
+def tensors(network: str | Topology, asked: Asked, *inputs: Tensor) -> dict[str, Tensor]:
+    """What each node gives for frames [samples * steps, ...] of each input, float64, by the nodes' names.
+
+    network -- the path of a file, or what was read of it
+    """
+    topology = Topology.of(network) if isinstance(network, str) else network
     found = {name: x.double() for name, x in zip(topology.inputs, inputs, strict=True)}
     for name in topology.order():
         if name in found:
