@@ -318,7 +318,7 @@ def units():
 # a simulation needs none of this, and importing torch takes longer than all its clocks
 UNITS = [] if "BENCH_CONFIG" in os.environ else units()
 CONFIGS = [unit.parameters() for unit in UNITS]
-# most of all clocks: Verilator alone. What is slow in Icarus here, scalers and slices and lists with distances, is seen in
+# most of all clocks: Verilator alone. What is slow in Icarus here, scalers and slices and lists with distances, has
 # benches of its own there
 ON_VERILATOR = (
     "epitome_far",
