@@ -39,7 +39,7 @@ from hwgen.verilog import literal
 
 DOCUMENT = ROOT / "docs" / "spiking_hardware.md"
 STEPS, BITS, CHANNELS = 5, 10, 128
-MOST_STEPS, MARGINS, LANES, IMAGES = 25, (4.0, 8.0, 16.0), 64, 100
+MOST_STEPS, MARGINS, LANES, IMAGES = 25, (4.0, 16.0), 64, 100
 CURRENTS = QType(-(1 << (BITS - 1)), (1 << (BITS - 1)) - 1)
 
 

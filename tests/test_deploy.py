@@ -57,8 +57,7 @@ def vivado(kit, **standin):
     return done.returncode, log.read_text()
 
 
-@pytest.mark.parametrize("board", ["zcu104", "zcu102", "kv260"])
-@pytest.mark.parametrize("version", ["2022.2", "2023.1", "2025.1"])
+@pytest.mark.parametrize(("board", "version"), [("zcu104", "2022.2"), ("zcu102", "2023.1"), ("kv260", "2025.1")])
 def test_the_block_design_connects_all(made, tmp_path, board, version):
     known = deploy(made, tmp_path / "kit", board, 200.0)
     code, log = vivado(tmp_path / "kit", version=version)
