@@ -117,7 +117,7 @@ def found(some: dict[str, Unit]) -> dict[str, dict[str, float]]:
             pins += ", ".join(f".{port}({port}{number})" for _, _, port in own) + ");\n"
         modules += f"module top (input wire clk, input wire rst, {', '.join(ports)});\n{pins}endmodule\n"
         (folder / "wrapped.v").write_text(modules)
-        counting.count(folder, "top", ["wrapped.v"])
+        counting.count(folder, "top", ["wrapped.v"], ("wrapped",))
         stat = json.loads((folder / "stat.json").read_text())["modules"]
         cells = {key.lstrip("\\"): each["num_cells_by_type"] for key, each in stat.items()}
         return {key: yosys.count(cells[f"wrapped{i}"], key, "log", DEVICE) for i, key in enumerate(some)}
