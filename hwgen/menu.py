@@ -91,7 +91,15 @@ class Menu:
         self.context = Context.of(graph, stages, board.device, config.levels, config.protection)
         memories = config.memories_of(board.device)
         self.limits = Limits(
-            None, config.most_lanes, config.pixels, dsp, memories, self.have, board.device, config.protection
+            None,
+            config.most_lanes,
+            config.pixels,
+            dsp,
+            memories,
+            self.have,
+            board.device,
+            config.protection,
+            config.targets,
         )
         self.turns = graph.turns
         self.engines = self._engines()

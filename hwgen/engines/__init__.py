@@ -59,6 +59,7 @@ class Limits:
     have     what there is of each resource, to weigh what takes several
     device   the family of the board
     protect  against flipped bits
+    targets  whether a rate or a budget is asked for
     """
 
     cycles: float | None
@@ -69,6 +70,7 @@ class Limits:
     have: Mapping[str, float]
     device: Device
     protect: Protection = UNPROTECTED
+    targets: bool = False
 
 
 @dataclass(frozen=True)

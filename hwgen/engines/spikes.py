@@ -13,6 +13,9 @@ from hwgen.tiles import vector_of
 from hwgen.units.spike_lanes import MOST_SIDE, SpikeLanes, side_of
 
 NEIGHBOURS = 2  # choices of a stage that are more than it needs
+# times that a layer can be faster than the slowest, at their worst, where no rate is asked for: of the inputs of one as
+# many more may spike than of the other's, on average
+SPARE = 4
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ class Spikes(Engine[Banks]):
         return None if isinstance(stage.quantize, Quantize | None) else "its sums are multiplied or compared"
 
     def choices(self, stage, limits, sides):
-        """All that make fewer rounds than fewer accumulators do; at a limit the least that are fast enough, and the
-        fastest."""
+        """All that make fewer rounds than fewer accumulators do; at a limit the least that are fast enough, or those
+        that are SPARE times as fast, and the fastest."""
         stage = as_shift(stage)
         found = [Banks(n, side_of(stage)) for n in legal_groups(stage, limits.lanes)]
         if limits.cycles is None:
             return found
-        cycles, order = limits.cycles, Order(stage.x.shape)
+        cycles, order = limits.cycles / (1 if limits.targets else SPARE), Order(stage.x.shape)
 
         def alone(choice: Banks) -> int:
             unit = SpikeLanes(stage, choice.banks, order, limits.device)

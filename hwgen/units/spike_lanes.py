@@ -301,7 +301,9 @@ class SpikeLanes(Unit):
         """Fitted to python -m benchmarks.spikes."""
         widths, sent = self.sums, self.stage.y.qtype.bits
         ends, bits = clamp_ends(self.stage.unclamped, self.stage.quantize), self.sums["W"]
-        bank = self.device.lut_memory(2 << max(1, self.slot_bits), bits) + bits + self.slot_bits
+        words, shallow = 2 << max(1, self.slot_bits), self.device.lut_depth
+        memory = (self.device.lut_memory if words <= shallow else self.device.lut_banks)(words, bits)
+        bank = memory + bits + self.slot_bits
         bank += clamp_luts(bits - widths["DROP"], sent, ends["LOW"], ends["HIGH"])
         bank += widths["WEIGHT_W"] * (len(self.values) > 0)
         luts = 46 + ceil_log2(self.depth) + ceil_log2(self.beats * self.side) + 2 * self.order.side

@@ -73,7 +73,7 @@ static uint64_t bus_of(const hwgen *net, const struct channel *c, size_t at) {
 }
 
 static size_t up(size_t size) { return (size + ALIGN - 1) / ALIGN * ALIGN; }
-static size_t bytes(const struct hwgen_stream *s) { return s->size * (s->width / 8); }
+static size_t bytes(const struct hwgen_stream *s) { return words_of(s) * (s->width / 8); }
 
 /* Bytes in and out of so many frames in one slot. */
 static size_t slot_of(size_t frames) {

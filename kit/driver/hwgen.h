@@ -56,12 +56,13 @@ struct hwgen_step {
     const double *value;
 };
 
-/* What goes over one stream: `size` integers from low to high, each worth 2^exponent, in words of `width` bits. */
+/* What goes over one stream: `size` integers from low to high, each worth 2^exponent. */
 struct hwgen_stream {
     const char *name;
     size_t size;                       /* activations in a frame, and numbers in the user's */
     size_t channels, rows, columns;    /* which the stream has as row, column, channel */
-    unsigned width;                    /* 8, 16, 32 or 64 */
+    size_t side, beat;                 /* activations in a beat, and words that it takes: the last may be empty */
+    unsigned width;                    /* of a word: 8, 16, 32 or 64 bits */
     int64_t low, high;
     int exponent;
     const uint32_t *view;              /* NULL, or of an input where each activation [channel][row][column] lies in the
