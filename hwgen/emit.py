@@ -222,6 +222,7 @@ def _border(end: dict, one: Input | Output) -> dict:
         "signed": end["signed"],
         "exponent": end["exponent"],
         "beats": end["beats"],
+        "frames": end["frames"],
         "words_a_beat": end["side"],
         "order": "row, column, channel",
         "view": one.view is not None,
@@ -235,10 +236,12 @@ def ends(way: str, streams: Sequence[Stream]) -> list[dict]:
     of      whose values they are, where there are several streams
     each, width  bits of an activation, and of what it takes in a word
     side, signed, exponent  of the activations in a beat
+    beat    bits of a beat at the AXI top: a power of two, as a DMA engine takes no others
     """
     found = []
     for i, stream in enumerate(streams):
         n, qtype = i or "", stream.type.qtype
+        width = next(width for width in (8, 16, 32, 64) if width >= qtype.bits)
         more = {
             "port": f"{'s' if way == 'in' else 'm'}{n}_axis",
             "border": f"border_{way}{n}",
@@ -246,8 +249,10 @@ def ends(way: str, streams: Sequence[Stream]) -> list[dict]:
             "n": n,
             "of": f"{stream.tensor}: " if len(streams) > 1 else "",
             "each": qtype.bits,
-            "width": next(width for width in (8, 16, 32, 64) if width >= qtype.bits),  # a DMA engine takes no others
+            "width": width,
+            "beat": 1 << (stream.order.side * width - 1).bit_length(),
             "side": stream.order.side,
+            "frames": stream.frames,
             "signed": qtype.signed,
             "exponent": stream.type.exponent,
         }

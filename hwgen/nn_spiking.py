@@ -18,6 +18,7 @@ from hwgen.grids import MAX_EXPONENT, require_float, require_int, round_half_up
 
 MAX_STEPS = 1 << 16
 MAX_SHIFT = 16  # of a leak
+MAX_TERMS = 4  # of it
 MAX_GUARD = 16
 MAX_LEVEL = 1 << 40  # of a threshold, or a first membrane, on its grid
 MAX_MARGIN = 1 << 40
@@ -34,7 +35,7 @@ class Neuron:
     """What is fixed of a neuron, in integers on its membrane's grid; see `LIF`.
 
     steps    of a sample
-    leak     shifts of the membrane's leak, at most two; () does not leak
+    leak     shifts of the membrane's leak, at most four; () does not leak
     synapse  None, or the shifts of a leaking current before the membrane
     start    the membrane before the first step
     guard    bits of that grid below the currents'
@@ -384,8 +385,9 @@ steps_out.register_autograd(_steps_out_backward, setup_context=_steps_out_setup)
 def _shifts(what: str, shifts: Sequence[int], at: str) -> tuple[int, ...]:
     """A leak's shifts, the lesser first; raises BadInput for others."""
     found = tuple(shifts)
-    if len(found) > 2 or (len(found) == 2 and (found[0] == found[1] or 0 in found)):
-        raise BadInput(f"{what} = {shifts!r}", at, "give (), (a,) or (a, b): v - v / 2^a - v / 2^b, a and b different")
+    several = len(found) > 1 and (len({*found}) < len(found) or 0 in found)
+    if len(found) > MAX_TERMS or several:
+        raise BadInput(f"{what} = {shifts!r}", at, "give (), (a,), (a, b) ...: v - v / 2^a - v / 2^b, all different")
     for shift in found:
         require_int(what, shift, 0, MAX_SHIFT, at)
     return tuple(sorted(found))
@@ -436,6 +438,8 @@ class LI(nn.Module):
         for one in self.trainable:
             _word("trainable", one, self.may_train, at)
         shifts = _shifts("leak", leak, at)
+        if max(len(shifts), len(self.synapse or ())) > 2 and rounding != "half_up":
+            raise BadInput(f"a leak of more than two shifts, rounded {rounding}", at, 'use rounding="half_up"')
         self.terms = len(shifts)
         if "leak" in self.trainable and (not shifts or 0 in shifts):
             raise BadInput(f"leak = {leak!r} that is trained", at, "give (a,) or (a, b), above 0, where it starts")
@@ -479,7 +483,7 @@ class LIF(LI):
 
     A time step is a frame: `steps` frames that follow each other in the batch are a sample, at whose first step the
     membrane v is `start`. The input is rounded half up to currents I worth 2^exponent; membrane and threshold are
-    integers worth 2^(exponent - guard). leak(v) = v - r(v / 2^a) - r(v / 2^b), as many terms as `leak` has shifts,
+    integers worth 2^(exponent - guard). leak(v) = v - r(v / 2^a) - r(v / 2^b) ..., as many terms as `leak` has shifts,
     where r is `rounding`: floor, or floor(. + 1/2). With s(v) = v > threshold (or >=) a step is
 
         order "now":     u = leak(v) + I; send s(u); v = reset(u) where s(u), else u
@@ -493,7 +497,7 @@ class LIF(LI):
 
     steps      1 to 65,536 frames of a sample
     exponent   -64 to 64, of the currents
-    leak       (), (a,) or (a, b), each 0 to 16, a pair of different ones above 0
+    leak       (), (a,), (a, b), or three or four with half_up: each 0 to 16, several different ones above 0
     threshold  above 0, on the membrane's grid: a number, or a tensor [channels] of dimension 1 of the input
     guard      0 to 16 bits of the membrane below the grid of the currents
     start      rounded half up to the membrane's grid

@@ -7,7 +7,7 @@
 //   ORDER 1: v = u, which leaks as it is, or from zero where RESET is to zero; what a reset takes is taken then
 //   ORDER 2: v = u; where it spikes reset(v) does not leak; a beat tells the spikes of the step before
 //
-// A leak is LEAKS parts of v, each (v + half of it) >> LEAK_A or LEAK_B. SPIKES 0: no threshold, and u is sent. What is
+// A leak is LEAKS parts of v, each (v + half of it) >> LEAK_A to LEAK_D. SPIKES 0: no threshold, and u is sent. What is
 // left of a membrane after its leak lies in a memory in the order of the beats, N a word. Frames of 3 beats and more go
 // through three stages of one adder each: membrane and input, threshold, leak; in shorter ones the next step needs the
 // result at once. With WORDS there is a threshold for each place, K_W bits, in FILE as in offset.v.
@@ -27,9 +27,11 @@ module lif #(
     parameter LAST_ONLY = 0,                   // 1: the last of them alone is sent
     parameter RAM = 0,                         // 1: block RAM, from 8 beats on; 0: LUT RAM
     // of a neuron
-    parameter LEAKS = 1,                       // 0 to 2
+    parameter LEAKS = 1,                       // 0 to 4
     parameter LEAK_A = 3,                      // shift of the first, 0 to W - 1
     parameter LEAK_B = 4,                      // of the second
+    parameter LEAK_C = 0,                      // of the third
+    parameter LEAK_D = 0,                      // of the fourth
     parameter HALF_UP = 0,                     // 1: what leaks is rounded half up; 0: down
     parameter signed [63:0] START = 0,         // what is left of the first membrane after its leak
     parameter SPIKES = 1,                      // 0: no threshold, u is sent
@@ -76,8 +78,9 @@ module lif #(
         if ((SPIKES != 0 && OUT_W != 1) || OUT_W > W) begin : gen_check_out
             lif_OUT_W_must_be_1_or_without_SPIKES_at_most_W error_i ();
         end
-        if (LEAKS < 0 || LEAKS > 2 || LEAK_A < 0 || LEAK_A >= W || LEAK_B < 0 || LEAK_B >= W) begin : gen_check_leak
-            lif_LEAK_A_and_LEAK_B_must_be_below_W error_i ();
+        if (LEAKS < 0 || LEAKS > 4 || LEAK_A < 0 || LEAK_A >= W || LEAK_B < 0 || LEAK_B >= W
+            || LEAK_C < 0 || LEAK_C >= W || LEAK_D < 0 || LEAK_D >= W) begin : gen_check_leak
+            lif_LEAKS_must_be_0_to_4_and_LEAK_A_to_LEAK_D_below_W error_i ();
         end
         if (WORDS != 0 && (K_W >= W || (BEATS % WORDS) != 0)) begin : gen_check_table
             lif_K_W_must_be_below_W_and_BEATS_a_multiple_of_WORDS error_i ();
@@ -300,7 +303,19 @@ module lif #(
             wire [W:0]   less_a = {~part_a, !rest_a} + {kept_n, 1'b1};
             wire [W-1:0] left_a = (LEAKS > 0) ? less_a[W:1] : kept_n;
             wire [W:0]   less_b = {~part_b, !rest_b} + {left_a, 1'b1};
-            assign keep[n*M_W +: W] = (LEAKS > 1) ? less_b[W:1] : left_a;
+            wire [W-1:0] left_b = (LEAKS > 1) ? less_b[W:1] : left_a;
+            if (LEAKS > 2) begin : gen_more_leaks
+                wire signed [W-1:0] part_c = from >>> LEAK_C;
+                wire signed [W-1:0] part_d = from >>> LEAK_D;
+                wire                rest_c = (HALF_UP != 0) && from[(LEAK_C > 0) ? LEAK_C-1 : 0];
+                wire                rest_d = (HALF_UP != 0) && from[(LEAK_D > 0) ? LEAK_D-1 : 0];
+                wire [W:0]          less_c = {left_b, 1'b1} + {~part_c, !rest_c};
+                wire [W:0]          less_d = {less_c[W:1], 1'b1} + {~part_d, !rest_d};
+                assign keep[n*M_W +: W] = (LEAKS > 3) ? less_d[W:1] : less_c[W:1];
+                wire unused = &{1'b0, less_c[0], less_d};
+            end else begin : gen_two_leaks
+                assign keep[n*M_W +: W] = left_b;
+            end
             if (FLAG != 0) begin : gen_flag
                 assign keep[n*M_W + W] = spikes_3[n];
             end

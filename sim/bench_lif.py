@@ -9,6 +9,7 @@ from parts import config, packed, signed
 from parts.stream import begin, reset
 
 INTERNALS = True  # the membranes are what is written into the memory
+LEAK = ("LEAK_A", "LEAK_B", "LEAK_C", "LEAK_D")
 SAMPLES = 3
 
 
@@ -41,6 +42,8 @@ def shape(beats, n=1, x=(7, 1, 0), w=12, steps=3, **more):
         "LEAKS": 0,
         "LEAK_A": 0,
         "LEAK_B": 0,
+        "LEAK_C": 0,
+        "LEAK_D": 0,
         "HALF_UP": 0,
         "START": (0, 64),
         "SPIKES": 1,
@@ -63,7 +66,7 @@ def table(c):
 
 
 def leak(*shifts):
-    return {"LEAKS": len(shifts)} | dict(zip(("LEAK_A", "LEAK_B"), shifts, strict=False))
+    return {"LEAKS": len(shifts)} | dict(zip(LEAK, shifts, strict=False))
 
 
 MINUS_9 = ((1 << 64) - 9, 64)
@@ -71,13 +74,13 @@ CONFIGS = [
     shape(5, **leak(3)),
     table(shape(1, n=3, WORDS=1, **leak(2), AT=1, START=(9, 64))),
     shape(2, RESET=1, ORDER=1, **leak(1, 2), HALF_UP=1, steps=5),
-    shape(3, x=(5, 0, 2), ORDER=1, **leak(2), HALF_UP=1),
+    shape(3, x=(5, 0, 2), ORDER=1, **leak(2, 4, 5), HALF_UP=1),
     shape(4, n=2, ORDER=2, **leak(3), steps=4),
     shape(9, RESET=2, RAM=1, **leak(1)),
     shape(11, RESET=1, RAM=1, ORDER=2, **leak(2, 3), AT=1),
     table(shape(6, n=2, WORDS=3, **leak(2))),
     table(shape(70, WORDS=70, ORDER=1, RAM=1, **leak(3), steps=2)),
-    shape(4, SPIKES=0, OUT_W=12, **leak(1, 3), HALF_UP=1, START=MINUS_9),
+    shape(4, SPIKES=0, OUT_W=12, **leak(1, 3, 4, 6), HALF_UP=1, START=MINUS_9),
     shape(2, n=2, SPIKES=0, OUT_W=9, w=10, x=(6, 0, 0), LAST_ONLY=1, steps=4),
     shape(8, n=2, RESET=2, ORDER=1, RAM=1, **leak(0), AT=1, steps=1),
 ]
@@ -90,7 +93,7 @@ def prepare(folder, config):
 
 def left_of(v, c):
     """A membrane after its leak."""
-    shifts = (c["LEAK_A"], c["LEAK_B"])[: c["LEAKS"]]
+    shifts = [c[name] for name in LEAK[: c["LEAKS"]]]
     return v - sum(v + ((1 << k) // 2 if c["HALF_UP"] else 0) >> k for k in shifts)
 
 

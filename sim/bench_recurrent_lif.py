@@ -23,7 +23,7 @@ CELLS = [
     (4, 5, 1, (5, 0, True), (4, 0), 130, (-3, (2,), (1, 2), 0, True, "subtract", False, "now")),
     (6, 3, 3, (4, -2, False), (3, -1), 40, (-4, (1, 3), None, 9, False, "zero", True, "now")),  # a finer input
     (1, 4, 1, (4, 1, True), (3, -1), 11, (-2, (), (2,), 0, True, "subtract", False, "late")),  # a finer matrix
-    (12, 3, 4, (5, 0, True), (4, 0), (20, 150), (-2, (3,), (2,), 0, True, "subtract", False, "now")),
+    (12, 3, 4, (5, 0, True), (4, 0), (20, 150), (-2, (3, 5, 6, 7), (1, 5, 6), 0, True, "subtract", False, "now")),
     (10, 2, 2, (5, 0, True), (3, 0), (3, 20), (0, (2, 3), None, 0, False, "none", False, "spiker")),
     (2, 6, 2, (4, 0, True), (4, 0), 5, (0, (1,), (1,), 0, False, "zero", False, "late")),
 ]

@@ -17,6 +17,7 @@ from torch import nn
 
 from hwgen.lanes.kinds import lane_kinds
 from hwgen.nn import GRU, LSTM, RNN, ActQuant, AvgPool2d, LayerNorm, Softmax, limits
+from tests.networks_timed import timed
 
 MOST_BITS = 46  # of an accumulator: hwgen takes 48, and the bound here is not tight
 MOST_WORK = 40_000  # products of a frame, those with zero weights counted: seconds of simulation
@@ -209,6 +210,8 @@ def make_network(random: Random) -> Network:
     pixels, levels = random.choice((1, 1, 2, 3, 4, 6, 16)), random.choice((1, 1, 2, 3, 5, 64))
     if random.random() < 0.06:
         x, module, engines = _spiking(random)
+    elif random.random() < 0.06:
+        x, module = timed(random)
     return Network(module.eval(), x, lanes, stall, engines, pixels, levels)
 
 

@@ -57,8 +57,7 @@ def vivado(kit, **standin):
     return done.returncode, log.read_text()
 
 
-@pytest.mark.parametrize("board", ["zcu104", "zcu102", "kv260"])
-@pytest.mark.parametrize("version", ["2022.2", "2023.1", "2025.1"])
+@pytest.mark.parametrize(("board", "version"), [("zcu104", "2022.2"), ("zcu102", "2023.1"), ("kv260", "2025.1")])
 def test_the_block_design_connects_all(made, tmp_path, board, version):
     known = deploy(made, tmp_path / "kit", board, 200.0)
     code, log = vivado(tmp_path / "kit", version=version)
@@ -231,15 +230,16 @@ def test_the_device_tree_has_the_addresses_and_lines_of_the_design(kit):
 
 
 def test_bad_input_is_told_and_writes_nothing(made, tmp_path):
-    uneven = tmp_path / "uneven"
-    build(*tiny(channels=3), out=uneven, config=BuildConfig(fps=3.5e6))
+    wide, linear = tmp_path / "wide", nn.Linear(130, 1, bias=False)
+    linear.weight.data = torch.eye(1, 130)
+    build(nn.Sequential(ActQuant(8, -8), linear), (torch.zeros(1, 130),), out=wide, config=BuildConfig(fps=2.5e8))
     for folder, options, what, hint in (
         (made, {"board": "zcu999"}, "no board is called 'zcu999'", "one of"),
         (made, {"board": "pynq-z2"}, "the build is for ultrascale_plus, pynq-z2 is of series7", "--board pynq-z2"),
         (made, {"clock_mhz": 900.0}, "a clock of 900 MHz", "10 to 333"),
         (made, {"clock_mhz": 1.0}, "a clock of 1 MHz", "10 to 333"),
         (tmp_path / "none", {}, "no build", "hwgen build"),
-        (uneven, {}, "a beat of the stream input is 24 bits wide, which no AXI DMA takes", "8, 16, 32"),
+        (wide, {}, "a beat of the stream input is 2048 bits wide, which no AXI DMA takes", "8, 16, 32"),
     ):
         with pytest.raises(BadInput) as raised:
             deploy(folder, tmp_path / "kit", **options)

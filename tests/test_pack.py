@@ -36,6 +36,7 @@ ENDS = [
     Input("wide", kind(-(2**20), 2**20, -12), SHAPE),
     Input("steps", kind(-128, 127, -4), SHAPE, steps=(("sub", MEAN), ("div", DEVIATION))),
     Input("view", kind(0, 15, -2), (3, 4, 2), view=LAST, steps=(("mul", SCALE), ("add", OFFSET))),
+    Input("beats", kind(-8, 7, -2, (3, 4, 5)), (3, 4, 5)),
     Input("large", kind(0, 3, 3, (3, 40, 7)), (840,)),
 ]
 OUTPUTS = [
@@ -43,6 +44,7 @@ OUTPUTS = [
     Output("below_zero", (24,), scale=np.array(0.1)),
     Output("view", (3, 4, 2), view=np.argsort(LAST).reshape(3, 4, 2), scale=SCALE, offset=OFFSET),
     Output("bytes", (5, 60)),
+    Output("beats", (3, 4, 5)),
 ]
 SOFTMAX = [replace(OUTPUTS[2], host=(name, axis)) for name, axis in (("softmax", -1), ("log_softmax", 2))]
 GRAPH = Graph(tuple(ENDS), (), (*OUTPUTS, *SOFTMAX))
@@ -61,7 +63,7 @@ class Streams:
         from hwgen.stream import Order
 
         kind = self.graph.types()[name]
-        return Stream(name, name, kind, Order(kind.shape))
+        return Stream(name, name, kind, Order(kind.shape).by_pixels(1) if name == "beats" else Order(kind.shape))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,8 @@ def numbers(one, frames=40):
 
 def words_of(stream, ints):
     dtype = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}[stream.dtype.itemsize * 8]
-    return ints.numpy().transpose(0, 2, 3, 1).reshape(len(ints), -1).astype(dtype)
+    words = ints.numpy().transpose(0, 2, 3, 1).reshape(len(ints), -1, stream.side).astype(dtype)
+    return np.pad(words, ((0, 0), (0, 0), (0, stream.beat - stream.side))).reshape(len(ints), -1)
 
 
 @pytest.mark.parametrize("at", range(len(ENDS)), ids=[one.name for one in ENDS])

@@ -17,6 +17,7 @@ from hwgen.deploy.system import compile_system, environment_of
 from hwgen.flow import read_design
 from hwgen.load import call
 from hwgen.share import share
+from hwgen.weights import load_words
 from tests.test_borders import built, frames_for, several
 
 EXAMPLES = share("rtl").parent / "examples"
@@ -136,9 +137,7 @@ def test_a_fault_is_told_and_a_reset_mends_it(board, recover, fault):
 
 
 TOLD = {
-    "slave_error=20": "DmaFailed: hwgen-dma0, from memory, stopped .*: the memory answered with an error",
     "hang=20": r"TimedOut: no result in 0\.02 s: \d+ frames went in, \d+ came out",
-    "early_in=12000": "TlastError: a transfer to the network ended amid a frame, after 15 whole ones",
     "early_out=53": "ShortTransfer: frame 5 of a transfer came back with 8 bytes, not 20",
 }
 
@@ -216,13 +215,14 @@ def test_without_a_device_its_name_is_told(board, hwgen_run):
 
 
 @pytest.mark.sim
-def test_several_streams_of_a_build_have_an_engine_each(tmp_path, monkeypatch):
+def test_several_streams_have_an_engine_each_and_weights_are_loaded(tmp_path, monkeypatch):
     whole = several()
     graph = replace(whole, outputs=tuple(replace(output, host=None) for output in whole.outputs))
-    built(graph, tmp_path / "build", monkeypatch)
+    built(graph, tmp_path / "build", monkeypatch, loadable="conv", weights_in="uram")
+    load_words(tmp_path / "build").save(tmp_path / "weights.bin")
     made, x = Board(tmp_path), [each.numpy() for each in frames_for(graph, 300)]
     want = [each.numpy() for each in graph.golden(*map(torch.from_numpy, x))]
-    y, _ = made.python(x, "uio")
+    y, _ = made.python(x, "uio", tmp_path / "weights.bin")
     assert all(np.array_equal(*both) for both in zip(y, want, strict=True))
     program, arguments = made.compiled("hwgen-run", made.kit / "driver/hwgen_run.c"), []
     for i, each in enumerate(x):
@@ -231,6 +231,8 @@ def test_several_streams_of_a_build_have_an_engine_each(tmp_path, monkeypatch):
     for i in range(len(want)):
         arguments += ["--output", tmp_path / f"y{i}.npy"]
     done = made.run(program, *arguments)
+    assert done.returncode == 1 and "a layer has no weights: call hwgen_load first" in done.stderr
+    done = made.run(program, *arguments, "--load", tmp_path / "weights.bin")
     assert done.returncode == 0, done.stderr
     for i, each in enumerate(want):
         assert np.array_equal(np.load(tmp_path / f"y{i}.npy"), each.reshape(len(each), -1))

@@ -37,12 +37,12 @@ def compile_system(kit: str | Path, work: str | Path) -> Path:
     environment = os.environ | {"VERILATOR_ROOT": str(root)}
     verilog = sorted(str(path) for path in (kit / "ip/src").glob("*.v"))
     flags = ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal", "--output-split", "60000"]
-    command = [str(root / "bin/verilator"), "--cc", *flags, "-CFLAGS", "-fPIC -O2", "--prefix", "Vtop"]
+    command = [str(root / "bin/verilator"), "--cc", *flags, "-CFLAGS", "-fPIC", "--prefix", "Vtop"]
     _run([*command, "-GXILINX=0", "--Mdir", str(work / "obj"), "--top-module", known["top"], *verilog], environment)
     _run(["make", "-C", str(work / "obj"), "-f", "Vtop.mk", "-j2"], environment)
     include = [f"-I{path}" for path in (work, source)]
     include += [part for path in (work / "obj", root / "include") for part in ("-isystem", str(path))]
-    shared = ["g++", "-std=gnu++17", "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", *include, "-o", str(work / LIBRARY)]
+    shared = ["g++", "-std=gnu++17", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra", *include, "-o", str(work / LIBRARY)]
     archives = [str(work / "obj/libVtop.a"), str(work / "obj/libverilated.a")]
     _run([*shared, str(source / "shim.cpp"), *archives, "-ldl", "-pthread"], environment)
     return work / LIBRARY

@@ -22,7 +22,7 @@ class Li(Op):
 
     steps     frames of a sample
     exponent  the grid of membranes, start and thresholds
-    leak      shifts, at most two
+    leak      shifts, at most four, of which more than two are rounded half up
     start     the membrane before the first step
     half_up   whether a leak is rounded half up, else down
     path      the layer's path in the module, for messages
@@ -63,6 +63,8 @@ class Li(Op):
                 self.path,
                 "give the membrane a grid that holds its currents",
             )
+        if len(self.leak) > 2 and not self.half_up:
+            raise UnsupportedLayer("a leak of more than two shifts, rounded down", self.path, "round it half up")
         bits = self.bits(x)
         if bits > RESULT_BITS:
             raise DoesNotFit(
@@ -91,9 +93,9 @@ class Li(Op):
 
     def _leaked(self, v: Ends) -> Ends:
         """What a leak leaves of the numbers from v[0] to v[1]: it rises from one to the next, but for steps down where
-        both of two parts rise, at multiples of the greater power."""
+        both of two parts rise, at multiples of the greater power; rounded half up no two parts rise at one number."""
         among = [*v]
-        if len(self.leak) > 1:
+        if len(self.leak) > 1 and not self.half_up:
             power = 1 << max(self.leak)
             first, last = -(-v[0] // power) * power, v[1] // power * power
             among += [n for n in (first, last - 1) if v[0] <= n <= v[1]]

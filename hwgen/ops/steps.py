@@ -81,7 +81,7 @@ class StepsOut(Op):
 
     @property
     def aborts(self) -> bool:  # type: ignore[override]
-        return self.margin is not None
+        return self.margin is not None and self.steps > 1
 
     def level(self, x: TensorType) -> int:
         """The margin on x's grid: integers are apart by more than it where they are by more than this."""

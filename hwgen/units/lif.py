@@ -16,6 +16,7 @@ from hwgen.units.unit import BeatByBeat
 from hwgen.verilog import Value, signed64
 
 CUT_BEATS = 3  # of a frame from which on there are registers between the adders of a neuron
+LEAKS = ("LEAK_A", "LEAK_B", "LEAK_C", "LEAK_D")
 ORDERS = ("now", "late", "spiker")
 RESETS = ("subtract", "zero", "none")
 
@@ -81,7 +82,7 @@ class Neurons(BeatByBeat):
 
     def parameters(self):
         op, x = self.op, self.stage.x
-        leak = {name: shift for name, shift in zip(("LEAK_A", "LEAK_B"), op.leak, strict=False)}
+        leak = {name: shift for name, shift in zip(LEAKS, op.leak, strict=False)}
         found: dict[str, Value] = {
             "N": self.order.side,
             "X_W": x.qtype.bits,
@@ -93,8 +94,7 @@ class Neurons(BeatByBeat):
             "STEPS": op.steps,
             "RAM": int(self.block_ram),
             "LEAKS": len(op.leak),
-            "LEAK_A": 0,
-            "LEAK_B": 0,
+            **dict.fromkeys(LEAKS, 0),
             **leak,
             "HALF_UP": int(op.half_up),
             "START": signed64(op.neuron.leaked(op.start, op.leak)),

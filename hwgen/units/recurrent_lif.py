@@ -12,13 +12,13 @@ from hwgen.qtype import ceil_log2, signed_width
 from hwgen.rom import LUT_WORDS, Rom
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.units.lif import Neurons
+from hwgen.units.lif import LEAKS, Neurons
 from hwgen.units.unit import Unit
 from hwgen.walks import Step, Walk
 
 START = 4  # registers from the last spike of a step to the first sum of the next one, but for those of its products
-OF_NEURON = ("SHIFT", "W", "LEAKS", "LEAK_A", "LEAK_B", "START", "ORDER", "RESET", "AT", "THRESHOLD", "K_W", "WORDS")
-OF_SYNAPSE = ("W", "SHIFT", "LEAKS", "LEAK_A", "LEAK_B")
+OF_NEURON = ("SHIFT", "W", "LEAKS", *LEAKS, "START", "ORDER", "RESET", "AT", "THRESHOLD", "K_W", "WORDS")
+OF_SYNAPSE = ("W", "SHIFT", "LEAKS", *LEAKS)
 
 
 @dataclass(frozen=True, eq=False)

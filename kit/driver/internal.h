@@ -38,12 +38,15 @@ int for_cpu(const struct region *region, size_t offset, size_t size);
 void await_interrupt(const struct device *device, int milliseconds);
 int64_t milliseconds(void);
 
-/* Where each word of a stream lies in the user's frame, and each of the user's numbers in the stream; NULL: in the same
+/* Where each word of a stream lies in the user's frame (`size`: it is empty), and each of the user's numbers in the stream; NULL: in the same
  * order. false where there is no memory. */
 bool order_of_input(const struct hwgen_stream *stream, uint32_t **order);
 bool order_of_output(const struct hwgen_stream *stream, uint32_t **order);
 bool pack(const struct hwgen_stream *stream, const uint32_t *order, const void *x, enum hwgen_type type, void *words);
 void unpack(const struct hwgen_stream *stream, const uint32_t *order, const void *words, double *y);
+
+/* Words of a frame in memory. */
+static inline size_t words_of(const struct hwgen_stream *stream) { return stream->size / stream->side * stream->beat; }
 
 static inline uint32_t load32(volatile const uint32_t *at) { return *at; }
 static inline void store32(volatile uint32_t *at, uint32_t value) { *at = value; }

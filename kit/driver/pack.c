@@ -10,20 +10,21 @@
 
 enum { BLOCK = 256 }; /* numbers at a time: they stay in the first cache */
 
-/* The place in the stream of an activation [channel][row][column]: there row comes first, channel last. */
+/* The word of an activation [channel][row][column]: in the stream row comes first, channel last. */
 static size_t place(const struct hwgen_stream *s, size_t at) {
-    size_t area = s->rows * s->columns;
-    return at % area * s->channels + at / area;
+    size_t area = s->rows * s->columns, number = at % area * s->channels + at / area;
+    return number / s->side * s->beat + number % s->side;
 }
 
 static bool is_plain(const struct hwgen_stream *s) {
-    return !s->view && (s->channels == 1 || s->rows * s->columns == 1);
+    return !s->view && s->side == s->beat && (s->channels == 1 || s->rows * s->columns == 1);
 }
 
 bool order_of_input(const struct hwgen_stream *s, uint32_t **order) {
     *order = NULL;
     if (is_plain(s)) return true;
-    if (!(*order = malloc(s->size * sizeof **order))) return false;
+    if (!(*order = malloc(words_of(s) * sizeof **order))) return false;
+    for (size_t i = 0; i < words_of(s); i++) (*order)[i] = (uint32_t)s->size;
     for (size_t i = 0; i < s->size; i++) (*order)[place(s, i)] = s->view ? s->view[i] : (uint32_t)i;
     return true;
 }
@@ -144,9 +145,10 @@ static void gather(const uint32_t *order, size_t count, unsigned width, const vo
 
 bool pack(const struct hwgen_stream *s, const uint32_t *order, const void *x, enum hwgen_type type, void *words) {
     if (!order) return convert(s, x, type, words);
-    void *aside = malloc(s->size * (s->width / 8));
+    void *aside = malloc((s->size + 1) * (s->width / 8));
     bool right = aside && convert(s, x, type, aside);
-    if (right) gather(order, s->size, s->width, aside, words);
+    if (right) store(aside, s->width, s->size, 0);
+    if (right) gather(order, words_of(s), s->width, aside, words);
     free(aside);
     return right;
 }

@@ -93,7 +93,7 @@ OPERATIONS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.d
 
 
 class Stream:
-    """One input or output: the user's numbers [N, *shape] to words [N, size] in the order of the stream, and back."""
+    """One input or output: the user's numbers [N, *shape] to words [N, words] in the order of the stream, and back."""
 
     def __init__(self, described, sends):
         self.name, self.shape = described["name"], tuple(described["shape"])
@@ -102,7 +102,10 @@ class Stream:
         self.size = channels * rows * columns
         kind = "i" if self.low < 0 else "u"
         self.dtype = np.dtype(f"<{kind}{described['width'] // 8}")
-        self.bytes = self.size * self.dtype.itemsize
+        self.side, self.beat = described["side"], described["beat_bits"] // described["width"]  # activations, words
+        self.words = self.size // self.side * self.beat
+        self.frames = described["frames"]  # that the network counts as one
+        self.bytes = self.frames * self.words * self.dtype.itemsize
         self.round = ROUNDINGS[described["rounding"]]
         self.steps = [
             (
@@ -114,18 +117,20 @@ class Stream:
         self.softmax = described["softmax"]
         places = np.arange(self.size).reshape(channels, rows, columns)
         view = np.arange(self.size) if described["view"] is None else np.array(described["view"])
+        at = places // self.side * self.beat + places % self.side  # the word of an activation of the stream
         if sends:
-            order = view[places.transpose(1, 2, 0).reshape(-1)]
+            order = np.full(self.words, self.size)  # an empty word
+            order[at.reshape(-1)] = view[places.transpose(1, 2, 0).reshape(-1)]
         else:
-            order = places.reshape(rows, columns, channels).transpose(2, 0, 1).reshape(-1)[view]
+            order = at.reshape(rows, columns, channels).transpose(2, 0, 1).reshape(-1)[view]
         self.order = None if np.array_equal(order, np.arange(self.size)) else order
 
     def pack(self, x):
-        """Words [N, size]; raises ValueError where a number is not finite."""
+        """Words [N, words]; raises ValueError where a number is not finite."""
         x = x.reshape(len(x), -1)
-        words = np.empty(x.shape, self.dtype)
+        words = np.zeros((len(x), self.size + (self.words > self.size)), self.dtype)
         for first in range(0, len(x), BLOCK):
-            words[first : first + BLOCK] = self._quantized(x[first : first + BLOCK])
+            words[first : first + BLOCK, : self.size] = self._quantized(x[first : first + BLOCK])
         return words if self.order is None else words[:, self.order]
 
     def _quantized(self, x):
@@ -448,8 +453,9 @@ class Network:
         frames = len(x[0])
         if not frames or frames % self.described["sample"] or any(len(each) != frames for each in x):
             raise ValueError(f"give whole samples of {self.described['sample']} frames, as many for each input")
+        frames //= self.inputs[0].frames  # as the network counts
         self._start(frames)
-        y = [np.empty((frames, *stream.shape)) for stream in self.outputs]
+        y = [np.empty((frames * stream.frames, *stream.shape)) for stream in self.outputs]
         parts = [(first, min(self.batch, frames - first)) for first in range(0, frames, self.batch)]
         slots = [(self.next + number) % self.slots for number in range(len(parts))]
         try:
@@ -479,8 +485,9 @@ class Network:
 
     def _send(self, slot, x, first, frames):
         for channel, each in zip(self.ins, x, strict=True):
-            words = channel.stream.pack(each[first : first + frames])
-            self._words(slot, channel, frames)[:] = words.view(np.uint8)
+            many = channel.stream.frames
+            words = channel.stream.pack(each[first * many : (first + frames) * many])
+            self._words(slot, channel, frames)[:] = words.view(np.uint8).reshape(frames, -1)
         self.data.for_device(slot * self.slot_bytes, self.slot_bytes)
         for channel in self.outs:
             self._link(channel, slot, frames)
@@ -509,7 +516,9 @@ class Network:
             self._check_frames(channel, slot * channel.count, frames)
             self.data.for_cpu(slot * self.slot_bytes + channel.data, frames * channel.stride)
             words = self._words(slot, channel, frames)[:, : channel.stream.bytes]
-            each[first : first + frames] = channel.stream.unpack(np.ascontiguousarray(words).view(channel.stream.dtype))
+            words = np.ascontiguousarray(words).view(channel.stream.dtype).reshape(-1, channel.stream.words)
+            many = channel.stream.frames
+            each[first * many : (first + frames) * many] = channel.stream.unpack(words)
 
     def _is_complete(self, channel, last):
         if self.descriptors.always:

@@ -21,13 +21,14 @@ static double now(void) {
 
 static void stream(const struct hwgen_stream *s, bool in, enum hwgen_type type) {
     size_t number = type == HWGEN_FLOAT32 ? 4 : 8, word = s->width / 8, from = in ? number : word, to = in ? word : 8;
-    void *a = calloc(s->size, from), *b = calloc(s->size, to);
+    size_t taken = in ? s->size : words_of(s), given = in ? words_of(s) : s->size;
+    void *a = calloc(taken, from), *b = calloc(given, to);
     uint32_t *order;
     bool right = in ? order_of_input(s, &order) : order_of_output(s, &order);
-    while (right && fread(a, from, s->size, stdin) == s->size) {
+    while (right && fread(a, from, taken, stdin) == taken) {
         if (in) right = pack(s, order, a, type, b);
         else unpack(s, order, a, b);
-        if (right) fwrite(b, to, s->size, stdout);
+        if (right) fwrite(b, to, given, stdout);
     }
     free(order);
     free(a);
@@ -38,7 +39,7 @@ static void stream(const struct hwgen_stream *s, bool in, enum hwgen_type type) 
 static void measure(const struct hwgen_stream *s, bool in, size_t frames) {
     float *x = calloc(s->size, sizeof *x);
     double *y = calloc(s->size, sizeof *y);
-    uint64_t *words = calloc(s->size, sizeof *words);
+    uint64_t *words = calloc(words_of(s), sizeof *words);
     uint32_t *order;
     if (!(in ? order_of_input(s, &order) : order_of_output(s, &order))) exit(3);
     for (size_t i = 0; i < s->size; i++) x[i] = (float)rand() / (float)RAND_MAX;
@@ -48,7 +49,7 @@ static void measure(const struct hwgen_stream *s, bool in, size_t frames) {
         else unpack(s, order, words, y);
         __asm__ volatile("" ::: "memory");
     }
-    printf("%s %s %zu %.1f\n", in ? "in" : "out", s->name, s->size * (s->width / 8), (now() - start) / (double)frames);
+    printf("%s %s %zu %.1f\n", in ? "in" : "out", s->name, words_of(s) * (s->width / 8), (now() - start) / (double)frames);
     free(order);
     free(x);
     free(y);

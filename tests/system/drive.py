@@ -1,10 +1,12 @@
-"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] runs all arrays of X, in their order."""
+"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] [WEIGHTS.bin] runs all arrays of X, in
+their order."""
 
 import sys
 
 import numpy as np
 
-kit, given, out, platform, *recover = sys.argv[1:]
+kit, given, out, platform, *more = sys.argv[1:]
+recover, weights = "recover" in more, [each for each in more if each.endswith(".bin")]
 sys.path.insert(0, f"{kit}/python")
 
 from hwgen_driver import HwgenError, Network, Pynq, Uio  # noqa: E402
@@ -16,6 +18,8 @@ try:
 except HwgenError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 with net:
+    for path in weights:
+        net.load(path)
     if recover:
         try:
             net.run(*x)
@@ -29,5 +33,5 @@ with net:
         for one, other in zip(
             again if len(net.outputs) > 1 else [again], y if len(net.outputs) > 1 else [y], strict=True
         ):
-            assert np.array_equal(one, other[:frames])
+            assert np.array_equal(one, other[: len(one)])
 np.savez(out, *(y if isinstance(y, tuple) else (y,)))

@@ -1,12 +1,12 @@
-"""Leaks as sums of two powers of two."""
+"""Leaks as sums of powers of two, at most four."""
 
 from hwgen.errors import OffGrid
-from hwgen.nn_spiking import shifts_of
+from hwgen.nn_spiking import MAX_TERMS, shifts_of
 
 
 def shifts(share: float, tolerance: float, at: str, what: str) -> tuple[int, ...]:
-    """The shifts (a,) or (a, b) of the leak that takes `share` of a state with each step, within a tolerance; one if it
-    does. Raises OffGrid where none is near enough.
+    """The shifts of the leak that takes `share` of a state with each step, within a tolerance: as few as will do.
+    Raises OffGrid where none is near enough.
 
     what -- how the share is made, for the message: dt / tau
     """
@@ -16,14 +16,14 @@ def shifts(share: float, tolerance: float, at: str, what: str) -> tuple[int, ...
             at,
             "a time constant is at least a step: check --dt",
         )
-    found = [shifts_of(min(share, 1.0), terms) for terms in (1, 2)]
+    found = [shifts_of(min(share, 1.0), terms) for terms in range(1, MAX_TERMS + 1)]
     near = [shift for shift in found if abs(worth(shift) - share) <= tolerance]
     if near:
         return near[0]
     best = min(found, key=lambda shift: abs(worth(shift) - share))
     raise OffGrid(
-        f"a state keeps {1 - share:.6g} of itself with each step ({what} = {share:.6g}), which is neither 1 - 2^-a nor "
-        f"1 - 2^-a - 2^-b: the nearest is {1 - worth(best):.6g}, {formula(best)}",
+        f"a state keeps {1 - share:.6g} of itself with each step ({what} = {share:.6g}), which is not 1 less "
+        f"{MAX_TERMS} powers of two: the nearest is {1 - worth(best):.6g}, {formula(best)}",
         at,
         f"give --leak-tolerance {_up(abs(worth(best) - share))} to build that, or train with a leak of this form",
     )

@@ -1,0 +1,194 @@
+"""The tables of docs/spiking_hardware.md: what neurons take by option, and what is gained where samples end early.
+
+The second builds the trained MNIST network of examples/spiking for more steps, with margins and without, and runs 100
+test images on Verilator; accuracy and steps are of all 10,000, on the golden model.
+"""
+
+import json
+import re
+from collections import OrderedDict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+
+from benchmarks import counting
+from benchmarks.norms import WRAPPER
+from benchmarks.spatial.tables import ROOT, table, write_document
+from examples.spiking.model import EXPONENT, HERE, test_data
+from hwgen import build, verify
+from hwgen.config import BuildConfig
+from hwgen.devices.ultrascale_plus import DEVICE
+from hwgen.ir import TensorType
+from hwgen.nn import LIF, ActQuant
+from hwgen.nn import StepsIn as StepsInModule
+from hwgen.nn import StepsOut as StepsOutModule
+from hwgen.nn_spiking import ended
+from hwgen.ops.lif import Li, Lif
+from hwgen.ops.steps import StepsIn, StepsOut
+from hwgen.pace import interval_of
+from hwgen.qtype import QType
+from hwgen.stage import Stage
+from hwgen.stream import Order
+from hwgen.synth import yosys
+from hwgen.units.lif import Neurons
+from hwgen.units.steps import steps_unit
+from hwgen.units.unit import Unit
+from hwgen.verilog import literal
+
+DOCUMENT = ROOT / "docs" / "spiking_hardware.md"
+STEPS, BITS, CHANNELS = 5, 10, 128
+MOST_STEPS, MARGINS, LANES, IMAGES = 25, (4.0, 16.0), 64, 100
+CURRENTS = QType(-(1 << (BITS - 1)), (1 << (BITS - 1)) - 1)
+
+
+def lif(levels: tuple[int, ...] = (21,), **options) -> Lif:
+    return Lif(**{"steps": STEPS, "exponent": 0, "leak": (3,), "levels": np.array(levels)} | options)
+
+
+def _levels() -> tuple[int, ...]:
+    return tuple(int(n) for n in np.random.default_rng(1).integers(1, 63, CHANNELS))
+
+
+OPS = {
+    "LIF, leak 1/8, subtract": lif(),
+    "no leak (IF)": lif(leak=()),
+    "leak 1/2 + 1/8": lif(leak=(1, 3)),
+    "leak rounded half up": lif(half_up=True),
+    "two guard bits": lif((84,), exponent=-2),
+    "reset to zero": lif(reset="zero"),
+    "no reset": lif(reset="none"),
+    "order late": lif(order="late"),
+    "order spiker": lif(order="spiker"),
+    "a threshold for each channel": lif(_levels()),
+    "LI, leak 1/8": Li(STEPS, 0, (3,)),
+}
+
+
+def units() -> dict[str, Unit]:
+    """By what they are; one after the other an activation a beat, and neurons side by side."""
+
+    def stage(op, shape=(CHANNELS, 1, 1)) -> Stage:
+        return Stage.alone("unit", op, None, TensorType(shape, CURRENTS, 0))
+
+    one = Order((CHANNELS, 1, 1))
+    some: dict[str, Unit] = {name: Neurons(stage(op), one, DEVICE) for name, op in OPS.items()}
+    small = (16, 1, 1)
+    some["16 neurons a beat, a frame of one"] = Neurons(stage(lif(), small), Order(small).by_pixels(1), DEVICE)
+    images = (16, 1, 8)
+    some["16 neurons a beat, a frame of eight"] = Neurons(stage(lif(), images), Order(images).by_pixels(1), DEVICE)
+    ten = (10, 1, 1)
+    some["StepsIn"] = steps_unit(stage(StepsIn(STEPS)), one, DEVICE, False)
+    some["StepsIn that ends early"] = steps_unit(stage(StepsIn(STEPS)), one, DEVICE, True)
+    some["StepsOut, ten sums"] = steps_unit(stage(StepsOut(STEPS), ten), Order(ten), DEVICE, False)
+    some["StepsOut with a margin"] = steps_unit(stage(StepsOut(STEPS, margin=64.0), ten), Order(ten), DEVICE, True)
+    return some
+
+
+def instance(number: int, unit: Unit) -> str:
+    """A module of its own, which yosys keeps apart."""
+    given = ", ".join(f".{key}({literal(value)})" for key, value in unit.parameters().items())
+    side = unit.out_order.side
+    sent = unit.stage.y.qtype.bits  # type: ignore[attr-defined]
+    text = WRAPPER.format(module=unit.module, taken=side * BITS - 1, sent=side * sent - 1, parameters=given)
+    if unit.over:  # low, or left open
+        text = text.replace(".rst(rst)", ".rst(rst), .over(" + ("1'b0" if unit.over == "input" else "") + ")")
+    return "(* keep_hierarchy *)\n" + text.replace("module wrapped", f"module wrapped{number}")
+
+
+def found(some: dict[str, Unit]) -> dict[str, dict[str, float]]:
+    """What yosys counts of each, all in one run."""
+    with TemporaryDirectory() as name:
+        folder, modules, ports, pins = Path(name), "", [], ""
+        for number, unit in enumerate(some.values()):
+            for path, text in unit.files().items():
+                (folder / path).parent.mkdir(exist_ok=True)
+                (folder / path).write_text(text)
+            text = instance(number, unit)
+            modules += text
+            wires = re.findall(r"(input|output) wire (\[\d+:0\] )?(\w+)(?=[,\n])", text)
+            own = [each for each in wires if each[2] not in ("clk", "rst")]
+            ports += [f"{way} wire {bits}{port}{number}" for way, bits, port in own]
+            pins += f"wrapped{number} u{number} (.clk(clk), .rst(rst), "
+            pins += ", ".join(f".{port}({port}{number})" for _, _, port in own) + ");\n"
+        modules += f"module top (input wire clk, input wire rst, {', '.join(ports)});\n{pins}endmodule\n"
+        (folder / "wrapped.v").write_text(modules)
+        counting.count(folder, "top", ["wrapped.v"])
+        stat = json.loads((folder / "stat.json").read_text())["modules"]
+        cells = {key.lstrip("\\"): each["num_cells_by_type"] for key, each in stat.items()}
+        return {key: yosys.count(cells[f"wrapped{i}"], key, "log", DEVICE) for i, key in enumerate(some)}
+
+
+def counts() -> str:
+    """The table of neurons."""
+    rows = []
+    some = units()
+    for name, each in found(some).items():
+        bits, says = some[name].facts().get("membrane_bits", ""), some[name].estimate()["LUT"]
+        numbers = (*(each[key] for key in ("LUT", "LUTRAM", "FF", "CARRY8", "BRAM36")), says)
+        rows.append((name, *map(str, (bits, *numbers))))
+        print(*rows[-1], flush=True)
+    return table(("unit", "bits", "LUT", "of them LUTRAM", "FF", "CARRY8", "BRAM36", "LUT estimated"), rows)
+
+
+def network(margin: float | None) -> nn.Sequential:
+    """The trained network of direct coding for MOST_STEPS."""
+    trained = torch.export.load(HERE / "mnist_128.pt2").state_dict
+    model = nn.Sequential(
+        OrderedDict(
+            quant=ActQuant(8, -8),
+            flatten=nn.Flatten(),
+            linear1=nn.Linear(784, 128),
+            steps_in=StepsInModule(MOST_STEPS),
+            lif1=LIF(MOST_STEPS, EXPONENT, leak=(3,)),
+            linear2=nn.Linear(128, 10),
+            steps_out=StepsOutModule(MOST_STEPS, margin=margin),
+        )
+    )
+    names = ("linear1", "linear2")
+    model.load_state_dict({key: trained[key] for key in trained if key.startswith(names)}, strict=False)
+    return model.double().eval()
+
+
+def early() -> str:
+    """The table of margins."""
+    x, labels = (torch.from_numpy(np.asarray(array)) for array in test_data())
+    rows = []
+    for margin in (None, *MARGINS):
+        model = network(margin)
+        with torch.no_grad(), TemporaryDirectory() as name:
+            each = model[:-1](x.double()).unflatten(0, (-1, MOST_STEPS))
+            right = float((model[-1](each.flatten(0, 1)).argmax(1) == labels).double().mean())
+            last = torch.full((len(x),), MOST_STEPS - 1) if margin is None else ended(each.cumsum(1), margin)
+            design = build(model.float(), (x[:1].float(),), out=Path(name) / "net", config=BuildConfig(lanes=LANES))
+            result = verify(Path(name) / "net", x[:IMAGES])
+            assert result["equal"] == IMAGES
+            most, mean = interval_of(design), result["mean_interval"]
+            steps = float((last[:IMAGES] + 1).double().mean())
+            lut = round(design.estimate()["LUT"])
+        cells = (f"{right:.2%}", f"{float((last + 1).double().mean()):.2f}", f"{steps:.2f}", f"{mean:,.1f}")
+        rows.append(("none" if margin is None else f"{margin:g}", *cells, f"{most:,}", f"{lut:,}"))
+        print(*rows[-1], flush=True)
+    head = ("margin", "accuracy", "mean steps", "of the 100", "cycles an image, mean", "the most", "LUT estimated")
+    return table(head, rows)
+
+
+PARTS = {"counts": counts, "early": early}
+
+
+@click.command(help=__doc__)
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+def main(parts):
+    torch.set_num_threads(1)
+    for part in parts or PARTS:
+        text = PARTS[part]()
+        Console(width=140).print(text)
+        write_document(f"neurons.{part}", text, DOCUMENT)
+
+
+if __name__ == "__main__":
+    main()
