@@ -222,6 +222,7 @@ def _border(end: dict, one: Input | Output) -> dict:
         "signed": end["signed"],
         "exponent": end["exponent"],
         "beats": end["beats"],
+        "frames": end["frames"],
         "words_a_beat": end["side"],
         "order": "row, column, channel",
         "view": one.view is not None,
@@ -251,6 +252,7 @@ def ends(way: str, streams: Sequence[Stream]) -> list[dict]:
             "width": width,
             "beat": 1 << (stream.order.side * width - 1).bit_length(),
             "side": stream.order.side,
+            "frames": stream.frames,
             "signed": qtype.signed,
             "exponent": stream.type.exponent,
         }

@@ -19,6 +19,7 @@ SYNTHESIS = {
 FROM_TO = "cycles from frame to frame"
 MOST = "cycles from frame to frame, the most that any data take"
 MEAN = "cycles from frame to frame, the mean of those verified"
+TURN = "{} frames at a time, one behind the other: beats and cycles are those of all"
 LATENCY = "cycles from the first word in to the last word of the first frame out"
 FIRST_WORD = "cycles from the first word in to the first word out"
 # what a record of verify holds
@@ -93,11 +94,13 @@ def _border(known: dict) -> list[dict]:
     rows = []
     for i, end in enumerate(known["inputs"]):
         does = [f"{step} (golden.npz: inputs.{i}.steps.{n})" for n, step in enumerate(end["steps"])]
+        does += [TURN.format(end["frames"])] * (end["frames"] > 1)
         does.append(f"x / 2^{end['exponent']}, rounded {end['rounding'].replace('_', ' ')}, clamped")
         does += [f"order of golden.npz: inputs.{i}.view"] * end["view"]
         rows.append(end | {"does": does})
     for i, end in enumerate(known["outputs"]):
-        does = [f"times 2^{end['exponent']}"]
+        does = [TURN.format(end["frames"])] * (end["frames"] > 1)
+        does += [f"times 2^{end['exponent']}"]
         does += [f"order of golden.npz: outputs.{i}.view"] * end["view"]
         does += [f"times golden.npz: outputs.{i}.scale"] * end["scale"]
         does += [f"plus golden.npz: outputs.{i}.offset"] * end["offset"]

@@ -47,7 +47,7 @@ def assert_golden(module: nn.Module, x: torch.Tensor):
     return graph
 
 
-@settings(STABLE, max_examples=200)
+@settings(STABLE, max_examples=120)
 @given(networks())
 def test_integers_equal_the_module_after_every_pass_and_from_disk(tmp_path_factory, network):
     graph = assert_golden(network.module, network.x)

@@ -117,7 +117,7 @@ def _op(draw, kind, types, source):
     return op, (source,)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(graphs())
 def test_no_pass_changes_what_a_graph_computes(graph):
     x = floats_of(graph)
@@ -152,7 +152,7 @@ def test_what_is_said_of_an_index(move, data):
 
 
 @pytest.mark.sim
-@settings(RTL, max_examples=25)
+@settings(RTL, max_examples=16)
 @given(graphs(), st.data())
 def test_the_rtl_of_a_graph_after_all_passes(tmp_path_factory, graph, data):
     """Moves among layers on lanes or spatial ones, joins and forks."""

@@ -8,7 +8,7 @@ import pytest
 
 from hwgen.lint import lint as lint_instances
 from hwgen.share import share
-from hwgen.simulators import SIMULATORS, lint, run_cocotb
+from hwgen.simulators import lint, run_cocotb
 from tests.proofs import yosys
 
 PE_MAC = share("rtl") / "pe_mac.v"
@@ -203,11 +203,10 @@ def test_the_instance_connects_every_input_of_the_slice():
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("config", bench_pe_mac.CONFIGS, ids=str)
-def test_the_bench_passes_with_the_slice(config, simulator, tmp_path):
+def test_the_bench_passes_with_the_slice(config, tmp_path):
     run_cocotb(
-        simulator=simulator,
+        simulator="icarus",
         sources=[PE_MAC, MODEL],
         toplevel="pe_mac",
         module="bench_pe_mac",

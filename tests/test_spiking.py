@@ -20,6 +20,7 @@ from hwgen.ops.lif import Lif
 from hwgen.pace import interval_of
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
+from hwgen.report import report
 from hwgen.simulators import run_cocotb
 from tests.networks import Fork
 from tests.test_top import packed
@@ -105,7 +106,7 @@ def all_sequences(low: int, high: int, steps: int) -> torch.Tensor:
     return torch.cartesian_prod(*[torch.arange(low, high + 1)] * steps).reshape(-1, 1, 1, 1)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_membranes_reach_their_ends_and_go_no_further(seed):
     rng = random.Random(seed)
     low = rng.choice([-8, -5, 0, 1])
@@ -160,10 +161,10 @@ def neurons(count: int) -> list[LIF]:
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("features", [1, 3])
-def test_hardware_has_the_bits_that_it_needs_and_not_one_more(features, tmp_path):
-    """All sequences of a few currents, its ends among them, in each neuron of a frame of one beat, and of three."""
-    model = Branches(neurons(16)).double()
+def test_hardware_has_the_bits_that_it_needs_and_not_one_more(tmp_path):
+    """All sequences of a few currents, its ends among them."""
+    features = 3  # beats of a frame: the least with registers between
+    model = Branches(neurons(8)).double()
     design = hwgen.build(model, (torch.zeros(1, features),), out=tmp_path / "net")
     x = torch.cartesian_prod(*[torch.tensor([-8, 0, 3, 7])] * 3).reshape(-1, 1).repeat(1, features).double()
     with torch.no_grad():
@@ -246,6 +247,7 @@ def test_networks_of_time_steps_in_hardware(module, frame, engine, tmp_path):
     assert result["equal"] == 12 * steps and result["interval"] <= interval_of(design)
     beats = {end["name"]: end["beats"] for end in (*_manifest(tmp_path)["inputs"], *_manifest(tmp_path)["outputs"])}
     assert beats["input"] == (32 if module is direct else steps)  # unfolded, a frame is one beat
+    assert ("3 frames at a time" in report(tmp_path / "net")[1]) == (module is coded)
 
 
 def _manifest(folder) -> dict:
@@ -285,8 +287,7 @@ def test_a_constant_current_spikes_as_often_as_a_quantizer_rounds_down(tmp_path)
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("engine", ["lanes", "spatial"])
-def test_a_sample_ends_where_the_greatest_sum_is_far_enough_ahead(engine, tmp_path):
+def test_a_sample_ends_where_the_greatest_sum_is_far_enough_ahead(tmp_path):
     torch.manual_seed(5)
     model = nn.Sequential(
         ActQuant(4, -3),
@@ -297,7 +298,7 @@ def test_a_sample_ends_where_the_greatest_sum_is_far_enough_ahead(engine, tmp_pa
         LIF(6, -3),
         StepsOut(6, margin=1.0),
     )
-    design = hwgen.build(model, (torch.zeros(1, 5),), out=tmp_path / "net", config=BuildConfig(engine=engine))
+    design = hwgen.build(model, (torch.zeros(1, 5),), out=tmp_path / "net")
     x = torch.rand(40, 5).double() * 2
     with torch.no_grad():
         wanted, whole = model.double()(x).numpy(), model[:-1](x).unflatten(0, (40, 6)).sum(1).numpy()
@@ -339,7 +340,7 @@ def test_layers_without_a_state_are_computed_once_a_sample():
 def test_the_export_has_one_node_for_each():
     program = torch.export.export(direct(), (torch.zeros(1, 2, 4, 4),))
     names = [str(node.target) for node in program.graph.nodes if "hwgen" in str(node.target)]
-    kinds = ("steps_in", "act_quant", "lif", "lif", "steps_out")
+    kinds = ("act_quant", "steps_in", "lif", "lif", "steps_out")
     assert names == [f"hwgen.{name}.default" for name in kinds]
 
 
@@ -348,9 +349,9 @@ def test_leak_and_threshold_are_learned():
     lif = LIF(5, -4, leak=(2,), guard=4, trainable=("leak", "threshold"))
     teacher = LIF(5, -4, leak=(4,), threshold=0.75, guard=4)
     x = torch.rand(200, 20)
-    optimizer = torch.optim.Adam(lif.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(lif.parameters(), lr=0.03)
     losses = []
-    for _ in range(60):
+    for _ in range(40):
         loss = (lif(x).unflatten(0, (-1, 5)).sum(1) - teacher(x).unflatten(0, (-1, 5)).sum(1)).square().mean()
         optimizer.zero_grad()
         loss.backward()

@@ -231,6 +231,9 @@ class SumUntil(_Steps):
     def cycles(self):
         return self.steps * (self.order.beats + self.decides) + self.order.beats + 1
 
+    def facts(self):
+        return {"varies": True}
+
     def needs(self, i=0):
         return np.full(self.order.beats, self.steps * self.order.beats)
 
