@@ -16,9 +16,6 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from rich.box import MARKDOWN
-from rich.console import Console
-from rich.table import Table
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import hwgen
@@ -33,6 +30,8 @@ from hwgen.nn_spiking import LI
 from hwgen.verify import verify
 
 INPUTS = Path(__file__).with_name("nir_inputs.npz")
+DOCUMENT = Path(__file__).parents[1] / "docs" / "nir.md"
+START, END = "<!-- made by benchmarks.nir -->\n", "<!-- end of nir -->"
 CNN, BRAILLE = "cnn_sinabs.nir", "braille_noDelay_noBias_subtract.nir"
 RECORDINGS = ("snntorch", "norse")
 TOLERANCES = {"2 powers": 0.02, "4 powers": 0.001}  # of the Braille network's leaks
@@ -48,6 +47,7 @@ OPTIONS = {
     },
 }
 LEAKS = [f"leaks of {name} alone" for name in TOLERANCES]
+BUILT = [f"built, {bits} bits" for bits in BITS]
 SAMPLES = {CNN: 2, BRAILLE: 8}
 WINDOW, KEPT = 14, 7  # steps that are solved at once, and of these kept
 MARGIN = 1e-6  # of a membrane from the threshold
@@ -92,27 +92,29 @@ def on_leaks(path: str, tolerance: float) -> Topology:
     return Topology(Graph(nodes, topology.graph.edges), path)
 
 
+def table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---", *["---:"] * (len(head) - 1)], *rows])
+
+
 def share(ours: torch.Tensor, theirs: torch.Tensor) -> str:
     differ = int((ours != theirs).sum())
     return f"{differ:,} ({differ / theirs.numel():.2%})"
 
 
-def layers(path: str) -> Table:
+def layers(path: str) -> str:
     """Of each layer, how many spikes are others than in float64."""
     name = Path(path).name
     x, asked = events(name), Asked(**OPTIONS[name])
     exact = tensors(path, asked, x)
     leaking = [tensors(on_leaks(path, tolerance), asked, x) for tolerance in TOLERANCES.values()]
     found = {bits: built(path, bits, x) for bits in BITS}
-    shown = Table("layer", "neurons x steps", "spikes", *LEAKS, box=MARKDOWN)
-    for bits in BITS:
-        shown.add_column(f"built, {bits} bits", justify="right")
+    rows = []
     for layer in found[BITS[0]]:
         spikes = exact[layer]
         others = [*(each[layer] for each in leaking), *(found[bits][layer] for bits in BITS)]
         counts = f"{spikes.numel():,}", f"{int(spikes.sum()):,}"
-        shown.add_row(layer, *counts, *(share(other, spikes) for other in others))
-    return shown
+        rows.append([layer, *counts, *(share(other, spikes) for other in others)])
+    return table(["layer", "neurons x steps", "spikes", *LEAKS, *BUILT], rows)
 
 
 def recorded(folder: Path, tool: str) -> np.ndarray:
@@ -120,13 +122,11 @@ def recorded(folder: Path, tool: str) -> np.ndarray:
     return np.load(folder / f"{tool}_activity_noDelay_noBias_subtract.npy", allow_pickle=False).astype(np.float64)
 
 
-def recordings(folder: Path) -> Table:
+def recordings(folder: Path) -> str:
     """Of each recording, how many spikes are others under the input that was found for it."""
     path = str(folder / BRAILLE)
     asked, inputs = Asked(**OPTIONS[BRAILLE]), np.load(INPUTS)
-    shown = Table("recording", "spikes", "of the input", "others in float64", *LEAKS, box=MARKDOWN)
-    for bits in BITS:
-        shown.add_column(f"built, {bits} bits", justify="right")
+    rows = []
     for tool in RECORDINGS:
         spikes = torch.from_numpy(recorded(folder, tool))
         x = torch.from_numpy(np.unpackbits(inputs[tool])[: len(spikes) * 12].reshape(-1, 12)).double()
@@ -134,8 +134,8 @@ def recordings(folder: Path) -> Table:
         others = [tensors(network, asked, x)["lif1.lif"] for network in networks]
         others += [built(path, bits, x)["lif1.lif"] for bits in BITS]
         differ = [share(other, spikes) for other in others]
-        shown.add_row(tool, f"{int(spikes.sum())}", f"{int(x.sum())}", *differ)
-    return shown
+        rows.append([tool, f"{int(spikes.sum())}", f"{int(x.sum())}", *differ])
+    return table(["recording", "spikes", "of the input", "others in float64", *LEAKS, *BUILT], rows)
 
 
 def looked_for(folder: Path, tool: str) -> Iterator[np.ndarray]:
@@ -208,38 +208,48 @@ def hardware(path: str, out: Path, frames: int, bits: int) -> str:
     run = verify(out / Path(path).stem, x[:frames], simulator="verilator")
     known = read_manifest(out / Path(path).stem)
     kinds = ", ".join(dict.fromkeys(unit["kind"] for unit in known["units"]))
+    pace = (run["cycles"] - run["latency"]) / (frames - 1)
     luts = sum(unit["estimate"].get("LUT", 0) for unit in known["units"])
     blocks = sum(unit["estimate"].get("BRAM36", 0) for unit in known["units"])
     return (
-        f"{name}, {bits}-bit weights, {frames} steps: RTL equal to golden in {run['equal']} of {run['frames']} steps; "
-        f"{run['cycles'] / frames:,.0f} cycles a step measured, at most {known['interval']:,}; "
+        f"- {name}, {bits}-bit weights: RTL equal to golden in {run['equal']} of {run['frames']} steps; "
+        f"{pace:,.0f} cycles a step measured, at most {known['interval']:,}; "
         f"about {luts:,.0f} LUT and {blocks:g} BRAM36 in {len(known['units'])} units ({kinds})"
     )
 
 
 @click.command(help=__doc__)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--find", is_flag=True, help="Look for the inputs of the recordings anew: minutes.")
+@click.option("--find", is_flag=True, help="Look for the inputs of the recordings anew: a minute.")
 @click.option("--rtl", type=click.Path(file_okay=False, path_type=Path), help="Build both into that folder and verify.")
-def main(folder, find, rtl):
+@click.option("--write", is_flag=True, help="Into docs/nir.md, too.")
+def main(folder, find, rtl, write):
     torch.set_num_threads(1)
     if find:
         bits = {tool: np.packbits(np.vstack(list(looked_for(folder, tool)))) for tool in RECORDINGS}
         np.savez_compressed(INPUTS, **bits)
-    console = Console(width=160)
+    parts = []
     for name in (CNN, BRAILLE):
-        path = str(folder / name)
-        console.print(f"\n{name}, {SAMPLES[name]} samples of {OPTIONS[name]['steps']} steps of seeded events\n")
-        console.print(layers(path))
-        for note in read_network(path, **OPTIONS[name], weight_bits=8)[0].notes:  # type: ignore[union-attr]
-            console.print(f"- {note}", highlight=False)
+        parts.append(f"{name}, {SAMPLES[name]} samples of {OPTIONS[name]['steps']} steps of seeded events:")
+        parts.append(layers(str(folder / name)))
+    notes = read_network(str(folder / BRAILLE), **OPTIONS[BRAILLE], weight_bits=12)[0].notes  # type: ignore[union-attr]
+    parts += ["What `hwgen build` tells of the latter, with 12-bit weights:", "\n".join(f"- {note}" for note in notes)]
     first, second = (recorded(folder, tool) for tool in RECORDINGS)
-    console.print(
-        f"\nThe recordings of lif1 differ from each other in {int((first != second).sum())} of {first.size:,}\n"
+    parts.append(
+        f"Its first layer as snnTorch and Norse recorded it, {first.size:,} neurons x steps, of which the two differ "
+        f"in {int((first != second).sum())}, and what is built under the inputs that were found for them:"
     )
-    console.print(recordings(folder))
-    for name, frames, bits in ((CNN, 10, 8), (BRAILLE, 256, 12)) if rtl else ():
-        console.print(hardware(str(folder / name), rtl, frames, bits), highlight=False)
+    parts.append(recordings(folder))
+    if rtl:
+        found = [
+            hardware(str(folder / name), rtl, frames, bits) for name, frames, bits in ((CNN, 10, 8), (BRAILLE, 256, 12))
+        ]
+        parts += ["In hardware, with the defaults of `hwgen build`:", "\n".join(found)]
+    text = "\n\n".join(parts) + "\n"
+    click.echo(text)
+    if write:
+        before, _, rest = DOCUMENT.read_text().partition(START)
+        DOCUMENT.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

@@ -416,11 +416,30 @@ def build(net, modes, out, name, asked, **choices):
     )
 
 
+def _compared(net: str, model, source: str | None, asked: dict) -> list[str]:
+    """How far a network is from what its file says, on frames that --input names."""
+    if source is None:
+        return []
+    import numpy as np
+    import torch
+
+    from hwgen.formats import compare
+    from hwgen.load import load_data
+
+    return compare(net, model, torch.tensor(np.array(load_data(source)[0])), **asked)
+
+
 @main.command("import")
 @click.argument("net", metavar="NET")
+@click.option(
+    "--input",
+    "source",
+    metavar="X",
+    help=".nir: x.npy, frames [samples * steps, ...], or path.py:function: how many spikes are not the equations'.",
+)
 @target_options
 @asked_options
-def import_(net, target, near, asked):
+def import_(net, target, near, asked, source):
     """Show what hwgen finds in NET, a network that another tool quantized: layers, widths, scales, what is exact.
 
     NET is as for hwgen build, which makes what is shown. All that stands in the way is told at once; nothing is
@@ -444,7 +463,7 @@ def import_(net, target, near, asked):
     for row in found.layers(graph, notes):
         table.add_row(*astuple(row))
     console.print(table)
-    for line in [*getattr(model, "notes", []), *found.summary(notes, target)]:
+    for line in [*getattr(model, "notes", []), *_compared(net, model, source, asked), *found.summary(notes, target)]:
         click.echo(line)
 
 

@@ -30,28 +30,28 @@ module recurrent_lif #(
     parameter SYNAPSE = 0,                     // 1: there is one
     parameter SYNAPSE_W = 12,                  // bits of its state, which is what it sends
     parameter SYNAPSE_SHIFT = 0,               // bits of it below a current's
-    parameter SYNAPSE_LEAKS = 1,
-    parameter SYNAPSE_LEAK_A = 2,
-    parameter SYNAPSE_LEAK_B = 0,
-    parameter SYNAPSE_LEAK_C = 0,
-    parameter SYNAPSE_LEAK_D = 0,
+    parameter SYNAPSE_LEAKS = 1,               // parts of a leak, 0 to 4
+    parameter SYNAPSE_LEAK_A = 2,              // shift of the first
+    parameter SYNAPSE_LEAK_B = 0,              // of the second
+    parameter SYNAPSE_LEAK_C = 0,              // of the third
+    parameter SYNAPSE_LEAK_D = 0,              // of the fourth
     // of a neuron, see lif.v
     parameter SHIFT = 0,                       // bits of a membrane below those of what it adds
     parameter W = 14,                          // bits of a membrane
-    parameter LEAKS = 1,
-    parameter LEAK_A = 3,
-    parameter LEAK_B = 4,
-    parameter LEAK_C = 0,
-    parameter LEAK_D = 0,
-    parameter signed [63:0] START = 0,
-    parameter ORDER = 0,
-    parameter RESET = 0,
-    parameter AT = 0,
-    parameter signed [63:0] THRESHOLD = 16,
+    parameter LEAKS = 1,                       // parts of a leak, 0 to 4
+    parameter LEAK_A = 3,                      // shift of the first
+    parameter LEAK_B = 4,                      // of the second
+    parameter LEAK_C = 0,                      // of the third
+    parameter LEAK_D = 0,                      // of the fourth
+    parameter signed [63:0] START = 0,         // what is left of the first membrane after its leak
+    parameter ORDER = 0,                       // 0: now, 1: late, 2: spiker
+    parameter RESET = 0,                       // 0: less the threshold, 1: to zero, 2: none
+    parameter AT = 0,                          // 1: at the threshold it spikes, too
+    parameter signed [63:0] THRESHOLD = 16,    // of all, if WORDS is 0
     parameter K_W = 8,                         // of thresholds that differ
-    parameter WORDS = 0,
-    parameter LEVEL_FILE = "",
-    parameter LEVEL_CHECK = 0
+    parameter WORDS = 0,                       // of these; 0: all are THRESHOLD
+    parameter LEVEL_FILE = "",                 // of these
+    parameter LEVEL_CHECK = 0                  // see term_rom.v
 ) (
     input  wire           clk,
     input  wire           rst,                 // synchronous, active high

@@ -91,6 +91,23 @@ def test_an_export_of_what_nir_has_not():
         Writer(import_model(net, (torch.zeros(1, 2, 4),)), 1e-4)
 
 
+def test_how_many_spikes_differ_is_told(tmp_path):
+    weight = np.random.default_rng(1).normal(size=(2, 3))
+    path = written(tmp_path, chain(one("Linear", weight=weight), LIF))
+    np.save(tmp_path / "x.npy", frames(3).numpy())
+    arguments = ["--steps", STEPS, "--dt", "1e-4", "--reset", "subtract", "--input-grid", "1", "--weight-bits", "3"]
+    run = CliRunner().invoke(main, ["import", path, "--input", str(tmp_path / "x.npy"), *map(str, arguments)])
+    assert run.exit_code == 0, run.output
+    told = [line for line in run.output.splitlines() if line.startswith("1: ") and "differ" in line]
+    exact = tensors(path, Asked(**SPIKES), frames(3))["1"]
+    module, _ = read_network(path, **SPIKES | {"weight_bits": 3})
+    differ = int((module(frames(3)) != exact).sum())
+    assert len(told) == 1 and told[0].startswith(f"1: {differ} of {exact.numel()} spikes") and differ > 0
+    np.save(tmp_path / "x.npy", frames(3).numpy()[:-1])
+    run = CliRunner().invoke(main, ["import", path, "--input", str(tmp_path / "x.npy"), *map(str, arguments)])
+    assert run.exit_code == 1 and "--input" in run.output
+
+
 # files made here
 
 

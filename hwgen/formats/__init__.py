@@ -1,6 +1,6 @@
 """One file per format of other tools. A file says which SUFFIXES it reads, and its `read(path, target)` gives a module
 of torch operations and the inputs of an example; it is found by being here. What a format does not hold and `read`
-takes beyond that is in its ASKS."""
+takes beyond that is in its ASKS; where a module is not all that a file says, its `compare` tells by how much."""
 
 import functools
 import importlib
@@ -45,6 +45,17 @@ def read_network(path: str, target: str = "exact", **asked) -> Read:
     given = {name: value for name, value in asked.items() if value is not None}
     check_asked(given, getattr(reader, "ASKS", ()), path)
     return reader.read(path, target, **given)
+
+
+def compare(path: str, module: nn.Module, x: Tensor, **asked) -> list[str]:
+    """How far a module of `read_network` is from what its file says, on frames [N, ...], in lines; raises BadInput for
+    formats whose networks are what the file says."""
+    reader = readers().get(Path(path).suffix)
+    if reader is None or not hasattr(reader, "compare"):
+        raise BadInput(
+            "--input for a network that is built as it is", path, "leave it out: hwgen verify compares the RTL"
+        )
+    return reader.compare(path, module, x, **{name: value for name, value in asked.items() if value is not None})
 
 
 def check_asked(given: Iterable[str], known: Sequence[str], path: str) -> None:

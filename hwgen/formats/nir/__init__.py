@@ -9,6 +9,8 @@ The module takes frames [samples * steps, ...], a frame being a time step, and g
 integers; what was put in the place of the file's real numbers is in its `notes`.
 """
 
+from torch import Tensor, nn
+
 from hwgen.errors import BadInput
 from hwgen.formats import Read, needs
 from hwgen.target import EXACT
@@ -31,3 +33,13 @@ def read(path: str, target: str = EXACT, **asked) -> Read:
     from hwgen.formats.nir.walk import network
 
     return network(path, Asked(**asked))
+
+
+def compare(path: str, module: nn.Module, x: Tensor, **asked) -> list[str]:
+    """For each layer of neurons, how many of its spikes for frames [samples * steps, ...] are not those of the file's
+    equations in float64, and how far outputs are off. Raises BadInput for frames of another shape, or no whole
+    samples."""
+    from hwgen.formats.nir.asked import Asked
+    from hwgen.formats.nir.mismatch import lines
+
+    return lines(path, module, Asked(**asked), x)
