@@ -6,7 +6,7 @@ DEMO = build/lenet5
 help:
 	@echo "make demo    install, then build, verify and synthesize LeNet-5 on MNIST (a few minutes)"
 	@echo "make check   what takes less than a minute: format, lint, types, and a small network built, simulated and mutated"
-	@echo "make test    install, then all tests (Icarus and Tcl are installed too where that is allowed)"
+	@echo "make test    install, then all tests (Icarus, Tcl and dtc are installed too where that is allowed)"
 	@echo "make mnist   all 10,000 MNIST test images through the RTL"
 	@echo "make fuzz    300 random networks, RTL against PyTorch"
 	@echo "make bench   the figures of lanes and of LeNet-5, into the README"

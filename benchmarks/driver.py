@@ -101,7 +101,7 @@ def main(write):
         cycles = int(run(sys.executable, "-c", RUN, kit / "python", folder / "x.npy", **names)) / len(x)
         best = read_manifest(folder / "build")["interval"]
         rows.append(
-            ("DMA and memory, simulated", f"{cycles:,.1f} cycles a frame", f"{best / cycles:.1%} of the network's rate")
+            ("DMA and memory, simulated", f"{cycles:,.1f} cycles a frame", f"{best / cycles:.1%} of the predicted rate")
         )
     text = table(("what", "takes", "which is"), rows)
     print(text)

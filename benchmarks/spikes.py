@@ -62,6 +62,7 @@ NEURONS = {name: BUILDS[name] for name in ("lanes, 16 accumulators", "for spikes
 TIME = 10  # steps of an image, where hidden units are neurons
 CONVOLUTIONS = {
     "lanes, 14 accumulators": BuildConfig(name="net", lanes=14),
+    "lanes, 28": BuildConfig(name="net", lanes=28),
     "for spikes, 14": BuildConfig(name="net", lanes=14, engine="spikes"),
 }
 # inputs, outputs, accumulators, bits and density of weights, quantizer, activations a beat

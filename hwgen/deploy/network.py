@@ -22,10 +22,13 @@ def describe(design: Design, manifest: Mapping, clock_mhz: float) -> dict:
         "layers": len(manifest["loadable"]),
         "sample": graph.frames,
         "clock_mhz": clock_mhz,
-        "inputs": [_input(*both) for both in zip(ends("in", design.inputs), graph.inputs, strict=True)],
+        "inputs": [
+            _input(end, one) | {"frames": stream.frames}
+            for end, one, stream in zip(ends("in", design.inputs), graph.inputs, design.inputs, strict=True)
+        ],
         "outputs": [
-            _output(end, one, graph.types()[one.name])
-            for end, one in zip(ends("out", design.outputs), graph.outputs, strict=True)
+            _output(end, one, graph.types()[one.name]) | {"frames": stream.frames}
+            for end, one, stream in zip(ends("out", design.outputs), graph.outputs, design.outputs, strict=True)
         ],
     }
 
@@ -145,6 +148,7 @@ def _fields(name: str, stream: Mapping) -> str:
     softmax = stream["softmax"] or {"over": 0, "inner": 0, "log": False}
     fields = {
         "name": f'"{stream["name"]}"',
+        "frames": stream["frames"],
         "size": channels * rows * columns,
         "channels": channels,
         "rows": rows,

@@ -73,7 +73,7 @@ static uint64_t bus_of(const hwgen *net, const struct channel *c, size_t at) {
 }
 
 static size_t up(size_t size) { return (size + ALIGN - 1) / ALIGN * ALIGN; }
-static size_t bytes(const struct hwgen_stream *s) { return words_of(s) * (s->width / 8); }
+static size_t bytes(const struct hwgen_stream *s) { return s->frames * words_of(s) * (s->width / 8); }
 
 /* Bytes in and out of so many frames in one slot. */
 static size_t slot_of(size_t frames) {
@@ -410,11 +410,12 @@ void hwgen_unpack(const hwgen *net, size_t output, const void *words, double *y)
 /* The frames from `first` on into a slot. */
 static int send(hwgen *net, unsigned slot, const void *const *x, enum hwgen_type type, size_t first, size_t frames) {
     for (size_t i = 0; i < built->inputs; i++) {
-        const char *from = (const char *)x[i] + first * built->input[i].size * size_of(type);
+        const char *from = (const char *)x[i] + first * built->input[i].frames * built->input[i].size * size_of(type);
         char *to = hwgen_input(net, slot, i);
-        for (size_t frame = 0; frame < frames; frame++) {
-            size_t numbers = frame * built->input[i].size;
-            int status = hwgen_pack(net, i, from + numbers * size_of(type), type, to + frame * net->in[i].frame);
+        const struct hwgen_stream *s = &built->input[i];
+        for (size_t frame = 0; frame < frames * s->frames; frame++) {
+            const char *x_at = from + frame * s->size * size_of(type);
+            int status = hwgen_pack(net, i, x_at, type, to + frame * (net->in[i].frame / s->frames));
             if (status) return broke(net, status);
         }
     }
@@ -425,14 +426,18 @@ static void receive(hwgen *net, unsigned slot, double *const *y, size_t first, s
     for (size_t i = 0; i < built->outputs; i++) {
         size_t stride;
         const char *from = hwgen_output(net, slot, i, &stride);
-        for (size_t frame = 0; frame < frames; frame++)
-            hwgen_unpack(net, i, from + frame * stride, y[i] + (first + frame) * built->output[i].size);
+        const struct hwgen_stream *s = &built->output[i];
+        for (size_t frame = 0; frame < frames * s->frames; frame++) {
+            const char *words = from + frame / s->frames * stride + frame % s->frames * (net->out[i].frame / s->frames);
+            hwgen_unpack(net, i, words, y[i] + (first * s->frames + frame) * s->size);
+        }
     }
 }
 
 int hwgen_run(hwgen *net, const void *const *x, enum hwgen_type type, double *const *y, size_t frames) {
     if (frames < 1 || frames > UINT32_MAX || frames % built->sample)
         return failed(HWGEN_BAD_CALL, "%zu frames: give whole samples of %zu, at least one", frames, built->sample);
+    frames /= built->input[0].frames; /* as the network counts */
     int status = hwgen_start(net, (uint32_t)frames);
     size_t sent = 0, came = 0;
     for (unsigned oldest = net->next; !status && came < frames; oldest = (oldest + 1) % net->slots) {

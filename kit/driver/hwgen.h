@@ -59,6 +59,7 @@ struct hwgen_step {
 /* What goes over one stream: `size` integers from low to high, each worth 2^exponent. */
 struct hwgen_stream {
     const char *name;
+    size_t frames;                     /* that the network counts as one: of a network with time steps there may be several */
     size_t size;                       /* activations in a frame, and numbers in the user's */
     size_t channels, rows, columns;    /* which the stream has as row, column, channel */
     size_t side, beat;                 /* activations in a beat, and words that it takes: the last may be empty */
@@ -104,7 +105,7 @@ int hwgen_open(hwgen **net, const struct hwgen_options *options);
 void hwgen_close(hwgen *net);
 
 /* Frames of all inputs, in their order, to numbers of all outputs; results of the first frames come while later ones are
- * sent. */
+ * sent. An output has frames * hwgen_network.output[i].frames / hwgen_network.input[0].frames. */
 int hwgen_run(hwgen *net, const void *const *x, enum hwgen_type type, double *const *y, size_t frames);
 
 /* Empties the network and the DMA engines, whatever they do. */
@@ -122,7 +123,7 @@ void hwgen_count(hwgen *net, struct hwgen_counters *counters);
 uint32_t hwgen_read(hwgen *net, uint32_t offset);
 void hwgen_write(hwgen *net, uint32_t offset, uint32_t value);
 
-/* Without a copy: a run of `frames` frames (0: until hwgen_reset) of transfers that the caller fills and reads in place,
+/* Without a copy: a run of `frames` frames as the network counts them (0: until hwgen_reset) of transfers that the caller fills and reads in place,
  * `hwgen_batch` frames each at most, slot after slot from hwgen_next on. hwgen_submit(slot, n) sends what hwgen_input(slot) holds of n
  * frames; hwgen_wait(slot) waits for their results, which then are at hwgen_output(slot), each frame `*stride` bytes
  * behind the one before; hwgen_finish waits for the end of the run. */

@@ -175,7 +175,11 @@ int main(int count, char **arguments) {
         from[i] = x[i].data;
     }
     if (tried && tried < frames) frames = tried;
-    for (size_t i = 0; i < built->outputs; i++) to[i] = room(frames * built->output[i].size, sizeof **to);
+    size_t come[MOST]; /* frames of each output */
+    for (size_t i = 0; i < built->outputs; i++) {
+        come[i] = frames / built->input[0].frames * built->output[i].frames;
+        to[i] = room(come[i] * built->output[i].size, sizeof **to);
+    }
     hwgen *net;
     check(hwgen_open(&net, &options));
     if (weights) load(net, weights);
@@ -184,7 +188,7 @@ int main(int count, char **arguments) {
     if (tried) benchmark(net, from, x[0].type, to, frames);
     else check(hwgen_run(net, from, x[0].type, to, frames));
     if (!tried) show(net, frames, now() - start);
-    for (size_t i = 0; i < wanted; i++) write_npy(outputs[i], to[i], frames, built->output[i].size);
+    for (size_t i = 0; i < wanted; i++) write_npy(outputs[i], to[i], come[i], built->output[i].size);
     hwgen_close(net);
     for (size_t i = 0; i < built->inputs; i++) free(x[i].data);
     for (size_t i = 0; i < built->outputs; i++) free(to[i]);

@@ -104,7 +104,8 @@ class Stream:
         self.dtype = np.dtype(f"<{kind}{described['width'] // 8}")
         self.side, self.beat = described["side"], described["beat_bits"] // described["width"]  # activations, words
         self.words = self.size // self.side * self.beat
-        self.bytes = self.words * self.dtype.itemsize
+        self.frames = described["frames"]  # that the network counts as one
+        self.bytes = self.frames * self.words * self.dtype.itemsize
         self.round = ROUNDINGS[described["rounding"]]
         self.steps = [
             (
@@ -452,8 +453,9 @@ class Network:
         frames = len(x[0])
         if not frames or frames % self.described["sample"] or any(len(each) != frames for each in x):
             raise ValueError(f"give whole samples of {self.described['sample']} frames, as many for each input")
+        frames //= self.inputs[0].frames  # as the network counts
         self._start(frames)
-        y = [np.empty((frames, *stream.shape)) for stream in self.outputs]
+        y = [np.empty((frames * stream.frames, *stream.shape)) for stream in self.outputs]
         parts = [(first, min(self.batch, frames - first)) for first in range(0, frames, self.batch)]
         slots = [(self.next + number) % self.slots for number in range(len(parts))]
         try:
@@ -483,8 +485,9 @@ class Network:
 
     def _send(self, slot, x, first, frames):
         for channel, each in zip(self.ins, x, strict=True):
-            words = channel.stream.pack(each[first : first + frames])
-            self._words(slot, channel, frames)[:] = words.view(np.uint8)
+            many = channel.stream.frames
+            words = channel.stream.pack(each[first * many : (first + frames) * many])
+            self._words(slot, channel, frames)[:] = words.view(np.uint8).reshape(frames, -1)
         self.data.for_device(slot * self.slot_bytes, self.slot_bytes)
         for channel in self.outs:
             self._link(channel, slot, frames)
@@ -513,7 +516,9 @@ class Network:
             self._check_frames(channel, slot * channel.count, frames)
             self.data.for_cpu(slot * self.slot_bytes + channel.data, frames * channel.stride)
             words = self._words(slot, channel, frames)[:, : channel.stream.bytes]
-            each[first : first + frames] = channel.stream.unpack(np.ascontiguousarray(words).view(channel.stream.dtype))
+            words = np.ascontiguousarray(words).view(channel.stream.dtype).reshape(-1, channel.stream.words)
+            many = channel.stream.frames
+            each[first * many : (first + frames) * many] = channel.stream.unpack(words)
 
     def _is_complete(self, channel, last):
         if self.descriptors.always:
