@@ -42,7 +42,6 @@ CONFIGS = [
     parameters(4, 4, 1, 5),
     parameters(6, 3, 3, 4),
     parameters(1, 3, 1, 6),
-    parameters(12, 2, 4, 3),
     parameters(9, 1, 1, 4),  # a memory in blocks, and no step with spikes
     parameters(10, 3, 1, 4),
 ]
