@@ -51,6 +51,7 @@ class Importer(Tensors):
         self.roots: dict[str, str] = {}  # program node -> the node whose memory it shares
         self.names: list[str] = []  # of the inputs
         self.stale: dict[str, str] = {}  # program node -> the in-place call after which it is another tensor
+        self.batches: dict[str, int | torch.SymInt | None] = {}  # program node -> its frames in torch
         self.obstacles: list[HwgenError] = []
 
     def graph(self) -> Graph:
@@ -123,7 +124,7 @@ class Importer(Tensors):
             raise UnsupportedLayer(
                 f"inputs of {self.batch} and {shape[0]} frames", node.name, "give all inputs the same batch"
             )
-        self.batch = shape[0]
+        self.batch = self.batches[node.name] = shape[0]
         # the only one has one name whatever forward() calls it, several have the names that it calls them
         alone = len(self.program.graph_signature.user_inputs) == 1
         name = "input" if alone else self._unique(node.name)
@@ -155,6 +156,7 @@ class Importer(Tensors):
         """What one call of the program becomes; its shape must be the one that torch found."""
         if node.target is operator.getitem:  # of a call with several results
             of = values[node.args[0].name]
+            self.batches[node.name] = self._batch_of(node)
             return of[node.args[1]] if isinstance(of, list | tuple) else of
         args = [_resolve(a, values) for a in node.args]
         kwargs = {k: _resolve(a, values) for k, a in node.kwargs.items()}
@@ -178,7 +180,7 @@ class Importer(Tensors):
         if unknown:
             return self._stand_in(node.meta.get("val"))
         self.args, self.kwargs = args, kwargs
-        self.batch = self._batch_of(node, values)
+        self.batch = self._batch_of(node)
         if found is None:
             result = self.pointwise()
         else:
@@ -193,12 +195,12 @@ class Importer(Tensors):
                     "leave them at their defaults",
                 ) from None
             result = found.function(self, *args, **kwargs)
+        self.batches[node.name] = self.batch
         return self._shaped(result, node.meta.get("val"))
 
-    def _batch_of(self, node, values: dict[str, object]):
-        """The frames of what a call takes, as torch has them."""
-        read = [n.meta["val"] for n in node.all_input_nodes if isinstance(values.get(n.name), Tensor)]
-        return read[0].shape[0] if read and read[0].dim() else self.batch
+    def _batch_of(self, node):
+        """The frames in torch of what a call takes: the inputs', or what StepsIn and StepsOut made of them."""
+        return next((self.batches[n.name] for n in node.all_input_nodes if n.name in self.batches), self.batch)
 
     def _constant(self, node, args: list, kwargs: dict):
         """The value of a call of constants alone, in float64; memory is shared as in torch."""
