@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as xml
 
+from hwgen.devices import devices
 from hwgen.registers import CLEAR, READ, REGISTERS, SIZE
 
 SPIRIT = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
 XILINX = "http://www.xilinx.com"
 VENDOR, LIBRARY, VERSION = "hwgen", "network", "1.0"
-FAMILIES = {"ultrascale_plus": ("zynquplus", "kintexuplus", "virtexuplus"), "series7": ("zynq", "artix7", "kintex7")}
 AXI_LITE = {
     **{name: ("in", bits) for name, bits in (("AWADDR", 12), ("AWPROT", 3), ("WDATA", 32), ("WSTRB", 4))},
     **{name: ("in", bits) for name, bits in (("ARADDR", 12), ("ARPROT", 3))},
@@ -174,7 +174,7 @@ def _ports(parent: xml.Element, known: Mapping) -> None:
 def _extensions(parent: xml.Element, known: Mapping) -> None:
     core = xml.SubElement(parent, f"{{{XILINX}}}coreExtensions")
     families = xml.SubElement(core, f"{{{XILINX}}}supportedFamilies")
-    for name in FAMILIES[known["board"]["family"]]:
+    for name in devices()[known["board"]["family"]].ip_families:
         family = xml.SubElement(families, f"{{{XILINX}}}family")
         family.set(f"{{{XILINX}}}lifeCycle", "Production")
         family.text = name

@@ -12,6 +12,36 @@ from dataclasses import dataclass
 Ports = frozenset[str]
 
 
+@dataclass(frozen=True)
+class Processor:
+    """A processing system as Vivado has it.
+
+    ip, rule, automation  the name of its IP, and of the rule that sets it as the board is made, with its options
+    config       what a design with one master, one slave and interrupts sets
+    pins         the names of those that are used, by what they are for
+    registers    the bus address of the first registers; each device has 64 KiB
+    interrupts   the number of the first line among the interrupt controller's shared ones, and lines
+    address_bits that a DMA engine needs
+    reference_mhz  of the clock that it gives
+    cells        of an address in the device tree
+    arch         as bootgen calls it
+    most_mhz     of its ports' clocks
+    """
+
+    ip: str
+    rule: str
+    automation: str
+    config: dict[str, str]
+    pins: dict[str, str]
+    registers: int
+    interrupts: tuple[int, int]
+    address_bits: int
+    reference_mhz: float
+    cells: int
+    arch: str
+    most_mhz: float
+
+
 @dataclass(frozen=True, eq=False)
 class Device:
     """A family of devices whose lookup tables have six inputs.
@@ -37,6 +67,8 @@ class Device:
     ultra_ram    words and bits of an UltraRAM; None in a family without
     block_luts   LUTs that a device of the family has for each BRAM36: what a block is worth to a memory that could be
                  either
+    ip_families  its subfamilies, as IP-XACT names them for Vivado
+    processor    the processing system of those with one
     """
 
     family: str
@@ -55,6 +87,8 @@ class Device:
     block_depth: int
     ultra_ram: tuple[int, int] | None
     block_luts: int
+    ip_families: tuple[str, ...]
+    processor: Processor
 
     @property
     def lut_depth(self) -> int:

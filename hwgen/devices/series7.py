@@ -4,7 +4,7 @@ Their slice, the DSP48E1, lacks the W multiplexer by which rtl/pe_dsp.v doubles 
 lanes are in LUTs.
 """
 
-from hwgen.devices import Device, cells_worth, ultrascale_plus
+from hwgen.devices import Device, Processor, cells_worth, ultrascale_plus
 
 DEVICE = Device(
     family="series7",
@@ -49,4 +49,33 @@ DEVICE = Device(
     block_depth=512,
     ultra_ram=None,
     block_luts=380,  # of the XC7Z020
+    ip_families=("zynq", "artix7", "kintex7"),
+    processor=Processor(
+        ip="processing_system7",
+        rule="xilinx.com:bd_rule:processing_system7",
+        automation='make_external "FIXED_IO, DDR" apply_board_preset "1" Master "Disable" Slave "Disable"',
+        config={
+            "PCW_USE_M_AXI_GP0": "1",
+            "PCW_USE_S_AXI_HP0": "1",
+            "PCW_USE_FABRIC_INTERRUPT": "1",
+            "PCW_IRQ_F2P_INTR": "1",
+            "PCW_FPGA0_PERIPHERAL_FREQMHZ": "100",
+        },
+        pins={
+            "master": "M_AXI_GP0",
+            "master_clock": "M_AXI_GP0_ACLK",
+            "slave": "S_AXI_HP0",
+            "slave_clock": "S_AXI_HP0_ACLK",
+            "clock": "FCLK_CLK0",
+            "reset": "FCLK_RESET0_N",
+            "interrupt": "IRQ_F2P",
+        },
+        registers=0x40000000,
+        interrupts=(29, 8),
+        address_bits=32,
+        reference_mhz=100.0,
+        cells=1,
+        arch="zynq",
+        most_mhz=250.0,
+    ),
 )

@@ -1,6 +1,6 @@
 """Zynq UltraScale+, Kintex UltraScale+, Virtex UltraScale+, and the Kria modules made of them."""
 
-from hwgen.devices import Device, cells_worth
+from hwgen.devices import Device, Processor, cells_worth
 
 _DSP48E2_PORTS = """
     CLK A B C D OPMODE ALUMODE INMODE CARRYIN CARRYINSEL ACIN BCIN PCIN CARRYCASCIN MULTSIGNIN P
@@ -65,4 +65,35 @@ DEVICE = Device(
     block_depth=512,
     ultra_ram=(4096, 72),
     block_luts=738,  # of the XCZU7EV
+    ip_families=("zynquplus", "kintexuplus", "virtexuplus"),
+    processor=Processor(
+        ip="zynq_ultra_ps_e",
+        rule="xilinx.com:bd_rule:zynq_ultra_ps_e",
+        automation='apply_board_preset "1"',
+        config={
+            "PSU__USE__M_AXI_GP0": "1",
+            "PSU__USE__M_AXI_GP1": "0",
+            "PSU__USE__M_AXI_GP2": "0",
+            "PSU__USE__S_AXI_GP2": "1",
+            "PSU__USE__IRQ0": "1",
+            "PSU__FPGA_PL0_ENABLE": "1",
+            "PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ": "100",
+        },
+        pins={
+            "master": "M_AXI_HPM0_FPD",
+            "master_clock": "maxihpm0_fpd_aclk",
+            "slave": "S_AXI_HP0_FPD",
+            "slave_clock": "saxihp0_fpd_aclk",
+            "clock": "pl_clk0",
+            "reset": "pl_resetn0",
+            "interrupt": "pl_ps_irq0",
+        },
+        registers=0xA0000000,
+        interrupts=(89, 8),
+        address_bits=64,
+        reference_mhz=100.0,
+        cells=2,
+        arch="zynqmp",
+        most_mhz=333.0,
+    ),
 )
