@@ -8,7 +8,7 @@ from bench_resample import wired, wires
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
 from parts import clog2, config
-from parts.stream import begin, reset
+from parts.stream import begin, interrupt
 
 
 def nest(block, counts, steps, words=(), zeros=0, **others):
@@ -122,10 +122,7 @@ async def reset_in_mid_block_forgets_it(dut, inside):
     await sink.take(2)
     for _ in range(inside):
         await FallingEdge(dut.clk)
-    sending.cancel()
-    source.idle()
-    await reset(dut, cycles=1)
-    assert int(dut.m_axis_tvalid.value) == 0
+    await interrupt(dut, sending, source)
     taken, sent = blocks(5, seed=4)
     cocotb.start_soon(source.send(taken))
     assert await sink.take(len(sent)) == sent

@@ -6,7 +6,7 @@ import random
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
 from parts import config, packed, signed
-from parts.stream import begin, reset
+from parts.stream import begin, interrupt
 
 INTERNALS = True  # the membranes are what is written into the memory
 LEAK = ("LEAK_A", "LEAK_B", "LEAK_C", "LEAK_D")
@@ -189,9 +189,6 @@ async def a_reset_in_mid_sample_begins_a_new_one(dut):
     taking = cocotb.start_soon(sink.take(len(taken)))
     for _ in range(2 * c["BEATS"] * c["STEPS"] - 1):  # with stalls, in a later step of one of them
         await FallingEdge(dut.clk)
-    sending.cancel()
     taking.cancel()
-    source.idle()
-    await reset(dut, cycles=1)
-    assert int(dut.m_axis_tvalid.value) == 0
+    await interrupt(dut, sending, source)
     await run(dut, source, sink, 7)

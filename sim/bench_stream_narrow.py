@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
 from parts import config
-from parts.stream import begin, reset
+from parts.stream import begin, interrupt
 
 CONFIGS = [
     {"DATA_W": 3, "N": 5, "CHANNELS": 2, "STRIPE": 3, "SHORT": 4, "SHORT_FROM": 1},
@@ -53,10 +53,7 @@ async def reset_in_mid_beat_forgets_the_words_inside(dut, taken):
     sending = cocotb.start_soon(source.send(beats(9)[0]))
     await sink.take(taken)
     await FallingEdge(dut.clk)
-    sending.cancel()
-    source.idle()
-    await reset(dut, cycles=1)
-    assert int(dut.m_axis_tvalid.value) == 0
+    await interrupt(dut, sending, source)
     sent, words = beats(10, seed=4)
     cocotb.start_soon(source.send(sent))
     assert await sink.take(len(words)) == words

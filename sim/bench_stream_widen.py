@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
 from parts import config
-from parts.stream import begin, reset
+from parts.stream import begin, interrupt
 
 CONFIGS = [{"DATA_W": 3, "N": 5}, {"DATA_W": 9, "N": 2}]
 
@@ -46,10 +46,7 @@ async def reset_in_mid_beat_forgets_the_words_inside(dut, extra):
     await sink.take(1)
     for _ in range(3 * config()["N"]):  # not ready: it fills
         await FallingEdge(dut.clk)
-    sending.cancel()
-    source.idle()
-    await reset(dut, cycles=1)
-    assert int(dut.m_axis_tvalid.value) == 0
+    await interrupt(dut, sending, source)
     sent, beats = words(10, seed=4)
     cocotb.start_soon(source.send(sent))
     assert await sink.take(len(beats)) == beats

@@ -5,7 +5,7 @@ import random
 import cocotb
 from cocotb.utils import get_sim_time
 from parts import clog2, config
-from parts.stream import begin, reset
+from parts.stream import begin, interrupt
 
 
 def parameters(n, k, x_bits, x_signed, values):
@@ -69,10 +69,7 @@ async def reset_in_mid_pixel_forgets_the_list(dut):
     source, sink = await begin(dut)
     sending = cocotb.start_soon(source.send(beats(9)[0]))
     await sink.take(2 * config()["K"] - 1)
-    sending.cancel()
-    source.idle()
-    await reset(dut, cycles=1)
-    assert int(dut.m_axis_tvalid.value) == 0
+    await interrupt(dut, sending, source)
     taken, sent = beats(6, seed=4)
     cocotb.start_soon(source.send(taken))
     assert await sink.take(len(sent)) == sent

@@ -113,6 +113,14 @@ async def watch(dut, prefix: str) -> None:
         held = int(stream.data.value) if valid and not moved else None
 
 
+async def interrupt(dut, sending, source: Source) -> None:
+    """Stop a source that sends, the task `sending`, and reset: nothing of what it sent is offered behind that."""
+    sending.cancel()
+    source.idle()
+    await reset(dut, cycles=1)
+    assert int(dut.m_axis_tvalid.value) == 0
+
+
 async def begin(dut, source_stall: float = 0.0, sink_stall: float = 0.0) -> tuple[Source, Sink]:
     """Start a module between the streams s_axis and m_axis, its output watched."""
     source = Source(dut, "s_axis", source_stall, seed=1)
