@@ -14,7 +14,7 @@ from hwgen.engines import Choice, Context, engine_of
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph, TensorType
 from hwgen.protect import UNPROTECTED, Protection
-from hwgen.qtype import ceil_log2
+from hwgen.qtype import QType, ceil_log2
 from hwgen.reorder import arriving, leaving
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -247,6 +247,16 @@ class Design:
 
     def streams(self) -> list[Stream]:
         return [*self.inputs, *(stream for p in self.placed for stream in p.outputs)]
+
+    def kept(self) -> dict[Stream, Placed]:
+        """What units keep of each activation from frame to frame, as streams NAME_kept of what is written."""
+        found = {}
+        for placed in (placed for placed in self.placed if placed.unit.keeps is not None):
+            shape, (sent,) = placed.outputs[0].type.shape, placed.outputs
+            words = TensorType(shape, QType(0, (1 << placed.unit.keeps) - 1), 0)
+            name = f"{placed.unit.name}_kept"
+            found[Stream(name, sent.tensor, words, sent.order, placed.inputs[0].frames)] = placed
+        return found
 
 
 def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Choice], context: Context) -> Design:
