@@ -383,13 +383,14 @@ def build(net, modes, out, name, asked, **choices):
     with _imports():
         from hwgen import flow
         from hwgen.load import load
+        from hwgen.manifest import read_manifest
 
     with _stages("build", out) as stage:
         stage("load")
         (model, inputs), *others = [load(each, config.target, **asked) for each in names]
         design = flow.build(model, inputs, out=out, modes=others, config=config, progress=stage)
     table = _table("unit", "kind", "groups\nx lanes", "terms", "cycles\na frame", *RESOURCES, words=["unit"])
-    manifest = flow.read_manifest(out)
+    manifest = read_manifest(out)
     for unit in manifest["units"]:
         fold = f"{unit['groups']} x {unit['lanes']}" if "lanes" in unit else "-"
         estimate = unit["estimate"]
@@ -487,8 +488,8 @@ def weights(folder, net, out, asked):
     if out.suffix == ".json":
         raise BadInput("a .json file of that name goes beside it", str(out), "name it weights.bin")
     with _imports():
-        from hwgen.flow import read_manifest
         from hwgen.load import load
+        from hwgen.manifest import read_manifest
         from hwgen.weights import load_words
 
     made = load_words(folder, *(load(net, read_manifest(folder)["target"], **asked) if net else (None, None)))
@@ -575,8 +576,8 @@ def simulate(folder, sources, output, count, simulator, stall, seed, mode, waves
     with _imports():
         import numpy as np
 
-        from hwgen.flow import read_manifest
         from hwgen.load import load_batch
+        from hwgen.manifest import read_manifest
         from hwgen.simulate import simulate as run
 
     if len(read_manifest(folder)["outputs"]) > 1 and output.suffix != ".npz":
@@ -730,7 +731,7 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, fre
     vivado is on PATH. Options are of yosys and nextpnr if they do not say otherwise.
     """
     with _imports():
-        from hwgen.flow import read_build
+        from hwgen.manifest import read_build
         from hwgen.synth import nextpnr, table, vivado, yosys
 
     board = read_board(folder, read_build(folder, edited)[0])

@@ -18,8 +18,9 @@ from torch import nn
 from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.errors import Mismatch, ToolFailed
-from hwgen.flow import build, read_manifest
+from hwgen.flow import build
 from hwgen.lanes.entries import IMMEDIATE, NEGATE
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulate import simulate
