@@ -22,7 +22,7 @@ from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
 from hwgen.manifest import read_manifest
 from hwgen.nn import GRU, LIF, LSTM, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
-from hwgen.nn_spiking_recurrent import RecurrentLIF
+from hwgen.nn_spiking import RecurrentLIF
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
