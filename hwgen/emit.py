@@ -15,6 +15,7 @@ from hwgen.found import record, summary
 from hwgen.ir import Input, Output
 from hwgen.modes import paces_of
 from hwgen.pace import Pace, pace_of
+from hwgen.ports import Ports, clocks
 from hwgen.requantizers import Requantization
 from hwgen.share import share
 from hwgen.templates import render
@@ -55,10 +56,11 @@ def render_top(design: Design, build_id: int) -> str:
         "top.v.j2",
         top=f"{design.name}_top",
         core=f"{design.name}_core",
-        inputs=ends("in", design.inputs),
-        outputs=ends("out", design.outputs),
+        inputs=ends("in", design.inputs, design.ports),
+        outputs=ends("out", design.outputs, design.ports),
         build_id=build_id,
         layers=len(design.loadable),
+        load_stream=design.ports.load_stream,
         watched=len(design.watched),
         **_watch(design),
         modes=len(design.graphs),
@@ -175,14 +177,15 @@ def manifest(
         "latency": pace.latency,
         "units": units,
         "border": design.border(),
+        "ports": asdict(design.ports) | {"interval": port_interval(design)},
         "inputs": [
             _border(*both) | {"steps": [step for step, _ in both[1].steps], "rounding": both[1].rounding}
-            for both in zip(ends("in", design.inputs), design.graph.inputs, strict=True)
+            for both in zip(ends("in", design.inputs, design.ports), design.graph.inputs, strict=True)
         ],
         "outputs": [
             _border(*both)
             | {"scale": both[1].scale is not None, "offset": both[1].offset is not None, "host": both[1].host}
-            for both in zip(ends("out", design.outputs), design.graph.outputs, strict=True)
+            for both in zip(ends("out", design.outputs, design.ports), design.graph.outputs, strict=True)
         ],
         "files": {path: _digest(content) for path, content in sorted(files.items())},
     }
@@ -224,33 +227,44 @@ def _border(end: dict, one: Input | Output) -> dict:
         "beats": end["beats"],
         "frames": end["frames"],
         "words_a_beat": end["side"],
+        "port_bits": end["port_bits"],
         "order": "row, column, channel",
         "view": one.view is not None,
     }
 
 
-def ends(way: str, streams: Sequence[Stream]) -> list[dict]:
+def port_interval(design: Design) -> int:
+    """Clocks that its slowest stream takes for a turn, at least."""
+    both = *ends("in", design.inputs, design.ports), *ends("out", design.outputs, design.ports)
+    return max(map(clocks, both))
+
+
+def ends(way: str, streams: Sequence[Stream], ports: Ports = Ports()) -> list[dict]:
     """The streams at one side of the network, `in` or `out`, for the templates: what `border_wires` tells, and
-    port, border, core  what their signals are called at the border, before the register there, and behind it
+    port, word, border, core  what their signals are called at the port, behind its converter, before the register at
+            the border, and behind it
     n       the number of all but the first
     of      whose values they are, where there are several streams
     each, width  bits of an activation, and of what it takes in a word
     side, signed, exponent  of the activations in a beat
-    beat    bits of a beat at the AXI top: a power of two, as a DMA engine takes no others
+    beat, port_bits  bits of a beat in a frame that lies in memory: a power of two; and of one at the port
     """
     found = []
     for i, stream in enumerate(streams):
         n, qtype = i or "", stream.type.qtype
         width = next(width for width in (8, 16, 32, 64) if width >= qtype.bits)
+        beat = 1 << (stream.order.side * width - 1).bit_length()
         more = {
             "port": f"{'s' if way == 'in' else 'm'}{n}_axis",
+            "word": f"word_{way}{n}",
             "border": f"border_{way}{n}",
             "core": f"core_{way}{n}",
             "n": n,
             "of": f"{stream.tensor}: " if len(streams) > 1 else "",
             "each": qtype.bits,
             "width": width,
-            "beat": 1 << (stream.order.side * width - 1).bit_length(),
+            "beat": beat,
+            "port_bits": ports.of(beat),
             "side": stream.order.side,
             "frames": stream.frames,
             "signed": qtype.signed,

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from hwgen.board import CONSTRAINTS, Board, load_board, read_board
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
-from hwgen.emit import emit, manifest
+from hwgen.emit import emit, manifest, port_interval
 from hwgen.engines import Context, read_choice
 from hwgen.errors import BadInput, DoesNotFit
 from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
@@ -25,6 +26,7 @@ from hwgen.lint import lint
 from hwgen.lower import lower
 from hwgen.modes import MOST_MODES, joined, lowered, switched
 from hwgen.passes import run_passes
+from hwgen.ports import Ports
 from hwgen.protect import Protection
 from hwgen.remedies import advised
 from hwgen.requantizers import Requantization
@@ -56,6 +58,7 @@ KEYS = {
     "latency": int,
     "units": list,
     "border": dict,
+    "ports": dict,
     "inputs": list,
     "outputs": list,
     "files": dict,
@@ -89,7 +92,9 @@ def build(
     with no_collector():
         progress("schedule")
         plan = _planned(config.name or _name(out), graphs, config, board, progress)
-        design = plan.design
+        design = replace(plan.design, ports=config.ports)
+        plan = replace(plan, design=design)
+        _check_rate(design, config, board)
         progress("emit")
         emitted = emit(design)
         progress("lint")
@@ -153,7 +158,19 @@ def read_design(folder: str | Path, edited: bool = False) -> Design:
     stages = lowered(graphs) if len(graphs) > 1 else lower(graph, lambda layer: layer in known["loadable"])
     device, protect = read_board(folder, known).device, Protection.of(known["protect"])
     context = Context.of(graph, stages, device, known["levels"], protect)
-    return switched(place(known["name"], graph, stages, choices, context), graphs)
+    design = switched(place(known["name"], graph, stages, choices, context), graphs)
+    return replace(design, ports=Ports(known["ports"]["bits"], known["ports"]["load_stream"]))
+
+
+def _check_rate(design: Design, config: BuildConfig, board: Board) -> None:
+    """Raises BadInput where streams that the user made narrow do not bring frames at the rate that he asked for."""
+    if config.fps and config.stream_bits and port_interval(design) > config.interval(board):
+        raise BadInput(
+            f"a frame takes {port_interval(design):,} clocks over a stream of {config.stream_bits} bits, the rate leaves "
+            f"{config.interval(board):,}",
+            "--stream-bits",
+            "use a wider stream or a lower rate, or leave it out",
+        )
 
 
 def _planned(

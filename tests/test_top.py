@@ -103,6 +103,7 @@ def toy(request, tmp_path):
         outputs=ends("out", [stream("y", out_bits, out_side, IN_BEATS // 2, signed)]),
         build_id=0xDEADBEEF,
         layers=0,
+        load_stream=False,
         watched=0,
         tmr=0,
         modes=1,
