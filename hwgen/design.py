@@ -13,7 +13,7 @@ from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph, TensorType
-from hwgen.ports import Ports
+from hwgen.ports import NATURAL, Ports
 from hwgen.protect import UNPROTECTED, Protection
 from hwgen.qtype import ceil_log2
 from hwgen.reorder import arriving, leaving
@@ -107,7 +107,7 @@ class Design:
     protect: Protection = UNPROTECTED
     modes: tuple[Graph, ...] = ()
     in_flight: int = 0
-    ports: Ports = Ports()
+    ports: Ports = NATURAL
 
     @property
     def graphs(self) -> tuple[Graph, ...]:

@@ -15,7 +15,7 @@ from hwgen.found import record, summary
 from hwgen.ir import Input, Output
 from hwgen.modes import paces_of
 from hwgen.pace import Pace, pace_of
-from hwgen.ports import Ports, clocks
+from hwgen.ports import NATURAL, Ports, clocks
 from hwgen.requantizers import Requantization
 from hwgen.share import share
 from hwgen.templates import render
@@ -239,7 +239,7 @@ def port_interval(design: Design) -> int:
     return max(map(clocks, both))
 
 
-def ends(way: str, streams: Sequence[Stream], ports: Ports = Ports()) -> list[dict]:
+def ends(way: str, streams: Sequence[Stream], ports: Ports = NATURAL) -> list[dict]:
     """The streams at one side of the network, `in` or `out`, for the templates: what `border_wires` tells, and
     port, word, border, core  what their signals are called at the port, behind its converter, before the register at
             the border, and behind it

@@ -26,6 +26,9 @@ class Ports:
         return self.bits or min(beat_bits, WIDTHS[-1])
 
 
+NATURAL = Ports()
+
+
 def clocks(end: Mapping) -> int:
     """Clocks that a frame of a stream (as hwgen.emit.ends gives it) takes at least, of all its time steps."""
     return end["frames"] * end["beats"] * max(1, end["beat"] // end["port_bits"])

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From the network's beats to a port of any width: to a narrower port a word goes as several beats, to a wider one words
-// go side by side, the first lowest, until its beat is full or a frame ends; TKEEP names their bytes. A port as wide as a
+// go side by side, the first lowest, until its beat is full or a frame ends; TKEEP names their bytes, others are zero. A port as wide as a
 // word is wires.
 //
 // `held`: a beat waits for the sink.
@@ -90,7 +90,9 @@ module port_out #(
                 reg [WORD-1:0] word_q;
                 assign m_axis_tdata[WORD*i +: WORD] = word_q;
                 assign m_axis_tkeep[BYTES*i +: BYTES] = {BYTES{kept_q[i]}};
-                always @(posedge clk) if (moves && place_q[i]) word_q <= s_axis_tdata;
+                always @(posedge clk)
+                    if (i > 0 && moves && place_q[0]) word_q <= {WORD{1'b0}};
+                    else if (moves && place_q[i]) word_q <= s_axis_tdata;
             end
             voted_reg #(
                 .W(N),

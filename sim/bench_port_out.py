@@ -1,4 +1,4 @@
-"""port_out makes a port's beats of the network's words, whatever the widths; tkeep names the bytes of a frame's last."""
+"""port_out makes a port's beats of the network's words, whatever the widths; tkeep names the bytes of the last."""
 
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
@@ -16,24 +16,10 @@ def widths():
     return config()["PORT"], config()["WORD"]
 
 
-class Kept:
-    """tdata, tkeep and tlast as one; bytes that are not kept read as zeros."""
-
-    def __init__(self, dut):
-        self.dut = dut
-
-    @property
-    def value(self):
-        (port, _), keep = widths(), int(self.dut.m_axis_tkeep.value)
-        bits = str(self.dut.m_axis_tdata.value)[::-1]
-        data = sum(int(bits[8 * i : 8 * i + 8][::-1], 2) << 8 * i for i in range(port // 8) if keep >> i & 1)
-        return data | keep << port | int(self.dut.m_axis_tlast.value) << port + port // 8
-
-
 async def begin(dut, source_stall=0.0, sink_stall=0.0):
     source, sink = Source(dut, "s_axis", source_stall, 1), Sink(dut, "m_axis", sink_stall, 2)
     source.data = Bundle(dut.s_axis_tdata, dut.s_axis_tlast)
-    sink.data = Kept(dut)
+    sink.data = Bundle(dut.m_axis_tdata, dut.m_axis_tkeep, dut.m_axis_tlast)
     await start(dut, **dict.fromkeys(("s_axis_tdata", "s_axis_tlast", "s_axis_tvalid", "m_axis_tready"), 0))
     cocotb.start_soon(held_until_taken(dut, sink.data))
     return source, sink
