@@ -13,6 +13,7 @@ from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph, TensorType
+from hwgen.ports import NATURAL, Ports
 from hwgen.protect import UNPROTECTED, Protection
 from hwgen.qtype import ceil_log2
 from hwgen.reorder import arriving, leaving
@@ -95,6 +96,7 @@ class Design:
     modes -- the graph of each mode, where a frame chooses one (hwgen/modes.py): `graph` is then the first with inputs
     that hold those of all
     in_flight -- then the most frames inside
+    ports -- what its streams are to a host
     """
 
     name: str
@@ -105,6 +107,7 @@ class Design:
     protect: Protection = UNPROTECTED
     modes: tuple[Graph, ...] = ()
     in_flight: int = 0
+    ports: Ports = NATURAL
 
     @property
     def graphs(self) -> tuple[Graph, ...]:

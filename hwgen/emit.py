@@ -5,9 +5,13 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
+from hwgen.board import Board
+from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
+from hwgen.errors import BadInput
 from hwgen.modes import paces_of
 from hwgen.pace import pace_of
+from hwgen.ports import NATURAL, Ports, clocks
 from hwgen.share import share
 from hwgen.templates import render
 from hwgen.units.unit import Unit
@@ -47,10 +51,11 @@ def render_top(design: Design, build_id: int) -> str:
         "top.v.j2",
         top=f"{design.name}_top",
         core=f"{design.name}_core",
-        inputs=ends("in", design.inputs),
-        outputs=ends("out", design.outputs),
+        inputs=ends("in", design.inputs, design.ports),
+        outputs=ends("out", design.outputs, design.ports),
         build_id=build_id,
         layers=len(design.loadable),
+        load_stream=design.ports.load_stream,
         watched=len(design.watched),
         **_watch(design),
         modes=len(design.graphs),
@@ -114,28 +119,49 @@ def instantiated(text: str) -> list[str]:
     return re.findall(r"^\s*(\w+)\s+(?:#\s*\(|\w+\s*\()", text, re.MULTILINE)
 
 
-def ends(way: str, streams: Sequence[Stream]) -> list[dict]:
+def port_interval(design: Design) -> int:
+    """Clocks that its slowest stream takes for a turn, at least."""
+    both = *ends("in", design.inputs, design.ports), *ends("out", design.outputs, design.ports)
+    return max(map(clocks, both))
+
+
+def check_rate(design: Design, config: BuildConfig, board: Board) -> None:
+    """Raises BadInput where streams that the user made narrow do not bring frames at the rate that he asked for."""
+    if config.fps and config.stream_bits and port_interval(design) > config.interval(board):
+        raise BadInput(
+            f"a frame takes {port_interval(design):,} clocks over a stream of {config.stream_bits} bits, the rate "
+            f"leaves {config.interval(board):,}",
+            "--stream-bits",
+            "use a wider stream or a lower rate, or leave it out",
+        )
+
+
+def ends(way: str, streams: Sequence[Stream], ports: Ports = NATURAL) -> list[dict]:
     """The streams at one side of the network, `in` or `out`, for the templates: what `border_wires` tells, and
-    port, border, core  what their signals are called at the border, before the register there, and behind it
+    port, word, border, core  what their signals are called at the port, behind its converter, before the register at
+            the border, and behind it
     n       the number of all but the first
     of      whose values they are, where there are several streams
     each, width  bits of an activation, and of what it takes in a word
     side, signed, exponent  of the activations in a beat
-    beat    bits of a beat at the AXI top: a power of two, as a DMA engine takes no others
+    beat, port_bits  bits of a beat in a frame that lies in memory: a power of two; and of one at the port
     """
     found = []
     for i, stream in enumerate(streams):
         n, qtype = i or "", stream.type.qtype
         width = next(width for width in (8, 16, 32, 64) if width >= qtype.bits)
+        beat = 1 << (stream.order.side * width - 1).bit_length()
         more = {
             "port": f"{'s' if way == 'in' else 'm'}{n}_axis",
+            "word": f"word_{way}{n}",
             "border": f"border_{way}{n}",
             "core": f"core_{way}{n}",
             "n": n,
             "of": f"{stream.tensor}: " if len(streams) > 1 else "",
             "each": qtype.bits,
             "width": width,
-            "beat": 1 << (stream.order.side * width - 1).bit_length(),
+            "beat": beat,
+            "port_bits": ports.of(beat),
             "side": stream.order.side,
             "frames": stream.frames,
             "signed": qtype.signed,

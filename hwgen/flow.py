@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from hwgen.board import CONSTRAINTS, Board, load_board, read_board
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
-from hwgen.emit import emit
+from hwgen.emit import check_rate, emit
 from hwgen.engines import Context, read_choice
 from hwgen.errors import DoesNotFit
 from hwgen.folder import MANIFEST, check_writable, seal, write
@@ -24,6 +25,7 @@ from hwgen.lint import lint
 from hwgen.manifest import manifest, read_build
 from hwgen.modes import check_modes, joined, lowered, switched
 from hwgen.passes import run_passes
+from hwgen.ports import Ports
 from hwgen.protect import Protection
 from hwgen.remedies import advised
 
@@ -58,7 +60,9 @@ def build(
     with no_collector():
         progress("schedule")
         plan = _planned(config.name or _name(out), graphs, config, board, progress)
-        design = plan.design
+        design = replace(plan.design, ports=config.ports)
+        plan = replace(plan, design=design)
+        check_rate(design, config, board)
         progress("emit")
         emitted = emit(design)
         progress("lint")
@@ -84,7 +88,8 @@ def read_design(folder: str | Path, edited: bool = False) -> Design:
     graph, stages = joined(graphs), lowered(graphs, lambda layer: layer in known["loadable"])
     device, protect = read_board(folder, known).device, Protection.of(known["protect"])
     context = Context.of(graph, stages, device, known["levels"], protect)
-    return switched(place(known["name"], graph, stages, choices, context), graphs)
+    design = switched(place(known["name"], graph, stages, choices, context), graphs)
+    return replace(design, ports=Ports(known["ports"]["bits"], known["ports"]["load_stream"]))
 
 
 def _planned(

@@ -10,7 +10,7 @@ from hwgen.alternatives import Plan
 from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.design import Design
-from hwgen.emit import ends, fingerprint, parameters_of, render_top
+from hwgen.emit import ends, fingerprint, parameters_of, port_interval, render_top
 from hwgen.errors import BadInput
 from hwgen.folder import MANIFEST, check_unchanged, is_name, is_sealed, recover
 from hwgen.found import record, summary
@@ -46,6 +46,7 @@ KEYS = {
     "latency": int,
     "units": list,
     "border": dict,
+    "ports": dict,
     "inputs": list,
     "outputs": list,
     "files": dict,
@@ -107,14 +108,15 @@ def manifest(
         "latency": pace.latency,
         "units": units,
         "border": design.border(),
+        "ports": asdict(design.ports) | {"interval": port_interval(design)},
         "inputs": [
             _border(*both) | {"steps": [step for step, _ in both[1].steps], "rounding": both[1].rounding}
-            for both in zip(ends("in", design.inputs), design.graph.inputs, strict=True)
+            for both in zip(ends("in", design.inputs, design.ports), design.graph.inputs, strict=True)
         ],
         "outputs": [
             _border(*both)
             | {"scale": both[1].scale is not None, "offset": both[1].offset is not None, "host": both[1].host}
-            for both in zip(ends("out", design.outputs), design.graph.outputs, strict=True)
+            for both in zip(ends("out", design.outputs, design.ports), design.graph.outputs, strict=True)
         ],
         "files": {path: _digest(content) for path, content in sorted(files.items())},
     }
@@ -152,6 +154,7 @@ def _border(end: dict, one: Input | Output) -> dict:
         "beats": end["beats"],
         "frames": end["frames"],
         "words_a_beat": end["side"],
+        "port_bits": end["port_bits"],
         "order": "row, column, channel",
         "view": one.view is not None,
     }

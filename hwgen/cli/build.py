@@ -28,6 +28,15 @@ from hwgen.errors import BadInput
 @asked_options
 @click.option("--fps", type=float, help="Frames a second that the network must reach, with the least area.")
 @click.option("--budget", help="What it may take, as fast as it can be: 60%, or LUT=100000,BRAM36=50%.")
+@click.option(
+    "--stream-bits",
+    type=int,
+    metavar="BITS",
+    help="Of every AXI-Stream, a power of two from 8 to 1024. Default: of each, as the network's beat.",
+)
+@click.option(
+    "--load-stream", is_flag=True, help="Weights of loadable layers come over an AXI-Stream too, by a DMA engine."
+)
 @click.option("--name", default="", help="Name of the Verilog modules; default: the folder's name.")
 def build(net, modes, out, name, asked, **choices):
     """Write the RTL of NET into a folder.
@@ -76,6 +85,8 @@ def build(net, modes, out, name, asked, **choices):
         f"{out}: {len(design.placed)} units, {most}{manifest['interval']:,} cycles from frame to frame, "
         f"{manifest['latency']:,} for the first (predicted)"
     )
+    if (clocks := manifest["ports"]["interval"]) > manifest["interval"]:
+        click.echo(f"the streams are narrower: a frame takes {clocks:,} clocks over the slowest of them")
     for number, mode in enumerate(manifest["modes"]):
         click.echo(f"mode {number}, {names[number]}: {mode['interval']:,} cycles from frame to frame (predicted)")
     click.echo(
