@@ -13,6 +13,7 @@ from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph, TensorType
+from hwgen.ports import NATURAL, Ports
 from hwgen.protect import UNPROTECTED, Protection
 from hwgen.qtype import QType, ceil_log2
 from hwgen.reorder import arriving, leaving
@@ -95,6 +96,7 @@ class Design:
     modes -- the graph of each mode, where a frame chooses one (hwgen/modes.py): `graph` is then the first with inputs
     that hold those of all
     in_flight -- then the most frames inside
+    ports -- what its streams are to a host
     """
 
     name: str
@@ -105,6 +107,7 @@ class Design:
     protect: Protection = UNPROTECTED
     modes: tuple[Graph, ...] = ()
     in_flight: int = 0
+    ports: Ports = NATURAL
 
     @property
     def graphs(self) -> tuple[Graph, ...]:
@@ -251,11 +254,12 @@ class Design:
     def kept(self) -> dict[Stream, Placed]:
         """What units keep of each activation from frame to frame, as streams NAME_kept of what is written."""
         found = {}
-        for placed in (placed for placed in self.placed if placed.unit.keeps is not None):
-            shape, (sent,) = placed.outputs[0].type.shape, placed.outputs
-            words = TensorType(shape, QType(0, (1 << placed.unit.keeps) - 1), 0)
-            name = f"{placed.unit.name}_kept"
-            found[Stream(name, sent.tensor, words, sent.order, placed.inputs[0].frames)] = placed
+        for placed in self.placed:
+            if (bits := placed.unit.keeps) is not None:
+                (sent,) = placed.outputs
+                words = TensorType(sent.type.shape, QType(0, (1 << bits) - 1), 0)
+                name = f"{placed.unit.name}_kept"
+                found[Stream(name, sent.tensor, words, sent.order, placed.inputs[0].frames)] = placed
         return found
 
 

@@ -18,8 +18,9 @@ from torch import nn
 from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.errors import Mismatch, ToolFailed
-from hwgen.flow import build, read_manifest
+from hwgen.flow import build
 from hwgen.lanes.entries import IMMEDIATE, NEGATE
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulate import simulate
@@ -747,7 +748,7 @@ MUTANTS = {
         "{s_axis_tdata, words_q}",
         "{words_q, s_axis_tdata}",
     ),
-    "a window that moves disabled": ("window", 0, "window", "step = enable && ", "step = "),
+    "a window that moves disabled": ("window", 0, "window", "{STEPS{enable && ", "{STEPS{"),
     "columns counted on from the row before": ("window", 9, "window", "row_ends || phase_q ==", "phase_q =="),
     "no slot behind the last beat": ("window", 2, "window", "tail_q <= tail_next", "tail_q <= 1'b0"),
     "rows above read a slot late": ("window", 0, "window", "at_q <= next_q", "at_q <= next_q + 1'b1"),
@@ -762,8 +763,9 @@ MUTANTS = {
         "DEPTH - 1 - AHEAD",
         "DEPTH - 1",
     ),
-    "a beat that waits forgotten": ("window", 12, "window", "(waits_q && !leaves)", "1'b0"),
-    "a slot without a beat asks for one": ("window", 12, "window", "(step_q ? tail_next : !takes)", "1'b0"),
+    "a beat that waits forgotten": ("window", 12, "window", "({STEPS{waits_q}} & ~leaves)", "0"),
+    "a slot without a beat asks for one": ("window", 12, "window", "(~steps_q & {STEPS{!takes}})", "0"),
+    "a row of taps that moves without the others": ("window", 13, "window", "if (steps[i]) beat_q", "beat_q"),
     "no word read as one": ("credit_fifo", 0, "credit_fifo", "write_place_q != read_place_q", "1'b1"),
     "a pixel beside the window taken": ("window", 0, "window", "BACK = BEHIND +", "BACK ="),
     "neighbour's lane off by one": (
