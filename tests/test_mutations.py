@@ -288,7 +288,7 @@ MUTANTS = {
         "if (leading && !digit) zeros_q",
         "if (0) zeros_q",
     ),
-    "a root of once for three times": ("layer_norm", 0, "layer_norm", "run_q ? triple_q", "0 ? triple_q"),
+    "a root of once for three times": ("layer_norm", 0, "layer_norm", "1'b0}}, triple_q}", "1'b0}}, v_root}"),
     "rounding down for half up": (
         "layer_norm",
         0,
@@ -312,11 +312,11 @@ MUTANTS = {
         "done_q",
     ),
     "products of a pause": ("layer_norm", 8, "layer_norm", "if (!beat) x_1 <=", "if (0) x_1 <="),
-    "a variance found without its root's first digit": (
+    "a root that goes on with the one before": (
         "layer_norm",
         0,
         "layer_norm",
-        "else taken_q <= {TAKEN_W{1'b0}};",
+        "taken_q  <= {{(TAKEN_W-V_W){1'b0}}, v_4};",
         "",
     ),
     "the mean of the pixel behind": ("layer_norm", 0, "layer_norm", "d = times_a - {sum_a", "d = times_a - {sum_out"),
