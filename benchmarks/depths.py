@@ -1,4 +1,4 @@
-"""Logic depth of units of every kind, 8-bit activations: LUTs and carry chains between registers, by `benchmarks.depth`.
+"""Logic depth of units of every kind: LUTs and carry chains between registers, as `benchmarks.depth` counts them.
 
     python -m benchmarks.depths [--only NAME] [--again]
 
@@ -200,7 +200,11 @@ def measure(name: str, folder: Path, known: dict, again: bool) -> dict:
     found = depth.measure(folder)
     kinds = {unit["name"]: unit["module"] for unit in manifest["units"]}
     units = [
-        [kinds[unit].removesuffix(f"_{unit}"), unit, {key: path and [path.luts, path.chains, path.text] for key, path in paths.items()}]
+        [
+            kinds[unit].removesuffix(f"_{unit}"),
+            unit,
+            {key: path and [path.luts, path.chains, path.text] for key, path in paths.items()},
+        ]
         for unit, paths in found.items()
     ]
     return {"sources": sources, "units": units}

@@ -754,7 +754,13 @@ MUTANTS = {
     ),
     "a beat that waits forgotten": ("window", 12, "window", "({STEPS{waits_q}} & ~leaves)", "0"),
     "a slot without a beat asks for one": ("window", 12, "window", "(~steps_q & {STEPS{!takes}})", "0"),
-    "a row of taps that moves without the others": ("window", 13, "window", "if (steps[i]) beat_q", "beat_q"),
+    "a tap that moves without the others": (
+        "window",
+        13,
+        "window",
+        "if (steps[i*TAP_COLUMNS+b%TAP_COLUMNS]) beat_q",
+        "beat_q",
+    ),
     "no word read as one": ("credit_fifo", 0, "credit_fifo", "write_place_q != read_place_q", "1'b1"),
     "a pixel beside the window taken": ("window", 0, "window", "BACK = BEHIND +", "BACK ="),
     "neighbour's lane off by one": (

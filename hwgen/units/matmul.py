@@ -191,7 +191,7 @@ class MatMul(Unit):
         luts_a, blocks_a = self._memory(self.ring, a.qtype.bits, 1)
         luts_b, blocks_b = self._memory(ROWS_HELD << ceil_log2(stripe), b.qtype.bits, self.lanes)
         return {
-            "LUT": round(40 + 1.9 * counters + self.lanes * lane + luts_a + luts_b),
+            "LUT": round((40 if self.slices else 25) + 1.9 * counters + self.lanes * lane + luts_a + luts_b),
             "BRAM36": blocks_a + blocks_b,
             "DSP": -(-self.lanes // self.per_slice) if self.slices else 0,
         }
