@@ -25,10 +25,10 @@ from benchmarks.spatial.tables import table, write_document
 from hwgen import build
 from hwgen.config import BuildConfig
 from hwgen.engines import engines
-from hwgen.flow import read_manifest
 from hwgen.folder import sources_digest
+from hwgen.manifest import read_manifest
 from hwgen.nn import GRU, LIF, LSTM, RNN, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
-from hwgen.nn_spiking_recurrent import RecurrentLIF
+from hwgen.nn_spiking import RecurrentLIF
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).parent / "depths.json"
@@ -152,7 +152,7 @@ def slices(wanted: int, lanes: int | None = None) -> Iterator[None]:
 
     with ExitStack() as stack:
         for engine in {type(one) for one in engines().values()}:
-            if hasattr(engine.choice, "slices"):
+            if hasattr(getattr(engine, "choice"), "slices"):  # noqa: B009
                 own = engine.choices
                 stack.enter_context(
                     patch.object(engine, "choices", lambda self, s, li, si, own=own: choices(self, s, li, si, own))
