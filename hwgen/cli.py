@@ -24,6 +24,7 @@ from hwgen.collector import no_collector
 from hwgen.config import MEMORIES, MOST_LANES, MOST_NEAR, RESOURCES, BuildConfig
 from hwgen.errors import BadInput, HwgenError
 from hwgen.folder import SECONDS, read_record, uninterrupted, write_record, writing
+from hwgen.ports import narrower
 from hwgen.protect import NONE
 from hwgen.simulators import SIMULATORS
 from hwgen.target import EXACT, TARGETS
@@ -418,8 +419,8 @@ def build(net, modes, out, name, asked, **choices):
         f"{out}: {len(design.placed)} units, {most}{manifest['interval']:,} cycles from frame to frame, "
         f"{manifest['latency']:,} for the first (predicted)"
     )
-    if (clocks := manifest["ports"]["interval"]) > manifest["interval"]:
-        click.echo(f"the streams are narrower: a frame takes {clocks:,} clocks over the slowest of them")
+    for line in narrower(manifest):
+        click.echo(line)
     for number, mode in enumerate(manifest["modes"]):
         click.echo(f"mode {number}, {names[number]}: {mode['interval']:,} cycles from frame to frame (predicted)")
     click.echo(
@@ -812,6 +813,8 @@ def deploy(folder, board, out, clock_mhz):
         from hwgen import deploy as deploying
 
     known = deploying.deploy(folder, out, board, clock_mhz)
+    for line in known["notes"]:
+        click.echo(line)
     click.echo(
         f"{out}: {len(known['files'])} files for {known['board']['name']} at {known['clock_mhz']:g} MHz, BUILD_ID "
         f"{known['build_id']:#010x}"

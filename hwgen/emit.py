@@ -227,6 +227,7 @@ def _border(end: dict, one: Input | Output) -> dict:
         "beats": end["beats"],
         "frames": end["frames"],
         "words_a_beat": end["side"],
+        "beat_bits": end["beat"],
         "port_bits": end["port_bits"],
         "order": "row, column, channel",
         "view": one.view is not None,
@@ -236,7 +237,7 @@ def _border(end: dict, one: Input | Output) -> dict:
 def port_interval(design: Design) -> int:
     """Clocks that its slowest stream takes for a turn, at least."""
     both = *ends("in", design.inputs, design.ports), *ends("out", design.outputs, design.ports)
-    return max(map(clocks, both))
+    return max(clocks(end | {"beat_bits": end["beat"]}) for end in both)
 
 
 def ends(way: str, streams: Sequence[Stream], ports: Ports = NATURAL) -> list[dict]:

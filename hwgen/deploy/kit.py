@@ -13,6 +13,7 @@ from hwgen.deploy.network import describe, network_c, registers_h, registers_py
 from hwgen.errors import BadInput
 from hwgen.flow import read_build, read_design
 from hwgen.folder import read_record, writing
+from hwgen.ports import narrower
 from hwgen.share import share
 from hwgen.version import VERSION
 
@@ -47,8 +48,7 @@ def deploy(folder: str | Path, out: str | Path, board: str | None = None, clock_
             "WATCHED": len(design.watched),
             "MODES": max(1, len(design.modes)),
         },
-        "interval": manifest["interval"],
-        "port_interval": manifest["ports"]["interval"],
+        "notes": narrower(manifest),
         "network": {
             way: [{"port": each["port"], "port_bits": each["port_bits"]} for each in described[way]]
             for way in ("inputs", "outputs")
