@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.synth import yosys
 

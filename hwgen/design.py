@@ -171,9 +171,11 @@ class Design:
         for first in (placed for placed in self.placed if placed.unit.over == "input"):
             for last in (placed for placed in self.placed if placed.unit.over == "output"):
                 begins, ends = of_units[first.unit.name][-1], of_units[last.unit.name][0]
-                sent, rows = (sum(step.sends for step in walk.steps) for walk in (begins, ends))
-                inside = 4 + sum(p.unit.latency for p in self.placed if p.in_steps or p is first)
-                ring = Turns(Rows(sent, 0, 0, rows, 1, 1, 1, sent), inside, filler=begins, reader=ends)
+                inside = [p.unit for p in self.placed if p.in_steps or p is first]
+                restart = 4 + sum(unit.latency for unit in inside) + max(unit.wakes for unit in inside)
+                begins.steps.insert(0, Step(False, False, 0))  # waits for the restart
+                rows, slots = sum(step.sends for step in ends.steps), len(begins.steps)
+                ring = Turns(Rows(slots, 0, 0, rows, 1, 1, 1, slots), restart, filler=begins, reader=ends)
                 begins.fills = ends.empties = ring
 
     def check_aborts(self) -> None:

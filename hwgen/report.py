@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from hwgen.board import Board, read_board
-from hwgen.flow import read_manifest
 from hwgen.folder import SECONDS, VERIFICATION, changed_files, read_record, sources_digest, write_text
+from hwgen.manifest import read_manifest
 from hwgen.synth import table
 from hwgen.templates import render
 

@@ -21,7 +21,7 @@ from benchmarks.pot_vs_uniform.networks import FORMATS, frames, model
 from benchmarks.pot_vs_uniform.tables import write
 from benchmarks.pot_vs_uniform.toggles import measure
 from hwgen import BuildConfig, build
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 from hwgen.synth import yosys
 
 HERE = Path(__file__).parent

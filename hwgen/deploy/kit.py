@@ -11,8 +11,9 @@ from hwgen.deploy.block_design import scripts
 from hwgen.deploy.ipxact import component
 from hwgen.deploy.network import describe, network_c, registers_h, registers_py
 from hwgen.errors import BadInput
-from hwgen.flow import read_build, read_design
+from hwgen.flow import read_design
 from hwgen.folder import read_record, writing
+from hwgen.manifest import read_build
 from hwgen.ports import narrower
 from hwgen.share import share
 from hwgen.version import VERSION

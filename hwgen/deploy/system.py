@@ -46,14 +46,19 @@ def compile_system(kit: str | Path, work: str | Path) -> Path:
 
 
 def _ports(network: dict) -> dict:
-    """What templates/system_ports.h.j2 wants of kit.json's streams: weights come over an input that has an engine behind
-    those of the others, and neither tkeep nor tlast."""
+    """What templates/system_ports.h.j2 wants of kit.json's streams: weights come over an input of an engine behind
+    those of the others, without tkeep and tlast."""
     ways = {way: [(number, each) for number, each in enumerate(network[way])] for way in ("inputs", "outputs")}
     engines = max(map(len, ways.values()))
     loads = [(engines + number, each) for number, each in enumerate(network["loads"])]
     found = {
         way: [
-            {"port": each["port"], "bytes": each["port_bits"] // 8, "engine": number, "has_last": each not in network["loads"]}
+            {
+                "port": each["port"],
+                "bytes": each["port_bits"] // 8,
+                "engine": number,
+                "has_last": each not in network["loads"],
+            }
             for number, each in pairs
         ]
         for way, pairs in (("inputs", ways["inputs"] + loads), ("outputs", ways["outputs"]))
