@@ -28,9 +28,9 @@ STANDIN = Path(__file__).resolve().parent / "vivado/design_standin.tcl"
 EDALIZE = STANDIN.parent / "edalize_standin.tcl"
 
 
-def tiny(bits=6, channels=1):
+def tiny(bits=6, channels=1, seed=1):
     """A network of few gates, with lists in memories."""
-    dice = torch.Generator().manual_seed(1)
+    dice = torch.Generator().manual_seed(seed)
     conv = nn.Conv2d(channels, 2, 3)
     conv.weight.data = torch.randint(-3, 4, conv.weight.shape, generator=dice) / 4
     conv.bias.data = torch.zeros(2)

@@ -10,15 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hwgen import BuildConfig, build
 from hwgen.deploy import deploy
 from hwgen.deploy.system import compile_system, environment_of
 from hwgen.flow import read_design
 from hwgen.load import call
+from hwgen.nn import LIF, ActQuant, StepsIn, StepsOut
 from hwgen.share import share
 from hwgen.weights import load_words
 from tests.test_borders import built, frames_for, several
+from tests.test_deploy import tiny
+from tests.test_spiking import on_grid
 
 EXAMPLES = share("rtl").parent / "examples"
 HERE = share("rtl").parent / "tests/system"
@@ -212,6 +216,58 @@ def test_a_second_process_is_refused(board, hwgen_run):
 def test_without_a_device_its_name_is_told(board, hwgen_run):
     done = subprocess.run([hwgen_run, "--benchmark", "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "no UIO device is called hwgen-net: load the device-tree overlay" in done.stderr
+
+
+def check_both_drivers(made, x, want, *options, python=()):
+    """hwgen-run and the Python driver give `want` for the frames x of one input."""
+    np.save(made.folder / "x.npy", x)
+    program = made.compiled("hwgen-run", made.kit / "driver/hwgen_run.c")
+    arguments = ["--input", made.folder / "x.npy", "--output", made.folder / "y.npy", *options]
+    done = made.run(program, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.load(made.folder / "y.npy").reshape(want.shape), want)
+    (y,), _ = made.python([x], "uio", *python)
+    assert np.array_equal(y, want)
+
+
+@pytest.mark.sim
+def test_the_host_chooses_a_mode(tmp_path):
+    x, wants, networks = np.random.default_rng(1).random((40, 1, 8, 8), np.float32), [], []
+    for seed in (1, 2):
+        net, example = tiny(seed=seed)
+        networks.append((net, example))
+        with torch.no_grad():
+            wants.append(net.double()(torch.from_numpy(x).double()).numpy())
+        net.float()
+    build(*networks[0], out=tmp_path / "build", modes=networks[1:])
+    made = Board(tmp_path)
+    assert not np.array_equal(*wants)
+    for mode, want in enumerate(wants):
+        check_both_drivers(made, x, want, "--mode", mode, "--slots", 3, "--batch", 6, python=[f"mode={mode}"])
+    done = made.run(tmp_path / "hwgen-run", "--input", tmp_path / "x.npy", "--mode", 2)
+    assert done.returncode == 1 and "mode 2: this build has 2" in done.stderr
+
+
+@pytest.mark.sim
+def test_a_spiking_network_that_ends_early(tmp_path):
+    """Wider ports than the network's beats; of several transfers under way each is answered as its samples end."""
+    torch.manual_seed(5)
+    first, second = (on_grid(nn.Linear(*sizes)) for sizes in ((5, 7), (7, 4)))
+    net = nn.Sequential(
+        ActQuant(4, -3),
+        first,
+        StepsIn(6),
+        LIF(6, -3, leak=(3,), order="late"),
+        second,
+        LIF(6, -3),
+        StepsOut(6, margin=1.0),
+    )
+    x = torch.rand(60, 5) * 2
+    build(net, (torch.zeros(1, 5),), out=tmp_path / "build", config=BuildConfig(stream_bits=128))
+    with torch.no_grad():
+        want = net.double()(x.double()).numpy()
+    assert len(want) == 60 and want.any()
+    check_both_drivers(Board(tmp_path), x.numpy(), want, "--slots", 4, "--batch", 7)
 
 
 @pytest.mark.sim
