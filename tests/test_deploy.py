@@ -126,7 +126,11 @@ def test_the_standin_refuses_a_wrong_design(kit, old, new, message):
             {"slack": "-0.25"},
             "timing is not met, setup slack -0.25 ns: see reports/timing.rpt; deploy with a lower --clock",
         ),
+        ({"hold": "-0.02"}, "timing is not met, hold slack -0.02 ns"),
         ({"version": "2021.1"}, "this is Vivado 2021.1, the scripts are for 2022.2 and newer"),
+        ({"lacks": "zcu104"}, "this Vivado has no board file xilinx.com:zcu104:part0: install it from the board store"),
+        ({"lacks": "axi_dma"}, "this Vivado has no IP axi_dma"),
+        ({"state": "failed"}, "the run ended at route_design ERROR: see vivado/project/tiny.runs"),
     ],
 )
 def test_a_bitstream_that_is_not_good_is_none(kit, standin, message):

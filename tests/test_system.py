@@ -3,6 +3,7 @@ with random latency that is not coherent, and interrupts, behind the files that 
 
 import fcntl
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -73,6 +74,7 @@ def board(tmp_path_factory):
     made.x = np.asarray(call(f"{EXAMPLES / 'lenet5/model.py'}:test_data")[0], np.float32)[:1000]
     made.y = read_design(folder / "build").graph.golden(torch.from_numpy(made.x).double())[0].numpy()
     np.save(folder / "x.npy", made.x)
+    np.savez(folder / "x.npz", made.x[:FEW])
     (folder / "few.raw").write_bytes(made.x[:FEW].tobytes())
     return made
 
@@ -200,7 +202,13 @@ def test_a_driver_of_another_build_is_refused(board, tmp_path):
     subprocess.run([*map(str, command), "-o", str(tmp_path / "other")], check=True)
     done = board.run(tmp_path / "other", "--benchmark", 1)
     assert done.returncode == 1
-    assert f"the bitstream is of build {known}, this driver of 0x12345678 (lenet5): load its own kit" in done.stderr
+    said = f"the bitstream is of build {known}, this driver of 0x12345678 (lenet5): load its own kit"
+    assert said in done.stderr
+    shutil.copytree(board.kit / "python", tmp_path / "python")
+    description = tmp_path / "python/network.json"
+    description.write_text(description.read_text().replace(str(int(known, 16)), str(0x12345678)))
+    drive = board.run(sys.executable, HERE / "drive.py", tmp_path, board.folder / "x.npz", "y.npz", "uio")
+    assert drive.returncode == 1 and f"WrongBuild: {said}" in drive.stderr
 
 
 @pytest.mark.sim
@@ -209,7 +217,10 @@ def test_a_second_process_is_refused(board, hwgen_run):
     with (board.folder / "devices/dev/uio0").open() as device:
         fcntl.flock(device, fcntl.LOCK_EX)
         done = board.run(hwgen_run, "--benchmark", 1)
-    assert done.returncode == 1 and "/dev/uio0 (hwgen-net) is in use by another process" in done.stderr
+        drive = board.run(sys.executable, HERE / "drive.py", board.kit, board.folder / "x.npz", "y.npz", "uio")
+    said = "/dev/uio0 (hwgen-net) is in use by another process"
+    assert done.returncode == 1 and said in done.stderr
+    assert drive.returncode == 1 and f"NoDevice: {said}" in drive.stderr
 
 
 @pytest.mark.sim
