@@ -22,8 +22,8 @@ import click
 from benchmarks import depth
 from benchmarks.spatial.__main__ import read, record
 from benchmarks.spatial.tables import table, write_document
-from hwgen.flow import read_manifest
 from hwgen.folder import sources_digest
+from hwgen.manifest import read_manifest
 from hwgen.synth import nextpnr, slowest
 
 ROOT = Path(__file__).resolve().parent.parent

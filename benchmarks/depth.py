@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hwgen.board import read_board
-from hwgen.flow import read_manifest
 from hwgen.folder import read_record, write_record
+from hwgen.manifest import read_manifest
 from hwgen.synth import roms, yosys
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import Task, run_all, yosys_task

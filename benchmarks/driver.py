@@ -21,7 +21,7 @@ from benchmarks.spatial.tables import table, write_document
 from hwgen import BuildConfig, build
 from hwgen.deploy import deploy
 from hwgen.deploy.system import compile_system, environment_of
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 
 HERE = Path(__file__).parents[1]
 DOCUMENT = HERE / "docs/board.md"

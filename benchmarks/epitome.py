@@ -23,7 +23,7 @@ from hwgen.compress.recipe import Epitome, Override
 from hwgen.compress.size import sizes
 from hwgen.config import BuildConfig
 from hwgen.errors import DoesNotFit
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 
 RESULTS = Path(__file__).with_name("epitome.json")

@@ -21,7 +21,7 @@ from benchmarks.price import MAC_V
 from benchmarks.spatial.tables import table, write_document
 from hwgen import BuildConfig, build, simulate
 from hwgen.board import CONSTRAINTS, load_board
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.synth import yosys
 

@@ -23,7 +23,7 @@ from hwgen import build, verify
 from hwgen.compress import Recipe, Training, accuracy, convert, convert_modes, fit, prepare, prepare_modes
 from hwgen.compress.formats import PowerOfTwo, SignedDigits
 from hwgen.config import BuildConfig
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 
 RESULTS = Path(__file__).with_name("modes.json")
 PAGE = Path(__file__).parents[1] / "docs" / "modes.md"

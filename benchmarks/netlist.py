@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwgen.board import read_board
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
 from hwgen.synth.yosys import commands, count

@@ -27,7 +27,7 @@ from hwgen.ir import TensorType
 from hwgen.nn import LIF, ActQuant
 from hwgen.nn import StepsIn as StepsInModule
 from hwgen.nn import StepsOut as StepsOutModule
-from hwgen.nn_spiking import ended
+from hwgen.nn_spiking.steps import ended
 from hwgen.ops.lif import Li, Lif
 from hwgen.ops.steps import StepsIn, StepsOut
 from hwgen.pace import interval_of

@@ -19,13 +19,13 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import hwgen
-from hwgen.flow import read_manifest
 from hwgen.formats import read_network
 from hwgen.formats.nir import leaks
 from hwgen.formats.nir.asked import Asked
 from hwgen.formats.nir.file import Graph
 from hwgen.formats.nir.reference import tensors
 from hwgen.formats.nir.topology import Topology
+from hwgen.manifest import read_manifest
 from hwgen.nn_spiking import LI
 from hwgen.verify import verify
 

@@ -14,10 +14,11 @@ from benchmarks.spatial.tables import table, write_document
 from hwgen.codes import code
 from hwgen.config import BuildConfig
 from hwgen.faults import faults
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.folder import read_record, write_record
 from hwgen.lanes.unit import TermLanes
 from hwgen.load import call, load
+from hwgen.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples/lenet5"

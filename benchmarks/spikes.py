@@ -28,8 +28,8 @@ from hwgen.compress.methods import Magnitude
 from hwgen.compress.recipe import Override
 from hwgen.config import BuildConfig
 from hwgen.devices.ultrascale_plus import DEVICE
-from hwgen.flow import read_manifest
 from hwgen.ir import TensorType
+from hwgen.manifest import read_manifest
 from hwgen.nn import LIF, ActQuant, StepsOut
 from hwgen.ops.conv import Conv
 from hwgen.ops.quantize import Quantize

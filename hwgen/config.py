@@ -8,6 +8,7 @@ from math import inf
 from hwgen.board import Board
 from hwgen.devices import Device
 from hwgen.errors import BadInput
+from hwgen.ports import Ports
 from hwgen.protect import NONE, Protection
 from hwgen.target import EXACT, TARGETS, TFLITE_REFERENCE, Target
 
@@ -52,6 +53,9 @@ class BuildConfig:
     near: int | None = None  # the most bits of a multiplier that requantizes, 1 to 40, where exact ones need more
     # against flipped bits: none, or parity or ecc, and tmr-control, with commas between
     protect: str = NONE
+    # bits of every stream at the AXI top, a power of two from 8 to 1024; default: of each, as the network's beat
+    stream_bits: int | None = None
+    load_stream: bool = False  # whether weights of loadable layers come over a stream too
     name: str = ""  # of the network's Verilog modules; default: the output folder's name
 
     def __post_init__(self):
@@ -75,6 +79,8 @@ class BuildConfig:
             raise BadInput(f"loadable = {self.loadable!r}", "--loadable", "use names or patterns of layers, or *")
         Protection.of(self.protect)
         self._check_split()
+        if self.ports.load_stream and self.loadable is None:
+            raise BadInput("a stream of weights, and no layer to load", "--load-stream", "name layers by --loadable")
         if self.name and not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
             raise BadInput(f"name = {self.name!r}", "--name", "use lower-case letters, digits and _, a letter first")
 
@@ -97,6 +103,10 @@ class BuildConfig:
     @property
     def protection(self) -> Protection:
         return Protection.of(self.protect)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(self.stream_bits, self.load_stream)
 
     def _check_numbers(self) -> None:
         """Raises BadInput for a number of the wrong type or outside its range."""

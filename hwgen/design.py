@@ -13,6 +13,7 @@ from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph, TensorType
+from hwgen.ports import NATURAL, Ports
 from hwgen.protect import UNPROTECTED, Protection
 from hwgen.qtype import ceil_log2
 from hwgen.reorder import arriving, leaving
@@ -95,6 +96,7 @@ class Design:
     modes -- the graph of each mode, where a frame chooses one (hwgen/modes.py): `graph` is then the first with inputs
     that hold those of all
     in_flight -- then the most frames inside
+    ports -- what its streams are to a host
     """
 
     name: str
@@ -105,6 +107,7 @@ class Design:
     protect: Protection = UNPROTECTED
     modes: tuple[Graph, ...] = ()
     in_flight: int = 0
+    ports: Ports = NATURAL
 
     @property
     def graphs(self) -> tuple[Graph, ...]:
@@ -168,9 +171,11 @@ class Design:
         for first in (placed for placed in self.placed if placed.unit.over == "input"):
             for last in (placed for placed in self.placed if placed.unit.over == "output"):
                 begins, ends = of_units[first.unit.name][-1], of_units[last.unit.name][0]
-                sent, rows = (sum(step.sends for step in walk.steps) for walk in (begins, ends))
-                inside = 4 + sum(p.unit.latency for p in self.placed if p.in_steps or p is first)
-                ring = Turns(Rows(sent, 0, 0, rows, 1, 1, 1, sent), inside, filler=begins, reader=ends)
+                inside = [p.unit for p in self.placed if p.in_steps or p is first]
+                restart = 4 + sum(unit.latency for unit in inside) + max(unit.wakes for unit in inside)
+                begins.steps.insert(0, Step(False, False, 0))  # waits for the restart
+                rows, slots = sum(step.sends for step in ends.steps), len(begins.steps)
+                ring = Turns(Rows(slots, 0, 0, rows, 1, 1, 1, slots), restart, filler=begins, reader=ends)
                 begins.fills = ends.empties = ring
 
     def check_aborts(self) -> None:

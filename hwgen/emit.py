@@ -2,20 +2,16 @@
 use."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
-from hwgen.alternatives import Plan
 from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.design import Design, Stream
-from hwgen.found import record, summary
-from hwgen.ir import Input, Output
+from hwgen.errors import BadInput
 from hwgen.modes import paces_of
-from hwgen.pace import Pace, pace_of
-from hwgen.requantizers import Requantization
+from hwgen.pace import pace_of
+from hwgen.ports import NATURAL, Ports, clocks
 from hwgen.share import share
 from hwgen.templates import render
 from hwgen.units.unit import Unit
@@ -55,10 +51,11 @@ def render_top(design: Design, build_id: int) -> str:
         "top.v.j2",
         top=f"{design.name}_top",
         core=f"{design.name}_core",
-        inputs=ends("in", design.inputs),
-        outputs=ends("out", design.outputs),
+        inputs=ends("in", design.inputs, design.ports),
+        outputs=ends("out", design.outputs, design.ports),
         build_id=build_id,
         layers=len(design.loadable),
+        load_stream=design.ports.load_stream,
         watched=len(design.watched),
         **_watch(design),
         modes=len(design.graphs),
@@ -122,135 +119,49 @@ def instantiated(text: str) -> list[str]:
     return re.findall(r"^\s*(\w+)\s+(?:#\s*\(|\w+\s*\()", text, re.MULTILINE)
 
 
-def manifest(
-    plan: Plan,
-    board: Board,
-    files: dict[str, str | bytes],
-    config: BuildConfig,
-    notes: Sequence[Requantization],
-) -> dict:
-    """hwgen.json: what later commands need to know of a build; notes -- of its import."""
-    design = plan.design
-    top = f"rtl/{design.name}_top.v"
-    folders = ("rtl/", "rom/")
-    hardware = {path: text for path, text in files.items() if isinstance(text, str) and path.startswith(folders)}
-    build_id = fingerprint(hardware | {top: render_top(design, build_id=0)})
-    roms, units, pace = {}, [], pace_of(design)
-    for placed in design.placed:
-        unit = placed.unit
-        entry = {
-            "name": unit.name,
-            "kind": unit.kind,
-            "module": unit.module,
-            "instance": unit.instance,
-            "cycles": placed.cycles,
-            "estimate": unit.estimate(),
-            "parameters": {each.name: each.value for each in _overrides(unit, design)},
-        }
-        roms.update(unit.roms())
-        units.append(entry | unit.facts())
-    return {
-        "hwgen": VERSION,
-        "name": design.name,
-        "core": f"{design.name}_core",
-        "top": f"{design.name}_top",
-        "clocks": {"core": "clk", "top": "aclk"},
-        "synthesis": board.device.synthesis,
-        "board": board.record(),
-        "rewrites": [asdict(rewrite) for rewrite in plan.rewrites],
-        "choices": {name: choice.as_json() for name, choice in plan.choices.items()},
-        "levels": config.levels,
-        "loadable": [unit.name for unit in design.loadable],
-        "protect": config.protect,
-        "protected": [unit.name for unit in design.watched],
-        "modes": [_mode(design, *each) for each in enumerate(paces_of(design))] if design.modes else [],
-        "target": config.target,
-        "near": config.near,
-        "requantizations": [record(note) for note in notes],
-        "exactness": summary(notes, config.target),
-        "build_id": build_id,
-        "sources": sorted(path for path in files if path.endswith(".v")),
-        "roms": roms,
-        "interval": pace.interval,
-        "latency": pace.latency,
-        "units": units,
-        "border": design.border(),
-        "inputs": [
-            _border(*both) | {"steps": [step for step, _ in both[1].steps], "rounding": both[1].rounding}
-            for both in zip(ends("in", design.inputs), design.graph.inputs, strict=True)
-        ],
-        "outputs": [
-            _border(*both)
-            | {"scale": both[1].scale is not None, "offset": both[1].offset is not None, "host": both[1].host}
-            for both in zip(ends("out", design.outputs), design.graph.outputs, strict=True)
-        ],
-        "files": {path: _digest(content) for path, content in sorted(files.items())},
-    }
+def port_interval(design: Design) -> int:
+    """Clocks that its slowest stream takes for a turn, at least."""
+    both = *ends("in", design.inputs, design.ports), *ends("out", design.outputs, design.ports)
+    return max(map(clocks, both))
 
 
-def _mode(design: Design, number: int, pace: Pace) -> dict:
-    """What hwgen.json has of a mode: its pace, what its integers are at the border, and its units' cycles."""
-    graph = design.graphs[number]
-    types = graph.types()
-    ends = [("inputs", [one.type for one in graph.inputs]), ("outputs", [types[one.name] for one in graph.outputs])]
-    borders = {
-        way: [{"low": kind.qtype.low, "high": kind.qtype.high, "exponent": kind.exponent} for kind in kinds]
-        for way, kinds in ends
-    }
-    units = [placed.unit.in_mode(number) for placed in design.placed]
-    cycles = {unit.name: unit.cycles() for unit in units if unit.by_mode}
-    entries = {unit.name: unit.facts()["entries"] for unit in units if unit.by_mode}
-    return {"interval": pace.interval, "latency": pace.latency, **borders, "cycles": cycles, "entries": entries}
+def check_rate(design: Design, config: BuildConfig, board: Board) -> None:
+    """Raises BadInput where streams that the user made narrow do not bring frames at the rate that he asked for."""
+    if config.fps and config.stream_bits and port_interval(design) > config.interval(board):
+        raise BadInput(
+            f"a frame takes {port_interval(design):,} clocks over a stream of {config.stream_bits} bits, the rate "
+            f"leaves {config.interval(board):,}",
+            "--stream-bits",
+            "use a wider stream or a lower rate, or leave it out",
+        )
 
 
-def _digest(content: str | bytes) -> str:
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
-
-
-def to_json(value: dict) -> str:
-    return json.dumps(value, indent=1) + "\n"
-
-
-def _border(end: dict, one: Input | Output) -> dict:
-    """What the host must know of a stream; `view` -- whether it lays out what the user has in another way: the places
-    are in golden.npz."""
-    return {
-        "name": one.name,
-        "port": end["port"],
-        "shape": one.shape,
-        "bits": end["each"],
-        "signed": end["signed"],
-        "exponent": end["exponent"],
-        "beats": end["beats"],
-        "frames": end["frames"],
-        "words_a_beat": end["side"],
-        "order": "row, column, channel",
-        "view": one.view is not None,
-    }
-
-
-def ends(way: str, streams: Sequence[Stream]) -> list[dict]:
+def ends(way: str, streams: Sequence[Stream], ports: Ports = NATURAL) -> list[dict]:
     """The streams at one side of the network, `in` or `out`, for the templates: what `border_wires` tells, and
-    port, border, core  what their signals are called at the border, before the register there, and behind it
+    port, word, border, core  what their signals are called at the port, behind its converter, before the register at
+            the border, and behind it
     n       the number of all but the first
     of      whose values they are, where there are several streams
     each, width  bits of an activation, and of what it takes in a word
     side, signed, exponent  of the activations in a beat
-    beat    bits of a beat at the AXI top: a power of two, as a DMA engine takes no others
+    beat, port_bits  bits of a beat in a frame that lies in memory: a power of two; and of one at the port
     """
     found = []
     for i, stream in enumerate(streams):
         n, qtype = i or "", stream.type.qtype
         width = next(width for width in (8, 16, 32, 64) if width >= qtype.bits)
+        beat = 1 << (stream.order.side * width - 1).bit_length()
         more = {
             "port": f"{'s' if way == 'in' else 'm'}{n}_axis",
+            "word": f"word_{way}{n}",
             "border": f"border_{way}{n}",
             "core": f"core_{way}{n}",
             "n": n,
             "of": f"{stream.tensor}: " if len(streams) > 1 else "",
             "each": qtype.bits,
             "width": width,
-            "beat": 1 << (stream.order.side * width - 1).bit_length(),
+            "beat": beat,
+            "port_bits": ports.of(beat),
             "side": stream.order.side,
             "frames": stream.frames,
             "signed": qtype.signed,
@@ -292,13 +203,13 @@ def _instance(placed, design: Design) -> dict:
         "layer": loadable.index(unit) if unit in loadable else None,
         "watches": unit.watches,
         "watched": watched.index(unit) if unit in watched else None,
-        "parameters": _overrides(unit, design),
+        "parameters": parameters_of(unit, design),
         "inputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.takes, placed.inputs, strict=True)],
         "outputs": [{"prefix": p, "stream": s.name} for p, s in zip(unit.gives, placed.outputs, strict=True)],
     }
 
 
-def _overrides(unit: Unit, design: Design) -> list[Override]:
+def parameters_of(unit: Unit, design: Design) -> list[Override]:
     """The parameters that its instance in the core names."""
     protection = {"TMR": 1} if design.protect.tmr and unit.votes else {}
     handed_on = {"XILINX": Name("XILINX")} if unit.primitives else {}

@@ -1,8 +1,8 @@
 """The whole path on one screen: from a PyTorch network to a folder of RTL, and back from that folder to its design."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,51 +15,19 @@ from hwgen.board import CONSTRAINTS, Board, load_board, read_board
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
-from hwgen.emit import emit, manifest
+from hwgen.emit import check_rate, emit
 from hwgen.engines import Context, read_choice
-from hwgen.errors import BadInput, DoesNotFit
-from hwgen.folder import MANIFEST, check_unchanged, check_writable, is_name, is_sealed, recover, seal, write
+from hwgen.errors import DoesNotFit
+from hwgen.folder import MANIFEST, check_writable, seal, write
 from hwgen.frontend import read_model
 from hwgen.ir import Graph
 from hwgen.lint import lint
-from hwgen.lower import lower
-from hwgen.modes import MOST_MODES, joined, lowered, switched
+from hwgen.manifest import manifest, read_build
+from hwgen.modes import check_modes, joined, lowered, switched
 from hwgen.passes import run_passes
+from hwgen.ports import Ports
 from hwgen.protect import Protection
 from hwgen.remedies import advised
-from hwgen.requantizers import Requantization
-from hwgen.version import VERSION
-
-# what later commands read in hwgen.json
-KEYS = {
-    "hwgen": str,
-    "name": str,
-    "core": str,
-    "top": str,
-    "clocks": dict,
-    "board": dict,
-    "rewrites": list,
-    "choices": dict,
-    "levels": int,
-    "loadable": list,
-    "protect": str,
-    "protected": list,
-    "modes": list,
-    "target": str,
-    "requantizations": list,
-    "exactness": list,
-    "substitutions": list,
-    "build_id": int,
-    "sources": list,
-    "roms": dict,
-    "interval": int,
-    "latency": int,
-    "units": list,
-    "border": dict,
-    "inputs": list,
-    "outputs": list,
-    "files": dict,
-}
 
 
 def build(
@@ -85,11 +53,16 @@ def build(
     board = load_board(config.board)
     progress("import")
     networks = [(model, example_inputs), *modes]
-    graphs, notes = _read_all(networks, config)
+    read = [read_model(*network, config.requantization) for network in networks]
+    graphs = [run_passes(graph) for graph, _ in read]
+    notes = [note for _, found in read for note in found]
+    check_modes(graphs, config)
     with no_collector():
         progress("schedule")
         plan = _planned(config.name or _name(out), graphs, config, board, progress)
-        design = plan.design
+        design = replace(plan.design, ports=config.ports)
+        plan = replace(plan, design=design)
+        check_rate(design, config, board)
         progress("emit")
         emitted = emit(design)
         progress("lint")
@@ -100,48 +73,11 @@ def build(
         files[CONSTRAINTS] = board.constraints
         # what a reader of another tool's file put in the place of its numbers
         substitutions = [line for network, _ in networks for line in getattr(network, "notes", [])]
-        known = manifest(plan, board, files, config, notes) | {"substitutions": substitutions}
+        known = manifest(plan, board, files, config, notes, substitutions)
         files[MANIFEST] = seal(known)
         progress("write")
         write(out, files)
     return design
-
-
-def read_manifest(folder: str | Path) -> dict:
-    """hwgen.json of a build; raises BadInput when the folder is none, or another version's, or hwgen.json was edited.
-
-    The other files may have been: see `read_build`.
-    """
-    recover(Path(folder))
-    path = Path(folder) / MANIFEST
-    try:
-        known = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(
-            "the folder is no build: it has no hwgen.json",
-            str(folder),
-            "make one with hwgen build NET -o DIR",
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"hwgen.json cannot be read: {error}", str(path), "build again") from error
-    if not isinstance(known, dict) or "hwgen" not in known:
-        raise BadInput("hwgen.json is not one that hwgen wrote", str(path), "build again")
-    if known["hwgen"] != VERSION:
-        raise BadInput(f"made by hwgen {known['hwgen']}, this is {VERSION}", str(path), "build again")
-    if missing := KEYS.keys() - known.keys():
-        raise BadInput(f"hwgen.json lacks {', '.join(sorted(missing))}", str(path), "build again")
-    names = [known["name"], known["core"], known["top"], *known["files"], *known["sources"], *known["roms"]]
-    wrong = [key for key, kind in KEYS.items() if type(known[key]) is not kind]
-    if wrong or not is_sealed(known) or not all(is_name(name) for name in names) or "/" in known["name"]:
-        raise BadInput("hwgen.json is not as hwgen wrote it", str(path), "build again")
-    return known
-
-
-def read_build(folder: str | Path, edited: bool = False) -> tuple[dict, list[str]]:
-    """hwgen.json of a build whose files are all as hwgen wrote them, and no name; with `edited`, all but the golden
-    graph may have been changed since, and the names of those files come with it. Raises BadInput that names a file."""
-    known = read_manifest(folder)
-    return known, check_unchanged(Path(folder), known, edited)
 
 
 def read_design(folder: str | Path, edited: bool = False) -> Design:
@@ -149,50 +85,25 @@ def read_design(folder: str | Path, edited: bool = False) -> Design:
     known, _ = read_build(folder, edited)
     graphs = [store.load(Path(folder), number) for number in range(max(1, len(known["modes"])))]
     choices = {name: read_choice(entry) for name, entry in known["choices"].items()}
-    graph = joined(graphs)
-    stages = lowered(graphs) if len(graphs) > 1 else lower(graph, lambda layer: layer in known["loadable"])
+    graph, stages = joined(graphs), lowered(graphs, lambda layer: layer in known["loadable"])
     device, protect = read_board(folder, known).device, Protection.of(known["protect"])
     context = Context.of(graph, stages, device, known["levels"], protect)
-    return switched(place(known["name"], graph, stages, choices, context), graphs)
+    design = switched(place(known["name"], graph, stages, choices, context), graphs)
+    return replace(design, ports=Ports(known["ports"]["bits"], known["ports"]["load_stream"]))
 
 
 def _planned(
     name: str, graphs: Sequence[Graph], config: BuildConfig, board: Board, progress: Callable[[str], None]
 ) -> Plan:
     """The network as it is built; of several modes, which are not rewritten, a design that switches between them."""
+    graph, stages = joined(graphs), lowered(graphs, config.is_loadable)
     if len(graphs) > 1:
-        return Plan.of(name, joined(graphs), lowered(graphs), config, board).switched(graphs)
-    (graph,) = graphs
-    stages = lower(graph, config.is_loadable)
+        return Plan.of(name, graph, stages, config, board).switched(graphs)
     try:
         return best(name, graph, stages, config, board)
     except DoesNotFit as error:
         progress("schedule: what would fit")
         raise advised(error, graph, stages, config, board) from None
-
-
-def _read_all(
-    networks: Sequence[tuple[nn.Module | ExportedProgram, tuple[torch.Tensor, ...] | None]], config: BuildConfig
-) -> tuple[list[Graph], list[Requantization]]:
-    """The graph of each mode, and what the quantizers of all became."""
-    if len(networks) > 1 and config.loadable is not None:
-        raise BadInput(
-            "modes and loadable layers", "--modes, --loadable", "give one of them: a list that is loaded is one"
-        )
-    if len(networks) > 1 and config.protection.tmr:
-        raise BadInput(
-            "modes and tmr-control", "--modes, --protect", "use --protect parity or ecc: modes are kept once"
-        )
-    if len(networks) > MOST_MODES:
-        raise BadInput(f"{len(networks)} modes", "--modes", f"give at most {MOST_MODES}")
-    graphs, notes = [], []
-    for model, example_inputs in networks:
-        graph, found = read_model(model, example_inputs, config.requantization)
-        graphs.append(run_passes(graph))
-        notes += found
-    if len(networks) > 1 and any(count > 1 for graph in graphs for count in graph.turns.values()):
-        raise BadInput("modes, and time steps that begin or end inside", "--modes", "leave StepsIn and StepsOut out")
-    return graphs, notes
 
 
 def _name(out: Path) -> str:

@@ -5,13 +5,14 @@ one behind the other, and clamp to the ends of the mode (rtl/term_sequencer.v, r
 any mode sends; what an integer is worth is the mode's own, and nothing that hardware knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from math import ceil
 from typing import Any, cast
 
 import numpy as np
 
+from hwgen.config import BuildConfig
 from hwgen.design import Design, Placed
 from hwgen.errors import BadInput, UnsupportedLayer
 from hwgen.ir import Graph, Op, TensorType
@@ -27,6 +28,24 @@ from hwgen.stage import Stage
 MOST_MODES = 256
 SPARE = 2  # frames inside, beyond those that the latency takes
 HINT = "build modes of one network: weights, biases and quantizers may differ, layers may not"
+
+
+def check_modes(graphs: Sequence[Graph], config: BuildConfig) -> None:
+    """Raises BadInput where a network is to have several modes that it cannot have with these options."""
+    if len(graphs) < 2:
+        return
+    if len(graphs) > MOST_MODES:
+        raise BadInput(f"{len(graphs)} modes", "--modes", f"give at most {MOST_MODES}")
+    if config.loadable is not None:
+        raise BadInput(
+            "modes and loadable layers", "--modes, --loadable", "give one of them: a list that is loaded is one"
+        )
+    if config.protection.tmr:
+        raise BadInput(
+            "modes and tmr-control", "--modes, --protect", "use --protect parity or ecc: modes are kept once"
+        )
+    if any(count > 1 for graph in graphs for count in graph.turns.values()):
+        raise BadInput("modes, and time steps that begin or end inside", "--modes", "leave StepsIn and StepsOut out")
 
 
 def joined(graphs: Sequence[Graph]) -> Graph:
@@ -70,12 +89,12 @@ def _difference(first: Graph, other: Graph) -> tuple[str, str] | None:
     return None
 
 
-def lowered(graphs: Sequence[Graph]) -> list[Stage]:
+def lowered(graphs: Sequence[Graph], is_loadable: Callable[[str], bool] = lambda layer: False) -> list[Stage]:
     """The stages of all modes, side by side; graphs -- those of one network, see `joined`.
 
     Raises UnsupportedLayer that names a layer that cannot be another in each mode.
     """
-    each = [lower(graph) for graph in graphs]
+    each = [lower(graph, is_loadable) for graph in graphs]
     for number, other in enumerate(each[1:], 1):
         for a, b in zip(each[0], other, strict=False):
             if (a.name, a.result, a.inputs) != (b.name, b.result, b.inputs):

@@ -85,7 +85,7 @@ REGISTERS = (
         READ,
         "first 32 bits of a SHA-256 of the Verilog and ROM files of the build, the top with a BUILD_ID of 0",
     ),
-    Register(0x48, "LOAD_LAYERS", READ, "layers whose weights can be loaded; with 0 the registers below are unmapped"),
+    Register(0x48, "LOAD_LAYERS", READ, "layers whose weights can be loaded; with 0 the next five are unmapped"),
     Register(0x4C, "LOAD_LAYER", BOTH, "the layer that the next three are about, from 0", only="LAYERS"),
     Register(0x50, "LOAD_WORDS", WRITE, "words of the list that follows: the layer's old one is gone", only="LAYERS"),
     Register(0x54, "LOAD_DATA", WRITE, "the next 32 bits of the list", only="LAYERS"),
@@ -134,6 +134,15 @@ REGISTERS = (
         "that of frames whose first word enters from now on, at any time, from 0; another number answers SLVERR",
         only="MODES",
     ),
+    Register(
+        0x78,
+        "INTERRUPT",
+        CLEAR,
+        "bit 0 `done`, bit 1 `tlast_error`: it rose in STATUS; bit 2 `fault`: a bit of FAULTS or EVENTS is set, and is "
+        "cleared there",
+        bits={"DONE": 0, "TLAST_ERROR": 1, "FAULT": 2},
+    ),
+    Register(0x7C, "INTERRUPT_ENABLE", BOTH, "the same bits: `irq` is high while one is set in both registers"),
     Register(
         0x300,
         "FAULTS",

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from hwgen.board import Board, read_board
-from hwgen.flow import read_manifest
 from hwgen.folder import SECONDS, VERIFICATION, changed_files, read_record, sources_digest, write_text
+from hwgen.manifest import read_manifest
 from hwgen.synth import table
 from hwgen.templates import render
 
@@ -133,6 +133,13 @@ def _verification(folder: Path, known: dict) -> dict | None:
     return record | {"stale": record["sources"] != sources_digest(folder, known)}
 
 
+def _ports(known: dict, interval: float) -> list[dict]:
+    """A row where the streams at the AXI top are slower than the network between them."""
+    clocks = known["ports"]["interval"]
+    row = {"what": "cycles of a frame over the slowest stream", "value": clocks, "source": "counted"}
+    return [row] if clocks > interval else []
+
+
 def _rates(known: dict, board: Board, run: dict, interval: float, source: str, varies: bool) -> list[dict]:
     most = [{"what": MOST, "value": known["interval"], "source": "predicted"}] if varies else []
     return [
@@ -143,6 +150,7 @@ def _rates(known: dict, board: Board, run: dict, interval: float, source: str, v
             "value": f"{board.clock_mhz * 1e6 / interval:,.0f}",
             "source": f"{source} cycles; the clock is an assumption",
         },
+        *_ports(known, interval),
         {"what": LATENCY, "value": known["latency"], "source": "predicted"},
         {"what": LATENCY, "value": run.get("latency", "-"), "source": "measured"},
         {"what": FIRST_WORD, "value": run.get("first_word", "-"), "source": "measured"},

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hwgen.errors import BadInput, ToolFailed
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 from hwgen.registers import BIT, OFFSET
 from hwgen.weights import LOAD_LAYER, Weights, load_words
 

@@ -17,9 +17,10 @@ import torch
 from hwgen.design import Design, Stream
 from hwgen.emit import border_wires, ends, files_of_units, render_core
 from hwgen.errors import BadInput, ToolFailed
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.folder import changed_files, check_places, read_record, write_record, writing
 from hwgen.ir import Graph
+from hwgen.manifest import read_manifest
 from hwgen.share import share
 from hwgen.simulators import Seconds, check_simulator, run_cocotb, simulator_of
 from hwgen.templates import render

@@ -10,9 +10,10 @@ import torch
 
 from hwgen.design import Design
 from hwgen.errors import BadInput, Mismatch, ToolFailed
-from hwgen.flow import read_build, read_design
+from hwgen.flow import read_design
 from hwgen.folder import VERIFICATION, sources_digest, write_record, writing
 from hwgen.ir import Graph
+from hwgen.manifest import read_build
 from hwgen.simulate import Batch, Mode, check_run, in_modes, remedy, run_frames
 
 STEADY = 4  # frames of one mode until they follow each other at its pace

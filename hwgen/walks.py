@@ -106,8 +106,8 @@ class Blocks(Ring):
 
 @dataclass(eq=False)
 class Turns(Ring):
-    """No memory: rows of the next sample are begun when the sample before has ended, with its last row; rows.ring --
-    rows of a sample."""
+    """No memory: steps of the next sample are begun when the sample before has ended, with its last row; rows.ring --
+    steps of a sample."""
 
     def holds(self, frame: int, row: int) -> bool:
         return True

@@ -18,9 +18,10 @@ from hwgen.alternatives import read_rewrite, rewritten
 from hwgen.config import BuildConfig
 from hwgen.design import Design
 from hwgen.errors import BadInput, DoesNotFit
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.frontend import read_model
 from hwgen.ir import Graph, Op
+from hwgen.manifest import read_manifest
 from hwgen.passes import run_passes
 from hwgen.registers import OFFSET
 

@@ -7,19 +7,23 @@
 //   0x3C IN_BEATS  0x40 OUT_BEATS  0x44 BUILD_ID
 //   0x48 LOAD_LAYERS  0x4C LOAD_LAYER  0x50 LOAD_WORDS  0x54 LOAD_DATA  0x58 LOAD_CHECK  0x5C LOADED
 //   0x60 WATCHED  0x64 EVENTS  0x68 LOST_FROM  0x6C LOST_TO  0x300 + 4 i FAULTS, 0x380 + 4 i REPAIRS of layers 32 i to 32 i + 31
-//   0x70 MODES  0x74 MODE
+//   0x70 MODES  0x74 MODE  0x78 INTERRUPT  0x7C INTERRUPT_ENABLE
 //   0x100 + 4 i IN_BEATS of input i, 0x200 + 4 i OUT_BEATS of output i, from the second on
 //
 // Writable are CONTROL (bit 0 start, bit 1 soft_reset: one-cycle pulses, read as 0; bits 2 and 3 tlast_each and
 // tlast_none, which count with start) and FRAMES, byte by byte as WSTRB says, and whole, while the network stands
 // still, LOAD_LAYER, LOAD_WORDS and LOAD_DATA, if there is a layer to load, and whole, at any time, MODE, if there is
 // more than one. EVENTS, FAULTS and REPAIRS are there if a
-// layer is watched; their bits stay until a one is written over them. Any other write, and any other read, answers SLVERR
-// and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
+// layer is watched; their bits, and two of INTERRUPT, stay until a one is written over them. INTERRUPT_ENABLE is written
+// whole. Any other write, and any other read, answers SLVERR and changes nothing. The low two address bits are not looked at. One write and one read are in hand at
 // a time; address and data of a write may come in either order.
 //
 // `unloaded` rises with every write of LOAD_WORDS and LOAD_DATA and falls when all layers are `loaded` and have had
-// time to say so; meanwhile there is no start. `irq`, the interrupt, is high while a bit of FAULTS or EVENTS is.
+// time to say so; meanwhile there is no start. With a LOAD_STREAM the same writes come over a stream too, a pair of offset
+// and value a beat, as fast as one a clock, between those of the host and while the network stands still.
+//
+// `irq` is high while a bit is set both in INTERRUPT and in INTERRUPT_ENABLE: bit 0, a run got `done`; bit 1, it met a
+// `tlast_error`; bit 2, a bit of FAULTS or EVENTS is set.
 //
 // bench: sim/bench_axil_registers.py
 `default_nettype none
@@ -32,6 +36,7 @@ module axil_registers #(
     parameter [31:0] VERSION   = 0,     // of the generator
     parameter [31:0] BUILD_ID  = 0,     // of this network
     parameter        LAYERS    = 0,     // that can be loaded, up to 256
+    parameter        LOAD_STREAM = 0,   // 1: lists come over a stream too
     parameter        WATCHED   = 0,     // layers that tell of flipped bits, up to 1024
     parameter        TMR       = 0,     // 1: three copies of each register of control, see voted_reg.v
     parameter        MODES     = 1,     // sets of lists that a frame may choose from, up to 256
@@ -88,6 +93,11 @@ module axil_registers #(
     input  wire [LOAD_W-1:0] loaded,
     output wire              unloaded,
 
+    // writes to LOAD_LAYER, LOAD_WORDS and LOAD_DATA: an offset in the low 32 bits, a value in the high
+    input  wire [63:0]       s_load_tdata,
+    input  wire              s_load_tvalid,
+    output wire              s_load_tready,
+
     // flipped bits that the layers found, and put right; the watchdog of dataflow_controller
     input  wire [WATCH_W-1:0] fault,
     input  wire [WATCH_W-1:0] repaired,
@@ -108,6 +118,8 @@ module axil_registers #(
     localparam [9:0] LOAD_DATA = 10'h015;
     localparam [9:0] EVENTS = 10'h019;
     localparam [9:0] MODE = 10'h01D;
+    localparam [9:0] INTERRUPT = 10'h01E;
+    localparam [9:0] INTERRUPT_ENABLE = 10'h01F;
     localparam [9:0] IN_BEATS_OF = 10'h040;
     localparam [9:0] OUT_BEATS_OF = 10'h080;
     localparam [9:0] FAULTS_OF = 10'h0C0;
@@ -180,12 +192,53 @@ module axil_registers #(
     assign load        = {load_move_q, load_data_q};
     assign unloaded    = unloaded_q;
 
-    wire loadable = LAYERS != 0 && !busy && !start_q && wstrb_q == 4'b1111;
-    wire selects = loadable && awaddr_q == LOAD_LAYER && wdata_q < LAYERS;
-    wire begins = loadable && awaddr_q == LOAD_WORDS;
-    wire loads = loadable && awaddr_q == LOAD_DATA;
-    wire chooses = MODES > 1 && wstrb_q == 4'b1111 && awaddr_q == MODE && wdata_q < MODES;
-    wire moves = writes && (begins || loads);
+    // a write to a list is the host's or, where it has none, one of the stream
+    wire        whole = wstrb_q == 4'b1111;
+    wire        streams;
+    wire [9:0]  load_at;
+    wire [31:0] load_value;
+    wire still = LAYERS != 0 && !busy && !start_q;
+    wire loadable = still && (streams || whole);
+    wire selects = loadable && load_at == LOAD_LAYER && load_value < LAYERS;
+    wire begins = loadable && load_at == LOAD_WORDS;
+    wire loads = loadable && load_at == LOAD_DATA;
+    wire chooses = MODES > 1 && whole && awaddr_q == MODE && wdata_q < MODES;
+    wire enables = whole && awaddr_q == INTERRUPT_ENABLE;
+    wire settles = whole && awaddr_q == INTERRUPT;     // clears bits of INTERRUPT
+    wire loading = writes || streams;
+    wire moves = loading && (begins || loads);
+    generate
+        if (LOAD_STREAM != 0) begin : gen_load_stream
+            wire        valid_q;
+            reg  [9:0]  at_q;
+            reg  [31:0] value_q;
+            wire unused_offset = &{1'b0, s_load_tdata[31:12], s_load_tdata[1:0]};
+            assign streams = valid_q && !writes && still;
+            assign load_at = writes ? awaddr_q : at_q;
+            assign load_value = writes ? wdata_q : value_q;
+            assign s_load_tready = !valid_q || streams;
+            always @(posedge clk)
+                if (s_load_tready) begin
+                    at_q <= s_load_tdata[11:2];
+                    value_q <= s_load_tdata[63:32];
+                end
+            voted_reg #(
+                .TMR(TMR)
+            ) u_load_valid (
+                .clk(clk),
+                .rst(rst || soft_reset_q),
+                .enable(s_load_tready),
+                .d(s_load_tvalid),
+                .q(valid_q)
+            );
+        end else begin : gen_no_load_stream
+            wire unused_stream = &{1'b0, s_load_tdata, s_load_tvalid};
+            assign streams = 1'b0;
+            assign load_at = awaddr_q;
+            assign load_value = wdata_q;
+            assign s_load_tready = 1'b0;
+        end
+    endgenerate
     wire selected_loaded = |(loaded & load_select_q);
 
     wire unused = &{1'b0, s_axi_awprot, s_axi_arprot, s_axi_awaddr[1:0], s_axi_araddr[1:0]};
@@ -199,9 +252,7 @@ module axil_registers #(
         if (WATCHED > 0) begin : gen_watch
             genvar w;
             reg event_q;
-            reg irq_q;
             wire [2*WATCH_WORDS-1:0] of;        // the word that a write is about
-            wire whole = wstrb_q == 4'b1111;
             for (w = 0; w < WATCH_WORDS; w = w + 1) begin : gen_word
                 assign of[w] = whole && awaddr_q == FAULTS_OF + w;
                 assign of[WATCH_WORDS+w] = whole && awaddr_q == REPAIRS_OF + w;
@@ -228,26 +279,49 @@ module axil_registers #(
                 end
             end
             assign event_desync = event_q;
-            assign irq = irq_q;
             assign clears = whole && (awaddr_q == EVENTS || |of);
             always @(posedge clk) begin
-                if (rst) begin
-                    event_q <= 1'b0;
-                    irq_q <= 1'b0;
-                end else begin
-                    event_q <= desync || (event_q && !(writes && whole && awaddr_q == EVENTS && wdata_q[0]));
-                    irq_q <= event_q || |faults;
-                end
+                if (rst) event_q <= 1'b0;
+                else event_q <= desync || (event_q && !(writes && whole && awaddr_q == EVENTS && wdata_q[0]));
             end
         end else begin : gen_no_watch
             wire unused_watch = &{1'b0, fault, repaired, desync, lost_from, lost_to};
             assign faults = {(32*WATCH_WORDS){1'b0}};
             assign repairs = {(32*WATCH_WORDS){1'b0}};
             assign event_desync = 1'b0;
-            assign irq = 1'b0;
             assign clears = 1'b0;
         end
     endgenerate
+
+    // the interrupt: a flag that rose is kept
+    wire [1:0] flags = {tlast_error, done};
+    wire [1:0] before_q;
+    wire [1:0] rose_q;
+    wire [2:0] enable_q;
+    wire       irq_q;
+    wire [2:0] told = {event_desync || |faults, rose_q};
+    wire [1:0] rose_d = (flags & ~before_q) | (rose_q & ~({2{writes && settles}} & wdata_q[1:0]));
+    assign irq = irq_q;
+    voted_reg #(
+        .W(5),
+        .TMR(TMR)
+    ) u_interrupt (
+        .clk(clk),
+        .rst(rst),
+        .enable(1'b1),
+        .d({flags, rose_d, |(told & enable_q)}),
+        .q({before_q, rose_q, irq_q})
+    );
+    voted_reg #(
+        .W(3),
+        .TMR(TMR)
+    ) u_enable (
+        .clk(clk),
+        .rst(rst),
+        .enable(writes && enables),
+        .d({WATCHED != 0 && wdata_q[2], wdata_q[1:0]}),
+        .q(enable_q)
+    );
 
     generate
         if (MODES > 1) begin : gen_mode
@@ -334,6 +408,8 @@ module axil_registers #(
             10'h010: value_d = OUT_BEATS[31:0];
             10'h011: value_d = BUILD_ID;
             10'h012: value_d = LAYERS;
+            INTERRUPT: value_d = {29'd0, told};
+            INTERRUPT_ENABLE: value_d = {29'd0, enable_q};
             default: begin
                 value_d = beats_d | watch_d;
                 known_d = LAYERS != 0;
@@ -362,6 +438,7 @@ module axil_registers #(
         end
         if (writes)
             bresp_q <= awaddr_q == CONTROL || awaddr_q == FRAMES || selects || begins || loads || clears || chooses
+                || settles || enables
                 ? OKAY : SLVERR;
         if (reads) begin
             rdata_q <= value_d;
@@ -421,8 +498,8 @@ module axil_registers #(
 
     // the check sum is the sum of the sums after each write from LOAD_WORDS on
     always @(posedge clk) begin
-        load_data_q <= wdata_q;
-        if (moves) load_sum_q <= begins ? wdata_q : load_sum_q + wdata_q;
+        load_data_q <= load_value;
+        if (moves) load_sum_q <= begins ? load_value : load_sum_q + load_value;
     end
 
     always @(posedge clk) begin
@@ -435,7 +512,7 @@ module axil_registers #(
     generate
         genvar l;
         for (l = 0; l < LOAD_W; l = l + 1) begin : gen_select
-            assign load_select_d[l] = wdata_q == l;
+            assign load_select_d[l] = load_value == l;
         end
     endgenerate
     wire unloaded_d = LAYERS != 0 && (moves || settle_q != 4'd0 || !(&loaded));
@@ -447,7 +524,7 @@ module axil_registers #(
         .clk(clk),
         .rst(rst),
         .enable(1'b1),
-        .d({writes && begins, writes && loads, moves}),
+        .d({loading && begins, loading && loads, moves}),
         .q({load_move_q, load_added_q})
     );
     voted_reg #(
@@ -456,8 +533,8 @@ module axil_registers #(
     ) u_layer (
         .clk(clk),
         .rst(rst),
-        .enable(writes && selects),
-        .d(wdata_q[7:0]),
+        .enable(loading && selects),
+        .d(load_value[7:0]),
         .q(load_layer_q)
     );
     voted_reg #(
@@ -467,7 +544,7 @@ module axil_registers #(
     ) u_select (
         .clk(clk),
         .rst(rst),
-        .enable(writes && selects),
+        .enable(loading && selects),
         .d(load_select_d),
         .q(load_select_q)
     );

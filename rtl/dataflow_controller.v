@@ -11,7 +11,7 @@
 // Words are counted, s_axis_tlast tells whether the host counts alike: it comes with the last word of a run, may
 // come with the last word of any frame, and with no other. Where it does not, tlast_error rises, nothing more
 // enters on any input, results still leave, and the run, which never gets done, is left by a reset alone: what was counted wrong
-// cannot shift a later run.
+// cannot shift a later run. A word that is `torn` (port_in.v) is as one with a wrong tlast.
 //
 // Inputs may be ahead of each other by as much as the core takes, and outputs too: frames_in counts the frames that
 // have entered on all inputs, frames_out those that have left on all outputs.
@@ -74,6 +74,8 @@ module dataflow_controller #(
     input  wire [INPUTS-1:0]  s_axis_tvalid,
     output wire [INPUTS-1:0]  s_axis_tready,
     input  wire [INPUTS-1:0]  s_axis_tlast,
+    input  wire [INPUTS-1:0]  s_axis_torn,
+    output wire [INPUTS-1:0]  s_axis_open,  // more words are to come
     output wire [INPUTS-1:0]  core_s_axis_tvalid,
     input  wire [INPUTS-1:0]  core_s_axis_tready,
 
@@ -138,7 +140,7 @@ module dataflow_controller #(
     wire [OUTPUTS-1:0] out_ends = out_moves & m_axis_tlast;
     wire [INPUTS-1:0]  run_ends;
     wire [INPUTS-1:0]  tlast_due = run_ends | (in_ends & (s_axis_tlast | {INPUTS{tlast_each_q}}));
-    wire [INPUTS-1:0]  tlast_wrong = in_moves & (s_axis_tlast ^ tlast_due) & {INPUTS{!tlast_none_q}};
+    wire [INPUTS-1:0]  tlast_wrong = in_moves & ((s_axis_tlast ^ tlast_due) | s_axis_torn) & {INPUTS{!tlast_none_q}};
     wire [INPUTS-1:0]  all_in_d = (~open_q & {INPUTS{!tlast_error_q}}) | (run_ends & ~tlast_wrong);
     wire [OUTPUTS-1:0] all_out_d;
 
@@ -248,6 +250,7 @@ module dataflow_controller #(
 
     wire [INPUTS-1:0]  enters = open_q & {INPUTS{!closed}};
     wire [OUTPUTS-1:0] leaves = owed & {OUTPUTS{running_q && !closed}};
+    assign s_axis_open        = open_q;
     assign core_s_axis_tvalid = s_axis_tvalid & enters;
     assign s_axis_tready      = (core_s_axis_tready & enters) | (drains & open_q);
     assign m_axis_tvalid      = (core_m_axis_tvalid & leaves) | (fills & {OUTPUTS{running_q}});

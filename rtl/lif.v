@@ -163,39 +163,17 @@ module lif #(
     wire [N*K_W-1:0] levels;
     generate
         if (WORDS != 0) begin : gen_table
-            localparam P_W = (WORDS > 1) ? $clog2(WORDS) : 1;
-            localparam LAST_WORD = WORDS - 1;
-            localparam READ = (WORDS > 64) ? 2 : 1;  // clocks from an address to its word, see term_rom.v
-            reg  [P_W-1:0]  next_q;                // the word behind those that are read
-            reg  [READ-1:0] reads_q;               // reads since a reset
-            wire            reads = beat || !there;
-            /* verilator lint_off UNUSEDSIGNAL */
-            wire [READ:0]   reads_d = {reads_q, 1'b1};
-            /* verilator lint_on UNUSEDSIGNAL */
-            assign there = reads_q[READ-1];
-            always @(posedge clk) begin
-                if (rst) begin
-                    next_q  <= {P_W{1'b0}};
-                    reads_q <= {READ{1'b0}};
-                end else if (reads) begin
-                    next_q  <= (next_q == LAST_WORD[P_W-1:0]) ? {P_W{1'b0}} : next_q + 1'b1;
-                    reads_q <= reads_d[READ-1:0];
-                end
-            end
-            term_rom #(
-                .FILE(FILE),
-                .DEPTH(WORDS),
+            constant_table #(
                 .WIDTH(N*K_W),
-                .REGISTERED(READ - 1),
+                .WORDS(WORDS),
+                .FILE(FILE),
                 .CHECK(CHECK)
-            ) u_rom (
+            ) u_table (
                 .clk(clk),
-                .enable(reads),
-                .address(next_q),
-                .word(levels),
-                .write(1'b0),
-                .write_address({P_W{1'b0}}),
-                .write_word({N*K_W{1'b0}})
+                .rst(rst),
+                .next(beat),
+                .there(there),
+                .word(levels)
             );
         end else begin : gen_one
             assign there = 1'b1;

@@ -38,19 +38,12 @@ module offset #(
     input  wire               m_axis_tready
 );
 
-    localparam PLACE_W = (WORDS > 1) ? $clog2(WORDS) : 1;
-    localparam LAST = WORDS - 1;
-    localparam READ = (WORDS > 64) ? 2 : 1;  // clocks from an address to its word, see term_rom.v
-
     generate
         if (X_W < 1 || SHIFT < 0 || X_W + SHIFT > 63) begin : gen_check_x
             offset_X_W_with_SHIFT_must_be_1_to_63 error_i ();
         end
         if (K_W < 1 || K_W > 63) begin : gen_check_constant
             offset_K_W_must_be_1_to_63 error_i ();
-        end
-        if (WORDS < 1) begin : gen_check_words
-            offset_WORDS_must_be_at_least_1 error_i ();
         end
         if (W < 1 || W > 64) begin : gen_check_sum
             offset_W_must_be_1_to_64 error_i ();
@@ -60,38 +53,29 @@ module offset #(
         end
     endgenerate
 
-    reg  [PLACE_W-1:0] next_q;             // the word behind those that are read
-    reg  [READ-1:0]    reads_q;            // reads since a reset: with the last one the first beat's word is there
     reg                valid_q;
     reg  [N*OUT_W-1:0] data_q;
     wire [N*OUT_W-1:0] clamped;
     wire [N*K_W-1:0]   constants;
+    wire               there;              // those of the beat are known
     wire               taken = !valid_q || m_axis_tready;
-    wire               there = reads_q[READ-1];
     wire               moves = taken && there && s_axis_tvalid;
-    wire               reads = moves || !there;
-    /* verilator lint_off UNUSEDSIGNAL */
-    wire [READ:0]      reads_d = {reads_q, 1'b1};
-    /* verilator lint_on UNUSEDSIGNAL */
 
     assign s_axis_tready = taken && there;
     assign m_axis_tdata = data_q;
     assign m_axis_tvalid = valid_q;
 
-    term_rom #(
-        .FILE(FILE),
-        .DEPTH(WORDS),
+    constant_table #(
         .WIDTH(N*K_W),
-        .REGISTERED(READ - 1),
+        .WORDS(WORDS),
+        .FILE(FILE),
         .CHECK(CHECK)
-    ) u_rom (
+    ) u_table (
         .clk(clk),
-        .enable(reads),
-        .address(next_q),
-        .word(constants),
-        .write(1'b0),
-        .write_address({PLACE_W{1'b0}}),
-        .write_word({N*K_W{1'b0}})
+        .rst(rst),
+        .next(moves),
+        .there(there),
+        .word(constants)
     );
 
     generate
@@ -126,16 +110,6 @@ module offset #(
     always @(posedge clk) begin
         if (rst) valid_q <= 1'b0;
         else if (taken) valid_q <= moves;
-    end
-
-    always @(posedge clk) begin
-        if (rst) begin
-            next_q <= {PLACE_W{1'b0}};
-            reads_q <= {READ{1'b0}};
-        end else if (reads) begin
-            next_q <= (next_q == LAST[PLACE_W-1:0]) ? {PLACE_W{1'b0}} : next_q + 1'b1;
-            reads_q <= reads_d[READ-1:0];
-        end
     end
 
 endmodule

@@ -8,8 +8,9 @@
 // row, each tap a whole pixel: tap (i, j) of output k lies at [((k * TAP_ROWS + i) * TAP_COLUMNS + j) * DATA_W +:
 // DATA_W]. A tap outside the frame holds PAD. Nothing moves without `enable`.
 //
-// With AHEAD a register says whether the window moves, as many registers wait for it: `enable` in the clock before. Then
-// `valid` is high for one clock, two after the `enable` that it is owed to, whether `enable` is there or not.
+// With AHEAD registers say whether the window moves, as many registers wait for it: `enable` in the clock before. Each
+// row of taps, and the memory of rows, has one of its own; each decides by itself, so that no tool makes one of them.
+// Then `valid` is high for one clock, two after the `enable` that it is owed to, whether `enable` is there or not.
 //
 // The frame is walked in slots, one a clock: slot n takes beat n, and the slots past the last beat, which the padding
 // at the bottom and on the right asks for, take none. The windows of a row's outputs end OUT_SLOTS apart, so OUT_SLOTS
@@ -97,32 +98,39 @@ module window #(
     /* verilator lint_off UNUSEDSIGNAL */
     wire                tail_next;   // the slot behind it takes none: asked with AHEAD
     /* verilator lint_on UNUSEDSIGNAL */
-    wire                step;
     wire [BEAT_W-1:0]   beat;
+    // the window moves: what each row of taps is told, the memory of rows, the counters
+    localparam STEPS = TAP_ROWS + 2;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [STEPS-1:0]    steps;
+    /* verilator lint_on UNUSEDSIGNAL */
+    wire                step = steps[STEPS-1];
+    wire                step_rows = steps[STEPS-2];
 
     generate
         if (AHEAD != 0) begin : gen_ahead
-            reg               step_q;
+            reg  [STEPS-1:0]  steps_q;
             reg               waits_q;
             reg  [BEAT_W-1:0] beat_q;
-            wire              leaves = step_q && takes;
+            wire [STEPS-1:0]  leaves = steps_q & {STEPS{takes}};
             wire              comes = s_axis_tvalid && s_axis_tready;
-            wire              waits = comes || (waits_q && !leaves);
-            assign s_axis_tready = !waits_q || leaves;
-            assign step = step_q;
+            wire [STEPS-1:0]  waits = {STEPS{comes}} | ({STEPS{waits_q}} & ~leaves);
+            assign s_axis_tready = !waits_q || leaves[STEPS-1];
+            assign steps = steps_q;
             assign beat = beat_q;
             always @(posedge clk) begin
                 if (comes) beat_q <= s_axis_tdata;
                 if (rst) begin
-                    step_q <= 1'b0;
+                    steps_q <= {STEPS{1'b0}};
                     waits_q <= 1'b0;
                 end else begin
-                    step_q <= enable && (waits || (step_q ? tail_next : !takes));
-                    waits_q <= waits;
+                    steps_q <= {STEPS{enable}}
+                        & (waits | (steps_q & {STEPS{tail_next}}) | (~steps_q & {STEPS{!takes}}));
+                    waits_q <= waits[STEPS-1];
                 end
             end
         end else begin : gen_enabled
-            assign step = enable && (s_axis_tvalid || !takes);
+            assign steps = {STEPS{enable && (s_axis_tvalid || !takes)}};
             assign s_axis_tready = enable && takes;
             assign beat = s_axis_tdata;
         end
@@ -268,17 +276,17 @@ module window #(
             end
             if (ROW_BEATS <= 64) begin : gen_lutram
                 (* ram_style = "distributed" *) reg [WORD_W-1:0] memory [0:ROW_BEATS-1];
-                always @(posedge clk) if (step) memory[at_q] <= beats[0 +: WORD_W];
-                always @(posedge clk) if (step) above_q <= memory[next_q];
+                always @(posedge clk) if (step_rows) memory[at_q] <= beats[0 +: WORD_W];
+                always @(posedge clk) if (step_rows) above_q <= memory[next_q];
             end else begin : gen_block
                 (* ram_style = "block" *) reg [WORD_W-1:0] memory [0:ROW_BEATS-1];
-                always @(posedge clk) if (step) memory[at_q] <= beats[0 +: WORD_W];
-                always @(posedge clk) if (step) above_q <= memory[next_q];
+                always @(posedge clk) if (step_rows) memory[at_q] <= beats[0 +: WORD_W];
+                always @(posedge clk) if (step_rows) above_q <= memory[next_q];
             end
             assign beats[BEAT_W +: WORD_W] = above_q;
         end else if (REACH_ROWS > 1) begin : gen_column
             reg [(REACH_ROWS-1)*BEAT_W-1:0] above_q;
-            always @(posedge clk) if (step) above_q <= beats[0 +: (REACH_ROWS-1)*BEAT_W];
+            always @(posedge clk) if (step_rows) above_q <= beats[0 +: (REACH_ROWS-1)*BEAT_W];
             assign beats[BEAT_W +: (REACH_ROWS-1)*BEAT_W] = above_q;
         end
     endgenerate
@@ -299,7 +307,7 @@ module window #(
             end
             for (b = 0; b < SHIFTS; b = b + 1) begin : gen_shift
                 reg [BEAT_W-1:0] beat_q;
-                always @(posedge clk) if (step) beat_q <= chain[b*BEAT_W +: BEAT_W];
+                always @(posedge clk) if (steps[i]) beat_q <= chain[b*BEAT_W +: BEAT_W];
                 assign chain[(b+1)*BEAT_W +: BEAT_W] = beat_q;
             end
             for (k = 0; k < OUTS; k = k + 1) begin : gen_out
@@ -346,7 +354,7 @@ module window #(
                         wire past = past_top || past_bottom || past_left || past_right;
                         reg [DATA_W-1:0] tap_q;
                         always @(posedge clk) begin
-                            if (step) tap_q <= past ? PAD : chain[BACK*DATA_W +: DATA_W];
+                            if (steps[i]) tap_q <= past ? PAD : chain[BACK*DATA_W +: DATA_W];
                         end
                         assign taps[PLACE*DATA_W +: DATA_W] = tap_q;
                     end

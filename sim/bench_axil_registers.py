@@ -4,14 +4,16 @@ import random
 
 import cocotb
 from cocotb.triggers import Combine, FallingEdge, ReadOnly
+from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from parts import beats, config, counts
-from parts.stream import reset, start
+from parts.stream import Source, reset, start
 
 from hwgen.registers import OFFSET, READ, REGISTERS, WRITE
 
 CONFIGS = [
     {"IN_BEATS": 784, "OUT_BEATS": 10, "VERSION": 0x00010203, "BUILD_ID": 0xDEADBEEF, "LAYERS": layers}
+    | ({"LOAD_STREAM": 1} if layers else {})
     for layers in (0, 3)
 ] + [
     {
@@ -34,6 +36,7 @@ ID, VERSION, CONTROL, STATUS, FRAMES, FRAMES_IN, FRAMES_OUT, IN_BEATS, OUT_BEATS
 LOAD_WORDS, LOAD_DATA, LOAD_CHECK, LOADED = (OFFSET[f"LOAD{name}"] for name in ("_WORDS", "_DATA", "_CHECK", "ED"))
 WATCHED, EVENTS, FAULTS, REPAIRS = (OFFSET[name] for name in ("WATCHED", "EVENTS", "FAULTS", "REPAIRS"))
 MODES, MODE, IN_BEATS_OF, OUT_BEATS_OF = (OFFSET[name] for name in ("MODES", "MODE", "IN_BEATS_OF", "OUT_BEATS_OF"))
+INTERRUPT, INTERRUPT_ENABLE = OFFSET["INTERRUPT"], OFFSET["INTERRUPT_ENABLE"]
 WIDE = {name: OFFSET[name.upper()] for name in ("cycles", "input_stalls", "output_stalls", "starved")}
 LOST = {name: OFFSET[name.upper()] for name in ("lost_from", "lost_to")}
 
@@ -88,7 +91,7 @@ async def begin(dut, pause=0.0):
     host = Host(dut)
     host.pause(pause)
     values = {"loaded": (1 << max(1, config()["LAYERS"])) - 1}
-    values |= dict.fromkeys(("fault", "repaired", "desync", *LOST), 0)
+    values |= dict.fromkeys(("fault", "repaired", "desync", "s_load_tvalid", "s_load_tdata", *LOST), 0)
     values |= dict.fromkeys(("busy", "done", "tlast_error", "frames_in", "frames_out", *WIDE), 0)
     await start(dut, **values)
     cocotb.start_soon(host.log_pulses())
@@ -181,7 +184,7 @@ async def every_address_answers_as_the_table_of_registers_says(dut):
             assert not any(read.data), hex(address)
         if known in (None, READ):
             assert await host.write(address, 0xFFFFFFFF) == AxiResp.SLVERR, hex(address)
-        elif address not in (CONTROL, FRAMES):
+        elif address not in (CONTROL, FRAMES, INTERRUPT_ENABLE):
             assert await host.write(address, 0) == AxiResp.OKAY, hex(address)
     assert await host.read(FRAMES) == 77
     assert await host.read(ID) == 0x4857474E
@@ -196,7 +199,7 @@ async def what_cannot_be_done_answers_slverr_and_changes_nothing(dut, pause):
     host.pulses.clear()
     access = {offset: one.access for one in REGISTERS for offset in one.at(config())}
     unmapped = [offset for one in REGISTERS for offset in range(one.offset, one.offset + 4 * one.words, 4)]
-    unmapped = [offset for offset in (*unmapped, 0x7C, 0x308, 0xFFC) if offset not in access]
+    unmapped = [offset for offset in (*unmapped, 0x80, 0x308, 0xFFC) if offset not in access]
     for address in unmapped:
         assert (await host.axi.read(address, 4)).resp == AxiResp.SLVERR
     for address in unmapped + [offset for offset, kind in access.items() if kind == READ]:
@@ -288,7 +291,9 @@ async def nothing_is_loaded_in_a_run_and_nothing_starts_unloaded(dut):
 async def flipped_bits_stay_until_they_are_cleared(dut):
     host = await begin(dut)
     watched = config().get("WATCHED", 0)
+    assert await host.write(INTERRUPT_ENABLE, 4) == AxiResp.OKAY
     if not watched:
+        assert await host.read(INTERRUPT_ENABLE) == 0
         dut.desync.value = dut.fault.value = dut.repaired.value = 1
         for _ in range(5):
             await FallingEdge(dut.clk)
@@ -326,6 +331,9 @@ async def flipped_bits_stay_until_they_are_cleared(dut):
         assert await host.read(address) == frames[name]
     await pulse("desync", 1)
     assert await host.read(EVENTS) == 1 and int(dut.irq.value)
+    assert await host.read(INTERRUPT) == 4
+    assert await host.write(INTERRUPT, 4) == AxiResp.OKAY
+    assert await host.read(INTERRUPT) == 4 and int(dut.irq.value), "it is cleared where it comes from"
     assert await host.read(FAULTS) == 0
     assert await host.write(EVENTS, 0xFFFFFFFE) == AxiResp.OKAY
     assert await host.read(EVENTS) == 1
@@ -336,6 +344,76 @@ async def flipped_bits_stay_until_they_are_cleared(dut):
     await reset(dut)
     await FallingEdge(dut.clk)
     assert await host.read(FAULTS) == 0 and not int(dut.irq.value)
+
+
+@cocotb.test()
+@cocotb.parametrize(name=["done", "tlast_error"])
+async def a_flag_that_rises_interrupts_until_it_is_cleared(dut, name):
+    host = await begin(dut)
+    flag, bit = getattr(dut, name), 1 if name == "done" else 2
+
+    async def irq():
+        for _ in range(3):
+            await FallingEdge(dut.clk)
+        return int(dut.irq.value)
+
+    flag.value = 1
+    assert not await irq() and await host.read(INTERRUPT) == bit, "it is kept, and not enabled"
+    assert await host.write(INTERRUPT_ENABLE, 3 - bit) == AxiResp.OKAY and not await irq()
+    assert await host.write(INTERRUPT_ENABLE, 3) == AxiResp.OKAY and await irq()
+    assert await host.read(INTERRUPT_ENABLE) == 3
+    assert await host.write(INTERRUPT_ENABLE, 0, 1) == await host.write(INTERRUPT, bit, 1) == AxiResp.SLVERR
+    assert await host.write(INTERRUPT, 3 - bit) == AxiResp.OKAY and await irq()
+    assert await host.write(INTERRUPT, bit) == AxiResp.OKAY and not await irq()
+    assert await host.read(INTERRUPT) == 0, "a flag that is still there does not rise again"
+    for value in (0, 1):
+        await FallingEdge(dut.clk)
+        flag.value = value
+    assert await irq() and await host.read(INTERRUPT) == bit
+    await reset(dut)
+    assert await host.read(INTERRUPT_ENABLE) == 0 and not int(dut.irq.value)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.6])
+async def lists_come_over_the_stream_between_the_writes_of_the_host(dut, stall):
+    host, draw = await begin(dut), random.Random(5)
+    if not config().get("LOAD_STREAM"):
+        dut.s_load_tvalid.value = 1
+        await FallingEdge(dut.clk)
+        assert not int(dut.s_load_tready.value)
+        return
+    source = Source(dut, "s_load", stall)
+    values = [[draw.getrandbits(32) for _ in range(20)] for _ in range(3)]
+    pairs = []
+    for layer in (2, 0, 1):
+        pairs += [(LOAD_LAYER, layer), (LOAD_WORDS, values[layer][0]), (FRAMES, 1), (LOAD_LAYER, 3)]
+        pairs += [(LOAD_DATA, value) for value in values[layer][1:]]
+    dut.busy.value = 1
+    sending = cocotb.start_soon(source.send([offset | value << 32 for offset, value in pairs]))
+    for value in range(5):
+        assert await host.write(FRAMES, value) == AxiResp.OKAY
+    assert not host.loads, "nothing is loaded in a run"
+    dut.busy.value = 0
+    while not sending.done():
+        assert await host.write(FRAMES, 7) == AxiResp.OKAY
+        assert await host.read(STATUS) & 7 == 0
+    for _ in range(4):
+        await FallingEdge(dut.clk)
+    want = [(2 - (n > 0), 1 << layer, value) for layer in (2, 0, 1) for n, value in enumerate(values[layer])]
+    assert host.loads == want and await host.read(FRAMES) == 7 and await host.read(LOAD_LAYER) == 1
+    sums = [sum(values[1][: i + 1]) for i in range(len(values[1]))]
+    assert await host.read(LOAD_CHECK) == sum(sums) % (1 << 32)
+
+
+@cocotb.test()
+async def a_pair_of_the_stream_moves_every_clock(dut):
+    if not config().get("LOAD_STREAM"):
+        return
+    await begin(dut)
+    source, before = Source(dut, "s_load"), get_sim_time("ns")
+    await source.send([LOAD_DATA | value << 32 for value in range(50)])
+    assert get_sim_time("ns") - before <= 52 * 10
 
 
 @cocotb.test()

@@ -48,6 +48,7 @@ class World:
         self.dut, self.random, self.early = dut, random.Random(seed), early
         self.chance = {"offer": offer, "accept": accept, "answer": answer, "take": take}
         self.ins, self.outs = counts("IN_BEATS"), counts("OUT_BEATS")
+        self.torn = (0, -1)  # an input, and a word of it that is none
         self.good()
         self.forget()
 
@@ -75,6 +76,8 @@ class World:
         if self.tlast == "none":
             return False
         word, marked = self.entered[i], self.marks[i](self.entered[i])
+        if self.torn == (i, word):
+            return True
         must = self.tlast == "each" or word + 1 == self.frames * self.ins[i]
         return not marked and must if self.ends(i)(word) else marked
 
@@ -97,6 +100,7 @@ class World:
         ]
         dut.s_axis_tvalid.value = word(self.offering)
         dut.s_axis_tlast.value = word(mark(at) for mark, at in zip(self.marks, self.entered, strict=True))
+        dut.s_axis_torn.value = word(self.torn == (i, at) for i, at in enumerate(self.entered))
         dut.core_s_axis_tready.value = word(self.flip("accept") for _ in self.ins)
         dut.core_m_axis_tvalid.value = word(self.answering)
         dut.m_axis_tready.value = word(self.flip("take") for _ in self.outs)
@@ -117,6 +121,7 @@ class World:
         due = [offers and opens for offers, opens in zip(self.offering, open_, strict=True)]
         assert offered == due, "a word is offered when and only when a frame is due"
         assert bits(dut.s_axis_tready.value) == [a and b for a, b in zip(ready, open_, strict=True)]
+        assert bits(dut.s_axis_open.value) == open_
         assert valid == self.answering and bits(dut.core_m_axis_tready.value) == taken
         assert int(dut.tlast_error.value) == self.failed
         assert (int(dut.frames_in.value), int(dut.frames_out.value)) == (seen["frames_in"], seen["frames_out"])
@@ -227,6 +232,7 @@ async def begin(dut, seed=1, **chances):
         tlast_none=0,
         s_axis_tvalid=0,
         s_axis_tlast=0,
+        s_axis_torn=0,
         core_s_axis_tready=0,
         core_m_axis_tvalid=0,
         m_axis_tready=0,
@@ -345,6 +351,20 @@ async def a_run_that_does_not_end_with_a_tlast_is_never_done(dut, early):
             await world.fail(frames)
             assert world.came[i] == frames
             await world.recover()
+
+
+@cocotb.test(skip=WATCHED)
+@cocotb.parametrize(tlast=["", "none"])
+async def a_torn_word_is_an_error_where_tlast_is_looked_at(dut, tlast):
+    world = await begin(dut)
+    for i, count in enumerate(world.ins):
+        world.torn = (i, 2 * count - 1)
+        if tlast:
+            await world.run(2, tlast)
+        else:
+            await world.fail(2, tlast)
+        world.torn = (0, -1)
+        await world.recover()
 
 
 @cocotb.test(skip=WATCHED)
@@ -553,7 +573,7 @@ class Lost:
 
 async def watched(dut, seed=1, **chances):
     lost = Lost(dut, seed, **chances)
-    names = "start soft_reset frames tlast_each tlast_none s_axis_tvalid s_axis_tlast"
+    names = "start soft_reset frames tlast_each tlast_none s_axis_tvalid s_axis_tlast s_axis_torn"
     names += " core_s_axis_tready core_m_axis_tvalid m_axis_tready"
     await start(dut, **dict.fromkeys(names.split(), 0))
     return lost

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hwgen.nn import LI, LIF, ActQuant, StepsIn, StepsOut
-from hwgen.nn_spiking import FIRES, LEAK_ROUNDINGS, ORDERS, RESETS
+from hwgen.nn_spiking.neuron import FIRES, LEAK_ROUNDINGS, ORDERS, RESETS
 
 EXPONENT = -3  # of all currents
 LEAKS = ((), (0,), (1,), (2,), (4,), (6,), (1, 2), (2, 5))

@@ -17,8 +17,9 @@ from torch import nn
 import hwgen
 from hwgen.cli import main
 from hwgen.errors import BadInput, Mismatch
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.load import call
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.simulate import check_run
 

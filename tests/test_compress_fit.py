@@ -16,6 +16,7 @@ from hwgen.compress.formats import AdditivePowersOfTwo, SignedDigits
 from hwgen.compress.methods import ADMM, FilterSimilarity, Magnitude, PowerOfTwoAdapted
 from hwgen.errors import BadInput
 from hwgen.load import load
+from hwgen.manifest import read_manifest
 
 
 class Blobs:
@@ -269,7 +270,7 @@ def test_the_command_writes_what_build_takes(work):
     assert Recipe.load(work / "out/recipe.json") == Recipe.load(work / "recipe.json")
     assert len(json.loads((work / "out/history.json").read_text())) == 6
     hwgen.build(*load(str(work / "out/model.pt2")), out=work / "build")
-    units = {unit["name"]: unit for unit in hwgen.flow.read_manifest(work / "build")["units"]}
+    units = {unit["name"]: unit for unit in read_manifest(work / "build")["units"]}
     terms = units["layer_0"]["terms"] + units["layer_4"]["terms"]
     assert re.search(r" all \S+ \S+ (\d+) ", said)[1] == str(terms)
     first = (work / "out/model.pt2").read_bytes()

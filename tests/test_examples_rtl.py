@@ -12,9 +12,10 @@ from bench_term_rom import check_sum
 
 from hwgen import BuildConfig, build, simulate, verify
 from hwgen.errors import Mismatch
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.frontend import import_model
 from hwgen.load import call
+from hwgen.manifest import read_manifest
 from hwgen.passes import run_passes
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb

@@ -21,7 +21,7 @@ from hwgen.faults import KINDS, Campaign, campaign, faults
 from hwgen.faults.bench import Run, Trial
 from hwgen.faults.lists import ListBits
 from hwgen.faults.table import counted, share
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.sums import exact_sums
 

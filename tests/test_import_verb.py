@@ -8,7 +8,8 @@ import torch
 from click.testing import CliRunner
 
 from hwgen import BuildConfig, report
-from hwgen.cli import console, main
+from hwgen.cli import main
+from hwgen.cli.terminal import console
 from hwgen.errors import BadInput
 from hwgen.found import bit_lengths, layers, multipliers, signed_digits, summary, told
 from hwgen.frontend import read_model

@@ -271,7 +271,8 @@ def test_a_gate_with_a_smaller_fifo_never_ends(tmp_path, monkeypatch):
         return min(found, placed.inputs[i].order.beats - 4) if i == 0 else found
 
     monkeypatch.setattr(design, "_depth", short)
-    monkeypatch.setattr("hwgen.emit.pace_of", lambda design: Pace(1, 1))  # which says that no frame ends
+    for module in ("emit", "manifest"):  # whose pace says that no frame ends
+        monkeypatch.setattr(f"hwgen.{module}.pace_of", lambda design: Pace(1, 1))
     module, x = Gate(4), frames(3, 4, 4, 8)
     built(module, tmp_path / "net", x, lanes=1)
     with pytest.raises(ToolFailed):

@@ -16,8 +16,9 @@ from hwgen.config import BuildConfig
 from hwgen.emit import emit
 from hwgen.errors import BadInput, HwgenError, UnsupportedLayer
 from hwgen.faults import faults
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.ir import Graph
+from hwgen.manifest import read_manifest
 from hwgen.modes import joined
 from hwgen.nn import ActQuant
 from hwgen.report import report

@@ -18,8 +18,9 @@ from torch import nn
 from hwgen.adders.netlist import adder_netlist
 from hwgen.config import BuildConfig
 from hwgen.errors import Mismatch, ToolFailed
-from hwgen.flow import build, read_manifest
+from hwgen.flow import build
 from hwgen.lanes.entries import IMMEDIATE, NEGATE
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulate import simulate
@@ -218,7 +219,6 @@ MUTANTS = {
     "a frame that ends as it is read": ("lif", 5, "lif", "(BEATS - 1 + AHEAD) % BEATS", "BEATS - 1"),
     "a membrane written where one is read": ("lif", 5, "lif", "place_2q <= place_1q;", "place_2q <= read_q;"),
     "a threshold of its own that is reached": ("lif", 7, "lif", "(AT != 0 || |less[W-1:0])", "1'b1"),
-    "thresholds go on over a reset": ("lif", 7, "lif", "next_q  <= {P_W{1'b0}};", "next_q  <= next_q;"),
     "a frame that is sent again when its sample is over": (
         "steps_in",
         0,
@@ -235,11 +235,24 @@ MUTANTS = {
         "sum_valid_q && better) second_q",
         "1'b0) second_q",
     ),
-    "a constant of the beat before": ("offset", 0, "offset", "reads = moves || !there", "reads = s_axis_tvalid"),
-    "the same constant for ever": ("offset", 0, "offset", ": next_q + 1'b1", ": next_q"),
-    "constants that do not come again": ("offset", 0, "offset", "(next_q == LAST[PLACE_W-1:0])", "1'b0"),
+    "a constant of the beat before": ("offset", 0, "offset", ".next(moves)", ".next(s_axis_tvalid && there)"),
+    "the same constant for ever": ("constant_table", 2, "constant_table", ": next_q + 1'b1", ": next_q"),
+    "constants that do not come again": (
+        "constant_table",
+        2,
+        "constant_table",
+        "(next_q == LAST[PLACE_W-1:0])",
+        "1'b0",
+    ),
     "a constant's sign lost": ("offset", 0, "offset", "{(64-K_W){k_in[K_W-1]}}", "{(64-K_W){1'b0}}"),
-    "constants go on over a reset": ("offset", 0, "offset", "next_q <= {PLACE_W{1'b0}};", "next_q <= next_q;"),
+    "constants go on over a reset": (
+        "constant_table",
+        2,
+        "constant_table",
+        "next_q  <= {PLACE_W{1'b0}};",
+        "next_q  <= next_q;",
+    ),
+    "a constant there a clock too early": ("constant_table", 4, "constant_table", "reads_q[READ-1];", "reads_q[0];"),
     "another activation looked up": ("lookup", 1, "lookup", "s_axis_tdata[n*X_W +: X_W]", "s_axis_tdata[0 +: X_W]"),
     "a looked-up word lost in a stall": ("lookup", 0, "lookup", "if (taken) data_q <= found", "data_q <= found"),
     "a looked-up word kept through a reset": ("lookup", 0, "lookup", "if (rst) valid_q", "if (0) valid_q"),
@@ -735,7 +748,7 @@ MUTANTS = {
         "{s_axis_tdata, words_q}",
         "{words_q, s_axis_tdata}",
     ),
-    "a window that moves disabled": ("window", 0, "window", "step = enable && ", "step = "),
+    "a window that moves disabled": ("window", 0, "window", "{STEPS{enable && ", "{STEPS{"),
     "columns counted on from the row before": ("window", 9, "window", "row_ends || phase_q ==", "phase_q =="),
     "no slot behind the last beat": ("window", 2, "window", "tail_q <= tail_next", "tail_q <= 1'b0"),
     "rows above read a slot late": ("window", 0, "window", "at_q <= next_q", "at_q <= next_q + 1'b1"),
@@ -750,8 +763,9 @@ MUTANTS = {
         "DEPTH - 1 - AHEAD",
         "DEPTH - 1",
     ),
-    "a beat that waits forgotten": ("window", 12, "window", "(waits_q && !leaves)", "1'b0"),
-    "a slot without a beat asks for one": ("window", 12, "window", "(step_q ? tail_next : !takes)", "1'b0"),
+    "a beat that waits forgotten": ("window", 12, "window", "({STEPS{waits_q}} & ~leaves)", "0"),
+    "a slot without a beat asks for one": ("window", 12, "window", "(~steps_q & {STEPS{!takes}})", "0"),
+    "a row of taps that moves without the others": ("window", 13, "window", "if (steps[i]) beat_q", "beat_q"),
     "no word read as one": ("credit_fifo", 0, "credit_fifo", "write_place_q != read_place_q", "1'b1"),
     "a pixel beside the window taken": ("window", 0, "window", "BACK = BEHIND +", "BACK ="),
     "neighbour's lane off by one": (

@@ -18,11 +18,11 @@ from hwgen.engines import engines
 from hwgen.engines.channels import ChannelEngine
 from hwgen.engines.matmul import Columns
 from hwgen.engines.recurrent import Sums
-from hwgen.flow import read_manifest
 from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
+from hwgen.manifest import read_manifest
 from hwgen.nn import GRU, LIF, LSTM, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
-from hwgen.nn_spiking_recurrent import RecurrentLIF
+from hwgen.nn_spiking import RecurrentLIF
 from hwgen.share import share
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER

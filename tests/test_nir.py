@@ -15,12 +15,12 @@ import hwgen
 from hwgen.cli import main
 from hwgen.errors import BadInput, HwgenError, OffGrid, UnsupportedLayer
 from hwgen.export.nir import Writer
-from hwgen.flow import read_manifest
 from hwgen.formats import read_network
 from hwgen.formats.nir.asked import Asked
 from hwgen.formats.nir.file import parse
 from hwgen.formats.nir.reference import tensors
 from hwgen.frontend import import_model
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.passes import run_passes
 from hwgen.verify import verify

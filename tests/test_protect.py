@@ -11,8 +11,9 @@ from benchmarks import counting
 from hwgen import BuildConfig, build, load_words, simulate
 from hwgen.codes import check_bits, coded, hsiao
 from hwgen.errors import BadInput, ToolFailed, UnsupportedLayer
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.lanes.unit import TermLanes
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.protect import Protection
 from hwgen.rom import LUT_WORDS, Rom

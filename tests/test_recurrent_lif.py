@@ -13,7 +13,7 @@ from hwgen.errors import BadInput, HwgenError
 from hwgen.flow import read_design
 from hwgen.frontend import import_model
 from hwgen.nn import ActQuant
-from hwgen.nn_spiking_recurrent import RecurrentLIF
+from hwgen.nn_spiking import RecurrentLIF
 from hwgen.store import dump
 from hwgen.verify import verify
 

@@ -16,13 +16,14 @@ from hwgen.board import Board, load_board
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
 from hwgen.explore import explore
-from hwgen.flow import build, read_manifest
+from hwgen.flow import build
 from hwgen.frontend import import_model
 from hwgen.ir import TensorType
 from hwgen.lanes.entries import IMMEDIATE, Rounds
 from hwgen.lanes.unit import TermLanes
 from hwgen.load import load
 from hwgen.lower import lower
+from hwgen.manifest import read_manifest
 from hwgen.menu import Menu
 from hwgen.nn import ActQuant
 from hwgen.ops.conv import Conv

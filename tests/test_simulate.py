@@ -18,7 +18,8 @@ import hwgen
 from hwgen import simulators
 from hwgen.cli import main
 from hwgen.errors import BadInput, Mismatch, MissingTool, ToolFailed
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.simulate import check_run
 from hwgen.simulators import SIMULATORS, simulator

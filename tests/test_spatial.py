@@ -15,7 +15,8 @@ from hwgen.cli import main
 from hwgen.config import BuildConfig
 from hwgen.emit import emit
 from hwgen.errors import UnsupportedLayer
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.pace import interval_of, pace_of
 from hwgen.simulators import lint

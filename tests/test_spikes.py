@@ -11,7 +11,7 @@ import hwgen
 from benchmarks.spikes import PRICES, RESULTS, layer
 from hwgen import BuildConfig, build, simulate, verify
 from hwgen.errors import UnsupportedLayer
-from hwgen.nn import ActQuant
+from hwgen.nn import LIF, ActQuant, StepsIn, StepsOut
 from hwgen.pace import pace_of
 from hwgen.share import share
 from hwgen.units.spike_banks import balanced
@@ -74,6 +74,23 @@ def test_a_branch_that_may_be_late_or_early_starves_no_other(tmp_path):
     assert len(units(design)) == 2
     assert any(placed.unit.module == "stream_fifo" for placed in design.placed)
     assert verify(tmp_path / "net", x, simulator="icarus", stall=0.5)["equal"] == len(x)
+
+
+@pytest.mark.sim
+def test_a_sample_that_may_end_waits_until_all_sums_begin_anew(tmp_path):
+    """Behind each sample what holds its time steps is reset; here all neurons spike and no sample ends early."""
+    neurons = [LIF(2, -3, threshold=0.125, start=0.125, reset="none", fire=">=") for _ in range(2)]
+    first, second, last = on_grid(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 16), nn.Linear(16, 2)), 1.0)
+    layers = ActQuant(4, -3), first, StepsIn(2), neurons[0], second, neurons[1], last, StepsOut(2, margin=1e6)
+    net, x = nn.Sequential(*layers), torch.rand(5, 3)
+    for layer in first, second:
+        layer.weight.data.fill_(0.25)
+        layer.bias.data.fill_(1.0)
+    design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(engine="lanes,layer_4=spikes", lanes=2))
+    sent, run = simulate(tmp_path / "net", x, simulator="icarus")
+    assert np.array_equal(sent, net.double()(x.double()).detach().numpy())
+    took, pace = np.diff(run.ended), pace_of(design)
+    assert 0.8 * pace.interval < took.min() == took.max() <= pace.interval and run.latency <= pace.latency
 
 
 @pytest.mark.sim

@@ -11,11 +11,11 @@ from torch import nn
 import hwgen
 from hwgen.config import BuildConfig
 from hwgen.errors import BadInput, HwgenError, Mismatch, UnsupportedLayer
-from hwgen.flow import read_manifest
 from hwgen.frontend import import_model
 from hwgen.ir import TensorType
+from hwgen.manifest import read_manifest
 from hwgen.nn import LI, LIF, ActQuant, StepsIn, StepsOut
-from hwgen.nn_spiking import FIRES, LEAK_ROUNDINGS, ORDERS, RESETS
+from hwgen.nn_spiking.neuron import FIRES, LEAK_ROUNDINGS, ORDERS, RESETS
 from hwgen.ops.lif import Lif
 from hwgen.pace import interval_of
 from hwgen.passes import run_passes

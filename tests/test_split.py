@@ -10,10 +10,10 @@ from torch import nn
 from hwgen import BuildConfig, build, simulate
 from hwgen.engines.concat import ChannelBeats
 from hwgen.errors import BadInput, HwgenError, UnsupportedLayer
-from hwgen.flow import read_manifest
 from hwgen.ir import TensorType
 from hwgen.lanes.fold import Fold
 from hwgen.lower import lower
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 from hwgen.ops.concat import Concat
 from hwgen.ops.conv import Conv

@@ -218,7 +218,8 @@ def test_without_a_device_its_name_is_told(board, hwgen_run):
 def test_several_streams_have_an_engine_each_and_weights_are_loaded(tmp_path, monkeypatch):
     whole = several()
     graph = replace(whole, outputs=tuple(replace(output, host=None) for output in whole.outputs))
-    built(graph, tmp_path / "build", monkeypatch, loadable="conv", weights_in="uram")
+    ports = {"stream_bits": 32, "load_stream": True}
+    built(graph, tmp_path / "build", monkeypatch, loadable="conv", weights_in="uram", **ports)
     load_words(tmp_path / "build").save(tmp_path / "weights.bin")
     made, x = Board(tmp_path), [each.numpy() for each in frames_for(graph, 300)]
     want = [each.numpy() for each in graph.golden(*map(torch.from_numpy, x))]
@@ -234,5 +235,6 @@ def test_several_streams_have_an_engine_each_and_weights_are_loaded(tmp_path, mo
     assert done.returncode == 1 and "a layer has no weights: call hwgen_load first" in done.stderr
     done = made.run(program, *arguments, "--load", tmp_path / "weights.bin")
     assert done.returncode == 0, done.stderr
+    assert re.match(r"weights: \d+ writes in ", done.stdout)
     for i, each in enumerate(want):
         assert np.array_equal(np.load(tmp_path / f"y{i}.npy"), each.reshape(len(each), -1))

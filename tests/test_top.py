@@ -1,5 +1,7 @@
 """The AXI top works around a stand-in core, on both simulators, and four tools read it."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from benchmarks.border import stream
 from hwgen import build, emit
 from hwgen.emit import ends
 from hwgen.nn import ActQuant
+from hwgen.ports import Ports
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
 from hwgen.templates import render
@@ -74,8 +77,14 @@ module toy_core #(
 endmodule
 `default_nettype wire
 """
-# bits in, bits out, signed, activations in and out side by side
-WIDTHS = [(6, 13, True, 2, 3), (8, 16, True, 1, 1), (3, 17, False, 4, 2), (17, 33, True, 1, 1)]
+# bits in, bits out, signed, activations in and out side by side, bits of the ports
+WIDTHS = [
+    (6, 13, True, 2, 3, None),
+    (8, 16, True, 1, 1, 64),
+    (3, 17, False, 4, 2, 8),
+    (17, 33, True, 1, 1, None),
+    (8, 13, True, 2, 1, 32),
+]
 
 
 def packed(activations, bits):
@@ -88,21 +97,24 @@ def packed(activations, bits):
 
 @pytest.fixture(params=WIDTHS, ids=lambda widths: "{}in{}out".format(*widths))
 def toy(request, tmp_path):
-    """(sources, data file) of a top around the stand-in core."""
-    in_bits, out_bits, signed, in_side, out_side = request.param
+    """(sources, environment of the bench) of a top around the stand-in core."""
+    in_bits, out_bits, signed, in_side, out_side, port = request.param
     values = {"IN_BITS": in_bits, "OUT_BITS": out_bits, "IN_SIDE": in_side, "OUT_SIDE": out_side}
     core = CORE.replace("SIGNED", f"1'b{int(signed)}")
     for name, value in values.items():
         core = core.replace(name, str(value))
     (tmp_path / "toy_core.v").write_text(core)
+    taken = ends("in", [stream("x", in_bits, in_side, IN_BEATS, signed)], Ports(port))
+    given = ends("out", [stream("y", out_bits, out_side, IN_BEATS // 2, signed)], Ports(port))
     top = render(
         "top.v.j2",
         top="toy_top",
         core="toy_core",
-        inputs=ends("in", [stream("x", in_bits, in_side, IN_BEATS, signed)]),
-        outputs=ends("out", [stream("y", out_bits, out_side, IN_BEATS // 2, signed)]),
+        inputs=taken,
+        outputs=given,
         build_id=0xDEADBEEF,
         layers=0,
+        load_stream=False,
         watched=0,
         tmr=0,
         modes=1,
@@ -116,20 +128,21 @@ def toy(request, tmp_path):
     outputs = sums[:, :, None] + np.arange(out_side)
     np.savez(tmp_path / "data.npz", inputs_0=packed(inputs, in_bits), outputs_0=packed(outputs, out_bits))
     sources = [tmp_path / "toy_core.v", tmp_path / "toy_top.v", *sorted(share("rtl").glob("*.v"))]
-    return sources, tmp_path / "data.npz"
+    sizes = {end["port"]: end["beat"] // 8 for end in (*taken, *given)}
+    return sources, {"TOP_DATA": str(tmp_path / "data.npz"), "TOP_BYTES": json.dumps(sizes)}
 
 
 @pytest.mark.sim
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_top_passes_its_bench(toy, simulator, tmp_path):
-    sources, data = toy
+    sources, environment = toy
     run_cocotb(
         simulator=simulator,
         sources=sources,
         toplevel="toy_top",
         module="bench_top",
         build_dir=tmp_path / "build",
-        environment={"TOP_DATA": str(data)},
+        environment=environment,
         timeout=600,
     )
 

@@ -10,8 +10,9 @@ from torch import nn
 import hwgen
 from hwgen import BuildConfig, build, load_words, simulate
 from hwgen.errors import BadInput, DoesNotFit, HwgenError
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.lanes.entries import IMMEDIATE
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant, AvgPool2d
 from hwgen.simulators import lint, run_cocotb
 from tests.networks import only

@@ -26,8 +26,8 @@ from hwgen import build, verify
 from hwgen.board import load_board
 from hwgen.config import BuildConfig
 from hwgen.errors import HwgenError
-from hwgen.flow import read_manifest
 from hwgen.formats import read_network
+from hwgen.manifest import read_manifest
 from hwgen.nn import ActQuant
 
 MNIST = Path(__file__).parents[2] / "examples" / "lenet5" / "data"

@@ -9,7 +9,7 @@ import hwgen
 from benchmarks.mlperf_tiny.networks import CLOCK
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.errors import HwgenError
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.synth import yosys
 

@@ -52,7 +52,7 @@ def run(name: str, fps: float, folder: Path, options: tuple[str, ...]) -> dict:
     from benchmarks.networks.variants import frames
     from hwgen import verify
     from hwgen.errors import HwgenError
-    from hwgen.flow import read_manifest
+    from hwgen.manifest import read_manifest
     from hwgen.synth import yosys
 
     out = folder / name

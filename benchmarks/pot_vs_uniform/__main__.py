@@ -25,7 +25,7 @@ from benchmarks.pot_vs_uniform.tables import write
 from benchmarks.pot_vs_uniform.toggles import measure
 from hwgen import BuildConfig, build
 from hwgen.board import read_board
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 from hwgen.synth import yosys
 from hwgen.synth.parts import parts_of
 

@@ -13,8 +13,9 @@ from torch import nn
 from benchmarks.spatial.tables import table, write_document
 from hwgen import build, flow
 from hwgen.config import BuildConfig
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.ir import Graph, Input, Node, Output, TensorType
+from hwgen.manifest import read_manifest
 from hwgen.ops.conv import Conv, sum_ends
 from hwgen.ops.quantize import Quantize
 from hwgen.ops.rescale import Quantizer, Rescale

@@ -17,8 +17,9 @@ from examples.spiking.model import HERE, encode, test_data
 from hwgen import build, simulate, verify
 from hwgen.config import BuildConfig
 from hwgen.errors import BadInput
-from hwgen.flow import read_design, read_manifest
+from hwgen.flow import read_design
 from hwgen.load import load
+from hwgen.manifest import read_manifest
 from hwgen.simulate import check_run, run_frames
 
 COUNTS = ("LUT", "LUTRAM", "FF", "BRAM36", "DSP")

@@ -22,7 +22,7 @@ from examples.networks.task import Answers, Task
 from hwgen.board import load_board
 from hwgen.compress import Recipe, convert, prepare
 from hwgen.compress.formats import Uniform
-from hwgen.flow import read_manifest
+from hwgen.manifest import read_manifest
 
 TASKS = {
     "unet": unet.TASK,

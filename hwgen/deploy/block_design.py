@@ -53,7 +53,8 @@ def scripts(known: Mapping, board: Board) -> dict[str, str]:
 def _design(known: Mapping, processor: Processor) -> dict:
     """Cells and connections."""
     network = known["network"]
-    pairs = list(enumerate(zip_longest(network["inputs"], network["outputs"])))
+    pairs = [*zip_longest(network["inputs"], network["outputs"]), *((each, None) for each in network["loads"])]
+    pairs = list(enumerate(pairs))
     engines = [_engine(*both) for _, both in pairs]
     masters, streams, clocks, lines = [], [], [], []
     for i, (sent, received) in pairs:
@@ -68,7 +69,7 @@ def _design(known: Mapping, processor: Processor) -> dict:
             clocks.append(f"dma_{i}/m_axi_s2mm_aclk")
             streams.append((f"network/{received['port']}", f"dma_{i}/S_AXIS_S2MM"))
         lines.append(f"dma_{i}/{'s2mm' if received else 'mm2s'}_introut")
-    interrupts = [*lines, *(["network/irq"] if known["irq"] else [])]
+    interrupts = [*lines, "network/irq"]
     if len(masters) > MOST_MASTERS or len(interrupts) > processor.interrupts[1]:
         raise BadInput(
             f"{len(network['inputs'])} inputs and {len(network['outputs'])} outputs: they need {len(masters)} masters "
@@ -86,12 +87,12 @@ def _design(known: Mapping, processor: Processor) -> dict:
         "resets": ["registers/aresetn", "memory/aresetn", "network/aresetn"]
         + [f"dma_{i}/axi_resetn" for i, _ in pairs],
         "interrupts": interrupts,
-        "devices": _devices(processor, len(engines), known["irq"]),
+        "devices": _devices(processor, len(engines)),
     }
 
 
 def _engine(sent: Mapping | None, received: Mapping | None) -> dict:
-    bits = [end["beat_bits"] if end else 0 for end in (sent, received)]
+    bits = [end["port_bits"] if end else 0 for end in (sent, received)]
     return {
         "sends": int(bool(sent)),
         "receives": int(bool(received)),
@@ -101,9 +102,9 @@ def _engine(sent: Mapping | None, received: Mapping | None) -> dict:
     }
 
 
-def _devices(processor: Processor, engines: int, irq: bool) -> list[dict]:
+def _devices(processor: Processor, engines: int) -> list[dict]:
     """What has registers: cell, port and segment of the block design, address, bytes, the name that the drivers look
-    for, and its line among the interrupts, if it has one."""
+    for, and its line among the interrupts."""
     network = {
         "cell": "network",
         "port": "s_axi",
@@ -111,7 +112,7 @@ def _devices(processor: Processor, engines: int, irq: bool) -> list[dict]:
         "address": processor.registers,
         "size": SIZES["network"],
         "uio": "hwgen-net",
-        "line": engines if irq else None,
+        "line": engines,
     }
     others = [
         {

@@ -17,7 +17,8 @@ AXI_LITE = {
     **{name: ("out", bits) for name, bits in (("BRESP", 2), ("RDATA", 32), ("RRESP", 2))},
 }
 # what a stream's sink has as inputs, and what its source has
-SINK = {"TVALID": "in", "TLAST": "in", "TDATA": "in", "TREADY": "out"}
+SINK = {"TVALID": "in", "TLAST": "in", "TDATA": "in", "TKEEP": "in", "TREADY": "out"}
+LOAD = {name: SINK[name] for name in ("TVALID", "TDATA", "TREADY")}
 SOURCE = {name: "in" if way == "out" else "out" for name, way in SINK.items()}
 
 
@@ -67,11 +68,18 @@ def ports(known: Mapping) -> dict[str, tuple[str, int]]:
     """Every port of the top by name: in or out, and its bits, 0 for a single wire."""
     found = {"aclk": ("in", 0), "aresetn": ("in", 0)}
     found |= {f"s_axi_{name.lower()}": port for name, port in AXI_LITE.items()}
-    for ends, signals in ((known["network"]["inputs"], SINK), (known["network"]["outputs"], SOURCE)):
+    for ends, signals in _streams(known):
         for end in ends:
+            bits = {"TDATA": end["port_bits"], "TKEEP": end["port_bits"] // 8}
             for name, way in signals.items():
-                found[f"{end['port']}_{name.lower()}"] = (way, end["beat_bits"] if name == "TDATA" else 0)
-    return found | ({"irq": ("out", 0)} if known["irq"] else {})
+                found[f"{end['port']}_{name.lower()}"] = (way, bits.get(name, 0))
+    return found | {"irq": ("out", 0)}
+
+
+def _streams(known: Mapping) -> list[tuple[list[dict], dict[str, str]]]:
+    """The streams that have the same signals, and these."""
+    network = known["network"]
+    return [(network["inputs"], SINK), (network["outputs"], SOURCE), (network["loads"], LOAD)]
 
 
 def _add(parent: xml.Element, tag: str, text: str | None = None) -> xml.Element:
@@ -116,21 +124,20 @@ def _interface(
 
 
 def _interfaces(parent: xml.Element, known: Mapping) -> None:
-    network = known["network"]
-    streams = [end["port"] for end in (*network["inputs"], *network["outputs"])]
+    streams = [end["port"] for ends, _ in _streams(known) for end in ends]
     pins = {name: f"s_axi_{name.lower()}" for name in AXI_LITE}
     _interface(parent, "s_axi", ("interface", "aximm"), "slave", pins, {})
-    for ends, mode in ((network["inputs"], "slave"), (network["outputs"], "master")):
+    for ends, signals in _streams(known):
+        mode = "master" if signals is SOURCE else "slave"
         for end in ends:
-            pins = {name: f"{end['port']}_{name.lower()}" for name in SINK}
-            width = {"TDATA_NUM_BYTES": str(end["beat_bits"] // 8)}
+            pins = {name: f"{end['port']}_{name.lower()}" for name in signals}
+            width = {"TDATA_NUM_BYTES": str(end["port_bits"] // 8)}
             _interface(parent, end["port"], ("interface", "axis"), mode, pins, width)
     with_clock = {"ASSOCIATED_BUSIF": ":".join(["s_axi", *streams]), "ASSOCIATED_RESET": "aresetn"}
     _interface(parent, "aclk", ("signal", "clock"), "slave", {"CLK": "aclk"}, with_clock)
     _interface(parent, "aresetn", ("signal", "reset"), "slave", {"RST": "aresetn"}, {"POLARITY": "ACTIVE_LOW"})
-    if known["irq"]:
-        level = {"SENSITIVITY": "LEVEL_HIGH"}
-        _interface(parent, "irq", ("signal", "interrupt"), "master", {"INTERRUPT": "irq"}, level)
+    level = {"SENSITIVITY": "LEVEL_HIGH"}
+    _interface(parent, "irq", ("signal", "interrupt"), "master", {"INTERRUPT": "irq"}, level)
 
 
 def _memory_map(parent: xml.Element, parameters: Mapping[str, int]) -> None:

@@ -11,13 +11,14 @@ from hwgen.deploy.block_design import scripts
 from hwgen.deploy.ipxact import component
 from hwgen.deploy.network import describe, network_c, registers_h, registers_py
 from hwgen.errors import BadInput
-from hwgen.flow import read_build, read_design
+from hwgen.flow import read_design
 from hwgen.folder import read_record, writing
+from hwgen.manifest import read_build
 from hwgen.share import share
 from hwgen.version import VERSION
 
 KIT = "kit.json"
-WIDTHS = tuple(8 << i for i in range(8))  # bits of a stream that AXI DMA takes: PG021
+LOADS = {"port": "s_load_axis", "port_bits": 64}  # what weights come over
 
 
 def deploy(folder: str | Path, out: str | Path, board: str | None = None, clock_mhz: float | None = None) -> dict:
@@ -25,15 +26,13 @@ def deploy(folder: str | Path, out: str | Path, board: str | None = None, clock_
 
     board  as hwgen.build takes it, of the build's own device family; None: that of the build
     clock_mhz  of the network and all that is around it; None: the board's
-    Raises BadInput where the build is none, the board is of another family, a stream is none that a DMA takes, the
+    Raises BadInput where the build is none, the board is of another family, the
     clock none that can be made, or `out` is neither new, empty nor an earlier kit.
     """
     folder, out = Path(folder), Path(out)
     design, (manifest, _) = read_design(folder), read_build(folder)
     target = _board(folder, manifest, board)
     described = describe(design, manifest, clock_mhz or target.clock_mhz)
-    for stream in (*described["inputs"], *described["outputs"]):
-        _check_width(stream)
     sources = _sources(folder, manifest, target)
     known = {
         "hwgen": VERSION,
@@ -49,11 +48,13 @@ def deploy(folder: str | Path, out: str | Path, board: str | None = None, clock_
             "WATCHED": len(design.watched),
             "MODES": max(1, len(design.modes)),
         },
-        "irq": bool(design.watched),
+        "interval": manifest["interval"],
+        "port_interval": manifest["ports"]["interval"],
         "network": {
-            way: [{"port": each["port"], "beat_bits": each["beat_bits"]} for each in described[way]]
+            way: [{"port": each["port"], "port_bits": each["port_bits"]} for each in described[way]]
             for way in ("inputs", "outputs")
-        },
+        }
+        | {"loads": [LOADS] * design.ports.load_stream},
         "sources": sorted(sources),
     }
     files = {f"ip/src/{name}": text for name, text in sources.items()} | _drivers(described)
@@ -84,16 +85,6 @@ def _board(folder: Path, manifest: dict, name: str | None) -> Board:
             f"build it with --board {name}",
         )
     return board
-
-
-def _check_width(stream: dict) -> None:
-    bits = stream["beat_bits"]
-    if bits not in WIDTHS:
-        raise BadInput(
-            f"a beat of the stream {stream['name']} is {bits} bits wide, which no AXI DMA takes",
-            f"{stream['port']}_tdata",
-            f"build it at a rate whose beats have {', '.join(map(str, WIDTHS))} bits",
-        )
 
 
 def _sources(folder: Path, manifest: dict, board: Board) -> dict[str, str]:

@@ -20,15 +20,20 @@ def describe(design: Design, manifest: Mapping, clock_mhz: float) -> dict:
         "build_id": manifest["build_id"],
         "modes": max(1, len(manifest["modes"])),
         "layers": len(manifest["loadable"]),
+        "load_stream": manifest["ports"]["load_stream"],
         "sample": graph.frames,
         "clock_mhz": clock_mhz,
         "inputs": [
             _input(end, one) | {"frames": stream.frames}
-            for end, one, stream in zip(ends("in", design.inputs), graph.inputs, design.inputs, strict=True)
+            for end, one, stream in zip(
+                ends("in", design.inputs, design.ports), graph.inputs, design.inputs, strict=True
+            )
         ],
         "outputs": [
             _output(end, one, graph.types()[one.name]) | {"frames": stream.frames}
-            for end, one, stream in zip(ends("out", design.outputs), graph.outputs, design.outputs, strict=True)
+            for end, one, stream in zip(
+                ends("out", design.outputs, design.ports), graph.outputs, design.outputs, strict=True
+            )
         ],
     }
 
@@ -38,6 +43,7 @@ def _stream(end: Mapping, one: Input | Output, kind) -> dict:
         "name": one.name,
         "port": end["port"],
         "beat_bits": end["beat"],
+        "port_bits": end["port_bits"],
         "side": end["side"],
         "shape": list(one.shape),
         "frame": list(kind.shape),
@@ -99,6 +105,8 @@ def network_c(described: Mapping) -> str:
         f"    .build_id = 0x{described['build_id']:08X}u,",
         f"    .modes = {described['modes']},",
         f"    .layers = {described['layers']},",
+        f"    .load_stream = {int(described['load_stream'])},",
+        f"    .align = {max(64, *(each['port_bits'] // 8 for way in ('inputs', 'outputs') for each in described[way]))},",
         f"    .sample = {described['sample']},",
         f"    .clock_mhz = {described['clock_mhz']!r},",
         f"    .inputs = {len(described['inputs'])},",

@@ -26,10 +26,7 @@ def compile_system(kit: str | Path, work: str | Path) -> Path:
     """
     kit, work = Path(kit).resolve(), Path(work).resolve()
     known, source = read_kit(kit), share("sim") / "system"
-    ports = {
-        way: [{"port": each["port"], "bytes": each["beat_bits"] // 8} for each in known["network"][way]]
-        for way in ("inputs", "outputs")
-    }
+    ports = _ports(known["network"])
     work.mkdir(parents=True, exist_ok=True)
     text = render("system_ports.h.j2", top=known["top"], clock_mhz=known["clock_mhz"], **ports)
     (work / "system_ports.h").write_text(text)
@@ -46,6 +43,27 @@ def compile_system(kit: str | Path, work: str | Path) -> Path:
     archives = [str(work / "obj/libVtop.a"), str(work / "obj/libverilated.a")]
     _run([*shared, str(source / "shim.cpp"), *archives, "-ldl", "-pthread"], environment)
     return work / LIBRARY
+
+
+def _ports(network: dict) -> dict:
+    """What templates/system_ports.h.j2 wants of kit.json's streams: weights come over an input that has an engine behind
+    those of the others, and neither tkeep nor tlast."""
+    ways = {way: [(number, each) for number, each in enumerate(network[way])] for way in ("inputs", "outputs")}
+    engines = max(map(len, ways.values()))
+    loads = [(engines + number, each) for number, each in enumerate(network["loads"])]
+    found = {
+        way: [
+            {
+                "port": each["port"],
+                "bytes": each["port_bits"] // 8,
+                "engine": number,
+                "has_last": each not in network["loads"],
+            }
+            for number, each in pairs
+        ]
+        for way, pairs in (("inputs", ways["inputs"] + loads), ("outputs", ways["outputs"]))
+    }
+    return found | {"engines": engines + len(loads)}
 
 
 def environment_of(kit: str | Path, library: Path, devices: Path, **more: str) -> dict[str, str]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from hwgen import store
 from hwgen.errors import BadInput, HwgenError, MissingTool, Obstacles, UnsupportedLayer
-from hwgen.flow import read_build
 from hwgen.folder import writing
 from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
+from hwgen.manifest import read_build
 from hwgen.ops.conv import Conv
 from hwgen.ops.lif import Li, Lif
 from hwgen.ops.move import Move, keeps_order

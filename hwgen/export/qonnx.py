@@ -14,9 +14,9 @@ import torch
 
 from hwgen import store
 from hwgen.errors import BadInput, DoesNotFit, HwgenError, MissingTool, Obstacles, UnsupportedLayer
-from hwgen.flow import read_build
 from hwgen.folder import writing
 from hwgen.ir import Graph, Input, Node, Op, Output, TensorType
+from hwgen.manifest import read_build
 from hwgen.ops.add import Add
 from hwgen.ops.concat import Concat
 from hwgen.ops.conv import Conv

@@ -17,10 +17,11 @@ from hwgen.faults.bench import Bench, Run, Trial
 from hwgen.faults.lists import ListBits
 from hwgen.faults.sites import BORDER, KINDS, Site, sites_of
 from hwgen.faults.table import Outcome, save, summary
-from hwgen.flow import read_build, read_design
+from hwgen.flow import read_design
 from hwgen.folder import check_places, sources_digest, write_text, writing
 from hwgen.ir import Graph
 from hwgen.lanes.unit import TermLanes
+from hwgen.manifest import read_build
 from hwgen.simulate import Batch, alone, check_run
 from hwgen.verify import classes, golden_of
 

@@ -8,7 +8,8 @@ import torch
 
 from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
-from hwgen.nn_spiking import LI, LIF, Neuron, integrate, shifts_of
+from hwgen.nn_spiking import LI, LIF
+from hwgen.nn_spiking.neuron import Neuron, integrate, shifts_of
 from hwgen.ops import imports
 from hwgen.ops.quantize import RESULT_BITS, UNBOUNDED, Quantize
 from hwgen.qtype import QType, signed_width

@@ -8,7 +8,7 @@ import torch
 
 from hwgen.errors import MissingActQuant, UnsupportedLayer
 from hwgen.ir import Op, TensorType
-from hwgen.nn_spiking import Neuron, integrate, shifts_of
+from hwgen.nn_spiking.neuron import Neuron, integrate, shifts_of
 from hwgen.ops import imports
 from hwgen.ops.conv import ACTIVATION_BITS, Conv
 from hwgen.ops.lif import Li, Lif, currents_on, thresholds
@@ -17,7 +17,7 @@ from hwgen.qtype import QType
 
 @dataclass(frozen=True, eq=False)
 class RecurrentLif(Op):
-    """Spikes of each step: hwgen.nn_spiking_recurrent.RecurrentLIF, frames (neurons, 1, 1).
+    """Spikes of each step: hwgen.nn_spiking.RecurrentLIF, frames (neurons, 1, 1).
 
     weight  float64 [neurons, neurons], read by value: multiples of a power of two, at most 16 significant bits
     levels  int64 [1] or [neurons]: thresholds on the membrane's grid

@@ -10,7 +10,7 @@ from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.nn_spiking import StepsIn as StepsInModule
 from hwgen.nn_spiking import StepsOut as StepsOutModule
-from hwgen.nn_spiking import until
+from hwgen.nn_spiking.steps import until
 from hwgen.ops import imports
 from hwgen.ops.quantize import RESULT_BITS
 from hwgen.qtype import QType

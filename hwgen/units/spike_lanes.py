@@ -77,6 +77,10 @@ class SpikeLanes(Unit):
         return 1 + 2 + 1 + (self.beats * self.side > LUT_WORDS) + 1 + self.reads + 2
 
     @property
+    def wakes(self) -> int:  # type: ignore[override]
+        return 2 * self.slots  # all sums of both halves begin anew
+
+    @property
     def delay(self):
         waiting = min(QUEUE + 2 * self.order.side + 4, len(self.words)) * int(self.words.max())
         return self.latency + waiting + 2 * self.drain

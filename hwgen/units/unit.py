@@ -23,6 +23,7 @@ class Unit:
     primitives    whether the module has the parameter XILINX
     latency       registers from its input to its output that no line memory is part of
     empty_slots   cycles of a frame in which it takes no beat
+    wakes         cycles behind a reset in which it takes no beat
     rigid         whether it takes nothing while a result of it waits
     stops         whether a beat that waits behind it stops what comes before it: not where rows are held
     instant       whether it takes a beat only where what it sends is taken in that clock: its tready is no register's
@@ -43,6 +44,7 @@ class Unit:
     loads: bool = False
     latency: int = 1
     empty_slots: int = 0
+    wakes: int = 0
     rigid: bool = False
     stops: bool = True
     instant: bool = True

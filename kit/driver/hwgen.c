@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SLOTS = 8, MOST_ENGINES = 64, BATCH = 128, ALIGN = 64, SLICE_MS = 10, RESET_MS = 100 };
+enum { MOST_SLOTS = 8, MOST_ENGINES = 64, BATCH = 128, SLICE_MS = 10, RESET_MS = 100 };
 enum { LONGEST = (1 << 26) - 1 }; /* bytes of a descriptor */
 
 /* Registers of a channel; S2MM's are 0x30 further. */
@@ -41,14 +41,14 @@ struct channel {
 };
 
 struct hwgen {
-    struct device registers, engine[MOST_ENGINES];
+    struct device registers, engine[MOST_ENGINES + 1];
     struct region descriptors, data;
-    struct channel in[MOST_ENGINES], out[MOST_ENGINES];
+    struct channel in[MOST_ENGINES + 1], out[MOST_ENGINES]; /* weights come behind the inputs */
     size_t batch, slot_bytes, sent[MOST_SLOTS]; /* frames under way in each slot */
-    unsigned slots, next; /* the ring goes on from run to run */
+    unsigned slots, next, next_load; /* the rings go on from run to run */
     int timeout_ms;
     bool broken;
-    char name[MOST_ENGINES][16];
+    char name[MOST_ENGINES + 1][16];
 };
 
 static const struct hwgen_network *const built = &hwgen_network;
@@ -72,7 +72,7 @@ static uint64_t bus_of(const hwgen *net, const struct channel *c, size_t at) {
     return net->descriptors.bus + c->ring + at * DESCRIPTOR;
 }
 
-static size_t up(size_t size) { return (size + ALIGN - 1) / ALIGN * ALIGN; }
+static size_t up(size_t size) { return (size + built->align - 1) / built->align * built->align; }
 static size_t bytes(const struct hwgen_stream *s) { return s->frames * words_of(s) * (s->width / 8); }
 
 /* Bytes in and out of so many frames in one slot. */
@@ -83,7 +83,8 @@ static size_t slot_of(size_t frames) {
     return size;
 }
 
-static size_t descriptors_of(size_t frames) { return (built->inputs + built->outputs * frames) * DESCRIPTOR; }
+static size_t senders(void) { return built->inputs + (built->load_stream ? 1 : 0); }
+static size_t descriptors_of(size_t frames) { return (senders() + built->outputs * frames) * DESCRIPTOR; }
 
 static bool fits(const hwgen *net, size_t frames) {
     for (size_t i = 0; i < built->inputs; i++)
@@ -161,24 +162,30 @@ static int reset_engine(const struct channel *c) {
 
 int hwgen_reset(hwgen *net) {
     int status = HWGEN_OK;
-    for (size_t i = 0; i < built->inputs && !status; i++) status = reset_engine(&net->in[i]);
+    for (size_t i = 0; i < senders() && !status; i++) status = reset_engine(&net->in[i]);
     for (size_t i = 0; i < built->outputs && !status; i++) status = reset_engine(&net->out[i]);
     if (status) return status;
     hwgen_write(net, HWGEN_CONTROL, HWGEN_CONTROL_SOFT_RESET);
     (void)hwgen_read(net, HWGEN_STATUS); /* the write has arrived before an engine sends */
-    for (size_t i = 0; i < built->inputs; i++) write_ring(net, &net->in[i], true);
+    hwgen_write(net, HWGEN_INTERRUPT_ENABLE, HWGEN_INTERRUPT_DONE | HWGEN_INTERRUPT_TLAST_ERROR);
+    for (size_t i = 0; i < senders(); i++) write_ring(net, &net->in[i], true);
     for (size_t i = 0; i < built->outputs; i++) write_ring(net, &net->out[i], false);
     barrier();
-    for (size_t i = 0; i < built->inputs; i++) begin_channel(net, &net->in[i]);
+    for (size_t i = 0; i < senders(); i++) begin_channel(net, &net->in[i]);
     for (size_t i = 0; i < built->outputs; i++) begin_channel(net, &net->out[i]);
     memset(net->sent, 0, sizeof net->sent);
-    net->next = 0;
+    net->next = net->next_load = 0;
     net->broken = false;
     return HWGEN_OK;
 }
 
 static int lay_out(hwgen *net) {
     size_t ring = 0, data = 0;
+    if (built->load_stream) { /* its buffer is that of all slots, as no run is under way */
+        size_t engine = built->inputs > built->outputs ? built->inputs : built->outputs;
+        net->in[built->inputs] = (struct channel){.engine = &net->engine[engine], .name = net->name[engine], .count = 1};
+        ring = net->slots * DESCRIPTOR;
+    }
     for (size_t i = 0; i < built->inputs + built->outputs; i++) {
         bool sends = i < built->inputs;
         size_t number = sends ? i : i - built->inputs;
@@ -213,6 +220,7 @@ static int check_build(hwgen *net) {
 static int open_all(hwgen *net, const struct hwgen_options *options) {
     int status = open_device(&net->registers, "hwgen-net", true);
     size_t engines = built->inputs > built->outputs ? built->inputs : built->outputs;
+    if (built->load_stream) engines++;
     if (!status) status = check_build(net);
     for (size_t i = 0; i < engines && !status; i++) {
         memcpy(net->name[i], "hwgen-dma", 9);
@@ -237,7 +245,7 @@ int hwgen_open(hwgen **found, const struct hwgen_options *options) {
     if (!net) return failed(HWGEN_TOO_SMALL, "there is no memory for the driver");
     net->registers.file = net->data.sync_for_cpu = net->data.sync_for_device = -1;
     net->descriptors.sync_for_cpu = net->descriptors.sync_for_device = -1;
-    for (size_t i = 0; i < MOST_ENGINES; i++) net->engine[i].file = -1;
+    for (size_t i = 0; i <= MOST_ENGINES; i++) net->engine[i].file = -1;
     net->slots = options->slots ? options->slots : 2;
     net->timeout_ms = options->timeout_ms ? (int)options->timeout_ms : 1000;
     int status = open_all(net, options);
@@ -253,15 +261,15 @@ int hwgen_open(hwgen **found, const struct hwgen_options *options) {
 void hwgen_close(hwgen *net) {
     if (!net) return;
     if (!net->broken) { /* an engine must not write to memory that is another's by then */
-        for (size_t i = 0; i < built->inputs; i++) reset_engine(&net->in[i]);
+        for (size_t i = 0; i < senders(); i++) reset_engine(&net->in[i]);
         for (size_t i = 0; i < built->outputs; i++) reset_engine(&net->out[i]);
         hwgen_write(net, HWGEN_CONTROL, HWGEN_CONTROL_SOFT_RESET);
     }
     for (size_t i = 0; i < MOST_ENGINES; i++) {
-        close_device(&net->engine[i]);
         free(net->in[i].order);
         free(net->out[i].order);
     }
+    for (size_t i = 0; i <= MOST_ENGINES; i++) close_device(&net->engine[i]);
     close_region(&net->data);
     close_region(&net->descriptors);
     close_device(&net->registers);
@@ -281,6 +289,7 @@ int hwgen_start(hwgen *net, uint32_t frames) {
     if (net->broken) return failed(HWGEN_BAD_CALL, "the run before failed: call hwgen_reset first");
     if (hwgen_read(net, HWGEN_STATUS) & HWGEN_STATUS_UNLOADED)
         return failed(HWGEN_NOT_LOADED, "a layer has no weights: call hwgen_load first");
+    hwgen_write(net, HWGEN_INTERRUPT, HWGEN_INTERRUPT_DONE | HWGEN_INTERRUPT_TLAST_ERROR);
     hwgen_write(net, HWGEN_FRAMES, frames);
     hwgen_write(net, HWGEN_CONTROL, HWGEN_CONTROL_START);
     return HWGEN_OK;
@@ -334,7 +343,7 @@ static int check_channel(hwgen *net, const struct channel *c) {
 /* What is wrong in the network or an engine, if anything is. */
 static int check_all(hwgen *net) {
     int status = HWGEN_OK;
-    for (size_t i = 0; i < built->inputs && !status; i++) status = check_channel(net, &net->in[i]);
+    for (size_t i = 0; i < senders() && !status; i++) status = check_channel(net, &net->in[i]);
     for (size_t i = 0; i < built->outputs && !status; i++) status = check_channel(net, &net->out[i]);
     if (!status && hwgen_read(net, HWGEN_STATUS) & HWGEN_STATUS_TLAST_ERROR)
         status = broke(net, failed(HWGEN_TLAST, "a transfer to the network ended amid a frame, after %u whole ones",
@@ -392,6 +401,7 @@ int hwgen_finish(hwgen *net) {
         if (milliseconds() > end)
             return broke(net, failed(HWGEN_TIMEOUT, "the run does not end: %u frames went in, %u came out",
                                      hwgen_read(net, HWGEN_FRAMES_IN), hwgen_read(net, HWGEN_FRAMES_OUT)));
+        await_interrupt(&net->registers, SLICE_MS);
     }
     return HWGEN_OK;
 }
@@ -454,20 +464,59 @@ int hwgen_run(hwgen *net, const void *const *x, enum hwgen_type type, double *co
     return status ? status : hwgen_finish(net);
 }
 
-int hwgen_load(hwgen *net, const uint32_t *pairs, size_t count) {
+/* Register writes by the DMA engine, as many at a time as the buffer holds. */
+static int stream_writes(hwgen *net, const uint32_t *pairs, size_t count) {
+    struct channel *c = &net->in[built->inputs];
+    size_t most = (net->data.size < LONGEST ? net->data.size : LONGEST) / 8, many;
+    for (; count; count -= many, pairs += 2 * many) {
+        volatile uint32_t *at = descriptor(net, c, net->next_load);
+        many = count < most ? count : most;
+        memcpy(net->data.at, pairs, many * 8);
+        int status = for_device(&net->data, 0, many * 8);
+        if (status) return status;
+        at[BUFFER] = (uint32_t)net->data.bus;
+        at[BUFFER_MSB] = (uint32_t)(net->data.bus >> 32);
+        at[LENGTH] = (uint32_t)(many * 8) | SENT_FIRST | SENT_LAST;
+        at[RESULT] = 0;
+        barrier();
+        run_channel(c, 1);
+        push(net, c, net->next_load, 1);
+        net->next_load = (net->next_load + 1) % net->slots;
+        status = await(net, c, &at[RESULT]);
+        if (status) return status;
+    }
+    return HWGEN_OK;
+}
+
+/* Whether the layer's list is whole and what came is what was sent. */
+static int check_list(hwgen *net, const uint32_t *pairs, size_t count) {
     uint32_t sum = 0, check = 0;
     for (size_t i = 0; i < count; i++) {
-        uint32_t offset = pairs[2 * i], value = pairs[2 * i + 1];
+        sum = i ? sum + pairs[2 * i + 1] : pairs[1];
+        check = i ? check + sum : sum;
+    }
+    int64_t end = milliseconds() + net->timeout_ms;
+    while (!(hwgen_read(net, HWGEN_LOADED) & 1) && milliseconds() < end) {} /* the last of it is on its way */
+    if (hwgen_read(net, HWGEN_LOAD_CHECK) == check && hwgen_read(net, HWGEN_LOADED) & 1) return HWGEN_OK;
+    return failed(HWGEN_NOT_LOADED, "the list of layer %u did not arrive as it was sent", hwgen_read(net, HWGEN_LOAD_LAYER));
+}
+
+int hwgen_load(hwgen *net, const uint32_t *pairs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint32_t offset = pairs[2 * i];
         if (offset != HWGEN_LOAD_LAYER && offset != HWGEN_LOAD_WORDS && offset != HWGEN_LOAD_DATA)
             return failed(HWGEN_BAD_CALL, "write %zu is to 0x%X, which loads no weights", i, offset);
-        hwgen_write(net, offset, value);
-        if (offset == HWGEN_LOAD_LAYER) continue;
-        sum = offset == HWGEN_LOAD_WORDS ? value : sum + value;
-        check = offset == HWGEN_LOAD_WORDS ? sum : check + sum;
-        if (i + 1 < count && pairs[2 * i + 2] == HWGEN_LOAD_DATA) continue;
-        if (hwgen_read(net, HWGEN_LOAD_CHECK) != check || !(hwgen_read(net, HWGEN_LOADED) & 1))
-            return failed(HWGEN_NOT_LOADED, "the list of layer %u did not arrive as it was sent",
-                          hwgen_read(net, HWGEN_LOAD_LAYER));
+    }
+    if (net->broken || hwgen_read(net, HWGEN_STATUS) & HWGEN_STATUS_BUSY)
+        return failed(HWGEN_BAD_CALL, "a run is under way: load weights between runs");
+    for (size_t i = 0, many; i < count; i += many) {
+        const uint32_t *list = pairs + 2 * i;
+        int status = HWGEN_OK;
+        for (many = 1; i + many < count && list[2 * many] == HWGEN_LOAD_DATA; many++) {}
+        if (built->load_stream && many > 1) status = stream_writes(net, list, many);
+        else for (size_t j = 0; j < many; j++) hwgen_write(net, list[2 * j], list[2 * j + 1]);
+        if (!status && list[0] != HWGEN_LOAD_LAYER) status = check_list(net, list, many);
+        if (status) return status;
     }
     return HWGEN_OK;
 }

@@ -80,6 +80,8 @@ struct hwgen_network {
     uint32_t build_id;
     uint32_t modes;
     uint32_t layers;                   /* whose weights can be loaded */
+    int load_stream;                   /* whether by a DMA engine */
+    size_t align;                      /* of a frame in memory, bytes: a DMA engine reads and writes whole beats */
     size_t sample;                     /* frames that belong together */
     double clock_mhz;
     size_t inputs, outputs;
@@ -111,7 +113,7 @@ int hwgen_run(hwgen *net, const void *const *x, enum hwgen_type type, double *co
 /* Empties the network and the DMA engines, whatever they do. */
 int hwgen_reset(hwgen *net);
 
-/* Register writes of `hwgen weights`: pairs of offset and value. */
+/* Register writes of `hwgen weights`, pairs of offset and value; between runs. */
 int hwgen_load(hwgen *net, const uint32_t *pairs, size_t count);
 
 /* The mode of frames that are sent from now on, of a build with several. */

@@ -134,7 +134,9 @@ static void load(hwgen *net, const char *path) {
     uint32_t *pairs = room(size / 8, 8);
     if (size % 8 || fread(pairs, 8, size / 8, file) != size / 8) stop("%s is not what hwgen weights wrote", path);
     fclose(file);
+    double start = now();
     check(hwgen_load(net, pairs, size / 8));
+    printf("weights: %zu writes in %.6f s\n", size / 8, now() - start);
     free(pairs);
 }
 

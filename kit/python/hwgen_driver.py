@@ -23,7 +23,7 @@ import hwgen_registers as registers
 import numpy as np
 
 HERE = Path(__file__).parent
-BATCH, SLICE, YIELD, RESET_SECONDS, ALIGN = 128, 0.01, 20e-6, 0.1, 64
+BATCH, SLICE, YIELD, RESET_SECONDS, LINE = 128, 0.01, 20e-6, 0.1, 64  # bytes of a line of the cache
 LONGEST = (1 << 26) - 1  # bytes of a descriptor
 BLOCK = 16  # frames at a time: they stay in a cache
 
@@ -221,8 +221,8 @@ def _synchronizer(file):
     """In both directions; in whole lines of the cache."""
 
     def synchronize(offset, size):
-        first = offset // ALIGN * ALIGN
-        last = -(-(offset + size) // ALIGN) * ALIGN
+        first = offset // LINE * LINE
+        last = -(-(offset + size) // LINE) * LINE
         os.pwrite(file, f"0x{first:08X}{(last - first) | 1:08X}".encode(), 0)
 
     return synchronize
@@ -304,10 +304,11 @@ class Memory:
 class Channel:
     """One direction of an engine, and its ring of descriptors."""
 
-    def __init__(self, name, device, stream, sends):
-        self.name, self.device, self.stream, self.sends = name, device, stream, sends
+    def __init__(self, name, device, size, sends, align, stream=None):
+        """size -- bytes of a frame"""
+        self.name, self.device, self.stream, self.size, self.sends = name, device, stream, size, sends
         self.base = 0 if sends else S2MM
-        self.stride = stream.bytes if sends else -(-stream.bytes // ALIGN) * ALIGN
+        self.stride = size if sends else -(-size // align) * align
 
     def read(self, offset):
         return self.device.read(self.base + offset)
@@ -367,11 +368,17 @@ class Network:
     def _open(self, batch):
         self.registers = self.platform.device("hwgen-net", alone=True)
         self._check_build()
-        engines = [self.platform.device(f"hwgen-dma{i}") for i in range(max(len(self.inputs), len(self.outputs)))]
+        described, most = self.described, max(len(self.inputs), len(self.outputs))
+        names = [f"hwgen-dma{i}" for i in range(most + described["load_stream"])]
+        engines = [self.platform.device(name) for name in names]
+        self.align = max(LINE, *(each["port_bits"] // 8 for each in (*described["inputs"], *described["outputs"])))
         self.ins, self.outs = (
-            [Channel(f"hwgen-dma{i}", engines[i], stream, sends) for i, stream in enumerate(streams)]
+            [Channel(names[i], engines[i], each.bytes, sends, self.align, each) for i, each in enumerate(streams)]
             for streams, sends in ((self.inputs, True), (self.outputs, False))
         )
+        # weights: the buffer is that of all slots, as no run is under way
+        self.loads = [Channel(names[-1], engines[-1], 0, True, self.align)] if described["load_stream"] else []
+        self.channels = [*self.loads, *self.ins, *self.outs]
         wanted = batch or BATCH
         self.descriptors = self.platform.memory("hwgen-descriptors", self._ring_bytes(wanted), False)
         self.data = self.platform.memory("hwgen-data", self.slots * self._slot_bytes(wanted), True)
@@ -391,10 +398,10 @@ class Network:
             raise WrongBuild(f"the bitstream is of build 0x{build:08X}, {own}: load its own kit")
 
     def _slot_bytes(self, frames):
-        return sum(-(-frames * c.stride // ALIGN) * ALIGN for c in (*self.ins, *self.outs))
+        return sum(-(-frames * c.stride // self.align) * self.align for c in (*self.ins, *self.outs))
 
     def _ring_bytes(self, frames):
-        return self.slots * (len(self.ins) + len(self.outs) * frames) * DESCRIPTOR
+        return self.slots * (len(self.loads) + len(self.ins) + len(self.outs) * frames) * DESCRIPTOR
 
     def _fits(self, frames):
         memory = self._ring_bytes(frames) <= len(self.descriptors.at)
@@ -404,12 +411,12 @@ class Network:
     def _lay_out(self):
         ring = data = 0
         self.slot_bytes = self._slot_bytes(self.batch)
-        for channel in (*self.ins, *self.outs):
+        for channel in self.channels:
             channel.count = 1 if channel.sends else self.batch
             channel.data, channel.bus = data, self.descriptors.bus + ring
             size = channel.count * self.slots * DESCRIPTOR
             channel.ring = self.descriptors.at[ring : ring + size].view(np.uint32).reshape(-1, DESCRIPTOR // 4)
-            ring, data = ring + size, data + -(-self.batch * channel.stride // ALIGN) * ALIGN
+            ring, data = ring + size, data + -(-self.batch * channel.stride // self.align) * self.align
 
     def _write_ring(self, channel):
         count = channel.count * self.slots
@@ -422,21 +429,22 @@ class Network:
         for word, address in ((NEXT, following), (BUFFER, buffer)):
             channel.ring[:, word] = address & np.uint64(0xFFFFFFFF)
             channel.ring[:, word + 1] = address >> np.uint64(32)
-        channel.ring[:, LENGTH] = 0 if channel.sends else channel.stream.bytes
+        channel.ring[:, LENGTH] = 0 if channel.sends else channel.size
         channel.following = following
 
     def reset(self):
         """Empties the network and the DMA engines, whatever they do."""
-        for channel in (*self.ins, *self.outs):
+        for channel in self.channels:
             channel.reset()
         self.registers.write(registers.CONTROL, registers.CONTROL_SOFT_RESET)
         self.registers.read(registers.STATUS)  # the write has arrived before an engine sends
-        for channel in (*self.ins, *self.outs):
+        self.registers.write(registers.INTERRUPT_ENABLE, registers.INTERRUPT_DONE | registers.INTERRUPT_TLAST_ERROR)
+        for channel in self.channels:
             self._write_ring(channel)
         self._publish()
-        for channel in (*self.ins, *self.outs):
+        for channel in self.channels:
             channel.begin()
-        self.next, self.broken = 0, False
+        self.next, self.next_load, self.broken = 0, 0, False
 
     def _publish(self):
         if self.descriptors.always:
@@ -475,6 +483,7 @@ class Network:
             raise HwgenError("the run before failed: call reset() first")
         if self.registers.read(registers.STATUS) & registers.STATUS_UNLOADED:
             raise NotLoaded("a layer has no weights: call load() first")
+        self.registers.write(registers.INTERRUPT, registers.INTERRUPT_DONE | registers.INTERRUPT_TLAST_ERROR)
         self.registers.write(registers.FRAMES, frames)
         self.registers.write(registers.CONTROL, registers.CONTROL_START)
 
@@ -515,7 +524,7 @@ class Network:
             self._await(channel, slot * channel.count + frames - 1)
             self._check_frames(channel, slot * channel.count, frames)
             self.data.for_cpu(slot * self.slot_bytes + channel.data, frames * channel.stride)
-            words = self._words(slot, channel, frames)[:, : channel.stream.bytes]
+            words = self._words(slot, channel, frames)[:, : channel.size]
             words = np.ascontiguousarray(words).view(channel.stream.dtype).reshape(-1, channel.stream.words)
             many = channel.stream.frames
             each[first * many : (first + frames) * many] = channel.stream.unpack(words)
@@ -542,7 +551,7 @@ class Network:
 
     def _check(self):
         """Raises what is wrong in the network or an engine."""
-        for channel in (*self.ins, *self.outs):
+        for channel in self.channels:
             status = channel.read(STATUS)
             if status & ERRORS:
                 why = "a descriptor or a transfer is wrong"
@@ -559,11 +568,11 @@ class Network:
         results = channel.ring[first : first + frames, RESULT]
         if (results & np.uint32(BAD)).any():
             self._check()
-        wrong = ((results & np.uint32(GOT)) != channel.stream.bytes) | ((results & np.uint32(CAME_LAST)) == 0)
+        wrong = ((results & np.uint32(GOT)) != channel.size) | ((results & np.uint32(CAME_LAST)) == 0)
         if wrong.any():
             frame = int(np.argmax(wrong))
             got = int(results[frame]) & GOT
-            raise ShortTransfer(f"frame {frame} of a transfer came back with {got} bytes, not {channel.stream.bytes}")
+            raise ShortTransfer(f"frame {frame} of a transfer came back with {got} bytes, not {channel.size}")
 
     def _finish(self):
         end = time.monotonic() + self.timeout
@@ -571,6 +580,7 @@ class Network:
             self._check()
             if time.monotonic() > end:
                 raise TimedOut(f"the run does not end: {self._frames()}")
+            self.registers.wait(SLICE)
 
     def counters(self):
         """Of the last run: frames_in, frames_out, cycles, input_stalls, output_stalls, starved."""
@@ -588,27 +598,53 @@ class Network:
             self.registers.write(registers.MODE, mode)
 
     def load(self, path):
-        """Weights: what `hwgen weights` wrote."""
-        pairs = np.fromfile(path, "<u4").reshape(-1, 2).tolist()
-        total = check = 0
-        for number, (offset, value) in enumerate(pairs):
-            if offset not in (registers.LOAD_LAYER, registers.LOAD_WORDS, registers.LOAD_DATA):
-                raise ValueError(f"{path}: write {number} is to 0x{offset:X}, which loads no weights")
-            self.registers.write(offset, value)
-            if offset == registers.LOAD_LAYER:
-                continue
-            begins = offset == registers.LOAD_WORDS
-            total = value if begins else total + value & 0xFFFFFFFF
-            check = total if begins else check + total & 0xFFFFFFFF
-            if number + 1 < len(pairs) and pairs[number + 1][0] == registers.LOAD_DATA:
-                continue
-            if self.registers.read(registers.LOAD_CHECK) != check or not self.registers.read(registers.LOADED) & 1:
-                layer = self.registers.read(registers.LOAD_LAYER)
-                raise NotLoaded(f"the list of layer {layer} did not arrive as it was sent")
+        """Weights: what `hwgen weights` wrote; between runs."""
+        pairs = np.fromfile(path, "<u4").reshape(-1, 2)
+        known = np.isin(pairs[:, 0], (registers.LOAD_LAYER, registers.LOAD_WORDS, registers.LOAD_DATA))
+        if not known.all():
+            number = int(np.argmin(known))
+            raise ValueError(f"{path}: write {number} is to 0x{pairs[number, 0]:X}, which loads no weights")
+        if self.broken or self.registers.read(registers.STATUS) & registers.STATUS_BUSY:
+            raise HwgenError("a run is under way: load weights between runs")
+        for writes in np.split(pairs, np.flatnonzero(pairs[:, 0] != registers.LOAD_DATA)[1:]):
+            if self.loads and len(writes) > 1:
+                self._stream_writes(writes)
+            else:
+                for offset, value in writes.tolist():
+                    self.registers.write(offset, value)
+            if writes[0, 0] != registers.LOAD_LAYER:
+                self._check_list(writes[:, 1])
+
+    def _stream_writes(self, pairs):
+        """Register writes by the DMA engine, as many at a time as the buffer holds."""
+        (channel,) = self.loads
+        most = min(len(self.data.at), LONGEST) // 8
+        for first in range(0, len(pairs), most):
+            words = np.ascontiguousarray(pairs[first : first + most]).view(np.uint8).reshape(-1)
+            self.data.at[: len(words)] = words
+            self.data.for_device(0, len(words))
+            ring = channel.ring[self.next_load]
+            ring[BUFFER], ring[BUFFER + 1] = self.data.bus & 0xFFFFFFFF, self.data.bus >> 32
+            ring[RESULT], ring[LENGTH] = 0, len(words) | SENT_WHOLE
+            self._publish()
+            channel.run(1)
+            channel.write_address(TAIL, channel.bus + self.next_load * DESCRIPTOR)
+            self._await(channel, self.next_load)
+            self.next_load = (self.next_load + 1) % self.slots
+
+    def _check_list(self, values):
+        """Raises NotLoaded where the layer's list is not whole, or what came is not what was sent."""
+        check = int(np.cumsum(values, dtype=np.uint32).sum(dtype=np.uint32))
+        end = time.monotonic() + self.timeout
+        while not self.registers.read(registers.LOADED) & 1 and time.monotonic() < end:
+            pass  # the last of it is on its way
+        if self.registers.read(registers.LOAD_CHECK) != check or not self.registers.read(registers.LOADED) & 1:
+            layer = self.registers.read(registers.LOAD_LAYER)
+            raise NotLoaded(f"the list of layer {layer} did not arrive as it was sent")
 
     def close(self):
         try:
-            for channel in (*self.ins, *self.outs):
+            for channel in self.channels:
                 channel.reset()
             self.registers.write(registers.CONTROL, registers.CONTROL_SOFT_RESET)
         finally:

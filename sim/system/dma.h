@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 
 class Dma {
 public:
@@ -95,21 +96,30 @@ public:
         bool interrupt() const { return status_ & control_ & 0x7000; }
 
         // the stream: what is offered, what can be taken
-        bool valid() const { return sends_ && fifo_.size() >= word && running(); }
-        bool last() const { return !ends_.empty() && ends_.front() == word; }
+        bool valid() const { return sends_ && running() && !fifo_.empty() && fifo_.size() >= beat(); }
+        bool last() const { return !ends_.empty() && ends_.front() == beat(); }
+        // bytes of the next beat: all, or what is left of the packet
+        size_t beat() const { return ends_.empty() ? word : std::min(word, ends_.front()); }
         void peek(uint8_t *to) const {
-            for (size_t i = 0; i < word; i++) to[i] = fifo_[i];
+            for (size_t i = 0; i < beat(); i++) to[i] = fifo_[i];
         }
         void sent() {
-            fifo_.erase(fifo_.begin(), fifo_.begin() + static_cast<long>(word));
-            reserved_ -= word;
-            for (size_t &end : ends_) end -= word;
+            size_t size = beat();
+            fifo_.erase(fifo_.begin(), fifo_.begin() + static_cast<long>(size));
+            reserved_ -= size;
+            for (size_t &end : ends_) end -= size;
             if (!ends_.empty() && ends_.front() == 0) ends_.pop_front();
         }
         bool ready() const { return !sends_ && running() && fifo_.size() + word <= ROOM; }
-        void take(const uint8_t *from, bool last) {
+        // keep: a bit for each byte; only a packet's last beat may lack some, at its end
+        void take(const uint8_t *from, const uint8_t *keep, bool last) {
+            size_t kept = 0;
+            while (kept < word && keep[kept / 8] >> kept % 8 & 1) kept++;
+            for (size_t i = kept; i < word; i++)
+                if (keep[i / 8] >> i % 8 & 1) throw std::runtime_error("a beat to memory lacks a byte amid others");
+            if (kept < word && !last) throw std::runtime_error("a beat to memory lacks bytes and is not the last");
             if (memory_.faults.early_out >= 0 && memory_.faults.early_out-- == 0) last = true;
-            fifo_.insert(fifo_.end(), from, from + word);
+            fifo_.insert(fifo_.end(), from, from + kept);
             if (last) ends_.push_back(fifo_.size());
         }
 

@@ -151,7 +151,7 @@ void start() {
     std::sscanf(environment("HWGEN_LATENCY", "20,60").c_str(), "%u,%u", &memory.least, &memory.most);
     read_faults(memory.faults);
     make_uio(0, "hwgen-net");
-    for (size_t i = 0; i < System::ENGINES; i++) make_uio(i + 1, "hwgen-dma" + std::to_string(i));
+    for (size_t i = 0; i < ENGINES; i++) make_uio(i + 1, "hwgen-dma" + std::to_string(i));
     memory.regions.reserve(2);
     make_region("hwgen-descriptors", 0x86FFC0000ull & ~0xFFFull, DESCRIPTORS, false);
     make_region("hwgen-data", 0x60000000, DATA, true);
@@ -195,7 +195,9 @@ void synchronize(Region &region, bool for_cpu, const std::string &text) {
 
 void interrupt(size_t device) {
     Uio &uio = state->uio[device];
-    if (device && uio.enabled && state->system->dma[device - 1]->interrupt()) uio.count++, uio.enabled = false;
+    System &system = *state->system;
+    bool is_high = device ? system.dma[device - 1]->interrupt() : system.interrupt();
+    if (uio.enabled && is_high) uio.count++, uio.enabled = false;
 }
 
 // the clock goes on until the interrupt, or for so many milliseconds; whether it came

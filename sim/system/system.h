@@ -11,20 +11,26 @@
 
 class System {
 public:
-    static constexpr size_t ENGINES = INPUTS > OUTPUTS ? INPUTS : OUTPUTS;
     Memory memory;
     uint64_t now = 0;
     std::vector<std::unique_ptr<Dma>> dma;
 
     explicit System(unsigned seed) {
         memory.dice.seed(seed);
-        for (size_t i = 0; i < ENGINES; i++)
-            dma.push_back(std::make_unique<Dma>(memory, i < INPUTS ? IN_BYTES[i] : 0, i < OUTPUTS ? OUT_BYTES[i] : 0));
+        for (size_t i = 0; i < ENGINES; i++) {
+            size_t bytes = 0;
+            for (size_t input = 0; input < INPUTS; input++)
+                if (IN_ENGINE[input] == i) bytes = IN_BYTES[input];
+            dma.push_back(std::make_unique<Dma>(memory, bytes, i < OUTPUTS ? OUT_BYTES[i] : 0));
+        }
         top_.aresetn = 0;
         for (int i = 0; i < 8; i++) step();
         top_.aresetn = 1;
         step();
     }
+
+    // the network's interrupt
+    bool interrupt() const { return top_.irq; }
 
     // an access of the processor, over an interconnect that takes its time
     uint32_t read(size_t device, uint32_t offset) {
@@ -72,18 +78,19 @@ public:
     void step() {
         for (size_t i = 0; i < INPUTS; i++) {
             uint8_t data[128];
-            bool valid = dma[i]->mm2s.valid();
-            if (valid) dma[i]->mm2s.peek(data);
-            offer(top_, i, valid, data, valid && dma[i]->mm2s.last());
+            const Dma::Channel &from = dma[IN_ENGINE[i]]->mm2s;
+            bool valid = from.valid();
+            if (valid) from.peek(data);
+            offer(top_, i, valid, data, valid ? from.beat() : 0, valid && from.last());
         }
         for (size_t i = 0; i < OUTPUTS; i++) allow(top_, i, dma[i]->s2mm.ready());
         settle();
         for (size_t i = 0; i < INPUTS; i++)
-            if (taken(top_, i)) dma[i]->mm2s.sent(), moved = now;
+            if (taken(top_, i)) dma[IN_ENGINE[i]]->mm2s.sent(), moved = now;
         for (size_t i = 0; i < OUTPUTS; i++) {
-            uint8_t data[128];
+            uint8_t data[128], keep[16];
             bool last;
-            if (comes(top_, i, data, last)) dma[i]->s2mm.take(data, last), moved = now;
+            if (comes(top_, i, data, keep, last)) dma[i]->s2mm.take(data, keep, last), moved = now;
         }
         top_.aclk = 1;
         top_.eval();

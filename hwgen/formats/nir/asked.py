@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hwgen.errors import BadInput
 from hwgen.grids import MAX_BITS, MAX_EXPONENT
-from hwgen.nn_spiking import FIRES, MAX_GUARD, MAX_STEPS, RESETS
+from hwgen.nn_spiking.neuron import FIRES, MAX_GUARD, MAX_STEPS, RESETS
 
 TOLERANCE = 2.0**-12  # of a leak: what float32 files are off, and no more
 GUARD = 8

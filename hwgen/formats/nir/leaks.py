@@ -1,7 +1,7 @@
 """Leaks as sums of powers of two, at most four."""
 
 from hwgen.errors import OffGrid
-from hwgen.nn_spiking import MAX_TERMS, shifts_of
+from hwgen.nn_spiking.neuron import MAX_TERMS, shifts_of
 
 
 def shifts(share: float, tolerance: float, at: str, what: str) -> tuple[int, ...]:

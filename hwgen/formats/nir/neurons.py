@@ -15,8 +15,7 @@ from hwgen.formats import Call
 from hwgen.formats.nir import leaks
 from hwgen.formats.nir.value import Job, Value, builds, rounded
 from hwgen.formats.nir.weights import error
-from hwgen.nn_spiking import LI, LIF
-from hwgen.nn_spiking_recurrent import RecurrentLIF
+from hwgen.nn_spiking import LI, LIF, RecurrentLIF
 
 
 def _one(values: np.ndarray, what: str, job: Job) -> float:

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from hwgen.errors import BadInput
 from hwgen.grids import require_float
-from hwgen.nn_spiking import LIF, neuron_of, run
+from hwgen.nn_spiking.neurons import LIF
+from hwgen.nn_spiking.operators import neuron_of, run
 
 
 @torch.library.custom_op("hwgen::recurrent_lif", mutates_args=())

@@ -1,0 +1,34 @@
+"""The streams that a host sees: how wide they are, and how fast a frame can pass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwgen.errors import BadInput
+
+WIDTHS = tuple(8 << i for i in range(8))  # bits of a stream that AXI DMA takes: PG021
+
+
+@dataclass(frozen=True)
+class Ports:
+    """bits -- of every stream, one of WIDTHS; None: of each as many as a beat of the network, at most 1,024
+    load_stream -- whether weights of loadable layers come over a stream too
+    """
+
+    bits: int | None = None
+    load_stream: bool = False
+
+    def __post_init__(self):
+        if self.bits is not None and (isinstance(self.bits, bool) or self.bits not in WIDTHS):
+            raise BadInput(f"stream_bits = {self.bits!r}", "--stream-bits", f"use {', '.join(map(str, WIDTHS))}")
+
+    def of(self, beat_bits: int) -> int:
+        """Bits of the stream for a network's beat of so many, a power of two."""
+        return self.bits or min(beat_bits, WIDTHS[-1])
+
+
+NATURAL = Ports()
+
+
+def clocks(end: Mapping) -> int:
+    """Clocks that a frame of a stream (as hwgen.emit.ends gives it) takes at least, of all its time steps."""
+    return end["frames"] * end["beats"] * max(1, end["beat"] // end["port_bits"])
