@@ -22,7 +22,6 @@ import torch
 from rich.console import Console
 from torch import nn
 
-<<<<<<< HEAD
 from benchmarks import counting
 from benchmarks.kinds import lanes_of
 from benchmarks.spatial.__main__ import read, record
@@ -31,12 +30,8 @@ from hwgen import build
 from hwgen.board import read_board
 from hwgen.config import BuildConfig
 from hwgen.flow import read_design
-from hwgen.manifest import read_manifest
 from hwgen.load import load
-=======
-from hwgen.flow import read_design
 from hwgen.manifest import read_manifest
->>>>>>> main
 from hwgen.nn import ActQuant
 from hwgen.synth.parts import parts_of
 
