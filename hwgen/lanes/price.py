@@ -113,6 +113,7 @@ def _exact(unit: TermLanes) -> int:
         + unit.memory.luts(*unit.rom_shape, unit.device)
         + _scaler_luts(unit)
         + _check_luts(unit)
+        + _turn_luts(unit)
         + unit.control_bits * unit.protect.tmr
     )
 
@@ -269,6 +270,17 @@ def _check_luts(unit: TermLanes) -> int:
     bits, read = unit.stage.x.qtype.bits, unit.fold.groups * unit.windows.stripes
     lines = read * _parity_luts(bits + 1) + unit.order.side * _parity_luts(bits) + _parity_luts(read + 1)
     return words + repairs + written + lines * unit.protect.parity
+
+
+def _turn_luts(unit: TermLanes) -> int:
+    """Of outputs that share lists: the time, how far the channels are turned, and what each group adds to its own.
+    Where they are no power of two, one more adder takes the sum back into them."""
+    if unit.epitome is None:
+        return 0
+    channels, step = unit.stage.x.shape[0], unit.epitome.step
+    whole = channels & (channels - 1) == 0
+    bits = ceil_log2(channels) - ((step & -step).bit_length() - 1) if whole else 2 * ceil_log2(channels)
+    return ceil_log2(unit.epitome.times) + bits * (1 + unit.fold.groups)
 
 
 def _copies(unit: TermLanes) -> int:
