@@ -101,9 +101,9 @@ class Network:
     modes: tuple[int, ...] = ()
 
     def build(self, folder: Path) -> None:
-        more = [(Residual(seed).eval(), None) for seed in self.modes]
         with lanes_of(self.lanes) if self.lanes else ExitStack():
             model, example = self.model()
+            more = [(Residual(seed).eval(), example) for seed in self.modes]
             build(model, example, out=folder, modes=more, config=BuildConfig(name="net", **self.options))
 
 
