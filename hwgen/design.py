@@ -285,7 +285,7 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
     for output in graph.outputs:
         last = taps[output.name].pop()
         design.outputs += (_appended(design, last, leaving(last.name, last.type, last.order, context)),)
-    _insert_registers(design)
+    _insert_registers(design, context.levels)
     _insert_fifos(design, context.device)
     design.check_aborts()
     return design
@@ -314,13 +314,13 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
     return [*ends, stream]
 
 
-def _insert_registers(design: Design) -> None:
+def _insert_registers(design: Design, levels: int) -> None:
     """A stream_reg on the streams that hwgen/chains.py names."""
     places = [
         (placed.unit, [stream.name for stream in placed.inputs], [stream.name for stream in placed.outputs])
         for placed in design.placed
     ]
-    names = registered(places, {stream.name: stream.bits for stream in design.streams()})
+    names = registered(places, {stream.name: stream.bits for stream in design.streams()}, levels)
     result, held = [], {}
     for placed in design.placed:
         result.append(Placed(placed.unit, tuple(held.get(s.name, s) for s in placed.inputs), placed.outputs))

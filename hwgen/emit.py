@@ -122,7 +122,7 @@ def instantiated(text: str) -> list[str]:
 def port_interval(design: Design) -> int:
     """Clocks that its slowest stream takes for a turn, at least."""
     both = *ends("in", design.inputs, design.ports), *ends("out", design.outputs, design.ports)
-    return max(map(clocks, both))
+    return max(clocks(end | {"beat_bits": end["beat"]}) for end in both)
 
 
 def check_rate(design: Design, config: BuildConfig, board: Board) -> None:

@@ -154,6 +154,7 @@ def _border(end: dict, one: Input | Output) -> dict:
         "beats": end["beats"],
         "frames": end["frames"],
         "words_a_beat": end["side"],
+        "beat_bits": end["beat"],
         "port_bits": end["port_bits"],
         "order": "row, column, channel",
         "view": one.view is not None,

@@ -30,5 +30,20 @@ NATURAL = Ports()
 
 
 def clocks(end: Mapping) -> int:
-    """Clocks that a frame of a stream (as hwgen.emit.ends gives it) takes at least, of all its time steps."""
-    return end["frames"] * end["beats"] * max(1, end["beat"] // end["port_bits"])
+    """Clocks that a frame of a stream (of hwgen.json) takes at least, of all its time steps."""
+    return end["frames"] * end["beats"] * max(1, end["beat_bits"] // end["port_bits"])
+
+
+def narrower(known: Mapping) -> list[str]:
+    """Of hwgen.json, in words: the streams that take longer for a frame than the network between them."""
+    lines = []
+    for way, does in (("inputs", "brings"), ("outputs", "takes")):
+        for end in known[way]:
+            if clocks(end) > known["interval"]:
+                beat, port = end["beat_bits"], end["port_bits"]
+                most = ", which is all that an AXI DMA takes" if port == WIDTHS[-1] else ""
+                lines.append(
+                    f"the stream {end['name']} {does} a beat of {beat:,} bits as {beat // port} of {port:,}{most}: a "
+                    f"frame takes {clocks(end):,} clocks, the network {known['interval']:,}"
+                )
+    return lines

@@ -22,6 +22,7 @@ CONFIGS = [
     {"IN_BEATS": 1, "OUT_BEATS": 1, "WATCHDOG": 50, "TMR": 1},
     {"INPUTS": 2, "OUTPUTS": 2, "IN_BEATS": beats(3, 7), "OUT_BEATS": beats(4, 2), "WATCHDOG": 60},
 ]
+SLOW = [CONFIGS[n] for n in (1, 2, 5, 6, 9)]  # for Icarus, which has one of each kind
 WATCHED = "WATCHDOG" in json.loads(os.environ.get("BENCH_CONFIG", "{}"))
 INTERNALS = True  # counters are set to what a long run would reach
 COUNTERS = ("frames_in", "frames_out", "cycles", "input_stalls", "output_stalls", "starved")

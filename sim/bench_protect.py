@@ -15,17 +15,24 @@ import numpy as np
 from bench_top import CONTROL, DONE, SOFT_RESET, Board
 from cocotb.triggers import ClockCycles, FallingEdge
 
-from hwgen.registers import OFFSET
+from hwgen.registers import BIT, OFFSET
 
+INTERRUPT_ENABLE = OFFSET["INTERRUPT_ENABLE"]
 WATCHED, EVENTS, FAULTS, REPAIRS = (OFFSET[name] for name in ("WATCHED", "EVENTS", "FAULTS", "REPAIRS"))
 
 
 class Host(Board):
+    """Enables the interrupt of faults as it powers up."""
+
     def __init__(self, dut):
         os.environ["TOP_DATA"] = os.environ["PROTECT_DATA"]
         super().__init__(dut)
         with np.load(os.environ["PROTECT_DATA"]) as data:
             self.writes = data["writes"].tolist()
+
+    async def power_up(self):
+        await super().power_up()
+        await self.write(INTERRUPT_ENABLE, BIT["INTERRUPT_FAULT"])
 
     async def told(self):
         """(FAULTS, REPAIRS), which are cleared."""

@@ -3,6 +3,7 @@ with random latency that is not coherent, and interrupts, behind the files that 
 
 import fcntl
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,15 +11,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hwgen import BuildConfig, build
 from hwgen.deploy import deploy
 from hwgen.deploy.system import compile_system, environment_of
 from hwgen.flow import read_design
 from hwgen.load import call
+from hwgen.nn import LIF, ActQuant, StepsIn, StepsOut
 from hwgen.share import share
 from hwgen.weights import load_words
 from tests.test_borders import built, frames_for, several
+from tests.test_deploy import tiny
+from tests.test_spiking import on_grid
 
 EXAMPLES = share("rtl").parent / "examples"
 HERE = share("rtl").parent / "tests/system"
@@ -69,6 +74,7 @@ def board(tmp_path_factory):
     made.x = np.asarray(call(f"{EXAMPLES / 'lenet5/model.py'}:test_data")[0], np.float32)[:1000]
     made.y = read_design(folder / "build").graph.golden(torch.from_numpy(made.x).double())[0].numpy()
     np.save(folder / "x.npy", made.x)
+    np.savez(folder / "x.npz", made.x[:FEW])
     (folder / "few.raw").write_bytes(made.x[:FEW].tobytes())
     return made
 
@@ -196,7 +202,13 @@ def test_a_driver_of_another_build_is_refused(board, tmp_path):
     subprocess.run([*map(str, command), "-o", str(tmp_path / "other")], check=True)
     done = board.run(tmp_path / "other", "--benchmark", 1)
     assert done.returncode == 1
-    assert f"the bitstream is of build {known}, this driver of 0x12345678 (lenet5): load its own kit" in done.stderr
+    said = f"the bitstream is of build {known}, this driver of 0x12345678 (lenet5): load its own kit"
+    assert said in done.stderr
+    shutil.copytree(board.kit / "python", tmp_path / "python")
+    description = tmp_path / "python/network.json"
+    description.write_text(description.read_text().replace(str(int(known, 16)), str(0x12345678)))
+    drive = board.run(sys.executable, HERE / "drive.py", tmp_path, board.folder / "x.npz", "y.npz", "uio")
+    assert drive.returncode == 1 and f"WrongBuild: {said}" in drive.stderr
 
 
 @pytest.mark.sim
@@ -205,13 +217,68 @@ def test_a_second_process_is_refused(board, hwgen_run):
     with (board.folder / "devices/dev/uio0").open() as device:
         fcntl.flock(device, fcntl.LOCK_EX)
         done = board.run(hwgen_run, "--benchmark", 1)
-    assert done.returncode == 1 and "/dev/uio0 (hwgen-net) is in use by another process" in done.stderr
+        drive = board.run(sys.executable, HERE / "drive.py", board.kit, board.folder / "x.npz", "y.npz", "uio")
+    said = "/dev/uio0 (hwgen-net) is in use by another process"
+    assert done.returncode == 1 and said in done.stderr
+    assert drive.returncode == 1 and f"NoDevice: {said}" in drive.stderr
 
 
 @pytest.mark.sim
 def test_without_a_device_its_name_is_told(board, hwgen_run):
     done = subprocess.run([hwgen_run, "--benchmark", "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "no UIO device is called hwgen-net: load the device-tree overlay" in done.stderr
+
+
+def check_both_drivers(made, x, want, *options, python=()):
+    """hwgen-run and the Python driver give `want` for the frames x of one input."""
+    np.save(made.folder / "x.npy", x)
+    program = made.compiled("hwgen-run", made.kit / "driver/hwgen_run.c")
+    arguments = ["--input", made.folder / "x.npy", "--output", made.folder / "y.npy", *options]
+    done = made.run(program, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.load(made.folder / "y.npy").reshape(want.shape), want)
+    (y,), _ = made.python([x], "uio", *python)
+    assert np.array_equal(y, want)
+
+
+@pytest.mark.sim
+def test_the_host_chooses_a_mode(tmp_path):
+    x, wants, networks = np.random.default_rng(1).random((40, 1, 8, 8), np.float32), [], []
+    for seed in (1, 2):
+        net, example = tiny(seed=seed)
+        networks.append((net, example))
+        with torch.no_grad():
+            wants.append(net.double()(torch.from_numpy(x).double()).numpy())
+        net.float()
+    build(*networks[0], out=tmp_path / "build", modes=networks[1:])
+    made = Board(tmp_path)
+    assert not np.array_equal(*wants)
+    for mode, want in enumerate(wants):
+        check_both_drivers(made, x, want, "--mode", mode, "--slots", 3, "--batch", 6, python=[f"mode={mode}"])
+    done = made.run(tmp_path / "hwgen-run", "--input", tmp_path / "x.npy", "--mode", 2)
+    assert done.returncode == 1 and "mode 2: this build has 2" in done.stderr
+
+
+@pytest.mark.sim
+def test_a_spiking_network_that_ends_early(tmp_path):
+    """Wider ports than the network's beats; of several transfers under way each is answered as its samples end."""
+    torch.manual_seed(5)
+    first, second = (on_grid(nn.Linear(*sizes)) for sizes in ((5, 7), (7, 4)))
+    net = nn.Sequential(
+        ActQuant(4, -3),
+        first,
+        StepsIn(6),
+        LIF(6, -3, leak=(3,), order="late"),
+        second,
+        LIF(6, -3),
+        StepsOut(6, margin=1.0),
+    )
+    x = torch.rand(60, 5) * 2
+    build(net, (torch.zeros(1, 5),), out=tmp_path / "build", config=BuildConfig(stream_bits=128))
+    with torch.no_grad():
+        want = net.double()(x.double()).numpy()
+    assert len(want) == 60 and want.any()
+    check_both_drivers(Board(tmp_path), x.numpy(), want, "--slots", 4, "--batch", 7)
 
 
 @pytest.mark.sim

@@ -7,13 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.border import stream
 from hwgen import build, emit
+from hwgen.design import Stream
 from hwgen.emit import ends
+from hwgen.ir import TensorType
 from hwgen.nn import ActQuant
 from hwgen.ports import Ports
+from hwgen.qtype import QType
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, lint, run_cocotb
+from hwgen.stream import Order
 from hwgen.templates import render
 
 # the core answers every second beat of a frame with the sum of all words since the frame's start, and that plus 1, ...
@@ -85,6 +88,13 @@ WIDTHS = [
     (17, 33, True, 1, 1, None),
     (8, 13, True, 2, 1, 32),
 ]
+
+
+def stream(name, bits, side, beats, signed):
+    """A stream of so many beats a frame, in each so many activations of so many bits."""
+    low = -(1 << bits - 1) if signed else 0
+    kind = TensorType((side, 1, beats), QType(low, low + (1 << bits) - 1), 0)
+    return Stream(name, name, kind, Order(kind.shape).by_pixels(1))
 
 
 def packed(activations, bits):

@@ -7,6 +7,7 @@ from hwgen.cli.options import asked_options, hardware_options, target_options
 from hwgen.cli.terminal import console, imports, stages, table_of
 from hwgen.config import RESOURCES, BuildConfig
 from hwgen.errors import BadInput
+from hwgen.ports import narrower
 
 
 @click.command()
@@ -85,8 +86,8 @@ def build(net, modes, out, name, asked, **choices):
         f"{out}: {len(design.placed)} units, {most}{manifest['interval']:,} cycles from frame to frame, "
         f"{manifest['latency']:,} for the first (predicted)"
     )
-    if (clocks := manifest["ports"]["interval"]) > manifest["interval"]:
-        click.echo(f"the streams are narrower: a frame takes {clocks:,} clocks over the slowest of them")
+    for line in narrower(manifest):
+        click.echo(line)
     for number, mode in enumerate(manifest["modes"]):
         click.echo(f"mode {number}, {names[number]}: {mode['interval']:,} cycles from frame to frame (predicted)")
     click.echo(

@@ -23,6 +23,8 @@ def deploy(folder, board, out, clock_mhz):
         from hwgen import deploy as deploying
 
     known = deploying.deploy(folder, out, board, clock_mhz)
+    for line in known["notes"]:
+        click.echo(line)
     click.echo(
         f"{out}: {len(known['files'])} files for {known['board']['name']} at {known['clock_mhz']:g} MHz, BUILD_ID "
         f"{known['build_id']:#010x}"

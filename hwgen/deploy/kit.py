@@ -14,6 +14,7 @@ from hwgen.errors import BadInput
 from hwgen.flow import read_design
 from hwgen.folder import read_record, writing
 from hwgen.manifest import read_build
+from hwgen.ports import narrower
 from hwgen.share import share
 from hwgen.version import VERSION
 
@@ -48,8 +49,7 @@ def deploy(folder: str | Path, out: str | Path, board: str | None = None, clock_
             "WATCHED": len(design.watched),
             "MODES": max(1, len(design.modes)),
         },
-        "interval": manifest["interval"],
-        "port_interval": manifest["ports"]["interval"],
+        "notes": narrower(manifest),
         "network": {
             way: [{"port": each["port"], "port_bits": each["port_bits"]} for each in described[way]]
             for way in ("inputs", "outputs")

@@ -10,6 +10,7 @@ from hwgen.ir import Input, Output
 from hwgen.registers import c_header, python_constants
 
 MOST = 1 << 63  # C's int64_t ends there
+LINE = 64  # bytes of a line of a processor's cache
 
 
 def describe(design: Design, manifest: Mapping, clock_mhz: float) -> dict:
@@ -89,6 +90,7 @@ def _step(operation: str, value: np.ndarray, shape: tuple[int, ...]) -> dict:
 
 def network_c(described: Mapping) -> str:
     """network.c of the kit."""
+    both = [*described["inputs"], *described["outputs"]]
     lines = ["/* SPDX-License-Identifier: Apache-2.0", " *", f" * {described['name']}, made by hwgen. */"]
     lines += ['#include "hwgen.h"', ""]
     for way in ("inputs", "outputs"):
@@ -106,7 +108,7 @@ def network_c(described: Mapping) -> str:
         f"    .modes = {described['modes']},",
         f"    .layers = {described['layers']},",
         f"    .load_stream = {int(described['load_stream'])},",
-        f"    .align = {max(64, *(each['port_bits'] // 8 for way in ('inputs', 'outputs') for each in described[way]))},",
+        f"    .align = {max(LINE, *(each['port_bits'] // 8 for each in both))},",
         f"    .sample = {described['sample']},",
         f"    .clock_mhz = {described['clock_mhz']!r},",
         f"    .inputs = {len(described['inputs'])},",

@@ -46,8 +46,8 @@ def compile_system(kit: str | Path, work: str | Path) -> Path:
 
 
 def _ports(network: dict) -> dict:
-    """What templates/system_ports.h.j2 wants of kit.json's streams: weights come over an input that has an engine behind
-    those of the others, and neither tkeep nor tlast."""
+    """What templates/system_ports.h.j2 wants of kit.json's streams: weights come over an input of an engine behind
+    those of the others, without tkeep and tlast."""
     ways = {way: [(number, each) for number, each in enumerate(network[way])] for way in ("inputs", "outputs")}
     engines = max(map(len, ways.values()))
     loads = [(engines + number, each) for number, each in enumerate(network["loads"])]

@@ -1,5 +1,5 @@
-"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] [WEIGHTS.bin] runs all arrays of X, in
-their order."""
+"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] [WEIGHTS.bin] [mode=N] runs all arrays
+of X, in their order."""
 
 import sys
 
@@ -20,6 +20,9 @@ except HwgenError as error:
 with net:
     for path in weights:
         net.load(path)
+    for each in more:
+        if each.startswith("mode="):
+            net.set_mode(int(each.removeprefix("mode=")))
     if recover:
         try:
             net.run(*x)
