@@ -165,6 +165,9 @@ module axil_registers #(
         if (LAYERS > 256) begin : gen_check_layers
             axil_registers_LAYERS_must_be_up_to_256 error_i ();
         end
+        if (LOAD_STREAM != 0 && LAYERS == 0) begin : gen_check_load_stream
+            axil_registers_LOAD_STREAM_needs_LAYERS error_i ();
+        end
         if (WATCHED > 1024) begin : gen_check_watched
             axil_registers_WATCHED_must_be_up_to_1024 error_i ();
         end
