@@ -166,7 +166,7 @@ module axil_registers #(
             axil_registers_LAYERS_must_be_up_to_256 error_i ();
         end
         if (LOAD_STREAM != 0 && LAYERS == 0) begin : gen_check_load_stream
-            axil_registers_LOAD_STREAM_needs_LAYERS error_i ();
+            axil_registers_LAYERS_must_be_1_or_more_with_a_LOAD_STREAM error_i ();
         end
         if (WATCHED > 1024) begin : gen_check_watched
             axil_registers_WATCHED_must_be_up_to_1024 error_i ();

@@ -282,7 +282,7 @@ def test_nettype_does_not_leak(path):
         ("term_lanes", {"PAD_BOTTOM": 3}, "term_lanes_RING_must"),
         ("port_in", {"PORT": 24}, "port_in_PORT_must"),
         ("port_out", {"WORD": 4}, "port_out_WORD_must"),
-        ("axil_registers", {"LOAD_STREAM": 1}, "axil_registers_LOAD_STREAM_needs_LAYERS"),
+        ("axil_registers", {"LOAD_STREAM": 1}, "axil_registers_LAYERS_must"),
     ],
 )
 def test_parameters_that_cannot_work_are_named(module, config, says, tmp_path):
