@@ -15,7 +15,7 @@ from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph, TensorType
 from hwgen.ports import NATURAL, Ports
 from hwgen.protect import UNPROTECTED, Protection
-from hwgen.qtype import ceil_log2
+from hwgen.qtype import QType, ceil_log2
 from hwgen.reorder import arriving, leaving
 from hwgen.stage import Stage
 from hwgen.stream import Order
@@ -251,6 +251,17 @@ class Design:
     def streams(self) -> list[Stream]:
         return [*self.inputs, *(stream for p in self.placed for stream in p.outputs)]
 
+    def kept(self) -> dict[Stream, Placed]:
+        """What units keep of each activation from frame to frame, as streams NAME_kept of what is written."""
+        found = {}
+        for placed in self.placed:
+            if (bits := placed.unit.keeps) is not None:
+                (sent,) = placed.outputs
+                words = TensorType(sent.type.shape, QType(0, (1 << bits) - 1), 0)
+                name = f"{placed.unit.name}_kept"
+                found[Stream(name, sent.tensor, words, sent.order, placed.inputs[0].frames)] = placed
+        return found
+
 
 def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Choice], context: Context) -> Design:
     """The design of `stages`, each as `choices` says by its result; inputs of the network by their own names."""
@@ -274,7 +285,7 @@ def place(name: str, graph: Graph, stages: list[Stage], choices: Mapping[str, Ch
     for output in graph.outputs:
         last = taps[output.name].pop()
         design.outputs += (_appended(design, last, leaving(last.name, last.type, last.order, context)),)
-    _insert_registers(design)
+    _insert_registers(design, context.levels)
     _insert_fifos(design, context.device)
     design.check_aborts()
     return design
@@ -303,13 +314,13 @@ def _fan_out(design: Design, stream: Stream, stages: list[Stage], graph: Graph) 
     return [*ends, stream]
 
 
-def _insert_registers(design: Design) -> None:
+def _insert_registers(design: Design, levels: int) -> None:
     """A stream_reg on the streams that hwgen/chains.py names."""
     places = [
         (placed.unit, [stream.name for stream in placed.inputs], [stream.name for stream in placed.outputs])
         for placed in design.placed
     ]
-    names = registered(places, {stream.name: stream.bits for stream in design.streams()})
+    names = registered(places, {stream.name: stream.bits for stream in design.streams()}, levels)
     result, held = [], {}
     for placed in design.placed:
         result.append(Placed(placed.unit, tuple(held.get(s.name, s) for s in placed.inputs), placed.outputs))

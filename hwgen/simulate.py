@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from hwgen.design import Design, Stream
-from hwgen.emit import border_wires, ends, files_of_units, render_core
+from hwgen.emit import ends, files_of_units, render_core
 from hwgen.errors import BadInput, ToolFailed
 from hwgen.flow import read_design
 from hwgen.folder import changed_files, check_places, read_record, write_record, writing
@@ -44,7 +44,7 @@ class Run:
     """What a simulation gave.
 
     words      of each output int64 [N, activations]: its stream, signed values
-    traces     stream name -> int64 [N, activations], for the streams inside, if traced
+    traces     stream name -> int64 [N, activations], for the streams inside, and what units keep, if traced
     cycles     clocks in which the network was busy: from that of the first word in to that of the last word out
     first_word clocks from the first word in to the first word out
     latency    clocks from the first word in to the last word of the first turn out, on whatever output
@@ -278,7 +278,7 @@ def run_frames(
         words, ended = _outputs(work, folder, design, turns)
         traces = {}
         if traced:
-            files = {stream: work / f"trace_{stream.name}.hex" for stream in design.streams()}
+            files = {stream: work / f"trace_{stream.name}.hex" for stream in (*design.streams(), *design.kept())}
             traces = {s.name: _read_words(path, s, folder, turns) for s, path in files.items()}
         return Run(
             words=words,
@@ -380,7 +380,7 @@ def _prepare(
         folder=f"sim/{kind}",
         inputs=ends("in", design.inputs),
         outputs=ends("out", design.outputs),
-        traced=[border_wires(stream) for stream in design.streams()] if traced else [],
+        traced=_traced(design) if traced else [],
         held=[stream.name for stream in design.streams()] if stalls else [],
         stalls=stalls,
         layers=len(design.loadable),
@@ -406,6 +406,18 @@ def _prepare(
     tool = f"{simulator} {simulator_of(simulator).version()}".encode()
     texts_read = [name.encode() + (folder / name).read_bytes() for name in sources]
     return sources, hashlib.sha256(b"\0".join([tool, *texts_read])).hexdigest()
+
+
+def _traced(design: Design) -> list[dict[str, str]]:
+    """What the harness writes of the streams inside, and of what units keep from frame to frame."""
+    found = [
+        {"name": name, "moves": f"dut.{name}_tvalid && dut.{name}_tready", "data": f"dut.{name}_tdata"}
+        for name in (stream.name for stream in design.streams())
+    ]
+    for stream, placed in design.kept().items():
+        inside = f"dut.{placed.unit.instance}.{placed.unit.keeper}"
+        found.append({"name": stream.name, "moves": f"{inside}write", "data": f"{inside}keep"})
+    return found
 
 
 def _tags(design: Design, modes: np.ndarray | None, count: int, seed: int) -> np.ndarray:

@@ -1,20 +1,21 @@
 """Compares the emitted network with the golden integers, and finds the first wrong layer, channel and pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hwgen.design import Design
+from hwgen.design import Design, Placed
 from hwgen.errors import BadInput, Mismatch, ToolFailed
 from hwgen.flow import read_design
 from hwgen.folder import VERIFICATION, sources_digest, write_record, writing
 from hwgen.ir import Graph
 from hwgen.manifest import read_build
-from hwgen.simulate import Batch, Mode, check_run, in_modes, remedy, run_frames
+from hwgen.simulate import Batch, Mode, Run, check_run, in_modes, remedy, run_frames
 
 STEADY = 4  # frames of one mode until they follow each other at its pace
 ACTIVATIONS = 1 << 24  # of one tensor, about as many as the golden model evaluates at once
@@ -30,6 +31,7 @@ def verify(
     seed: int = 1,
     edited: bool = False,
     mode: Mode = None,
+    inside: bool = False,
 ) -> dict:
     """Runs the build in `folder` on real numbers [N, *input shape], of several inputs a list of these or they by name,
     and compares every integer of every output with the golden model's.
@@ -37,6 +39,8 @@ def verify(
     labels -- int [N], one for each frame of the first output: adds the accuracy of its largest value
     edited -- whether files of the build may have been changed; as in `hwgen.simulate`
     mode -- of a build with several, as in `hwgen.simulate`; default: that of each frame at random
+    inside -- also compares, of all frames, each number of each stream inside, and what neurons keep of each time step;
+    of a build with one mode. Where samples may end early, streams of their time steps are left out.
     Returns simulator, stall, seed, sources (a digest of what was simulated), edited (the files that are not as hwgen
     wrote them), frames, equal (frames); cycles, interval, mean_interval, first_word, latency as in
     `hwgen.simulate.Run`; predicted_latency; modes and interval_of_modes, of each mode the frames and the cycles from
@@ -47,6 +51,8 @@ def verify(
     folder = Path(folder)
     known, changed = read_build(folder, edited)
     design = read_design(folder, edited)
+    if inside and design.modes:
+        raise BadInput("the build has several modes", "--inside", "leave it out: a frame that is wrong is looked into")
     mode = "random" if mode is None and design.modes else mode
     frames, modes = check_run(folder, design, x, simulator, stall, mode, seed)
     labels = (
@@ -68,7 +74,7 @@ def verify(
         "modes": [int((modes == i).sum()) for i in range(len(design.modes))],
     }
     try:
-        result |= _compare(folder, design, frames, modes, labels, simulator, stall, seed)
+        result |= _compare(folder, design, frames, modes, labels, simulator, stall, seed, inside)
     except (Mismatch, ToolFailed) as error:
         write_record(record, result | {"failed": error.what})
         raise
@@ -99,9 +105,10 @@ def _compare(
     simulator: str,
     stall: float,
     seed: int,
+    inside: bool,
 ) -> dict:
     """What a run adds to the result of `verify`."""
-    run = run_frames(folder, design, frames, simulator, stall, seed, modes=modes)
+    run = run_frames(folder, design, frames, simulator, stall, seed, traced=inside, modes=modes)
     count, sample = len(frames[0]), design.graph.frames
     golden = in_modes(modes, lambda mode, *q: golden_of(design.graphs[mode], q), *frames)
     wrong = np.zeros(count, bool)
@@ -118,6 +125,12 @@ def _compare(
             str(folder),
             remedy(folder),
         )
+    compared = {}
+    if inside:
+        turns = count // design.graph.turn
+        found, compared = _first_wrong(design, run, design.graph.trace(*frames), (turns, turns))
+        if found:
+            raise Mismatch(f"all outputs are right, but not all inside: {found}", str(folder), remedy(folder))
     result = {
         "equal": count,
         "cycles": run.cycles,
@@ -128,6 +141,7 @@ def _compare(
         "compile_seconds": round(run.seconds.compile, 2),
         "run_seconds": round(run.seconds.run, 2),
         "interval_of_modes": [_interval(run.ended, modes == i) for i in range(len(design.modes))],
+        "inside": compared,
     }
     if labels is not None:
         (values,) = in_modes(modes, lambda i, q: [torch.from_numpy(classes(design.graphs[i], q))], golden[0])
@@ -177,21 +191,41 @@ def _locate(
     turn = design.graph.turn
     samples = design.graph.frames // turn, len(frames[0]) // turn
     run = run_frames(folder, design, frames, simulator, stall, seed, traced=True, modes=modes)
-    golden = dict(design.graphs[modes[-1]].trace(*(each[-design.graph.frames :] for each in frames)))
+    golden = design.graphs[modes[-1]].trace(*(each[-design.graph.frames :] for each in frames))
+    found, _ = _first_wrong(design, run, golden, samples)
+    return found or "every stream is right when recorded: the fault does not repeat"
+
+
+def _first_wrong(
+    design: Design, run: Run, golden: Iterable[tuple[str, torch.Tensor]], turns: tuple[int, int]
+) -> tuple[str | None, dict[str, int]]:
+    """Where a run that was traced first goes wrong, in the order of the graph, or None; and how many numbers of each
+    stream, and of what units keep, were compared.
+
+    golden -- of the last frames of the run; turns -- how many these are, and all of the run
+    """
+    values, compared = dict(golden), {}
     senders = {stream.name: placed.unit.name for placed in design.placed for stream in placed.outputs}
+    wanted = {stream: partial(values.__getitem__, stream.tensor) for stream in design.streams()}
+    for stream, placed in design.kept().items():
+        wanted[stream] = partial(_kept, placed, values)
+        senders[stream.name] = placed.unit.name
     # what is in time steps that may be left out, others than the golden ones, is not compared
-    for stream in (stream for stream in design.streams() if stream.frames == 1 or not design.aborts):
+    for stream in (stream for stream in wanted if stream.frames == 1 or not design.aborts):
         where = f"{senders.get(stream.name, 'input')} (stream {stream.name})"
-        want = golden[stream.tensor]
-        sent = run.traces[stream.name]
-        sample, count = (turns * stream.frames for turns in samples)
-        if len(sent) < count:
-            return f"{where} sent {len(sent)} of {count} frames"
-        got = stream.order.unflatten(sent[count - sample :][:sample])
+        sample, count = (number * stream.frames for number in turns)
+        if len(sent := run.traces[stream.name]) < count:
+            return f"{where} sent {len(sent)} of {count} frames", compared
+        got, want = stream.order.unflatten(sent[count - sample :][:sample]), wanted[stream]()
         if not torch.equal(got, want):
             frame, channel, row, column = (int(i) for i in (got != want).nonzero()[0])
             return (
                 f"first wrong layer {where}, channel {channel}, pixel row {row} column {column}: "
                 f"got {int(got[frame, channel, row, column])}, want {int(want[frame, channel, row, column])}"
-            )
-    return "every stream is right when recorded: the fault does not repeat"
+            ), compared
+        compared[stream.name] = got.numel()
+    return None, compared
+
+
+def _kept(placed: Placed, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    return placed.unit.kept(values[placed.inputs[0].tensor])

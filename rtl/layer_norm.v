@@ -216,10 +216,9 @@ module layer_norm #(
     /* verilator lint_on UNUSEDSIGNAL */
     wire               digit = !rest[LEFT_W+2];
     wire               leading = r_q == {R_W{1'b0}};
-    // v at first, then 2 * taken + 3 * v, or 2 * taken - v
-    wire               minus = run_q && !digit;
-    wire [TAKEN_W-1:0] more = minus ? ~{{(TAKEN_W-V_W){1'b0}}, v_root}
-                            : {{(TAKEN_W-V_W-2){1'b0}}, run_q ? triple_q : {2'b00, v_4}};
+    // v at first, then behind a one 2 * taken + 3 * v, else 2 * taken - v: both are there before the digit is
+    wire [TAKEN_W-1:0] taken_one = {taken_q[TAKEN_W-2:0], 1'b0} + {{(TAKEN_W-V_W-2){1'b0}}, triple_q};
+    wire [TAKEN_W-1:0] taken_zero = {taken_q[TAKEN_W-2:0], 1'b0} - {{(TAKEN_W-V_W){1'b0}}, v_root};
 
     always @(posedge clk) begin
         if (rst) begin
@@ -234,18 +233,15 @@ module layer_norm #(
     end
 
     always @(posedge clk) begin
-        if (found_4 || run_q) taken_q <= {taken_q[TAKEN_W-2:0], minus} + more;
-        else taken_q <= {TAKEN_W{1'b0}};
-    end
-
-    always @(posedge clk) begin
         if (found_4) begin
+            taken_q  <= {{(TAKEN_W-V_W){1'b0}}, v_4};
             v_root   <= v_4;
             triple_q <= {1'b0, v_4, 1'b0} + {2'b00, v_4};
             left_q   <= {{(LEFT_W-1){1'b0}}, 1'b1};
             r_q      <= {R_W{1'b0}};
             zeros_q  <= {Z_W{1'b0}};
         end else if (run_q) begin
+            taken_q <= digit ? taken_one : taken_zero;
             left_q <= digit ? rest[LEFT_W-1:0] : {left_q[LEFT_W-3:0], 2'b00};
             r_q    <= {r_q[R_W-2:0], digit};
             if (leading && !digit) zeros_q <= zeros_q + 1'b1;

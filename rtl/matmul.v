@@ -229,14 +229,12 @@ module matmul #(
 
     reg  [READ-1:0] valid_q;
     reg  [READ-1:0] last_q;
-    reg  [2:0] last_5q;              // beside the three registers of pe_mac
     reg        fresh_q;              // the next product begins a sum, which then has no pause
-    reg        first_3q;             // pe_mac is told a clock later
     /* verilator lint_off UNUSEDSIGNAL */
     wire [READ:0] valid_d = {valid_q, issue};
     wire [READ:0] last_d = {last_q, issue && last_k};
     /* verilator lint_on UNUSEDSIGNAL */
-    wire       ends = last_5q[2];
+    wire       ends;
     wire       full;
 
     // the whole pipeline holds while finished sums find the requantizer full
@@ -246,11 +244,9 @@ module matmul #(
         if (rst) begin
             valid_q <= {READ{1'b0}};
             last_q <= {READ{1'b0}};
-            last_5q <= 3'd0;
         end else if (enable) begin
             valid_q <= valid_d[READ-1:0];
             last_q <= last_d[READ-1:0];
-            last_5q <= {last_5q[1:0], last_q[READ-1]};
         end
     end
 
@@ -259,53 +255,94 @@ module matmul #(
         else if (enable && valid_q[READ-1]) fresh_q <= last_q[READ-1];
     end
 
-    always @(posedge clk) begin
-        if (enable) first_3q <= fresh_q;
-    end
-
-    wire [WEIGHT_W-1:0]     weight;
     wire [LANES*SENT_W-1:0] sums;
     generate
         genvar l, i;
-        if (A_SIGNED != 0) begin : gen_signed
-            assign weight = a_word;
-        end else begin : gen_unsigned
-            assign weight = {1'b0, a_word};
-        end
-        for (l = 0; l < LANES; l = l + PAIR) begin : gen_mac
-            localparam USED = (l + PAIR <= LANES) ? PAIR : 1;
-            wire [PAIR*B_W-1:0] x;
-            /* verilator lint_off UNUSEDSIGNAL */
-            wire [PAIR*W-1:0]   sum;     // DROP low bits of each are not sent
-            /* verilator lint_on UNUSEDSIGNAL */
-            assign x[USED*B_W-1:0] = b_word[l*B_W +: USED*B_W];
-            if (USED < PAIR) begin : gen_alone
-                assign x[PAIR*B_W-1:B_W] = {B_W{1'b0}};
-            end
-            for (i = 0; i < USED; i = i + 1) begin : gen_lane
-                assign sums[(l+i)*SENT_W+LIFT +: W-DROP] = sum[i*W+DROP +: W-DROP];
+        if (SLICES == 0) begin : gen_tables
+            wire [LANES-1:0] done;
+            assign ends = done[0];
+            for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [W-1:0] sum;        // DROP low bits are not sent
+                /* verilator lint_on UNUSEDSIGNAL */
+                product_sum #(
+                    .A_W(A_W),
+                    .A_SIGNED(A_SIGNED),
+                    .B_W(B_W),
+                    .B_SIGNED(B_SIGNED),
+                    .W(W),
+                    .BASE(BASE)
+                ) u_product_sum (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(enable),
+                    .a(a_word),
+                    .b(b_word[l*B_W +: B_W]),
+                    .first(fresh_q),
+                    .last((l == 0) && last_q[READ-1]),
+                    .sum(sum),
+                    .done(done[l])
+                );
+                assign sums[l*SENT_W+LIFT +: W-DROP] = sum[W-1:DROP];
                 if (LIFT > 0) begin : gen_finer
-                    assign sums[(l+i)*SENT_W +: LIFT] = {LIFT{1'b0}};
+                    assign sums[l*SENT_W +: LIFT] = {LIFT{1'b0}};
                 end
             end
-            pe_mac #(
-                .PRODUCTS(PAIR),
-                .X_W(B_W),
-                .X_SIGNED(B_SIGNED),
-                .WEIGHT_W(WEIGHT_W),
-                .IMMEDIATE_W(1),
-                .W(W),
-                .BASE(BASE),
-                .XILINX((SLICES != 0) ? XILINX : 0)
-            ) u_pe_mac (
-                .clk(clk),
-                .enable(enable),
-                .weight(weight),
-                .x(x),
-                .first(first_3q),
-                .immediate(1'b0),
-                .sum(sum)
-            );
+            if (LANES > 1) begin : gen_others
+                wire unused = &{1'b0, done[LANES-1:1]};
+            end
+        end else begin : gen_slices
+            reg  [2:0] last_5q;          // beside the three registers of pe_mac
+            reg        first_3q;         // pe_mac is told a clock later
+            wire [WEIGHT_W-1:0] weight;
+            assign ends = last_5q[2];
+            always @(posedge clk) begin
+                if (rst) last_5q <= 3'd0;
+                else if (enable) last_5q <= {last_5q[1:0], last_q[READ-1]};
+            end
+            always @(posedge clk) begin
+                if (enable) first_3q <= fresh_q;
+            end
+            if (A_SIGNED != 0) begin : gen_signed
+                assign weight = a_word;
+            end else begin : gen_unsigned
+                assign weight = {1'b0, a_word};
+            end
+            for (l = 0; l < LANES; l = l + PAIR) begin : gen_mac
+                localparam USED = (l + PAIR <= LANES) ? PAIR : 1;
+                wire [PAIR*B_W-1:0] x;
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [PAIR*W-1:0]   sum;     // DROP low bits of each are not sent
+                /* verilator lint_on UNUSEDSIGNAL */
+                assign x[USED*B_W-1:0] = b_word[l*B_W +: USED*B_W];
+                if (USED < PAIR) begin : gen_alone
+                    assign x[PAIR*B_W-1:B_W] = {B_W{1'b0}};
+                end
+                for (i = 0; i < USED; i = i + 1) begin : gen_lane
+                    assign sums[(l+i)*SENT_W+LIFT +: W-DROP] = sum[i*W+DROP +: W-DROP];
+                    if (LIFT > 0) begin : gen_finer
+                        assign sums[(l+i)*SENT_W +: LIFT] = {LIFT{1'b0}};
+                    end
+                end
+                pe_mac #(
+                    .PRODUCTS(PAIR),
+                    .X_W(B_W),
+                    .X_SIGNED(B_SIGNED),
+                    .WEIGHT_W(WEIGHT_W),
+                    .IMMEDIATE_W(1),
+                    .W(W),
+                    .BASE(BASE),
+                    .XILINX(XILINX)
+                ) u_pe_mac (
+                    .clk(clk),
+                    .enable(enable),
+                    .weight(weight),
+                    .x(x),
+                    .first(first_3q),
+                    .immediate(1'b0),
+                    .sum(sum)
+                );
+            end
         end
     endgenerate
 

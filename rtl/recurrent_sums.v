@@ -167,14 +167,12 @@ module recurrent_sums #(
 
     reg  [READ-1:0] valid_q;               // of the factors
     reg  [READ-1:0] last_q;
-    reg  [2:0] last_5q;                    // beside the three registers of pe_mac
     reg        fresh_q;                    // the next product begins a sum
-    reg        first_3q;                   // pe_mac is told a clock later
     /* verilator lint_off UNUSEDSIGNAL */
     wire [READ:0] valid_d = {valid_q, issue};
     wire [READ:0] last_d = {last_q, issue && last_k};
     /* verilator lint_on UNUSEDSIGNAL */
-    wire       ends = last_5q[2];
+    wire       ends;
     wire       full;
 
     // the whole pipeline holds while finished sums find those before not sent
@@ -184,11 +182,9 @@ module recurrent_sums #(
         if (rst) begin
             valid_q <= {READ{1'b0}};
             last_q <= {READ{1'b0}};
-            last_5q <= 3'd0;
         end else if (enable) begin
             valid_q <= valid_d[READ-1:0];
             last_q <= last_d[READ-1:0];
-            last_5q <= {last_5q[1:0], last_q[READ-1]};
         end
     end
 
@@ -197,41 +193,72 @@ module recurrent_sums #(
         else if (enable && valid_q[READ-1]) fresh_q <= last_q[READ-1];
     end
 
-    always @(posedge clk) begin
-        if (enable) first_3q <= fresh_q;
-    end
-
     wire [LANES*W-1:0] sums;
     generate
         genvar l;
-        for (l = 0; l < LANES; l = l + PAIR) begin : gen_mac
-            localparam USED = (l + PAIR <= LANES) ? PAIR : 1;
-            wire [PAIR*U_W-1:0] x;
-            /* verilator lint_off UNUSEDSIGNAL */
-            wire [PAIR*W-1:0]   sum;       // a lane alone has no other
-            /* verilator lint_on UNUSEDSIGNAL */
-            assign x[USED*U_W-1:0] = weights[l*U_W +: USED*U_W];
-            if (USED < PAIR) begin : gen_alone
-                assign x[PAIR*U_W-1:U_W] = {U_W{1'b0}};
+        if (SLICES == 0) begin : gen_tables
+            wire [LANES-1:0] done;
+            assign ends = done[0];
+            for (l = 0; l < LANES; l = l + 1) begin : gen_lane
+                product_sum #(
+                    .A_W(H_W),
+                    .B_W(U_W),
+                    .W(W)
+                ) u_product_sum (
+                    .clk(clk),
+                    .rst(rst),
+                    .enable(enable),
+                    .a(word_q),
+                    .b(weights[l*U_W +: U_W]),
+                    .first(fresh_q),
+                    .last((l == 0) && last_q[READ-1]),
+                    .sum(sums[l*W +: W]),
+                    .done(done[l])
+                );
             end
-            assign sums[l*W +: USED*W] = sum[USED*W-1:0];
-            pe_mac #(
-                .PRODUCTS(PAIR),
-                .X_W(U_W),
-                .X_SIGNED(1),
-                .WEIGHT_W(H_W),
-                .IMMEDIATE_W(1),
-                .W(W),
-                .XILINX((SLICES != 0) ? XILINX : 0)
-            ) u_pe_mac (
-                .clk(clk),
-                .enable(enable),
-                .weight(word_q),
-                .x(x),
-                .first(first_3q),
-                .immediate(1'b0),
-                .sum(sum)
-            );
+            if (LANES > 1) begin : gen_others
+                wire unused = &{1'b0, done[LANES-1:1]};
+            end
+        end else begin : gen_slices
+            reg  [2:0] last_5q;            // beside the three registers of pe_mac
+            reg        first_3q;           // pe_mac is told a clock later
+            assign ends = last_5q[2];
+            always @(posedge clk) begin
+                if (rst) last_5q <= 3'd0;
+                else if (enable) last_5q <= {last_5q[1:0], last_q[READ-1]};
+            end
+            always @(posedge clk) begin
+                if (enable) first_3q <= fresh_q;
+            end
+            for (l = 0; l < LANES; l = l + PAIR) begin : gen_mac
+                localparam USED = (l + PAIR <= LANES) ? PAIR : 1;
+                wire [PAIR*U_W-1:0] x;
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [PAIR*W-1:0]   sum;   // a lane alone has no other
+                /* verilator lint_on UNUSEDSIGNAL */
+                assign x[USED*U_W-1:0] = weights[l*U_W +: USED*U_W];
+                if (USED < PAIR) begin : gen_alone
+                    assign x[PAIR*U_W-1:U_W] = {U_W{1'b0}};
+                end
+                assign sums[l*W +: USED*W] = sum[USED*W-1:0];
+                pe_mac #(
+                    .PRODUCTS(PAIR),
+                    .X_W(U_W),
+                    .X_SIGNED(1),
+                    .WEIGHT_W(H_W),
+                    .IMMEDIATE_W(1),
+                    .W(W),
+                    .XILINX(XILINX)
+                ) u_pe_mac (
+                    .clk(clk),
+                    .enable(enable),
+                    .weight(word_q),
+                    .x(x),
+                    .first(first_3q),
+                    .immediate(1'b0),
+                    .sum(sum)
+                );
+            end
         end
     endgenerate
 

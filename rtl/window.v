@@ -9,7 +9,7 @@
 // DATA_W]. A tap outside the frame holds PAD. Nothing moves without `enable`.
 //
 // With AHEAD registers say whether the window moves, as many registers wait for it: `enable` in the clock before. Each
-// row of taps, and the memory of rows, has one of its own; each decides by itself, so that no tool makes one of them.
+// tap, and the memory of rows, has one of its own; each decides by itself, so that no tool makes one of them.
 // Then `valid` is high for one clock, two after the `enable` that it is owed to, whether `enable` is there or not.
 //
 // The frame is walked in slots, one a clock: slot n takes beat n, and the slots past the last beat, which the padding
@@ -99,8 +99,8 @@ module window #(
     wire                tail_next;   // the slot behind it takes none: asked with AHEAD
     /* verilator lint_on UNUSEDSIGNAL */
     wire [BEAT_W-1:0]   beat;
-    // the window moves: what each row of taps is told, the memory of rows, the counters
-    localparam STEPS = TAP_ROWS + 2;
+    // the window moves: what each tap is told, the memory of rows, the counters
+    localparam STEPS = TAP_ROWS * TAP_COLUMNS + 2;
     /* verilator lint_off UNUSEDSIGNAL */
     wire [STEPS-1:0]    steps;
     /* verilator lint_on UNUSEDSIGNAL */
@@ -307,7 +307,7 @@ module window #(
             end
             for (b = 0; b < SHIFTS; b = b + 1) begin : gen_shift
                 reg [BEAT_W-1:0] beat_q;
-                always @(posedge clk) if (steps[i]) beat_q <= chain[b*BEAT_W +: BEAT_W];
+                always @(posedge clk) if (steps[i*TAP_COLUMNS+b%TAP_COLUMNS]) beat_q <= chain[b*BEAT_W +: BEAT_W];
                 assign chain[(b+1)*BEAT_W +: BEAT_W] = beat_q;
             end
             for (k = 0; k < OUTS; k = k + 1) begin : gen_out
@@ -354,7 +354,7 @@ module window #(
                         wire past = past_top || past_bottom || past_left || past_right;
                         reg [DATA_W-1:0] tap_q;
                         always @(posedge clk) begin
-                            if (steps[i]) tap_q <= past ? PAD : chain[BACK*DATA_W +: DATA_W];
+                            if (steps[i*TAP_COLUMNS+j]) tap_q <= past ? PAD : chain[BACK*DATA_W +: DATA_W];
                         end
                         assign taps[PLACE*DATA_W +: DATA_W] = tap_q;
                     end

@@ -81,7 +81,7 @@ def test_rows_in_step_and_a_build_read_again(tmp_path):
     x = torch.randint(0, 8, (24, 4)).double()
     design = hwgen.build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(lanes=3))
     assert dump(read_design(tmp_path / "net").graph) == dump(design.graph)
-    result = verify(tmp_path / "net", x, simulator="icarus", stall=0.3)
+    result = verify(tmp_path / "net", x, simulator="icarus", stall=0.3, inside=True)
     assert result["equal"] == 24
     assert 0 < net[:3](x).mean() < 1
 

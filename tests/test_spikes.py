@@ -83,9 +83,9 @@ def test_a_sample_that_may_end_waits_until_all_sums_begin_anew(tmp_path):
     first, second, last = on_grid(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 16), nn.Linear(16, 2)), 1.0)
     layers = ActQuant(4, -3), first, StepsIn(2), neurons[0], second, neurons[1], last, StepsOut(2, margin=1e6)
     net, x = nn.Sequential(*layers), torch.rand(5, 3)
-    for layer in first, second:
-        layer.weight.data.fill_(0.25)
-        layer.bias.data.fill_(1.0)
+    for each in first, second:
+        each.weight.data.fill_(0.25)
+        each.bias.data.fill_(1.0)
     design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(engine="lanes,layer_4=spikes", lanes=2))
     sent, run = simulate(tmp_path / "net", x, simulator="icarus")
     assert np.array_equal(sent, net.double()(x.double()).detach().numpy())

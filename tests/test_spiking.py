@@ -243,11 +243,28 @@ def test_networks_of_time_steps_in_hardware(module, frame, engine, tmp_path):
     assert len(wanted) == 12 and wanted.any()
     sent, _ = hwgen.simulate(tmp_path / "net", x, simulator="icarus", stall=0.3)
     assert np.array_equal(sent, wanted)
-    result = hwgen.verify(tmp_path / "net", x, labels=np.zeros(12, int), simulator="icarus")
+    result = hwgen.verify(tmp_path / "net", x, labels=np.zeros(12, int), simulator="icarus", inside=True)
+    kept = [name for name in result["inside"] if name.endswith("_kept")]
+    assert len(kept) == 3 and all(result["inside"].values())
     assert result["equal"] == 12 * steps and result["interval"] <= interval_of(design)
     beats = {end["name"]: end["beats"] for end in (*_manifest(tmp_path)["inputs"], *_manifest(tmp_path)["outputs"])}
     assert beats["input"] == (32 if module is direct else steps)  # unfolded, a frame is one beat
     assert ("3 frames at a time" in report(tmp_path / "net")[1]) == (module is coded)
+
+
+@pytest.mark.sim
+def test_a_membrane_that_nobody_reads_is_compared(tmp_path):
+    model = nn.Sequential(ActQuant(4, -2), LIF(3, -2, leak=(2,), order="spiker"), nn.Linear(4, 2), ActQuant(2, 0))
+    model[2].weight.data.zero_()
+    model[2].bias.data.fill_(1.0)
+    hwgen.build(model, (torch.zeros(3, 4),), out=tmp_path / "net")
+    x = torch.rand(9, 4) * 3
+    assert hwgen.verify(tmp_path / "net", x, simulator="icarus", inside=True)["inside"]["layer_1_kept"] == 36
+    path = tmp_path / "net/rtl/lif.v"
+    path.write_text(path.read_text().replace("? less_b[W:1] : left_a", "? less_b[W:1] : kept_n"))
+    assert hwgen.verify(tmp_path / "net", x, simulator="icarus", edited=True)["equal"] == 9
+    with pytest.raises(Mismatch, match="not all inside: first wrong layer layer_1 "):
+        hwgen.verify(tmp_path / "net", x, simulator="icarus", edited=True, inside=True)
 
 
 def _manifest(folder) -> dict:

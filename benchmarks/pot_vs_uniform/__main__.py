@@ -2,10 +2,13 @@
 
 The same convolution, LeNet-5 and ResNet-8 with weights of each format, on each engine, at equal folding and at an equal
 rate: what yosys counts, cycles, and how often the nets of the netlist change. A case that is in results.json is not
-done again, so the command may be stopped at any time; the tables of the document are made from that file.
+done again, so the command may be stopped at any time; the tables of the document are made from that file. With --again
+each is built, and what its netlist depends on is compared: where that is what was counted before, counts stay.
 """
 
 import fnmatch
+import hashlib
+import importlib.metadata
 import json
 import tempfile
 import time
@@ -21,8 +24,10 @@ from benchmarks.pot_vs_uniform.networks import FORMATS, frames, model
 from benchmarks.pot_vs_uniform.tables import write
 from benchmarks.pot_vs_uniform.toggles import measure
 from hwgen import BuildConfig, build
+from hwgen.board import read_board
 from hwgen.manifest import read_manifest
 from hwgen.synth import yosys
+from hwgen.synth.parts import parts_of
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
@@ -87,8 +92,42 @@ def folds_of(manifest: dict) -> dict[str, tuple[int, int]]:
     return {name: (one["lanes"], one["groups"]) for name, one in choices if one["engine"] == "lanes"}
 
 
-def run(case: Case, folder: Path, folds: dict | None) -> dict:
-    """Builds a case and counts it; folds -- by stage, those of the powers of two, for the others."""
+def sources(folder: Path, units: list[str], whole: bool) -> str:
+    """SHA-256 of all that the netlist of these units, or of the whole core, depends on."""
+    manifest = read_manifest(folder)
+    tool = [importlib.metadata.version("pyosys"), read_board(folder, manifest).device.yosys]
+    parts = parts_of(folder, manifest, manifest["core"], whole)
+    keys = [parts[-1].key(tool)] if whole else [part.key(tool) for part in parts if part.name in units]
+    return hashlib.sha256("".join(keys).encode()).hexdigest()
+
+
+def run(case: Case, folder: Path, folds: dict | None, before: dict) -> dict:
+    """Builds a case and counts it.
+
+    folds -- by stage, those of the powers of two, for the others
+    before -- what is known of the case, whose counts stay where the netlist is the same
+    """
+    _build(case, folder, folds)
+    manifest = read_manifest(folder)
+    units = manifest["units"]
+    if case.network.startswith("convolution"):  # behind it stands a reordering, which a network has once at its border
+        units = [next(unit for unit in units if unit["kind"] in ("term_lanes", "adder_graph"))]
+    estimate = {key: sum(unit["estimate"].get(key, 0) for unit in units) for key in ("LUT", "BRAM36", "DSP")}
+    result = {
+        "cycles": units[0]["cycles"] if len(units) == 1 else manifest["interval"],
+        "estimate": {key: round(number, 1) for key, number in estimate.items()},
+        "folds": {} if case.engine == "spatial" else folds_of(manifest),
+    }
+    if not case.counted:
+        return result
+    whole = case.counted == "whole" and len(units) > 1
+    result["sources"] = sources(folder, [unit["name"] for unit in units], whole)
+    if before.get("sources") == result["sources"] and ("toggles" in before or not case.toggles):
+        return result | {key: before[key] for key in ("counted", "toggles") if key in before}
+    return result | _counted(case, folder, None if whole else units[0]["name"])
+
+
+def _build(case: Case, folder: Path, folds: dict | None) -> None:
     spatial = case.engine == "spatial"
     config = BuildConfig(name="net", engine="spatial" if spatial else "lanes")
     if case.rate:
@@ -98,31 +137,25 @@ def run(case: Case, folder: Path, folds: dict | None) -> dict:
     network, example = model(case.network, case.format, case.percent, case.bits)
     with lanes_of(case.engine, folds):
         build(network, example, out=folder, config=config)
-    manifest = read_manifest(folder)
-    units = manifest["units"]
-    if case.network.startswith("convolution"):  # behind it stands a reordering, which a network has once at its border
-        units = [next(unit for unit in units if unit["kind"] in ("term_lanes", "adder_graph"))]
-    estimate = {key: sum(unit["estimate"].get(key, 0) for unit in units) for key in ("LUT", "BRAM36", "DSP")}
-    result = {
-        "cycles": units[0]["cycles"] if len(units) == 1 else manifest["interval"],
-        "estimate": {key: round(number, 1) for key, number in estimate.items()},
-        "folds": {} if spatial else folds_of(manifest),
-    }
+
+
+def _counted(case: Case, folder: Path, unit: str | None) -> dict:
+    """What yosys counts, and the toggles; unit -- the only one, or None: the core."""
     if case.counted == "parts":
-        found = yosys.synthesize(folder, top=manifest["core"], whole=False)["sum"]
-        result["counted"] = {key: found[key] for key in COUNTS}
-    elif case.counted:
-        unit = units[0]["name"] if len(units) == 1 else None
-        netlist = synthesize(folder, unit)
-        result["counted"] = {key: netlist.counts[key] for key in COUNTS}
-        if case.toggles:
-            result["toggles"] = asdict(measure(folder, unit, netlist.path, frames(case.network, FRAMES)))
-    return result
+        found = yosys.synthesize(folder, top=read_manifest(folder)["core"], whole=False)["sum"]
+        return {"counted": {key: found[key] for key in COUNTS}}
+    netlist = synthesize(folder, unit)
+    counted = {"counted": {key: netlist.counts[key] for key in COUNTS}}
+    if not case.toggles:
+        return counted
+    return counted | {"toggles": asdict(measure(folder, unit, netlist.path, frames(case.network, FRAMES)))}
 
 
 @click.command(help=__doc__)
 @click.option("--only", default="*", help="Cases that match this pattern, as '* / lut / fold / *'.")
-@click.option("--again", is_flag=True, help="Also those that are in results.json.")
+@click.option(
+    "--again", is_flag=True, help="Also those that are in results.json, counted where the netlist is another."
+)
 @click.option("--estimate", is_flag=True, help="Count nothing: a later run counts what has estimates only.")
 def main(only, again, estimate):
     console = Console(stderr=True)
@@ -137,7 +170,7 @@ def main(only, again, estimate):
         if not case.rate and case.engine != "spatial" and case.format != FORMATS[0]:
             folds = known[name.replace(case.format, FORMATS[0])]["folds"]
         with tempfile.TemporaryDirectory() as folder:
-            result = run(case, Path(folder) / "net", folds)
+            result = run(case, Path(folder) / "net", folds, known.get(name, {}))
         known = read_results() | {name: result}
         known = {str(one): known[str(one)] for one in cases() if str(one) in known}
         RESULTS.write_text(json.dumps(known, indent=1) + "\n")

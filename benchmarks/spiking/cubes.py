@@ -7,7 +7,7 @@ from torch import fx, nn
 
 from benchmarks.spatial.tables import table
 from benchmarks.spiking import programs
-from benchmarks.spiking.counts import operations
+from benchmarks.spiking.counts import ADDITION, MAC, operations
 from examples.common import Batches, train_float
 from examples.spiking.cubes import CLASSES, patches
 from hwgen.compress import Prepared, Recipe, Training, accuracy, convert, fit, prepare, to_spiking
@@ -27,8 +27,6 @@ VARIANTS: dict[str, tuple[tuple[str, ...], float, int]] = {
     "SNN, spikes cost": (("leak", "threshold"), 0.05, 1),
     "SNN, leak and threshold fixed": ((), 0.0, 1),
 }
-# pJ at 45 nm, of float32: Horowitz, Computing's energy problem (ISSCC 2014), as papers on spiking networks take them
-MAC, ADDITION = 4.6, 0.9
 
 
 def network(kind: str) -> nn.Sequential:

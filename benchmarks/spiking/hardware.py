@@ -1,8 +1,10 @@
 """Trained spiking networks as hardware: cycles a sample, what yosys counts, and every integer against PyTorch."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,15 @@ import torch
 
 from benchmarks.netlist import synthesize
 from benchmarks.spatial.tables import table
-from benchmarks.spiking import programs
+from benchmarks.spiking import programs, series
+from benchmarks.spiking.counts import ADDITION, MAC, traced
 from examples.spiking import cubes, respiration
 from examples.spiking.model import HERE, encode, test_data
-from hwgen import build, simulate, verify
+from hwgen import build, verify
 from hwgen.config import BuildConfig
 from hwgen.errors import BadInput
 from hwgen.flow import read_design
-from hwgen.load import load
+from hwgen.load import load, load_batch
 from hwgen.manifest import read_manifest
 from hwgen.simulate import check_run, run_frames
 
@@ -33,11 +36,13 @@ def _images(coding: str, steps: int) -> Callable[[int], np.ndarray]:
 
 @dataclass(frozen=True)
 class Hardware:
-    """program -- a file; frames -- of so many samples; goal -- what is asked of the build; samples -- simulated"""
+    """program -- a file; frames -- of so many samples; goal -- what is asked of the build; make -- trains the file
+    anew; samples -- simulated"""
 
     program: Path
     frames: Callable[[int], np.ndarray]
     goal: dict[str, Any]
+    make: Callable[[], None] | None = None
     samples: int = 100
 
 
@@ -49,6 +54,7 @@ def _patches(count: int) -> np.ndarray:
     return cubes.patches(count, 30)[0]
 
 
+RESPIRATION = partial(series.make, "respiration", 16)
 DIRECT = HERE / "mnist_128.pt2"
 BUILDS = {
     "MNIST 784-128-10, direct, T = 5, --lanes 16": Hardware(DIRECT, _images("direct", 5), {"lanes": 16}),
@@ -57,22 +63,21 @@ BUILDS = {
         programs.path("mnist / 784-400-10, direct / 0"), _images("direct", 5), {"lanes": 16}
     ),
     "MNIST 784-128-10, rate, T = 10, --lanes 16": Hardware(
-        programs.path("mnist / 784-128-10, rate / 0"), _images("rate", 10), {"lanes": 16}, 20
+        programs.path("mnist / 784-128-10, rate / 0"), _images("rate", 10), {"lanes": 16}
     ),
     "MNIST 784-128-10, rate, T = 10, linear1=spikes": Hardware(
         programs.path("mnist / 784-128-10, rate / 0"),
         _images("rate", 10),
         {"lanes": 16, "engine": "lanes,linear1=spikes"},
-        20,
     ),
     "respiration, T = 16, --lanes 16": Hardware(
-        programs.path("series / respiration / 16 steps"), _records, {"lanes": 16}
+        programs.path("series / respiration / 16 steps"), _records, {"lanes": 16}, RESPIRATION
     ),
     "respiration, one pass, 4 bits, --lanes 16": Hardware(
-        programs.path("series / respiration / one pass, 4 bits"), _records, {"lanes": 16}
+        programs.path("series / respiration / one pass, 4 bits"), _records, {"lanes": 16}, RESPIRATION
     ),
-    "patches, hybrid, T = 5, --lanes 16": Hardware(programs.path("cubes / hybrid / SNN"), _patches, {"lanes": 16}, 20),
-    "patches, 3-D, T = 5, --lanes 16": Hardware(programs.path("cubes / 3-D / SNN"), _patches, {"lanes": 16}, 20),
+    "patches, hybrid, T = 5, --lanes 16": Hardware(programs.path("cubes / hybrid / SNN"), _patches, {"lanes": 16}),
+    "patches, 3-D, T = 5, --lanes 16": Hardware(programs.path("cubes / 3-D / SNN"), _patches, {"lanes": 16}),
 }
 
 
@@ -80,59 +85,78 @@ def run(name: str) -> dict:
     """What a build takes, as yosys counts it, its cycles, and how many frames equal PyTorch's, with stalls."""
     torch.set_num_threads(1)
     own = BUILDS[name]
+    if not own.program.is_file() and own.make:
+        own.make()
     if not own.program.is_file():
         raise BadInput("the network is not trained yet", str(own.program), "do the run that trains it first")
     program, _ = load(str(own.program))
-    x = own.frames(own.samples)
+    made = own.frames(own.samples)
+    file = programs.FOLDER / f"{own.program.stem}, frames.npy"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.save(file, made)
+    x, _ = load_batch([str(file)])
+    assert isinstance(x, np.ndarray)
+    module, each = program.module().double(), len(x) // own.samples
+    with torch.no_grad():
+        want = torch.cat([module(sample) for sample in torch.from_numpy(x).double().split(each)])
     with tempfile.TemporaryDirectory(prefix="hwgen-spiking-") as work:
         folder = Path(work) / "net"
-        build(program, out=folder, config=BuildConfig(name="net", **own.goal))
-        y, _ = simulate(folder, x, simulator="verilator", stall=STALL)
-        module, each = program.module().double(), len(x) // own.samples
-        with torch.no_grad():
-            want = torch.cat([module(sample) for sample in torch.from_numpy(x).double().split(each)]).numpy()
-        icarus = verify(folder, x[: 2 * each], simulator="icarus", stall=STALL)
-        interval, spikes = _steady(folder, x)
+        graph = build(program, out=folder, config=BuildConfig(name="net", **own.goal)).graph
+        golden = graph.golden(torch.from_numpy(x))[0]
+        # the RTL's integers are the golden ones, in each place and time step, or this raises
+        inside = {}
+        for simulator in ("verilator", "icarus"):
+            result = verify(folder, x, simulator=simulator, stall=STALL, inside=True)
+            inside[simulator] = {"equal": result["equal"], "numbers": sum(result["inside"].values())}
+        interval, traces = _steady(folder, x)
         predicted = read_manifest(folder)["interval"]
         core, whole = synthesize(folder), synthesize(folder, border=True)
     return {
         "samples": own.samples,
-        "frames out": len(y),
-        "equal": int((y == want).reshape(len(y), -1).all(1).sum()),
-        "icarus": icarus["equal"],
+        "frames out": len(golden),
+        "equal": int((golden == want).reshape(len(golden), -1).all(1).sum()),
+        "simulated": inside,
         "interval": interval,
         "predicted": predicted,
-        "spikes": spikes,
+        "operations": traced(graph, traces, own.samples),
+        "sha256 of the frames": hashlib.sha256(file.read_bytes()).hexdigest(),
         "core": core.counts,
         "total": whole.counts,
         "tool": core.tool,
     }
 
 
-def _steady(folder: Path, x: np.ndarray) -> tuple[int, dict[str, float]]:
-    """Cycles from sample to sample without stalls; and spikes a number of each stream of spikes, by its tensor, counted
-    in what moved in the running RTL."""
+def _steady(folder: Path, x: np.ndarray) -> tuple[int, dict[str, torch.Tensor]]:
+    """Cycles from sample to sample without stalls; and the integers of each tensor, as the running RTL sent them."""
     design = read_design(folder)
     frames, modes = check_run(folder, design, x, "verilator", 0.0)
     run = run_frames(folder, design, frames, "verilator", 0.0, 1, traced=True, modes=modes)
-    kinds = design.graph.types()
-    found = {}
-    for stream in design.streams():
-        if (kinds[stream.tensor].qtype.low, kinds[stream.tensor].qtype.high) == (0, 1):
-            found[stream.tensor] = float(stream.order.unflatten(run.traces[stream.name]).double().mean())
-    return run.interval or run.cycles, found
+    streams = {stream.tensor: stream for stream in design.streams()}
+    values = {name: stream.order.unflatten(run.traces[stream.name]) for name, stream in streams.items()}
+    return run.interval or run.cycles, values
 
 
 def tables(results: dict) -> str:
-    rows = []
+    rows, counts = [], []
     for name in BUILDS:
         if found := results.get(f"hardware / {name}"):
             sizes = [f"{found['core'][key]:,g}" for key in COUNTS]
             equal = f"{found['equal']} of {found['frames out']}"
             cycles = f"{found['interval']:,}"
-            rows.append((name, cycles, f"{found['interval'] / 100:.1f}", *sizes, f"{found['total']['LUT']:,g}", equal))
-    head = ("build", "cycles a sample", "us at an assumed 100 MHz", *COUNTS, "LUT with the AXI border", "samples equal")
-    return table(head, rows)
+            inside = {kind: f"{one['equal']}, {one['numbers']:,} numbers" for kind, one in found["simulated"].items()}
+            total = f"{found['total']['LUT']:,g}"
+            rows.append((name, cycles, f"{found['interval'] / 100:.1f}", *sizes, total, equal, *inside.values()))
+            of = found["operations"]
+            if of["spikes"]:
+                fired = ", ".join(f"{layer:.2f}" for layer in of["spikes"])
+                ratio = of["macs"] * MAC / (of["first"] * MAC + of["additions"] * ADDITION)
+                numbers = [f"{of[key]:,.0f}" for key in ("macs", "first", "additions")]
+                counts.append((name, fired, *numbers, f"{ratio:.2f}"))
+    head = ("build", "cycles a sample", "us at an assumed 100 MHz", *COUNTS, "LUT with the AXI border")
+    of = ("samples equal PyTorch's", "frames on Verilator, with stalls", "on Icarus")
+    counted = ("build", "spikes a neuron, by layer", "MACs, every layer once", "of layer 1", "additions")
+    ratio = "energy of the CNN / SNN, by formula"
+    return "\n".join((table((*head, *of), rows), table((*counted, ratio), counts)))
 
 
 # what abstracts say: the network on MNIST, accuracy, time an image, size

@@ -102,18 +102,36 @@ def data(name: str, seed: int) -> tuple[Data, Data, Data]:
     return (x[kept:], y[kept:]), (x[:kept], y[:kept]), (scaled(xt), yt)
 
 
-def run(name: str, seed: int) -> dict:
-    """Accuracies in % of a seed: the CNN in float, on grids, and spiking by steps; early exit; operations a record."""
-    torch.set_num_threads(1)
+def _float(name: str, seed: int) -> tuple[Batches, nn.Module]:
+    """Batches to train with, and the CNN in float."""
     own = SERIES[name]
-    train, validation, test = data(name, seed)
 
     def disturb(x: Tensor) -> Tensor:
         return (x + own.noise * torch.randn_like(x)).clamp(0, 1) if own.noise else x
 
-    batches = Batches(*train, own.batch, disturb)
+    batches = Batches(*data(name, seed)[0], own.batch, disturb)
+    return batches, train_float(own.network(), batches, epochs=own.epochs[0], rate=2e-3, seed=seed)
+
+
+def make(name: str, steps: int) -> None:
+    """The programs of seed 0 for so many steps: spiking, and in one pass."""
+    batches, model = _float(name, 0)
+    _save(name, steps, _trained(model, batches, SERIES[name].epochs[1], 4e-3, 0, LEVELS[steps]), batches)
+
+
+def _save(name: str, steps: int, network: fx.GraphModule, batches: Batches) -> None:
+    sample = torch.from_numpy(data(name, 0)[2][0][:1])
+    programs.save(f"series / {name} / {steps} steps", to_spiking(network, batches, steps), sample)
+    programs.save(f"series / {name} / one pass, {LEVELS[steps]} bits", network, sample)
+
+
+def run(name: str, seed: int) -> dict:
+    """Accuracies in % of a seed: the CNN in float, on grids, and spiking by steps; early exit; operations a record."""
+    torch.set_num_threads(1)
+    own = SERIES[name]
+    _, validation, test = data(name, seed)
     checked = Batches(*test, 500)
-    model = train_float(own.network(), batches, epochs=own.epochs[0], rate=2e-3, seed=seed)
+    batches, model = _float(name, seed)
     found: dict = {"CNN": accuracy(model, checked), "records": len(test[1])}
     found["ReLU"] = _spiking(model, batches, validation, test)
     networks = {}
@@ -123,9 +141,7 @@ def run(name: str, seed: int) -> dict:
         result["one pass"] = accuracy(network, checked)
         found[f"for {steps} steps"] = result
         if seed == 0:
-            sample = torch.from_numpy(test[0][:1])
-            programs.save(f"series / {name} / {steps} steps", to_spiking(network, batches, steps), sample)
-            programs.save(f"series / {name} / one pass, {bits} bits", network, sample)
+            _save(name, steps, network, batches)
     network = _trained(to_spiking(networks[8], batches, 8), batches, own.epochs[2], 1e-3, seed)
     found["for 8 steps"]["trained on"] = accuracy(network, checked)
     return found

@@ -22,7 +22,8 @@ from hwgen.cli.terminal import imports, stages
 @seed_option
 @mode_option
 @edited_option
-def verify(folder, sources, count, simulator, stall, seed, mode, edited):
+@click.option("--inside", is_flag=True, help="Compare what runs inside and what neurons keep of each step, too.")
+def verify(folder, sources, count, simulator, stall, seed, mode, edited, inside):
     """Compare the RTL in DIR with the golden integers, frame by frame.
 
     Exits 0 when all are equal. When one differs, every stream is recorded and the first wrong layer, channel and pixel
@@ -34,7 +35,7 @@ def verify(folder, sources, count, simulator, stall, seed, mode, edited):
 
     x, labels = load_batch(sources, count)
     with stages("verify", folder, f" on {simulator}"):
-        options = {"stall": stall, "seed": seed, "mode": mode}
+        options = {"stall": stall, "seed": seed, "mode": mode, "inside": inside}
         result = compare(folder, x, labels=labels, simulator=simulator, edited=edited, **options)
     accuracy = f", accuracy {result['accuracy']:.2%}" if "accuracy" in result else ""
     if result["edited"]:
@@ -45,6 +46,9 @@ def verify(folder, sources, count, simulator, stall, seed, mode, edited):
         f"{folder}: bit-exact {result['equal']} of {result['frames']} frames, {result['cycles']} cycles, "
         f"the first frame after {result['latency']} (predicted {result['predicted_latency']}){accuracy}"
     )
+    if inside:
+        numbers = sum(result["inside"].values())
+        click.echo(f"inside: {numbers:,} numbers of {len(result['inside'])} streams and memories of neurons are equal")
     for number, count in enumerate(result["modes"]):
         share = result["accuracy_of_modes"][number] if "accuracy_of_modes" in result else None
         click.echo(f"mode {number}: {count} frames" + ("" if share is None else f", accuracy {share:.2%}"))

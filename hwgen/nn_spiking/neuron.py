@@ -77,26 +77,30 @@ def integrate(
         if back is not None and sent:
             step = step + back(sent[-1])
         current = step if neuron.synapse is None else leaked(current, neuron.synapse) + step
+        fired = None if level is None or neuron.order == "now" else fires(v)
+        u = left(v, fired, level, neuron, leaked) + current
         if level is None:
-            out = v = leaked(v, neuron.leak) + current
+            out = v = u
         elif neuron.order == "now":
-            u = leaked(v, neuron.leak) + current
             out = fires(u)
             v = _reset(u, out, level, neuron)
         else:
-            fired = fires(v)
-            if neuron.order == "late":
-                base = v * (1 - fired.detach()) if neuron.reset == "zero" else v
-                v = leaked(base, neuron.leak) + current
-                v = v - level * fired.detach() if neuron.reset == "subtract" else v
-                out = fires(v)
-            else:
-                kept = fired.detach()
-                v = _reset(v, fired, level, neuron) * kept + leaked(v, neuron.leak) * (1 - kept) + current
-                out = fired
+            out, v = fired if neuron.order == "spiker" else fires(u), u
         sent.append(out)
         membranes.append(v)
     return torch.stack(sent, 1), torch.stack(membranes, 1)
+
+
+def left(v: Tensor, fired: Tensor | None, level: Tensor | None, neuron: Neuron, leaked: Leaked) -> Tensor:
+    """What the next step adds its currents to, of membranes v behind a step; fired -- fires(v), of other orders than
+    "now". No gradient goes through it."""
+    if fired is None or level is None:
+        return leaked(v, neuron.leak)
+    fired = fired.detach()
+    if neuron.order == "spiker":
+        return _reset(v, fired, level, neuron) * fired + leaked(v, neuron.leak) * (1 - fired)
+    kept = leaked(v * (1 - fired) if neuron.reset == "zero" else v, neuron.leak)
+    return kept - level * fired if neuron.reset == "subtract" else kept
 
 
 def _reset(u: Tensor, fired: Tensor, level: Tensor, neuron: Neuron) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
 from hwgen.ir import Op, TensorType
 from hwgen.nn_spiking import LI, LIF
-from hwgen.nn_spiking.neuron import Neuron, integrate, shifts_of
+from hwgen.nn_spiking.neuron import Neuron, integrate, left, shifts_of
 from hwgen.ops import imports
 from hwgen.ops.quantize import RESULT_BITS, UNBOUNDED, Quantize
 from hwgen.qtype import QType, signed_width
@@ -119,6 +119,18 @@ class Li(Op):
 
     def _level(self) -> torch.Tensor | None:
         return None
+
+    def kept(self, kind: TensorType, x: torch.Tensor) -> torch.Tensor:
+        """What a neuron keeps behind each step, int64 as x: what the next one adds its currents to; of order "spiker"
+        above that, from bit `bits` on, whether it fires."""
+        return self.kept_of(kind, self._run(kind, x)[1])
+
+    def kept_of(self, kind: TensorType, membranes: torch.Tensor) -> torch.Tensor:
+        """That of membranes behind each step."""
+        neuron, level = self.neuron, self._level()
+        fired = None if level is None or neuron.order == "now" else neuron.fires(membranes, level).long()
+        words = left(membranes, fired, level, neuron, neuron.leaked) & ((1 << self.bits(kind)) - 1)
+        return words if fired is None or neuron.order != "spiker" else words | fired << self.bits(kind)
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,15 @@ class RecurrentLif(Op):
         return self.lif.infer(self.added(x))
 
     def eval(self, types, x):
-        kind = self.currents(types[0])
+        return self._run(types[0], x)[0]
+
+    def kept(self, x: TensorType, values: torch.Tensor) -> torch.Tensor:
+        """What a neuron keeps behind each step: `Lif.kept`."""
+        return self.lif.kept_of(self.added(x), self._run(x, values)[1])
+
+    def _run(self, x: TensorType, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(spikes, the membranes behind each step), int64 as values."""
+        kind = self.currents(x)
         up = kind.exponent - self.exponent
         neuron = Neuron(
             self.steps,
@@ -134,8 +142,9 @@ class RecurrentLif(Op):
         def back(spikes: torch.Tensor) -> torch.Tensor:
             return (spikes.double() @ matrix).long() << worth  # exact: sums of 48 bits
 
-        currents = (x << (types[0].exponent - kind.exponent + up)).reshape(-1, self.steps, len(self.weight))
-        return integrate(currents, neuron, level, neuron.leaked, fires, back)[0].reshape(x.shape)
+        currents = (values << (x.exponent - kind.exponent + up)).reshape(-1, self.steps, len(self.weight))
+        spikes, membranes = integrate(currents, neuron, level, neuron.leaked, fires, back)
+        return spikes.reshape(values.shape), membranes.reshape(values.shape)
 
 
 @imports("hwgen.recurrent_lif.default")

@@ -107,7 +107,7 @@ class LayerNorm(ChannelUnit):
         s, v, r, n = p["S_W"], self.variance_bits, self.root_bits, self.channels
         products = v + sum(luts for luts, _ in self._products)
         sums = s + (s + 2) * constant_adders(n + 1) + (s + 2) * (n > 1) + (s + 1) * (1 + constant_adders(n))
-        root = v + 3 * (v + r) + r  # three times v, what is left and stays of it, what the next digit takes, digits
+        root = v + 4 * (v + r) + r  # three times v, what is left and stays of it, what either digit takes next, digits
         moved = p["ROUNDED_W"] * -(-self.zeros // 2) + p["ROUNDED_W"] + p["OUT_W"]
         control = 3 * ceil_log2(n) + 2 * ceil_log2(self.zeros + 1) + 22
         luts = fifo["LUT"] + (0 if self.slices else products) + sums + root + moved + control

@@ -76,6 +76,13 @@ class Neurons(BeatByBeat):
         return self.op.bits(self.stage.x)
 
     @property
+    def keeps(self) -> int:  # type: ignore[override]
+        return self.bits + (isinstance(self.op, Lif) and self.op.order == "spiker")
+
+    def kept(self, x):
+        return self.op.kept(self.stage.x, x)
+
+    @property
     def block_ram(self) -> bool:
         """Whether the membranes are in a block RAM."""
         return self.device.prefers_block(self.order.beats, self.order.side * self.bits)
@@ -133,7 +140,7 @@ class Neurons(BeatByBeat):
             each += bits * (op.reset != "none") + -(-bits // 5) + (op.order == "spiker")
             each += 0 if self.rom is None else bits + bits // 6
         luts = 6 + ceil_log2(beats) + ceil_log2(op.steps) + side * each
-        word = side * (bits + (isinstance(op, Lif) and op.order == "spiker"))
+        word = side * self.keeps
         blocks = 0.0
         if self.block_ram:
             blocks += self.device.block_memory(beats, word)[0]

@@ -11,6 +11,7 @@ from hwgen.ops.quantize import clamp_ends, end_parameters
 from hwgen.qtype import ceil_log2, signed_width
 from hwgen.stage import Stage
 from hwgen.stream import Order
+from hwgen.units.product import product_rows
 from hwgen.units.unit import Unit
 from hwgen.verilog import signed64
 from hwgen.walks import HANDOVER, Ring, Rings, Rows, Step, Walk
@@ -56,7 +57,14 @@ class MatMul(Unit):
 
     @property
     def latency(self):  # type: ignore[override]
-        return 8 + (self._words > self.device.lut_depth)  # block RAM has a register behind it
+        between = 0 if self.slices else self._product[1] - 2  # clocks of a product, against those of a slice
+        return 8 + between + (self._words > self.device.lut_depth)  # block RAM has a register behind it
+
+    @cached_property
+    def _product(self) -> tuple[int, int]:
+        """LUTs and rows of a product of a lane in lookup tables."""
+        a, b = (side.qtype for side in self.stage.types)
+        return product_rows(a.bits, a.signed, b.bits, b.signed)
 
     @property
     def _words(self) -> int:
@@ -179,11 +187,11 @@ class MatMul(Unit):
         counters = 3 * ceil_log2(k) + ceil_log2(stripe) + ceil_log2(a_columns) + ceil_log2(b_columns)
         lane = self.stage.y.qtype.bits + 3
         if not self.slices:
-            lane += 1.6 * a.qtype.bits * b.qtype.bits + self.numbers["W"]
+            lane += self._product[0] + self.numbers["W"]
         luts_a, blocks_a = self._memory(self.ring, a.qtype.bits, 1)
         luts_b, blocks_b = self._memory(ROWS_HELD << ceil_log2(stripe), b.qtype.bits, self.lanes)
         return {
-            "LUT": round(40 + 1.9 * counters + self.lanes * lane + luts_a + luts_b),
+            "LUT": round((40 if self.slices else 25) + 1.9 * counters + self.lanes * lane + luts_a + luts_b),
             "BRAM36": blocks_a + blocks_b,
             "DSP": -(-self.lanes // self.per_slice) if self.slices else 0,
         }

@@ -11,6 +11,7 @@ from hwgen.qtype import ceil_log2, signed_width
 from hwgen.rom import LUT_WORDS, Rom
 from hwgen.stage import Stage
 from hwgen.stream import Order
+from hwgen.units.product import product_rows
 from hwgen.units.unit import Unit
 from hwgen.walks import Step, Walk
 
@@ -184,9 +185,14 @@ class Recurrent(Unit):
 
     @property
     def _start(self) -> int:
-        """START, and a register more where the matrix or the vector is in block RAM."""
+        """START, a register more where the matrix or the vector is in block RAM, and those of a product's rows."""
         words = max(self.op.units * self.op.gates // self.lanes * self.op.units, 2 << ceil_log2(self.op.units))
-        return START + (words > LUT_WORDS)
+        return START + (words > LUT_WORDS) + (0 if self.slices else self._product[1] - 2)
+
+    @cached_property
+    def _product(self) -> tuple[int, int]:
+        """LUTs and rows of a product of the matrix in lookup tables."""
+        return product_rows(self.op.hidden_bits, True, self.weight_bits, True)
 
     @property
     def _finish(self) -> int:
@@ -238,7 +244,7 @@ class Recurrent(Unit):
         if op.kind == "gru":
             luts += 3.1 * (self.product_bits + op.hidden_bits + op.activation_bits)
         if not self.slices:
-            luts += self.lanes * (2.3 * self.weight_bits * op.hidden_bits + self.sum_bits)
+            luts += 24 + self.lanes * (self._product[0] + self.sum_bits)
             luts += products * (2.3 * (op.activation_bits + 2) * op.factor_bits + self.product_bits)
         memories = [self._rom(rom) for rom in self.memories.values()]
         memories.append(self._ram(2 << max(1, ceil_log2(op.units)), op.hidden_bits))

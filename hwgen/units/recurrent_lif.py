@@ -30,6 +30,7 @@ class RecurrentLif(Unit):
     device: Device
     module = "recurrent_lif"
     rigid = True
+    keeper = "u_lif."
 
     @property
     def name(self) -> str:
@@ -65,6 +66,13 @@ class RecurrentLif(Unit):
         return Neurons(
             Stage.alone(self.name, self.op.li, None, self.op.currents(self.stage.x)), self.out_order, self.device
         )
+
+    @property
+    def keeps(self) -> int:  # type: ignore[override]
+        return self.neurons.keeps
+
+    def kept(self, x):
+        return self.op.kept(self.stage.x, x)
 
     @cached_property
     def weight_bits(self) -> int:

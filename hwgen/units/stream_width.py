@@ -59,7 +59,6 @@ class StreamNarrow(Unit):
     module = "stream_narrow"
     votes = True
     protects = EVERYTHING
-    instant = False
     rigid = True
 
     @property

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from hwgen.ir import Op
 from hwgen.rom import Rom
@@ -30,6 +31,8 @@ class Unit:
     loadable      whether a host writes its list: then it is a LoadableUnit
     by_mode       whether it is another in each mode of a frame, and has `modes` of rtl/mode_ring.v at a port
     leaves_out    modules of rtl/ that its parameters keep out of what is below it
+    keeps         None, or the bits of what it keeps of each activation from frame to frame: see `kept`
+    keeper        the instance in it that does, with a dot behind it: its wires `write` and `keep`, a beat a clock
     over          None, or what its port `over` is, which tells that a sample of time steps has ended: input or output
     """
 
@@ -51,6 +54,8 @@ class Unit:
     loadable: bool = False
     by_mode: bool = False
     leaves_out: frozenset[str] = frozenset()
+    keeps: int | None = None
+    keeper: str = ""
     over: str | None = None
 
     @property
@@ -101,6 +106,11 @@ class Unit:
     def with_ring(self, depth: int) -> "Unit":
         """The unit that reads the modes of so many frames."""
         return self
+
+    def kept(self, x: Tensor) -> Tensor:
+        """What it keeps of each activation behind each frame, as unsigned numbers [N, channels, rows, columns], for the
+        integers of its input; of units that say how many bits it `keeps`."""
+        raise NotImplementedError(f"{type(self).__name__}.kept")
 
     def cycles(self) -> int:
         """Cycles between two frames when nothing else holds the unit up; the most, where they depend on the data."""
