@@ -183,13 +183,18 @@ NETWORKS: dict[str, Made] = {
 }
 
 
-def measure(name: str, folder: Path, known: dict, again: bool) -> dict:
-    """Of each unit of a network its kind and depths."""
+def build_network(name: str, folder: Path) -> None:
+    """Builds one of NETWORKS."""
     model, shape, options, within = NETWORKS[name]
     with within():
         net = weighed(model())
         dtype = torch.float64 if isinstance(net, Scaled) else next(net.parameters(), torch.zeros(1)).dtype
         build(net, (torch.zeros(shape, dtype=dtype),), out=folder, config=BuildConfig(name="net", **options))
+
+
+def measure(name: str, folder: Path, known: dict, again: bool) -> dict:
+    """Of each unit of a network its kind and depths."""
+    build_network(name, folder)
     manifest = read_manifest(folder)
     sources = sources_digest(folder, manifest)
     if not again and known.get("sources") == sources:
