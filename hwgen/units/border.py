@@ -15,7 +15,7 @@ A_LAYER = 2  # ... and what chooses between the layers
 LOAD_STREAM = 25  # over a stream too
 WATCHED, A_WATCHED = 176, 4  # what tells of flipped bits
 VOTES = 235  # of control that is kept three times
-MODES = 10  # the register of the mode
+MODES = 24  # the register of the mode
 
 
 Widths = tuple[int, int, int]  # bits of a stream inside, of a beat in words of the host, and of the port
