@@ -114,6 +114,7 @@ def _exact(unit: TermLanes) -> int:
         + _scaler_luts(unit)
         + _check_luts(unit)
         + _turn_luts(unit)
+        + _mode_luts(unit)
         + unit.control_bits * unit.protect.tmr
     )
 
@@ -281,6 +282,14 @@ def _turn_luts(unit: TermLanes) -> int:
     whole = channels & (channels - 1) == 0
     bits = ceil_log2(channels) - ((step & -step).bit_length() - 1) if whole else 2 * ceil_log2(channels)
     return ceil_log2(unit.epitome.times) + bits * (1 + unit.fold.groups)
+
+
+def _mode_luts(unit: TermLanes) -> int:
+    """Of several modes: where each list begins and ends, which is part of a short list's tables, and the ends of results
+    where these differ."""
+    bits, ends = ceil_log2(unit.rom_shape[0]), len(unit.mode_ends)
+    lists = 2 + 5 * bits // 2 if unit.stage.modes and bits > MOST_INPUTS else 0
+    return lists + (unit.fold.size * (ends + unit.stage.y.qtype.bits) if ends else 0)
 
 
 def _copies(unit: TermLanes) -> int:
