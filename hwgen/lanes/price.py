@@ -285,7 +285,7 @@ def _turn_luts(unit: TermLanes) -> int:
 
 
 def _mode_luts(unit: TermLanes) -> int:
-    """Of several modes: where each list begins and ends, which is part of a short list's tables, and the ends of results
+    """Of several modes: where each begins and ends, which is part of a short list's tables, and the ends of results
     where these differ."""
     bits, ends = ceil_log2(unit.rom_shape[0]), len(unit.mode_ends)
     lists = 2 + 5 * bits // 2 if unit.stage.modes and bits > MOST_INPUTS else 0
