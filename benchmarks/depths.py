@@ -27,7 +27,7 @@ from hwgen.config import BuildConfig
 from hwgen.engines import engines
 from hwgen.folder import sources_digest
 from hwgen.manifest import read_manifest
-from hwgen.nn import GRU, LIF, LSTM, RNN, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
+from hwgen.nn import GRU, LIF, LSTM, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
 from hwgen.nn_spiking import RecurrentLIF
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -175,11 +175,8 @@ NETWORKS: dict[str, Made] = {
     "factors": (Scaled, (1, 4, 12, 12), {"engine": "lanes", "lanes": 8}, ExitStack),
     "product of matrices": (lambda: Sequence(None), SERIES, {}, lambda: slices(0, 4)),
     "product of matrices, in DSP slices": (lambda: Sequence(None), SERIES, {}, lambda: slices(1, 4)),
-    "RNN": (lambda: Sequence(RNN), SERIES, {}, lambda: slices(0, 4)),
     "LSTM": (lambda: Sequence(LSTM), SERIES, {}, lambda: slices(0, 4)),
-    "LSTM, in DSP slices": (lambda: Sequence(LSTM), SERIES, {}, lambda: slices(1, 4)),
     "GRU": (lambda: Sequence(GRU), SERIES, {}, lambda: slices(0, 4)),
-    "GRU, in DSP slices": (lambda: Sequence(GRU), SERIES, {}, lambda: slices(1, 4)),
     "time steps": (time_steps, (1, 64), {"lanes": 4}, ExitStack),
     "spikes that come back": (comes_back, (1, 32), {"lanes": 4}, ExitStack),
     "lists for spikes": (spikes, (1, 128), {"engine": "spikes", "lanes": 4}, ExitStack),
