@@ -92,6 +92,7 @@ def estimate(unit: TermLanes) -> dict[str, float]:
 def features(unit: TermLanes) -> dict[str, float]:
     """What the LUTs of the unit depend on, by the names in FACTORS."""
     exact = _exact(unit) + _requantize_luts(unit) + _entry_luts(unit) + 2 * _count_luts(unit.rows.ring)
+    exact += _turn_luts(unit) + _mode_luts(unit)
     return {
         "exact": exact,
         **_sequencer(unit),
@@ -113,8 +114,6 @@ def _exact(unit: TermLanes) -> int:
         + unit.memory.luts(*unit.rom_shape, unit.device)
         + _scaler_luts(unit)
         + _check_luts(unit)
-        + _turn_luts(unit)
-        + _mode_luts(unit)
         + unit.control_bits * unit.protect.tmr
     )
 
