@@ -165,6 +165,9 @@ module axil_registers #(
         if (LAYERS > 256) begin : gen_check_layers
             axil_registers_LAYERS_must_be_up_to_256 error_i ();
         end
+        if (LOAD_STREAM != 0 && LAYERS == 0) begin : gen_check_load_stream
+            axil_registers_LAYERS_must_be_1_or_more_with_a_LOAD_STREAM error_i ();
+        end
         if (WATCHED > 1024) begin : gen_check_watched
             axil_registers_WATCHED_must_be_up_to_1024 error_i ();
         end
@@ -339,6 +342,8 @@ module axil_registers #(
     // what is read, and whether there is something to read
     reg  [31:0] value_d;
     reg         known_d;
+    reg  [31:0] first_d;                // of the first sixteen words
+    reg  [31:0] other_d;
     reg  [31:0] beats_d;                // of a stream that is not the first
     reg         has_beats_d;
     reg  [31:0] watch_d;                // of what was found
@@ -387,46 +392,55 @@ module axil_registers #(
                 has_watch_d = 1'b1;
             end
         end
+        // the first sixteen words, then the others: of one case yosys 0.70 makes a multiplexer that looks at four bits of
+        // the address alone
+        case (s_axi_araddr[5:2])
+            4'h0: first_d = ID;
+            4'h1: first_d = VERSION;
+            4'h2: first_d = 32'd0;
+            4'h3: first_d = {28'd0, unloaded_q, tlast_error, done, busy};
+            4'h4: first_d = frames_q;
+            4'h5: first_d = frames_in;
+            4'h6: first_d = frames_out;
+            4'h7: first_d = cycles[31:0];
+            4'h8: first_d = cycles[63:32];
+            4'h9: first_d = input_stalls[31:0];
+            4'hA: first_d = input_stalls[63:32];
+            4'hB: first_d = output_stalls[31:0];
+            4'hC: first_d = output_stalls[63:32];
+            4'hD: first_d = starved[31:0];
+            4'hE: first_d = starved[63:32];
+            default: first_d = IN_BEATS[31:0];
+        endcase
         known_d = 1'b1;
         case (s_axi_araddr[11:2])
-            10'h000: value_d = ID;
-            10'h001: value_d = VERSION;
-            CONTROL: value_d = 32'd0;
-            10'h003: value_d = {28'd0, unloaded_q, tlast_error, done, busy};
-            FRAMES:  value_d = frames_q;
-            10'h005: value_d = frames_in;
-            10'h006: value_d = frames_out;
-            10'h007: value_d = cycles[31:0];
-            10'h008: value_d = cycles[63:32];
-            10'h009: value_d = input_stalls[31:0];
-            10'h00A: value_d = input_stalls[63:32];
-            10'h00B: value_d = output_stalls[31:0];
-            10'h00C: value_d = output_stalls[63:32];
-            10'h00D: value_d = starved[31:0];
-            10'h00E: value_d = starved[63:32];
-            10'h00F: value_d = IN_BEATS[31:0];
-            10'h010: value_d = OUT_BEATS[31:0];
-            10'h011: value_d = BUILD_ID;
-            10'h012: value_d = LAYERS;
-            INTERRUPT: value_d = {29'd0, told};
-            INTERRUPT_ENABLE: value_d = {29'd0, enable_q};
+            10'h010: other_d = OUT_BEATS[31:0];
+            10'h011: other_d = BUILD_ID;
+            10'h012: other_d = LAYERS;
+            INTERRUPT: other_d = {29'd0, told};
+            INTERRUPT_ENABLE: other_d = {29'd0, enable_q};
             default: begin
-                value_d = beats_d | watch_d;
+                other_d = beats_d | watch_d;
                 known_d = LAYERS != 0;
                 case (s_axi_araddr[11:2])
-                    LOAD_LAYER: value_d = {24'd0, load_layer_q};
-                    LOAD_WORDS: value_d = 32'd0;
-                    LOAD_DATA:  value_d = 32'd0;
-                    10'h016:    value_d = load_check_q;
-                    10'h017:    value_d = {31'd0, selected_loaded && settle_q == 4'd0};
+                    LOAD_LAYER: other_d = {24'd0, load_layer_q};
+                    LOAD_WORDS: other_d = 32'd0;
+                    LOAD_DATA:  other_d = 32'd0;
+                    10'h016:    other_d = load_check_q;
+                    10'h017:    other_d = {31'd0, selected_loaded && settle_q == 4'd0};
                     default:    known_d = has_beats_d || has_watch_d;
                 endcase
                 if (MODES > 1 && s_axi_araddr[11:3] == MODE[9:1]) begin
-                    value_d = s_axi_araddr[2] ? {{(32-MODE_W){1'b0}}, mode} : MODES;
+                    other_d = s_axi_araddr[2] ? {{(32-MODE_W){1'b0}}, mode} : MODES;
                     known_d = 1'b1;
                 end
             end
         endcase
+        value_d = other_d;
+        if (s_axi_araddr[11:6] == 6'd0) begin
+            value_d = first_d;
+            known_d = 1'b1;
+        end
     end
 
     // data: no reset, counts only with its valid bit

@@ -280,6 +280,9 @@ def test_nettype_does_not_leak(path):
         ("term_lanes", {"LANES": 0}, "term_lanes_LANES_must"),
         ("term_lanes", {"REACH_ROWS": 5, "ROWS": 34}, "term_lanes_RING_must"),
         ("term_lanes", {"PAD_BOTTOM": 3}, "term_lanes_RING_must"),
+        ("port_in", {"PORT": 24}, "port_in_PORT_must"),
+        ("port_out", {"WORD": 4}, "port_out_WORD_must"),
+        ("axil_registers", {"LOAD_STREAM": 1}, "axil_registers_LAYERS_must"),
     ],
 )
 def test_parameters_that_cannot_work_are_named(module, config, says, tmp_path):
@@ -290,7 +293,7 @@ def test_parameters_that_cannot_work_are_named(module, config, says, tmp_path):
     assert done.returncode and f"Unknown module type: {says}" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", ["axil_registers", "dataflow_controller"])
+@pytest.mark.parametrize("module", ["axil_registers", "dataflow_controller", "port_in", "port_out"])
 def test_yosys_infers_no_latch_at_the_border(module, tmp_path):
     """A variable of a loop in one branch of a case is one."""
     for n, config in enumerate(import_module(f"bench_{module}").CONFIGS):
