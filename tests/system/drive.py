@@ -1,5 +1,5 @@
-"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] [WEIGHTS.bin] [mode=N] [batch=N] runs all
-arrays of X, in their order."""
+"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] [WEIGHTS.bin] [mode=N] [batch=N] runs
+all arrays of X, in their order."""
 
 import sys
 
