@@ -3,13 +3,14 @@
     python -m benchmarks.clock [--only NAME] [--commit HASH] [--seeds N] [--again]
 
 Each network is built, its units and its core are placed and routed (`hwgen synth --tool nextpnr`), and mapped for the
-board with yosys, where `benchmarks.depth` counts LUTs and carry chains between registers. `--commit` does so for what
-another commit builds, with the tools of this one; a row of the table tells the commits apart. Results are in
-clock.json, by network and commit; what is built as it was is not measured again without --again. The tables of
-docs/clock.md are made from that file.
+board with yosys, where `benchmarks.depth` counts LUTs and carry chains between registers; of a spatial network only the
+core is placed. `--commit` does so for what another commit builds, with the tools of this one; a row of the table tells
+the commits apart. Results are in clock.json, by network and commit; what is built as it was is not measured again
+without --again. The tables of docs/clock.md are made from that file.
 """
 
 import fnmatch
+import functools
 import subprocess
 import sys
 import tempfile
@@ -71,11 +72,15 @@ def sources(commit: str | None) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
-def measure(folder: Path, seeds: int, jobs: int, router: str) -> dict:
+def measure(folder: Path, seeds: int, jobs: int, alone: bool) -> dict:
     """Of each unit of a build, and the core, by name: what the ECP5 takes, its clocks by seed, its slowest path, and
-    the depths on the board's family."""
-    placed = nextpnr.place_and_route(folder, jobs, lambda text: click.echo(text, err=True), seeds=seeds, router=router)
-    depths = depth.measure(folder, whole=True, jobs=jobs)
+    the depths on the board's family.
+
+    alone -- nothing but the core, placed by the router for large ones, and no depths: for what takes hours else
+    """
+    place = functools.partial(nextpnr.place_and_route, folder, jobs, lambda text: click.echo(text, err=True))
+    placed = place(seeds=seeds, router=nextpnr.ROUTERS[alone], units=not alone)
+    depths = {} if alone else depth.measure(folder, whole=True, jobs=jobs)
     parts = {unit["name"]: unit for unit in placed["units"]} | {"core": placed["core"]}
     return {
         name: {
@@ -83,7 +88,7 @@ def measure(folder: Path, seeds: int, jobs: int, router: str) -> dict:
             "fmax_mhz": part["fmax_mhz"],
             "fmax_by_seed": part["fmax_by_seed"],
             "path": part["path"],
-            "depth": {key: path and [path.luts, path.chains, path.text] for key, path in depths[name].items()},
+            "depth": {key: path and [path.luts, path.chains, path.text] for key, path in depths.get(name, {}).items()},
         }
         for name, part in parts.items()
     }
@@ -100,11 +105,12 @@ def tables(results: dict) -> str:
             spread = f"{min(clocks)} to {max(clocks)} of {len(clocks)}" if clocks else "-"
             counts = [f"{part['resources'][count]:,}" for count in COUNTS]
             placed.append((*row, *counts, f"{part['fmax_mhz'] or '-'}", spread))
-            depths.append((*row, *(_depth(part["depth"][kind]) for kind in DEPTHS)))
-            deepest = part["depth"]["longest"]
+            if part["depth"]:
+                depths.append((*row, *(_depth(part["depth"][kind]) for kind in DEPTHS)))
+            deepest = part["depth"].get("longest")
             routed = slowest(part["path"]) if part["path"] else "-"
-            mapped = f"{_depth(deepest)}: {deepest[2]}" if deepest else "-"
-            paths.append(f"- {', '.join(row)}: routed {routed}; mapped {mapped}\n")
+            mapped = f"; mapped {_depth(deepest)}: {deepest[2]}" if deepest else ""
+            paths.append(f"- {', '.join(row)}: routed {routed}{mapped}\n")
     return "\n".join(
         [
             table(("network", "of", "part", *COUNTS, "MHz, median", "of the seeds"), placed),
@@ -134,8 +140,7 @@ def main(only, commit, seeds, jobs, again):
             key = f"{network} / {commit or NOW}"
             known = read(RESULTS).get(key, {})
             if again or any(known.get(name) != value for name, value in built.items()):
-                router = nextpnr.ROUTERS["spatial" in network]
-                record(RESULTS, key, built | {"parts": measure(folder, seeds, jobs, router)})
+                record(RESULTS, key, built | {"parts": measure(folder, seeds, jobs, "spatial" in network)})
     text = tables(read(RESULTS))
     write_document("clock", text, ROOT / "docs/clock.md")
     click.echo(text)

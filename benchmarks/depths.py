@@ -27,7 +27,7 @@ from hwgen.config import BuildConfig
 from hwgen.engines import engines
 from hwgen.folder import sources_digest
 from hwgen.manifest import read_manifest
-from hwgen.nn import GRU, LIF, LSTM, RNN, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
+from hwgen.nn import GRU, LIF, LSTM, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
 from hwgen.nn_spiking import RecurrentLIF
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -175,24 +175,26 @@ NETWORKS: dict[str, Made] = {
     "factors": (Scaled, (1, 4, 12, 12), {"engine": "lanes", "lanes": 8}, ExitStack),
     "product of matrices": (lambda: Sequence(None), SERIES, {}, lambda: slices(0, 4)),
     "product of matrices, in DSP slices": (lambda: Sequence(None), SERIES, {}, lambda: slices(1, 4)),
-    "RNN": (lambda: Sequence(RNN), SERIES, {}, lambda: slices(0, 4)),
     "LSTM": (lambda: Sequence(LSTM), SERIES, {}, lambda: slices(0, 4)),
-    "LSTM, in DSP slices": (lambda: Sequence(LSTM), SERIES, {}, lambda: slices(1, 4)),
     "GRU": (lambda: Sequence(GRU), SERIES, {}, lambda: slices(0, 4)),
-    "GRU, in DSP slices": (lambda: Sequence(GRU), SERIES, {}, lambda: slices(1, 4)),
     "time steps": (time_steps, (1, 64), {"lanes": 4}, ExitStack),
     "spikes that come back": (comes_back, (1, 32), {"lanes": 4}, ExitStack),
     "lists for spikes": (spikes, (1, 128), {"engine": "spikes", "lanes": 4}, ExitStack),
 }
 
 
-def measure(name: str, folder: Path, known: dict, again: bool) -> dict:
-    """Of each unit of a network its kind and depths."""
+def build_network(name: str, folder: Path) -> None:
+    """Builds one of NETWORKS."""
     model, shape, options, within = NETWORKS[name]
     with within():
         net = weighed(model())
         dtype = torch.float64 if isinstance(net, Scaled) else next(net.parameters(), torch.zeros(1)).dtype
         build(net, (torch.zeros(shape, dtype=dtype),), out=folder, config=BuildConfig(name="net", **options))
+
+
+def measure(name: str, folder: Path, known: dict, again: bool) -> dict:
+    """Of each unit of a network its kind and depths."""
+    build_network(name, folder)
     manifest = read_manifest(folder)
     sources = sources_digest(folder, manifest)
     if not again and known.get("sources") == sources:

@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from benchmarks import counting
+from benchmarks import counting, depths
 from benchmarks.kinds import lanes_of
 from benchmarks.spatial.__main__ import read, record
 from benchmarks.spatial.tables import table, write_document
@@ -101,9 +101,9 @@ class Network:
     modes: tuple[int, ...] = ()
 
     def build(self, folder: Path) -> None:
-        more = [(Residual(seed).eval(), None) for seed in self.modes]
         with lanes_of(self.lanes) if self.lanes else ExitStack():
             model, example = self.model()
+            more = [(Residual(seed).eval(), example) for seed in self.modes]
             build(model, example, out=folder, modes=more, config=BuildConfig(name="net", **self.options))
 
 
@@ -141,17 +141,39 @@ NETWORKS = {
 }
 
 
+# of benchmarks.depths: those of other units than lanes are looked at
+OTHERS = (
+    "joins, LUT lanes",
+    "over channels",
+    "over channels, in DSP slices",
+    "product of matrices",
+    "LSTM",
+    "GRU, in DSP slices",
+    "time steps",
+    "spikes that come back",
+    "lists for spikes",
+)
+LANES_UNIT = "term_lanes"
+
 Pair = tuple[dict[str, float], dict[str, float]]  # estimated, and counted
 
 
-def measure(folder: Path, known: dict) -> dict:
-    """Of each unit of a build its kind, the estimate, and what yosys counts; known -- what was measured before."""
+def build_network(name: str, folder: Path) -> None:
+    NETWORKS[name].build(folder) if name in NETWORKS else depths.build_network(name, folder)
+
+
+def measure(folder: Path, known: dict, lanes: bool = True) -> dict:
+    """Of each unit of a build its kind, the estimate, and what yosys counts.
+
+    known -- what was measured before; lanes -- whether those are looked at too
+    """
     manifest, design = read_manifest(folder), read_design(folder)
     parts = parts_of(folder, manifest, manifest["core"], whole=False)
     keys = {part.name: part.key([read_board(folder, manifest).device.yosys]) for part in parts}
     given = {unit["name"]: unit for unit in manifest["units"]}
     counted = {name: found["counted"] for name, found in known.items() if found["sources"] == keys.get(name)}
-    missing = [name for name in keys if name not in counted]
+    wanted = [name for name in keys if lanes or given[name]["kind"] != LANES_UNIT]
+    missing = [name for name in wanted if name not in counted]
     for start in range(0, len(missing), AT_ONCE):
         some = missing[start : start + AT_ONCE]
         instances = [_instance(given[name]) for name in some]
@@ -165,6 +187,7 @@ def measure(folder: Path, known: dict) -> dict:
             "counted": counted[placed.unit.name],
         }
         for placed in design.placed
+        if placed.unit.name in wanted
     }
 
 
@@ -193,7 +216,7 @@ def lanes_by_network(results: dict) -> Iterator[tuple]:
     every: dict[str, Pair] = {}
     for name, found in results.items():
         lanes = {
-            one["sources"]: (one["estimate"], one["counted"]) for one in found.values() if one["kind"] == "term_lanes"
+            one["sources"]: (one["estimate"], one["counted"]) for one in found.values() if one["kind"] == LANES_UNIT
         }
         every |= lanes
         if lanes:
@@ -242,13 +265,14 @@ def main(folders, only):
             console.print(table(("unit", "kind", *EACH), list(by_unit(one))))
         console.print(tables(found))
         return
-    for name, one in NETWORKS.items():
+    for name in (*NETWORKS, *OTHERS):
         if fnmatch.fnmatch(name, only):
             with tempfile.TemporaryDirectory() as folder:
-                one.build(Path(folder) / "net")
-                record(RESULTS, name, measure(Path(folder) / "net", read(RESULTS).get(name, {})))
+                build_network(name, Path(folder) / "net")
+                found = measure(Path(folder) / "net", read(RESULTS).get(name, {}), lanes=name in NETWORKS)
+            record(RESULTS, name, found)
             click.echo(f"{name}: {json.dumps(list(by_unit(read(RESULTS)[name])))}", err=True)
-    results = {name: found for name, found in read(RESULTS).items() if name in NETWORKS}
+    results = {name: found for name, found in read(RESULTS).items() if name in (*NETWORKS, *OTHERS)}
     write_document("estimates", tables(results), ROOT / "docs" / "synthesis.md")
     click.echo(tables(results))
 

@@ -93,7 +93,7 @@ class Plan:
     @staticmethod
     def of(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> "Plan":
         """What `schedule` chooses. Raises as it does, and where the design exceeds the board."""
-        choices = schedule(graph, stages, config, board)
+        choices = schedule(*_reckoned(graph, stages, config), config, board)
         context = Context.of(graph, stages, board.device, config.levels, config.protection)
         design = place(name, graph, stages, choices, context)
         weighted = {node.name for node in graph.nodes if node.op.has_weights}
@@ -122,6 +122,20 @@ class Plan:
     def rank(self, config: BuildConfig) -> tuple[float, ...]:
         """What is less is better: at a rate that is asked for the area; else the rate, and then the area."""
         return (self.share,) if config.fps else (self.interval, self.share)
+
+
+def _reckoned(graph: Graph, stages: list[Stage], config: BuildConfig) -> tuple[Graph, list[Stage]]:
+    """The network by whose cycles layers are scheduled: of fewer time steps, where its samples may end early."""
+    if config.mean_steps is None:
+        return graph, stages
+    if not any(node.op.aborts for node in graph.nodes):
+        raise BadInput(
+            "no sample of the network ends early",
+            "--mean-steps",
+            "give hwgen.nn.StepsOut a margin, or leave it out",
+        )
+    shorter = graph.of_steps(config.mean_steps)
+    return shorter, lower(shorter, config.is_loadable)
 
 
 def best(name: str, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> Plan:

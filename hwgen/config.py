@@ -32,6 +32,9 @@ class BuildConfig:
     # auto with a rate or a budget
     engine: str | None = None
     pixels: int = 1  # at most so many a cycle into a spatial layer, 1 to 1024
+    # time steps of a sample by which layers are scheduled, and a rate is meant, 1 to 65536; default: all. Samples that
+    # end early (hwgen.nn.StepsOut with a margin) take fewer on average
+    mean_steps: int | None = None
     fps: float | None = None  # frames a second that the slowest layer must reach, with the least area
     clock: float | None = None  # MHz of the rate; default: the board's
     # what the network may take, as fast as it can be: 60% of everything, or RESOURCE=NUMBER or RESOURCE=PERCENT% by
@@ -110,12 +113,13 @@ class BuildConfig:
 
     def _check_numbers(self) -> None:
         """Raises BadInput for a number of the wrong type or outside its range."""
-        for name, most in (("lanes", MOST_LANES), ("pixels", 1024), ("levels", 64)):
+        for name, most in (("lanes", MOST_LANES), ("pixels", 1024), ("levels", 64), ("mean_steps", 1 << 16)):
             value = getattr(self, name)
-            if value is None and name == "lanes":
+            if value is None and name in ("lanes", "mean_steps"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                raise BadInput(f"{name} = {value!r}", f"--{name}", f"use an integer from 1 to {most}")
+                option = f"--{name.replace('_', '-')}"
+                raise BadInput(f"{name} = {value!r}", option, f"use an integer from 1 to {most}")
         if self.near is not None and (isinstance(self.near, bool) or self.near not in range(1, MOST_NEAR + 1)):
             raise BadInput(
                 f"near = {self.near!r}", "--near", f"use an integer from 1 to {MOST_NEAR}: a multiplier's bits"

@@ -13,7 +13,7 @@ from hwgen.devices import Device
 from hwgen.engines import Choice, Context, engine_of
 from hwgen.errors import DoesNotFit, UnsupportedLayer
 from hwgen.ir import Graph, TensorType
-from hwgen.ports import NATURAL, Ports
+from hwgen.ports import NATURAL, Ports, beat_bits
 from hwgen.protect import UNPROTECTED, Protection
 from hwgen.qtype import QType, ceil_log2
 from hwgen.reorder import arriving, leaving
@@ -208,8 +208,19 @@ class Design:
 
     def border(self) -> dict[str, float]:
         """What the AXI border takes."""
+
+        def widths(streams: tuple[Stream, ...]) -> list[border.Widths]:
+            beats = [beat_bits(stream.type.qtype.bits, stream.order.side) for stream in streams]
+            return [(stream.bits, beat, self.ports.of(beat)) for stream, beat in zip(streams, beats, strict=True)]
+
         return border.estimate(
-            [stream.bits for stream in self.inputs], [stream.bits for stream in self.outputs], len(self.loadable)
+            widths(self.inputs),
+            widths(self.outputs),
+            len(self.loadable),
+            load_stream=self.ports.load_stream,
+            watched=len(self.watched),
+            tmr=int(self.protect.tmr),
+            modes=len(self.graphs),
         )
 
     def check_fits(self, board: Board) -> None:

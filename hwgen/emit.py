@@ -11,7 +11,7 @@ from hwgen.design import Design, Stream
 from hwgen.errors import BadInput
 from hwgen.modes import paces_of
 from hwgen.pace import pace_of
-from hwgen.ports import NATURAL, Ports, clocks
+from hwgen.ports import NATURAL, Ports, beat_bits, clocks, word_bits
 from hwgen.share import share
 from hwgen.templates import render
 from hwgen.units.unit import Unit
@@ -149,8 +149,7 @@ def ends(way: str, streams: Sequence[Stream], ports: Ports = NATURAL) -> list[di
     found = []
     for i, stream in enumerate(streams):
         n, qtype = i or "", stream.type.qtype
-        width = next(width for width in (8, 16, 32, 64) if width >= qtype.bits)
-        beat = 1 << (stream.order.side * width - 1).bit_length()
+        beat = beat_bits(qtype.bits, stream.order.side)
         more = {
             "port": f"{'s' if way == 'in' else 'm'}{n}_axis",
             "word": f"word_{way}{n}",
@@ -159,7 +158,7 @@ def ends(way: str, streams: Sequence[Stream], ports: Ports = NATURAL) -> list[di
             "n": n,
             "of": f"{stream.tensor}: " if len(streams) > 1 else "",
             "each": qtype.bits,
-            "width": width,
+            "width": word_bits(qtype.bits),
             "beat": beat,
             "port_bits": ports.of(beat),
             "side": stream.order.side,

@@ -107,6 +107,10 @@ class Op:
         made of these first. Asked where `of_integers`."""
         return None
 
+    def of_steps(self, steps: int) -> "Op":
+        """The op of samples of so many time steps at most; itself, where it knows of none."""
+        return self
+
     def hardware(self, x: TensorType) -> "Op":
         """What a unit computes where the op is a stage of its own; x -- its first input."""
         return self
@@ -255,6 +259,10 @@ class Graph:
         """Frames of each tensor in a turn."""
         turn = self.turn
         return {name: int(rate * turn) for name, rate in self.rates.items()}
+
+    def of_steps(self, steps: int) -> "Graph":
+        """The graph of samples of so many time steps at most: as many layers, other values."""
+        return replace(self, nodes=tuple(replace(node, op=node.op.of_steps(steps)) for node in self.nodes))
 
     def sending(self, renamed: Mapping[str, str]) -> tuple[Output, ...]:
         """The outputs, where those of the tensors of `renamed` are of others."""

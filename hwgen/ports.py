@@ -29,6 +29,16 @@ class Ports:
 NATURAL = Ports()
 
 
+def word_bits(bits: int) -> int:
+    """Of the word of a host that holds an activation of so many."""
+    return next(width for width in (8, 16, 32, 64) if width >= bits)
+
+
+def beat_bits(bits: int, side: int) -> int:
+    """Of a beat of so many activations in a frame that lies in memory: a power of two."""
+    return 1 << (side * word_bits(bits) - 1).bit_length()
+
+
 def clocks(end: Mapping) -> int:
     """Clocks that a frame of a stream (of hwgen.json) takes at least, of all its time steps."""
     return end["frames"] * end["beats"] * max(1, end["beat_bits"] // end["port_bits"])

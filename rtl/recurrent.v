@@ -357,22 +357,58 @@ module recurrent #(
                 rounds_h_q <= of_h;
             end
 
-            pe_mac #(
-                .X_W(X_W),
-                .X_SIGNED(1),
-                .WEIGHT_W(WEIGHT_W),
-                .IMMEDIATE_W(IMMEDIATE_W),
-                .W(M_W),
-                .XILINX((SLICES != 0) ? XILINX : 0)
-            ) u_pe_mac (
-                .clk(clk),
-                .enable(1'b1),
-                .weight(works ? weight : {WEIGHT_W{1'b0}}),
-                .x(x),
-                .first(first_q),
-                .immediate(first_q ? half : {IMMEDIATE_W{1'b0}}),
-                .sum(products)
-            );
+            wire [WEIGHT_W-1:0] factor = works ? weight : {WEIGHT_W{1'b0}};
+            if (SLICES == 0) begin : gen_tables
+                // as pe_mac, but what the lower and the upper bits of the weight make is added with the sum
+                localparam LOW_W = WEIGHT_W / 2;
+                localparam HALF_W = WEIGHT_W - LOW_W + 1 + X_W;
+                reg  [WEIGHT_W-1:0]    factor_q;
+                reg  [X_W-1:0]         x_q;
+                reg                    first_qq;
+                reg  [IMMEDIATE_W-1:0] half_q;
+                reg  [HALF_W-1:0]      low_q;
+                reg  [HALF_W-1:0]      high_q;
+                reg  [M_W-1:0]         sum_q;
+                wire signed [HALF_W-1:0] low = {{(HALF_W-LOW_W){1'b0}}, factor_q[LOW_W-1:0]};
+                wire signed [HALF_W-1:0] high =
+                    {{(HALF_W-WEIGHT_W+LOW_W){factor_q[WEIGHT_W-1]}}, factor_q[WEIGHT_W-1:LOW_W]};
+                wire signed [HALF_W-1:0] operand = {{(HALF_W-X_W){x_q[X_W-1]}}, x_q};
+                wire signed [HALF_W-1:0] low_product = low * operand;
+                wire signed [HALF_W-1:0] high_product = high * operand;
+                // to M_W bits, as the products, whichever are more
+                /* verilator lint_off UNUSEDSIGNAL */
+                wire [M_W+HALF_W-1:0]  low_wide = {{M_W{low_q[HALF_W-1]}}, low_q};
+                wire [M_W+HALF_W-1:0]  high_wide = {{M_W{high_q[HALF_W-1]}}, high_q} << LOW_W;
+                wire [M_W+IMMEDIATE_W-1:0] half_wide = {{M_W{1'b0}}, half_q};
+                /* verilator lint_on UNUSEDSIGNAL */
+                assign products = sum_q;
+                always @(posedge clk) begin
+                    factor_q <= factor;
+                    x_q <= x;
+                    first_qq <= first_q;
+                    half_q <= half;
+                    low_q <= low_product;
+                    high_q <= high_product;
+                    sum_q <= (first_qq ? half_wide[M_W-1:0] : sum_q) + low_wide[M_W-1:0] + high_wide[M_W-1:0];
+                end
+            end else begin : gen_slice
+                pe_mac #(
+                    .X_W(X_W),
+                    .X_SIGNED(1),
+                    .WEIGHT_W(WEIGHT_W),
+                    .IMMEDIATE_W(IMMEDIATE_W),
+                    .W(M_W),
+                    .XILINX(XILINX)
+                ) u_pe_mac (
+                    .clk(clk),
+                    .enable(1'b1),
+                    .weight(factor),
+                    .x(x),
+                    .first(first_q),
+                    .immediate(first_q ? half : {IMMEDIATE_W{1'b0}}),
+                    .sum(products)
+                );
+            end
 
             clamp #(
                 .IN_W(M_W - H_DROP),

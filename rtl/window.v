@@ -103,9 +103,9 @@ module window #(
     localparam STEPS = TAP_ROWS * TAP_COLUMNS + 2;
     /* verilator lint_off UNUSEDSIGNAL */
     wire [STEPS-1:0]    steps;
+    wire                step_rows = steps[STEPS-2];
     /* verilator lint_on UNUSEDSIGNAL */
     wire                step = steps[STEPS-1];
-    wire                step_rows = steps[STEPS-2];
 
     generate
         if (AHEAD != 0) begin : gen_ahead

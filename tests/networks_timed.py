@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from hwgen.nn import LI, LIF, ActQuant, StepsIn, StepsOut
+from hwgen.nn_spiking import RecurrentLIF
 from hwgen.nn_spiking.neuron import FIRES, LEAK_ROUNDINGS, ORDERS, RESETS
 
 EXPONENT = -3  # of all currents
@@ -23,22 +24,24 @@ class Beside(nn.Module):
         return self.first(x) + self.second(x)
 
 
-def neuron(random: Random, steps: int, channels: int) -> LIF:
+def neuron(random: Random, steps: int, channels: int, recurrent: bool = False) -> LIF:
     guard = random.choice((0, 0, 1, 3))
     levels = [random.randint(1, 24) * 2.0 ** (EXPONENT - guard) for _ in range(channels)]
-    return LIF(
-        steps,
-        EXPONENT,
-        leak=random.choice(LEAKS),
-        threshold=torch.tensor(levels) if random.random() < 0.3 else levels[0],
-        reset=random.choice(RESETS),
-        fire=random.choice(FIRES),
-        order=random.choice(ORDERS),
-        guard=guard,
-        rounding=random.choice(LEAK_ROUNDINGS),
-        start=random.choice((0.0, 0.0, -0.5)),
-        synapse=random.choice((None, None, (), (1,), (2, 3))),
-    )
+    options = {
+        "leak": random.choice(LEAKS),
+        "threshold": torch.tensor(levels) if random.random() < 0.3 else levels[0],
+        "reset": random.choice(RESETS),
+        "fire": random.choice(FIRES),
+        "order": random.choice(ORDERS),
+        "guard": guard,
+        "rounding": random.choice(LEAK_ROUNDINGS),
+        "start": random.choice((0.0, 0.0, -0.5)),
+        "synapse": random.choice((None, None, (), (1,), (2, 3))),
+    }
+    if not recurrent:
+        return LIF(steps, EXPONENT, **options)
+    back = [[random.randint(-9, 9) * 2.0**EXPONENT for _ in range(channels)] for _ in range(channels)]
+    return RecurrentLIF(torch.tensor(back), steps, EXPONENT, **options)
 
 
 def weighed(random: Random, layer: nn.Linear | nn.Conv2d) -> nn.Module:
@@ -68,7 +71,8 @@ def timed(random: Random) -> tuple[torch.Tensor, nn.Module]:
         layer = nn.Conv2d(channels, outputs, kernel, padding=kernel // 2) if planar else nn.Linear(channels, outputs)
         modules.append(weighed(random, layer))
         modules += [StepsIn(steps)] * (direct and where == 1 and number == 0)
-        neurons = [neuron(random, steps, outputs) for _ in range(2)]
+        recurrent = not planar and random.random() < 0.3
+        neurons = [neuron(random, steps, outputs, recurrent) for _ in range(2)]
         modules.append(Beside(*neurons) if random.random() < 0.2 else neurons[0])
         channels = outputs
     if random.random() < 0.4:

@@ -22,7 +22,7 @@ from hwgen.faults.bench import Run, Trial
 from hwgen.faults.lists import ListBits
 from hwgen.faults.table import counted, share
 from hwgen.manifest import read_manifest
-from hwgen.nn import ActQuant
+from hwgen.nn import LIF, ActQuant, StepsOut
 from hwgen.sums import exact_sums
 
 RANDOM = np.random.default_rng(7)
@@ -239,3 +239,24 @@ def test_protection_that_is_broken_shows(tmp_path):
     assert protected["control"]["masked"] == protected["control"]["flips"]
     assert unprotected["rom"]["silent"] > 0 and unprotected["rom"]["detected"] == 0
     assert unprotected["control"]["masked"] < unprotected["control"]["flips"]
+
+
+def test_samples_of_time_steps_whose_frames_become_fewer(tmp_path):
+    """Three frames of spikes in, one out: what a flip changes is told by the sample."""
+    model = nn.Sequential(ActQuant(1, 0), nn.Linear(6, 5), LIF(3, -3, leak=(2,)), StepsOut(3))
+    model[1].weight.data = torch.randint(-4, 5, (5, 6)) / 8
+    model[1].bias.data.fill_(0.125)
+    hwgen.build(model, (torch.zeros(3, 6),), out=tmp_path / "net", config=BuildConfig(engine="lanes"))
+    x = torch.from_numpy(RANDOM.integers(0, 2, (12, 6)))
+    campaign = Campaign(tmp_path / "net", x, ("rom",), 0, "auto", False)
+    assert campaign.samples == 4 and campaign.bench.count == 4
+    found = set()
+    for index in range(40):
+        if (other := campaign._graph(flip := campaign.flip(index))) is None:
+            continue
+        q = torch.cat([x, x]).reshape(-1, 6, 1, 1)[3 * flip.sample :][:6]
+        wrong = (other.eval(q)[0] != campaign.design.graph.eval(q)[0]).flatten(1).any(1)
+        outcome = campaign._outcome(flip, "golden", campaign._words(other, flip))
+        assert (outcome.outcome != "masked", outcome.stays) == (bool(wrong.any()), bool(wrong[-1]))
+        found.add(outcome.outcome)
+    assert {"masked", "integers"} <= found

@@ -123,7 +123,7 @@ def test_what_one_router_made_is_not_taken_for_the_others(build, tmp_path):
     for router in nextpnr.ROUTERS:
         options = nextpnr._options(nextpnr.MHZ, router)
         assert router == nextpnr.ROUTERS[0] or options.endswith(f"--router {router}")
-        keys += nextpnr._Run.of(build, False, 1, nextpnr.MHZ, options, tmp_path).keys.values()
+        keys += nextpnr._Run.of(build, False, True, 1, nextpnr.MHZ, options, tmp_path).keys.values()
     assert len(set(keys)) == len(keys)
 
 

@@ -182,8 +182,9 @@ def test_convolutions_and_pools_are_exact(convolved, simulator, stall):
 
 
 def test_adders_that_never_stop_are_exact(tmp_path, monkeypatch):
-    """What is held by no enable: no chain of layers stops in one clock, and no frame takes longer."""
+    """What is held by no enable, pools too: no chain of layers stops in one clock, and no frame takes longer."""
     monkeypatch.setattr(adder_graph, "MOST_HELD", 0)
+    monkeypatch.setattr(adder_graph, "MOST_POOLED", 0)
     net, x = convolutions(), frames(9, 2, 5, 12)
     design = build(net, x, tmp_path / "net", levels=1)
     assert set(kinds(design).values()) == {"adder_graph"}

@@ -330,6 +330,22 @@ def test_a_sample_ends_where_the_greatest_sum_is_far_enough_ahead(tmp_path):
         hwgen.verify(tmp_path / "net", x, simulator="icarus", edited=True)
 
 
+def test_layers_are_scheduled_by_the_mean_of_steps(tmp_path):
+    """Where samples end early a layer before their steps has less time than if all had all."""
+    layers = ActQuant(4, -3), on_grid(nn.Linear(40, 16)), StepsIn(20), LIF(20, -3), on_grid(nn.Linear(16, 4))
+    model = nn.Sequential(*layers, StepsOut(20, margin=1.0))
+    found = {}
+    for mean in (None, 5):
+        config = BuildConfig(lanes=16, mean_steps=mean)
+        design = hwgen.build(model, (torch.zeros(1, 40),), out=tmp_path / f"of{mean}", config=config)
+        found[mean] = {placed.unit.name: placed.cycles for placed in design.placed}, interval_of(design)
+    assert found[5][0]["layer_1"] <= 5 * 16 < found[None][0]["layer_1"] <= 20 * 16
+    assert found[5][1] >= 20 * 16  # what is predicted is the most
+    config = BuildConfig(mean_steps=5)
+    with pytest.raises(BadInput, match="no sample of the network ends early"):
+        hwgen.build(model[:-1], (torch.zeros(1, 40),), out=tmp_path / "other", config=config)
+
+
 def test_the_gradient_of_a_sum_that_ends_early_is_that_of_its_steps():
     x = torch.tensor([[1.0, 0], [2, 0], [5, 0], [0, 0], [0, 1], [0, 1]], requires_grad=True)
     y = StepsOut(3, margin=2.0)(x)

@@ -7,13 +7,17 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.spiking.counts import operations, traced
 from examples.spiking import cubes, respiration
 from hwgen import build, simulate, spikes
 from hwgen.compress import Recipe, Training, accuracy, convert, fit, prepare, to_spiking
 from hwgen.compress.methods import Magnitude
 from hwgen.compress.spiking import SpikeLoss
+from hwgen.config import BuildConfig
 from hwgen.errors import BadInput, UnsupportedLayer
+from hwgen.frontend import import_model
 from hwgen.nn import LI, LIF, ActQuant, StepsIn, StepsOut
+from hwgen.passes import run_passes
 
 
 def test_rate():
@@ -236,15 +240,37 @@ def test_converted_network_trains_on():
         SpikeLoss(model, 0.01)
 
 
+def test_operations_of_a_module_are_those_of_what_its_hardware_sends():
+    """Convolution, average pool and Linear layers, pruned."""
+    torch.manual_seed(1)
+    layers = nn.Conv1d(1, 3, 5), nn.ReLU(), ActQuant(3, -2), nn.AvgPool1d(2), nn.Flatten(), nn.Linear(42, 4)
+    model = nn.Sequential(ActQuant(4, -4), *layers, nn.ReLU(), ActQuant(3, -1), nn.Linear(4, 2))
+    for layer in (model[1], model[6], model[9]):
+        layer.weight.data = torch.randint(-2, 3, layer.weight.shape) / 4
+        layer.bias.data = torch.randint(-2, 3, layer.bias.shape) / 4
+    spiking, x = to_spiking(model, [], 7).eval(), torch.rand(6, 1, 32)
+    graph = run_passes(import_model(spiking, (x[:1],)))
+    sent = dict(graph.trace(*graph.quantize_inputs(x)))
+    counted, found = operations(spiking, x), traced(graph, sent, len(x))
+    assert found["spikes"] == pytest.approx(counted["spikes"]) and min(found["spikes"]) > 0  # means in float32
+    assert [found[key] for key in ("macs", "first")] == [counted[key] for key in ("macs", "first")]
+    assert found["additions"] == pytest.approx(counted["additions"])
+
+
 @pytest.mark.sim
 def test_rtl_counts_to_the_level(tmp_path):
-    """The hardware of 7 steps sends the levels of the network with activations of 3 bits, stalled on all streams."""
+    """The hardware of T = 7 time steps sends what that of activations of log2(T + 1) = 3 bits does: neurons without a
+    leak, reset by subtraction, behind a convolution over records of respiration; stalled on all streams."""
     torch.manual_seed(0)
-    layer = nn.Linear(8, 6)
-    layer.weight.data = torch.randint(-4, 5, (6, 8)) / 4
-    layer.bias.data = torch.randint(-8, 9, (6,)) / 16
+    layer = nn.Conv1d(1, 3, 12, stride=6)
+    layer.weight.data = torch.randint(-4, 5, (3, 1, 12)) / 4
+    layer.bias.data = torch.randint(-8, 9, (3,)) / 16
     model = nn.Sequential(ActQuant(4, -4), layer, nn.ReLU(), ActQuant(3, -2))
-    spiking, x = to_spiking(model, [], 7), torch.rand(30, 8)
-    build(spiking, (x[:1],), out=tmp_path / "net")
-    y, _ = simulate(tmp_path / "net", x, simulator="icarus", stall=0.3)
-    assert (torch.from_numpy(y) == model(x) * 4).all() and np.unique(y).tolist() == list(range(8))
+    x = torch.from_numpy(respiration.records(5, seed=3)[0][:, :, :96])
+    sent = {}
+    for name, network in (("one pass", model), ("spiking", to_spiking(model, [], 7))):
+        build(network, (x[:1],), out=tmp_path / name, config=BuildConfig(name="net", lanes=4))
+        sent[name], _ = simulate(tmp_path / name, x, simulator="icarus", stall=0.3)
+    assert np.array_equal(sent["one pass"], model(x).numpy(force=True))
+    assert np.array_equal(sent["spiking"], 4 * sent["one pass"])
+    assert np.unique(sent["spiking"]).tolist() == list(range(8))

@@ -98,11 +98,11 @@ def run(name: str) -> dict:
     assert isinstance(x, np.ndarray)
     module, each = program.module().double(), len(x) // own.samples
     with torch.no_grad():
-        want = torch.cat([module(sample) for sample in torch.from_numpy(x).double().split(each)])
+        want = torch.cat([module(sample) for sample in torch.tensor(x, dtype=torch.float64).split(each)])
     with tempfile.TemporaryDirectory(prefix="hwgen-spiking-") as work:
         folder = Path(work) / "net"
         graph = build(program, out=folder, config=BuildConfig(name="net", **own.goal)).graph
-        golden = graph.golden(torch.from_numpy(x))[0]
+        golden = graph.golden(torch.tensor(x))[0]
         # the RTL's integers are the golden ones, in each place and time step, or this raises
         inside = {}
         for simulator in ("verilator", "icarus"):

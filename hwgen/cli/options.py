@@ -96,6 +96,11 @@ def hardware_options(command):
             "--pixels", type=int, default=1, show_default=True, help="Spatial: at most so many pixels a cycle."
         ),
         click.option(
+            "--mean-steps",
+            type=int,
+            help="Where samples of time steps may end early: by how many steps layers are scheduled. Default: by all.",
+        ),
+        click.option(
             "--engine",
             help="lanes (folded), spatial (a pixel a cycle), spikes (folded, of one-bit activations only those that "
             "are 1 take time), auto (the smaller one at the rate), or PATTERN=ENGINE for layers by name; several with "

@@ -52,7 +52,7 @@ class Run:
     clocks  until all samples were out, or the run was given up: it `hung`
     found   whether a register told of a flip
     repaired  and whether one told that a flip was put right
-    words   of each output int64 [frames, activations], 0 where none came; None where all are the golden ones
+    words   of each output int64 [its frames, activations], 0 where none came; None where all are the golden ones
     """
 
     number: int
@@ -80,7 +80,8 @@ class Bench:
     patience: tuple[int, int] = (0, 0)
 
     def __post_init__(self):
-        self.count, self.sample = len(self.frames[0]), self.design.graph.frames
+        graph = self.design.graph
+        self.count, self.sample = len(self.frames[0]) // graph.turn, graph.frames // graph.turn  # the border's turns
         self.inputs, self.outputs = ends("in", self.design.inputs), ends("out", self.design.outputs)
         self.work.mkdir(parents=True, exist_ok=True)
         room = 1 << (self.count - 1).bit_length()  # the same model for about as many frames
@@ -214,10 +215,10 @@ class Bench:
     def _parsed(self, fields: list[str]) -> Run:
         number, clocks, hung, faults, repairs, wrong = fields[:6]
         words, at = [], 6
-        frames = (len(fields) - 6) // sum(end["beats"] for end in self.outputs)
+        turns = (len(fields) - 6) // sum(end["beats"] for end in self.outputs)
         for end in self.outputs:
-            count = frames * end["beats"]
-            words.append(_values(fields[at : at + count], end).reshape(frames, end["beats"] * end["side"]))
+            count, activations = turns * end["beats"], end["beats"] * end["side"] // end["frames"]
+            words.append(_values(fields[at : at + count], end).reshape(turns * end["frames"], activations))
             at += count
         signed = int(number) - (1 << 32) if int(number) >> 31 else int(number)
         sent = tuple(words) if wrong == "1" else None

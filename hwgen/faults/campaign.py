@@ -227,13 +227,13 @@ class Campaign:
         clock = max(0, first - 1 - int(flip.moment * each))
         return Trial(flip.index, flip.sample, flip.site, flip.word, flip.bit, clock, ceil(first / each) + 1)
 
-    def _following(self, flip: Flip, samples: int) -> torch.Tensor:
-        """The numbers of the frames of so many samples from the flip's on; the batch begins again behind its end."""
-        sample = self.design.graph.frames
-        return (flip.sample * sample + torch.arange(samples * sample)) % len(self.frames[0])
+    def _following(self, flip: Flip, samples: int, each: int) -> torch.Tensor:
+        """The numbers of the frames of so many samples from the flip's on, `each` of a sample; the batch begins again
+        behind its end."""
+        return (flip.sample * each + torch.arange(samples * each)) % (self.samples * each)
 
     def _words(self, graph: Graph, flip: Flip) -> tuple[np.ndarray, ...]:
-        chosen = self._following(flip, 2)
+        chosen = self._following(flip, 2, graph.frames)
         sent = graph.eval(*(values[chosen] for values in self.frames))
         return tuple(s.order.flatten(values) for s, values in zip(self.design.outputs, sent, strict=True))
 
@@ -242,16 +242,18 @@ class Campaign:
     ) -> Outcome:
         if hung or words is None:
             return Outcome(flip.index, "hang" if hung else "masked", hung, found, repaired, engine)
-        outputs, sample = self.design.outputs, self.design.graph.frames
-        chosen = self._following(flip, len(words[0]) // sample)
-        wrong = np.zeros(len(chosen), bool)
-        for stream, sent, golden in zip(outputs, words, self.bench.golden, strict=True):
-            wrong |= (sent != stream.order.flatten(golden[chosen])).any(axis=1)
-        sent = outputs[0].order.unflatten(words[0])
-        graph = self.design.graph
-        other = (classes(graph, sent) != classes(graph, self.bench.golden[0][chosen])).any()
+        outputs, graph = self.design.outputs, self.design.graph
+        each = [graph.frames // graph.turn * stream.frames for stream in outputs]
+        samples = len(words[0]) // each[0]
+        golden = [
+            values[self._following(flip, samples, own)] for values, own in zip(self.bench.golden, each, strict=True)
+        ]
+        wrong = np.zeros(samples, bool)
+        for stream, sent, want in zip(outputs, words, golden, strict=True):
+            wrong |= (sent != stream.order.flatten(want)).reshape(samples, -1).any(axis=1)
+        other = (classes(graph, outputs[0].order.unflatten(words[0])) != classes(graph, golden[0])).any()
         outcome = "class" if other else "integers" if wrong.any() else "masked"
-        return Outcome(flip.index, outcome, bool(wrong[-sample:].any()), found, repaired, engine)
+        return Outcome(flip.index, outcome, bool(wrong[-1]), found, repaired, engine)
 
     def _compare(self, flip: Flip, told: tuple[np.ndarray, ...], run: Run) -> None:
         """Raises where the RTL does not send what the golden model of the flipped list does."""

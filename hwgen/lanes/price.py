@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 # LUTs for each count of `features` (python -m benchmarks.fit_lanes): exact are what the Verilog says
 FACTORS = {
     "exact": 1.0,
-    "sequencer": 8,
-    "short list, counter": 2.03,
-    "long list, counter": 0.72,
-    "list of up to 4": 1,
-    "list of up to 16": 0.76,
+    "sequencer": 8.03,
+    "short list, counter": 1.2,
+    "long list, counter": 1.02,
+    "list of up to 4": 0,
+    "list of up to 16": 1,
     "list of up to 64": 2,
-    "list that is loaded": 1.68,
+    "list that is loaded": 1.46,
     "list that is loaded, counter": 4,
-    "list of all channels": 1.73,
-    "column": 1.3,
-    "row": 1.84,
+    "list of all channels": 2.21,
+    "column": 1.09,
+    "row": 1.17,
     "row of padding": 0.5,
-    "slot": 1.01,
-    "group": 2.17,
-    "group, column": 1.06,
-    "group, column that is a sum": 0.5,
-    "group, slot": 1,
+    "slot": 3.71,
+    "group": 2,
+    "group, column": 1,
+    "group, column that is a sum": 0.28,
+    "group, slot": 0.43,
     "group, padding": 1,
-    "group, columns of padding": 7.11,
-    "group, distance": 1.95,
+    "group, columns of padding": 4,
+    "group, distance": 2,
     "line memory": 8,
-    "padding above or below": 2.43,
-    "channels": 1.55,
-    "banks": 3.08,
-    "columns one by one": 0.94,
-    "phases": 0.32,
+    "padding above or below": 2,
+    "channels": 1.18,
+    "banks": 2,
+    "columns one by one": 1.07,
+    "phases": 0.2,
     "beats": 0.5,
-    "phases of a table": 1.5,
-    "copies": 0.54,
+    "phases of a table": 2.61,
+    "copies": 0.5,
     "results of several groups": 1,
 }
 MOST_INPUTS = 6  # of a lookup table
@@ -113,6 +113,7 @@ def _exact(unit: TermLanes) -> int:
         + unit.memory.luts(*unit.rom_shape, unit.device)
         + _scaler_luts(unit)
         + _check_luts(unit)
+        + _turn_luts(unit)
         + unit.control_bits * unit.protect.tmr
     )
 
@@ -269,6 +270,17 @@ def _check_luts(unit: TermLanes) -> int:
     bits, read = unit.stage.x.qtype.bits, unit.fold.groups * unit.windows.stripes
     lines = read * _parity_luts(bits + 1) + unit.order.side * _parity_luts(bits) + _parity_luts(read + 1)
     return words + repairs + written + lines * unit.protect.parity
+
+
+def _turn_luts(unit: TermLanes) -> int:
+    """Of outputs that share lists: the time, how far the channels are turned, and what each group adds to its own.
+    Where they are no power of two, one more adder takes the sum back into them."""
+    if unit.epitome is None:
+        return 0
+    channels, step = unit.stage.x.shape[0], unit.epitome.step
+    whole = channels & (channels - 1) == 0
+    bits = ceil_log2(channels) - ((step & -step).bit_length() - 1) if whole else 2 * ceil_log2(channels)
+    return ceil_log2(unit.epitome.times) + bits * (1 + unit.fold.groups)
 
 
 def _copies(unit: TermLanes) -> int:

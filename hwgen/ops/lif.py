@@ -1,7 +1,7 @@
 """Lif and Li: leaky integrate-and-fire neurons, and integrators without a threshold; a frame is a time step."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,9 @@ class Li(Op):
     @property
     def frames(self) -> int:  # type: ignore[override]
         return self.steps
+
+    def of_steps(self, steps):
+        return replace(self, steps=min(steps, self.steps))
 
     @property
     def elementwise(self) -> bool:  # type: ignore[override]

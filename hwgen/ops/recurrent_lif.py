@@ -1,6 +1,6 @@
 """RecurrentLif: neurons whose spikes of a step add to their currents of the next one; a frame is a time step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -44,6 +44,9 @@ class RecurrentLif(Op):
     @property
     def frames(self) -> int:  # type: ignore[override]
         return self.steps
+
+    def of_steps(self, steps):
+        return replace(self, steps=min(steps, self.steps))
 
     @property
     def has_weights(self) -> bool:

@@ -1,6 +1,6 @@
 """StepsIn and StepsOut: a frame as several time steps, and one frame of the steps of a sample."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor, prod
 
@@ -23,6 +23,9 @@ class StepsIn(Op):
     steps: int
     elementwise = True
     degree = 1
+
+    def of_steps(self, steps):
+        return replace(self, steps=min(steps, self.steps))
 
     @property
     def multiple(self) -> Fraction:  # type: ignore[override]
@@ -48,6 +51,9 @@ class StepsOut(Op):
     last: bool = False
     path: str = ""
     margin: float | None = None
+
+    def of_steps(self, steps):
+        return replace(self, steps=min(steps, self.steps))
 
     @property
     def elementwise(self) -> bool:  # type: ignore[override]

@@ -64,6 +64,7 @@ def place_and_route(
     mhz: float = MHZ,
     router: str = ROUTERS[0],
     whole: bool = True,
+    units: bool = True,
     cache: Path | None = None,
     memory: float | None = None,
     minutes: float | None = None,
@@ -87,9 +88,8 @@ def place_and_route(
     if importlib.util.find_spec(PACKAGE.replace("-", "_")) is None:
         raise MissingTool(f"the Python package {PACKAGE} is not installed", hint="pip install 'hwgen[nextpnr]'")
     start = time.monotonic()
-    run = _Run.of(
-        Path(build_dir), whole, seeds, mhz, _options(mhz, router), Path(cache) if cache else yosys.cache_folder()
-    )
+    folder = Path(cache) if cache else yosys.cache_folder()
+    run = _Run.of(Path(build_dir), whole, units, seeds, mhz, _options(mhz, router), folder)
     written = run.build_dir / "synth/nextpnr.json"
     written.parent.mkdir(exist_ok=True)
     written.unlink(missing_ok=True)
@@ -137,12 +137,14 @@ class _Run:
     cells: dict[str, Counter] = field(default_factory=dict)
 
     @staticmethod
-    def of(build_dir: Path, whole: bool, seeds: int, mhz: float, options: str, cache: Path) -> "_Run":
+    def of(build_dir: Path, whole: bool, units: bool, seeds: int, mhz: float, options: str, cache: Path) -> "_Run":
         """Before a part is started: what the cache holds of it, and its ROMs checked."""
         manifest = json.loads((build_dir / "hwgen.json").read_text())
         manifest["synthesis"] = dict.fromkeys(manifest.get("synthesis", {}), 0)
         contents = roms.read(build_dir, manifest)
-        found = parts_of(build_dir, manifest, manifest["core"], whole)
+        found = [
+            part for part in parts_of(build_dir, manifest, manifest["core"], whole) if units or part.stem == "total"
+        ]
         named = [replace(part, name="core", stem="core") if part.stem == "total" else part for part in found]
         parts = [replace(part, stem=f"ecp5_{part.stem}") for part in named]
         versions = [importlib.metadata.version(package) for package in ("pyosys", PACKAGE)]
@@ -248,6 +250,7 @@ class _Run:
         units = [
             {key: unit[key] for key in ("name", "instance", "module", "parameters")} | of[f"ecp5_unit_{unit['name']}"]
             for unit in self.manifest["units"]
+            if f"ecp5_unit_{unit['name']}" in of
         ]
         core = {"core": of["ecp5_core"]} if whole else {}
         return {

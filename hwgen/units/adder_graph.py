@@ -26,6 +26,7 @@ EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
 BOUND = 1 / 8  # LUTs for each bit of a term at least; 0.35 to 1.3 are usual, 0.26 is the least of dense weights of +-1
 CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
 MOST_HELD = 1_000  # registers of adders that one enable holds; a pipeline of more is never stopped
+MOST_POOLED = 128  # registers of a pool, its window's among them, where there are registers behind each level of adders
 CREDIT_CLOCKS = 4  # of rtl/credit_fifo.v, from a result in it to room for another
 CREDIT_DEPTH = 16  # its results at least: what a memory of the smallest lookup tables has
 CREDIT_CONTROL = 23  # its LUTs beside the memory
@@ -123,9 +124,17 @@ class AdderGraph(Unit):
     @property
     def credit(self) -> int:
         """Results that rtl/credit_fifo.v holds behind adders that never stop; 0: one enable holds them all."""
-        if self.maximum or self.datapath.registered * self.slots.outs <= MOST_HELD:
+        if self._held <= (MOST_POOLED if self.maximum else MOST_HELD):
             return 0
         return max(CREDIT_DEPTH, 1 << ceil_log2(self.stages + 2 * self._windows + CREDIT_CLOCKS))
+
+    @property
+    def _held(self) -> int:
+        """Registers that an enable would hold; of a pool none unless a fast clock is asked for."""
+        if not self.maximum:
+            return self.datapath.registered * self.slots.outs
+        taps = self.taps * self.stage.x.qtype.bits * self.stage.x.shape[0] * self.slots.outs
+        return 2 * taps if self.levels == 1 else 0  # of the window, and of the tree of comparisons
 
     @property
     def instant(self) -> bool:  # type: ignore[override]

@@ -139,6 +139,7 @@ class Neurons(BeatByBeat):
         if isinstance(op, Lif):
             each += bits * (op.reset != "none") + -(-bits // 5) + (op.order == "spiker")
             each += 0 if self.rom is None else bits + bits // 6
+            each += bits // 2 * (beats < CUT_BEATS)
         luts = 6 + ceil_log2(beats) + ceil_log2(op.steps) + side * each
         word = side * self.keeps
         blocks = 0.0
@@ -147,6 +148,8 @@ class Neurons(BeatByBeat):
         elif beats > 1:
             deep = beats > self.device.lut_depth
             luts += self.device.lut_banks(beats, word) if deep else self.device.lut_memory(beats, word)
+            # one of two banks is chosen where the activation is added
+            luts -= word if self.device.lut_depth < beats <= 2 * self.device.lut_depth else 0
         if self.rom is not None:
             memory = MEMORIES["rom"]
             more, _ = memory.blocks(self.rom.depth, self.rom.width, self.device)

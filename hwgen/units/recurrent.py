@@ -245,7 +245,7 @@ class Recurrent(Unit):
             luts += 3.1 * (self.product_bits + op.hidden_bits + op.activation_bits)
         if not self.slices:
             luts += 24 + self.lanes * (self._product[0] + self.sum_bits)
-            luts += products * (2.3 * (op.activation_bits + 2) * op.factor_bits + self.product_bits)
+            luts += products * (1.9 * (op.activation_bits + 2) * op.factor_bits + self.product_bits)
         memories = [self._rom(rom) for rom in self.memories.values()]
         memories.append(self._ram(2 << max(1, ceil_log2(op.units)), op.hidden_bits))
         if products:

@@ -188,7 +188,7 @@ class FrameIn(_Steps):
 
     def estimate(self):
         beats, address = self.order.beats, ceil_log2(2 * self.order.beats)
-        luts = 2 + 3 * address + ceil_log2(self.steps + 1)
+        luts = 2 + 2 * address + ceil_log2(self.steps + 1)
         if self.block_ram:
             return {"LUT": luts + 2, "BRAM36": self.device.block_memory(2 * beats, self._bits)[0]}
         deep = 2 * beats > self.device.lut_depth
