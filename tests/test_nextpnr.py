@@ -86,6 +86,8 @@ def test_units_and_core_are_placed_and_what_was_found_is_kept(build, cache, star
         assert min(unit["fmax_by_seed"]) <= unit["fmax_mhz"] <= max(unit["fmax_by_seed"])
     started.clear()
     nextpnr.place_and_route(build, seeds=2, whole=False, cache=cache)
+    alone = nextpnr.place_and_route(build, seeds=1, units=False, cache=cache)
+    assert alone["units"] == [] and alone["core"]["fmax_by_seed"] == result["core"]["fmax_by_seed"]
     assert started == []
 
 

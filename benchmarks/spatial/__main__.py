@@ -1,6 +1,6 @@
 """hwgen, da4ml and Alkaid on the same 18 networks, checked against numpy and counted by the same yosys.
 
-A count that is in results.json is not made again, so the command may be stopped at any time.
+A count that is in results.json is not made again without --again, so the command may be stopped at any time.
 The table of docs/spatial.md is made from that file. Peers are installed under build/spatial; Icarus is needed.
 """
 
@@ -38,10 +38,11 @@ def record(path: Path, key: str, result: dict) -> None:
 @click.option("--only", default="*", help='Runs "TOOL / NETWORK" that match this pattern.')
 @click.option("--mapped/--no-mapped", default=True, help="Without the count as mapped, the longest part.")
 @click.option("--jobs", default=2, show_default=True, help="Processes at once, a core each.")
+@click.option("--again", is_flag=True, help="Also what is in results.json.")
 @click.option("--results", default=RESULTS, show_default=True, type=click.Path(path_type=Path))
-def main(only, mapped, jobs, results):
+def main(only, mapped, jobs, again, results):
     runs = {f"{tool} / {net}": (tool, net) for tool in TOOLS for net in names()}
-    known = read(results)
+    known = {} if again else read(results)
     counts = [count for count in COUNTS if mapped or count != "mapped"]
     wanted = [name for name in fnmatch.filter(runs, only) if not known.get(name, {}).keys() >= {*counts}]
     console = Console(stderr=True)

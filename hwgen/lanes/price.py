@@ -92,6 +92,7 @@ def estimate(unit: TermLanes) -> dict[str, float]:
 def features(unit: TermLanes) -> dict[str, float]:
     """What the LUTs of the unit depend on, by the names in FACTORS."""
     exact = _exact(unit) + _requantize_luts(unit) + _entry_luts(unit) + 2 * _count_luts(unit.rows.ring)
+    exact += _turn_luts(unit) + _mode_luts(unit)
     return {
         "exact": exact,
         **_sequencer(unit),
@@ -113,7 +114,6 @@ def _exact(unit: TermLanes) -> int:
         + unit.memory.luts(*unit.rom_shape, unit.device)
         + _scaler_luts(unit)
         + _check_luts(unit)
-        + _turn_luts(unit)
         + unit.control_bits * unit.protect.tmr
     )
 
@@ -281,6 +281,14 @@ def _turn_luts(unit: TermLanes) -> int:
     whole = channels & (channels - 1) == 0
     bits = ceil_log2(channels) - ((step & -step).bit_length() - 1) if whole else 2 * ceil_log2(channels)
     return ceil_log2(unit.epitome.times) + bits * (1 + unit.fold.groups)
+
+
+def _mode_luts(unit: TermLanes) -> int:
+    """Of several modes: where each begins and ends, which is part of a short list's tables, and the ends of results
+    where these differ."""
+    bits, ends = ceil_log2(unit.rom_shape[0]), len(unit.mode_ends)
+    lists = 2 + 5 * bits // 2 if unit.stage.modes and bits > MOST_INPUTS else 0
+    return lists + (unit.fold.size * (ends + unit.stage.y.qtype.bits) if ends else 0)
 
 
 def _copies(unit: TermLanes) -> int:
