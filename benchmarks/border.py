@@ -14,8 +14,9 @@ import click
 from benchmarks import counting
 from benchmarks.spatial.__main__ import read, record
 from benchmarks.spatial.tables import table, write_document
+from hwgen.border import ends
 from hwgen.design import Stream
-from hwgen.emit import ends, library
+from hwgen.emit import library
 from hwgen.ir import TensorType
 from hwgen.ports import Ports
 from hwgen.qtype import QType, ceil_log2
@@ -52,7 +53,7 @@ class Case:
         return [ends(way, [stream(way, bits, side, beats)] * count, ports) for way, bits, side, beats, count in both]
 
     def estimate(self) -> float:
-        inputs, outputs = ([(end["bits"], end["beat"], end["port_bits"]) for end in ends] for ends in self.sides())
+        inputs, outputs = ([(end["bits"], end["beat_bits"], end["port_bits"]) for end in ends] for ends in self.sides())
         options = {"load_stream": self.load_stream, "watched": self.watched, "tmr": self.tmr, "modes": self.modes}
         return border.estimate(inputs, outputs, self.layers, **options)["LUT"]
 

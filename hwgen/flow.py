@@ -12,10 +12,11 @@ from torch.export import ExportedProgram
 from hwgen import store
 from hwgen.alternatives import Plan, best
 from hwgen.board import CONSTRAINTS, Board, load_board, read_board
+from hwgen.border import check_rate
 from hwgen.collector import no_collector
 from hwgen.config import BuildConfig
 from hwgen.design import Design, place
-from hwgen.emit import check_rate, emit
+from hwgen.emit import emit
 from hwgen.engines import Context, read_choice
 from hwgen.errors import DoesNotFit
 from hwgen.folder import MANIFEST, check_writable, seal, write

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from hwgen.alternatives import Plan
 from hwgen.board import Board
+from hwgen.border import ends, port_interval
 from hwgen.config import BuildConfig
 from hwgen.design import Design
-from hwgen.emit import ends, fingerprint, parameters_of, port_interval, render_top
+from hwgen.emit import fingerprint, parameters_of, render_top
 from hwgen.errors import BadInput
 from hwgen.folder import MANIFEST, check_unchanged, is_name, is_sealed, recover
 from hwgen.found import record, summary
@@ -154,7 +155,7 @@ def _border(end: dict, one: Input | Output) -> dict:
         "beats": end["beats"],
         "frames": end["frames"],
         "words_a_beat": end["side"],
-        "beat_bits": end["beat"],
+        "beat_bits": end["beat_bits"],
         "port_bits": end["port_bits"],
         "order": "row, column, channel",
         "view": one.view is not None,

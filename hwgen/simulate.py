@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hwgen.border import ends
 from hwgen.design import Design, Stream
-from hwgen.emit import ends, files_of_units, render_core
+from hwgen.emit import files_of_units, render_core
 from hwgen.errors import BadInput, ToolFailed
 from hwgen.flow import read_design
 from hwgen.folder import changed_files, check_places, read_record, write_record, writing

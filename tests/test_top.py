@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from hwgen import build, emit
+from hwgen.border import ends
 from hwgen.design import Stream
-from hwgen.emit import ends
 from hwgen.ir import TensorType
 from hwgen.nn import ActQuant
 from hwgen.ports import Ports
@@ -148,7 +148,7 @@ def toy_top(widths, tmp_path):
     outputs = sums[:, :, None] + np.arange(out_side)
     np.savez(tmp_path / "data.npz", inputs_0=packed(inputs, in_bits), outputs_0=packed(outputs, out_bits))
     sources = [tmp_path / "toy_core.v", tmp_path / "toy_top.v", *sorted(share("rtl").glob("*.v"))]
-    sizes = {end["port"]: end["beat"] // 8 for end in (*taken, *given)}
+    sizes = {end["port"]: end["beat_bits"] // 8 for end in (*taken, *given)}
     return sources, {"TOP_DATA": str(tmp_path / "data.npz"), "TOP_BYTES": json.dumps(sizes)}
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hwgen.border import ends
 from hwgen.design import Design
-from hwgen.emit import ends
 from hwgen.ir import Input, Output
 from hwgen.registers import c_header, python_constants
 
@@ -43,7 +43,7 @@ def _stream(end: Mapping, one: Input | Output, kind) -> dict:
     return {
         "name": one.name,
         "port": end["port"],
-        "beat_bits": end["beat"],
+        "beat_bits": end["beat_bits"],
         "port_bits": end["port_bits"],
         "side": end["side"],
         "shape": list(one.shape),

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hwgen.border import ends
 from hwgen.design import Design, Stream
-from hwgen.emit import ends
 from hwgen.errors import ToolFailed
 from hwgen.faults.sites import Sites
 from hwgen.folder import write_text
