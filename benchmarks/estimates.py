@@ -4,8 +4,8 @@ python -m benchmarks.estimates [--only PATTERN]       networks of all kinds of u
 python -m benchmarks.estimates DIR...                 builds, each unit and each kind
 
 Each unit is synthesized by itself. What was counted of the networks is in estimates.json, and is not counted again
-where a unit's Verilog is the same; estimates are those of this commit. No price was fitted to one of these networks but
-digits in spatial layers: lanes are fitted to the units of `python -m benchmarks.fit_lanes`, others to single units.
+where a unit's Verilog is the same; estimates are those of this commit. The FACTORS of lanes are fitted to other units
+(`python -m benchmarks.fit_lanes`).
 """
 
 import fnmatch
@@ -272,7 +272,8 @@ def main(folders, only):
                 found = measure(Path(folder) / "net", read(RESULTS).get(name, {}), lanes=name in NETWORKS)
             record(RESULTS, name, found)
             click.echo(f"{name}: {json.dumps(list(by_unit(read(RESULTS)[name])))}", err=True)
-    results = {name: found for name, found in read(RESULTS).items() if name in (*NETWORKS, *OTHERS)}
+    known = read(RESULTS)
+    results = {name: known[name] for name in (*NETWORKS, *OTHERS) if name in known}
     write_document("estimates", tables(results), ROOT / "docs" / "synthesis.md")
     click.echo(tables(results))
 
