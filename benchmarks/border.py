@@ -99,6 +99,11 @@ def stream(name: str, bits: int, side: int, beats: int, signed: bool = True) -> 
     return Stream(name, name, kind, Order(shape).by_pixels(1))
 
 
+def name(case: Case) -> str:
+    """What it is in the results: where it is no plain one."""
+    return json.dumps({key: value for key, value in asdict(case).items() if value != getattr(Case(), key)})
+
+
 def made(case: Case) -> dict[str, str]:
     """The Verilog of a border around an empty box."""
     inputs, outputs = case.sides()
@@ -166,9 +171,8 @@ HEAD = ("in, bits", "out, bits", "beats in, out", "bits of the streams", "more",
 def main():
     results = {}
     for case in CASES:
-        name = json.dumps({key: value for key, value in asdict(case).items() if value != getattr(Case(), key)})
-        results[name] = measure(case, read(RESULTS).get(name, {}))
-        record(RESULTS, name, results[name])
+        results[case] = measure(case, read(RESULTS).get(name(case), {}))
+        record(RESULTS, name(case), results[case])
     text = table(HEAD, [row(case, found) for case, found in zip(CASES, results.values(), strict=True)])
     write_document("border", text, DOCUMENT)
     click.echo(text)

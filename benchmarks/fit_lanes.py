@@ -46,7 +46,7 @@ MEMORIES = "rom", "bram", "uram"  # of a list that can be loaded
 MOST_BITS, MOST_WIRES = 1 << 20, 512  # of a list, which yosys reads slowly, and of a beat
 FIFTHS = 5
 OTHER_NAMES = 2
-TRUST = 1.5  # units of SMALL LUTs that what is expected of a factor is worth
+TRUST = 0.7  # units of SMALL LUTs that what is expected of a factor is worth
 # LUTs of one of each of `features`, by the Verilog and by what was seen of a few netlists
 EXPECTED = {
     "sequencer": 8,

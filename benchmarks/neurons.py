@@ -178,8 +178,8 @@ def early() -> str:
         asked = ("none" if margin is None else f"{margin:g}", "-" if scheduled is None else str(scheduled))
         rows.append((*asked, *cells, f"{most:,}", f"{lut:,}"))
         print(*rows[-1], flush=True)
-    head = ("margin", "--mean-steps", "accuracy", "mean steps", "of the 100", "cycles an image, mean", "the most", "LUT estimated")
-    return table(head, rows)
+    head = ("margin", "--mean-steps", "accuracy", "mean steps", "of the 100", "cycles an image, mean", "the most")
+    return table((*head, "LUT estimated"), rows)
 
 
 PARTS = {"counts": counts, "early": early}

@@ -701,8 +701,6 @@ MUTANTS = {
         "beats_d = IN_BEATS[32*n +: 32]",
         "beats_d = IN_BEATS[31:0]",
     ),
-    "a port's beat left before its last word": ("port_in", 0, "port_in", "last = (&place_q) || !kept", "last = !kept"),
-    "a byte that lacks not seen": ("port_in", 2, "port_in", "torn = !(&s_axis_tkeep);", "torn = 1'b0;"),
     "a hole in tkeep not seen": (
         "port_in",
         0,
@@ -717,9 +715,7 @@ MUTANTS = {
         "|| (s_axis_tlast && !(&place_q))",
         "",
     ),
-    "words taken of a network that is shut": ("port_in", 1, "port_in", "tready : open;", "tready : 1'b1;"),
     "a frame's end waits for a full beat": ("port_out", 0, "port_out", "ends = s_axis_tlast || place", "ends = place"),
-    "bytes of the beat before named": ("port_out", 0, "port_out", "place_q[0] ? place_q : place_q |", "place_q |"),
     "bytes of the beat before left": ("port_out", 0, "port_out", "i > 0 && moves && place_q[0]", "1'b0"),
     "a torn word taken for a good one": (
         "dataflow_controller",
@@ -729,7 +725,6 @@ MUTANTS = {
         "s_axis_tlast ^ tlast_due",
     ),
     "an interrupt that is not kept": ("axil_registers", 0, "axil_registers", "(rose_q & ~(", "(2'b00 & ~("),
-    "an interrupt that is not asked for": ("axil_registers", 0, "axil_registers", "|(told & enable_q)", "|told"),
     "a pair of the stream lost to a write of the host": (
         "axil_registers",
         1,

@@ -14,6 +14,7 @@ import hwgen
 from hwgen import flow
 from hwgen.board import read_board
 from hwgen.config import BuildConfig
+from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.engines import engines
 from hwgen.engines.channels import ChannelEngine
 from hwgen.engines.matmul import Columns
@@ -24,12 +25,14 @@ from hwgen.manifest import read_manifest
 from hwgen.nn import GRU, LIF, LSTM, ActQuant, LayerNorm, Softmax, StepsIn, StepsOut
 from hwgen.nn_spiking import RecurrentLIF
 from hwgen.share import share
+from hwgen.simulators import run_cocotb
 from hwgen.synth.parts import parts_of
 from hwgen.synth.processes import WORKER
-from hwgen.synth.yosys import commands
+from hwgen.synth.yosys import LIBRARY, commands
 from hwgen.units import adder_graph
 from tests.graphs import frames_of
 from tests.networks import Fork, Greatest, only
+from tests.test_top import WIDTHS, toy_top
 
 CELLS = Path(pyosys.__file__).parent / "share/xilinx/cells_sim.v"
 
@@ -122,6 +125,30 @@ def check_netlist(folder: Path, monkeypatch, graph: Graph, board: str = "zcu104"
     y, _ = hwgen.simulate(build, x, simulator="icarus", edited=True)
     assert np.array_equal(y, graph.golden(*map(torch.from_numpy, x))[0].numpy())
     return netlist
+
+
+@pytest.mark.sim
+def test_netlist_of_the_border_passes_its_bench(tmp_path):
+    """Registers, controller and ports of 64 bits, around a core of its own."""
+    sources, environment = toy_top(WIDTHS[1], tmp_path)
+    script = [
+        *LIBRARY,
+        *(f"read_verilog -defer {path}" for path in sources),
+        "hierarchy -check -top toy_top -chparam XILINX 1",
+        f"{DEVICE.yosys} -run prepare:",
+        "write_verilog -noattr netlist.v",
+    ]
+    (tmp_path / "netlist.ys").write_text("\n".join(script))
+    subprocess.run([sys.executable, "-c", WORKER, "netlist.ys"], cwd=tmp_path, check=True, capture_output=True)
+    run_cocotb(
+        simulator="icarus",
+        sources=[tmp_path / "netlist.v", CELLS],
+        toplevel="toy_top",
+        module="bench_top",
+        build_dir=tmp_path / "build",
+        environment=environment,
+        timeout=600,
+    )
 
 
 @pytest.mark.sim

@@ -113,8 +113,12 @@ RUNS = [
 
 @pytest.fixture
 def toy(request, tmp_path):
-    """(sources, environment of the bench) of a top around the stand-in core."""
-    in_bits, out_bits, signed, in_side, out_side, port = request.param
+    return toy_top(request.param, tmp_path)
+
+
+def toy_top(widths, tmp_path):
+    """(sources, environment of the bench) of a top around the stand-in core; widths -- one of WIDTHS."""
+    in_bits, out_bits, signed, in_side, out_side, port = widths
     values = {"IN_BITS": in_bits, "OUT_BITS": out_bits, "IN_SIDE": in_side, "OUT_SIDE": out_side}
     core = CORE.replace("SIGNED", f"1'b{int(signed)}")
     for name, value in values.items():

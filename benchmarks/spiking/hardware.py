@@ -37,13 +37,14 @@ def _images(coding: str, steps: int) -> Callable[[int], np.ndarray]:
 @dataclass(frozen=True)
 class Hardware:
     """program -- a file; frames -- of so many samples; goal -- what is asked of the build; make -- trains the file
-    anew; samples -- simulated"""
+    anew; samples -- simulated, on Icarus so many of them"""
 
     program: Path
     frames: Callable[[int], np.ndarray]
     goal: dict[str, Any]
     make: Callable[[], None] | None = None
     samples: int = 100
+    on_icarus: int = 100
 
 
 def _records(count: int) -> np.ndarray:
@@ -71,7 +72,7 @@ BUILDS = {
         {"lanes": 16, "engine": "lanes,linear1=spikes"},
     ),
     "respiration, T = 16, --lanes 16": Hardware(
-        programs.path("series / respiration / 16 steps"), _records, {"lanes": 16}, RESPIRATION
+        programs.path("series / respiration / 16 steps"), _records, {"lanes": 16}, RESPIRATION, on_icarus=4
     ),
     "respiration, one pass, 4 bits, --lanes 16": Hardware(
         programs.path("series / respiration / one pass, 4 bits"), _records, {"lanes": 16}, RESPIRATION
@@ -106,7 +107,8 @@ def run(name: str) -> dict:
         # the RTL's integers are the golden ones, in each place and time step, or this raises
         inside = {}
         for simulator in ("verilator", "icarus"):
-            result = verify(folder, x, simulator=simulator, stall=STALL, inside=True)
+            some = x if simulator == "verilator" else x[: own.on_icarus * each]
+            result = verify(folder, some, simulator=simulator, stall=STALL, inside=True)
             inside[simulator] = {"equal": result["equal"], "numbers": sum(result["inside"].values())}
         interval, traces = _steady(folder, x)
         predicted = read_manifest(folder)["interval"]

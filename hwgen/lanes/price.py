@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 # LUTs for each count of `features` (python -m benchmarks.fit_lanes): exact are what the Verilog says
 FACTORS = {
     "exact": 1.0,
-    "sequencer": 8.03,
-    "short list, counter": 1.2,
-    "long list, counter": 1.02,
-    "list of up to 4": 0,
-    "list of up to 16": 1,
+    "sequencer": 8,
+    "short list, counter": 2.03,
+    "long list, counter": 0.72,
+    "list of up to 4": 1,
+    "list of up to 16": 0.76,
     "list of up to 64": 2,
-    "list that is loaded": 1.46,
+    "list that is loaded": 1.68,
     "list that is loaded, counter": 4,
-    "list of all channels": 2.21,
-    "column": 1.09,
-    "row": 1.17,
+    "list of all channels": 1.73,
+    "column": 1.3,
+    "row": 1.84,
     "row of padding": 0.5,
-    "slot": 3.71,
-    "group": 2,
-    "group, column": 1,
-    "group, column that is a sum": 0.28,
-    "group, slot": 0.43,
+    "slot": 1.01,
+    "group": 2.17,
+    "group, column": 1.06,
+    "group, column that is a sum": 0.5,
+    "group, slot": 1,
     "group, padding": 1,
-    "group, columns of padding": 4,
-    "group, distance": 2,
+    "group, columns of padding": 7.11,
+    "group, distance": 1.95,
     "line memory": 8,
-    "padding above or below": 2,
-    "channels": 1.18,
-    "banks": 2,
-    "columns one by one": 1.07,
-    "phases": 0.2,
+    "padding above or below": 2.43,
+    "channels": 1.55,
+    "banks": 3.08,
+    "columns one by one": 0.94,
+    "phases": 0.32,
     "beats": 0.5,
-    "phases of a table": 2.61,
-    "copies": 0.5,
+    "phases of a table": 1.5,
+    "copies": 0.54,
     "results of several groups": 1,
 }
 MOST_INPUTS = 6  # of a lookup table
@@ -92,6 +92,7 @@ def estimate(unit: TermLanes) -> dict[str, float]:
 def features(unit: TermLanes) -> dict[str, float]:
     """What the LUTs of the unit depend on, by the names in FACTORS."""
     exact = _exact(unit) + _requantize_luts(unit) + _entry_luts(unit) + 2 * _count_luts(unit.rows.ring)
+    exact += _turn_luts(unit) + _mode_luts(unit)
     return {
         "exact": exact,
         **_sequencer(unit),
@@ -113,7 +114,6 @@ def _exact(unit: TermLanes) -> int:
         + unit.memory.luts(*unit.rom_shape, unit.device)
         + _scaler_luts(unit)
         + _check_luts(unit)
-        + _turn_luts(unit)
         + unit.control_bits * unit.protect.tmr
     )
 
@@ -281,6 +281,14 @@ def _turn_luts(unit: TermLanes) -> int:
     whole = channels & (channels - 1) == 0
     bits = ceil_log2(channels) - ((step & -step).bit_length() - 1) if whole else 2 * ceil_log2(channels)
     return ceil_log2(unit.epitome.times) + bits * (1 + unit.fold.groups)
+
+
+def _mode_luts(unit: TermLanes) -> int:
+    """Of several modes: where each begins and ends, which is part of a short list's tables, and the ends of results
+    where these differ."""
+    bits, ends = ceil_log2(unit.rom_shape[0]), len(unit.mode_ends)
+    lists = 2 + 5 * bits // 2 if unit.stage.modes and bits > MOST_INPUTS else 0
+    return lists + (unit.fold.size * (ends + unit.stage.y.qtype.bits) if ends else 0)
 
 
 def _copies(unit: TermLanes) -> int:

@@ -8,14 +8,14 @@ from hwgen.qtype import ceil_log2
 
 # LUTs, fitted to what yosys counts (python -m benchmarks.border prints how far they are off)
 FIXED = 336  # registers that a host reads, counters
-AN_INPUT, AN_OUTPUT = 110, 90  # of each stream but the first: where it is in its frame, the frames that went
+AN_INPUT, AN_OUTPUT = 102, 86  # of each stream but the first: where it is in its frame, the frames that went
 A_BIT = 1.03  # of a beat in or out: the choice between what came and what waits
-LOADER = 165  # the registers that load other weights ...
-A_LAYER = 3  # ... and what chooses between the layers
-LOAD_STREAM = 40  # over a stream too
-WATCHED, A_WATCHED = 150, 2  # what tells of flipped bits
-VOTES = 200  # of control that is kept three times
-MODES = 10  # the register of the mode
+LOADER = 163  # the registers that load other weights ...
+A_LAYER = 2  # ... and what chooses between the layers
+LOAD_STREAM = 25  # over a stream too
+WATCHED, A_WATCHED = 176, 4  # what tells of flipped bits
+VOTES = 235  # of control that is kept three times
+MODES = 24  # the register of the mode
 
 
 Widths = tuple[int, int, int]  # bits of a stream inside, of a beat in words of the host, and of the port
@@ -49,7 +49,7 @@ def _into(bits: int, beat: int, port: int) -> float:
     count = max(port, beat) // min(port, beat)
     if port < beat:
         return bytes_there + ceil_log2(count) + 3
-    return 2 * bytes_there + bits * Device.multiplexer(count) + 2 * ceil_log2(count) + Device.multiplexer(count)
+    return 2 * bytes_there + (bits + 1) * Device.multiplexer(count) + ceil_log2(count) + 0.8 * count
 
 
 def _out_of(bits: int, beat: int, port: int) -> float:
@@ -58,5 +58,5 @@ def _out_of(bits: int, beat: int, port: int) -> float:
         return 0
     count = max(port, beat) // min(port, beat)
     if port < beat:
-        return min(bits, port) * Device.multiplexer(count) + ceil_log2(count) + 2
+        return min(bits, port) * Device.multiplexer(count) + ceil_log2(count) + 17
     return 3 * count + 5

@@ -93,7 +93,10 @@ class StreamNarrow(Unit):
 
     def estimate(self):
         words = self.taken.side // self.sent.side
-        return {"LUT": 3 + ceil_log2(words) + self.bits * self.sent.side * max(1, words // 2 - 1), "BRAM36": 0}
+        luts = 3 + ceil_log2(words) + self.bits * self.sent.side * max(1, words // 2 - 1)
+        if self._short:  # it counts channels and columns, to know when the last lane has no pixel
+            luts += 6 + 2 * (ceil_log2(self.taken.shape[0]) + ceil_log2(self.taken.stripe))
+        return {"LUT": luts, "BRAM36": 0}
 
     @property
     def delay(self):

@@ -1,5 +1,5 @@
-"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] [WEIGHTS.bin] [mode=N] runs all arrays
-of X, in their order."""
+"""The Python driver on a board: drive.py KIT X.npz Y.npz uio|BITFILE [recover] [WEIGHTS.bin] [mode=N] [batch=N] runs
+all arrays of X, in their order."""
 
 import sys
 
@@ -12,7 +12,9 @@ sys.path.insert(0, f"{kit}/python")
 from hwgen_driver import HwgenError, Network, Pynq, Uio  # noqa: E402
 
 x = [*np.load(given).values()]
+numbers = {name: int(value) for name, _, value in (each.partition("=") for each in more) if value}
 options = {"batch": 8, "timeout": 0.02} if recover else {}
+options |= {"slots": 4, "batch": numbers["batch"]} if "batch" in numbers else {}
 try:
     net = Network(Uio() if platform == "uio" else Pynq(platform), **options)
 except HwgenError as error:
@@ -20,9 +22,7 @@ except HwgenError as error:
 with net:
     for path in weights:
         net.load(path)
-    for each in more:
-        if each.startswith("mode="):
-            net.set_mode(int(each.removeprefix("mode=")))
+    net.set_mode(numbers.get("mode", 0))
     if recover:
         try:
             net.run(*x)
