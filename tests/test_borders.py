@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from hwgen import BuildConfig, build, design, emit, flow, report, simulate, store, verify
+from hwgen import BuildConfig, build, design, emit, flow, manifest, report, simulate, store, verify
 from hwgen.cli import main
 from hwgen.errors import BadInput, ToolFailed, UnsupportedLayer
 from hwgen.ir import Graph, Input, Node, Output, TensorType
@@ -295,7 +295,8 @@ def test_inputs_that_wait_for_each_other_stop_without_fifos(tmp_path, monkeypatc
     monkeypatch.setattr(design, "_depth", lambda *_: 0)
     with pytest.raises(AssertionError, match="all rows wait for each other"):
         built(graph, tmp_path / "net", monkeypatch)
-    monkeypatch.setattr(emit, "pace_of", lambda _: Pace(1, 1))
+    for module in (emit, manifest):
+        monkeypatch.setattr(module, "pace_of", lambda _: Pace(1, 1))
     built(graph, tmp_path / "net", monkeypatch)
     with pytest.raises(ToolFailed, match="the network stopped"):
         exact(graph, tmp_path / "net", frames_for(graph), simulator="icarus")
