@@ -13,6 +13,7 @@ from hwgen.deploy.kit import plain
 from hwgen.deploy.network import describe, network_c, registers_h, registers_py
 from hwgen.ir import Graph, Input, Output, TensorType
 from hwgen.nn_affine import ROUNDINGS
+from hwgen.ports import NATURAL
 from hwgen.qtype import QType
 from hwgen.share import share
 
@@ -52,6 +53,8 @@ GRAPH = Graph(tuple(ENDS), (), (*OUTPUTS, *SOFTMAX))
 
 class Streams:
     """As much of a design as `describe` asks for."""
+
+    ports = NATURAL
 
     def __init__(self, graph):
         self.graph = graph

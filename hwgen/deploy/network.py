@@ -21,7 +21,7 @@ def describe(design: Design, manifest: Mapping, clock_mhz: float) -> dict:
         "build_id": manifest["build_id"],
         "modes": max(1, len(manifest["modes"])),
         "layers": len(manifest["loadable"]),
-        "load_stream": manifest["ports"]["load_stream"],
+        "load_stream": design.ports.load_stream,
         "sample": graph.frames,
         "clock_mhz": clock_mhz,
         "inputs": [
