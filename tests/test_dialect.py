@@ -23,6 +23,7 @@ from hwgen.share import share
 from hwgen.simulators import lint
 from hwgen.verilog import Value, literal
 from tests.proofs import yosys
+from tests.sources import sources_of
 
 SOURCES = sorted(share("rtl").glob("*.v"))
 LICENSE = "// SPDX-License-Identifier: Apache-2.0"
@@ -39,7 +40,7 @@ def test_pyverilog_parses(path, parser):
 def test_verilator_lint_is_clean(path):
     """With the default parameters and with all that the bench runs."""
     for config in [{}, *import_module(f"bench_{path.stem}").CONFIGS]:
-        lint(SOURCES, path.stem, config)
+        lint(sources_of(path.stem), path.stem, config)
 
 
 @_every_module
@@ -52,7 +53,7 @@ def test_icarus_compiles_without_a_warning(path, tmp_path):
         path.stem,
         "-o",
         str(tmp_path / "out"),
-        *map(str, SOURCES),
+        *map(str, sources_of(path.stem)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr

@@ -10,9 +10,9 @@ import pytest
 from hwgen.share import share
 from hwgen.simulators import SIMULATORS, run_cocotb
 from hwgen.simulators.simulator import literal
+from tests.sources import sources_of
 
-SOURCES = sorted(share("rtl").glob("*.v"))
-MODULES = [path.stem for path in SOURCES]
+MODULES = sorted(path.stem for path in share("rtl").glob("*.v"))
 BENCHES = {name: import_module(f"bench_{name}") for name in MODULES if (share("sim") / f"bench_{name}.py").is_file()}
 
 
@@ -61,7 +61,7 @@ def test_bench(module, simulator, tmp_path):
     slow = getattr(bench, "SLOW", []) if simulator == "icarus" else []
     configs = [config for config in bench.CONFIGS if config not in slow]
     (tmp_path / "configs.v").write_text(with_open_ports(module) + side_by_side(module, configs, bench, tmp_path))
-    sources = [*SOURCES, tmp_path / "configs.v"]
+    sources = [*sources_of(module), tmp_path / "configs.v"]
     if simulator == "verilator":
         (tmp_path / "ports.vlt").write_text(f'`verilator_config\npublic_flat_rw -module "{module}_ports" -var "*"\n')
         sources.insert(0, tmp_path / "ports.vlt")
