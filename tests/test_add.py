@@ -88,7 +88,7 @@ def test_multipliers_that_do_not_fit_are_named():
     ("op", "quantize", "options", "simulator"),
     [
         (*SCALES, {"engine": "spatial", "levels": 1}, "icarus"),
-        (*SAME, {"engine": "lanes"}, "verilator"),
+        (*SAME, {"engine": "lanes"}, "icarus"),
         (*EVEN, {"engine": "lanes"}, "icarus"),
         (*TIES, {"engine": "spatial"}, "icarus"),
         (*PLAIN, {"engine": "lanes"}, "icarus"),

@@ -21,7 +21,6 @@ from hwgen.ops.quantize import Quantize
 from hwgen.pace import Pace, interval_of
 from hwgen.passes import run_passes
 from hwgen.qtype import QType
-from hwgen.simulators import SIMULATORS
 from hwgen.units.stream_fifo import StreamFifo
 from tests.test_examples_rtl import behind_axi
 
@@ -403,7 +402,6 @@ def test_a_module_of_two_inputs_and_three_outputs_from_build_to_report(tmp_path)
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_the_top_of_several_streams_works_behind_axi(tmp_path, monkeypatch, simulator):
+def test_the_top_of_several_streams_works_behind_axi(tmp_path, monkeypatch):
     built(several(), tmp_path / "net", monkeypatch)
-    behind_axi(tmp_path / "net", tmp_path, simulator, *floats((2, 3, 4), (3, 4, 2)))
+    behind_axi(tmp_path / "net", tmp_path, "icarus", *floats((2, 3, 4), (3, 4, 2)))

@@ -25,7 +25,7 @@ STABLE = settings(
 )
 
 
-@settings(STABLE, max_examples=20)
+@settings(STABLE, max_examples=12)
 @given(networks())
 def test_rtl_equals_the_module_on_icarus(tmp_path_factory, network):
     check(network, tmp_path_factory.mktemp("random") / "net", "icarus")
