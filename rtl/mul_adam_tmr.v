@@ -16,9 +16,12 @@ module mul_adam_tmr #(
     wire [15:0] p_0;
     wire [15:0] p_1;
     wire [15:0] p_2;
-    (* keep_hierarchy = "yes" *) mul_adam #(.T(T)) u_0 (.a(a), .b(b), .p(p_0));
-    (* keep_hierarchy = "yes" *) mul_adam #(.T(T)) u_1 (.a(a), .b(b), .p(p_1));
-    (* keep_hierarchy = "yes" *) mul_adam #(.T(T)) u_2 (.a(a), .b(b), .p(p_2));
+    (* keep_hierarchy = "yes" *)
+    mul_adam #(.T(T)) u_0 (.a(a), .b(b), .p(p_0));
+    (* keep_hierarchy = "yes" *)
+    mul_adam #(.T(T)) u_1 (.a(a), .b(b), .p(p_1));
+    (* keep_hierarchy = "yes" *)
+    mul_adam #(.T(T)) u_2 (.a(a), .b(b), .p(p_2));
     assign p = (p_0 & p_1) | (p_0 & p_2) | (p_1 & p_2);
 
 endmodule
