@@ -69,9 +69,9 @@ def port_interval(design: Design) -> int:
 
 def check_rate(design: Design, config: BuildConfig, board: Board) -> None:
     """Raises BadInput where streams that the user made narrow do not bring frames at the rate that he asked for."""
-    if config.fps and config.stream_bits and port_interval(design) > config.interval(board):
+    if config.fps and config.stream_bits and (takes := port_interval(design)) > config.interval(board):
         raise BadInput(
-            f"a frame takes {port_interval(design):,} clocks over a stream of {config.stream_bits} bits, the rate "
+            f"a frame takes {takes:,} clocks over a stream of {config.stream_bits} bits, the rate "
             f"leaves {config.interval(board):,}",
             "--stream-bits",
             "use a wider stream or a lower rate, or leave it out",

@@ -3,17 +3,11 @@
 import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
-from parts import config
-from parts.ports import Bundle, as_beats, transfers
+from parts import ports
+from parts.ports import LENGTHS, Bundle, as_value, network_side, port_side, transfers, widths
 from parts.stream import Sink, Source, interrupt, start
 
-CONFIGS = [{"PORT": port, "WORD": word} for port, word in ((32, 8), (8, 32), (16, 16), (64, 32), (8, 16))]
-LENGTHS = (1, 2, 3, 7, 16, 5, 4)
-
-
-def widths():
-    """Bits of a beat of the port, and of the network's."""
-    return config()["PORT"], config()["WORD"]
+CONFIGS = ports.CONFIGS
 
 
 async def begin(dut, source_stall=0.0, sink_stall=0.0):
@@ -25,31 +19,14 @@ async def begin(dut, source_stall=0.0, sink_stall=0.0):
     return source, sink
 
 
-def sent(beats):
-    """What a source offers of (data, keep, last)."""
-    port, _ = widths()
-    return [data | keep << port | last << port + port // 8 for data, keep, last in beats]
-
-
-def all_beats(some):
-    port, word = widths()
-    return [beat for words in some for beat in as_beats(words, word, port)]
-
-
-def expected(some):
-    """What comes: data and tlast, not torn."""
-    _, word = widths()
-    return [each | (place == len(words) - 1) << word for words in some for place, each in enumerate(words)]
-
-
 @cocotb.test()
 @cocotb.parametrize(source_stall=[0.0, 0.5], sink_stall=[0.0, 0.7])
 async def words_cross_once_and_in_order(dut, source_stall, sink_stall):
     _, word = widths()
     source, sink = await begin(dut, source_stall, sink_stall)
     some = transfers(word, LENGTHS, 3)
-    cocotb.start_soon(source.send(sent(all_beats(some))))
-    want = expected(some)
+    cocotb.start_soon(source.send(port_side(some)))
+    want = network_side(some)
     assert await sink.take(len(want)) == want
 
 
@@ -58,8 +35,8 @@ async def something_moves_every_clock(dut):
     _, word = widths()
     source, sink = await begin(dut)
     some = transfers(word, (24,), 4)
-    beats, before = all_beats(some), get_sim_time("ns")
-    cocotb.start_soon(source.send(sent(beats)))
+    beats, before = port_side(some), get_sim_time("ns")
+    cocotb.start_soon(source.send(beats))
     await sink.take(24)
     assert get_sim_time("ns") - before <= (max(24, len(beats)) + 2) * 10
 
@@ -69,14 +46,14 @@ async def something_moves_every_clock(dut):
 async def reset_forgets_where_it_was(dut, taken):
     _, word = widths()
     source, sink = await begin(dut)
-    sending = cocotb.start_soon(source.send(sent(all_beats(transfers(word, (40,), 5)))))
+    sending = cocotb.start_soon(source.send(port_side(transfers(word, (40,), 5))))
     await sink.take(taken)
     for _ in range(2):
         await FallingEdge(dut.clk)
     await interrupt(dut, sending, source)
     some = transfers(word, LENGTHS, 6)
-    cocotb.start_soon(source.send(sent(all_beats(some))))
-    want = expected(some)
+    cocotb.start_soon(source.send(port_side(some)))
+    want = network_side(some)
     assert await sink.take(len(want)) == want
 
 
@@ -85,7 +62,7 @@ async def nothing_is_taken_of_a_network_that_is_shut(dut):
     _, word = widths()
     source, _ = await begin(dut)
     dut.open.value = 0
-    cocotb.start_soon(source.send(sent(all_beats(transfers(word, (4,), 7)))))
+    cocotb.start_soon(source.send(port_side(transfers(word, (4,), 7))))
     for _ in range(10):
         await FallingEdge(dut.clk)
         assert not int(dut.s_axis_tready.value)
@@ -117,7 +94,7 @@ async def bytes_that_are_no_words_are_told(dut):
     _, word = widths()
     (cases, before), (source, sink) = torn(), await begin(dut)
     for name, beats in cases.items():
-        sending = cocotb.start_soon(source.send(sent(beats)))
+        sending = cocotb.start_soon(source.send([as_value(beat) for beat in beats]))
         words = await sink.take(before + 1)
         assert [each >> word + 1 for each in words] == [0] * before + [1], name
         await interrupt(dut, sending, source)

@@ -3,17 +3,11 @@
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
-from parts import config
-from parts.ports import Bundle, as_beats, transfers
+from parts import ports
+from parts.ports import LENGTHS, Bundle, network_side, port_side, transfers, widths
 from parts.stream import Sink, Source, interrupt, start
 
-CONFIGS = [{"PORT": port, "WORD": word} for port, word in ((32, 8), (8, 32), (16, 16), (64, 32), (8, 16))]
-LENGTHS = (1, 2, 3, 7, 16, 5, 4)
-
-
-def widths():
-    """Bits of a beat of the port, and of the network's."""
-    return config()["PORT"], config()["WORD"]
+CONFIGS = ports.CONFIGS
 
 
 async def begin(dut, source_stall=0.0, sink_stall=0.0):
@@ -39,25 +33,14 @@ async def held_until_taken(dut, data):
         before = now if valid and not ready and not reset else None
 
 
-def sent(some):
-    _, word = widths()
-    return [each | (place == len(words) - 1) << word for words in some for place, each in enumerate(words)]
-
-
-def expected(some):
-    port, word = widths()
-    beats = [beat for words in some for beat in as_beats(words, word, port)]
-    return [data | keep << port | last << port + port // 8 for data, keep, last in beats]
-
-
 @cocotb.test()
 @cocotb.parametrize(source_stall=[0.0, 0.5], sink_stall=[0.0, 0.7])
 async def frames_cross_once_and_in_order(dut, source_stall, sink_stall):
     _, word = widths()
     source, sink = await begin(dut, source_stall, sink_stall)
     some = transfers(word, LENGTHS, 3)
-    cocotb.start_soon(source.send(sent(some)))
-    want = expected(some)
+    cocotb.start_soon(source.send(network_side(some)))
+    want = port_side(some)
     assert await sink.take(len(want)) == want
 
 
@@ -66,8 +49,8 @@ async def something_moves_every_clock(dut):
     _, word = widths()
     source, sink = await begin(dut)
     some, before = transfers(word, (24,), 4), get_sim_time("ns")
-    cocotb.start_soon(source.send(sent(some)))
-    want = expected(some)
+    cocotb.start_soon(source.send(network_side(some)))
+    want = port_side(some)
     assert await sink.take(len(want)) == want
     assert get_sim_time("ns") - before <= (max(24, len(want)) + 2) * 10
 
@@ -77,12 +60,12 @@ async def something_moves_every_clock(dut):
 async def reset_forgets_the_words_inside(dut, taken):
     _, word = widths()
     source, sink = await begin(dut)
-    sending = cocotb.start_soon(source.send(sent(transfers(word, (30,), 5))))
+    sending = cocotb.start_soon(source.send(network_side(transfers(word, (30,), 5))))
     await sink.take(taken)
     for _ in range(3):
         await FallingEdge(dut.clk)
     await interrupt(dut, sending, source)
     some = transfers(word, LENGTHS, 6)
-    cocotb.start_soon(source.send(sent(some)))
-    want = expected(some)
+    cocotb.start_soon(source.send(network_side(some)))
+    want = port_side(some)
     assert await sink.take(len(want)) == want

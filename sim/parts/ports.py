@@ -1,6 +1,11 @@
-"""Streams with tkeep and tlast, as one value each: data lowest."""
+"""Streams with tkeep and tlast, as one value each: data lowest; and what benches of a port's converters share."""
 
 import random
+
+from parts import config
+
+CONFIGS = [{"PORT": port, "WORD": word} for port, word in ((32, 8), (8, 32), (16, 16), (64, 32), (8, 16))]
+LENGTHS = (1, 2, 3, 7, 16, 5, 4)
 
 
 class Bundle:
@@ -41,3 +46,27 @@ def as_beats(words: list[int], word_bits: int, beat_bits: int) -> list[tuple[int
         (int.from_bytes(part, "little"), (1 << len(part)) - 1, int(number == len(parts) - 1))
         for number, part in enumerate(parts)
     ]
+
+
+def widths() -> tuple[int, int]:
+    """Bits of a beat of the port, and of the network's."""
+    return config()["PORT"], config()["WORD"]
+
+
+def network_side(some: list[list[int]]) -> list[int]:
+    """Transfers as values of the network's stream: data and tlast."""
+    _, word = widths()
+    return [each | (place == len(words) - 1) << word for words in some for place, each in enumerate(words)]
+
+
+def port_side(some: list[list[int]]) -> list[int]:
+    """Transfers as values of the port's stream: data, tkeep and tlast."""
+    port, word = widths()
+    return [as_value(beat) for words in some for beat in as_beats(words, word, port)]
+
+
+def as_value(beat: tuple[int, int, int]) -> int:
+    """The value of (data, keep, last) at the port."""
+    port, _ = widths()
+    data, keep, last = beat
+    return data | keep << port | last << port + port // 8
