@@ -51,8 +51,8 @@ NETS = {
     "784-128-10, direct": Net(128, "direct", 5, 0.85, 8, 3),
     "784-128-10, direct, one step": Net(128, "direct", 1, 0.85, 8, 1),
     "784-128-10, direct, 25 steps": Net(128, "direct", 25, 0.85, 8, 1),
-    "784-128-10, rate": Net(128, "rate", 10, 0.8, 2, 1),
-    "784-128-10, latency": Net(128, "latency", 10, 0.8, 2, 1),
+    "784-128-10, rate": Net(128, "rate", 10, 0.8, 8, 1),
+    "784-128-10, latency": Net(128, "latency", 10, 0.8, 8, 1),
     "784-400-10, direct": Net(400, "direct", 5, 0.9, 4, 1),
 }
 
