@@ -73,9 +73,10 @@ def _plain(module: nn.Module) -> nn.Module:
 
 def traced(graph: Graph, values: Mapping[str, Tensor], samples: int) -> dict[str, Any]:
     """`operations` from the integers [frames, channels, rows, columns] of each tensor that layers read, as the running
-    RTL sent them; 1 of a tensor behind neurons stands for a spike."""
+    RTL sent them; 1 of a tensor behind neurons, or of an input of one bit, stands for a spike."""
     found: dict[str, Any] = {"macs": 0, "first": 0, "additions": 0.0, "spikes": []}
-    behind: set[str] = set()  # what neurons have spikes in
+    # what is made of spikes
+    behind = {given.name for given in graph.inputs if (given.type.qtype.low, given.type.qtype.high) == (0, 1)}
     for node in graph.nodes:
         (source, *_), op = node.inputs, node.op
         if isinstance(op, Lif):

@@ -20,7 +20,7 @@ STEPS = 5
 BITS = 3  # of the activations of the CNN that is converted
 RECORDS = (2400, 1500)  # to train with, for the test
 KINDS = ("3-D", "hybrid")
-EPOCHS = {"CNN": 16, "6 bits": 5, "3 bits": 24, "SNN": 12}
+EPOCHS = {"CNN": 16, "6 bits": 5, "3 bits": 24, "SNN": 36}
 # which numbers of a neuron learn, what spikes cost, and for how many seeds
 VARIANTS: dict[str, tuple[tuple[str, ...], float, int]] = {
     "SNN": (("leak", "threshold"), 0.0, 5),
@@ -62,7 +62,7 @@ def leaking(network: fx.GraphModule, trainable: tuple[str, ...]) -> fx.GraphModu
 def _trained(model: nn.Module, train: Batches, what: str, seed: int, bits: int = 6, penalty: float = 0.0):
     """On 6-bit weights from the start, activations of `bits`; the last epoch counts."""
     spiking = any(isinstance(module, LIF) for module in model.modules())
-    rate = 2e-3 if spiking else 3e-3
+    rate = 4e-3 if spiking else 3e-3
     training = Training(epochs=EPOCHS[what], rate=rate, grid_rate=rate, seed=seed)
     recipe = Recipe(
         weights=Uniform(6), granularity="channel", activation_bits=bits, quantize_from=0.0, training=training

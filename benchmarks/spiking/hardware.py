@@ -60,6 +60,12 @@ DIRECT = HERE / "mnist_128.pt2"
 BUILDS = {
     "MNIST 784-128-10, direct, T = 5, --lanes 16": Hardware(DIRECT, _images("direct", 5), {"lanes": 16}),
     "MNIST 784-128-10, direct, T = 5, --lanes 8": Hardware(DIRECT, _images("direct", 5), {"lanes": 8}),
+    "MNIST 784-128-10, direct, one step, T = 1, --lanes 8": Hardware(
+        programs.path("mnist / 784-128-10, direct, one step / 0"), _images("direct", 1), {"lanes": 8}
+    ),
+    "MNIST 784-128-10, direct, 25 steps, T = 25, --lanes 8": Hardware(
+        programs.path("mnist / 784-128-10, direct, 25 steps / 0"), _images("direct", 25), {"lanes": 8}
+    ),
     "MNIST 784-400-10, direct, T = 5, --lanes 16": Hardware(
         programs.path("mnist / 784-400-10, direct / 0"), _images("direct", 5), {"lanes": 16}
     ),
