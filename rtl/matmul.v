@@ -9,7 +9,7 @@
 // them.
 //
 //   a -> line_memory (a ring of columns) --\
-//                                           LANES x pe_mac -> requantize -> m
+//                                           product_sums -> requantize -> m
 //   b -> line_memory (two rows) -----------/
 //
 // bench: sim/bench_matmul.py
@@ -70,8 +70,6 @@ module matmul #(
     localparam LAST_S = STRIPE - 1;
     localparam LAST_L = A_COLUMNS - 1;
     localparam LAST_SLOT = A_RING - 1;
-    localparam WEIGHT_W = (A_SIGNED != 0) ? A_W : A_W + 1;
-    localparam PAIR = (SLICES == 2 && LANES > 1) ? 2 : 1;  // lanes of a pe_mac
     localparam SENT_W = W - DROP + LIFT;
     // clocks of a read: block RAM has a register behind it; a factor that is read faster waits for the other
     localparam A_READ = ((A_RING << $clog2(K)) > 64) ? 2 : 1;
@@ -87,9 +85,6 @@ module matmul #(
         end
         if (LANES < 1 || LANES * STRIPE != B_COLUMNS) begin : gen_check_lanes
             matmul_LANES_must_divide_B_COLUMNS error_i ();
-        end
-        if (SLICES < 0 || SLICES > 2) begin : gen_check_slices
-            matmul_SLICES_must_be_0_to_2 error_i ();
         end
         if (DROP < 0 || DROP >= W) begin : gen_check_drop
             matmul_DROP_must_be_0_to_below_W error_i ();
@@ -255,93 +250,38 @@ module matmul #(
         else if (enable && valid_q[READ-1]) fresh_q <= last_q[READ-1];
     end
 
-    wire [LANES*SENT_W-1:0] sums;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [LANES*W-1:0]      sums;    // DROP low bits of each are not sent
+    /* verilator lint_on UNUSEDSIGNAL */
+    wire [LANES*SENT_W-1:0] sent;
+    product_sums #(
+        .LANES(LANES),
+        .SLICES(SLICES),
+        .A_W(A_W),
+        .A_SIGNED(A_SIGNED),
+        .B_W(B_W),
+        .B_SIGNED(B_SIGNED),
+        .W(W),
+        .BASE(BASE),
+        .XILINX(XILINX)
+    ) u_product_sums (
+        .clk(clk),
+        .rst(rst),
+        .enable(enable),
+        .a(a_word),
+        .b(b_word),
+        .first(fresh_q),
+        .last(last_q[READ-1]),
+        .sums(sums),
+        .done(ends)
+    );
+
     generate
-        genvar l, i;
-        if (SLICES == 0) begin : gen_tables
-            wire [LANES-1:0] done;
-            assign ends = done[0];
-            for (l = 0; l < LANES; l = l + 1) begin : gen_lane
-                /* verilator lint_off UNUSEDSIGNAL */
-                wire [W-1:0] sum;        // DROP low bits are not sent
-                /* verilator lint_on UNUSEDSIGNAL */
-                product_sum #(
-                    .A_W(A_W),
-                    .A_SIGNED(A_SIGNED),
-                    .B_W(B_W),
-                    .B_SIGNED(B_SIGNED),
-                    .W(W),
-                    .BASE(BASE)
-                ) u_product_sum (
-                    .clk(clk),
-                    .rst(rst),
-                    .enable(enable),
-                    .a(a_word),
-                    .b(b_word[l*B_W +: B_W]),
-                    .first(fresh_q),
-                    .last((l == 0) && last_q[READ-1]),
-                    .sum(sum),
-                    .done(done[l])
-                );
-                assign sums[l*SENT_W+LIFT +: W-DROP] = sum[W-1:DROP];
-                if (LIFT > 0) begin : gen_finer
-                    assign sums[l*SENT_W +: LIFT] = {LIFT{1'b0}};
-                end
-            end
-            if (LANES > 1) begin : gen_others
-                wire unused = &{1'b0, done[LANES-1:1]};
-            end
-        end else begin : gen_slices
-            reg  [2:0] last_5q;          // beside the three registers of pe_mac
-            reg        first_3q;         // pe_mac is told a clock later
-            wire [WEIGHT_W-1:0] weight;
-            assign ends = last_5q[2];
-            always @(posedge clk) begin
-                if (rst) last_5q <= 3'd0;
-                else if (enable) last_5q <= {last_5q[1:0], last_q[READ-1]};
-            end
-            always @(posedge clk) begin
-                if (enable) first_3q <= fresh_q;
-            end
-            if (A_SIGNED != 0) begin : gen_signed
-                assign weight = a_word;
-            end else begin : gen_unsigned
-                assign weight = {1'b0, a_word};
-            end
-            for (l = 0; l < LANES; l = l + PAIR) begin : gen_mac
-                localparam USED = (l + PAIR <= LANES) ? PAIR : 1;
-                wire [PAIR*B_W-1:0] x;
-                /* verilator lint_off UNUSEDSIGNAL */
-                wire [PAIR*W-1:0]   sum;     // DROP low bits of each are not sent
-                /* verilator lint_on UNUSEDSIGNAL */
-                assign x[USED*B_W-1:0] = b_word[l*B_W +: USED*B_W];
-                if (USED < PAIR) begin : gen_alone
-                    assign x[PAIR*B_W-1:B_W] = {B_W{1'b0}};
-                end
-                for (i = 0; i < USED; i = i + 1) begin : gen_lane
-                    assign sums[(l+i)*SENT_W+LIFT +: W-DROP] = sum[i*W+DROP +: W-DROP];
-                    if (LIFT > 0) begin : gen_finer
-                        assign sums[(l+i)*SENT_W +: LIFT] = {LIFT{1'b0}};
-                    end
-                end
-                pe_mac #(
-                    .PRODUCTS(PAIR),
-                    .X_W(B_W),
-                    .X_SIGNED(B_SIGNED),
-                    .WEIGHT_W(WEIGHT_W),
-                    .IMMEDIATE_W(1),
-                    .W(W),
-                    .BASE(BASE),
-                    .XILINX(XILINX)
-                ) u_pe_mac (
-                    .clk(clk),
-                    .enable(enable),
-                    .weight(weight),
-                    .x(x),
-                    .first(first_3q),
-                    .immediate(1'b0),
-                    .sum(sum)
-                );
+        genvar l;
+        for (l = 0; l < LANES; l = l + 1) begin : gen_sent
+            assign sent[l*SENT_W+LIFT +: W-DROP] = sums[l*W+DROP +: W-DROP];
+            if (LIFT > 0) begin : gen_finer
+                assign sent[l*SENT_W +: LIFT] = {LIFT{1'b0}};
             end
         end
     endgenerate
@@ -363,7 +303,7 @@ module matmul #(
         .rst(rst),
         .load(ends && !full),
         .is_final(1'b0),
-        .sums(sums),
+        .sums(sent),
         .mode(1'b0),
         .full(full),
         .m_axis_tdata(m_axis_tdata),

@@ -44,7 +44,6 @@ module recurrent_sums #(
     localparam STEP_W = (STEPS > 1) ? $clog2(STEPS) : 1;
     localparam LAST_STEP = STEPS - 1;
     localparam WORDS = 2 << K_W;
-    localparam PAIR = (SLICES == 2 && LANES > 1) ? 2 : 1;  // lanes of a pe_mac
     // clocks that factors are read for: two where one of them comes from block RAM, which has a register behind it
     localparam READ = (DEPTH > 64 || WORDS > 64) ? 2 : 1;
 
@@ -54,9 +53,6 @@ module recurrent_sums #(
         end
         if (LANES < 1 || UNITS * GATES % LANES != 0) begin : gen_check_lanes
             recurrent_sums_LANES_must_divide_UNITS_times_GATES error_i ();
-        end
-        if (SLICES < 0 || SLICES > 2) begin : gen_check_slices
-            recurrent_sums_SLICES_must_be_0_to_2 error_i ();
         end
         if (H_W < 2 || H_W > 18) begin : gen_check_h
             recurrent_sums_H_W_must_be_2_to_18 error_i ();
@@ -194,73 +190,24 @@ module recurrent_sums #(
     end
 
     wire [LANES*W-1:0] sums;
-    generate
-        genvar l;
-        if (SLICES == 0) begin : gen_tables
-            wire [LANES-1:0] done;
-            assign ends = done[0];
-            for (l = 0; l < LANES; l = l + 1) begin : gen_lane
-                product_sum #(
-                    .A_W(H_W),
-                    .B_W(U_W),
-                    .W(W)
-                ) u_product_sum (
-                    .clk(clk),
-                    .rst(rst),
-                    .enable(enable),
-                    .a(word_q),
-                    .b(weights[l*U_W +: U_W]),
-                    .first(fresh_q),
-                    .last((l == 0) && last_q[READ-1]),
-                    .sum(sums[l*W +: W]),
-                    .done(done[l])
-                );
-            end
-            if (LANES > 1) begin : gen_others
-                wire unused = &{1'b0, done[LANES-1:1]};
-            end
-        end else begin : gen_slices
-            reg  [2:0] last_5q;            // beside the three registers of pe_mac
-            reg        first_3q;           // pe_mac is told a clock later
-            assign ends = last_5q[2];
-            always @(posedge clk) begin
-                if (rst) last_5q <= 3'd0;
-                else if (enable) last_5q <= {last_5q[1:0], last_q[READ-1]};
-            end
-            always @(posedge clk) begin
-                if (enable) first_3q <= fresh_q;
-            end
-            for (l = 0; l < LANES; l = l + PAIR) begin : gen_mac
-                localparam USED = (l + PAIR <= LANES) ? PAIR : 1;
-                wire [PAIR*U_W-1:0] x;
-                /* verilator lint_off UNUSEDSIGNAL */
-                wire [PAIR*W-1:0]   sum;   // a lane alone has no other
-                /* verilator lint_on UNUSEDSIGNAL */
-                assign x[USED*U_W-1:0] = weights[l*U_W +: USED*U_W];
-                if (USED < PAIR) begin : gen_alone
-                    assign x[PAIR*U_W-1:U_W] = {U_W{1'b0}};
-                end
-                assign sums[l*W +: USED*W] = sum[USED*W-1:0];
-                pe_mac #(
-                    .PRODUCTS(PAIR),
-                    .X_W(U_W),
-                    .X_SIGNED(1),
-                    .WEIGHT_W(H_W),
-                    .IMMEDIATE_W(1),
-                    .W(W),
-                    .XILINX(XILINX)
-                ) u_pe_mac (
-                    .clk(clk),
-                    .enable(enable),
-                    .weight(word_q),
-                    .x(x),
-                    .first(first_3q),
-                    .immediate(1'b0),
-                    .sum(sum)
-                );
-            end
-        end
-    endgenerate
+    product_sums #(
+        .LANES(LANES),
+        .SLICES(SLICES),
+        .A_W(H_W),
+        .B_W(U_W),
+        .W(W),
+        .XILINX(XILINX)
+    ) u_product_sums (
+        .clk(clk),
+        .rst(rst),
+        .enable(enable),
+        .a(word_q),
+        .b(weights),
+        .first(fresh_q),
+        .last(last_q[READ-1]),
+        .sums(sums),
+        .done(ends)
+    );
 
     serializer #(
         .LANES(LANES),
