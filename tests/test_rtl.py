@@ -55,11 +55,11 @@ def test_module_has_a_bench(module):
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("module", BENCHES)
 def test_bench(module, simulator, tmp_path):
-    """A bench may hold prepare(folder, config), which writes the files that its ROMs read; SLOW: those of its CONFIGS
-    that are not run on Icarus; INTERNALS = True: it looks behind the ports."""
+    """A bench may hold prepare(folder, config), which writes the files that its ROMs read; ONLY: those of its CONFIGS
+    that one simulator has for itself; INTERNALS = True: it looks behind the ports."""
     bench = BENCHES[module]
-    slow = getattr(bench, "SLOW", []) if simulator == "icarus" else []
-    configs = [config for config in bench.CONFIGS if config not in slow]
+    others = [config for name, own in getattr(bench, "ONLY", {}).items() if name != simulator for config in own]
+    configs = [config for config in bench.CONFIGS if config not in others]
     (tmp_path / "configs.v").write_text(with_open_ports(module) + side_by_side(module, configs, bench, tmp_path))
     sources = [*sources_of(module), tmp_path / "configs.v"]
     if simulator == "verilator":

@@ -24,7 +24,9 @@ class _Instance:
         return dir(self._ports)
 
     def __getattr__(self, name):
-        return getattr(self._ports if hasattr(self._ports, name) else self._ports.dut, name)
+        found = getattr(self._ports if hasattr(self._ports, name) else self._ports.dut, name)
+        self.__dict__[name] = found  # the next time it is there at once
+        return found
 
 
 def _on(number: int, folder: str, config: str, test: Test) -> Test:
