@@ -360,7 +360,7 @@ class Block(nn.Module):
     "options", [{"lanes": 3}, {"engine": "spatial", "pixels": 5}, {"engine": "auto", "fps": 300_000}]
 )
 def test_a_network_of_all_of_them(options, tmp_path):
-    net, x = Block().eval(), torch.randn(10, 3, 5, 5)
+    net, x = Block().eval(), torch.randn(4, 3, 5, 5)
     design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(**options))
     want = net.double()(x.double()).detach().numpy()
     for stall in (0.0, 0.4):

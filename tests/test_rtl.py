@@ -31,19 +31,25 @@ def with_open_ports(module: str) -> str:
     return f"{head}\n{ports};\n    {module} {f'#({values}) ' if values else ''}dut ({pins});\nendmodule\n"
 
 
-def side_by_side(module: str, configs: list[dict], bench, folder: Path) -> str:
-    """A top module with `module` once for each config: compiling is what takes the time. The files of config N are in
-    folder/N."""
+def side_by_side(modules: list[str], configs: list[dict], bench, folder: Path) -> str:
+    """A top module with an instance for each config, of the module at the same place in `modules`: compiling is what
+    takes the time. The files of config N are in folder/N."""
     lines = []
-    for number, config in enumerate(configs):
+    for number, (module, config) in enumerate(zip(modules, configs, strict=True)):
         own = folder / str(number)
         own.mkdir()
         if hasattr(bench, "prepare"):
             bench.prepare(own, config)
         values = {k: f"../{number}/{v}" if isinstance(v, str) and (own / v).is_file() else v for k, v in config.items()}
         parameters = ", ".join(f".{name}({literal(value)})" for name, value in values.items())
-        lines.append(f"    {module}_ports {f'#({parameters}) ' if parameters else ''}config_{number} ();\n")
+        lines.append(f"    {module} {f'#({parameters}) ' if parameters else ''}config_{number} ();\n")
     return f"module configs;\n{''.join(lines)}endmodule\n"
+
+
+def bench_environment(bench, configs: list[dict], folder: Path) -> dict[str, str]:
+    """What parts/configs.py reads of instances that are side by side."""
+    own = [(str(folder / str(number)), config) for number, config in enumerate(configs)]
+    return {"BENCH": bench.__name__, "BENCH_CONFIGS": json.dumps(own)}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -60,7 +66,8 @@ def test_bench(module, simulator, tmp_path):
     bench = BENCHES[module]
     others = [config for name, own in getattr(bench, "ONLY", {}).items() if name != simulator for config in own]
     configs = [config for config in bench.CONFIGS if config not in others]
-    (tmp_path / "configs.v").write_text(with_open_ports(module) + side_by_side(module, configs, bench, tmp_path))
+    top = side_by_side([f"{module}_ports"] * len(configs), configs, bench, tmp_path)
+    (tmp_path / "configs.v").write_text(with_open_ports(module) + top)
     sources = [*sources_of(module), tmp_path / "configs.v"]
     if simulator == "verilator":
         (tmp_path / "ports.vlt").write_text(f'`verilator_config\npublic_flat_rw -module "{module}_ports" -var "*"\n')
@@ -71,10 +78,7 @@ def test_bench(module, simulator, tmp_path):
         toplevel="configs",
         module="parts.configs",
         build_dir=tmp_path / "build",
-        environment={
-            "BENCH": bench.__name__,
-            "BENCH_CONFIGS": json.dumps([(str(tmp_path / str(n)), config) for n, config in enumerate(configs)]),
-        },
+        environment=bench_environment(bench, configs, tmp_path),
         internals=getattr(bench, "INTERNALS", False),
         cwd=tmp_path / "0",
         timeout=600,
