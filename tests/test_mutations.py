@@ -945,8 +945,9 @@ def test_the_bench_fails_on_each_mutant(name, tmp_path):
     sources = {path.stem: path.read_text() for path in sources_of(name)}
     configs, copies, tops = [], [], []
     for number, (index, file, text, instead) in enumerate(mutants.values()):
-        changed = sources | {file: sources[file].replace(text, instead), "ports": with_open_ports(name)}
-        copies += [under_other_names(each, [f"{name}_ports", *sources], number) for each in changed.values()]
+        changed = sources | {file: sources[file].replace(text, instead)}
+        texts = [*changed.values(), with_open_ports(name, changed[name])]
+        copies += [under_other_names(each, [f"{name}_ports", *sources], number) for each in texts]
         configs.append(bench.CONFIGS[index])
         tops.append(f"{name}_ports_{number}")
     (tmp_path / "configs.v").write_text("".join(copies) + side_by_side(tops, configs, bench, tmp_path))
@@ -962,7 +963,8 @@ def test_the_bench_fails_on_each_mutant(name, tmp_path):
             timeout=300,
         )
     failed = {int(number) for number in re.findall(r" on config_(\d+) ", str(failure.value))}
-    assert not [mutant for number, mutant in enumerate(mutants) if number not in failed]
+    uncaught = [mutant for number, mutant in enumerate(mutants) if number not in failed]
+    assert not uncaught, uncaught
 
 
 class Tiny(nn.Module):

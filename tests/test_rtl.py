@@ -16,9 +16,10 @@ MODULES = sorted(path.stem for path in share("rtl").glob("*.v"))
 BENCHES = {name: import_module(f"bench_{name}") for name in MODULES if (share("sim") / f"bench_{name}.py").is_file()}
 
 
-def with_open_ports(module: str) -> str:
-    """A module of the same parameters, MODULE_ports, that holds `module` and has a variable or wire for each port."""
-    source = re.sub("//.*", "", (share("rtl") / f"{module}.v").read_text())
+def with_open_ports(module: str, text: str = "") -> str:
+    """A module of the same parameters, MODULE_ports, that holds `module` and has a variable or wire for each port; text
+    -- of another module of that name than rtl/ has."""
+    source = re.sub("//.*", "", text or (share("rtl") / f"{module}.v").read_text())
     header = re.search(rf"^module {module} (?:#\((.*?)^\) )?\((.*?)^\);", source, re.DOTALL | re.MULTILINE)
     parameters, ports = header[1] or "", header[2]
     ports = re.sub(r"\binput\s+(wire\b)?", "reg ", re.sub(r"\boutput\s+(wire|reg)\b", "wire", ports)).replace(",", ";")
