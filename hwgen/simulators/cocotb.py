@@ -133,8 +133,6 @@ def _environment(simulator: Simulator, build_dir: Path) -> dict[str, str]:
     environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", "")])
     environ["COCOTB_ANSI_OUTPUT"] = "0"
     environ.setdefault("COCOTB_RANDOM_SEED", "1")
-    # a write takes effect once all of a clock edge's are made, in the simulator and not, as without this, in Python
-    environ.setdefault("COCOTB_TRUST_INERTIAL_WRITES", "1")
     # cocotb recompiles every file that a bench imports, torch's too, to print more of a failed assert
     environ.setdefault("COCOTB_REWRITE_ASSERTION_FILES", "bench_*.py")
     environ = simulator.environment(environ, build_dir)
