@@ -111,7 +111,12 @@ async def begin(dut, load_stall=0.0, sink_stall=0.0):
 
 
 @cocotb.test()
-@cocotb.parametrize(load_stall=[0.0, 0.6], sink_stall=[0.0, 0.5, 0.9], final_chance=[0.0, 0.4, 1.0])
+@cocotb.parametrize(
+    (
+        ("load_stall", "sink_stall", "final_chance"),
+        [(0.0, 0.0, 0.4), (0.6, 0.0, 1.0), (0.0, 0.9, 0.4), (0.6, 0.5, 0.4), (0.0, 0.5, 0.0), (0.6, 0.9, 1.0)],
+    )
+)
 async def groups_leave_in_order_clamped(dut, load_stall, sink_stall, final_chance):
     loader, sink = await begin(dut, load_stall, sink_stall)
     loads = random_loads(60, final_chance)

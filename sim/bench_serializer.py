@@ -56,7 +56,12 @@ def beats(loads):
 
 
 @cocotb.test()
-@cocotb.parametrize(load_stall=[0.0, 0.6], sink_stall=[0.0, 0.5, 0.9], short_chance=[0.0, 0.4, 1.0])
+@cocotb.parametrize(
+    (
+        ("load_stall", "sink_stall", "short_chance"),
+        [(0.0, 0.0, 0.4), (0.6, 0.0, 1.0), (0.0, 0.9, 0.4), (0.6, 0.5, 0.4), (0.0, 0.5, 0.0), (0.6, 0.9, 1.0)],
+    )
+)
 async def sums_leave_in_order_and_a_short_load_leaves_the_last_out(dut, load_stall, sink_stall, short_chance):
     loader, sink = await begin(dut, load_stall, sink_stall)
     loads = random_loads(40, short_chance)

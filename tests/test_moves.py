@@ -160,7 +160,7 @@ RTL = settings(
 
 
 @pytest.mark.sim
-@settings(RTL, max_examples=25)
+@settings(RTL, max_examples=12)
 @given(moves(), st.data())
 def test_the_rtl_of_any_move_sends_what_its_index_says(tmp_path_factory, move, data):
     graph = moved(*move)
