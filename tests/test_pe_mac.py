@@ -79,7 +79,7 @@ endmodule
 # a product of two numbers of many bits is beyond the solver
 SMALL = [
     {"PRODUCTS": 2, "X_W": 3, "X_SIGNED": 0, "WEIGHT_W": 3, "IMMEDIATE_W": 4, "W": 23, "BASE": -5},
-    {"PRODUCTS": 2, "X_W": 3, "X_SIGNED": 1, "WEIGHT_W": 3, "IMMEDIATE_W": 1, "W": 9, "BASE": 7},
+    {"PRODUCTS": 2, "X_W": 4, "X_SIGNED": 1, "WEIGHT_W": 3, "IMMEDIATE_W": 1, "W": 9, "BASE": 7},
     {"PRODUCTS": 1, "X_W": 4, "X_SIGNED": 1, "WEIGHT_W": 3, "IMMEDIATE_W": 48, "W": 48, "BASE": -9},
     {"PRODUCTS": 1, "X_W": 3, "X_SIGNED": 0, "WEIGHT_W": 4, "IMMEDIATE_W": 5, "W": 6, "BASE": 3},
 ]
