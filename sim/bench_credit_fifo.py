@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
 from parts import config
-from parts.stream import Sink, reset, start, watch
+from parts.stream import Sink, reset, start
 
 CONFIGS = [
     {"DATA_W": 9, "DEPTH": 4},
@@ -46,7 +46,6 @@ class Pipeline:
 async def begin(dut, clocks, idle=0.0, stall=0.0):
     pipeline, sink = Pipeline(dut, clocks, idle), Sink(dut, "m_axis", stall, seed=2)
     await start(dut, enters=0, result=0, result_valid=0, m_axis_tready=0)
-    cocotb.start_soon(watch(dut, "m_axis"))
     cocotb.start_soon(pipeline.run())
     return pipeline, sink
 

@@ -22,7 +22,8 @@ CONFIGS = [
     {"IN_BEATS": 1, "OUT_BEATS": 1, "WATCHDOG": 50, "TMR": 1},
     {"INPUTS": 2, "OUTPUTS": 2, "IN_BEATS": beats(3, 7), "OUT_BEATS": beats(4, 2), "WATCHDOG": 60},
 ]
-SLOW = [CONFIGS[n] for n in (1, 2, 5, 6, 9)]  # for Icarus, which has one of each kind
+# either simulator has one of each kind
+ONLY = {"icarus": [CONFIGS[n] for n in (3, 4, 7)], "verilator": [CONFIGS[n] for n in (1, 2, 5, 6, 9)]}
 WATCHED = "WATCHDOG" in json.loads(os.environ.get("BENCH_CONFIG", "{}"))
 INTERNALS = True  # counters are set to what a long run would reach
 COUNTERS = ("frames_in", "frames_out", "cycles", "input_stalls", "output_stalls", "starved")
@@ -242,10 +243,16 @@ async def begin(dut, seed=1, **chances):
 
 
 @cocotb.test(skip=WATCHED)
-@cocotb.parametrize(offer=[0.3, 1.0], accept=[0.3, 1.0], take=[0.3, 1.0], early=[False, True])
+@cocotb.parametrize(
+    (
+        ("offer", "accept", "take", "early"),
+        [(1.0, 1.0, 1.0, False), (0.3, 1.0, 1.0, True), (1.0, 0.3, 1.0, False), (1.0, 1.0, 0.3, True)]
+        + [(0.3, 0.3, 0.3, early) for early in (False, True)],
+    )
+)
 async def exactly_the_asked_frames_pass(dut, offer, accept, take, early):
     world = await begin(dut, offer=offer, accept=accept, take=take, early=early)
-    for frames in (1, 3, 8):
+    for frames in (1, 5):
         await world.run(frames)
         for _ in range(5):
             await world.cycle()  # asserts that nothing moves
@@ -266,7 +273,7 @@ async def runs_follow_at_once(dut):
 async def no_frame_count_means_no_end(dut):
     world = await begin(dut)
     await world.pulse("start", 0)
-    for _ in range(3000):
+    for _ in range(800):
         await world.cycle()
     assert int(dut.busy.value) and not int(dut.done.value)
     assert world.seen["frames_out"] > 10
@@ -581,7 +588,9 @@ async def watched(dut, seed=1, **chances):
 
 
 @cocotb.test(skip=not WATCHED)
-@cocotb.parametrize(offer=[0.02, 1.0], take=[0.02, 1.0], accept=[0.3, 1.0])
+@cocotb.parametrize(
+    (("offer", "take", "accept"), [(0.02, 1.0, 0.3), (1.0, 0.02, 1.0), (0.02, 0.02, 1.0), (1.0, 1.0, 0.3)])
+)
 async def a_core_that_keeps_its_place_is_left_alone(dut, offer, take, accept):
     """However long a source or a sink is waited for."""
     lost = await watched(dut, offer=offer, take=take, accept=accept)
@@ -595,7 +604,7 @@ async def a_core_that_keeps_its_place_is_left_alone(dut, offer, take, accept):
 @cocotb.parametrize(
     how=["hangs", "a word out too few", "a word out too many", "a word in too few"],
     pause=[0.0, 0.5],
-    seed=[1, 2, 3],
+    seed=[1, 2],
 )
 async def a_run_goes_on_with_the_next_frame_when_the_core_lost_its_place(dut, how, pause, seed):
     chances = {"offer": 1 - pause, "take": 1 - pause, "accept": 1 - pause}

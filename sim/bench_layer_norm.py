@@ -89,7 +89,7 @@ def slowest():
 
 
 @cocotb.test()
-@cocotb.parametrize(source_stall=[0.0, 0.6], sink_stall=[0.0, 0.6, 0.9])
+@cocotb.parametrize((("source_stall", "sink_stall"), [(0.6, 0.0), (0.0, 0.9), (0.6, 0.6)]))
 async def every_pixel_is_normalized(dut, source_stall, sink_stall):
     source, sink = await begin(dut, source_stall, sink_stall)
     taken, sent = beats(25)

@@ -290,7 +290,12 @@ class Memory:
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=[0.0, 0.6], pause=[0.0, 0.3], wait=[0.0, 0.5])
+@cocotb.parametrize(
+    (
+        ("stall", "pause", "wait"),
+        [(0.0, 0.0, 0.0), (0.6, 0.0, 0.0), (0.0, 0.3, 0.0), (0.0, 0.0, 0.5), (0.6, 0.3, 0.5)],
+    )
+)
 async def rows_are_read_as_they_were_written(dut, stall, pause, wait):
     memory = await Memory(dut, stall).begin()
     beats = [beat for _ in range(4) for beat in memory.frame()]

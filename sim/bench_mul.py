@@ -35,7 +35,12 @@ def exact(a, b, c):
 
 
 @cocotb.test()
-@cocotb.parametrize(a_stall=[0.0, 0.6], b_stall=[0.0, 0.6], sink_stall=[0.0, 0.5])
+@cocotb.parametrize(
+    (
+        ("a_stall", "b_stall", "sink_stall"),
+        [(0.6, 0.0, 0.0), (0.0, 0.6, 0.0), (0.0, 0.0, 0.5), (0.6, 0.6, 0.5)],
+    )
+)
 async def every_beat_is_the_rounded_and_clamped_product(dut, a_stall, b_stall, sink_stall):
     pairs = await begin(dut, exact, a_stall, b_stall, sink_stall)
     await pairs.check(150)

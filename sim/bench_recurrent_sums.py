@@ -6,7 +6,7 @@ import cocotb
 from bench_term_rom import check_sum
 from cocotb.triggers import FallingEdge
 from parts import config, signed
-from parts.stream import Sink, reset, start, watch
+from parts.stream import Sink, reset, start
 
 
 def matrix(units, gates, u_bits):
@@ -59,7 +59,6 @@ def prepare(folder, config):
 async def begin(dut):
     sink = Sink(dut, "m_axis", 0.0, seed=2)
     await start(dut, h_write=0, h=0, m_axis_tready=0)
-    cocotb.start_soon(watch(dut, "m_axis"))
     return sink
 
 

@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import Combine, FallingEdge
 from cocotb.utils import get_sim_time
 from parts import config
-from parts.stream import Sink, Source, reset, start, watch
+from parts.stream import Sink, Source, reset, start
 
 CONFIGS = [{"DATA_W": 1}, {"DATA_W": 8}, {"DATA_W": 33}]
 
@@ -15,8 +15,6 @@ async def begin(dut, source_stall=0.0, stall0=0.0, stall1=0.0):
     source = Source(dut, "s_axis", source_stall, seed=1)
     sinks = Sink(dut, "m0_axis", stall0, seed=2), Sink(dut, "m1_axis", stall1, seed=3)
     await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m0_axis_tready=0, m1_axis_tready=0)
-    cocotb.start_soon(watch(dut, "m0_axis"))
-    cocotb.start_soon(watch(dut, "m1_axis"))
     words = random.Random(4)
     return source, sinks, lambda count: [words.getrandbits(config()["DATA_W"]) for _ in range(count)]
 

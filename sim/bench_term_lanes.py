@@ -6,9 +6,8 @@ from pathlib import Path
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb.utils import get_sim_time
 from parts import clog2, config
-from parts.stream import Sink, Source, interrupt, start, watch
+from parts.stream import Sink, Source, interrupt, start
 
 FRAMES = 4
 MODES = 0, 2, 1, 1  # of the frames, modulo those that a unit has
@@ -318,29 +317,55 @@ def units():
 # a simulation needs none of this, and importing torch takes longer than all its clocks
 UNITS = [] if "BENCH_CONFIG" in os.environ else units()
 CONFIGS = [unit.parameters() for unit in UNITS]
-# most of all clocks: Verilator alone. What is slow in Icarus here, scalers and slices and lists with distances, has
-# benches of its own there
+# most of all clocks, which Verilator is faster with
 ON_VERILATOR = (
     "epitome_far",
-    "epitome_mac",
     "epitome_scaled",
-    "even_dsp",
-    "even_mac",
     "far",
     "far_taps",
+    "finer",
+    "gather",
+    "groups",
     "mac_far",
-    "modes_dsp",
-    "modes_mac",
     "scaled_groups",
     "scaled_mac",
     "scaled_shared",
-    "scaled_short",
     "serial",
-    "serial_short",
     "steps",
     "steps_mac",
 )
-SLOW = [unit.parameters() for unit in UNITS if unit.name in ON_VERILATOR]
+# so few clocks that Verilator takes longer to compile them
+ON_ICARUS = (
+    "both",
+    "coarser",
+    "dsp_signed",
+    "epitome",
+    "epitome_mac",
+    "even",
+    "even_dsp",
+    "even_fine",
+    "even_mac",
+    "exact",
+    "linear",
+    "mac_signed",
+    "mac_wide",
+    "mac_wider",
+    "max_groups",
+    "max_shared",
+    "max_unsigned",
+    "modes_dsp",
+    "modes_mac",
+    "phases",
+    "scaled_short",
+    "serial_short",
+    "short",
+    "shorter",
+    "uneven",
+)
+ONLY = {
+    simulator: [unit.parameters() for unit in UNITS if unit.name in names]
+    for simulator, names in (("icarus", ON_ICARUS), ("verilator", ON_VERILATOR))
+}
 
 
 def beats(activations, order, bits):
@@ -394,7 +419,6 @@ async def begin(dut, source_stall=0.0, sink_stall=0.0):
     known = json.loads(BEATS.read_text())
     modes = known["modes"] if "MODES" in config() else 0
     await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0, modes=modes)
-    cocotb.start_soon(watch(dut, "m_axis"))
     return source, sink, known
 
 
@@ -402,14 +426,16 @@ def flat(frames):
     return [word for frame in frames for word in frame]
 
 
-async def takes_all(sink, beats):
+async def takes_all(sink, beats, frames=FRAMES):
     """Take every frame and compare it."""
-    words = await sink.take(len(flat(beats["y"])))
-    assert [word & mask for word, mask in zip(words, beats["mask"] * FRAMES, strict=True)] == flat(beats["y"])
+    size = len(beats["mask"])
+    words = await sink.take(frames * size)
+    masked = [word & mask for word, mask in zip(words, beats["mask"] * frames, strict=True)]
+    assert masked == flat(beats["y"])[: frames * size]
 
 
 @cocotb.test()
-@cocotb.parametrize((("source_stall", "sink_stall"), [(0.0, 0.0), (0.5, 0.5), (0.9, 0.0), (0.0, 0.9)]))
+@cocotb.parametrize((("source_stall", "sink_stall"), [(0.5, 0.5), (0.9, 0.0), (0.0, 0.9)]))
 async def every_frame_is_what_the_ops_give(dut, source_stall, sink_stall):
     source, sink, beats = await begin(dut, source_stall, sink_stall)
     cocotb.start_soon(source.send(flat(beats["x"])))
@@ -421,17 +447,12 @@ async def a_frame_takes_the_cycles_that_the_unit_says(dut):
     """Between the ends of frames, once the first ones have filled the ring."""
     source, sink, beats = await begin(dut)
     cocotb.start_soon(source.send(flat(beats["x"])))
-    dut.m_axis_tready.value = 1
-    ends, size = [], len(beats["mask"])
-    while len(ends) < FRAMES * size:
-        await FallingEdge(dut.clk)
-        if await sink.transferred():
-            ends.append(get_sim_time("ns") // 10)
-    assert ends[-1] - ends[-1 - size] == beats["cycles"]
+    await takes_all(sink, beats)
+    assert sink.times[-1] - sink.times[-1 - len(beats["mask"])] == beats["cycles"]
 
 
 @cocotb.test()
-@cocotb.parametrize(part=[0.1, 0.5, 1.4])
+@cocotb.parametrize(part=[0.5, 1.4])
 async def reset_in_mid_frame_leaves_nothing_behind(dut, part):
     source, sink, beats = await begin(dut, 0.1, 0.3)
     sending = cocotb.start_soon(source.send(flat(beats["x"])))
@@ -440,4 +461,4 @@ async def reset_in_mid_frame_leaves_nothing_behind(dut, part):
         await FallingEdge(dut.clk)
     await interrupt(dut, sending, source)
     cocotb.start_soon(source.send(flat(beats["x"])))
-    await takes_all(sink, beats)
+    await takes_all(sink, beats, 2)

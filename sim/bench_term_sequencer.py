@@ -63,6 +63,7 @@ TAPS, DILATION, CHANNELS, PAD_TOP = 3, 2, 3, 2  # of PADDED
 # Less of it: input 3 x 7, output 2 x 4.
 FEW = PADDED | {"ROWS": 3, "OUT_ROWS": 2, "OUT_STRIPE": 2}
 SHIFT, NEGATE = 2, 1  # commands
+OUTPUTS = "use_immediate_3", "immediate_3", "command_3", "last_3", "final_3", "leg_3", "address_2", "zero_2"
 
 
 def places_of(case):
@@ -263,7 +264,7 @@ class Sequencer:
     """The device; the bench plays the line memory, which writes rows, and the engine, which enables."""
 
     def __init__(self, dut, enable=1.0, arrive=1.0):
-        self.dut, self.enable, self.arrive = dut, enable, arrive
+        self.dut, self.enable, self.arrive, self.config = dut, enable, arrive, config()
         self.rng = random.Random(8)
         self.forget()
 
@@ -271,8 +272,8 @@ class Sequencer:
         self.issued, self.freed, self.written = [], 0, 0
         self.told = [0, 0]
         self.begun, self.unknown, self.modes = 0, 2, []
-        self.addresses = [[(None, True)] * config()["GROUPS"]] * config()["READ"]
-        self.held = [set()] * config()["READ"]
+        self.addresses = [[("", "1")] * self.config["GROUPS"]] * self.config["READ"]
+        self.held = [(0, 0)] * self.config["READ"]
 
     async def begin(self):
         await start(self.dut, enable=0, row_written=0, load_select=0, load=0, mode=0, mode_known=0)
@@ -296,75 +297,70 @@ class Sequencer:
         return range(0, 1 + config()["GROUPS"] * term_bits(config()), 32)
 
     def state(self):
-        """All outputs but those of rows given back."""
-        names = "use_immediate_3 immediate_3 command_3 last_3 final_3 leg_3 address_2 zero_2"
-        return [str(getattr(self.dut, name).value) for name in names.split()]
+        """All outputs but those of rows given back, by name, each as text."""
+        return {name: str(getattr(self.dut, name).value) for name in OUTPUTS}
 
     async def cycle(self, rows):
         """One clock: perhaps enabled, perhaps with one of `rows` rows more written."""
-        dut, ring = self.dut, config()["RING"]
-        room = self.written < min(rows, self.freed + ring)
+        dut, c = self.dut, self.config
+        room = self.written < min(rows, self.freed + c["RING"])
         arrives = room and self.rng.random() < self.arrive
+        enabled = self.rng.random() < self.enable
         dut.row_written.value = int(arrives)
-        dut.enable.value = int(self.rng.random() < self.enable)
+        dut.enable.value = int(enabled)
         # the next frame's mode is known some clocks after the one before was begun
         self.unknown = max(0, self.unknown - 1)
         dut.mode_known.value = int(not self.unknown)
-        dut.mode.value = self.rng.randrange(config().get("MODES", 1)) if self.unknown else mode_of(self.begun)
+        dut.mode.value = self.rng.randrange(c.get("MODES", 1)) if self.unknown else mode_of(self.begun)
         await ReadOnly()
         if int(dut.mode_taken.value):
             assert not self.unknown, "a frame began in a mode that is not known"
             self.begun, self.unknown = self.begun + 1, self.rng.choice([2, 2, 40])
-        enabled, before = int(dut.enable.value), self.state()
+        state = self.state()
         if enabled:
-            self.note()
-        for i, name in enumerate(("fault", "repaired")):
-            self.told[i] += int(getattr(dut, name).value)
+            self.note(state)
+        for i, handle in enumerate((dut.fault, dut.repaired)):
+            self.told[i] += int(handle.value)
+        assert c["FILE"] == FLIPPED or self.told == [0, 0], "no bit was flipped"
         if int(dut.freed.value):
-            self.freed += config()["LAST_STEP" if int(dut.freed_last.value) else "ROW_STEP"]
+            self.freed += c["LAST_STEP" if int(dut.freed_last.value) else "ROW_STEP"]
         assert self.freed <= self.written, "a row was given back before it was written"
         self.written += int(arrives)
         await FallingEdge(dut.clk)
         if not enabled:
-            assert self.state() == before, "an output moved without enable"
+            assert self.state() == state, "an output moved without enable"
 
-    def note(self):
+    def note(self, state):
         """The commands of stage 3, with the addresses that they had READ enabled clocks ago."""
-        dut, c = self.dut, config()
-        last = bool(int(dut.last_3.value))
-        each = []
+        c, each = self.config, []
+        last = state["last_3"] == "1"
         if last:
-            self.modes.append(int(dut.mode_3.value))
-        held, addresses = self.held.pop(0), self.addresses.pop(0)
+            self.modes.append(int(self.dut.mode_3.value))
+        (freed, written), addresses = self.held.pop(0), self.addresses.pop(0)
+        use, commands, immediates, legs = (
+            self.by_group(state, name) for name in ("use_immediate_3", "command_3", "immediate_3", "leg_3")
+        )
         for group, (address, zero) in enumerate(addresses):
-            command = int(self.of(group, "command_3", c.get("COMMAND_W", 2)), 2)
-            immediate = int(self.of(group, "immediate_3", c["IMMEDIATE_W"]), 2)
-            if zero:
-                used = self.of(group, "use_immediate_3", 1) == "1"
-                source = immediate, None, "immediate" if used else "padding"
+            immediate = int(immediates[group], 2)
+            if zero == "1":
+                source = immediate, None, "immediate" if use[group] == "1" else "padding"
             else:
-                assert immediate == 0 and self.of(group, "use_immediate_3", 1) == "0"
-                source = None, address, int(self.of(group, "leg_3", max(1, clog2(c["LEGS"]))), 2)
-                slot = address >> (clog2(c["IN_STRIPE"]) + clog2(c["CHANNELS"]))
-                assert slot in held, "a row was read that is not written, or given back"
-            each.append((command, *source))
-        self.issued.append((last, last and bool(int(dut.final_3.value)), tuple(each)))
-        texts = [self.of(group, "address_2", self.address_bits) for group in range(c["GROUPS"])]
-        values = [int(text, 2) if set(text) <= {"0", "1"} else None for text in texts]
-        zeros = [self.of(group, "zero_2", 1) == "1" for group in range(c["GROUPS"])]
-        self.addresses.append(list(zip(values, zeros, strict=True)))
-        self.held.append({row % c["RING"] for row in range(self.freed, self.written)})
+                assert immediate == 0 and use[group] == "0"
+                source = None, int(address, 2), int(legs[group], 2)
+                slot = source[1] >> (clog2(c["IN_STRIPE"]) + clog2(c["CHANNELS"]))
+                held = (slot - freed) % c["RING"] < written - freed
+                assert held, "a row was read that is not written, or given back"
+            each.append((int(commands[group], 2), *source))
+        self.issued.append((last, last and state["final_3"] == "1", tuple(each)))
+        self.addresses.append(list(zip(*(self.by_group(state, name) for name in ("address_2", "zero_2")), strict=True)))
+        self.held.append((self.freed, self.written))
 
-    @property
-    def address_bits(self):
-        c = config()
-        return max(1, clog2(c["RING"]) + clog2(c["IN_STRIPE"]) + clog2(c["CHANNELS"]))
-
-    def of(self, group, name, bits):
-        """A group's part of an output, as text."""
-        text = str(getattr(self.dut, name).value)
-        assert len(text) == config()["GROUPS"] * bits
-        return text[len(text) - (group + 1) * bits : len(text) - group * bits]
+    def by_group(self, state, name):
+        """Each group's part of an output, as text."""
+        text, groups = state[name], self.config["GROUPS"]
+        bits = len(text) // groups
+        assert len(text) == groups * bits
+        return [text[at : at + bits] for at in range((groups - 1) * bits, -1, -bits)]
 
     async def until_freed(self, rows):
         """Offer so many rows, and go on until they all came back, and some clocks more."""
@@ -376,6 +372,7 @@ class Sequencer:
             raise AssertionError(f"{self.freed} of {rows} rows came back")
         for _ in range(30):
             await self.cycle(rows)
+        assert self.freed == rows, "a row was given back twice"
 
     async def frames(self, count, length=None):
         """All commands of some frames; no-ops are left out, a bubble being no other than padding."""
@@ -385,26 +382,28 @@ class Sequencer:
 
 
 @cocotb.test()
-@cocotb.parametrize(enable=[1.0, 0.6], arrive=[1.0, 0.1])
+@cocotb.parametrize((("enable", "arrive"), [(1.0, 0.1), (0.6, 0.5)]))
 async def commands_are_those_of_the_list_at_every_position(dut, enable, arrive):
     sequencer = await Sequencer(dut, enable, arrive).begin()
     await sequencer.frames(2)
 
 
 @cocotb.test()
-async def flipped_bits_are_told_of_and_no_others(dut):
+async def flipped_bits_are_told_of(dut):
+    """And no others: in every test."""
+    if config()["FILE"] != FLIPPED:
+        return
     sequencer = await Sequencer(dut).begin()
     await sequencer.until_freed(len(frame_rows()))
-    flipped, repairs = config()["FILE"] == FLIPPED, config().get("CODE_W", 0) > 1
+    repairs = config()["CODE_W"] > 1
     words = len(terms(config())) * config()["OUT_ROWS"] * config()["OUT_STRIPE"]
     wrong, repaired = sequencer.told
-    assert (wrong >= words, repaired >= words) == (flipped and not repairs, flipped and repairs)
-    assert flipped or wrong == repaired == 0
+    assert (wrong >= words, repaired >= words) == (not repairs, repairs)
     assert not (wrong and repaired)
 
 
 @cocotb.test()
-@cocotb.parametrize(enable=[1.0, 0.6], arrive=[1.0, 0.3])
+@cocotb.parametrize((("enable", "arrive"), [(1.0, 1.0), (0.6, 0.3)]))
 async def each_frame_has_the_list_of_its_mode(dut, enable, arrive):
     if "MODES" not in config():
         return
@@ -415,15 +414,6 @@ async def each_frame_has_the_list_of_its_mode(dut, enable, arrive):
         lists = [word for word in terms(config(), lengths(config())[mode_of(frame)]) if word[0]]
         wanted += [mode_of(frame)] * len(lists) * config()["OUT_ROWS"] * config()["OUT_STRIPE"]
     assert sequencer.modes == wanted
-
-
-@cocotb.test()
-@cocotb.parametrize(enable=[1.0, 0.6])
-async def every_row_of_a_frame_is_given_back_once(dut, enable):
-    sequencer = await Sequencer(dut, enable).begin()
-    for frames in (1, 2):
-        await sequencer.until_freed(frames * len(frame_rows()))
-        assert sequencer.freed == frames * len(frame_rows())
 
 
 @cocotb.test()
@@ -448,7 +438,7 @@ async def a_bubble_adds_the_padding_value_and_no_more(dut):
 
 
 @cocotb.test()
-@cocotb.parametrize(cycles=[1, 20, 300])
+@cocotb.parametrize(cycles=[20, 300])
 async def reset_in_mid_frame_starts_over(dut, cycles):
     sequencer = await Sequencer(dut, enable=0.8, arrive=0.8).begin()
     for _ in range(cycles):

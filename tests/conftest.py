@@ -11,9 +11,10 @@ from pyverilog.vparser.parser import VerilogParser
 # pytest runs a process a core; more threads than cores only wait for each other
 torch.set_num_threads(1)
 
-# counts of synthesis are kept, but not among the user's
-_cache = tempfile.TemporaryDirectory()
-os.environ["HWGEN_CACHE"] = _cache.name
+# models and counts of synthesis are kept for all processes of this run, but not among the user's
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory()
+    os.environ["HWGEN_CACHE"] = _cache.name
 
 
 @pytest.fixture(scope="session")

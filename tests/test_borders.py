@@ -257,8 +257,7 @@ def test_several_inputs_and_outputs_in_rtl(tmp_path, monkeypatch, name, options)
     x = tuple(8 * each for each in frames_for(graph)) if name != "several" else frames_for(graph)
     run = exact(graph, tmp_path / "net", x, simulator="icarus")
     assert run.interval is not None and run.interval <= interval_of(made)
-    for seed in (1, 2):
-        exact(graph, tmp_path / "net", x, simulator="icarus", stall=0.5, seed=seed)
+    exact(graph, tmp_path / "net", x, simulator="icarus", stall=0.5, seed=1)
 
 
 @pytest.mark.sim
@@ -277,9 +276,8 @@ def test_accuracy_is_of_what_the_host_makes_of_the_integers(tmp_path, monkeypatc
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("name", ["several", "crossed"])
-def test_several_inputs_and_outputs_on_verilator(tmp_path, monkeypatch, name):
-    graph = NETWORKS[name]()
+def test_several_inputs_and_outputs_on_verilator(tmp_path, monkeypatch):
+    graph = several()
     built(graph, tmp_path / "net", monkeypatch)
     x = frames_for(graph, 20)
     exact(graph, tmp_path / "net", x)

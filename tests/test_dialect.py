@@ -18,12 +18,14 @@ from torch import nn
 
 from hwgen import BuildConfig, build
 from hwgen.emit import library
+from hwgen.errors import ToolFailed
 from hwgen.nn import ActQuant
 from hwgen.share import share
 from hwgen.simulators import lint
 from hwgen.verilog import Value, literal
 from tests.proofs import yosys
 from tests.sources import sources_of
+from tests.test_rtl import side_by_side, with_open_ports
 
 SOURCES = sorted(share("rtl").glob("*.v"))
 LICENSE = "// SPDX-License-Identifier: Apache-2.0"
@@ -37,10 +39,33 @@ def test_pyverilog_parses(path, parser):
 
 
 @_every_module
-def test_verilator_lint_is_clean(path):
+def test_verilator_lint_is_clean(path, tmp_path):
     """With the default parameters and with all that the bench runs."""
-    for config in [{}, *import_module(f"bench_{path.stem}").CONFIGS]:
-        lint(sources_of(path.stem), path.stem, config)
+    lint_configurations(path, tmp_path)
+
+
+def lint_configurations(path, folder, some=6):
+    """Of a module, so many side by side, where it takes least; what is around them is not linted."""
+    configs = [{}, *import_module(f"bench_{path.stem}").CONFIGS]
+    others = [source for source in sources_of(path.stem) if source.stem != path.stem]
+    (folder / "configs.vlt").write_text('`verilator_config\nlint_off -file "*/configs.v"\n')
+    for first in range(0, len(configs), some):
+        own = folder / str(first)
+        own.mkdir()
+        beside = configs[first : first + some]
+        top = side_by_side([f"{path.stem}_ports"] * len(beside), beside, None, own)
+        (own / "configs.v").write_text(with_open_ports(path.stem) + top)
+        lint([folder / "configs.vlt", path, *others, own / "configs.v"], "configs")
+
+
+def test_lint_rejects_what_one_configuration_alone_has_wrong(tmp_path):
+    clamp = tmp_path / "clamp.v"
+    text = (share("rtl") / "clamp.v").read_text()
+    end = "begin : gen_high_ones\n"
+    assert text.count(end) == 1
+    clamp.write_text(text.replace(end, f"{end}wire [7:0] wider = x[0];\n"))
+    with pytest.raises(ToolFailed, match="WIDTHEXPAND"):
+        lint_configurations(clamp, tmp_path)
 
 
 @_every_module

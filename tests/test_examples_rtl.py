@@ -62,12 +62,10 @@ def test_all_digits_are_exact_on_verilator(built, stall):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("part", [slice(0, 5), slice(180, 185)])
-def test_digits_are_exact_on_icarus_with_stalls(built, part):
+def test_digits_are_exact_on_icarus_with_stalls(built):
     """Few: a frame takes over two seconds."""
     folder, x, _ = built("digits")
-    result = verify(folder, x[part], simulator="icarus", stall=0.2, seed=part.stop)
-    assert result["equal"] == 5
+    assert verify(folder, x[180:182], simulator="icarus", stall=0.2, seed=185)["equal"] == 2
 
 
 @pytest.mark.sim
@@ -156,12 +154,6 @@ def test_a_spatial_top_takes_and_gives_whole_pixels_behind_axi(tmp_path):
         config=BuildConfig(engine="spatial"),
     )
     behind_axi(folder, tmp_path, "icarus", torch.rand(8, 6) * 4 - 2)
-
-
-@pytest.mark.sim
-def test_the_emitted_digits_top_works_behind_axi(built, tmp_path):
-    folder, x, _ = built("digits")
-    behind_axi(folder, tmp_path, "verilator", torch.from_numpy(x[:4]))
 
 
 def behind_axi(folder, tmp_path, simulator, *x):

@@ -47,7 +47,7 @@ def assert_golden(module: nn.Module, x: torch.Tensor):
     return graph
 
 
-@settings(STABLE, max_examples=120)
+@settings(STABLE, max_examples=60)
 @given(networks())
 def test_integers_equal_the_module_after_every_pass_and_from_disk(tmp_path_factory, network):
     graph = assert_golden(network.module, network.x)
@@ -61,7 +61,7 @@ def test_integers_equal_the_module_after_every_pass_and_from_disk(tmp_path_facto
     assert store.dump(read) == dumped
 
 
-@settings(STABLE, max_examples=15)
+@settings(STABLE, max_examples=8)
 @given(networks())
 def test_the_same_network_gives_the_same_bytes(tmp_path_factory, network):
     written = []

@@ -197,7 +197,7 @@ def random_product(seed: int) -> tuple[Graph, dict]:
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_products_of_random_factors(seed, tmp_path, monkeypatch):
     graph, options = random_product(seed)
     design = built(graph, tmp_path / "net", monkeypatch, **options)

@@ -152,7 +152,7 @@ def test_what_is_said_of_an_index(move, data):
 
 
 @pytest.mark.sim
-@settings(RTL, max_examples=16)
+@settings(RTL, max_examples=8)
 @given(graphs(), st.data())
 def test_the_rtl_of_a_graph_after_all_passes(tmp_path_factory, graph, data):
     """Moves among layers on lanes or spatial ones, joins and forks."""

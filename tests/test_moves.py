@@ -160,7 +160,7 @@ RTL = settings(
 
 
 @pytest.mark.sim
-@settings(RTL, max_examples=25)
+@settings(RTL, max_examples=12)
 @given(moves(), st.data())
 def test_the_rtl_of_any_move_sends_what_its_index_says(tmp_path_factory, move, data):
     graph = moved(*move)
@@ -200,7 +200,7 @@ class Net(nn.Module):
     ],
 )
 def test_a_network_full_of_moves_equals_pytorch(options, simulator, tmp_path):
-    net, x = Net().eval(), torch.randn(5, 2, 4, 8)
+    net, x = Net().eval(), torch.randn(3, 2, 4, 8)
     design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(**options))
     assert "gather" in {placed.unit.kind for placed in design.placed}
     want = net.double()(x.double()).detach().numpy()

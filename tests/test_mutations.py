@@ -1,10 +1,8 @@
 """The checks bite: one thing broken in hardware or terms, and a bench or the data comparison fails."""
 
-import json
 import re
 import shutil
 from dataclasses import replace
-from importlib import import_module
 
 import bench_pe
 import bench_term_lanes
@@ -27,6 +25,7 @@ from hwgen.simulate import simulate
 from hwgen.simulators import run_cocotb
 from hwgen.verify import verify
 from tests.sources import sources_of
+from tests.test_rtl import BENCHES, bench_environment, side_by_side, with_open_ports
 
 pytestmark = pytest.mark.sim
 
@@ -919,22 +918,11 @@ MUTANTS = {
 }
 
 
-def run_bench(name, index, folder, sources):
-    bench = import_module(f"bench_{name}")
-    config = bench.CONFIGS[index]
-    if hasattr(bench, "prepare"):
-        bench.prepare(folder, config)
-    run_cocotb(
-        simulator="icarus",
-        sources=sources,
-        toplevel=name,
-        module=bench.__name__,
-        build_dir=folder / "build",
-        parameters=config,
-        environment={"BENCH_CONFIG": json.dumps(config), "COCOTB_MAX_FAILURES": "1"},  # one shows it
-        cwd=folder,
-        timeout=120,
-    )
+def under_other_names(text: str, modules: list[str], number: int) -> str:
+    """Verilog in which all of these modules have the number behind their names, where they begin and where they are
+    instantiated."""
+    names = "|".join(modules)
+    return re.sub(rf"^(module |[ ]+)({names})(?=;| \(| #\(| \w+ *\()", rf"\1\2_{number}", text, flags=re.MULTILINE)
 
 
 @pytest.mark.smoke
@@ -944,14 +932,34 @@ def test_every_mutant_finds_its_text():
     assert not stale, "give these mutants the text that their file has now"
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
-def test_the_bench_fails_on(mutant, tmp_path):
-    """Unchanged it passes: tests/test_rtl.py."""
-    bench, index, file, text, instead = MUTANTS[mutant]
-    changed = tmp_path / f"{file}.v"
-    changed.write_text((share("rtl") / changed.name).read_text().replace(text, instead))
-    with pytest.raises(ToolFailed, match="tests failed"):
-        run_bench(bench, index, tmp_path, [path for path in sources_of(bench) if path.stem != file] + [changed])
+@pytest.mark.parametrize("name", sorted({bench for bench, *_ in MUTANTS.values()}))
+def test_the_bench_fails_on_each_mutant(name, tmp_path):
+    """All mutants side by side, each with copies of all its modules; the bench leaves each with its first failed test.
+    Unchanged it passes: tests/test_rtl.py."""
+    bench, mutants = BENCHES[name], {mutant: own for mutant, (of, *own) in MUTANTS.items() if of == name}
+    sources = {path.stem: path.read_text() for path in sources_of(name)}
+    configs, copies, tops = [], [], []
+    for number, (index, file, text, instead) in enumerate(mutants.values()):
+        changed = sources | {file: sources[file].replace(text, instead)}
+        texts = [*changed.values(), with_open_ports(name, changed[name])]
+        copies += [under_other_names(each, [f"{name}_ports", *sources], number) for each in texts]
+        configs.append(bench.CONFIGS[index])
+        tops.append(f"{name}_ports_{number}")
+    (tmp_path / "configs.v").write_text("".join(copies) + side_by_side(tops, configs, bench, tmp_path))
+    with pytest.raises(ToolFailed, match="tests failed") as failure:
+        run_cocotb(
+            simulator="icarus",
+            sources=[tmp_path / "configs.v"],
+            toplevel="configs",
+            module="parts.configs",
+            build_dir=tmp_path / "build",
+            environment=bench_environment(bench, configs, tmp_path) | {"BENCH_ONE_FAILURE": "1"},
+            cwd=tmp_path / "0",
+            timeout=300,
+        )
+    failed = {int(number) for number in re.findall(r" on config_(\d+) ", str(failure.value))}
+    uncaught = [mutant for number, mutant in enumerate(mutants) if number not in failed]
+    assert not uncaught, uncaught
 
 
 class Tiny(nn.Module):

@@ -265,14 +265,14 @@ def corners(channels: int, *pixels: int) -> torch.Tensor:
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
 @pytest.mark.parametrize(
-    ("module", "shape"),
+    ("module", "shape", "simulator"),
     [
-        (LayerNorm(-4, 8, -5, dim=1), (20, 2, 3)),
-        (Softmax(-4, 8, dim=1), (20, 2, 3)),
-        (ArgMax(), (11, 2, 3)),
-        (Top(), (7, 3, 2)),
+        (LayerNorm(-4, 8, -5, dim=1), (20, 2, 3), "icarus"),
+        (LayerNorm(-4, 8, -5, dim=1), (20, 2, 3), "verilator"),
+        (Softmax(-4, 8, dim=1), (20, 2, 3), "icarus"),
+        (ArgMax(), (11, 2, 3), "icarus"),
+        (Top(), (7, 3, 2), "icarus"),
     ],
 )
 def test_rtl_equals_the_module(module, shape, simulator, tmp_path):
@@ -360,7 +360,7 @@ class Block(nn.Module):
     "options", [{"lanes": 3}, {"engine": "spatial", "pixels": 5}, {"engine": "auto", "fps": 300_000}]
 )
 def test_a_network_of_all_of_them(options, tmp_path):
-    net, x = Block().eval(), torch.randn(10, 3, 5, 5)
+    net, x = Block().eval(), torch.randn(4, 3, 5, 5)
     design = build(net, (x[:1],), out=tmp_path / "net", config=BuildConfig(**options))
     want = net.double()(x.double()).detach().numpy()
     for stall in (0.0, 0.4):

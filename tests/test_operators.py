@@ -274,10 +274,10 @@ def groups(size=9):
 
 
 def runs():
-    """Groups and simulators: Icarus on all, Verilator, whose compiler takes longest, on part of each third one."""
+    """Groups and simulators: Icarus on all, Verilator, whose compiler takes longest, on part of each sixth one."""
     for n, names in enumerate(groups()):
         yield names, "icarus"
-        if n % 3 == 0:
+        if n % 6 == 0:
             yield names[::3], "verilator"
 
 

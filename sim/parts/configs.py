@@ -2,7 +2,7 @@
 
 BENCH names the bench, BENCH_CONFIGS lists [folder, config] in JSON; instance config_N of the top module is built with
 the parameters of the Nth. Each test sees its own instance as `dut`, its own config, and that folder as the working
-directory.
+directory. With BENCH_ONE_FAILURE an instance that failed a test is not tested further.
 """
 
 import json
@@ -12,6 +12,8 @@ from copy import copy
 from importlib import import_module
 
 from cocotb.regression import Test, TestGenerator
+
+_failed: set[int] = set()  # instances that are being tested, or that did not get through it
 
 
 class _Instance:
@@ -24,7 +26,9 @@ class _Instance:
         return dir(self._ports)
 
     def __getattr__(self, name):
-        return getattr(self._ports if hasattr(self._ports, name) else self._ports.dut, name)
+        found = getattr(self._ports if hasattr(self._ports, name) else self._ports.dut, name)
+        self.__dict__[name] = found  # the next time it is there at once
+        return found
 
 
 def _on(number: int, folder: str, config: str, test: Test) -> Test:
@@ -32,9 +36,13 @@ def _on(number: int, folder: str, config: str, test: Test) -> Test:
     body = test.func
 
     async def run(dut, *args, **kwargs):
+        if number in _failed and os.environ.get("BENCH_ONE_FAILURE"):
+            return
         os.environ["BENCH_CONFIG"] = config
         os.chdir(folder)
+        _failed.add(number)
         await body(_Instance(getattr(dut, f"config_{number}")), *args, **kwargs)
+        _failed.discard(number)
 
     test = copy(test)
     test.func, test.name = run, f"{test.name} on config_{number} {config}"

@@ -6,7 +6,6 @@ sees, so no race remains.
 
 import random
 
-import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
@@ -43,11 +42,6 @@ class _Stream:
     def stalled(self) -> bool:
         return self.random.random() < self.stall
 
-    async def transferred(self) -> bool:
-        """Whether the next rising edge moves a word; to be asked after a falling edge."""
-        await ReadOnly()
-        return bool(int(self.valid.value)) and bool(int(self.ready.value))
-
 
 class Source(_Stream):
     """Offers words; `stall` is the chance of an idle cycle before each."""
@@ -62,7 +56,8 @@ class Source(_Stream):
             self.valid.value = 1
             self.data.value = word
             for _ in range(PATIENCE):
-                moved = await self.transferred()
+                await ReadOnly()
+                moved = int(self.ready.value)
                 await FallingEdge(self.clk)
                 if moved:
                     break
@@ -80,37 +75,30 @@ class Sink(_Stream):
     """Takes words; `stall` is the chance of each cycle to be not ready."""
 
     async def take(self, count: int) -> list[int]:
-        """The next `count` words, unsigned; returns on the falling edge after the last came."""
-        words, waited = [], 0
+        """The next `count` words, unsigned; returns on the falling edge after the last came. Fails when an offered word
+        is withdrawn or changed before it is taken."""
+        words, held, clock = [], None, 0
+        self.times = []  # the clock of each of them, counted from the first one here
         await FallingEdge(self.clk)
         while len(words) < count:
-            self.ready.value = 0 if self.stalled() else 1
-            if await self.transferred():
-                words.append(int(self.data.value))
-                waited = 0
-            waited += 1
-            if waited > PATIENCE:
+            ready = not self.stalled()
+            self.ready.value = int(ready)
+            await ReadOnly()
+            word = int(self.data.value) if int(self.valid.value) else None
+            assert held is None or word is not None, f"{self.prefix}_tvalid fell before tready"
+            assert held is None or word == held, f"{self.prefix}_tdata changed before tready"
+            if ready and word is not None:
+                words.append(word)
+                self.times.append(clock)
+                held = None
+            else:
+                held = word
+            clock += 1
+            if clock - (self.times or [0])[-1] > PATIENCE:
                 raise AssertionError(f"{self.prefix} gave {len(words)} of {count} words, then hung")
             await FallingEdge(self.clk)
         self.ready.value = 0
         return words
-
-
-async def watch(dut, prefix: str) -> None:
-    """Fail when an offered word is withdrawn or changed before it is taken; for cocotb.start_soon."""
-    stream = _Stream(dut, prefix)
-    held = None
-    while True:
-        await FallingEdge(stream.clk)
-        moved = await stream.transferred()
-        if int(dut.rst.value):
-            held = None
-            continue
-        valid = int(stream.valid.value)
-        if held is not None:
-            assert valid, f"{prefix}_tvalid fell before tready"
-            assert int(stream.data.value) == held, f"{prefix}_tdata changed before tready"
-        held = int(stream.data.value) if valid and not moved else None
 
 
 async def interrupt(dut, sending, source: Source) -> None:
@@ -122,9 +110,8 @@ async def interrupt(dut, sending, source: Source) -> None:
 
 
 async def begin(dut, source_stall: float = 0.0, sink_stall: float = 0.0) -> tuple[Source, Sink]:
-    """Start a module between the streams s_axis and m_axis, its output watched."""
+    """Start a module between the streams s_axis and m_axis."""
     source = Source(dut, "s_axis", source_stall, seed=1)
     sink = Sink(dut, "m_axis", sink_stall, seed=2)
     await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0)
-    cocotb.start_soon(watch(dut, "m_axis"))
     return source, sink
