@@ -22,8 +22,7 @@ TAIL = 40  # lines of a tool's log that an error repeats
 
 # The cocotb runner reads os.environ and ends with sys.exit, so it works in a process of its own.
 _RUNNER = """
-import json, sys, time, types
-sys.modules["pytest"] = types.ModuleType("pytest")  # half of what cocotb imports; only tests that run need it
+import json, sys, time
 from cocotb_tools.runner import get_runner
 job = json.load(sys.stdin)
 runner = get_runner(job["simulator"])
