@@ -77,6 +77,9 @@ BUILDS = {
         _images("rate", 10),
         {"lanes": 16, "engine": "lanes,linear1=spikes"},
     ),
+    "MNIST 784-128-10, rate, T = 10, --engine spikes": Hardware(
+        programs.path("mnist / 784-128-10, rate / 0"), _images("rate", 10), {"lanes": 16, "engine": "spikes"}
+    ),
     "MNIST 784-128-10, latency, T = 10, linear1=spikes": Hardware(
         programs.path("mnist / 784-128-10, latency / 0"),
         _images("latency", 10),
