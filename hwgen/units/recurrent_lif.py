@@ -151,7 +151,7 @@ class RecurrentLif(Unit):
 
     @property
     def latency(self):  # type: ignore[override]
-        return self.neurons.latency + (0 if self.synapse is None else self.synapse.latency)
+        return 1 + self.neurons.latency + (0 if self.synapse is None else self.synapse.latency)
 
     def cycles(self):
         """Of a step whose neurons all spiked in the step before: the first rows, the others, and what is left of the
