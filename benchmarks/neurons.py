@@ -1,6 +1,7 @@
-"""The tables of docs/spiking_hardware.md: what neurons take by option, and what is gained where samples end early.
+"""The tables of docs/spiking_hardware.md: what neurons take by option, what those take whose spikes come back, of sizes
+that their price was not fitted to (`recurrent`), and what is gained where samples end early (`early`).
 
-The second builds the trained MNIST network of examples/spiking for more steps, without a margin and with some, of which
+The last builds the trained MNIST network of examples/spiking for more steps, without a margin and with some, of which
 it runs 100 test images on Verilator; accuracy and steps are of all 10,000, on the module.
 """
 
@@ -23,19 +24,23 @@ from examples.spiking.model import EXPONENT, HERE, test_data
 from hwgen import build, verify
 from hwgen.config import BuildConfig
 from hwgen.devices.ultrascale_plus import DEVICE
+from hwgen.grids import limits
 from hwgen.ir import TensorType
 from hwgen.nn import LIF, ActQuant
 from hwgen.nn import StepsIn as StepsInModule
 from hwgen.nn import StepsOut as StepsOutModule
 from hwgen.nn_spiking.steps import ended
 from hwgen.ops.lif import Li, Lif
+from hwgen.ops.recurrent_lif import RecurrentLif as RecurrentLifOp
 from hwgen.ops.steps import StepsIn, StepsOut
 from hwgen.pace import interval_of
 from hwgen.qtype import QType
+from hwgen.share import share
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.synth import yosys
 from hwgen.units.lif import Neurons
+from hwgen.units.recurrent_lif import RecurrentLif
 from hwgen.units.steps import steps_unit
 from hwgen.units.unit import Unit
 from hwgen.verilog import literal
@@ -136,6 +141,48 @@ def counts() -> str:
     return table(("unit", "bits", "LUT", "of them LUTRAM", "FF", "CARRY8", "BRAM36", "LUT estimated"), rows)
 
 
+# whose spikes come back: neurons, lanes, bits of an activation and of a weight, leak, that of a synapse, other options
+RECURRENT: tuple[tuple[int, int, int, int, tuple[int, ...], tuple[int, ...] | None, dict], ...] = (
+    (28, 7, 8, 4, (1, 3), (1,), {"half_up": True}),
+    (56, 2, 8, 6, (3,), None, {}),
+    (80, 10, 7, 5, (2,), (2,), {"reset": "zero"}),
+    (16, 8, 8, 4, (2, 4), None, {"half_up": True}),
+    (10, 5, 6, 4, (3,), None, {"order": "late"}),
+    (72, 6, 8, 4, (), None, {"at": True}),
+    (64, 1, 9, 7, (3,), (3,), {}),
+    (32, 16, 6, 3, (1, 2), (2, 3), {"order": "spiker"}),
+)
+
+
+def comes_back(units: int, lanes: int, bits: int, weight_bits: int, leak, synapse, options: dict) -> RecurrentLif:
+    low, high = limits(weight_bits, True)
+    weight = np.random.default_rng(units).integers(low, high + 1, (units, units)) * 1.0
+    usual = {"start": 0, "half_up": False, "reset": "subtract", "at": False, "order": "now"}
+    op = RecurrentLifOp(weight, np.array([130]), STEPS, -2, leak, synapse, **usual | options)
+    x = TensorType((units, 1, 1), QType(*limits(bits, True)), 0)
+    return RecurrentLif(Stage.alone(f"neurons{units}", op, None, x), lanes, DEVICE)
+
+
+def recurrent() -> str:
+    """The table of neurons whose spikes come back."""
+    some = [comes_back(*each) for each in RECURRENT]
+    texts = []
+    with TemporaryDirectory() as name:
+        for unit in some:
+            for path, text in unit.files().items():
+                (Path(name) / path).parent.mkdir(exist_ok=True)
+                (Path(name) / path).write_text(text)
+            given = ", ".join(f".{key}({literal(value)})" for key, value in unit.parameters().items())
+            texts.append(f"{unit.module} #({given})")
+        counted = counting.count_each(Path(name), texts, sorted(share("rtl").glob("*.v")))
+    rows = []
+    for unit, count in zip(some, counted, strict=True):
+        shape = (unit.units, unit.lanes, unit.rom.depth, unit.rom.width, unit.synapse is not None)
+        says = unit.estimate()["LUT"]
+        rows.append((*map(str, (*shape, count["LUT"], says)), f"{says / count['LUT'] - 1:+.1%}"))
+    return table(("neurons", "lanes", "words", "bits", "synapse", "LUT", "estimated", "error"), rows)
+
+
 def network(margin: float | None) -> nn.Sequential:
     """The trained network of direct coding for MOST_STEPS."""
     trained = torch.export.load(HERE / "mnist_128.pt2").state_dict
@@ -182,7 +229,7 @@ def early() -> str:
     return table((*head, "LUT estimated"), rows)
 
 
-PARTS = {"counts": counts, "early": early}
+PARTS = {"counts": counts, "recurrent": recurrent, "early": early}
 
 
 @click.command(help=__doc__)

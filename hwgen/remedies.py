@@ -12,11 +12,13 @@ from hwgen.errors import DoesNotFit, HwgenError
 from hwgen.ir import Graph
 from hwgen.lower import lower
 from hwgen.menu import Menu
+from hwgen.pace import interval_of
 from hwgen.schedule import schedule
 from hwgen.stage import Stage
 
 Change = tuple[str, dict]  # what a user writes, and the fields of BuildConfig that it sets
 PIXELS = (2, 4)  # a cycle, that are tried for a rate
+SLACKS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5)  # of the cycles of the slowest unit, which waits for others
 
 
 def advised(error: DoesNotFit, graph: Graph, stages: list[Stage], config: BuildConfig, board: Board) -> DoesNotFit:
@@ -41,11 +43,11 @@ class Remedies:
     stages: dict[str | None, list[Stage]]
 
     def that_do(self) -> list[str]:
-        """One change where one does, else two together."""
+        """One change where one does, else two together, else the rates that the fastest designs reach."""
         memory, others = list(_memory(self.config, self.board)), list(_others(self.config))
         both = [(f"{first} {second}", a | b) for (first, a), (second, b) in product(memory, others)]
         one = [*self._fewer_lanes(), *(text for text, change in (*others, *memory) if self.fits(**change))]
-        return one or [text for text, change in both if self.fits(**change)]
+        return one or [text for text, change in both if self.fits(**change)] or list(self._in_reach())
 
     def _fewer_lanes(self) -> Iterator[str]:
         """The most lanes that fit, where neither a rate nor a budget chooses them."""
@@ -55,6 +57,32 @@ class Remedies:
         while lanes > 1 and not self.fits(lanes=lanes):
             lanes //= 2
         yield f"--lanes {max(1, lanes)}"
+
+    def _in_reach(self) -> Iterator[str]:
+        """Where a rate is out of reach, those of the fastest design as configured, and with all that is tried."""
+        if not self.config.fps:
+            return
+        freed = {name: (text, value) for text, change in _others(self.config) for name, value in change.items()}
+        own = self._fastest({})
+        most = self._fastest({name: value for name, (_, value) in freed.items()}) if freed else None
+        if own:
+            yield f"--fps {own}"
+        if most and most > (own or 0):
+            texts = sorted((text for text, _ in freed.values()), key=lambda text: text.startswith("without"))
+            yield " ".join([f"--fps {most}", *texts])
+
+    def _fastest(self, change: dict) -> int | None:
+        """The greatest rate of those tried, frames a second, that a design on the board reaches."""
+        config = replace(self.config, **change)
+        menu = Menu(self.graph, self.stages[config.loadable], config, self.board, dsp=config.dsp)
+        limits = {name: self.board.resources[name] for name in RESOURCES}
+        least = menu.fastest(limits)
+        chosen = None if least is None else menu.smallest(least, limits)
+        if least is None or chosen is None:
+            return None
+        intervals = sorted([*(least * slack for slack in SLACKS), interval_of(menu.placed(chosen))])
+        rates = (int(config.hertz(self.board) / interval) for interval in intervals)
+        return next((rate for rate in rates if rate and self.fits(**change, fps=rate)), None)
 
     def fits(self, **change) -> bool:
         """Whether `hwgen build` would take the network with a change of the config."""

@@ -95,5 +95,6 @@ def _within(menu: Menu, budget: dict[str, int]) -> dict[str, Choice]:
         f"{name}={takes[name]} ({menu.board.share(name, takes[name]):.1%} of the board)" for name in budget
     )
     more = all(takes[name] <= menu.board.resources[name] for name in budget)
-    hint = "give it that much, or prune it" if more else "prune it"
+    least = ",".join(f"{name}={takes[name]}" for name in budget)
+    hint = f"--budget {least}, or prune it" if more else "prune it"
     raise DoesNotFit("no choice of units is in the budget", f"the least that would do is {text}", hint)

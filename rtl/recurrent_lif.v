@@ -74,7 +74,6 @@ module recurrent_lif #(
     wire [S_W-1:0] sum_tdata;
     wire           sum_tvalid;
     wire           sum_tready;
-    wire           i_tvalid;
     wire           i_tready;
 
     spike_sums #(
@@ -95,15 +94,24 @@ module recurrent_lif #(
         .spike(m_axis_tdata)
     );
 
-    // the currents
+    // the currents, a register before the neurons' own adder
+    reg  [I_W-1:0] i_q;
+    reg            i_valid_q;
+    wire           i_free = !i_valid_q || i_tready;
     /* verilator lint_off UNUSEDSIGNAL */
     wire [62:0] x = {{(63-X_W){(X_SIGNED != 0) && s_axis_tdata[X_W-1]}}, s_axis_tdata} << X_SHIFT;
     wire [62:0] sum = {{(63-S_W){sum_tdata[S_W-1]}}, sum_tdata} << S_SHIFT;
     /* verilator lint_on UNUSEDSIGNAL */
-    wire [I_W-1:0] i_tdata = x[I_W-1:0] + sum[I_W-1:0];
-    assign i_tvalid = s_axis_tvalid && sum_tvalid;
-    assign s_axis_tready = sum_tvalid && i_tready;
-    assign sum_tready = s_axis_tvalid && i_tready;
+    assign s_axis_tready = sum_tvalid && i_free;
+    assign sum_tready = s_axis_tvalid && i_free;
+
+    always @(posedge clk) begin
+        if (rst) i_valid_q <= 1'b0;
+        else if (i_free) i_valid_q <= s_axis_tvalid && sum_tvalid;
+    end
+    always @(posedge clk) begin
+        if (i_free) i_q <= x[I_W-1:0] + sum[I_W-1:0];
+    end
 
     // what the neurons add up
     localparam C_W = (SYNAPSE != 0) ? SYNAPSE_W : I_W;
@@ -131,16 +139,16 @@ module recurrent_lif #(
             ) u_synapse (
                 .clk(clk),
                 .rst(rst),
-                .s_axis_tdata(i_tdata),
-                .s_axis_tvalid(i_tvalid),
+                .s_axis_tdata(i_q),
+                .s_axis_tvalid(i_valid_q),
                 .s_axis_tready(i_tready),
                 .m_axis_tdata(c_tdata),
                 .m_axis_tvalid(c_tvalid),
                 .m_axis_tready(c_tready)
             );
         end else begin : gen_no_synapse
-            assign c_tdata = i_tdata;
-            assign c_tvalid = i_tvalid;
+            assign c_tdata = i_q;
+            assign c_tvalid = i_valid_q;
             assign i_tready = c_tready;
         end
     endgenerate

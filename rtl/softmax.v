@@ -8,8 +8,9 @@
 // second one for the sum of all, and its reciprocal, a digit a cycle. Three pixels are under way: a pixel takes N
 // cycles, or R_W + 3 where these are more.
 //
-// Word d of FILE is the exponential d below the maximum, of TABLE_W bits of d; further below it is zero. CHECK is as in
-// lookup.v.
+// Word d of the table is the exponential d below the maximum, of TABLE_W bits of d; further below it is zero. A row of
+// FILE has the words whose d have the low bits of its place, 6 of them where there are so many, those of the least d
+// lowest: which of them is meant is looked at behind a register. CHECK is as in term_rom.v.
 //
 // bench: sim/bench_softmax.py
 `default_nettype none
@@ -30,8 +31,8 @@ module softmax #(
     parameter E_BLOCK = 0,      // of the FIFO of exponentials
     parameter SLICES = 0,       // 1: its product is in a DSP slice where XILINX is 1
     parameter XILINX = 0,       // primitives of a device family, see pe_mac.v
-    parameter FILE = "",        // $readmemh file of 2^TABLE_W words, relative to the directory that the tool runs in
-    parameter CHECK = 0         // sum of place, from 1, times word, modulo 2^32
+    parameter FILE = "",        // $readmemh file of 2^TABLE_W words in rows, relative to the directory that the tool runs in
+    parameter CHECK = 0         // sum of place, from 1, times row, modulo 2^32
 ) (
     input  wire             clk,
     input  wire             rst,       // synchronous, active high
@@ -48,7 +49,9 @@ module softmax #(
     localparam COUNT_W = (N > 1) ? $clog2(N) : 1;
     localparam LAST = N - 1;
     localparam [X_W:0] SIGN = {(X_SIGNED != 0), {X_W{1'b0}}};
-    localparam WORDS = 1 << TABLE_W;
+    localparam PLACE_W = (TABLE_W < 6) ? TABLE_W : 6;
+    localparam ROWS = 1 << PLACE_W;
+    localparam ROW_W = E_W << (TABLE_W - PLACE_W);
     localparam PRODUCT_W = E_W + R_W;
     localparam DROP = K - OUT_W;
     localparam DIGIT_W = $clog2(R_W + 1);
@@ -116,13 +119,16 @@ module softmax #(
     );
 
     // exponentials and their sum; a pixel's last one waits until the reciprocal before is taken
-    reg  [E_W-1:0]     memory [0:WORDS-1];
+    reg  [ROW_W-1:0]   memory [0:ROWS-1];
     reg                active_q;
     reg  [COUNT_W-1:0] mid_q;
     reg  [X_W-1:0]     max_mid;
-    reg                valid_d, valid_e;
-    reg                first_d, first_e, last_d, last_e;
+    reg                valid_d, valid_w, valid_e;
+    reg                first_d, first_w, first_e, last_d, last_w, last_e;
     reg  [D_W-1:0]     d_q;
+    reg  [ROW_W-1:0]   row_q;
+    reg                beyond_q;
+    wire [E_W-1:0]     exponential;            // of that row
     reg  [E_W-1:0]     e_q;
     reg  [SUM_W-1:0]   sum_q;
     reg                busy_q;                 // from a pixel's last exponential until its reciprocal is taken
@@ -143,6 +149,15 @@ module softmax #(
         end else begin : gen_within
             assign beyond = 1'b0;
         end
+        if (TABLE_W > PLACE_W) begin : gen_words
+            reg [TABLE_W-PLACE_W-1:0] word_q;
+            always @(posedge clk) begin
+                if (e_move) word_q <= d_q[TABLE_W-1:PLACE_W];
+            end
+            assign exponential = row_q[word_q*E_W +: E_W];
+        end else begin : gen_word
+            assign exponential = row_q;
+        end
     endgenerate
 
     assign x_pop = active_q && x_valid && e_move;
@@ -153,6 +168,7 @@ module softmax #(
             active_q <= 1'b0;
             mid_q    <= {COUNT_W{1'b0}};
             valid_d  <= 1'b0;
+            valid_w  <= 1'b0;
             valid_e  <= 1'b0;
             busy_q   <= 1'b0;
         end else begin
@@ -161,7 +177,8 @@ module softmax #(
             if (x_pop) mid_q <= mid_last ? {COUNT_W{1'b0}} : mid_q + 1'b1;
             if (e_move) begin
                 valid_d <= x_pop;
-                valid_e <= valid_d;
+                valid_w <= valid_d;
+                valid_e <= valid_w;
             end
             if (e_push && last_e) busy_q <= 1'b1;
             else if (take_r) busy_q <= 1'b0;
@@ -171,12 +188,16 @@ module softmax #(
     always @(posedge clk) begin
         if (take_max) max_mid <= max_q;
         if (e_move) begin
-            d_q     <= below[D_W-1:0];
-            first_d <= mid_q == 0;
-            last_d  <= mid_last;
-            e_q     <= beyond ? {E_W{1'b0}} : memory[d_q[TABLE_W-1:0]];
-            first_e <= first_d;
-            last_e  <= last_d;
+            d_q      <= below[D_W-1:0];
+            first_d  <= mid_q == 0;
+            last_d   <= mid_last;
+            row_q    <= memory[d_q[PLACE_W-1:0]];
+            beyond_q <= beyond;
+            first_w  <= first_d;
+            last_w   <= last_d;
+            e_q      <= beyond_q ? {E_W{1'b0}} : exponential;
+            first_e  <= first_w;
+            last_e   <= last_w;
         end
         if (e_push) sum_q <= (first_e ? {SUM_W{1'b0}} : sum_q) + {{(SUM_W-E_W){1'b0}}, e_q};
     end
@@ -351,14 +372,18 @@ module softmax #(
     assign m_axis_tvalid = valid_c;
 
     // synthesis translate_off
-    reg [31:0] check_sum;
-    integer i;
+    reg [31:0]       check_sum;
+    reg [ROW_W+31:0] check_row;
+    integer i, j;
     initial begin
         #0 check_sum = 0;
-        for (i = 0; i < WORDS; i = i + 1) check_sum = check_sum + (i + 1) * {{(32-E_W){1'b0}}, memory[i]};
+        for (i = 0; i < ROWS; i = i + 1) begin
+            check_row = {32'd0, memory[i]};
+            for (j = 0; j < ROW_W; j = j + 32) check_sum = check_sum + (i + 1) * check_row[j +: 32];
+        end
         if (check_sum !== CHECK) begin
-            $display("ROM %m: %0s does not hold the %0d words this build wrote (sum %h, expected %h)",
-                     FILE, WORDS, check_sum, CHECK);
+            $display("ROM %m: %0s does not hold the %0d rows this build wrote (sum %h, expected %h)",
+                     FILE, ROWS, check_sum, CHECK);
             $finish;
         end
     end

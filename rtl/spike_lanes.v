@@ -205,7 +205,7 @@ module spike_lanes #(
     // the sequencer: a word of a list in each clock, or a slot that is read out
     reg                  active_q;           // a list is read
     reg  [ADDRESS_W-1:0] address_q;
-    reg  [COUNT_W-1:0]   left_q;             // words behind the one at address_q
+    reg  [COUNT_W:0]     left_q;             // words behind the one at address_q, negated
     reg                  half_q;             // that fills
     reg                  drains_q;           // the other one is read out
     reg  [SLOT_W-1:0]    slot_q;
@@ -219,7 +219,7 @@ module spike_lanes #(
     wire                 last_slot = slot_q == LAST_SLOT[SLOT_W-1:0];
     wire                 drained = drain && last_slot;
     wire                 word = active_q && !drain;
-    wire                 done = word && left_q == 0;
+    wire                 done = word && !left_q[COUNT_W];
     wire                 take = item && (done || !active_q) && (!ends || !drains_q) && !fresh;
 
     assign look = take || !item;
@@ -245,11 +245,13 @@ module spike_lanes #(
         else if (drain) slot_q <= slot_q + 1'b1;
     end
 
+    // -left is ~left + 1
+    wire [ADDRESS_W-1:0] address = take ? found[COUNT_W +: ADDRESS_W] : address_q;
+    wire [COUNT_W:0]     left_less = take ? {1'b1, ~found[COUNT_W-1:0]} : left_q;
     always @(posedge clk) begin
-        if (take) {address_q, left_q} <= found;
-        else if (word) begin
-            address_q <= address_q + 1'b1;
-            left_q <= left_q - 1'b1;
+        if (take || word) begin
+            address_q <= address + {{(ADDRESS_W-1){1'b0}}, !take};
+            left_q <= left_less + 1'b1;
         end
     end
 

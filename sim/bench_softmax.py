@@ -3,9 +3,12 @@
 import random
 
 import cocotb
+import numpy as np
 from cocotb.utils import get_sim_time
 from parts import config
 from parts.stream import begin, interrupt
+
+from hwgen.rom import Rom
 
 
 def table(words, e_bits):
@@ -14,9 +17,13 @@ def table(words, e_bits):
     return [most, *sorted((rng.randint(0, int(most * 0.7**d)) for d in range(1, words)), reverse=True)]
 
 
+def rows(table_bits, e_bits):
+    """The file: words by the low bits of their place, the first of a row lowest."""
+    words = np.array(table(1 << table_bits, e_bits))
+    return Rom.of_fields([(words, e_bits)]).banked(1 << min(6, table_bits))
+
+
 def parameters(n, x_bits, x_signed, d_bits, table_bits, e_bits, out_bits, guard, depth):
-    words = table(1 << table_bits, e_bits)
-    check = sum(place * word for place, word in enumerate(words, 1)) % (1 << 32)
     k, most = e_bits + out_bits + guard, (1 << e_bits) - 1
     return {
         "N": n,
@@ -33,7 +40,7 @@ def parameters(n, x_bits, x_signed, d_bits, table_bits, e_bits, out_bits, guard,
         "X_BLOCK": 0,
         "E_BLOCK": 0,
         "FILE": f"table_{table_bits}_{e_bits}.hex",
-        "CHECK": (check, 32),
+        "CHECK": (rows(table_bits, e_bits).check, 32),
     }
 
 
@@ -44,14 +51,14 @@ CONFIGS = [
     parameters(3, 5, 1, 3, 3, 4, 1, 3, 6),
     parameters(40, 5, 1, 5, 4, 12, 8, 2, 60),
     parameters(2, 1, 1, 1, 1, 3, 5, 1, 4),
+    parameters(4, 9, 1, 9, 8, 11, 8, 2, 8),
     parameters(6, 5, 1, 5, 3, 7, 6, 2, 12) | {"SLICES": 1},
     parameters(24, 4, 0, 4, 3, 9, 8, 2, 48) | {"SLICES": 1},
 ]
 
 
 def prepare(folder, config):
-    words = table(1 << config["TABLE_W"], config["E_W"])
-    (folder / config["FILE"]).write_text("".join(f"{word:x}\n" for word in words))
+    (folder / config["FILE"]).write_text(rows(config["TABLE_W"], config["E_W"]).text())
 
 
 def shares(pixel):

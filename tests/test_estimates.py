@@ -6,7 +6,7 @@ from statistics import mean
 import numpy as np
 import pytest
 
-from benchmarks import border, estimates
+from benchmarks import border, estimates, neurons
 from benchmarks.pot_vs_uniform import __main__ as pot
 from benchmarks.spatial.__main__ import read
 from hwgen.flow import read_design
@@ -34,6 +34,16 @@ def test_the_price_of_the_border_knows_what_a_border_has():
     assert all(border.Case(**one).estimate() > plain.estimate() for one in more)
     assert border.Case(layers=1, load_stream=True).estimate() > border.Case(layers=1).estimate()
     assert border.Case(watched=1, tmr=1).estimate() > border.Case(watched=1).estimate()
+
+
+def test_the_price_of_neurons_whose_spikes_come_back():
+    """The table is of the price as it is, of sizes that it was not fitted to."""
+    text = neurons.DOCUMENT.read_text().partition("<!-- made by benchmarks.neurons.recurrent -->")[2]
+    rows = [line.strip("| ").split(" | ") for line in text.partition("<!-- end")[0].strip().splitlines()[2:]]
+    says = [neurons.comes_back(*each).estimate()["LUT"] for each in neurons.RECURRENT]
+    assert says == [int(row[6]) for row in rows]
+    off = np.array(says) / [int(row[5]) for row in rows] - 1
+    assert np.median(np.abs(off)) < 0.08 and np.abs(off).max() < 0.12
 
 
 def test_a_case_whose_netlist_is_the_same_is_not_counted_again(tmp_path, monkeypatch):

@@ -349,7 +349,8 @@ MUTANTS = {
     ),
     "the maximum of the pixel before": ("softmax", 0, "softmax", "(in_q == 0 || x > most_q)", "(x > most_q)"),
     "a signed maximum as unsigned": ("softmax", 0, "softmax", "{(X_SIGNED != 0), {X_W{1'b0}}}", "{(X_W+1){1'b0}}"),
-    "no end of the table": ("softmax", 0, "softmax", "beyond ? {E_W{1'b0}} : ", ""),
+    "no end of the table": ("softmax", 0, "softmax", "beyond_q ? {E_W{1'b0}} : ", ""),
+    "another word of a table's row": ("softmax", 6, "softmax", "word_q <= d_q[TABLE_W-1:PLACE_W]", "word_q <= 0"),
     "the sum of two pixels": ("softmax", 0, "softmax", "(first_e ? {SUM_W{1'b0}} : sum_q)", "sum_q"),
     "a digit of a reciprocal too few": (
         "softmax",
@@ -453,6 +454,7 @@ MUTANTS = {
         "spike_write(m_axis_tvalid && m_axis_tready)",
         "spike_write(m_axis_tvalid)",
     ),
+    "a current that is not waited for": ("recurrent_lif", 0, "recurrent_lif", "!i_valid_q || i_tready", "1'b1"),
     "a finer matrix not shifted": ("recurrent_lif", 1, "recurrent_lif", "sum_tdata} << S_SHIFT", "sum_tdata}"),
     "the cell state of the frame before": (
         "recurrent",
@@ -767,6 +769,8 @@ MUTANTS = {
         "drain ? sum + anew : sum + weight",
     ),
     "spikes in the half that is read out": ("spike_lanes", 0, "spike_lanes", "half_q ^ drain", "half_q"),
+    "a list of as many words as are not its own": ("spike_lanes", 0, "spike_lanes", "~found[", "found["),
+    "the words of a list from its second": ("spike_lanes", 0, "spike_lanes", ", !take}", ", 1'b1}"),
     "sums of before a reset": ("spike_lanes", 0, "spike_lanes", "fresh_q <= 2'd2", "fresh_q <= 2'd1"),
     "sums that find no room": ("spike_lanes", 0, "spike_lanes", "(!full && !sending)", "!sending"),
     "signed pool taken as unsigned": ("max_graph", 0, "max_graph", "$signed(a) > $signed(b)", "a > b"),

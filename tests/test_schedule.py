@@ -240,6 +240,28 @@ def test_a_refusal_names_the_options_that_do(resources, config, does, does_not):
     assert does or said == ["prune it"]
 
 
+@pytest.mark.parametrize("config", [{}, {"engine": "lanes", "lanes": 2}, {"pixels": 4}])
+def test_a_rate_that_no_option_reaches_is_refused_with_rates_that_build(config, tmp_path):
+    """Each as it is written; and a tenth more is refused."""
+    with pytest.raises(DoesNotFit) as raised:
+        build(network(), (X,), out=tmp_path / "net", config=BuildConfig(fps=1e8, **config))
+    *said, last, _ = raised.value.hint.split(", or ")
+    assert last == "ask for less" and len(said) == (1 if config == {"pixels": 4} else 2)
+    rates = []
+    for text in said:
+        words = text.removesuffix(" without --lanes").split()
+        options = dict(zip(words[::2], words[1::2], strict=True))
+        given = config | ({"lanes": None} if text.endswith("without --lanes") else {})
+        given |= {"engine": options["--engine"]} if "--engine" in options else {}
+        given |= {"pixels": int(options["--pixels"])} if "--pixels" in options else {}
+        rates.append(int(options["--fps"]))
+        design = build(network(), (X,), out=tmp_path / "net", config=BuildConfig(fps=rates[-1], **given))
+        assert interval_of(design) <= BOARD.clock_mhz * 1e6 / rates[-1]
+        with pytest.raises(DoesNotFit):
+            build(network(), (X,), out=tmp_path / "more", config=BuildConfig(fps=1.1 * rates[-1], **given))
+    assert rates == sorted(set(rates))
+
+
 @pytest.mark.parametrize("values", [[-1, 1], [1], [-8, 0, 0, 0, 2], [-1, 0, 1]])
 def test_what_adders_take_at_least_is_less_than_what_they_take(values):
     """Of dense weights, of equal ones, and of few."""

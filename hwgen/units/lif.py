@@ -136,6 +136,7 @@ class Neurons(BeatByBeat):
     def estimate(self):
         op, bits, side, beats = self.op, self.bits, self.order.side, self.order.beats
         each = bits * (1 + len(op.leak))
+        each -= bits * (op.half_up and 1 in op.leak)  # as yosys counts them
         if isinstance(op, Lif):
             each += bits * (op.reset != "none") + -(-bits // 5) + (op.order == "spiker")
             each += 0 if self.rom is None else bits + bits // 6

@@ -7,6 +7,7 @@ import numpy as np
 
 from hwgen.devices import Device
 from hwgen.lanes.memories import MEMORIES
+from hwgen.lanes.price import different
 from hwgen.ops.recurrent_lif import RecurrentLif as RecurrentLifOp
 from hwgen.qtype import ceil_log2, signed_width
 from hwgen.rom import LUT_WORDS, Rom
@@ -151,7 +152,7 @@ class RecurrentLif(Unit):
 
     @property
     def latency(self):  # type: ignore[override]
-        return self.neurons.latency + (0 if self.synapse is None else self.synapse.latency)
+        return 1 + self.neurons.latency + (0 if self.synapse is None else self.synapse.latency)
 
     def cycles(self):
         """Of a step whose neurons all spiked in the step before: the first rows, the others, and what is left of the
@@ -166,13 +167,19 @@ class RecurrentLif(Unit):
         return [Walk([Step(True, True, self.cycles(), sent)], gap=self._start)]
 
     def estimate(self):
+        """Fitted to 14 units; python -m benchmarks.neurons recurrent prints others."""
         neurons = [unit.estimate() for unit in (self.neurons, self.synapse) if unit is not None]
         memory, depth, width = MEMORIES["rom"], self.rom.depth, self.rom.width
         more, _ = memory.blocks(depth, width, self.device)
         index = max(1, ceil_log2(self.units))
-        luts = 25 + 6 * index + 2 * ceil_log2(depth) + ceil_log2(self.op.steps) + self.lanes * self.sum_bits
-        luts += self.current_bits + self.device.multiplexer(self.lanes) * self.sum_bits
-        luts += memory.luts(depth, width, self.device) + self.device.lut_memory(2 << index, index)
+        luts = 57 + 1.9 * self.lanes * self.sum_bits
+        # the columns of a row lie where an adder says, unless they are a power of two
+        luts += 2.9 * ceil_log2(depth) * (self.units & (self.units - 1) > 0)
+        luts += self.device.lut_memory(2 << index, index)
+        if depth > LUT_WORDS:
+            luts += memory.luts(depth, width, self.device)
+        else:
+            luts += different(self.rom) * (1.6 if depth > 16 else 0.8)
         return {
             "LUT": round(luts + sum(each["LUT"] for each in neurons)),
             "BRAM36": more.get("BRAM36", 0) + sum(each["BRAM36"] for each in neurons),

@@ -7,13 +7,13 @@ import numpy as np
 from hwgen.nn_sequence import softmax_shift
 from hwgen.ops.softmax_int import Softmax as SoftmaxOp
 from hwgen.qtype import ceil_log2, width
-from hwgen.rom import Rom
+from hwgen.rom import LUT_WORDS, Rom
 from hwgen.units.channels import ACTIVATION_BITS, FACTOR_BITS, ChannelUnit
 from hwgen.units.product import product_rows
 from hwgen.units.table import table_luts
 
 AROUND = 3  # cycles of a pixel beside those of its reciprocal's digits
-BETWEEN = 4  # registers from a maximum to the first exponential
+BETWEEN = 5  # registers from a maximum to the first exponential
 OUTPUT = 6  # registers from a reciprocal to the first result
 
 
@@ -39,6 +39,11 @@ class Softmax(ChannelUnit):
         table = self.op.table[: self.span + 1]
         words = 1 << max(1, ceil_log2(len(table)))
         return Rom.of_fields([(np.pad(table, (0, words - len(table))), width(0, int(table[0])))])
+
+    @property
+    def rows(self) -> Rom:
+        """Them side by side, by the low bits of the difference."""
+        return self.rom.banked(min(LUT_WORDS, self.rom.depth))
 
     @property
     def rom_path(self) -> str:
@@ -90,17 +95,17 @@ class Softmax(ChannelUnit):
             "E_BLOCK": int(exponentials.block),
             "SLICES": int(self.slices),
             "FILE": self.rom_path,
-            "CHECK": (rom.check, 32),
+            "CHECK": (self.rows.check, 32),
         }
 
     def _fifos(self):
         return self.fifo(self.stage.x.qtype.bits, 3), self.fifo(self.rom.width, self.turnaround + 1)
 
     def files(self):
-        return {self.rom_path: self.rom.text()}
+        return {self.rom_path: self.rows.text()}
 
     def roms(self):
-        return {self.rom_path: {"depth": self.rom.depth, "width": self.rom.width}}
+        return {self.rom_path: {"depth": self.rows.depth, "width": self.rows.width}}
 
     def estimate(self):
         p = self.parameters()
