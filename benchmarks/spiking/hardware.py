@@ -91,8 +91,12 @@ BUILDS = {
     "respiration, one pass, 4 bits, --lanes 16": Hardware(
         programs.path("series / respiration / one pass, 4 bits"), _records, {"lanes": 16}, RESPIRATION
     ),
-    "patches, hybrid, T = 5, --lanes 16": Hardware(programs.path("cubes / hybrid / SNN"), _patches, {"lanes": 16}),
-    "patches, 3-D, T = 5, --lanes 16": Hardware(programs.path("cubes / 3-D / SNN"), _patches, {"lanes": 16}),
+    "patches, hybrid, T = 5, --lanes 16": Hardware(
+        programs.path("cubes / hybrid / SNN"), _patches, {"lanes": 16}, on_icarus=10
+    ),
+    "patches, 3-D, T = 5, --lanes 16": Hardware(
+        programs.path("cubes / 3-D / SNN"), _patches, {"lanes": 16}, on_icarus=10
+    ),
 }
 
 
