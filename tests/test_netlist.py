@@ -190,17 +190,16 @@ def test_netlist_equals_the_module(board, kind, tmp_path, monkeypatch):
         monkeypatch.setattr(ChannelEngine, "choices", sliced)
     if (board, kind) == ("zcu104", "spatial"):  # adders behind which results find room; pynq-z2: held by an enable
         monkeypatch.setattr(adder_graph, "MOST_HELD", 0)
-    net = {"lut": small, "spatial": small, "dsp": convolutions, "mac": convolutions}.get(kind, over_channels)()
-    x = torch.rand(4, 2, 6, 6) * 2
+    network = {"lut": small, "spatial": small, "dsp": convolutions, "mac": convolutions}.get(kind, over_channels)
+    net, x = network(), torch.rand(4, 2, 6, 6) * 2
     folder = tmp_path / "small_net"
     design = hwgen.build(net, (x[:1],), out=folder, config=BuildConfig(board=board, **options))
     wanted = {
-        "channels": {"layer_norm", "softmax", "topk", "two_lines"},
-        "channels in slices": {"layer_norm", "softmax", "topk", "two_lines"},
-        "lut": {"gather", "resample", "lookup"},
-        "spatial": {"gather", "resample", "lookup"},
+        small: {"gather", "resample", "lookup"},
+        convolutions: set(),
+        over_channels: {"layer_norm", "softmax", "topk", "two_lines"},
     }
-    assert wanted.get(kind, set()) <= {placed.unit.kind for placed in design.placed}
+    assert wanted[network] <= {placed.unit.kind for placed in design.placed}
     if folded:
         folds = [placed.unit.fold for placed in design.placed if isinstance(placed.unit, TermLanes)]
         assert kind in {fold.kind for fold in folds}
