@@ -42,14 +42,14 @@ async def samples(dut, source, sink, seed):
 
 @cocotb.test()
 async def frames_until_their_samples_are_over(dut):
-    source, sink = Source(dut, "s_axis", 0.2, seed=1), Sink(dut, "m_axis", 0.3, seed=2)
+    source, sink = Source(dut, "s_axis", 0.2, seed=1), Sink(dut, "m_axis", 0.3, seed=2, ends=("over",))
     await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0, over=0)
     await samples(dut, source, sink, 3)
 
 
 @cocotb.test()
 async def a_reset_in_mid_sample(dut):
-    source, sink = Source(dut, "s_axis"), Sink(dut, "m_axis")
+    source, sink = Source(dut, "s_axis"), Sink(dut, "m_axis", ends=("over",))
     await start(dut, s_axis_tvalid=0, s_axis_tdata=0, m_axis_tready=0, over=0)
     sending = cocotb.start_soon(source.send([1] * config()["BEATS"] * 3))
     await sink.take(config()["BEATS"])

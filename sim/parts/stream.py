@@ -6,6 +6,7 @@ sees, so no race remains.
 
 import random
 
+import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
@@ -72,33 +73,59 @@ class Source(_Stream):
 
 
 class Sink(_Stream):
-    """Takes words; `stall` is the chance of each cycle to be not ready."""
+    """Takes words; `stall` is the chance of each cycle to be not ready.
+
+    From the first call on it fails when an offered word is withdrawn or changed before it is taken, or before `rst` or
+    another signal of those in `ends` is raised between two calls.
+    """
+
+    def __init__(self, dut, prefix: str, stall: float = 0.0, seed: int = 0, ends: tuple[str, ...] = ()):
+        super().__init__(dut, prefix, stall, seed)
+        self.ends = [getattr(dut, name) for name in ("rst", *ends)]
+        self.held, self.watching = None, None
 
     async def take(self, count: int) -> list[int]:
-        """The next `count` words, unsigned; returns on the falling edge after the last came. Fails when an offered word
-        is withdrawn or changed before it is taken."""
-        words, held, clock = [], None, 0
+        """The next `count` words, unsigned; returns on the falling edge after the last came."""
+        words, clock = [], 0
         self.times = []  # the clock of each of them, counted from the first one here
         await FallingEdge(self.clk)
+        if self.watching:
+            self.watching.cancel()
+            self.watching = None
+        else:  # the first call, or one after a call that was cancelled
+            self.held = None
         while len(words) < count:
             ready = not self.stalled()
             self.ready.value = int(ready)
             await ReadOnly()
-            word = int(self.data.value) if int(self.valid.value) else None
-            assert held is None or word is not None, f"{self.prefix}_tvalid fell before tready"
-            assert held is None or word == held, f"{self.prefix}_tdata changed before tready"
+            word = self._offered()
+            self.held = None if ready else word
             if ready and word is not None:
                 words.append(word)
                 self.times.append(clock)
-                held = None
-            else:
-                held = word
             clock += 1
             if clock - (self.times or [0])[-1] > PATIENCE:
                 raise AssertionError(f"{self.prefix} gave {len(words)} of {count} words, then hung")
             await FallingEdge(self.clk)
         self.ready.value = 0
+        self.watching = cocotb.start_soon(self._watch())
         return words
+
+    def _offered(self) -> int | None:
+        """The word that the next rising edge sees."""
+        word = int(self.data.value) if int(self.valid.value) else None
+        if self.held is not None:
+            assert word is not None, f"{self.prefix}_tvalid fell before tready"
+            assert word == self.held, f"{self.prefix}_tdata changed before tready"
+        return word
+
+    async def _watch(self) -> None:
+        """What is offered while nobody takes."""
+        while True:
+            await ReadOnly()
+            word = self._offered()
+            self.held = None if int(self.ready.value) or any(int(end.value) for end in self.ends) else word
+            await FallingEdge(self.clk)
 
 
 async def interrupt(dut, sending, source: Source) -> None:
