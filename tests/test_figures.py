@@ -8,6 +8,8 @@ from benchmarks import lanes, lenet5
 from benchmarks.netlist import synthesize
 from benchmarks.pot_vs_uniform import tables
 from benchmarks.pot_vs_uniform.__main__ import cases, read_results
+from benchmarks.spatial import __main__ as spatial
+from benchmarks.spatial.tables import DOCUMENT
 from hwgen import BuildConfig, build
 from hwgen.load import load
 
@@ -44,3 +46,10 @@ def test_powers_of_two_against_uniform_are_the_results_of_the_command():
     assert rest.partition("<!-- end of pot_vs_uniform -->")[0] == tables.text(read_results())
     assert f"<!-- made by benchmarks.pot_vs_uniform -->\n{tables.where(read_results())}<!--" in README
     assert set(read_results()) == {str(case) for case in cases()}
+
+
+def test_spatial_layers_against_others_are_the_results_of_the_command():
+    known = spatial.read(spatial.RESULTS)
+    _, _, rest = DOCUMENT.read_text().partition("<!-- made by benchmarks.spatial -->\n")
+    assert rest.partition("<!-- end of spatial -->")[0] == spatial.tables(known)
+    assert f"<!-- made by benchmarks.spatial.means -->\n{spatial.means(known)}<!--" in README

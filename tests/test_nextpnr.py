@@ -1,6 +1,7 @@
 """Placement and routing of a build on an ECP5: what is found, kept, shown and refused."""
 
 import importlib.util
+import itertools
 import json
 import re
 
@@ -120,11 +121,12 @@ def test_a_layer_that_exceeds_the_largest_device_is_refused_before_the_core_is_m
     assert "yosys core" not in started and not [name for name in started if name.startswith("nextpnr")]
 
 
-def test_what_one_router_made_is_not_taken_for_the_others(build, tmp_path):
+def test_what_one_placer_and_router_made_is_not_taken_for_the_others(build, tmp_path):
     keys = []
-    for router in nextpnr.ROUTERS:
-        options = nextpnr._options(nextpnr.MHZ, router)
-        assert router == nextpnr.ROUTERS[0] or options.endswith(f"--router {router}")
+    for router, placer in itertools.product(nextpnr.ROUTERS, nextpnr.PLACERS):
+        options = nextpnr._options(nextpnr.MHZ, router, placer)
+        assert router == nextpnr.ROUTERS[0] or f" --router {router}" in options
+        assert placer == nextpnr.PLACERS[0] or f" --placer {placer}" in options
         keys += nextpnr._Run.of(build, False, True, 1, nextpnr.MHZ, options, tmp_path).keys.values()
     assert len(set(keys)) == len(keys)
 

@@ -15,8 +15,8 @@ import click
 from rich.console import Console
 
 from benchmarks.spatial.intnet import names
-from benchmarks.spatial.run import COUNTS, TOOLS, python, run
-from benchmarks.spatial.tables import tables, write_document
+from benchmarks.spatial.run import COUNTS, TIMES, TOOLS, python, run
+from benchmarks.spatial.tables import README, means, tables, write_document
 from hwgen.errors import HwgenError
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -39,12 +39,16 @@ def record(path: Path, key: str, result: dict) -> None:
 @click.option("--mapped/--no-mapped", default=True, help="Without the count as mapped, the longest part.")
 @click.option("--jobs", default=2, show_default=True, help="Processes at once, a core each.")
 @click.option("--again", is_flag=True, help="Also what is in results.json.")
+@click.option("--times", is_flag=True, help="Only the times and memory, again; what was checked and counted stays.")
 @click.option("--results", default=RESULTS, show_default=True, type=click.Path(path_type=Path))
-def main(only, mapped, jobs, again, results):
+def main(only, mapped, jobs, again, times, results):
     runs = {f"{tool} / {net}": (tool, net) for tool in TOOLS for net in names()}
     known = {} if again else read(results)
     counts = [count for count in COUNTS if mapped or count != "mapped"]
     wanted = [name for name in fnmatch.filter(runs, only) if not known.get(name, {}).keys() >= {*counts}]
+    if times:
+        wanted = [name for name in fnmatch.filter(runs, only) if name not in wanted]
+        known = {name: {key: one[key] for key in one.keys() - TIMES} for name, one in known.items()}
     console = Console(stderr=True)
     console.print(f"{len(known)} results are there, {len(wanted)} to do")
     for tool in {runs[name][0] for name in wanted}:
@@ -65,6 +69,7 @@ def main(only, mapped, jobs, again, results):
     text = tables(read(results))
     if results == RESULTS:
         write_document("spatial", text)
+        write_document("spatial.means", means(read(results)), README)
     click.echo(text)
 
 

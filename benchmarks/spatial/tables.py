@@ -7,7 +7,8 @@ from statistics import geometric_mean
 from benchmarks.spatial.intnet import names
 from benchmarks.spatial.run import ROOT, TOOLS
 
-DOCUMENT, START, END = ROOT / "docs" / "spatial.md", "<!-- made by benchmarks.{} -->", "<!-- end of {} -->"
+README, DOCUMENT = ROOT / "README.md", ROOT / "docs" / "spatial.md"
+START, END = "<!-- made by benchmarks.{} -->", "<!-- end of {} -->"
 
 
 def _mapped(result: dict, key: str) -> str:
@@ -37,26 +38,40 @@ PAIRS = [("hwgen", "da4ml"), ("hwgen", "Alkaid"), ("Alkaid", "da4ml"), ("Alkaid 
 
 
 def tables(results: dict) -> str:
-    measured = {tool: {net: results.get(f"{tool} / {net}") for net in names()} for tool in TOOLS}
-    present = [tool for tool in TOOLS if any(measured[tool].values())]
     rows = []
     for net in names():
-        for tool in present:
-            result = measured[tool][net]
+        for tool in TOOLS:
+            result = results.get(f"{tool} / {net}")
             if result:
                 rows.append((net, str(result["nonzeros"]), tool, *(cell(result) for cell in COLUMNS.values())))
     text = [table(("network", "non-zeros", "tool", *COLUMNS), rows)]
     rows = []
-    for what, value in VALUES.items():
+    for what in VALUES:
         for ours, theirs in PAIRS:
-            both = [net for net in names() if measured[ours][net] and measured[theirs][net]]
-            found = [[value(measured[tool][net]) for tool in (ours, theirs)] for net in both]
-            ratios = [own / other for own, other in found if own is not None and other is not None]
-            if ratios:
-                numbers = (f"{ratio:.3f}" for ratio in (geometric_mean(ratios), min(ratios), max(ratios)))
-                rows.append((what, f"{ours} / {theirs}", *numbers, str(len(ratios))))
+            found = ratios(results, what, ours, theirs)
+            if found:
+                numbers = (f"{ratio:.3f}" for ratio in (geometric_mean(found), min(found), max(found)))
+                rows.append((what, f"{ours} / {theirs}", *numbers, str(len(found))))
     text.append(table(("what", "ratio", "geometric mean", "least", "greatest", "networks"), rows))
     return "\n".join(text)
+
+
+def ratios(results: dict, what: str, ours: str, theirs: str) -> list[float]:
+    """Of a key of VALUES, on each network for which both tools have it."""
+    found = [[results.get(f"{tool} / {net}") for tool in (ours, theirs)] for net in names()]
+    values = [[VALUES[what](one) for one in both if one] for both in found]
+    return [both[0] / both[1] for both in values if len(both) == 2 and None not in both]
+
+
+def means(results: dict) -> str:
+    """The geometric means of hwgen's ratios, for the README."""
+    compared = [what for what in VALUES if what != "MB"]
+    rows = [
+        (theirs, *(f"{geometric_mean(ratios(results, what, ours, theirs)):.3f}" for what in compared))
+        for ours, theirs in PAIRS
+        if ours == "hwgen"
+    ]
+    return table(("hwgen against", *compared), rows)
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

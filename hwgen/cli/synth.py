@@ -41,8 +41,15 @@ from hwgen.cli.terminal import imports, stages
     show_default=True,
     help="nextpnr only: router2 for large spatial layers, with which the other does not end.",
 )
+@click.option(
+    "--placer",
+    type=click.Choice(["heap", "static"]),
+    default="heap",
+    show_default=True,
+    help="nextpnr only: static for large spatial layers, whose wires become shorter.",
+)
 @edited_option
-def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, router, edited):
+def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, router, placer, edited):
     """Synthesize DIR for its board and count what it takes.
 
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large
@@ -68,7 +75,8 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, fre
         else:
             options = {"whole": not by_layer, "cache": cache, "memory": memory, "minutes": minutes}
             if tool == "nextpnr":
-                result = nextpnr.place_and_route(folder, jobs, stage, seeds=seeds, mhz=freq, router=router, **options)
+                options |= {"seeds": seeds, "mhz": freq, "router": router, "placer": placer}
+                result = nextpnr.place_and_route(folder, jobs, stage, **options)
             else:
                 result = yosys.synthesize(folder, jobs, progress=stage, **options)
     click.echo(table(result, board))
