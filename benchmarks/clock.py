@@ -52,6 +52,7 @@ NETWORKS = {
     "LeNet-5, convolutions spatial": ["-c", _SPATIAL.format(levels=3)],
     "LeNet-5, convolutions spatial, --levels 1": ["-c", _SPATIAL.format(levels=1)],
 }
+SPATIAL_MHZ = 155  # aimed at by the strategy that goes on until it is reached
 COUNTS = ("LUT4", "CCU2C", "FF", "FF in DP16KD", "DP16KD", "MULT18")
 DEPTHS = (*depth.ENDS, "behind BRAM", "through", "most LUTs", "most chains")
 
@@ -76,10 +77,11 @@ def measure(folder: Path, seeds: int, jobs: int, alone: bool) -> dict:
     """Of each unit of a build, and the core, by name: what the ECP5 takes, its clocks by seed, its slowest path, and
     the depths on the board's family.
 
-    alone -- nothing but the core, placed by the router for large ones, and no depths: for what takes hours else
+    alone -- nothing but the core, by the strategy for large ones, and no depths: for what takes hours else
     """
     place = functools.partial(nextpnr.place_and_route, folder, jobs, lambda text: click.echo(text, err=True))
-    placed = place(seeds=seeds, router=nextpnr.ROUTERS[alone], units=not alone)
+    aim = {"strategy": "wires", "mhz": SPATIAL_MHZ} if alone else {}
+    placed = place(seeds=seeds, units=not alone, **aim)
     depths = {} if alone else depth.measure(folder, whole=True, jobs=jobs)
     parts = {unit["name"]: unit for unit in placed["units"]} | {"core": placed["core"]}
     return {

@@ -148,7 +148,7 @@ OTHERS = (
     "over channels, in DSP slices",
     "product of matrices",
     "LSTM",
-    "GRU, in DSP slices",
+    "GRU",
     "time steps",
     "spikes that come back",
     "lists for spikes",

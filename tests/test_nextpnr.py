@@ -1,7 +1,6 @@
 """Placement and routing of a build on an ECP5: what is found, kept, shown and refused."""
 
 import importlib.util
-import itertools
 import json
 import re
 
@@ -121,14 +120,22 @@ def test_a_layer_that_exceeds_the_largest_device_is_refused_before_the_core_is_m
     assert "yosys core" not in started and not [name for name in started if name.startswith("nextpnr")]
 
 
-def test_what_one_placer_and_router_made_is_not_taken_for_the_others(build, tmp_path):
+def test_what_one_strategy_made_is_not_taken_for_anothers(build, tmp_path):
     keys = []
-    for router, placer in itertools.product(nextpnr.ROUTERS, nextpnr.PLACERS):
-        options = nextpnr._options(nextpnr.MHZ, router, placer)
-        assert router == nextpnr.ROUTERS[0] or f" --router {router}" in options
-        assert placer == nextpnr.PLACERS[0] or f" --placer {placer}" in options
-        keys += nextpnr._Run.of(build, False, True, 1, nextpnr.MHZ, options, tmp_path).keys.values()
+    for strategy, options in nextpnr.STRATEGIES.items():
+        assert nextpnr._options(nextpnr.MHZ, strategy).endswith(options)
+        run = nextpnr._Run.of(build, False, True, 1, nextpnr.MHZ, nextpnr._options(nextpnr.MHZ, strategy), tmp_path)
+        keys += run.keys.values()
     assert len(set(keys)) == len(keys)
+
+
+def test_the_strategy_for_wires_goes_on_until_its_aim_is_met(build, cache):
+    aim = ("--freq", "150", "--by-layer", "--seeds", "1", "--strategy", "wires")
+    assert synth(build, cache, *aim).exit_code == 0
+    result = json.loads((build / "synth/nextpnr.json").read_text())
+    assert result["flags"].endswith(nextpnr.STRATEGIES["wires"])
+    clocks = [unit["fmax_mhz"] for unit in result["units"] if unit["fmax_mhz"]]
+    assert clocks and min(clocks) >= result["mhz"] == 150
 
 
 def test_limits_end_a_placement_and_name_it(build, tmp_path):

@@ -35,21 +35,14 @@ from hwgen.cli.terminal import imports, stages
     help="nextpnr only: the MHz that placement aims at.",
 )
 @click.option(
-    "--router",
-    type=click.Choice(["router1", "router2"]),
-    default="router1",
+    "--strategy",
+    type=click.Choice(["own", "wires"]),
+    default="own",
     show_default=True,
-    help="nextpnr only: router2 for large spatial layers, with which the other does not end.",
-)
-@click.option(
-    "--placer",
-    type=click.Choice(["heap", "static"]),
-    default="heap",
-    show_default=True,
-    help="nextpnr only: static for large spatial layers, whose wires become shorter.",
+    help="nextpnr only: wires for large spatial layers, with a --freq that can be reached, else it does not end.",
 )
 @edited_option
-def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, router, placer, edited):
+def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, strategy, edited):
     """Synthesize DIR for its board and count what it takes.
 
     yosys comes with hwgen. It is given every layer by itself, then the core and the AXI top in one piece each; a large
@@ -75,7 +68,7 @@ def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, fre
         else:
             options = {"whole": not by_layer, "cache": cache, "memory": memory, "minutes": minutes}
             if tool == "nextpnr":
-                options |= {"seeds": seeds, "mhz": freq, "router": router, "placer": placer}
+                options |= {"seeds": seeds, "mhz": freq, "strategy": strategy}
                 result = nextpnr.place_and_route(folder, jobs, stage, **options)
             else:
                 result = yosys.synthesize(folder, jobs, progress=stage, **options)

