@@ -46,6 +46,7 @@ def test_powers_of_two_against_uniform_are_the_results_of_the_command():
     assert rest.partition("<!-- end of pot_vs_uniform -->")[0] == tables.text(read_results())
     assert f"<!-- made by benchmarks.pot_vs_uniform -->\n{tables.where(read_results())}<!--" in README
     assert set(read_results()) == {str(case) for case in cases()}
+    assert all("sources" in found for found in read_results().values() if "counted" in found)
 
 
 def test_spatial_layers_against_others_are_the_results_of_the_command():
