@@ -52,7 +52,7 @@ NETWORKS = {
     "LeNet-5, convolutions spatial": ["-c", _SPATIAL.format(levels=3)],
     "LeNet-5, convolutions spatial, --levels 1": ["-c", _SPATIAL.format(levels=1)],
 }
-SPATIAL_MHZ = 155  # aimed at by the strategy that goes on until it is reached
+SPATIAL = {"strategy": "wires", "mhz": 155.0}  # how a spatial core is placed and routed
 COUNTS = ("LUT4", "CCU2C", "FF", "FF in DP16KD", "DP16KD", "MULT18")
 DEPTHS = (*depth.ENDS, "behind BRAM", "through", "most LUTs", "most chains")
 
@@ -80,8 +80,7 @@ def measure(folder: Path, seeds: int, jobs: int, alone: bool) -> dict:
     alone -- nothing but the core, by the strategy for large ones, and no depths: for what takes hours else
     """
     place = functools.partial(nextpnr.place_and_route, folder, jobs, lambda text: click.echo(text, err=True))
-    aim = {"strategy": "wires", "mhz": SPATIAL_MHZ} if alone else {}
-    placed = place(seeds=seeds, units=not alone, **aim)
+    placed = place(seeds=seeds, units=not alone, **(SPATIAL if alone else {}))
     depths = {} if alone else depth.measure(folder, whole=True, jobs=jobs)
     parts = {unit["name"]: unit for unit in placed["units"]} | {"core": placed["core"]}
     return {
@@ -138,11 +137,13 @@ def main(only, commit, seeds, jobs, again):
             folder = Path(work) / network.lower().replace(" ", "_").replace(",", "")
             command = [sys.executable, *NETWORKS[network], str(folder)]
             subprocess.run(command, cwd=tree, env={"PYTHONPATH": str(tree)}, check=True, stdout=subprocess.DEVNULL)
+            alone = "spatial" in network
             built = {"sources": sources_digest(folder, read_manifest(folder)), "seeds": seeds}
+            built |= SPATIAL if alone else {}
             key = f"{network} / {commit or NOW}"
             known = read(RESULTS).get(key, {})
             if again or any(known.get(name) != value for name, value in built.items()):
-                record(RESULTS, key, built | {"parts": measure(folder, seeds, jobs, "spatial" in network)})
+                record(RESULTS, key, built | {"parts": measure(folder, seeds, jobs, alone)})
     text = tables(read(RESULTS))
     write_document("clock", text, ROOT / "docs/clock.md")
     click.echo(text)
