@@ -92,7 +92,7 @@ def test_a_register_in_the_block_ram_is_the_register_behind_it(tmp_path, width, 
     assert compared(tmp_path, before, after, width) == 0
     # and it is timed as one
     (tmp_path / "after.json").write_text(json.dumps(after))
-    options = f"{nextpnr._options(250, "own")} --json after.json --report report.json --quiet"
+    options = f"{nextpnr._options(250, 'own')} --json after.json --report report.json --quiet"
     subprocess.run([sys.executable, "-c", nextpnr._WORKER, options], cwd=tmp_path, check=True, capture_output=True)
     paths = json.loads((tmp_path / "report.json").read_text())["critical_paths"]
     outputs = [path["path"][0] for path in paths if path["path"][0]["from"]["port"].startswith("DO")]
