@@ -82,6 +82,8 @@ def levels(path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
 
 def _run(model: bytes, x: np.ndarray, optimize: bool) -> list:
     options = onnxruntime.SessionOptions()
+    # without VNNI (AVX2 alone) products of unsigned and signed bytes are added in 16 bits that saturate, else
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     if not optimize:
