@@ -122,10 +122,10 @@ def test_a_layer_that_exceeds_the_largest_device_is_refused_before_the_core_is_m
 
 def test_what_one_strategy_made_is_not_taken_for_anothers(build, tmp_path):
     keys = []
-    for strategy, options in nextpnr.STRATEGIES.items():
-        assert nextpnr._options(nextpnr.MHZ, strategy).endswith(options)
-        run = nextpnr._Run.of(build, False, True, 1, nextpnr.MHZ, nextpnr._options(nextpnr.MHZ, strategy), tmp_path)
-        keys += run.keys.values()
+    for strategy, chosen in nextpnr.STRATEGIES.items():
+        options = nextpnr._options(nextpnr.MHZ, strategy)
+        assert options.endswith(chosen)
+        keys += nextpnr._Run.of(build, False, True, 1, nextpnr.MHZ, options, tmp_path).keys.values()
     assert len(set(keys)) == len(keys)
 
 

@@ -45,9 +45,9 @@ def main(only, mapped, jobs, again, times, results):
     runs = {f"{tool} / {net}": (tool, net) for tool in TOOLS for net in names()}
     known = {} if again else read(results)
     counts = [count for count in COUNTS if mapped or count != "mapped"]
-    wanted = [name for name in fnmatch.filter(runs, only) if not known.get(name, {}).keys() >= {*counts}]
+    done = {name for name, one in known.items() if one.keys() >= {*counts}}
+    wanted = [name for name in fnmatch.filter(runs, only) if (name in done) == times]
     if times:
-        wanted = [name for name in fnmatch.filter(runs, only) if name not in wanted]
         known = {name: {key: one[key] for key in one.keys() - TIMES} for name, one in known.items()}
     console = Console(stderr=True)
     console.print(f"{len(known)} results are there, {len(wanted)} to do")
