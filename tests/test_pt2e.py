@@ -233,9 +233,9 @@ def test_golden_integers_equal_the_program(name):
     graph = import_model(program)
     for which in (graph, run_passes(graph)):
         assert torch.equal(which.golden(x)[0], exact)
-    # float32 gives another level where float64 is at a tie, and nowhere else: in one of 300 at most, behind a pool
+    # float32 gives another level where float64 is at a tie, behind a pool, and near one, where few numbers are
     assert max(walk.apart, default=0) < 2.0**-18
-    assert len(walk.apart) * 300 < walk.numbers
+    assert sum(far > 0 for far in walk.apart) * 300 < walk.numbers
 
 
 def test_a_trained_network_still_knows_its_digits():

@@ -123,8 +123,11 @@ class Sink(_Stream):
         """What is offered while nobody takes."""
         while True:
             await ReadOnly()
-            word = self._offered()
-            self.held = None if int(self.ready.value) or any(int(end.value) for end in self.ends) else word
+            if any(int(end.value) for end in self.ends):
+                self.held = None
+            else:
+                word = self._offered()
+                self.held = None if int(self.ready.value) else word
             await FallingEdge(self.clk)
 
 
