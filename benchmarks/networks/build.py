@@ -1,7 +1,7 @@
 """Networks of real size as hardware: scheduled to a rate, generated, compared with PyTorch frame by frame, synthesized.
 
-A network that is in results.json is not done again, so the command may be stopped at any time. The table of
-docs/networks.md is made from that file.
+A network that is in results.json is not done again without --again, so the command may be stopped at any time. The
+table of docs/networks.md is made from that file.
 """
 
 import fnmatch
@@ -20,6 +20,7 @@ from rich.console import Console
 from benchmarks.networks.variants import VARIANTS
 from benchmarks.spatial.tables import write_document
 from hwgen.config import RESOURCES
+from hwgen.folder import sources_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).parent / "results.json"
@@ -75,6 +76,7 @@ def run(name: str, fps: float, folder: Path, options: tuple[str, ...]) -> dict:
     manifest = read_manifest(out)
     estimates = [unit["estimate"] for unit in manifest["units"]]
     result |= {
+        "sources": sources_digest(out, manifest),
         "predicted": manifest["interval"],
         "estimate": {key: sum(known.get(key, 0) for known in estimates) for key in RESOURCES},
         "units": {
@@ -104,7 +106,8 @@ def table(results: dict) -> str:
         ),
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, r in results.items():
+    for network, r in results.items():
+        name = network if "sources" in r else f"{network}, older"
         if "refused" in r:
             lines.append(f"| {name} | {r['fps']:,} | refused: {r['refused']} |" + " |" * 9)
             continue
@@ -127,14 +130,15 @@ def table(results: dict) -> str:
 @click.option(
     "--keep", default=ROOT / "build" / "networks", type=click.Path(path_type=Path), help="Folder of the builds."
 )
+@click.option("--again", is_flag=True, help="Also what is in results.json.")
 @click.argument("options", nargs=-1)
-def main(only, fps, keep, options):
+def main(only, fps, keep, again, options):
     """OPTIONS, behind --, are passed to hwgen build."""
     console = Console(stderr=True)
     known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     keep.mkdir(parents=True, exist_ok=True)
     for name in fnmatch.filter([str(variant) for variant in VARIANTS], only):
-        if name in known and not fps:
+        if name in known and not (fps or again):
             continue
         if not (keep / f"{name}.pt2").is_file():
             save = [sys.executable, "-m", "benchmarks.networks", "--only", name, "--save", str(keep)]
