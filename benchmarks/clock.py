@@ -3,7 +3,7 @@
     python -m benchmarks.clock [--only NAME] [--commit HASH] [--seeds N] [--again]
 
 Each network is built, its units and its core are placed and routed (`hwgen synth --tool nextpnr`), and mapped for the
-board with yosys, where `benchmarks.depth` counts LUTs and carry chains between registers; of a spatial network only the
+board with yosys, where `benchmarks.depth` counts LUTs and carry chains between registers; of those in ALONE only the
 core is placed. `--commit` does so for what another commit builds, with the tools of this one; a row of the table tells
 the commits apart. Results are in clock.json, by network and commit; what is built as it was is not measured again
 without --again. The tables of docs/clock.md are made from that file.
@@ -38,9 +38,11 @@ from hwgen import BuildConfig, build
 config = BuildConfig(engine="*=spatial,layer_1?=lanes", levels={levels}, name="lenet5")
 build(lenet5(), (torch.zeros(1, 1, 28, 28),), out=sys.argv[1], config=config)
 """
+LENET = ["-m", "hwgen", "build", "examples/lenet5/lenet5.pt2", "--name", "lenet5", "-o"]
 # what builds a network into the folder that is given last, run by Python in the sources of a commit
 NETWORKS = {
-    "LeNet-5": ["-m", "hwgen", "build", "examples/lenet5/lenet5.pt2", "--name", "lenet5", "-o"],
+    "LeNet-5": LENET,
+    "LeNet-5, --strategy timing": LENET,
     "convolution, 16 lanes": [
         "-c",
         "import sys, torch\n"
@@ -52,7 +54,13 @@ NETWORKS = {
     "LeNet-5, convolutions spatial": ["-c", _SPATIAL.format(levels=3)],
     "LeNet-5, convolutions spatial, --levels 1": ["-c", _SPATIAL.format(levels=1)],
 }
-SPATIAL = {"strategy": "wires", "mhz": 155.0}  # how a spatial core is placed and routed
+WIRES = {"strategy": "wires", "mhz": 155.0}
+# of these nothing but the core is placed and routed, and how
+ALONE = {
+    "LeNet-5, --strategy timing": {"strategy": "timing"},
+    "LeNet-5, convolutions spatial": WIRES,
+    "LeNet-5, convolutions spatial, --levels 1": WIRES,
+}
 COUNTS = ("LUT4", "CCU2C", "FF", "FF in DP16KD", "DP16KD", "MULT18")
 DEPTHS = (*depth.ENDS, "behind BRAM", "through", "most LUTs", "most chains")
 
@@ -73,14 +81,14 @@ def sources(commit: str | None) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
-def measure(folder: Path, seeds: int, jobs: int, alone: bool) -> dict:
+def measure(folder: Path, seeds: int, jobs: int, alone: dict | None) -> dict:
     """Of each unit of a build, and the core, by name: what the ECP5 takes, its clocks by seed, its slowest path, and
     the depths on the board's family.
 
-    alone -- nothing but the core, by the strategy for large ones, and no depths: for what takes hours else
+    alone -- of ALONE: nothing but the core, and no depths
     """
     place = functools.partial(nextpnr.place_and_route, folder, jobs, lambda text: click.echo(text, err=True))
-    placed = place(seeds=seeds, units=not alone, **(SPATIAL if alone else {}))
+    placed = place(seeds=seeds, units=not alone, **(alone or {}))
     depths = {} if alone else depth.measure(folder, whole=True, jobs=jobs)
     parts = {unit["name"]: unit for unit in placed["units"]} | {"core": placed["core"]}
     return {
@@ -137,9 +145,9 @@ def main(only, commit, seeds, jobs, again):
             folder = Path(work) / network.lower().replace(" ", "_").replace(",", "")
             command = [sys.executable, *NETWORKS[network], str(folder)]
             subprocess.run(command, cwd=tree, env={"PYTHONPATH": str(tree)}, check=True, stdout=subprocess.DEVNULL)
-            alone = "spatial" in network
+            alone = ALONE.get(network)
             built = {"sources": sources_digest(folder, read_manifest(folder)), "seeds": seeds}
-            built |= SPATIAL if alone else {}
+            built |= alone or {}
             key = f"{network} / {commit or NOW}"
             known = read(RESULTS).get(key, {})
             if again or any(known.get(name) != value for name, value in built.items()):

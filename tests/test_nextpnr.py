@@ -11,6 +11,7 @@ from torch import nn
 
 import hwgen
 from hwgen.cli import main
+from hwgen.cli.synth import synth as synth_command
 from hwgen.config import BuildConfig
 from hwgen.errors import DoesNotFit, MissingTool, ToolFailed
 from hwgen.nn import ActQuant
@@ -127,6 +128,11 @@ def test_what_one_strategy_made_is_not_taken_for_anothers(build, tmp_path):
         assert options.endswith(chosen)
         keys += nextpnr._Run.of(build, False, True, 1, nextpnr.MHZ, options, tmp_path).keys.values()
     assert len(set(keys)) == len(keys)
+
+
+def test_the_command_line_knows_each_strategy():
+    (option,) = [one for one in synth_command.params if one.name == "strategy"]
+    assert list(option.type.choices) == list(nextpnr.STRATEGIES)
 
 
 def test_the_strategy_for_wires_goes_on_until_its_aim_is_met(build, cache):

