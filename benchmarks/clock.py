@@ -81,14 +81,14 @@ def sources(commit: str | None) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
-def measure(folder: Path, seeds: int, jobs: int, alone: dict | None) -> dict:
+def measure(folder: Path, seeds: int, jobs: int, alone: dict) -> dict:
     """Of each unit of a build, and the core, by name: what the ECP5 takes, its clocks by seed, its slowest path, and
     the depths on the board's family.
 
-    alone -- of ALONE: nothing but the core, and no depths
+    alone -- of ALONE, how: nothing but the core, and no depths; empty: all
     """
     place = functools.partial(nextpnr.place_and_route, folder, jobs, lambda text: click.echo(text, err=True))
-    placed = place(seeds=seeds, units=not alone, **(alone or {}))
+    placed = place(seeds=seeds, units=not alone, **alone)
     depths = {} if alone else depth.measure(folder, whole=True, jobs=jobs)
     parts = {unit["name"]: unit for unit in placed["units"]} | {"core": placed["core"]}
     return {
@@ -145,9 +145,8 @@ def main(only, commit, seeds, jobs, again):
             folder = Path(work) / network.lower().replace(" ", "_").replace(",", "")
             command = [sys.executable, *NETWORKS[network], str(folder)]
             subprocess.run(command, cwd=tree, env={"PYTHONPATH": str(tree)}, check=True, stdout=subprocess.DEVNULL)
-            alone = ALONE.get(network)
-            built = {"sources": sources_digest(folder, read_manifest(folder)), "seeds": seeds}
-            built |= alone or {}
+            alone = ALONE.get(network, {})
+            built = {"sources": sources_digest(folder, read_manifest(folder)), "seeds": seeds} | alone
             key = f"{network} / {commit or NOW}"
             known = read(RESULTS).get(key, {})
             if again or any(known.get(name) != value for name, value in built.items()):

@@ -169,10 +169,11 @@ def is_tie(scaled):
 
 class Walk:
     """A program's calls in float64, where each number is exact but for what float64 adds: 2^-40 of it. What is so near
-    to a tie is one. Beside it each quantizer of torch's, in float32, on the same levels."""
+    to a tie is one. Beside it each quantizer of torch's, in float32, on the same levels: how far from a tie each number
+    is that gets another level, and how many of these are at one behind a pool."""
 
     def __init__(self, program):
-        self.program, self.apart, self.numbers = program, [], 0
+        self.program, self.apart, self.pooled, self.numbers = program, [], 0, 0
 
     def __call__(self, x):
         signature = self.program.graph_signature
@@ -218,7 +219,9 @@ class Walk:
         else:
             wrong = torchs != level
             self.numbers += wrong.numel()
-            self.apart += (is_tie(scaled)[wrong] / scaled[wrong].abs().clamp(1)).tolist()
+            far = is_tie(scaled)[wrong] / scaled[wrong].abs().clamp(1)
+            self.apart += far.tolist()
+            self.pooled += int((far == 0).sum()) if "pool" in str(node.args[0].target) else 0
         worth = (level - zero) * scale
         return (worth, worth.float()) if fake else (level, level.to(result.dtype))
 
@@ -233,9 +236,10 @@ def test_golden_integers_equal_the_program(name):
     graph = import_model(program)
     for which in (graph, run_passes(graph)):
         assert torch.equal(which.golden(x)[0], exact)
-    # float32 gives another level where float64 is at a tie, behind a pool, and near one, where few numbers are
+    # float32 gives another level where float64 is near a tie, and nowhere else: in one of 300 at most, but for ties
+    # behind a pool, of which there are as many as the trained weights make
     assert max(walk.apart, default=0) < 2.0**-18
-    assert sum(far > 0 for far in walk.apart) * 300 < walk.numbers
+    assert (len(walk.apart) - walk.pooled) * 300 < walk.numbers
 
 
 def test_a_trained_network_still_knows_its_digits():

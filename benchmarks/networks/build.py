@@ -5,7 +5,6 @@ table of docs/networks.md is made from that file.
 """
 
 import fnmatch
-import json
 import os
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ import click
 from rich.console import Console
 
 from benchmarks.networks.variants import VARIANTS
+from benchmarks.spatial.__main__ import read, record
 from benchmarks.spatial.tables import write_document
 from hwgen.config import RESOURCES
 from hwgen.folder import sources_digest
@@ -135,7 +135,7 @@ def table(results: dict) -> str:
 def main(only, fps, keep, again, options):
     """OPTIONS, behind --, are passed to hwgen build."""
     console = Console(stderr=True)
-    known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    known = read(RESULTS)
     keep.mkdir(parents=True, exist_ok=True)
     for name in fnmatch.filter([str(variant) for variant in VARIANTS], only):
         if name in known and not (fps or again):
@@ -147,8 +147,8 @@ def main(only, fps, keep, again, options):
         result = run(name, fps or of(FPS, name), keep, (*of(OPTIONS, name), *options))
         console.print(name, result)
         if not fps:
-            known = (json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}) | {name: result}
-            RESULTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+            record(RESULTS, name, result)
+    known = read(RESULTS)
     if not fps:
         write_document("networks.build", table(known), ROOT / "docs" / "networks.md")
     click.echo(table(known))

@@ -123,11 +123,8 @@ class Sink(_Stream):
         """What is offered while nobody takes."""
         while True:
             await ReadOnly()
-            if any(int(end.value) for end in self.ends):
-                self.held = None
-            else:
-                word = self._offered()
-                self.held = None if int(self.ready.value) else word
+            word = None if any(int(end.value) for end in self.ends) else self._offered()
+            self.held = None if int(self.ready.value) else word
             await FallingEdge(self.clk)
 
 
