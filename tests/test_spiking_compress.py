@@ -177,7 +177,7 @@ def _layers(*between: nn.Module) -> nn.Sequential:
     ],
 )
 def test_no_form_for_spikes(model, says):
-    x = torch.rand(8, 4) if isinstance(model, _Twice | _Residual | _Shape) else torch.rand(8, 1, 8, 8)
+    x = torch.randn(8, 4) if isinstance(model, _Twice | _Residual | _Shape) else torch.randn(8, 1, 8, 8)
     model(x)
     with pytest.raises(UnsupportedLayer, match=says):
         to_spiking(model, [x], 8)
