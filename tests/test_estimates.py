@@ -12,7 +12,9 @@ from benchmarks.spatial.__main__ import read
 from hwgen.flow import read_design
 
 
-@pytest.mark.parametrize("name", ["LeNet-5, 16 accumulators", "shared lists"])
+@pytest.mark.parametrize(
+    "name", ["LeNet-5, 16 accumulators", "shared lists", "digits, spatial", "two convolutions, spatial"]
+)
 def test_prices_are_still_those_of_the_units_that_yosys_counted(name, tmp_path):
     counted = read(estimates.RESULTS)[name]
     estimates.build_network(name, tmp_path / "net")

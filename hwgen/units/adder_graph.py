@@ -24,12 +24,12 @@ from hwgen.verilog import overrides
 
 EXACT_TERMS = 20_000  # up to so many the adders are made to be counted
 BOUND = 1 / 8  # LUTs for each bit of a term at least; 0.35 to 1.3 are usual, 0.26 is the least of dense weights of +-1
-CONTROL = 15  # LUTs that walk the frame: counters, and where a tap is padding
+CONTROL = 3  # LUTs of what says that there is a result
 MOST_HELD = 1_000  # registers of adders that one enable holds; a pipeline of more is never stopped
 MOST_POOLED = 128  # registers of a pool, its window's among them, where there are registers behind each level of adders
 CREDIT_CLOCKS = 4  # of rtl/credit_fifo.v, from a result in it to room for another
 CREDIT_DEPTH = 16  # its results at least: what a memory of the smallest lookup tables has
-CREDIT_CONTROL = 23  # its LUTs beside the memory
+CREDIT_CONTROL = 5  # its LUTs beside the memory, and two for a bit of a place in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,31 +244,38 @@ class AdderGraph(Unit):
 
     def estimate(self):
         def made() -> dict[str, float]:
-            found = self._with(self._luts())
-            return found | {"LUT": found["LUT"] + self._credit_luts()}
+            depth = self._credit_depth()
+            found = self._with(self._luts(), depth > 0)
+            return found | {"LUT": found["LUT"] + self._credit_luts(depth)}
 
         return self.stage.once(self._key, made)
 
-    def _credit_luts(self) -> int:
-        """Of what holds the results; where adders are too many to be made, they are too many for an enable."""
-        depth = CREDIT_DEPTH if not self.maximum and term_count(self.stage) > EXACT_TERMS else self.credit
-        bits = self.stage.y.qtype.bits * self.stage.y.shape[0] * self.slots.outs
-        return self.device.lut_memory(depth, bits) + CREDIT_CONTROL if depth else 0
+    def _credit_depth(self) -> int:
+        """As `credit`; where adders are too many to be made, they are too many for an enable."""
+        return CREDIT_DEPTH if not self.maximum and term_count(self.stage) > EXACT_TERMS else self.credit
 
-    def _with(self, luts: float) -> dict[str, float]:
-        """The estimate, with so many LUTs for each pixel that is made at once."""
+    def _credit_luts(self, depth: int) -> int:
+        """Of what holds the results."""
+        bits = self.stage.y.qtype.bits * self.stage.y.shape[0] * self.slots.outs
+        return self.device.lut_memory(depth, bits) + 2 * ceil_log2(depth) + CREDIT_CONTROL if depth else 0
+
+    def _with(self, luts: float, ahead: bool = False) -> dict[str, float]:
+        """The estimate, with so many LUTs for each pixel that is made at once; ahead -- as in rtl/window.v."""
         lines = _lines(self.stage, self.pixels, self.device)
-        luts = luts * self.slots.outs + lines["LUT"] + (3 if window.trivial(self.stage) else CONTROL)
-        found = {"LUT": luts, "BRAM36": lines["BRAM36"]}
+        walk = 0 if window.trivial(self.stage) else window.control_luts(self.stage, self.pixels, ahead)
+        found = {"LUT": luts * self.slots.outs + lines["LUT"] + walk + CONTROL, "BRAM36": lines["BRAM36"]}
         return found | {"DSP": len(self.sums.slices) * self.slots.outs} if self.slices else found
 
     def _luts(self) -> float:
         """Of what makes a pixel of a window."""
         stage, bits = self.stage, self.stage.x.qtype.bits
         if self.maximum:
-            # a comparison of up to 3 bits is part of the LUT that chooses a bit
-            nodes = (self.taps - 1) * stage.x.shape[0]
-            return nodes * bits if bits <= 3 else 7 * nodes * bits // 4
+            # a comparison of up to 3 bits is part of the LUT that chooses a bit; from 6 on it is a chain of steps of
+            # two LUTs for three bits
+            node = bits if bits <= 3 else 1.7 * bits if bits <= 5 else bits + 2 * -(-bits // 3)
+            # the last tap goes through levels by itself, from three on in shift registers
+            waits = bits * (self.taps > 1 and (self.taps - 1) % 8 == 0)
+            return round(((self.taps - 1) * node + waits) * stage.x.shape[0])
         return self._extrapolated_luts() if term_count(stage) > EXACT_TERMS else self.datapath.luts
 
     def _extrapolated_luts(self) -> int:

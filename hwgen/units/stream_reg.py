@@ -30,7 +30,7 @@ class StreamReg(BeatByBeat):
         return {"latency": self.latency}
 
     def estimate(self):
-        return {"LUT": -(-self.bits // 2) + 3, "BRAM36": 0}  # what came or what waits, a LUT for two bits
+        return {"LUT": -(-self.bits // 2) + 5, "BRAM36": 0}  # what came or what waits, a LUT for two bits
 
     def walks(self, rows, taken, sent):
         return []

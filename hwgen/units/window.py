@@ -5,8 +5,13 @@ from math import gcd
 
 import numpy as np
 
+from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.verilog import Value
+
+# LUTs of rtl/window.v beside its memory of rows, fitted to yosys on 90 random windows: of any, for a bit of what counts
+# slots and columns, for a tap that holds padding at times, and for a register that says whether a tap moves
+CONTROL, COUNTER_BIT, PADDED_TAP, STEP = 7, 1.6, 1.8, 1.5
 
 
 @dataclass(frozen=True)
@@ -103,3 +108,35 @@ def parameters(stage: Stage, pixels: int, pad: int, ahead: bool) -> dict[str, Va
         "OUT_COLUMNS": stage.y.shape[2],
         "AHEAD": int(ahead),
     }
+
+
+def control_luts(stage: Stage, pixels: int, ahead: bool) -> int:
+    """What rtl/window.v takes beside its memory of rows; ahead -- as in `parameters`."""
+    window, slots, row_beats = stage.window, Slots.of(stage, pixels), stage.x.shape[2] // pixels
+    counters = ceil_log2(slots.count) + ceil_log2(row_beats) * ((slots.groups > 1) + (window.reach[0] > 1))
+    counters += ceil_log2(window.stride[0]) + ceil_log2(slots.out_slots)
+    steps = (window.kernel[0] * window.kernel[1] + 2) * ahead
+    padded = _padded_taps(stage, pixels, ahead)
+    return round(CONTROL + COUNTER_BIT * counters + PADDED_TAP * padded + STEP * steps)
+
+
+def _padded_taps(stage: Stage, pixels: int, ahead: bool) -> int:
+    """Taps that are outside of the frame in some windows and inside in others; those that are so in the same ones are
+    one, unless each has a register that says whether it moves."""
+    window, slots = stage.window, Slots.of(stage, pixels)
+    (rows, columns), (down, across) = stage.x.shape[1:], window.dilation
+    last_row, last = (slots.out_rows - 1) * window.stride[0], (slots.groups - 1) * slots.out_slots
+    tap_rows = {(row * ahead, _outside(window.top - row * down, rows, last_row)) for row in range(window.kernel[0])}
+    tap_columns = {
+        (column * ahead, _outside(window.left - column * across - out * window.stride[1], columns, last, pixels))
+        for column in range(window.kernel[1])
+        for out in range(slots.outs)
+    }
+    return sum(any((*of_row, *of_column)) for _, of_row in tap_rows for _, of_column in tap_columns)
+
+
+def _outside(padding: int, size: int, last: int, pixels: int = 1) -> tuple[int, int]:
+    """Of a tap with so much padding before the frame: the first window in which it is inside, and the first behind the
+    frame; 0 where it is never before or behind it."""
+    first, end = -(-padding // pixels), -(-(padding + size) // pixels)
+    return max(0, first), end if end <= last else 0
