@@ -9,7 +9,7 @@
 // DATA_W]. A tap outside the frame holds PAD. Nothing moves without `enable`.
 //
 // With AHEAD registers say whether the window moves, as many registers wait for it: `enable` in the clock before. Each
-// tap, and the memory of rows, has one of its own; each decides by itself, so that no tool makes one of them.
+// tap of a window, and the memory of rows, has one of its own; each decides by itself, so that no tool makes one of them.
 // Then `valid` is high for one clock, two after the `enable` that it is owed to, whether `enable` is there or not.
 //
 // The frame is walked in slots, one a clock: slot n takes beat n, and the slots past the last beat, which the padding
@@ -314,6 +314,8 @@ module window #(
                 for (j = 0; j < TAP_COLUMNS; j = j + 1) begin : gen_tap
                     localparam BACK = BEHIND + (OUTS - 1 - k) * COLUMN_STEP + REACH_COLUMNS - 1 - j * COLUMN_DILATION;
                     localparam PLACE = (k * TAP_ROWS + i) * TAP_COLUMNS + j;
+                    // taps of the same pixel are told by the same register, and so are one themselves
+                    localparam TOLD = (OUTS > 1) ? (k * COLUMN_STEP + j * COLUMN_DILATION) % TAP_COLUMNS : j;
                     if (PADDED == 0) begin : gen_plain
                         assign taps[PLACE*DATA_W +: DATA_W] = chain[(BACK+PIXELS)*DATA_W +: DATA_W];
                     end else begin : gen_padded
@@ -354,7 +356,7 @@ module window #(
                         wire past = past_top || past_bottom || past_left || past_right;
                         reg [DATA_W-1:0] tap_q;
                         always @(posedge clk) begin
-                            if (steps[i*TAP_COLUMNS+j]) tap_q <= past ? PAD : chain[BACK*DATA_W +: DATA_W];
+                            if (steps[i*TAP_COLUMNS+TOLD]) tap_q <= past ? PAD : chain[BACK*DATA_W +: DATA_W];
                         end
                         assign taps[PLACE*DATA_W +: DATA_W] = tap_q;
                     end

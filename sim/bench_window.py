@@ -45,6 +45,8 @@ CONFIGS = [
     shape(4, (6, 5), (3, 2), after=(-2, -1)),  # the last rows and columns have no window
     shape(5, (5, 6), (3, 3), step=(1, 2), before=(1, 1), after=(2, 1)) | {"AHEAD": 1},
     shape(5, (4, 5), (2, 2)) | {"AHEAD": 1},  # a slot for each beat
+    shape(3, (4, 12), (3, 3), before=(1, 1), after=(1, 1), pixels=4) | {"AHEAD": 1},  # taps share pixels
+    shape(2, (5, 9), (3, 3), dilation=(2, 2), before=(2, 2), after=(2, 2), pixels=3) | {"AHEAD": 1},
 ]
 
 

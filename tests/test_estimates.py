@@ -6,7 +6,7 @@ from statistics import mean
 import numpy as np
 import pytest
 
-from benchmarks import border, estimates, neurons
+from benchmarks import border, estimates, neurons, windows
 from benchmarks.pot_vs_uniform import __main__ as pot
 from benchmarks.spatial.__main__ import read
 from hwgen.flow import read_design
@@ -36,6 +36,15 @@ def test_the_price_of_the_border_knows_what_a_border_has():
     assert all(border.Case(**one).estimate() > plain.estimate() for one in more)
     assert border.Case(layers=1, load_stream=True).estimate() > border.Case(layers=1).estimate()
     assert border.Case(watched=1, tmr=1).estimate() > border.Case(watched=1).estimate()
+
+
+def test_the_price_of_windows():
+    """Of those that it was not fitted to, too."""
+    luts = read(windows.RESULTS)["LUT"]
+    cases = [windows.case(seed) for seed in range(len(luts))]
+    off = np.array([one.says for one in cases]) - np.array([n - one.lines for one, n in zip(cases, luts, strict=True)])
+    others = off[windows.FITTED :]
+    assert len(others) >= 90 and np.mean(np.abs(others) <= windows.CLOSE) > 0.8 and np.abs(others).max() < 30
 
 
 def test_the_price_of_neurons_whose_spikes_come_back():

@@ -261,9 +261,8 @@ class AdderGraph(Unit):
 
     def _with(self, luts: float, ahead: bool = False) -> dict[str, float]:
         """The estimate, with so many LUTs for each pixel that is made at once; ahead -- as in rtl/window.v."""
-        lines = _lines(self.stage, self.pixels, self.device)
-        walk = 0 if window.trivial(self.stage) else window.control_luts(self.stage, self.pixels, ahead)
-        found = {"LUT": luts * self.slots.outs + lines["LUT"] + walk + CONTROL, "BRAM36": lines["BRAM36"]}
+        found = window.estimate(self.stage, self.pixels, ahead, self.device)
+        found = found | {"LUT": luts * self.slots.outs + found["LUT"] + CONTROL}
         return found | {"DSP": len(self.sums.slices) * self.slots.outs} if self.slices else found
 
     def _luts(self) -> float:
@@ -302,16 +301,3 @@ class AdderGraph(Unit):
 
     def sends(self):
         return self.slots.of_outputs()
-
-
-def _lines(stage: Stage, pixels: int, device: Device) -> dict[str, float]:
-    """LUT and BRAM36 of the window's memory of the rows above."""
-    bits, depth = (
-        stage.x.qtype.bits * stage.x.shape[0] * pixels * (stage.window.reach[0] - 1),
-        stage.x.shape[2] // pixels,
-    )
-    if bits == 0 or depth == 1:
-        return {"LUT": 0, "BRAM36": 0}
-    if depth <= device.lut_depth:
-        return {"LUT": device.lut_memory(depth, bits), "BRAM36": 0}
-    return {"LUT": 0, "BRAM36": device.block_memory(depth, bits)[0]}

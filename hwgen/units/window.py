@@ -5,13 +5,13 @@ from math import gcd
 
 import numpy as np
 
+from hwgen.devices import Device
 from hwgen.qtype import ceil_log2
 from hwgen.stage import Stage
 from hwgen.verilog import Value
 
-# LUTs of rtl/window.v beside its memory of rows, fitted to yosys on 90 random windows: of any, for a bit of what counts
-# slots and columns, for a tap that holds padding at times, and for a register that says whether a tap moves
-CONTROL, COUNTER_BIT, PADDED_TAP, STEP = 7, 1.6, 1.8, 1.5
+# LUTs of rtl/window.v for each count of `features`, beside its memory of rows (python -m benchmarks.windows)
+FACTORS = {"any": 10, "bit of a counter": 1.5, "padded tap": 1.5, "step": 1.1}
 
 
 @dataclass(frozen=True)
@@ -110,28 +110,52 @@ def parameters(stage: Stage, pixels: int, pad: int, ahead: bool) -> dict[str, Va
     }
 
 
+def estimate(stage: Stage, pixels: int, ahead: bool, device: Device) -> dict[str, float]:
+    """LUT and BRAM36 of rtl/window.v, none where there is none; ahead -- as in `parameters`."""
+    memory = line_memory(stage, pixels, device)
+    return memory | {"LUT": memory["LUT"] + (0 if trivial(stage) else control_luts(stage, pixels, ahead))}
+
+
+def line_memory(stage: Stage, pixels: int, device: Device) -> dict[str, float]:
+    """LUT and BRAM36 of its memory of the rows above a beat."""
+    bits = stage.x.qtype.bits * stage.x.shape[0] * pixels * (stage.window.reach[0] - 1)
+    depth = stage.x.shape[2] // pixels
+    if bits == 0 or depth == 1:
+        return {"LUT": 0, "BRAM36": 0}
+    if depth <= device.lut_depth:
+        return {"LUT": device.lut_memory(depth, bits), "BRAM36": 0}
+    return {"LUT": 0, "BRAM36": device.block_memory(depth, bits)[0]}
+
+
 def control_luts(stage: Stage, pixels: int, ahead: bool) -> int:
-    """What rtl/window.v takes beside its memory of rows; ahead -- as in `parameters`."""
+    """What it takes beside that memory."""
+    return round(sum(FACTORS[name] * count for name, count in features(stage, pixels, ahead).items()))
+
+
+def features(stage: Stage, pixels: int, ahead: bool) -> dict[str, int]:
+    """What that depends on, by the names in FACTORS. A step is a register that says whether what it is for moves."""
     window, slots, row_beats = stage.window, Slots.of(stage, pixels), stage.x.shape[2] // pixels
     counters = ceil_log2(slots.count) + ceil_log2(row_beats) * ((slots.groups > 1) + (window.reach[0] > 1))
-    counters += ceil_log2(window.stride[0]) + ceil_log2(slots.out_slots)
-    steps = (window.kernel[0] * window.kernel[1] + 2) * ahead
-    padded = _padded_taps(stage, pixels, ahead)
-    return round(CONTROL + COUNTER_BIT * counters + PADDED_TAP * padded + STEP * steps)
+    return {
+        "any": 1,
+        "bit of a counter": counters + ceil_log2(window.stride[0]) + ceil_log2(slots.out_slots),
+        "padded tap": _padded_taps(stage, pixels, ahead),
+        "step": (window.kernel[0] * window.kernel[1] + 2) * ahead,
+    }
 
 
 def _padded_taps(stage: Stage, pixels: int, ahead: bool) -> int:
     """Taps that are outside of the frame in some windows and inside in others; those that are so in the same ones are
-    one, unless each has a register that says whether it moves."""
+    one, unless they are told to move by registers of their own."""
     window, slots = stage.window, Slots.of(stage, pixels)
-    (rows, columns), (down, across) = stage.x.shape[1:], window.dilation
+    (rows, columns), (high, wide) = stage.x.shape[1:], window.kernel
     last_row, last = (slots.out_rows - 1) * window.stride[0], (slots.groups - 1) * slots.out_slots
-    tap_rows = {(row * ahead, _outside(window.top - row * down, rows, last_row)) for row in range(window.kernel[0])}
-    tap_columns = {
-        (column * ahead, _outside(window.left - column * across - out * window.stride[1], columns, last, pixels))
-        for column in range(window.kernel[1])
-        for out in range(slots.outs)
+    offsets = {row: window.top - row * window.dilation[0] for row in range(high)}
+    places = {
+        out * window.stride[1] + column * window.dilation[1] for out in range(slots.outs) for column in range(wide)
     }
+    tap_rows = {(row * ahead, _outside(offset, rows, last_row)) for row, offset in offsets.items()}
+    tap_columns = {(place % wide * ahead, _outside(window.left - place, columns, last, pixels)) for place in places}
     return sum(any((*of_row, *of_column)) for _, of_row in tap_rows for _, of_column in tap_columns)
 
 
