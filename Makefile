@@ -8,7 +8,7 @@ help:
 	@echo "make check   what takes less than a minute: format, lint, types, and a small network built, simulated and mutated"
 	@echo "make test    install, then all tests (Icarus, Tcl and dtc are installed too where that is allowed)"
 	@echo "make mnist   all 10,000 MNIST test images through the RTL"
-	@echo "make fuzz    300 random networks, RTL against PyTorch"
+	@echo "make fuzz    300 random networks, RTL against PyTorch; the tests of properties, on examples of this run"
 	@echo "make bench   the figures of lanes and of LeNet-5, into the README"
 	@echo "make compress MNIST=FOLDER   every compression of docs/compress.md that compress.json lacks"
 	@echo "make format  ruff format and check"
@@ -51,6 +51,7 @@ mnist: .venv/installed
 fuzz: .venv/installed
 	@./prerequisites tests
 	$(BIN)/python -m tests.fuzz --count 300
+	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile default
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.lanes --write

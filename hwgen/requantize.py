@@ -102,7 +102,9 @@ def requantize(
         return Fitted(op, thresholds, reach, wrong)
     if (signs < 0).any():
         raise UnsupportedLayer(
-            f"thresholds that are no line, of a factor of {float(min(scales)):.3g}", path, "use positive scales"
+            f"thresholds that are no line, of a factor of {float(min(scales)):.3g}",
+            path,
+            "use positive scales" + (", or a greater --near" if near is not None else ""),
         )
     return Fitted(Steps(thresholds, low, exponent, path), thresholds, reach)
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hwgen.config import MOST_NEAR
 from hwgen.errors import BadInput, DoesNotFit, UnsupportedLayer
 from hwgen.ops.rescale import Rescale, Steps
 from hwgen.requantize import requantize, requantize_sum
@@ -58,8 +59,8 @@ def of_kind(op: Rescale | Steps, kind: int) -> Rescale | Steps:
 def requantized(scales, kind_offsets, reach, clamp, rounding, **more):
     try:
         return requantize(scales, kind_offsets, np.array(reach), *clamp, rounding, **more)
-    except UnsupportedLayer:  # a step function that falls and is no line
-        assert rounding in STEPS and min(scales) < 0
+    except UnsupportedLayer:  # a step function that falls and is no line, or none of so few bits
+        assert min(scales) < 0 and (rounding in STEPS or max(map(abs, scales)) >= 1 << more.get("near", MOST_NEAR))
         return None
 
 
@@ -85,6 +86,7 @@ def test_each_accumulator_gets_its_level(kinds, clamp, rounding):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(factors, offsets), min_size=1, max_size=2), ranges, clamps, roundings, st.integers(2, 9))
+@example([(Fraction(-4), Fraction(0))], (-1, 0), (0, 15), "half_even", 2)  # no multiplier of two bits
 def test_few_bits_give_as_many_wrong_levels_as_they_say(kinds, ends, clamp, rounding, bits):
     scales, kind_offsets = zip(*kinds, strict=True)
     fitted = requantized(scales, kind_offsets, [ends] * len(kinds), clamp, rounding, near=bits)
