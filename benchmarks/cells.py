@@ -22,7 +22,6 @@ from hwgen.stage import Stage
 from hwgen.units.matmul import MatMul
 from hwgen.units.recurrent import Recurrent
 from hwgen.units.unit import Unit
-from hwgen.verilog import literal
 
 # K, rows, columns of a, columns of b; bits of a, b and a result; columns in step, whether in DSP slices
 PRODUCTS = (
@@ -82,7 +81,7 @@ def count(unit: Unit, widths: dict[str, int]) -> dict[str, float]:
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
         parameters = unit.parameters() | {"XILINX": 1}
-        given = ", ".join(f".{key}({literal(value)})" for key, value in parameters.items())
+        given = counting.given(parameters)
         ports, pins = ["input wire clk", "input wire rst"], [".clk(clk)", ".rst(rst)"]
         for prefix, bits in widths.items():
             into, out = ("output", "input") if prefix in unit.gives else ("input", "output")

@@ -10,6 +10,7 @@ from hwgen.devices.ultrascale_plus import DEVICE
 from hwgen.share import share
 from hwgen.synth import yosys
 from hwgen.synth.processes import WORKER
+from hwgen.verilog import Value, literal
 
 # argument: the script up to where instances are known, and behind it
 SEVERAL = """
@@ -21,6 +22,11 @@ for cell in design.top_module().cells_.values():
     design.module(cell.type).set_bool_attribute(ys.IdString("\\\\keep_hierarchy"))
 ys.run_pass("script " + sys.argv[2], design)
 """
+
+
+def given(values: Mapping[str, Value]) -> str:
+    """Parameters as an instance has them between #( and )."""
+    return ", ".join(f".{name}({literal(value)})" for name, value in values.items())
 
 
 def count(folder: Path, top: str, sources: list[str], boxes: tuple[str, ...] = (), names: int = 0) -> dict[str, float]:
@@ -54,11 +60,11 @@ def count_each(
     sources -- all Verilog files; one of no absolute path is in the folder, as the ROM files are
     chosen -- parameters that the instances name, as a build's XILINX
     """
-    given = ", ".join(f"parameter {name} = {value}" for name, value in (chosen or {}).items())
+    header = ", ".join(f"parameter {name} = {value}" for name, value in (chosen or {}).items())
     alike = sorted(set(instances))
     lines = (f"(* keep *) {text} u_{i} ();" for i, text in enumerate(alike))
     (folder / "each.v").write_text(
-        "\n".join([f"module each {f'#({given})' if given else ''} ();", *lines, "endmodule"]) + "\n"
+        "\n".join([f"module each {f'#({header})' if header else ''} ();", *lines, "endmodule"]) + "\n"
     )
     read = [f"read_verilog -defer {path}" for path in (*sources, "each.v")]
     before = [*yosys.LIBRARY, *read, "hierarchy -check -top each"]

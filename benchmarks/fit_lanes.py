@@ -38,7 +38,6 @@ from hwgen.requantize import requantize
 from hwgen.stage import Stage
 from hwgen.stream import Order
 from hwgen.sums import ExactSums
-from hwgen.verilog import literal
 
 SMALL = 100  # LUTs
 COMMON = 86  # seeds
@@ -301,7 +300,7 @@ def synthesize(chosen: TermLanes, names: int = 0) -> dict[str, float]:
         text = WRAPPER.format(
             taken=chosen.order.side * parameters["X_W"] - 1,
             sent=chosen.fold.lanes * parameters["OUT_W"] - 1,
-            parameters=", ".join([*(f".{key}({literal(value)})" for key, value in parameters.items()), ".XILINX(1)"]),
+            parameters=counting.given(parameters | {"XILINX": 1}),
         )
         (folder / "wrapped.v").write_text(text)
         counts = counting.count(folder, "wrapped", ["wrapped.v"], names=names)

@@ -18,7 +18,6 @@ from hwgen.ops.move import Move
 from hwgen.qtype import QType
 from hwgen.stage import Stage
 from hwgen.units.unit import Unit
-from hwgen.verilog import literal
 
 BITS = 8  # of an activation
 WRAPPER = """module wrapped (
@@ -96,7 +95,7 @@ def count(moved: Unit, sides: tuple[int, int]) -> dict[str, float]:
         for path, text in moved.files().items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
-        given = ", ".join(f".{key}({literal(value)})" for key, value in moved.parameters().items())
+        given = counting.given(moved.parameters())
         taken, sent = (BITS * side - 1 for side in sides)
         text = WRAPPER.format(taken=taken, sent=sent, module=moved.module, parameters=given)
         (folder / "wrapped.v").write_text(text)

@@ -43,7 +43,6 @@ from hwgen.units.lif import Neurons
 from hwgen.units.recurrent_lif import RecurrentLif
 from hwgen.units.steps import steps_unit
 from hwgen.units.unit import Unit
-from hwgen.verilog import literal
 
 DOCUMENT = ROOT / "docs" / "spiking_hardware.md"
 STEPS, BITS, CHANNELS = 5, 10, 128
@@ -97,7 +96,7 @@ def units() -> dict[str, Unit]:
 
 def instance(number: int, unit: Unit) -> str:
     """A module of its own, which yosys keeps apart."""
-    given = ", ".join(f".{key}({literal(value)})" for key, value in unit.parameters().items())
+    given = counting.given(unit.parameters())
     side = unit.out_order.side
     sent = unit.stage.y.qtype.bits  # type: ignore[attr-defined]
     text = WRAPPER.format(module=unit.module, taken=side * BITS - 1, sent=side * sent - 1, parameters=given)
@@ -172,7 +171,7 @@ def recurrent() -> str:
             for path, text in unit.files().items():
                 (Path(name) / path).parent.mkdir(exist_ok=True)
                 (Path(name) / path).write_text(text)
-            given = ", ".join(f".{key}({literal(value)})" for key, value in unit.parameters().items())
+            given = counting.given(unit.parameters())
             texts.append(f"{unit.module} #({given})")
         counted = counting.count_each(Path(name), texts, sorted(share("rtl").glob("*.v")))
     rows = []

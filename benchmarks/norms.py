@@ -25,7 +25,6 @@ from hwgen.units.channels import ChannelUnit
 from hwgen.units.layer_norm import LayerNorm as LayerNormUnit
 from hwgen.units.softmax import Softmax as SoftmaxUnit
 from hwgen.units.topk import TopK as TopKUnit
-from hwgen.verilog import literal
 
 VECTORS = 20_000
 CHANNELS = (4, 16, 64, 256)
@@ -104,7 +103,7 @@ def count(unit: ChannelUnit) -> dict[str, float]:
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
         values = unit.parameters() | (DEVICE.synthesis if unit.primitives else {})
-        given = ", ".join(f".{key}({literal(value)})" for key, value in values.items())
+        given = counting.given(values)
         taken, sent = unit.stage.x.qtype.bits - 1, unit.stage.y.qtype.bits - 1
         text = WRAPPER.format(module=unit.module, taken=taken, sent=sent, parameters=given)
         (folder / "wrapped.v").write_text(text)

@@ -18,7 +18,6 @@ from hwgen.ops.quantize import Quantize
 from hwgen.qtype import QType
 from hwgen.stage import Stage
 from hwgen.stream import Order
-from hwgen.verilog import literal
 
 LANES = 4
 BITS = ((4, 4), (5, 5), (6, 6), (7, 7), (8, 8), (8, 4), (9, 8), (10, 8))  # of an activation, and of a result
@@ -60,7 +59,7 @@ def count(table: Lookup) -> dict[str, float]:
         for path, text in table.files().items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
-        given = ", ".join(f".{key}({literal(value)})" for key, value in parameters.items())
+        given = counting.given(parameters)
         taken, sent = LANES * table.stage.x.qtype.bits - 1, LANES * table.stage.y.qtype.bits - 1
         (folder / "wrapped.v").write_text(WRAPPER.format(taken=taken, sent=sent, parameters=given))
         return counting.count(folder, "wrapped", ["wrapped.v"])

@@ -23,13 +23,13 @@ from hwgen.qtype import QType
 from hwgen.share import share
 from hwgen.stage import Stage
 from hwgen.units import window
-from hwgen.verilog import literal
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("windows.json")
 FITTED = 90
 AT_ONCE = 15  # windows that yosys maps in one run
 CLOSE = 5  # LUTs
+HEAD = ("windows", "number", "LUT: price", "LUT: yosys", "error", "off on average", f"within {CLOSE} LUTs", "worst")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class Case:
 
     @property
     def instance(self) -> str:
-        values = window.parameters(self.stage, self.pixels, 0, self.ahead).items()
-        return f"window #({', '.join(f'.{name}({literal(value)})' for name, value in values)})"
+        return f"window #({counting.given(window.parameters(self.stage, self.pixels, 0, self.ahead))})"
 
     @property
     def features(self) -> dict[str, int]:
@@ -92,8 +91,8 @@ def count(cases: list[Case]) -> list[float]:
     return [one["LUT"] for one in found]
 
 
-def rows(luts: list[float]) -> list[tuple]:
-    """Of the windows that the factors are fitted to, and of the others."""
+def summary(luts: list[float]) -> str:
+    """The table of the windows that the factors are fitted to, and of the others."""
     cases = [case(seed) for seed in range(len(luts))]
     counted = np.array(luts) - [one.lines for one in cases]
     says = np.array([one.says for one in cases])
@@ -103,7 +102,7 @@ def rows(luts: list[float]) -> list[tuple]:
         numbers = f"{says[some].sum():,g}", f"{counted[some].sum():,g}", f"{off.sum() / counted[some].sum():+.1%}"
         each = f"{np.abs(off).mean():.1f}", f"{np.mean(np.abs(off) <= CLOSE):.0%}", f"{off[np.abs(off).argmax()]:+g}"
         found.append((what, str(len(off)), *numbers, *each))
-    return found
+    return table(HEAD, found)
 
 
 def fitted(luts: list[float]) -> dict[str, float]:
@@ -112,9 +111,6 @@ def fitted(luts: list[float]) -> dict[str, float]:
     control = np.array(luts[:FITTED]) - [one.lines for one in cases]
     found = least_squares(lambda factors: matrix @ factors - control, list(window.FACTORS.values()), loss="soft_l1").x
     return dict(zip(window.FACTORS, found.tolist(), strict=True))
-
-
-HEAD = ("windows", "number", "LUT: price", "LUT: yosys", "error", "off on average", f"within {CLOSE} LUTs", "worst")
 
 
 @click.command(help=__doc__)
@@ -127,7 +123,7 @@ def main(more):
         record(RESULTS, "LUT", luts)
     for name, factor in fitted(luts).items():
         click.echo(f"{name}: {factor:.2f}, in the code {window.FACTORS[name]}")
-    text = table(HEAD, rows(luts))
+    text = summary(luts)
     write_document("windows", text, ROOT / "docs" / "synthesis.md")
     click.echo(text)
 

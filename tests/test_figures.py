@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import depths, estimates, lanes, lenet5
+from benchmarks import depths, estimates, lanes, lenet5, windows
 from benchmarks.netlist import synthesize
 from benchmarks.pot_vs_uniform import tables
 from benchmarks.pot_vs_uniform.__main__ import cases, read_results
@@ -54,6 +54,11 @@ def test_spatial_layers_against_others_are_the_results_of_the_command():
     _, _, rest = DOCUMENT.read_text().partition("<!-- made by benchmarks.spatial -->\n")
     assert rest.partition("<!-- end of spatial -->")[0] == spatial.tables(known)
     assert f"<!-- made by benchmarks.spatial.means -->\n{spatial.means(known)}<!--" in README
+
+
+def test_windows_are_the_results_of_the_command():
+    text = (windows.ROOT / "docs" / "synthesis.md").read_text().partition("<!-- made by benchmarks.windows -->\n")[2]
+    assert text.partition("<!-- end of windows -->")[0] == windows.summary(spatial.read(windows.RESULTS)["LUT"])
 
 
 def test_networks_that_are_estimated_are_there():
